@@ -1,0 +1,101 @@
+"""The frozen, typed configuration of one cell: its model, recipe, evaluation protocol and parent.
+
+Values not given follow the reference protocol (models-and-protocol.md, sections 6 to 9).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Frozen(BaseModel):
+    """Immutable and strict about unknown fields, so that a misspelt field never passes silently."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Recipe(Frozen):
+    """How one cell is trained. `batch_size` counts clips per optimiser step over all workers."""
+
+    epochs: PositiveInt = 75
+    batch_size: PositiveInt = 72
+    accumulate: PositiveInt = 1
+    sync_bn: bool = False
+    lr: Annotated[float, Field(gt=0)] = 0.01
+    momentum: Fraction = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    nesterov: bool = False
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    schedule: Literal["cosine", "multistep", "constant"] = "cosine"
+    milestones: tuple[PositiveInt, ...] = (15, 30, 45)
+    gamma: Annotated[float, Field(gt=0)] = 0.1
+    dropout: Fraction = 0.5
+    init: Literal["imagenet", "random"] = "imagenet"
+    inflation: Literal["repeat", "divide"] = "repeat"
+    pooling_method: Literal["max", "avg"] = "max"
+    inherit: Literal["last", "best"] = "best"
+    sampling: Literal["uniform", "uniform_shared_offset", "dense"] = "uniform"
+    sampling_rate: PositiveInt = 2
+    crop_size: Annotated[int, Field(ge=16)] = 224
+    augmentation: Literal["multi_scale_crop", "random_short_side"] = "multi_scale_crop"
+    crop_scales: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0, 0.875, 0.75, 0.66)
+    short_side_range: tuple[PositiveInt, PositiveInt] = (256, 320)
+    flip: Fraction = 0.5
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class Evaluation(Frozen):
+    """A clip-level evaluation protocol (section 9): 1 uniform clip, 1 centre crop by default."""
+
+    sampling: Literal["uniform", "dense"] = "uniform"
+    sampling_rate: PositiveInt = 2
+    clips: PositiveInt = 1
+    crops: Literal[1, 3, 5, 10] = 1
+    crop_size: Annotated[int, Field(ge=16)] = 224
+    short_side: Annotated[int, Field(ge=16)] = 256
+    batch_size: PositiveInt = 72
+
+
+class ParentCheckpoint(Frozen):
+    """The checkpoint that a cell starts from, and what was recorded about it.
+
+    `recheck_videos` is how many evaluation videos are measured again before training (0: none).
+    """
+
+    key: str
+    cell: str
+    path: str
+    sha256: str
+    frames: PositiveInt
+    epoch: PositiveInt
+    evaluation: Evaluation
+    predictions_path: str
+    recheck_videos: Annotated[int, Field(ge=0)]
+
+
+class CellSpec(Frozen):
+    """All that a Ray Train worker needs to train one cell. `run_dir` receives checkpoints and history."""
+
+    cell: str
+    key: str
+    module: str
+    backbone: str
+    temporal_pooling: bool
+    frames: PositiveInt
+    dataset: str
+    seed: int
+    num_classes: PositiveInt
+    recipe: Recipe
+    evaluation: Evaluation
+    manifest: str
+    run_dir: str
+    workers: PositiveInt = 1
+    threads: PositiveInt = 1
+    weights_dir: str | None = None
+    parent: ParentCheckpoint | None = None
+    keep_checkpoints: PositiveInt = 2
