@@ -1,0 +1,59 @@
+"""What every dataset configuration shares, and the error that names what is wrong with a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trainables.recipe import Fraction, Frozen
+
+Split = Literal["train", "val"]
+SPLITS: tuple[Split, ...] = ("train", "val")
+
+
+class DatasetError(Exception):
+    """A dataset cannot be built as configured: `what; where; what to do`."""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a dataset before it is built; None where only building can tell."""
+
+    num_classes: int | None
+    train_videos: int | None
+    val_videos: int | None
+    how_to_get: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One video that a dataset lists, before anything is known of its content."""
+
+    path: Path
+    split: Split
+    label: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All that a dataset lists: its classes in label order, and its videos in manifest order."""
+
+    classes: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+
+class FilesConfig(Frozen):
+    """Options of the datasets made of the user's own files.
+
+    `allow_missing` is the share of listed videos that may be quarantined before the build is refused.
+    Videos with fewer than `min_frames` frames are quarantined (section 7 drops those with fewer than 3 in
+    Something-Something, 30 in Kinetics). `val_fraction` applies where the files give no split.
+    """
+
+    path: Annotated[str, Field(min_length=1)]
+    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    allow_missing: Fraction = 0.2
+    min_frames: Annotated[int, Field(ge=1)] = 3
