@@ -1,0 +1,45 @@
+"""Optimiser and learning-rate schedule of a recipe (models-and-protocol.md, section 8)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from trainables.recipe import Recipe
+
+
+def learning_rate(recipe: Recipe, epoch: int) -> float:
+    """Learning rate of `epoch` (1-based), stepped per epoch: a pure function, so that resuming needs no state.
+
+    cosine: from `lr` towards 0 over all epochs. multistep: times `gamma` after each milestone's completed epochs.
+    """
+    completed = epoch - 1
+    if recipe.schedule == "cosine":
+        return recipe.lr * 0.5 * (1.0 + math.cos(math.pi * completed / recipe.epochs))
+    if recipe.schedule == "multistep":
+        passed = sum(1 for milestone in recipe.milestones if completed >= milestone)
+        return float(recipe.lr * recipe.gamma**passed)
+    return recipe.lr
+
+
+def build_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """SGD over all parameters; weight decay applies to BN and biases too, as in the reference."""
+    import torch
+
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.nesterov,
+    )
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
+    """Use `value` for every parameter group."""
+    for group in optimiser.param_groups:
+        group["lr"] = value

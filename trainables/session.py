@@ -1,0 +1,179 @@
+"""One worker's part of one cell, epoch by epoch; independent of Ray, so that tests can run it directly."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+
+from trainables.checkpoint import (
+    CheckpointRecord,
+    Metrics,
+    latest_intact,
+    load_state,
+    prune,
+    records,
+    save_checkpoint,
+)
+from trainables.data.loader import eval_batches
+from trainables.data.manifest import read_manifest
+from trainables.data.reader import DecordReader
+from trainables.device import Compute
+from trainables.evaluate import Stopwatch, gather, predict, write_predictions
+from trainables.initialise import initial_model
+from trainables.optimise import build_optimiser, learning_rate, set_learning_rate
+from trainables.result import best_epoch, write_result
+from trainables.step import TrainingStep, seed_everything, train_one_epoch
+
+if TYPE_CHECKING:
+    from trainables.data.manifest import Manifest
+    from trainables.models.video_model import VideoModel
+    from trainables.recipe import CellSpec
+
+logger = logging.getLogger(__name__)
+
+READER_CACHE_BYTES = 512 << 20
+
+
+class CellSession:
+    """Model, data and state of one cell in one worker; made by `open`, which resumes where it can."""
+
+    def __init__(
+        self, spec: CellSpec, rank: int, world: int, compute: Compute, manifest: Manifest, model: VideoModel
+    ) -> None:
+        self.spec = spec
+        self.rank = rank
+        self.world = world
+        self.compute = compute
+        self.train_videos = manifest.split("train")
+        self.eval_videos = manifest.split("val")
+        self.reader = DecordReader(cache_bytes=READER_CACHE_BYTES)
+        self.model = model
+        self.history: list[Metrics] = []
+        self.parent_top1: float | None = None
+        self.directory = Path(spec.run_dir)
+
+    @classmethod
+    def open(cls, spec: CellSpec, rank: int, world: int, local_rank: int) -> CellSession:
+        """Build the cell and resume from its newest intact checkpoint, else initialise it.
+
+        Raises:
+            ParentMismatchError: The parent's checkpoint does not fit or does not measure as recorded.
+            MissingWeightsError: ImageNet weights are called for and not to be had.
+        """
+        Path(spec.run_dir).mkdir(parents=True, exist_ok=True)
+        compute = Compute.choose(spec.recipe, local_rank)
+        manifest = read_manifest(Path(spec.manifest))
+        resumed = latest_intact(Path(spec.run_dir))
+        fresh = initial_model(spec, None if resumed else manifest, compute, rank)
+        session = cls(spec, rank, world, compute, manifest, fresh.model)
+        session.parent_top1 = fresh.parent_top1
+        session._prepare(resumed)
+        return session
+
+    def _prepare(self, resumed: CheckpointRecord | None) -> None:
+        optimiser_state = None
+        if resumed is not None:
+            state = load_state(Path(resumed.path), resumed.sha256)
+            self.model.load_state_dict(state["model"], strict=True)
+            optimiser_state = state["optimiser"]
+            self.history = [dict(row) for row in resumed.history]
+            self.parent_top1 = state["parent_top1"]
+            logger.info("%s goes on from epoch %d", self.spec.cell, resumed.epoch)
+        model = self.compute.place(self.model)
+        optimiser = build_optimiser(model, self.spec.recipe)
+        if optimiser_state is not None:
+            optimiser.load_state_dict(optimiser_state)
+        self.step = TrainingStep.create(self.spec, model, optimiser, self.compute, self.world)
+
+    @property
+    def first_epoch(self) -> int:
+        """The first epoch that is not yet behind this cell, 1-based."""
+        return len(self.history) + 1
+
+    def train_epoch(self, epoch: int) -> Metrics:
+        """Train and evaluate one epoch, write its checkpoint (rank 0) and return its metrics row."""
+        rate = learning_rate(self.spec.recipe, epoch)
+        set_learning_rate(self.step.optimiser, rate)
+        seed_everything(self.spec.seed, epoch, self.rank)
+        self.compute.reset_peak()
+        watch = Stopwatch()
+        totals = train_one_epoch(self.step, self.spec, self.train_videos, self.reader, epoch, self.rank, self.world)
+        train_seconds = watch.seconds()
+        row: Metrics = {
+            "epoch": epoch,
+            "lr": rate,
+            "train_loss": totals.loss,
+            "train_top1": totals.top1,
+            "train_seconds": train_seconds,
+            "train_clips": totals.clips,
+            "clips_per_second": totals.clips / train_seconds,
+        }
+        self._evaluate(epoch, row)
+        return row
+
+    def _evaluate(self, epoch: int, row: Metrics) -> None:
+        watch = Stopwatch()
+        self._share_buffers()
+        batches = eval_batches(
+            self.eval_videos,
+            self.spec.evaluation,
+            self.spec.frames,
+            self.reader,
+            rank=self.rank,
+            world=self.world,
+            threads=self.spec.threads,
+        )
+        own = predict(self.model, batches, self.compute, self.model.input_mean, self.model.input_std)
+        predictions = gather(own, self.world)
+        seconds = watch.seconds()
+        row.update(
+            {
+                "top1": predictions.accuracy(1),
+                "top5": predictions.accuracy(5),
+                "val_loss": predictions.mean_loss,
+                "eval_videos": len(predictions.index),
+                "eval_seconds": seconds,
+                "eval_clips_per_second": len(predictions.index) / seconds,
+                "peak_memory_bytes": self.compute.peak_memory_bytes(),
+            }
+        )
+        self.history.append(row)
+        if self.rank == 0:
+            path = self.directory / f"epoch-{epoch:04d}.parquet"
+            write_predictions(predictions, path)
+            save_checkpoint(self.directory, self._state(), path, self.history)
+            prune(self.directory, self._epochs_to_keep())
+
+    def _share_buffers(self) -> None:
+        """Give every worker rank 0's BN statistics: the model that is evaluated is the one that is saved."""
+        if self.world > 1:
+            for buffer in self.model.buffers():
+                dist.broadcast(buffer, src=0)
+
+    def _state(self) -> dict[str, object]:
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.step.optimiser.state_dict(),
+            "schedule": {"epoch": len(self.history), "lr": self.history[-1]["lr"]},
+            # Every epoch draws from generators seeded by (seed, epoch, rank): this pair is the whole RNG state.
+            "rng": {"seed": self.spec.seed, "next_epoch": len(self.history) + 1},
+            "parent_top1": self.parent_top1,
+        }
+
+    def _epochs_to_keep(self) -> set[int]:
+        last = len(self.history)
+        keep = set(range(last, max(0, last - self.spec.keep_checkpoints), -1))
+        return keep | {best_epoch(self.history)}
+
+    def finish(self) -> None:
+        """Write `result.json` (rank 0): the cell is done once it stands."""
+        if self.rank == 0:
+            kept = {record.epoch: record for record in records(self.directory)}
+            write_result(self.spec, self.history, kept, self.parent_top1, self.compute, len(self.train_videos))
+        if self.world > 1:
+            dist.barrier()
+            dist.destroy_process_group()
