@@ -1,0 +1,54 @@
+"""What is known: journals of events, the DuckDB catalog projected from them, exports.
+
+The journal is the only truth; the catalog can be deleted and rebuilt from it at any time.
+Importing this package is cheap: DuckDB and pyarrow are loaded at the first use of the catalog.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from catalog.catalog import Catalog, CatalogError, QueryError
+    from catalog.journal import Journal, JournalError, Tail, read_events
+    from catalog.maintenance import check, rebuild
+    from catalog.records import attempts_made, done_cells, failed_cells
+
+_HOMES = {
+    "Catalog": "catalog.catalog",
+    "CatalogError": "catalog.catalog",
+    "QueryError": "catalog.catalog",
+    "Journal": "catalog.journal",
+    "JournalError": "catalog.journal",
+    "Tail": "catalog.journal",
+    "read_events": "catalog.journal",
+    "check": "catalog.maintenance",
+    "rebuild": "catalog.maintenance",
+    "attempts_made": "catalog.records",
+    "done_cells": "catalog.records",
+    "failed_cells": "catalog.records",
+}
+
+__all__ = [
+    "Catalog",
+    "CatalogError",
+    "Journal",
+    "JournalError",
+    "QueryError",
+    "Tail",
+    "attempts_made",
+    "check",
+    "done_cells",
+    "failed_cells",
+    "read_events",
+    "rebuild",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (the module protocol's own signature)
+    """Load a public name from its module at its first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'catalog' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,256 @@
+"""The catalog: an in-memory DuckDB projected from the journals. The only module that opens DuckDB.
+
+No process shares a live DuckDB file. Every reader keeps its own projection and tails the journals, or opens
+an immutable snapshot.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import duckdb
+
+from catalog import snapshots
+from catalog.events import EVENT_TYPES
+from catalog.journal import Fault, Tail
+from catalog.projection import batches, upsert_sql
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VIEWS = (
+    "cells",
+    "attempts",
+    "epochs",
+    "results",
+    "accuracies",
+    "contributions",
+    "temporal_pooling_gain",
+    "datasets",
+    "failures",
+    "quarantined",
+)
+"""The files of catalog/views, in the order in which they build on each other."""
+
+PUBLISHED = {
+    "published": "mini_results.csv",
+    "published_contributions": "table7.csv",
+    "published_datasets": "datasets.csv",
+}
+"""Tables of literature results and their files in catalog/published."""
+
+RECORDED = tuple(event.table for event in EVENT_TYPES)
+"""The tables of the schema `recorded`."""
+
+_READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
+
+_SEALED = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+    "memory_limit": "4GB",
+}
+
+
+class CatalogError(RuntimeError):
+    """A catalog that cannot be built or published."""
+
+
+class QueryError(ValueError):
+    """A query that is not one single read, or that DuckDB refuses."""
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Rows of one table in the journals and in a snapshot, and how many only one side has."""
+
+    journal_rows: int
+    snapshot_rows: int
+    only_in_journal: int
+    only_in_snapshot: int
+
+
+class Catalog:
+    """A projection of a storage's journals. Threads may share it; each process opens its own."""
+
+    def __init__(self, storage: Path) -> None:
+        self.storage = storage
+        self._lock = threading.RLock()
+        self._tail = Tail(storage)
+        self._connection = _connect(":memory:", _SEALED)
+        _create(self._connection)
+        self._connection.execute("SET lock_configuration = true")
+
+    @classmethod
+    def open(cls, storage: Path | str) -> Catalog:
+        """Build the catalog of a storage from its journals; a storage that does not exist yet is empty.
+
+        Raises:
+            JournalError: a journal cannot be read.
+        """
+        catalog = cls(Path(storage))
+        catalog.refresh()
+        return catalog
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The journal lines that were left out so far: torn ones and unknown ones."""
+        return tuple(self._tail.faults)
+
+    def refresh(self) -> int:
+        """Take in what was written since the last call and return how many events that were."""
+        with self._lock:
+            try:
+                return self._take_in()
+            except Exception:
+                # The projection is idempotent, so reading everything again is always right.
+                self._tail = Tail(self.storage)
+                raise
+
+    def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
+        """Run one read-only statement and return its rows.
+
+        It runs in a read-only transaction, without access to files, network, extensions or settings.
+
+        Raises:
+            QueryError: not one single read, or DuckDB refuses it (syntax, names, types, permissions).
+        """
+        try:
+            with self._lock, self._connection.cursor() as cursor:
+                _require_one_read(sql)
+                cursor.execute("BEGIN TRANSACTION READ ONLY")
+                try:
+                    return cursor.sql(sql, params=params).to_arrow_table()
+                finally:
+                    cursor.execute("ROLLBACK")
+        except duckdb.Error as error:
+            raise QueryError(f"query refused ({error}); {_shortened(sql)}; see `DESCRIBE results`") from error
+
+    def snapshot(self, storage: Path | None = None) -> Path:
+        """Publish an immutable snapshot under `storage` (its own by default) and return the file's path."""
+        target = self.storage if storage is None else Path(storage)
+
+        def write(path: Path) -> None:
+            self.refresh()
+            with self._lock:
+                self._write(path)
+
+        return snapshots.publish(target, write)
+
+    def compare(self, snapshot: Path) -> dict[str, Differences]:
+        """Compare the recorded rows with a snapshot's, table by table.
+
+        Raises:
+            CatalogError: the snapshot is not a catalog of this version.
+        """
+        try:
+            with self._lock, _connect(str(snapshot), {}, read_only=True) as theirs:
+                return {
+                    table: _differences(_rows(self._connection, table), _rows(theirs, table))
+                    for table in RECORDED
+                }
+        except duckdb.Error as error:
+            raise CatalogError(
+                f"snapshot unreadable ({error}); {snapshot}; run `actiongrid catalog rebuild`"
+            ) from error
+
+    def close(self) -> None:
+        """Free the memory; the catalog cannot be used afterwards."""
+        with self._lock:
+            self._connection.close()
+
+    def _take_in(self) -> int:
+        tables = batches(self._tail.lines())
+        if not tables:
+            return 0
+        self._connection.execute("BEGIN")
+        try:
+            for event_type, table in tables.items():
+                self._connection.register("batch", table)
+                self._connection.execute(upsert_sql(event_type, "batch"))
+                self._connection.unregister("batch")
+            self._connection.execute("COMMIT")
+        except Exception:
+            self._connection.execute("ROLLBACK")
+            raise
+        return sum(table.num_rows for table in tables.values())
+
+    def _write(self, path: Path) -> None:
+        with _connect(str(path), {}) as file:
+            _create(file)
+            for table in RECORDED:
+                _insert(file, f"recorded.{table}", _rows(self._connection, table))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _connect(path: str, config: dict[str, str], *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(path, read_only=read_only, config=dict(config))
+
+
+def _create(connection: duckdb.DuckDBPyConnection) -> None:
+    root = resources.files("catalog")
+    connection.execute((root / "schema.sql").read_text())
+    for table, file in PUBLISHED.items():
+        _insert(connection, table, _read_csv((root / "published" / file).read_bytes()))
+    for view in VIEWS:
+        connection.execute((root / "views" / f"{view}.sql").read_text())
+
+
+def _read_csv(data: bytes) -> pa.Table:
+    import io
+
+    from pyarrow import csv
+
+    return csv.read_csv(io.BytesIO(data))
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
+    connection.register("batch", rows)
+    connection.execute(f"INSERT INTO {table} BY NAME FROM batch")
+    connection.unregister("batch")
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, table: str) -> pa.Table:
+    return connection.sql(f"FROM recorded.{table}").to_arrow_table()
+
+
+def _differences(mine: pa.Table, theirs: pa.Table) -> Differences:
+    with _connect(":memory:", {}) as scratch:
+        scratch.register("mine", mine)
+        scratch.register("theirs", theirs)
+        missing, extra = (
+            _scalar(scratch, f"SELECT count(*) FROM (FROM {one} EXCEPT ALL FROM {other})")
+            for one, other in (("mine", "theirs"), ("theirs", "mine"))
+        )
+    return Differences(mine.num_rows, theirs.num_rows, missing, extra)
+
+
+def _scalar(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+    return int(connection.execute(sql).fetchall()[0][0])
+
+
+def _require_one_read(sql: str) -> None:
+    statements = duckdb.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type not in _READS:
+        raise QueryError(
+            f"not one single read; {_shortened(sql)}; write one SELECT, DESCRIBE, SUMMARIZE or PIVOT"
+        )
+
+
+def _shortened(sql: str) -> str:
+    words = " ".join(sql.split())
+    return words if len(words) <= 80 else words[:77] + "..."

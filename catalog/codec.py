@@ -1,0 +1,148 @@
+"""One event ↔ one line of JSON.
+
+Types are checked in both directions: an ill-typed event never enters a journal, and a damaged line that still
+parses cannot spoil the catalog. JSON knows no NaN or infinity, so that they are written as strings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from typing import Any, Literal
+
+from catalog.events import EVENT_TYPES, Event
+
+TYPES_BY_NAME: dict[str, type[Event]] = {event.__name__: event for event in EVENT_TYPES}
+
+_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_INT64 = 2**63
+
+
+class EventError(ValueError):
+    """An event or a line that does not have the documented form."""
+
+
+class UnknownEventError(EventError):
+    """A well-formed line of a type or version that this program does not know."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldType:
+    """The type of one field: its base Python type and whether None is allowed."""
+
+    base: type
+    optional: bool
+
+    def accepts(self, value: object) -> bool:
+        """Tell whether a value may stand in the field; integers may stand for floats, booleans may not."""
+        if value is None:
+            return self.optional
+        if self.base is float:
+            return isinstance(value, float | int) and not isinstance(value, bool)
+        if self.base is int:
+            return isinstance(value, int) and not isinstance(value, bool) and -_INT64 <= value < _INT64
+        return isinstance(value, self.base)
+
+
+def _field_types(event_type: type[Event]) -> dict[str, FieldType]:
+    hints = typing.get_type_hints(event_type)
+    names = [field.name for field in dataclasses.fields(event_type) if field.name != "time"]
+    return {name: _field_type(hints[name]) for name in names}
+
+
+def _field_type(hint: Any) -> FieldType:  # noqa: ANN401  (a type hint has no type of its own)
+    options = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+    base = next(option for option in options if option is not type(None))
+    origin = typing.get_origin(base)
+    return FieldType(base=str if origin is Literal else origin or base, optional=type(None) in options)
+
+
+def _required(event_type: type[Event]) -> frozenset[str]:
+    fields = dataclasses.fields(event_type)
+    return frozenset(field.name for field in fields if field.default is dataclasses.MISSING)
+
+
+FIELD_TYPES: dict[type[Event], dict[str, FieldType]] = {event: _field_types(event) for event in EVENT_TYPES}
+"""The fields of every event type, in order, `time` left out."""
+
+_REQUIRED = {event: _required(event) for event in EVENT_TYPES}
+
+
+def encode(event: Event) -> bytes:
+    """Return the event's line, newline included.
+
+    Raises:
+        EventError: the event has no time, or a value of the wrong type.
+    """
+    name = type(event).__name__
+    if event.time is None or not math.isfinite(event.time):
+        raise EventError(f"event without a time; {name}; append it through a Journal, which stamps it")
+    values = {field: getattr(event, field) for field in FIELD_TYPES[type(event)]}
+    _check(type(event), values)
+    head = {"v": event.version, "event": name, "id": event.id, "time": event.time}
+    try:
+        text = json.dumps(head | _portable(values), separators=(",", ":"), ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise EventError(f"value that JSON cannot hold ({error}); {name}; use plain Python values") from error
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def decode(line: bytes) -> Event:
+    """Return the event of a line.
+
+    Raises:
+        UnknownEventError: the type or its version is not known here.
+        EventError: the line is torn or damaged.
+    """
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise EventError(f"not JSON ({error})") from error
+    if not isinstance(record, dict) or not isinstance(record.get("event"), str):
+        raise EventError("not an event")
+    event_type = TYPES_BY_NAME.get(record["event"])
+    if event_type is None or record.get("v") != event_type.version:
+        raise UnknownEventError(f"unknown event {record['event']} version {record.get('v')}")
+    return _build(event_type, record)
+
+
+def _build(event_type: type[Event], record: dict[str, Any]) -> Event:
+    missing = _REQUIRED[event_type] - record.keys()
+    if missing:
+        raise EventError(f"{event_type.__name__} without {', '.join(sorted(missing))}")
+    values: dict[str, Any] = {}
+    for name, kind in FIELD_TYPES[event_type].items():
+        if name in record:
+            value = record[name]
+            values[name] = _NON_FINITE.get(value, value) if _names_a_float(kind, value) else value
+    _check(event_type, values)
+    time = record.get("time")
+    if not isinstance(time, float | int) or not math.isfinite(time):
+        raise EventError(f"{event_type.__name__} without a time")
+    return event_type(**values, time=float(time))
+
+
+def _names_a_float(kind: FieldType, value: object) -> bool:
+    return kind.base is float and isinstance(value, str)
+
+
+def _check(event_type: type[Event], values: dict[str, Any]) -> None:
+    kinds = FIELD_TYPES[event_type]
+    for name, value in values.items():
+        if not kinds[name].accepts(value):
+            expected = kinds[name].base.__name__ + (" or None" if kinds[name].optional else "")
+            found = f"{type(value).__name__} {str(value)[:40]!r}"
+            raise EventError(f"wrong type; {event_type.__name__}.{name} is {found}; use {expected}")
+
+
+def _portable(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
+    if isinstance(value, dict):
+        return {key: _portable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_portable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

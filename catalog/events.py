@@ -1,0 +1,194 @@
+"""The events of a journal, as frozen dataclasses.
+
+An event says what happened, once. Its `identity` fields name the fact that it states: two events of one type
+with one identity state the same fact, and the later one holds (see `catalog.projection`). That makes every
+replay idempotent. `time` is in seconds since 1970 (UTC); the journal stamps it where it is None.
+
+A change of meaning of a type raises its `version`; readers skip, with a warning, what they do not know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+AttemptState = Literal["done", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """What all events share. `table` is where the catalog keeps the type, `identity` its primary key."""
+
+    version: ClassVar[int] = 1
+    table: ClassVar[str] = ""
+    identity: ClassVar[tuple[str, ...]] = ()
+
+    time: float | None = field(default=None, kw_only=True)
+
+    @property
+    def id(self) -> str:
+        """The deterministic name of the fact, for example `EpochFinished:3f…:12`."""
+        return ":".join([type(self).__name__, *(str(getattr(self, name)) for name in self.identity)])
+
+
+@dataclass(frozen=True)
+class StudySubmitted(Event):
+    """A driver began to work on a study. `submission` is unique within it; `config` is the whole study."""
+
+    table: ClassVar[str] = "studies"
+    identity: ClassVar[tuple[str, ...]] = ("study", "submission")
+
+    study: str
+    submission: str
+    cells: int
+    file: str
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CellPlanned(Event):
+    """A cell belongs to a study. `submission`, where given, tells cells of an edited study from older ones.
+
+    `params` counts parameters, `macs` multiply-accumulates of one clip. `num_classes` gives the chance level.
+    """
+
+    table: ClassVar[str] = "cells"
+    identity: ClassVar[tuple[str, ...]] = ("study", "key")
+
+    key: str
+    cell: str
+    parent_key: str | None
+    study: str
+    module: str
+    backbone: str
+    temporal_pooling: bool
+    frames: int
+    dataset: str
+    seed: int
+    params: int | None
+    macs: int | None
+    key_parts: dict[str, Any]
+    config: dict[str, Any]
+    submission: str | None = None
+    num_classes: int | None = None
+
+
+@dataclass(frozen=True)
+class AttemptStarted(Event):
+    """A driver started to train a cell. `attempt` counts from 1 over all submissions."""
+
+    table: ClassVar[str] = "attempts_started"
+    identity: ClassVar[tuple[str, ...]] = ("key", "attempt")
+
+    key: str
+    attempt: int
+    driver: str
+    host: str
+    run_dir: str
+
+
+@dataclass(frozen=True)
+class EpochFinished(Event):
+    """One epoch's metrics: accuracies in percent, `clips_per_second` and `seconds` of the training part."""
+
+    table: ClassVar[str] = "epochs"
+    identity: ClassVar[tuple[str, ...]] = ("key", "epoch")
+
+    key: str
+    epoch: int
+    attempt: int
+    train_loss: float | None
+    train_top1: float | None
+    lr: float | None
+    val_loss: float | None
+    top1: float | None
+    top5: float | None
+    clips_per_second: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class AttemptEnded(Event):
+    """An attempt is over. `log` is the path of its log."""
+
+    table: ClassVar[str] = "attempts_ended"
+    identity: ClassVar[tuple[str, ...]] = ("key", "attempt")
+
+    key: str
+    attempt: int
+    state: AttemptState
+    error: str | None = None
+    log: str | None = None
+
+
+@dataclass(frozen=True)
+class CellFinished(Event):
+    """A cell's result. `top1`, `top5`, `loss` are the last epoch's; accuracies in percent, sizes in bytes."""
+
+    table: ClassVar[str] = "finished"
+    identity: ClassVar[tuple[str, ...]] = ("key",)
+
+    key: str
+    attempt: int
+    epochs: int
+    best_epoch: int
+    top1: float
+    top5: float
+    loss: float
+    best_top1: float
+    best_top5: float
+    best_loss: float
+    eval_videos: int
+    train_videos: int
+    train_seconds: float
+    eval_seconds: float
+    train_clips_per_second: float | None
+    eval_clips_per_second: float | None
+    peak_memory_bytes: int | None
+    params: int
+    macs: int
+    inherit: str
+    parent_key: str | None
+    parent_top1_rechecked: float | None
+    checkpoint: str
+    checkpoint_sha256: str
+    predictions: str | None
+    versions: dict[str, Any]
+    hardware: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CellFailed(Event):
+    """The driver gave a cell up after `attempt` attempts; its descendants are blocked until it is retried."""
+
+    table: ClassVar[str] = "failed"
+    identity: ClassVar[tuple[str, ...]] = ("key", "attempt")
+
+    key: str
+    attempt: int
+    error: str
+    log: str | None = None
+
+
+@dataclass(frozen=True)
+class VideosQuarantined(Event):
+    """Videos of a dataset that cannot be used. `videos` is a list of {"path", "reason"}."""
+
+    table: ClassVar[str] = "quarantined"
+    identity: ClassVar[tuple[str, ...]] = ("dataset",)
+
+    dataset: str
+    count: int
+    videos: list[dict[str, str]]
+
+
+EVENT_TYPES: tuple[type[Event], ...] = (
+    StudySubmitted,
+    CellPlanned,
+    AttemptStarted,
+    EpochFinished,
+    AttemptEnded,
+    CellFinished,
+    CellFailed,
+    VideosQuarantined,
+)

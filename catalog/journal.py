@@ -1,0 +1,211 @@
+"""The append-only journal: one file of JSON lines a writer, `<storage>/journal/<writer>.jsonl`.
+
+Once `Journal.append` returns, the event survives a `kill -9` of anything: one `os.write`, then fsync. Readers
+leave a line out that a kill tore; its writer seals it with a newline when it opens the file again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from catalog.codec import EventError, UnknownEventError, decode, encode
+from catalog.events import Event
+
+logger = logging.getLogger(__name__)
+
+_WRITER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+
+
+class JournalError(RuntimeError):
+    """A journal that cannot be opened, written or followed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """An event and where it stands: the journal's writer and the byte offset of its line."""
+
+    writer: str
+    offset: int
+    event: Event
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """A line that was left out: `torn` (not a whole event) or `unknown` (a newer type or version)."""
+
+    writer: str
+    offset: int
+    kind: Literal["torn", "unknown"]
+    reason: str
+
+
+def journal_dir(storage: Path) -> Path:
+    """Return the directory of a storage's journals."""
+    return storage / "journal"
+
+
+class Journal:
+    """One writer's journal, open for appending. Threads may share it; processes may not."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+        self._latest = 0.0
+        self._torn = _ends_inside_a_line(descriptor)
+
+    @classmethod
+    def open(cls, storage: Path, writer: str) -> Journal:
+        """Open (or create) the journal of `writer` under `storage` and seal a torn last line.
+
+        Raises:
+            JournalError: the name cannot be a file name, or another process writes this journal.
+        """
+        if not _WRITER.fullmatch(writer):
+            raise JournalError(
+                f"writer's name is not usable as a file name; {writer!r}; use letters, digits, '.', '_', '-'"
+            )
+        folder = journal_dir(Path(storage))
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{writer}.jsonl"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            journal = cls(path, descriptor)
+            journal._seal()
+            sync_directory(folder)
+        except OSError as error:
+            os.close(descriptor)
+            raise JournalError(
+                f"journal cannot be written ({error}); {path}; stop the other process that writes it, "
+                "or choose another writer's name"
+            ) from error
+        return journal
+
+    def append(self, event: Event) -> Event:
+        """Write one event durably and return it as written (with its time).
+
+        Raises:
+            EventError: a value has the wrong type; nothing was written.
+            OSError: the disk refused; the event does not count as written.
+        """
+        with self._lock:
+            stamped = self._stamp(event)
+            line = encode(stamped)
+            self._seal()
+            # After a short write or a failed fsync the next line must not be glued to the torn one.
+            self._torn = True
+            if os.write(self._descriptor, line) != len(line):
+                raise OSError(f"short write; {self.path}; free disk space and submit again")
+            os.fsync(self._descriptor)
+            self._torn = False
+        return stamped
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        with self._lock:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+    def _stamp(self, event: Event) -> Event:
+        if event.time is not None:
+            return event
+        # A clock that is set back must not let an older fact of this writer win over a newer one.
+        self._latest = max(time.time(), self._latest + 1e-6)
+        return dataclasses.replace(event, time=self._latest)
+
+    def _seal(self) -> None:
+        if self._torn:
+            os.write(self._descriptor, b"\n")
+            os.fsync(self._descriptor)
+            self._torn = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Tail:
+    """Follows all journals of a storage from byte offsets; each event is returned once by one Tail."""
+
+    def __init__(self, storage: Path, offsets: Mapping[str, int] | None = None) -> None:
+        self.storage = Path(storage)
+        self.offsets: dict[str, int] = dict(offsets or {})
+        self.faults: list[Fault] = []
+
+    def poll(self) -> list[Event]:
+        """Return the events that were written since the last call, journal by journal in their order."""
+        return [line.event for line in self.lines()]
+
+    def lines(self) -> Iterator[Line]:
+        """Yield what `poll` returns, with writer and offset.
+
+        Raises:
+            JournalError: a journal became shorter, so that its offsets mean nothing any more.
+        """
+        for path in sorted(journal_dir(self.storage).glob("*.jsonl")):
+            yield from self._follow(path)
+
+    def _follow(self, path: Path) -> Iterator[Line]:
+        writer = path.stem
+        offset = self.offsets.get(writer, 0)
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < offset:
+                raise JournalError(f"journal became shorter; {path}; restore it, then open the catalog anew")
+            file.seek(offset)
+            for text in file:
+                if not text.endswith(b"\n"):
+                    break
+                self.offsets[writer] = offset + len(text)
+                event = self._decode(writer, offset, text)
+                if event is not None:
+                    yield Line(writer, offset, event)
+                offset += len(text)
+
+    def _decode(self, writer: str, offset: int, text: bytes) -> Event | None:
+        if text == b"\n":
+            return None
+        try:
+            return decode(text)
+        except UnknownEventError as error:
+            fault = Fault(writer, offset, "unknown", str(error))
+        except EventError as error:
+            fault = Fault(writer, offset, "torn", str(error))
+        self.faults.append(fault)
+        logger.warning("%s line left out; %s.jsonl, byte %d; %s", fault.kind, writer, offset, fault.reason)
+        return None
+
+
+def read_events(storage: Path) -> Iterator[Event]:
+    """Yield all events of a storage's journals, journal by journal in their order."""
+    for line in Tail(storage).lines():
+        yield line.event
+
+
+def sync_directory(folder: Path) -> None:
+    """Make new names in a directory durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _ends_inside_a_line(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"

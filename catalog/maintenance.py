@@ -1,0 +1,61 @@
+"""Rebuild the published catalog from the journals, and compare the two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalog import snapshots
+from catalog.catalog import Catalog, CatalogError, Differences
+from catalog.journal import Fault, journal_dir
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What `check` found. `snapshot` is None where none has been published yet."""
+
+    snapshot: Path | None
+    tables: dict[str, Differences]
+    faults: tuple[Fault, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether snapshot and journals agree row for row (torn lines were never acknowledged)."""
+        agree = all(not (table.only_in_journal or table.only_in_snapshot) for table in self.tables.values())
+        return self.snapshot is not None and agree
+
+
+def rebuild(storage: Path | str) -> Path:
+    """Build the catalog from the journals alone, publish it, remove all older snapshots; return its file.
+
+    Raises:
+        CatalogError: the storage has no journal.
+    """
+    root = _with_journals(Path(storage))
+    with Catalog.open(root) as catalog:
+        current = catalog.snapshot()
+    snapshots.keep_only(root, current)
+    return current
+
+
+def check(storage: Path | str) -> CheckReport:
+    """Compare the published snapshot with the journals, contents included, and list lines left out.
+
+    Raises:
+        CatalogError: the storage has no journal, or the snapshot cannot be read.
+    """
+    root = _with_journals(Path(storage))
+    link = snapshots.snapshot_link(root)
+    with Catalog.open(root) as catalog:
+        if not link.exists():
+            return CheckReport(None, {}, catalog.faults)
+        snapshot = link.resolve()
+        return CheckReport(snapshot, catalog.compare(snapshot), catalog.faults)
+
+
+def _with_journals(storage: Path) -> Path:
+    if not any(journal_dir(storage).glob("*.jsonl")):
+        raise CatalogError(
+            f"no journal; {journal_dir(storage)}; run a study there first, or name its storage"
+        )
+    return storage

@@ -1,0 +1,73 @@
+"""Events → rows of the `recorded` tables: pure, and independent of the order in which journals are read.
+
+Of two events that state the same fact (type and identity), the one with the greater (time, writer, position)
+holds. The rule is commutative, associative and idempotent: any number of replays, in any order, and any
+mixture of old and new rows end in the same table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from catalog.codec import FIELD_TYPES, FieldType
+from catalog.events import EVENT_TYPES, Event
+from catalog.journal import Line
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ORIGIN = ("time", "writer", "position")
+"""The columns that say where a row comes from."""
+
+
+def batches(lines: Iterable[Line]) -> dict[type[Event], pa.Table]:
+    """Return one Arrow table an event type, with the event's fields and the columns of `ORIGIN`."""
+    groups: dict[type[Event], list[Line]] = defaultdict(list)
+    for line in lines:
+        groups[type(line.event)].append(line)
+    return {
+        event_type: _batch(event_type, groups[event_type])
+        for event_type in EVENT_TYPES
+        if event_type in groups
+    }
+
+
+def upsert_sql(event_type: type[Event], batch: str) -> str:
+    """Return the statement that merges the relation `batch` into the event type's table."""
+    table, keys = f"recorded.{event_type.table}", ", ".join(event_type.identity)
+    return f"""
+        INSERT OR REPLACE INTO {table} BY NAME
+        SELECT * FROM (
+            SELECT * FROM {batch}
+            UNION ALL BY NAME
+            SELECT * FROM {table} SEMI JOIN {batch} USING ({keys})
+        )
+        QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY time DESC, writer DESC, position DESC) = 1
+    """
+
+
+def _batch(event_type: type[Event], lines: list[Line]) -> pa.Table:
+    import pyarrow as pa
+
+    columns = {
+        name: pa.array([_cell(getattr(line.event, name)) for line in lines], type=_arrow_type(kind))
+        for name, kind in FIELD_TYPES[event_type].items()
+    }
+    columns["time"] = pa.array([line.event.time for line in lines], type=pa.float64())
+    columns["writer"] = pa.array([line.writer for line in lines], type=pa.string())
+    columns["position"] = pa.array([line.offset for line in lines], type=pa.int64())
+    return pa.table(columns)
+
+
+def _cell(value: object) -> object:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+
+def _arrow_type(kind: FieldType) -> Any:  # noqa: ANN401  (pyarrow is untyped here)
+    import pyarrow as pa
+
+    types = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+    return types.get(kind.base, pa.string())

@@ -1,0 +1,75 @@
+-- What the journals say, one table an event type, one row a fact. `time`, `writer` and `position` (the byte
+-- offset in the writer's journal) say which event the row comes from; of two with one key the later one holds.
+-- States are VARCHAR because an ENUM cannot grow, and there are no foreign keys because they block upserts.
+CREATE SCHEMA recorded;
+
+CREATE TABLE recorded.studies (
+    study VARCHAR, submission VARCHAR, cells BIGINT, file VARCHAR, config JSON,
+    time DOUBLE, writer VARCHAR, position BIGINT,
+    PRIMARY KEY (study, submission)
+);
+
+CREATE TABLE recorded.cells (
+    key VARCHAR, cell VARCHAR, parent_key VARCHAR, study VARCHAR, module VARCHAR, backbone VARCHAR,
+    temporal_pooling BOOLEAN, frames BIGINT, dataset VARCHAR, seed BIGINT, params BIGINT, macs BIGINT,
+    key_parts JSON, config JSON, submission VARCHAR, num_classes BIGINT,
+    time DOUBLE, writer VARCHAR, position BIGINT,
+    PRIMARY KEY (study, key)
+);
+
+CREATE TABLE recorded.attempts_started (
+    key VARCHAR, attempt BIGINT, driver VARCHAR, host VARCHAR, run_dir VARCHAR,
+    time DOUBLE, writer VARCHAR, position BIGINT,
+    PRIMARY KEY (key, attempt)
+);
+
+CREATE TABLE recorded.epochs (
+    key VARCHAR, epoch BIGINT, attempt BIGINT, train_loss DOUBLE, train_top1 DOUBLE, lr DOUBLE, val_loss DOUBLE,
+    top1 DOUBLE, top5 DOUBLE, clips_per_second DOUBLE, seconds DOUBLE,
+    time DOUBLE, writer VARCHAR, position BIGINT,
+    PRIMARY KEY (key, epoch)
+);
+
+CREATE TABLE recorded.attempts_ended (
+    key VARCHAR, attempt BIGINT, state VARCHAR, error VARCHAR, log VARCHAR,
+    time DOUBLE, writer VARCHAR, position BIGINT,
+    PRIMARY KEY (key, attempt)
+);
+
+CREATE TABLE recorded.finished (
+    key VARCHAR PRIMARY KEY, attempt BIGINT, epochs BIGINT, best_epoch BIGINT, top1 DOUBLE, top5 DOUBLE,
+    loss DOUBLE, best_top1 DOUBLE, best_top5 DOUBLE, best_loss DOUBLE, eval_videos BIGINT, train_videos BIGINT,
+    train_seconds DOUBLE, eval_seconds DOUBLE, train_clips_per_second DOUBLE, eval_clips_per_second DOUBLE,
+    peak_memory_bytes BIGINT, params BIGINT, macs BIGINT, inherit VARCHAR, parent_key VARCHAR,
+    parent_top1_rechecked DOUBLE, checkpoint VARCHAR, checkpoint_sha256 VARCHAR, predictions VARCHAR,
+    versions JSON, hardware JSON,
+    time DOUBLE, writer VARCHAR, position BIGINT
+);
+
+CREATE TABLE recorded.failed (
+    key VARCHAR, attempt BIGINT, error VARCHAR, log VARCHAR,
+    time DOUBLE, writer VARCHAR, position BIGINT,
+    PRIMARY KEY (key, attempt)
+);
+
+CREATE TABLE recorded.quarantined (
+    dataset VARCHAR PRIMARY KEY, count BIGINT, videos JSON,
+    time DOUBLE, writer VARCHAR, position BIGINT
+);
+
+-- Results from the literature (catalog/published/*.csv): top1 and top5 in percent, macs of one clip.
+CREATE TABLE published (
+    dataset VARCHAR, module VARCHAR, backbone VARCHAR, temporal_pooling BOOLEAN, frames BIGINT,
+    top1 DOUBLE, top5 DOUBLE, macs BIGINT, params BIGINT, epochs BIGINT, batch_size BIGINT, sync_bn BOOLEAN,
+    lr_schedule VARCHAR, paper VARCHAR, source_table VARCHAR, source_row VARCHAR,
+    PRIMARY KEY (dataset, module, backbone, temporal_pooling, frames)
+);
+
+CREATE TABLE published_contributions (
+    dataset VARCHAR, metric VARCHAR, module VARCHAR, value DOUBLE, paper VARCHAR, source_table VARCHAR,
+    PRIMARY KEY (dataset, metric, module)
+);
+
+CREATE TABLE published_datasets (
+    dataset VARCHAR PRIMARY KEY, num_classes BIGINT, paper VARCHAR
+);
