@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 AttemptState = Literal["done", "failed", "interrupted"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Event:
     """What all events share. `table` is where the catalog keeps the type, `identity` its primary key."""
 
@@ -31,7 +31,7 @@ class Event:
         return ":".join([type(self).__name__, *(str(getattr(self, name)) for name in self.identity)])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StudySubmitted(Event):
     """A driver began to work on a study. `submission` is unique within it; `config` is the whole study."""
 
@@ -45,7 +45,7 @@ class StudySubmitted(Event):
     config: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CellPlanned(Event):
     """A cell belongs to a study. `submission`, where given, tells cells of an edited study from older ones.
 
@@ -73,7 +73,7 @@ class CellPlanned(Event):
     num_classes: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AttemptStarted(Event):
     """A driver started to train a cell. `attempt` counts from 1 over all submissions."""
 
@@ -87,7 +87,7 @@ class AttemptStarted(Event):
     run_dir: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EpochFinished(Event):
     """One epoch's metrics: accuracies in percent, `clips_per_second` and `seconds` of the training part."""
 
@@ -107,7 +107,7 @@ class EpochFinished(Event):
     seconds: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AttemptEnded(Event):
     """An attempt is over. `log` is the path of its log."""
 
@@ -121,9 +121,12 @@ class AttemptEnded(Event):
     log: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CellFinished(Event):
-    """A cell's result. `top1`, `top5`, `loss` are the last epoch's; accuracies in percent, sizes in bytes."""
+    """A cell's result. `top1`, `top5`, `loss` are the last epoch's; accuracies in percent, sizes in bytes.
+
+    `evaluation` names the protocol and the videos that the accuracies were measured with.
+    """
 
     table: ClassVar[str] = "finished"
     identity: ClassVar[tuple[str, ...]] = ("key",)
@@ -155,9 +158,10 @@ class CellFinished(Event):
     predictions: str | None
     versions: dict[str, Any]
     hardware: dict[str, Any]
+    evaluation: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CellFailed(Event):
     """The driver gave a cell up after `attempt` attempts; its descendants are blocked until it is retried."""
 
@@ -170,7 +174,7 @@ class CellFailed(Event):
     log: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VideosQuarantined(Event):
     """Videos of a dataset that cannot be used. `videos` is a list of {"path", "reason"}."""
 

@@ -42,7 +42,7 @@ CREATE TABLE recorded.finished (
     train_seconds DOUBLE, eval_seconds DOUBLE, train_clips_per_second DOUBLE, eval_clips_per_second DOUBLE,
     peak_memory_bytes BIGINT, params BIGINT, macs BIGINT, inherit VARCHAR, parent_key VARCHAR,
     parent_top1_rechecked DOUBLE, checkpoint VARCHAR, checkpoint_sha256 VARCHAR, predictions VARCHAR,
-    versions JSON, hardware JSON,
+    versions JSON, hardware JSON, evaluation VARCHAR,
     time DOUBLE, writer VARCHAR, position BIGINT
 );
 
