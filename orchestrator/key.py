@@ -30,13 +30,13 @@ def cell_key(parts: Mapping[str, Any]) -> str:
 
 
 def key_parts(
-    cell: Cell, *, num_classes: int, train_hash: str, val_hash: str, parent_key: str | None
+    cell: Cell, *, num_classes: int | None, train_hash: str, val_hash: str, parent_key: str | None
 ) -> dict[str, Any]:
     """Everything that decides the cell's weights, grouped so that two keys can be compared.
 
     Args:
         cell: the cell, with its resolved recipe.
-        num_classes: K, the outputs of the model's last layer.
+        num_classes: K, the outputs of the last layer; None where the dataset is not built and unknown.
         train_hash: the training manifest's hash, or `declared_hash` of a dataset that is not built yet.
         val_hash: the same for validation; it counts only where validation chose the inherited checkpoint.
         parent_key: the key of the cell before it in its chain; None for a starter.
@@ -94,7 +94,7 @@ def evaluation_parts(evaluation: Evaluation) -> dict[str, Any]:
     return {**parts, "version": EVALUATE}
 
 
-def _model_parts(cell: Cell, num_classes: int) -> dict[str, Any]:
+def _model_parts(cell: Cell, num_classes: int | None) -> dict[str, Any]:
     return {
         "module": cell.module,
         "module_version": MODULES[cell.module].version,

@@ -1,0 +1,270 @@
+"""Study × what is known → Plan: every cell's key, state, reason and cost. Pure; runs and touches nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.cell import Cell, chains, expand
+from orchestrator.cost import SizeOf, cell_flops, gpu_hours, model_size
+from orchestrator.dataset_names import dataset_config
+from orchestrator.key import cell_key, declared_hash, evaluation_key, key_parts
+from orchestrator.plan_model import (
+    DatasetState,
+    DoneCell,
+    FailureInfo,
+    MissingDataset,
+    Plan,
+    PlannedCell,
+    State,
+    Totals,
+)
+from orchestrator.plan_totals import make_totals
+from orchestrator.schedule import Task
+from orchestrator.study_model import Study
+
+__all__ = [
+    "DatasetState",
+    "DoneCell",
+    "FailureInfo",
+    "MissingDataset",
+    "Plan",
+    "PlannedCell",
+    "State",
+    "Totals",
+    "declared_state",
+    "make_plan",
+    "plan_json",
+    "plan_tasks",
+]
+
+
+def declared_state(study: Study, name: str) -> DatasetState:
+    """The state of a dataset that is not built: what its declaration says of it."""
+    config = dataset_config(study, name)
+    info = config.info()
+    return DatasetState(
+        name=name,
+        built=False,
+        manifest=None,
+        train_hash=None,
+        val_hash=None,
+        num_classes=info.num_classes,
+        train_videos=info.train_videos,
+        val_videos=info.val_videos,
+        buildable=config.kind != "official",
+        how=info.how_to_get,
+    )
+
+
+def make_plan(
+    study: Study,
+    datasets: Mapping[str, DatasetState] | None = None,
+    done: Mapping[str, DoneCell] | None = None,
+    failures: Mapping[str, FailureInfo] | None = None,
+    weights_problems: Mapping[str, str] | None = None,
+    *,
+    size_of: SizeOf = model_size,
+) -> Plan:
+    """What the study means today.
+
+    Args:
+        study: the validated study.
+        datasets: the state of datasets by name; those not given are taken as declared and not built.
+        done: finished cells by key.
+        failures: failed cells by key.
+        weights_problems: by backbone, why its ImageNet weights cannot be loaded and the way out.
+        size_of: counts a cell's model.
+    """
+    given = datasets or {}
+    states = {name: given.get(name) or declared_state(study, name) for name in study.axes.dataset}
+    planner = _Planner(study, states, done or {}, failures or {}, weights_problems or {}, size_of)
+    cells: list[PlannedCell] = []
+    for chain in chains(expand(study)):
+        planned: list[PlannedCell] = []
+        for cell in chain:
+            planned.append(planner.plan(cell, planned))
+        cells.extend(planned)
+    return Plan(study.name, tuple(cells), make_totals(cells, states))
+
+
+def plan_tasks(plan: Plan) -> tuple[Task, ...]:
+    """The cells that have to run, as tasks of the schedule, named by key; a done parent holds nobody up.
+
+    Raises:
+        ValueError: a cell's dataset is not built, so that its key is not final.
+    """
+    to_run = {planned.key: planned for planned in plan.cells if planned.state is State.TO_RUN}
+    tasks: list[Task] = []
+    for key, planned in to_run.items():
+        if planned.key_is_provisional or planned.flops is None:
+            what = f"dataset {planned.cell.dataset} is not built; cell {planned.cell.name}"
+            raise ValueError(f"{what}; build it and plan again")
+        parent = planned.parent_key if planned.parent_key in to_run else None
+        tasks.append(Task(key, parent, float(planned.flops), planned.cell.resources))
+    return tuple(tasks)
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """The plan as `actiongrid plan --json` prints it: `cells` and `totals`."""
+    return {
+        "study": plan.study,
+        "cells": [_cell_json(planned) for planned in plan.cells],
+        "totals": _totals_json(plan.totals),
+    }
+
+
+@dataclass(frozen=True)
+class _Planner:
+    """Plans cell after cell; each needs what was planned for its parent."""
+
+    study: Study
+    datasets: Mapping[str, DatasetState]
+    done: Mapping[str, DoneCell]
+    failures: Mapping[str, FailureInfo]
+    weights_problems: Mapping[str, str]
+    size_of: SizeOf
+
+    def plan(self, cell: Cell, before: Sequence[PlannedCell]) -> PlannedCell:
+        """Plan one cell; `before` are the planned cells of its chain with fewer frames."""
+        parent = before[-1] if before else None
+        dataset = self.datasets[cell.dataset]
+        declared = declared_hash(dataset_config(self.study, cell.dataset))
+        val_hash = dataset.val_hash or declared
+        parts = key_parts(
+            cell,
+            num_classes=dataset.num_classes,
+            train_hash=dataset.train_hash or declared,
+            val_hash=val_hash,
+            parent_key=parent.key if parent else None,
+        )
+        key = cell_key(parts)
+        evaluation = evaluation_key(key, cell.evaluation, val_hash)
+        state, reason, blocked_by = self._state(cell, key, evaluation, before)
+        params, macs, flops = self._costs(cell, dataset)
+        return PlannedCell(
+            cell=cell,
+            key=key,
+            key_parts=parts,
+            key_is_provisional=not dataset.built,
+            parent_key=parent.key if parent else None,
+            evaluation_key=evaluation,
+            state=state,
+            reason=reason,
+            blocked_by=blocked_by,
+            num_classes=dataset.num_classes,
+            manifest=dataset.manifest,
+            params=params,
+            macs=macs,
+            flops=flops,
+        )
+
+    def _state(
+        self, cell: Cell, key: str, evaluation: str, before: Sequence[PlannedCell]
+    ) -> tuple[State, str, str | None]:
+        found = self.done.get(key)
+        if found is not None:
+            same = found.evaluation in (None, evaluation)
+            return (
+                State.DONE,
+                "trained before" if same else "trained before, measured by another protocol",
+                None,
+            )
+        blocked = self._blocked(cell, before)
+        if blocked is not None:
+            return State.BLOCKED, *blocked
+        return State.TO_RUN, self._why_to_run(cell, key, before[-1] if before else None), None
+
+    def _blocked(self, cell: Cell, before: Sequence[PlannedCell]) -> tuple[str, str] | None:
+        """The reason and what is to blame, where something keeps the cell from running."""
+        parent = before[-1] if before else None
+        dataset = self.datasets[cell.dataset]
+        if not dataset.built and not dataset.buildable:
+            return f"dataset {dataset.name} is not built: {dataset.how}", dataset.name
+        if parent is None:
+            problem = self.weights_problems.get(cell.backbone) if cell.recipe.init == "imagenet" else None
+            return (problem, cell.backbone) if problem else None
+        if parent.state is State.BLOCKED:
+            root = next(planned for planned in before if planned.state is State.BLOCKED)
+            return f"its starting point {root.cell.name} is blocked: {root.reason}", root.cell.name
+        return self._chosen_otherwise(cell, parent)
+
+    def _chosen_otherwise(self, cell: Cell, parent: PlannedCell) -> tuple[str, str] | None:
+        """A best checkpoint that another protocol chose is not the one that this cell's key promises."""
+        found = self.done.get(parent.key)
+        if (
+            cell.recipe.inherit != "best"
+            or found is None
+            or found.evaluation in (None, parent.evaluation_key)
+        ):
+            return None
+        what = f"the best epoch of its parent {parent.cell.name} was chosen by another evaluation protocol"
+        return f"{what}; say inherit: last, or use that protocol", parent.cell.name
+
+    def _why_to_run(self, cell: Cell, key: str, parent: PlannedCell | None) -> str:
+        failure = self.failures.get(key)
+        if failure is not None:
+            error = failure.error.strip().splitlines()
+            last = error[-1] if error else "no error recorded"
+            return f"failed before, attempt {failure.attempts}: {last}; will be tried again"
+        if not self.datasets[cell.dataset].built:
+            return f"new; dataset {cell.dataset} will be built first"
+        if parent is not None and parent.state is State.TO_RUN:
+            return f"new; its parent {parent.cell.name} will run first"
+        return "new"
+
+    def _costs(self, cell: Cell, dataset: DatasetState) -> tuple[int | None, int, int | None]:
+        """Parameters, MACs and FLOPs; MACs do not depend on the classes, so any number of them will do."""
+        classes = dataset.num_classes
+        size = self.size_of(cell, classes or 1, cell.recipe.crop_size)
+        params = None if classes is None else size.params
+        if dataset.train_videos is None or dataset.val_videos is None:
+            return params, size.macs, None
+        evaluated = self.size_of(cell, classes or 1, cell.evaluation.crop_size)
+        flops = cell_flops(
+            cell,
+            train_macs=size.macs,
+            eval_macs=evaluated.macs,
+            train_videos=dataset.train_videos,
+            val_videos=dataset.val_videos,
+        )
+        return params, size.macs, flops
+
+
+def _cell_json(planned: PlannedCell) -> dict[str, Any]:
+    return {
+        "cell": planned.cell.name,
+        "key": planned.key,
+        "parent": planned.cell.parent,
+        **planned.cell.axes,
+        "state": str(planned.state),
+        "reason": planned.reason,
+        "params": planned.params,
+        "macs": planned.macs,
+        "flops": planned.flops,
+        "chain": planned.cell.chain_id,
+        "parent_key": planned.parent_key,
+        "key_is_provisional": planned.key_is_provisional,
+        "num_classes": planned.num_classes,
+        "blocked_by": planned.blocked_by,
+    }
+
+
+def _totals_json(totals: Totals) -> dict[str, Any]:
+    path = totals.critical_path
+    return {
+        "cells": totals.cells,
+        "chains": totals.chains,
+        "by_state": {str(state): count for state, count in totals.by_state.items()},
+        "macs": totals.macs,
+        "flops": totals.flops,
+        "flops_left": totals.flops_left,
+        "gpu_hours_left": gpu_hours(totals.flops_left),
+        "cells_of_unknown_cost": totals.cells_of_unknown_cost,
+        "critical_path": path and {"chain": path.chain, "cells": list(path.cells), "flops": path.flops},
+        "missing_datasets": [
+            {"name": one.name, "how": one.how, "cells": one.cells, "buildable": one.buildable}
+            for one in totals.missing_datasets
+        ],
+    }

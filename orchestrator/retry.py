@@ -1,0 +1,105 @@
+"""A failed attempt → try again, or fail (pure). Pre-emptions are no failures and have their own budget.
+
+Errors are told apart by the names and words in their text, because Ray delivers a worker's error as text
+inside its own exceptions.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+MAX_PREEMPTIONS = 50
+
+
+class FailureKind(StrEnum):
+    """Why an attempt ended. The values are what the journal records."""
+
+    MISMATCH = "mismatch"
+    MISSING_WEIGHTS = "missing-weights"
+    DATA = "data"
+    CONFIGURATION = "configuration"
+    DIVERGED = "diverged"
+    PREEMPTED = "preempted"
+    MEMORY = "memory"
+    CHECKPOINT = "checkpoint"
+    PROCESS_DIED = "process-died"
+    UNKNOWN = "unknown"
+
+
+DETERMINISTIC = frozenset(
+    {
+        FailureKind.MISMATCH,
+        FailureKind.MISSING_WEIGHTS,
+        FailureKind.DATA,
+        FailureKind.CONFIGURATION,
+        FailureKind.DIVERGED,
+    }
+)
+
+# The first match decides: the inner cause is named beside the outer one ("WorkerGroupError: … ReadError").
+_SIGNS: tuple[tuple[FailureKind, str], ...] = (
+    (FailureKind.MISSING_WEIGHTS, r"MissingWeights|\bWeightsError\b"),
+    (FailureKind.DATA, r"\bReadError\b|\bDatasetError\b|\bManifestError\b"),
+    (FailureKind.MISMATCH, r"Parent\w*(Error|Mismatch)|parent'?s? .*mismatch|size mismatch|shape mismatch"),
+    (FailureKind.MISMATCH, r"(Missing|Unexpected) key\(s\) in state_dict|shapes cannot be multiplied"),
+    (FailureKind.CONFIGURATION, r"\bStudyError\b|pydantic\w*\.\w*ValidationError|\bModuleNotFoundError\b"),
+    (FailureKind.DIVERGED, r"\bDivergedError\b"),
+    (FailureKind.MEMORY, r"OutOfMemory|out of memory|\bMemoryError\b|\bOOM\b"),
+    (FailureKind.CHECKPOINT, r"Checkpoint\w*Error|checkpoint\b.*\b(corrupt|damaged|truncated|checksum)"),
+    (FailureKind.PREEMPTED, r"pre-?empt|NodeDied|node .{0,80}\b(died|dead|terminated|removed|draining)"),
+    (FailureKind.PREEMPTED, r"spot interruption|\bACTOR_DIED_NODE\b"),
+    (FailureKind.PROCESS_DIED, r"ActorDied|ActorUnavailable|RayActorError|WorkerCrashed|WorkerGroup\w*Error"),
+    (FailureKind.PROCESS_DIED, r"actor .{0,80}\b(died|dead)|worker .{0,80}\b(died|crashed|exited)|SIGKILL"),
+)
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """How often a cell has ended without a result in this submission, the last time included."""
+
+    failures: int = 0
+    preemptions: int = 0
+
+    def after(self, kind: FailureKind) -> Attempts:
+        """The counts after one more end of this kind."""
+        if kind is FailureKind.PREEMPTED:
+            return Attempts(self.failures, self.preemptions + 1)
+        return Attempts(self.failures + 1, self.preemptions)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to try again, and why, in words for the terminal and the journal."""
+
+    retry: bool
+    reason: str
+
+
+def classify(error: str) -> FailureKind:
+    """The kind of failure that an error's type name and text speak of (a whole traceback will do)."""
+    for kind, signs in _SIGNS:
+        if re.search(signs, error, flags=re.IGNORECASE):
+            return kind
+    return FailureKind.UNKNOWN
+
+
+def decide(
+    kind: FailureKind, attempts: Attempts, *, retries: int, max_preemptions: int = MAX_PREEMPTIONS
+) -> Decision:
+    """Whether a cell is tried again.
+
+    Args:
+        kind: why the last attempt ended.
+        attempts: the counts with the last attempt included (`Attempts.after`).
+        retries: how many failures may be followed by another attempt (the study's `retries`).
+        max_preemptions: the same for pre-emptions.
+    """
+    if kind in DETERMINISTIC:
+        return Decision(False, f"{kind}: would fail the same way again")
+    if kind is FailureKind.PREEMPTED:
+        count = f"pre-emption {attempts.preemptions} of at most {max_preemptions}"
+        return Decision(attempts.preemptions <= max_preemptions, f"{kind}: {count}; not counted as a failure")
+    count = f"failure {attempts.failures}, {retries} retries allowed"
+    return Decision(attempts.failures <= retries, f"{kind}: {count}")
