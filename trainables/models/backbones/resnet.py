@@ -1,0 +1,93 @@
+"""ResNets (He et al., 2016) in torchvision's "v1" layout, of any spatio-temporal module (reference §2)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import partial
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainables.models.framework import Backbone, BackboneStyle, SpatioTemporalModule
+
+STYLE = BackboneStyle()
+
+# torchvision numbers a block's convolutions and norms side by side; here a norm belongs to its convolution.
+RENAMES = (
+    (r"\bconv(\d)\.", r"conv\1.conv."),
+    (r"\bbn(\d)\.", r"conv\1.bn."),
+    (r"\bdownsample\.0\.", "downsample.conv."),
+    (r"\bdownsample\.1\.", "downsample.bn."),
+)
+
+
+class ResidualBlock(nn.Module):
+    """ReLU(main path + shortcut). The shortcut takes the block's input before any aggregation."""
+
+    def __init__(self, aggregate: nn.Module, main: Sequence[nn.Module], shortcut: nn.Module | None) -> None:
+        super().__init__()
+        self.aggregate = aggregate
+        for number, unit in enumerate(main, start=1):
+            self.add_module(f"conv{number}", unit)
+        self.downsample = shortcut
+        self._depth = len(main)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the module's layout to the same layout, strided as the block was built."""
+        out: Tensor = self.aggregate(x)
+        for number in range(1, self._depth + 1):
+            out = getattr(self, f"conv{number}")(out)
+        out += x if self.downsample is None else self.downsample(x)
+        return F.relu(out, inplace=True)
+
+
+def residual_block(
+    module: SpatioTemporalModule, cin: int, width: int, *, stride: int, level: int, bottleneck: bool
+) -> ResidualBlock:
+    """One basic or bottleneck block; a strided one is the first after halving point `level`."""
+    time_stride = module.stage_time_stride if stride > 1 else 1
+    aggregate = module.aggregate(cin, level)
+    strided = partial(module.conv, stride=stride, time_stride=time_stride)
+    cout = 4 * width if bottleneck else width
+    if bottleneck:
+        main = [
+            module.conv(cin, width, 1),
+            strided(width, width, 3),
+            module.conv(width, cout, 1, relu=False),
+        ]
+    else:
+        main = [strided(cin, width, 3), module.conv(width, width, 3, relu=False)]
+    projects = stride > 1 or cin != cout
+    shortcut = strided(cin, cout, 1, relu=False) if projects else None
+    return ResidualBlock(aggregate, main, shortcut)
+
+
+def build_resnet(module: SpatioTemporalModule, *, depths: tuple[int, ...], bottleneck: bool) -> nn.Module:
+    """The trunk: stem, max-pool and four stages, with halving points between the stages."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    layers["conv1"] = module.stem(3, 64, 7, 2)
+    layers["maxpool"] = module.stem_pool()
+    channels = 64
+    for level, depth in enumerate(depths):
+        width = 64 * 2**level
+        blocks = []
+        for index in range(depth):
+            stride = 2 if level > 0 and index == 0 else 1
+            block = residual_block(module, channels, width, stride=stride, level=level, bottleneck=bottleneck)
+            blocks.append(block)
+            channels = 4 * width if bottleneck else width
+        layers[f"layer{level + 1}"] = nn.Sequential(*blocks)
+        if level < len(depths) - 1:
+            layers[f"pool{level + 1}"] = module.stage_pool(level)
+    return nn.Sequential(layers)
+
+
+def _resnet(depths: tuple[int, ...], *, bottleneck: bool) -> Backbone:
+    build = partial(build_resnet, depths=depths, bottleneck=bottleneck)
+    return Backbone(2048 if bottleneck else 512, STYLE, build, RENAMES)
+
+
+RESNET18 = _resnet((2, 2, 2, 2), bottleneck=False)
+RESNET50 = _resnet((3, 4, 6, 3), bottleneck=True)
+RESNET101 = _resnet((3, 4, 23, 3), bottleneck=True)

@@ -1,0 +1,69 @@
+"""Layers shared by the modules: convolution + BN (+ ReLU), and pooling over the frames of 2D features."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainables.models.framework import PoolingMethod
+
+
+def kaiming_(conv: nn.Conv2d | nn.Conv3d) -> None:
+    """Draw a convolution's weights Kaiming-normal, fan-out, for ReLU (reference §6). A bias is left alone."""
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+
+
+class ConvUnit(nn.Module):
+    """Convolution, batch normalisation and, unless the sum of a residual block follows, ReLU."""
+
+    def __init__(self, conv: nn.Conv2d | nn.Conv3d, eps: float, *, relu: bool) -> None:
+        super().__init__()
+        norm = nn.BatchNorm3d if isinstance(conv, nn.Conv3d) else nn.BatchNorm2d
+        self.conv = conv
+        self.bn = norm(conv.out_channels, eps=eps)
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (…, Cin, …) to (…, Cout, …); see the convolution for the rest."""
+        out: Tensor = self.bn(self.conv(x))
+        return F.relu(out, inplace=True) if self.relu else out
+
+
+def frames_to_rows(x: Tensor, frames: int) -> Tensor:
+    """View (N*T, C, H, W) as (N, C, T, H*W), so that 2D operations on (k, 1) windows act over time.
+
+    In channels-last memory this and its inverse move no data.
+    """
+    return x.view(-1, frames, *x.shape[1:]).transpose(1, 2).flatten(3)
+
+
+def rows_to_frames(rows: Tensor, like: Tensor) -> Tensor:
+    """Invert `frames_to_rows` for the spatial size of `like`: (N, C, T, H*W) to (N*T, C, H, W)."""
+    return rows.view(*rows.shape[:3], *like.shape[2:]).transpose(1, 2).flatten(0, 1)
+
+
+def check_average(method: PoolingMethod, *, kernel: int, frames: int) -> None:
+    """Refuse, as PyTorch's 3D average pooling does, a window longer than the clip (reference §3)."""
+    if method == "avg" and frames < kernel:
+        raise ValueError(
+            f"average pooling over {kernel} frames cannot halve a clip of {frames}; "
+            "with temporal pooling use pooling_method max or at least 16 frames"
+        )
+
+
+class TemporalPool(nn.Module):
+    """Pool over time only: kernel 3, stride 2, padding 1 (reference §3); T becomes T/2.
+
+    Zeros count in the average's divisor. ValueError for an average over a clip shorter than the kernel.
+    """
+
+    def __init__(self, frames: int, method: PoolingMethod) -> None:
+        super().__init__()
+        check_average(method, kernel=3, frames=frames)
+        self.frames = frames
+        self.pool = F.max_pool2d if method == "max" else F.avg_pool2d
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N*T, C, H, W) to (N*T/2, C, H, W)."""
+        rows = frames_to_rows(x, self.frames)
+        return rows_to_frames(self.pool(rows, (3, 1), stride=(2, 1), padding=(1, 0)), x)

@@ -1,0 +1,1 @@
+"""The spatio-temporal modules, one file each."""

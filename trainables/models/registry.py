@@ -1,0 +1,122 @@
+"""What can be built: the temporal modules and the backbones, by name. Imports no torch.
+
+A new module or backbone is one new file that defines the `target`, and one entry here. `version` is part of
+every cell's key: bump it when the same settings would no longer give the same weights.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeVar
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class ModuleInfo:
+    """A spatio-temporal module. `target` is `package.module:attribute`, imported only when it is built."""
+
+    name: str
+    paper_name: str
+    target: str
+    version: str = "1"
+
+
+@dataclass(frozen=True)
+class BackboneInfo:
+    """A spatial skeleton. `input_mean`, `input_std` are per RGB channel, for values in [0, 1].
+
+    `weights_file` is torchvision's file of ImageNet weights (None: no such weights exist);
+    `weights_aliases` are older names under which torchvision published the same tensors.
+    """
+
+    name: str
+    paper_name: str
+    target: str
+    weights_file: str | None
+    weights_enum: str | None = None
+    weights_aliases: tuple[str, ...] = ()
+    input_mean: tuple[float, float, float] = IMAGENET_MEAN
+    input_std: tuple[float, float, float] = IMAGENET_STD
+    version: str = "1"
+
+
+_MODULES = (
+    ModuleInfo("tsn", "TSN", "trainables.models.modules.tsn:TSN"),
+    ModuleInfo("tam", "TAM", "trainables.models.modules.tam:TAM"),
+    ModuleInfo("s3d", "S3D", "trainables.models.modules.s3d:S3D"),
+    ModuleInfo("i3d", "I3D", "trainables.models.modules.i3d:I3D"),
+)
+
+_BACKBONES = (
+    BackboneInfo(
+        "inception_v1",
+        "InceptionV1",
+        "trainables.models.backbones.inception_v1:INCEPTION_V1",
+        weights_file="googlenet-1378be20.pth",
+        weights_enum="GoogLeNet_Weights.IMAGENET1K_V1",
+        input_mean=HALF,
+        input_std=HALF,
+    ),
+    BackboneInfo(
+        "resnet18",
+        "ResNet18",
+        "trainables.models.backbones.resnet:RESNET18",
+        weights_file="resnet18-f37072fd.pth",
+        weights_enum="ResNet18_Weights.IMAGENET1K_V1",
+        weights_aliases=("resnet18-5c106cde.pth",),
+    ),
+    BackboneInfo(
+        "resnet50",
+        "ResNet50",
+        "trainables.models.backbones.resnet:RESNET50",
+        weights_file="resnet50-0676ba61.pth",
+        weights_enum="ResNet50_Weights.IMAGENET1K_V1",
+        weights_aliases=("resnet50-19c8e357.pth",),
+    ),
+    BackboneInfo(
+        "resnet101",
+        "ResNet101",
+        "trainables.models.backbones.resnet:RESNET101",
+        weights_file="resnet101-63fe2227.pth",
+        weights_enum="ResNet101_Weights.IMAGENET1K_V1",
+        weights_aliases=("resnet101-5d3b4d8f.pth",),
+    ),
+    BackboneInfo("tiny", "Tiny", "trainables.models.backbones.tiny:TINY", weights_file=None),
+)
+
+MODULES: Mapping[str, ModuleInfo] = MappingProxyType({info.name: info for info in _MODULES})
+BACKBONES: Mapping[str, BackboneInfo] = MappingProxyType({info.name: info for info in _BACKBONES})
+
+_Info = TypeVar("_Info", ModuleInfo, BackboneInfo)
+
+
+def module_info(name: str) -> ModuleInfo:
+    """The registered temporal module of this name; ValueError with the allowed names otherwise."""
+    return _look_up("module", name, MODULES)
+
+
+def backbone_info(name: str) -> BackboneInfo:
+    """The registered backbone of this name; ValueError with the allowed names otherwise."""
+    return _look_up("backbone", name, BACKBONES)
+
+
+def load_target(info: ModuleInfo | BackboneInfo) -> object:
+    """Import and return what `info.target` names (this is where torch gets imported)."""
+    module_name, attribute = info.target.split(":")
+    target: object = getattr(importlib.import_module(module_name), attribute)
+    return target
+
+
+def _look_up(kind: str, name: str, known: Mapping[str, _Info]) -> _Info:
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    raise ValueError(f"unknown {kind} '{name}'; allowed: {', '.join(known)}{hint}")

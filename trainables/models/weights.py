@@ -1,0 +1,173 @@
+"""ImageNet weights: where torchvision's files are found, and how they become a video model's (reference §6).
+
+Loading is strict both ways: what a model does not inherit must be on its short list of fresh tensors, and
+what a file holds must be used or be a known head.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainables.models.registry import BackboneInfo, backbone_info
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.models.framework import Backbone
+    from trainables.models.inflation import Inflation
+    from trainables.models.video_model import VideoModel
+
+# Not in files saved before PyTorch 0.4.1, and without influence on a model with a fixed BN momentum.
+BN_COUNTER = ".num_batches_tracked"
+
+
+class WeightsError(RuntimeError):
+    """ImageNet weights cannot be used: the file is damaged or holds other tensors than it should."""
+
+
+class MissingWeightsError(WeightsError):
+    """No file of ImageNet weights was found or could be had. The message names the way out."""
+
+
+def find_weights(backbone: str, weights_dir: str | None) -> Path:
+    """Find torchvision's weight file in `weights_dir`, then in torch hub's cache.
+
+    Raises:
+        MissingWeightsError: There is no such file, or the backbone has no ImageNet weights at all.
+        ValueError: The backbone is unknown.
+    """
+    info = backbone_info(backbone)
+    if info.weights_file is None:
+        raise MissingWeightsError(
+            f"no ImageNet weights exist; backbone '{backbone}'; set the recipe's init to random"
+        )
+    folders = [Path(weights_dir).expanduser()] if weights_dir is not None else []
+    folders.append(_cache_dir())
+    for folder in folders:
+        for name in (info.weights_file, *info.weights_aliases):
+            if (folder / name).is_file():
+                return folder / name
+    looked = " and ".join(str(folder) for folder in folders)
+    raise MissingWeightsError(
+        f"ImageNet weights {info.weights_file} not found; looked in {looked}; put torchvision's file there, "
+        f"name its folder with --weights-dir, or set the recipe's init to random"
+    )
+
+
+def initialise_from_imagenet(
+    model: VideoModel, backbone: str, weights_dir: str | None, inflation: Inflation
+) -> tuple[str, ...]:
+    """Load ImageNet weights into `model`, inflating 2D kernels along time for 3D modules.
+
+    A file that is neither in `weights_dir` nor in the cache is downloaded through torchvision's weights API.
+
+    Returns:
+        The sorted names of the tensors that were not inherited: the classifier, and layers over time only.
+
+    Raises:
+        MissingWeightsError: The file is not here and cannot be downloaded.
+        WeightsError: The file is damaged, or its tensors do not fit this backbone.
+        ValueError: The backbone is unknown.
+    """
+    from trainables.models.build import load_backbone
+
+    source = _read_weights(backbone, weights_dir)
+    inherited = _translate(source, load_backbone(backbone))
+    target = model.state_dict()
+    _check_names(inherited, target, model.fresh_parts, backbone)
+    for name, tensor in inherited.items():
+        inherited[name] = _fit(name, tensor, target[name], inflation)
+    model.load_state_dict(inherited, strict=False)
+    return tuple(sorted(set(target) - set(inherited)))
+
+
+def _cache_dir() -> Path:
+    import torch.hub
+
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _read_weights(backbone: str, weights_dir: str | None) -> Mapping[str, Tensor]:
+    try:
+        path = find_weights(backbone, weights_dir)
+    except MissingWeightsError as missing:
+        return _download(backbone_info(backbone), missing)
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises half a dozen types for a damaged file
+        raise WeightsError(
+            f"ImageNet weights cannot be read ({type(error).__name__}); {path}; "
+            "delete the file and get it again from torchvision"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise WeightsError(f"not a state dict of tensors; {path}; get the file again from torchvision")
+    return state
+
+
+def _download(info: BackboneInfo, missing: MissingWeightsError) -> Mapping[str, Tensor]:
+    if info.weights_enum is None:
+        raise missing
+    from torchvision.models import get_weight
+
+    try:
+        state: dict[str, Any] = get_weight(info.weights_enum).get_state_dict(
+            progress=False, check_hash=True, map_location="cpu", weights_only=True
+        )
+    except Exception as error:  # network, proxy, disk and hash errors share no base class
+        reason = f"the download failed too ({type(error).__name__}: {error})"
+        raise MissingWeightsError(f"{missing}; {reason}") from error
+    return state
+
+
+def _translate(source: Mapping[str, Tensor], skeleton: Backbone) -> dict[str, Tensor]:
+    """Torchvision's names into the model's, without the heads that the trunk has no use for."""
+    inherited = {}
+    for name, tensor in source.items():
+        if name.startswith(skeleton.unused_weights):
+            continue
+        renamed = name
+        for pattern, replacement in skeleton.renames:
+            renamed = re.sub(pattern, replacement, renamed)
+        inherited[f"trunk.{renamed}"] = tensor
+    return inherited
+
+
+def _check_names(
+    inherited: Mapping[str, Tensor], target: Mapping[str, Tensor], fresh_parts: tuple[str, ...], backbone: str
+) -> None:
+    def may_be_fresh(name: str) -> bool:
+        return (
+            name.startswith("fc.") or name.endswith(BN_COUNTER) or any(part in name for part in fresh_parts)
+        )
+
+    missing = sorted(name for name in target.keys() - inherited.keys() if not may_be_fresh(name))
+    unknown = sorted(inherited.keys() - target.keys())
+    if missing or unknown:
+        raise WeightsError(
+            f"ImageNet weights do not fit {backbone}; missing: {_some(missing)}; unknown: {_some(unknown)}; "
+            "use torchvision's own file"
+        )
+
+
+def _fit(name: str, tensor: Tensor, wanted: Tensor, inflation: Inflation) -> Tensor:
+    from trainables.models.inflation import inflate
+
+    fitted = tensor
+    if wanted.dim() == 5 and tensor.dim() == 4:
+        fitted = inflate(tensor, wanted.shape[2], inflation)
+    if fitted.shape != wanted.shape:
+        raise WeightsError(
+            f"ImageNet weights have another shape; {name}: {tuple(tensor.shape)} for {tuple(wanted.shape)}; "
+            "use torchvision's own file"
+        )
+    return fitted
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:5]) or "none"
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
