@@ -31,19 +31,21 @@ class UnknownEventError(EventError):
 
 @dataclasses.dataclass(frozen=True)
 class FieldType:
-    """The type of one field: its base Python type and whether None is allowed."""
+    """The type of one field: its base Python type and whether None is allowed.
+
+    `exact` holds the types of values that need no closer look: replaying many events is bound by this check.
+    """
 
     base: type
     optional: bool
+    exact: frozenset[type]
 
     def accepts(self, value: object) -> bool:
         """Tell whether a value may stand in the field; integers may stand for floats, booleans may not."""
-        if value is None:
-            return self.optional
-        if self.base is float:
-            return isinstance(value, float | int) and not isinstance(value, bool)
+        if type(value) in self.exact:
+            return True
         if self.base is int:
-            return isinstance(value, int) and not isinstance(value, bool) and -_INT64 <= value < _INT64
+            return type(value) is int and -_INT64 <= value < _INT64
         return isinstance(value, self.base)
 
 
@@ -57,7 +59,11 @@ def _field_type(hint: Any) -> FieldType:  # noqa: ANN401  (a type hint has no ty
     options = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
     base = next(option for option in options if option is not type(None))
     origin = typing.get_origin(base)
-    return FieldType(base=str if origin is Literal else origin or base, optional=type(None) in options)
+    kind = str if origin is Literal else origin or base
+    optional = type(None) in options
+    # An integer is looked at closely, because the catalog's columns have 64 bits.
+    exact = {float: {float, int}, int: set()}.get(kind, {kind}) | ({type(None)} if optional else set())
+    return FieldType(base=kind, optional=optional, exact=frozenset(exact))
 
 
 def _required(event_type: type[Event]) -> frozenset[str]:
@@ -113,11 +119,10 @@ def _build(event_type: type[Event], record: dict[str, Any]) -> Event:
     missing = _REQUIRED[event_type] - record.keys()
     if missing:
         raise EventError(f"{event_type.__name__} without {', '.join(sorted(missing))}")
-    values: dict[str, Any] = {}
-    for name, kind in FIELD_TYPES[event_type].items():
-        if name in record:
-            value = record[name]
-            values[name] = _NON_FINITE.get(value, value) if _names_a_float(kind, value) else value
+    values = {name: record[name] for name in FIELD_TYPES[event_type] if name in record}
+    for name, value in values.items():
+        if type(value) is str and value in _NON_FINITE and FIELD_TYPES[event_type][name].base is float:
+            values[name] = _NON_FINITE[value]
     _check(event_type, values)
     time = record.get("time")
     if not isinstance(time, float | int) or not math.isfinite(time):
@@ -125,14 +130,10 @@ def _build(event_type: type[Event], record: dict[str, Any]) -> Event:
     return event_type(**values, time=float(time))
 
 
-def _names_a_float(kind: FieldType, value: object) -> bool:
-    return kind.base is float and isinstance(value, str)
-
-
 def _check(event_type: type[Event], values: dict[str, Any]) -> None:
     kinds = FIELD_TYPES[event_type]
     for name, value in values.items():
-        if not kinds[name].accepts(value):
+        if type(value) not in kinds[name].exact and not kinds[name].accepts(value):
             expected = kinds[name].base.__name__ + (" or None" if kinds[name].optional else "")
             found = f"{type(value).__name__} {str(value)[:40]!r}"
             raise EventError(f"wrong type; {event_type.__name__}.{name} is {found}; use {expected}")

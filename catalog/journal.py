@@ -30,7 +30,7 @@ class JournalError(RuntimeError):
     """A journal that cannot be opened, written or followed."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Line:
     """An event and where it stands: the journal's writer and the byte offset of its line."""
 
@@ -39,7 +39,7 @@ class Line:
     event: Event
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Fault:
     """A line that was left out: `torn` (not a whole event) or `unknown` (a newer type or version)."""
 

@@ -52,18 +52,22 @@ def upsert_sql(event_type: type[Event], batch: str) -> str:
 def _batch(event_type: type[Event], lines: list[Line]) -> pa.Table:
     import pyarrow as pa
 
+    events = [line.event for line in lines]
     columns = {
-        name: pa.array([_cell(getattr(line.event, name)) for line in lines], type=_arrow_type(kind))
+        name: pa.array(_values(events, name, kind), type=_arrow_type(kind))
         for name, kind in FIELD_TYPES[event_type].items()
     }
-    columns["time"] = pa.array([line.event.time for line in lines], type=pa.float64())
+    columns["time"] = pa.array([event.time for event in events], type=pa.float64())
     columns["writer"] = pa.array([line.writer for line in lines], type=pa.string())
     columns["position"] = pa.array([line.offset for line in lines], type=pa.int64())
     return pa.table(columns)
 
 
-def _cell(value: object) -> object:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+def _values(events: list[Event], name: str, kind: FieldType) -> list[object]:
+    values = [getattr(event, name) for event in events]
+    if kind.base in (dict, list):
+        return [json.dumps(value, ensure_ascii=False) for value in values]
+    return values
 
 
 def _arrow_type(kind: FieldType) -> Any:  # noqa: ANN401  (pyarrow is untyped here)

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from grid_events import DEMO, grid_events, write_events
+
+from catalog.codec import EventError, decode, encode
+from catalog.events import EVENT_TYPES, CellFailed, EpochFinished, StudySubmitted
+from catalog.journal import Journal, JournalError, Tail, read_events
+
+
+def epoch(number: int, key: str = "k", loss: float = 1.5) -> EpochFinished:
+    return EpochFinished(key, number, 1, loss, 40.0, 0.01, 1.0, 50.0, 80.0, 100.0, 2.0)
+
+
+def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
+    events = list(grid_events(DEMO))
+    write_events(tmp_path, iter(events))
+    assert list(read_events(tmp_path)) == events
+    assert {type(event) for event in events} <= set(EVENT_TYPES)
+
+
+def test_the_journal_stamps_times_that_never_go_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 50.0, 200.0])
+    monkeypatch.setattr(time, "time", lambda: next(clock))
+    with Journal.open(tmp_path, "w") as journal:
+        times = [journal.append(epoch(number)).time for number in (1, 2, 3)]
+    assert times == sorted(times) and times[0] == 100.0 and times[2] == 200.0
+    assert [event.time for event in read_events(tmp_path)] == times
+
+
+def test_non_finite_floats_survive_in_valid_json(tmp_path: Path) -> None:
+    event = epoch(1, loss=math.nan)
+    with Journal.open(tmp_path, "w") as journal:
+        journal.append(event)
+    text = (tmp_path / "journal" / "w.jsonl").read_text()
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    (read,) = read_events(tmp_path)
+    assert isinstance(read, EpochFinished) and read.train_loss is not None and math.isnan(read.train_loss)
+
+
+def test_a_string_that_spells_nan_stays_a_string() -> None:
+    event = CellFailed("k", 1, "NaN", time=1.0)
+    assert decode(encode(event)) == event
+
+
+def test_ill_typed_events_are_refused_and_leave_nothing(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, "w") as journal:
+        with pytest.raises(EventError, match=r"EpochFinished\.epoch"):
+            journal.append(epoch("3"))  # type: ignore[arg-type]
+        with pytest.raises(EventError, match=r"EpochFinished\.epoch"):
+            journal.append(epoch(2**63))
+        with pytest.raises(EventError, match="JSON"):
+            journal.append(StudySubmitted("s", "1", 1, "f", {"path": Path("x")}))
+    assert (tmp_path / "journal" / "w.jsonl").read_bytes() == b""
+
+
+def test_a_torn_last_line_is_left_out_and_sealed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Journal.open(tmp_path, "w") as journal:
+        journal.append(epoch(1))
+    path = tmp_path / "journal" / "w.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[: len(whole) // 2])
+    tail = Tail(tmp_path)
+    assert len(tail.poll()) == 1 and not tail.faults
+    with Journal.open(tmp_path, "w") as journal:
+        journal.append(epoch(2))
+    with caplog.at_level(logging.WARNING):
+        assert [event.id for event in tail.poll()] == ["EpochFinished:k:2"]
+    assert [fault.kind for fault in tail.faults] == ["torn"] and "torn line left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ('{"v":2,"event":"EpochFinished","time":1.0}', "unknown"),
+        ('{"v":1,"event":"CometSighted","time":1.0}', "unknown"),
+        ('{"v":1,"event":"CellFailed","time":1.0,"key":"k"}', "torn"),
+        ('{"v":1,"event":"CellFailed","time":1.0,"key":"k","attempt":true,"error":"e"}', "torn"),
+        ('{"v":1,"event":"CellFailed","time":null,"key":"k","attempt":1,"error":"e"}', "torn"),
+        ("[1, 2]", "torn"),
+        ('{"event": 3}', "torn"),
+        ("\udcff", "torn"),
+    ],
+)
+def test_lines_that_are_not_known_events_are_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str, kind: str
+) -> None:
+    with Journal.open(tmp_path, "w") as journal:
+        journal.append(epoch(1))
+    with (tmp_path / "journal" / "w.jsonl").open("ab") as file:
+        file.write(
+            line.encode("utf-8", "surrogateescape") + b"\n" + encode(CellFailed("k", 1, "e", time=2.0))
+        )
+    tail = Tail(tmp_path)
+    assert [type(event).__name__ for event in tail.poll()] == ["EpochFinished", "CellFailed"]
+    assert [fault.kind for fault in tail.faults] == [kind]
+    assert f"{kind} line left out" in caplog.text
+
+
+def test_fields_of_the_future_are_ignored() -> None:
+    record = json.loads(encode(CellFailed("k", 1, "e", time=1.0))) | {"colour": "red"}
+    assert decode(json.dumps(record).encode()) == CellFailed("k", 1, "e", time=1.0)
+
+
+def test_one_process_a_journal(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, "w"), pytest.raises(JournalError, match="another writer's name"):
+        Journal.open(tmp_path, "w")
+    Journal.open(tmp_path, "w").close()
+
+
+@pytest.mark.parametrize("name", ["", "../evil", "a/b", ".hidden", "a b"])
+def test_writers_names_are_file_names(tmp_path: Path, name: str) -> None:
+    with pytest.raises(JournalError, match="file name"):
+        Journal.open(tmp_path, name)
+
+
+def test_a_tail_returns_each_event_once_from_any_offset(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, "a") as one, Journal.open(tmp_path, "b") as two:
+        one.append(epoch(1))
+        tail = Tail(tmp_path)
+        assert len(tail.poll()) == 1 and tail.poll() == []
+        one.append(epoch(2))
+        two.append(epoch(3))
+        later = Tail(tmp_path, tail.offsets)
+        assert [event.id for event in tail.poll()] == [event.id for event in later.poll()]
+        assert later.offsets == tail.offsets
+
+
+def test_a_journal_that_became_shorter_is_an_error(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, "w") as journal:
+        journal.append(epoch(1))
+    tail = Tail(tmp_path)
+    tail.poll()
+    (tmp_path / "journal" / "w.jsonl").write_bytes(b"")
+    with pytest.raises(JournalError, match="shorter"):
+        tail.poll()
+
+
+def test_a_short_write_does_not_count_and_is_sealed_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    with Journal.open(tmp_path, "w") as journal:
+        journal.append(epoch(1))
+        monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:20]))
+        with pytest.raises(OSError, match="short write"):
+            journal.append(epoch(2))
+        monkeypatch.setattr(os, "write", write)
+        journal.append(epoch(3))
+    assert [event.id for event in read_events(tmp_path)] == ["EpochFinished:k:1", "EpochFinished:k:3"]
+
+
+WRITER = """
+import sys
+from catalog.events import EpochFinished
+from catalog.journal import Journal
+journal = Journal.open(sys.argv[1], "victim")
+number = int(sys.argv[2])
+while True:
+    journal.append(EpochFinished("k", number, 1, *[1.0] * 8))
+    print(number, flush=True)
+    number += 1
+"""
+
+
+def test_kill_9_loses_no_acknowledged_event(tmp_path: Path) -> None:
+    acknowledged: set[int] = set()
+    tail = Tail(tmp_path)
+    seen: set[int] = set()
+    for round_number in range(12):
+        first = round_number * 1_000_000
+        command = [sys.executable, "-c", WRITER, str(tmp_path), str(first)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as victim:
+            assert victim.stdout is not None
+            victim.stdout.readline()
+            acknowledged.add(first)
+            time.sleep(0.01 * (round_number % 5))
+            victim.send_signal(signal.SIGKILL)
+            whole = [line for line in victim.stdout.read().splitlines(keepends=True) if line.endswith(b"\n")]
+            acknowledged.update(int(line) for line in whole)
+        seen.update(event.epoch for event in tail.poll() if isinstance(event, EpochFinished))
+    assert len(acknowledged) >= 12
+    assert acknowledged <= seen
+    assert acknowledged <= {
+        event.epoch for event in read_events(tmp_path) if isinstance(event, EpochFinished)
+    }
