@@ -1,0 +1,212 @@
+"""The rooms of the house stay apart (CONTRIBUTING.md): import rules, checked on the syntax of every file."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("orchestrator", "trainables", "catalog", "dashboards")
+ALLOWED = {
+    "orchestrator": {"orchestrator", "trainables", "catalog"},
+    "trainables": {"trainables"},
+    "catalog": {"catalog"},
+    "dashboards": {"dashboards", "catalog"},
+}
+FRONT_DOOR = {"orchestrator/cli.py": {"dashboards"}}
+# What only these files may import.
+RESERVED = {
+    "duckdb": {"catalog/catalog.py"},
+    "ray.tune": {"orchestrator/tuner.py"},
+    "ray.train": {"orchestrator/cell_trial.py", "trainables/train.py"},
+}
+PURE_CORE = ("cell", "cost", "dataset_names", "key", "plan", "plan_model", "plan_totals", "retry", "schedule")
+LIGHT_MODULES = (
+    "orchestrator.study",
+    "orchestrator.cell",
+    "orchestrator.plan",
+    "orchestrator.schedule",
+    "orchestrator.retry",
+    "trainables.recipe",
+    "trainables.models.registry",
+    "trainables.data.datasets",
+    "catalog",
+)
+
+
+def _files() -> list[Path]:
+    return sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+
+FILES = _files()
+NAMES = {path: path.relative_to(ROOT).as_posix() for path in FILES}
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {_module(path): path for path in FILES}
+
+
+def _for_types_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def _nodes(tree: ast.AST, *, types: bool) -> Iterator[ast.AST]:
+    """All nodes; without `types`, leaving out what only a type checker sees."""
+    for child in ast.iter_child_nodes(tree):
+        if not types and _for_types_only(child):
+            assert isinstance(child, ast.If)
+            for other in child.orelse:
+                yield other
+                yield from _nodes(other, types=types)
+            continue
+        yield child
+        yield from _nodes(child, types=types)
+
+
+def imported(path: Path, source: str, *, types: bool = True) -> set[str]:
+    """The modules that a file imports anywhere, those inside functions included, as full dotted names."""
+    found: set[str] = set()
+    for node in _nodes(ast.parse(source), types=types):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = _module(path).split(".")
+                package = package if path.name == "__init__.py" else package[:-1]
+                parents = package[: len(package) - node.level + 1]
+                base = ".".join([*parents, *([base] if base else [])])
+            # `from ray import tune` imports ray.tune; a name that is no module does no harm here.
+            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+IMPORTS = {path: imported(path, path.read_text()) for path in FILES}
+
+
+def forbidden(path: Path, names: set[str]) -> list[str]:
+    """The imports of a file that the house does not allow."""
+    name = NAMES.get(path, path.relative_to(ROOT).as_posix())
+    room = name.split("/", maxsplit=1)[0]
+    allowed = ALLOWED[room] | FRONT_DOOR.get(name, set())
+    wrong = [one for one in names if one.split(".")[0] in ROOMS and one.split(".")[0] not in allowed]
+    for reserved, owners in RESERVED.items():
+        if name not in owners:
+            wrong += [one for one in names if one == reserved or one.startswith(f"{reserved}.")]
+    return sorted(wrong)
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES.get)
+def test_a_room_imports_only_what_it_may(path: Path) -> None:
+    assert forbidden(path, IMPORTS[path]) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("trainables/x.py", "import orchestrator.cell"),
+        ("trainables/x.py", "def f():\n    from ray import tune"),
+        ("catalog/x.py", "from trainables.recipe import Recipe"),
+        ("catalog/x.py", "import duckdb"),
+        ("dashboards/x.py", "from trainables import recipe"),
+        ("orchestrator/x.py", "import dashboards.report"),
+        ("orchestrator/x.py", "import ray.train as train"),
+        ("orchestrator/cell_trial.py", "from ray.tune.integration.ray_train import TuneReportCallback"),
+        ("trainables/models/x.py", "from ...orchestrator import cell"),
+    ],
+)
+def test_the_rules_catch_what_they_should(file: str, line: str) -> None:
+    path = ROOT / file
+    assert forbidden(path, imported(path, line)) != []
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("orchestrator/tuner.py", "from ray import tune"),
+        ("orchestrator/cli.py", "def f():\n    from dashboards import report"),
+        ("catalog/catalog.py", "import duckdb"),
+        ("trainables/train.py", "import ray.train"),
+    ],
+)
+def test_the_rules_let_the_owners_through(file: str, line: str) -> None:
+    path = ROOT / file
+    assert forbidden(path, imported(path, line)) == []
+
+
+@pytest.mark.parametrize(
+    "name", [*PURE_CORE, "study", "study_checks", "study_fields", "study_model", "study_yaml"]
+)
+def test_the_pure_core_reaches_no_ray_and_no_storage(name: str) -> None:
+    reached = _reachable(f"orchestrator.{name}")
+    outside = {one.split(".")[0] for module in reached for one in IMPORTS[MODULES[module]]}
+    assert outside.isdisjoint({"ray", "duckdb", "catalog", "dashboards"})
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    assert circle({module: _run_time_imports(module) for module in MODULES}) is None
+
+
+def test_a_circle_would_be_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c", "a"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) is None
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES.get)
+def test_no_file_is_longer_than_400_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("module", [one for one in LIGHT_MODULES if one in MODULES])
+def test_light_modules_load_no_heavy_library(module: str) -> None:
+    """The command line starts fast only if these stay light."""
+    heavy = "[name for name in ('torch', 'ray', 'decord', 'duckdb', 'pyarrow', 'av') if name in sys.modules]"
+    code = f"import sys, {module}; print({heavy})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def _run_time_imports(module: str) -> set[str]:
+    path = MODULES[module]
+    found = imported(path, path.read_text(), types=False) & set(MODULES)
+    # A package that gathers names from its own modules, and they from it, is one unit.
+    return {one for one in found if one != module and not module.startswith(f"{one}.")}
+
+
+def _reachable(module: str) -> set[str]:
+    seen: set[str] = set()
+    open_modules = [module]
+    while open_modules:
+        one = open_modules.pop()
+        if one not in seen:
+            seen.add(one)
+            open_modules.extend(_run_time_imports(one))
+    return seen
+
+
+def circle(graph: dict[str, set[str]]) -> list[str] | None:
+    """The first circle of a directed graph as a path that ends where it starts, or None."""
+    finished: set[str] = set()
+
+    def walk(node: str, trail: list[str]) -> list[str] | None:
+        if node in trail:
+            return [*trail[trail.index(node) :], node]
+        if node in finished:
+            return None
+        for child in sorted(graph[node]):
+            found = walk(child, [*trail, node])
+            if found:
+                return found
+        finished.add(node)
+        return None
+
+    return next((found for node in sorted(graph) if (found := walk(node, []))), None)
