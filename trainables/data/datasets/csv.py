@@ -15,7 +15,7 @@ _SPLIT_NAMES: dict[str, Split] = {"train": "train", "val": "val", "validation": 
 
 
 class CsvDataset(FilesConfig):
-    """Videos listed in the CSV file `path`; paths in it are relative to `root` (default: the file's folder)."""
+    """Videos listed in the CSV file `path`; its paths are relative to `root` (default: the file's folder)."""
 
     kind: Literal["csv"] = "csv"
     root: str | None = None

@@ -10,7 +10,11 @@ from trainables.data.datasets.base import SPLITS, DatasetError, DatasetInfo, Ent
 from trainables.data.datasets.split import manifest_order, split_by_name
 
 VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .flv .mpg .mpeg .ts .mts .m2ts .vob .wmv .asf .3gp .ogv".split()
+    f".{suffix}"
+    for suffix in (
+        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "flv", "mpg", "mpeg", "vob"),
+        *("ts", "mts", "m2ts", "wmv", "asf", "3gp", "ogv"),
+    )
 )
 
 

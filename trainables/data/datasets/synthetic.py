@@ -1,4 +1,4 @@
-"""The two toy datasets: one whose classes are only in the movement, one whose classes are only in the look."""
+"""The two toy datasets: in one the classes are only in the movement, in the other only in the look."""
 
 from __future__ import annotations
 
