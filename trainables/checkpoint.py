@@ -98,7 +98,7 @@ def save_checkpoint(
 
 
 def read_record(path: Path) -> CheckpointRecord | None:
-    """The record in `path`, or None where it is torn or of another form. Paths follow the file if it moved."""
+    """The record in `path`, or None where it is torn or of another form. Paths follow a moved file."""
     try:
         fields = json.loads(path.read_text())
         return CheckpointRecord(

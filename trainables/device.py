@@ -9,12 +9,25 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from trainables.models.registry import backbone_info
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import nn
-
+    from trainables.models.video_model import VideoModel
     from trainables.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Per-channel mean and standard deviation of RGB in [0, 1] (reference section 1)."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, backbone: str) -> Normalisation:
+        """The statistics that `backbone` was pretrained with."""
+        info = backbone_info(backbone)
+        return cls(tuple(info.input_mean), tuple(info.input_std))
 
 
 @dataclass(frozen=True)
@@ -33,12 +46,10 @@ class Compute:
         torch.cuda.set_device(device)
         return cls(device, bf16=recipe.precision != "fp32")
 
-    def place(self, model: nn.Module) -> nn.Module:
+    def place(self, model: VideoModel) -> VideoModel:
         """Move `model` here, convolution weights in channels-last on CUDA."""
         if self.device.type == "cuda":
-            # Each call touches only weights of its own rank (4-D and 5-D), so both are right for any module.
-            model = model.to(memory_format=torch.channels_last)
-            model = model.to(memory_format=torch.channels_last_3d)
+            model = model.to(memory_format=model.memory_format)
         return model.to(self.device)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
@@ -47,18 +58,13 @@ class Compute:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
-    def normalise(
-        self, clips: torch.Tensor, mean: Sequence[float], std: Sequence[float], layout_3d: bool = True
-    ) -> torch.Tensor:
-        """uint8 clips (N, 3, T, H, W) → normalised float32 on the device (section 1: RGB in [0, 1])."""
+    def normalise(self, clips: torch.Tensor, norm: Normalisation) -> torch.Tensor:
+        """uint8 clips (N, 3, T, H, W) → normalised float32 on the device."""
         on_device = clips.to(self.device, non_blocking=True)
         shape = (1, 3, 1, 1, 1)
-        scale = torch.tensor([255.0 * s for s in std], device=self.device).view(shape)
-        shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)], device=self.device).view(shape)
-        result = on_device.float().div_(scale).sub_(shift)
-        if layout_3d and self.device.type == "cuda":
-            result = result.contiguous(memory_format=torch.channels_last_3d)
-        return result
+        scale = torch.tensor([255.0 * s for s in norm.std], device=self.device).view(shape)
+        shift = torch.tensor([m / s for m, s in zip(norm.mean, norm.std, strict=True)], device=self.device)
+        return on_device.float().div_(scale).sub_(shift.view(shape))
 
     def reset_peak(self) -> None:
         """Start measuring peak memory afresh (CUDA only; a process's resident peak cannot be reset)."""

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from torch import nn
 
     from trainables.data.loader import Batch
-    from trainables.device import Compute
+    from trainables.device import Compute, Normalisation
 
 TOP = 5
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """One row per evaluated video, ordered by `index`: arrays (n,), `top` (n, ≤ 5) with the best class first."""
+    """One row per evaluated video, ordered by `index`: arrays (n,); `top` (n, ≤ 5), the best class first."""
 
     index: NDArray[np.int64]
     label: NDArray[np.int64]
@@ -49,9 +49,7 @@ class Predictions:
 
 
 @torch.inference_mode()
-def predict(
-    model: nn.Module, batches: Iterable[Batch], compute: Compute, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Predictions:
+def predict(model: nn.Module, batches: Iterable[Batch], compute: Compute, norm: Normalisation) -> Predictions:
     """Evaluate `model` on `batches` with clips (N, V, 3, T, S, S); logits are averaged over the V views.
 
     The mean is of logits, not of softmax scores (section 9). The model is left in evaluation mode.
@@ -60,7 +58,7 @@ def predict(
     rows: list[tuple[torch.Tensor, ...]] = []
     for batch in batches:
         videos, views = batch.clips.shape[:2]
-        clips = compute.normalise(batch.clips.flatten(0, 1), mean, std)
+        clips = compute.normalise(batch.clips.flatten(0, 1), norm)
         with compute.autocast():
             logits = model(clips)
         logits = logits.float().view(videos, views, -1).mean(dim=1).cpu()
@@ -70,8 +68,8 @@ def predict(
     if not rows:
         empty = np.empty(0, dtype=np.int64)
         return Predictions(empty, empty, np.empty((0, TOP), dtype=np.int64), np.empty(0, dtype=np.float64))
-    index, label, top, loss = (torch.cat(column).numpy() for column in zip(*rows, strict=True))
-    return _ordered(Predictions(index, label, top, loss.astype(np.float64)))
+    columns = [torch.cat(column).numpy() for column in zip(*rows, strict=True)]
+    return _ordered(Predictions(columns[0], columns[1], columns[2], columns[3].astype(np.float64)))
 
 
 def gather(own: Predictions, world: int) -> Predictions:
@@ -86,10 +84,14 @@ def gather(own: Predictions, world: int) -> Predictions:
     dist.all_gather_object(shares, own)
     parts = [share for share in shares if share is not None and len(share.index)]
     merged = _ordered(
-        Predictions(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("index", "label", "top", "loss")))
+        Predictions(
+            *(np.concatenate([getattr(p, name) for p in parts]) for name in ("index", "label", "top", "loss"))
+        )
     )
     if len(np.unique(merged.index)) != len(merged.index):
-        raise RuntimeError("a video was evaluated by two workers; evaluation shares overlap; report this as a bug")
+        raise RuntimeError(
+            "a video was evaluated by two workers; evaluation shares overlap; report this as a bug"
+        )
     return merged
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from trainables.device import Normalisation
 from trainables.models import build_model
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ class InitialModel:
 
 
 def initial_model(spec: CellSpec, manifest: Manifest | None, compute: Compute, rank: int) -> InitialModel:
-    """Build the cell's model; give it its starting weights unless `manifest` is None (a resumed cell's are loaded
-    from its own checkpoint).
+    """Build the cell's model with its starting weights.
+
+    `manifest` is None for a resumed cell, whose weights come from its own checkpoint afterwards.
 
     Raises:
         ParentMismatchError: The parent cannot be used.
@@ -76,4 +78,6 @@ def _inherit(
     load_strictly(twin, tensors, parent.cell)
     compute.place(twin)
     reader = DecordReader(cache_bytes=0)
-    return recheck(twin, parent, manifest.split("val"), reader, compute, spec.threads)
+    return recheck(
+        twin, parent, manifest.split("val"), reader, compute, Normalisation.of(spec.backbone), spec.threads
+    )

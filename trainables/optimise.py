@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def learning_rate(recipe: Recipe, epoch: int) -> float:
-    """Learning rate of `epoch` (1-based), stepped per epoch: a pure function, so that resuming needs no state.
+    """Learning rate of `epoch` (1-based), stepped per epoch: a pure function, so resuming needs no state.
 
-    cosine: from `lr` towards 0 over all epochs. multistep: times `gamma` after each milestone's completed epochs.
+    cosine: from `lr` towards 0 over all epochs. multistep: times `gamma` after each milestone (in epochs).
     """
     completed = epoch - 1
     if recipe.schedule == "cosine":

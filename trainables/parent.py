@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from trainables.data.manifest import Video
     from trainables.data.reader import FrameReader
-    from trainables.device import Compute
+    from trainables.device import Compute, Normalisation
     from trainables.models.video_model import VideoModel
     from trainables.recipe import ParentCheckpoint
 
@@ -74,12 +74,13 @@ def recheck(
     videos: tuple[Video, ...],
     reader: FrameReader,
     compute: Compute,
+    norm: Normalisation,
     threads: int,
 ) -> float | None:
     """Measure the loaded parent again, with its own protocol, on evenly spaced evaluation videos.
 
-    `model` holds the parent's weights at the parent's clip length. Returns its top-1 in percent on these videos,
-    or None where `recheck_videos` is 0.
+    `model` holds the parent's weights at the parent's clip length. Returns its top-1 in percent on these
+    videos, or None where `recheck_videos` is 0.
 
     Raises:
         ParentMismatchError: More than max(1, 1 %) of the top-1 predictions differ from the recorded ones.
@@ -89,10 +90,8 @@ def recheck(
         return None
     chosen = np.unique(np.linspace(0, len(videos) - 1, count).astype(np.int64))
     subset = tuple(videos[int(i)] for i in chosen)
-    batches = eval_batches(
-        subset, parent.evaluation, parent.frames, reader, rank=0, world=1, threads=threads
-    )
-    measured = predict(model, batches, compute, model.input_mean, model.input_std)
+    batches = eval_batches(subset, parent.evaluation, parent.frames, reader, rank=0, world=1, threads=threads)
+    measured = predict(model, batches, compute, norm)
     recorded = read_predictions(Path(parent.predictions_path))
     lookup = {int(index): row for row, index in enumerate(recorded.index)}
     rows = [lookup.get(int(i)) for i in chosen]
@@ -110,6 +109,6 @@ def recheck(
         raise ParentMismatchError(
             f"parent {parent.cell} measures {measured.accuracy(1):.2f} % top-1 on {len(chosen)} videos, "
             f"recorded were {before:.2f} % ({changed} predictions differ, {allowed} allowed); {parent.path}; "
-            "the checkpoint, the videos or the code changed: train the parent again or set parent_check: false"
+            "checkpoint, videos or code changed: train the parent again or set parent_check: false"
         )
     return measured.accuracy(1)

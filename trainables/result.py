@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainables.checkpoint import CheckpointRecord, Metrics, read_record, write_atomically
+from trainables.recipe import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,8 +25,8 @@ RESULT_FILE = "result.json"
 class CellResult:
     """Everything that a number of this cell depends on, beside the number (DESIGN invariant 8).
 
-    `history` has one row per epoch; `last` and `best` are the records of the kept checkpoints of the last and the
-    best epoch; accuracies are percent, times seconds.
+    `history` has one row per epoch; `checkpoints` refers to those of the `last` and the `best` epoch;
+    accuracies are percent, times seconds.
     """
 
     cell: str
@@ -44,9 +45,16 @@ class CellResult:
     params: int
     macs: int
     parent_top1: float | None
+    frames: int
     seed: int
+    evaluation: dict[str, Any]
     versions: dict[str, str]
     hardware: dict[str, Any]
+
+    @property
+    def protocol(self) -> Evaluation:
+        """The evaluation protocol that the accuracies were measured with."""
+        return Evaluation.model_validate(self.evaluation)
 
     def checkpoint(self, which: str) -> dict[str, str]:
         """`epoch`, `path`, `sha256` and `predictions` of the `last` or `best` checkpoint."""
@@ -92,7 +100,9 @@ def write_result(
         params=cost.params,
         macs=cost.macs,
         parent_top1=parent_top1,
+        frames=spec.frames,
         seed=spec.seed,
+        evaluation=spec.evaluation.model_dump(mode="json"),
         versions=library_versions(),
         hardware=hardware(compute, spec.workers),
     )

@@ -6,7 +6,6 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 import torch.distributed as dist
 
 from trainables.checkpoint import (
@@ -21,7 +20,7 @@ from trainables.checkpoint import (
 from trainables.data.loader import eval_batches
 from trainables.data.manifest import read_manifest
 from trainables.data.reader import DecordReader
-from trainables.device import Compute
+from trainables.device import Compute, Normalisation
 from trainables.evaluate import Stopwatch, gather, predict, write_predictions
 from trainables.initialise import initial_model
 from trainables.optimise import build_optimiser, learning_rate, set_learning_rate
@@ -52,6 +51,7 @@ class CellSession:
         self.eval_videos = manifest.split("val")
         self.reader = DecordReader(cache_bytes=READER_CACHE_BYTES)
         self.model = model
+        self.norm = Normalisation.of(spec.backbone)
         self.history: list[Metrics] = []
         self.parent_top1: float | None = None
         self.directory = Path(spec.run_dir)
@@ -87,7 +87,7 @@ class CellSession:
         optimiser = build_optimiser(model, self.spec.recipe)
         if optimiser_state is not None:
             optimiser.load_state_dict(optimiser_state)
-        self.step = TrainingStep.create(self.spec, model, optimiser, self.compute, self.world)
+        self.step = TrainingStep.create(self.spec, model, optimiser, self.compute, self.norm, self.world)
 
     @property
     def first_epoch(self) -> int:
@@ -101,7 +101,9 @@ class CellSession:
         seed_everything(self.spec.seed, epoch, self.rank)
         self.compute.reset_peak()
         watch = Stopwatch()
-        totals = train_one_epoch(self.step, self.spec, self.train_videos, self.reader, epoch, self.rank, self.world)
+        totals = train_one_epoch(
+            self.step, self.spec, self.train_videos, self.reader, epoch, self.rank, self.world
+        )
         train_seconds = watch.seconds()
         row: Metrics = {
             "epoch": epoch,
@@ -127,7 +129,7 @@ class CellSession:
             world=self.world,
             threads=self.spec.threads,
         )
-        own = predict(self.model, batches, self.compute, self.model.input_mean, self.model.input_std)
+        own = predict(self.model, batches, self.compute, self.norm)
         predictions = gather(own, self.world)
         seconds = watch.seconds()
         row.update(
@@ -159,7 +161,7 @@ class CellSession:
             "model": self.model.state_dict(),
             "optimiser": self.step.optimiser.state_dict(),
             "schedule": {"epoch": len(self.history), "lr": self.history[-1]["lr"]},
-            # Every epoch draws from generators seeded by (seed, epoch, rank): this pair is the whole RNG state.
+            # Every epoch seeds its generators from (seed, epoch, rank): this pair is the whole RNG state.
             "rng": {"seed": self.spec.seed, "next_epoch": len(self.history) + 1},
             "parent_top1": self.parent_top1,
         }
@@ -173,7 +175,9 @@ class CellSession:
         """Write `result.json` (rank 0): the cell is done once it stands."""
         if self.rank == 0:
             kept = {record.epoch: record for record in records(self.directory)}
-            write_result(self.spec, self.history, kept, self.parent_top1, self.compute, len(self.train_videos))
+            write_result(
+                self.spec, self.history, kept, self.parent_top1, self.compute, len(self.train_videos)
+            )
         if self.world > 1:
             dist.barrier()
             dist.destroy_process_group()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from trainables.data.loader import Batch
     from trainables.data.manifest import Video
     from trainables.data.reader import FrameReader
-    from trainables.device import Compute
+    from trainables.device import Compute, Normalisation
     from trainables.recipe import CellSpec
 
 
@@ -40,27 +41,33 @@ class TrainingStep:
     network: nn.Module
     optimiser: torch.optim.Optimizer
     compute: Compute
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    norm: Normalisation
     accumulate: int
     clip_norm: float | None
 
     @classmethod
     def create(
-        cls, spec: CellSpec, model: nn.Module, optimiser: torch.optim.Optimizer, compute: Compute, world: int
+        cls,
+        spec: CellSpec,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        compute: Compute,
+        norm: Normalisation,
+        world: int,
     ) -> TrainingStep:
         """Wrap `model` for `world` workers (SyncBN where the recipe asks for it)."""
-        mean, std = model.input_mean, model.input_std
         network = model
         recipe = spec.recipe
         if world > 1:
             if recipe.sync_bn:
                 if compute.device.type != "cuda":
-                    raise ValueError(f"sync_bn of {spec.cell} needs GPUs; recipe.sync_bn; set it to false on CPUs")
-                network = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+                    raise ValueError(
+                        f"sync_bn of {spec.cell} needs GPUs; recipe.sync_bn; set it to false on CPUs"
+                    )
+                network = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
             device_ids = [compute.device.index] if compute.device.type == "cuda" else None
             network = nn.parallel.DistributedDataParallel(network, device_ids=device_ids)
-        return cls(network, optimiser, compute, mean, std, recipe.accumulate, recipe.clip_norm)
+        return cls(network, optimiser, compute, norm, recipe.accumulate, recipe.clip_norm)
 
     def run(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """One optimiser step on a worker's share of a batch, in `accumulate` pieces.
@@ -76,9 +83,9 @@ class TrainingStep:
         for clips, labels in shares:
             target = labels.to(self.compute.device)
             with self.compute.autocast():
-                logits = self.network(self.compute.normalise(clips, self.mean, self.std))
+                logits = self.network(self.compute.normalise(clips, self.norm))
                 loss = F.cross_entropy(logits, target, reduction="sum")
-            (loss / size).backward()
+            (loss / size).backward()  # type: ignore[no-untyped-call]
             loss_sum += loss.detach()
             right += (logits.detach().argmax(dim=1) == target).sum()
         if self.clip_norm is not None:
@@ -127,8 +134,9 @@ def train_one_epoch(
         dist.all_reduce(totals)
     loss, right_total, clips = (float(x) for x in totals)
     mean_loss = loss / clips
-    if mean_loss != mean_loss or mean_loss in (float("inf"), float("-inf")):
+    if not math.isfinite(mean_loss):
         raise DivergedError(
-            f"training loss of {spec.cell} is {mean_loss} in epoch {epoch}; lower recipe.lr or set recipe.clip_norm"
+            f"training loss of {spec.cell} is {mean_loss} in epoch {epoch}; "
+            "lower recipe.lr or set recipe.clip_norm"
         )
     return EpochTotals(mean_loss, 100.0 * right_total / clips, int(clips))

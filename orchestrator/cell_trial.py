@@ -1,0 +1,123 @@
+"""One Tune trial = one cell = one Ray Train run. The only module of this room that talks to Ray Train."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+# Seconds between the Train controller's looks at its workers: every report waits for one of them.
+POLL_SECONDS = "0.2"
+
+
+@dataclass(frozen=True)
+class TrialRequest:
+    """All that a trial needs, small and plain, because Tune pickles it.
+
+    `spec` is a `trainables.recipe.CellSpec` as JSON. `log` receives the error and its traceback.
+    """
+
+    name: str
+    cell: str
+    key: str
+    attempt: int
+    spec: str
+    workers: int
+    cpus_per_worker: int
+    gpus_per_worker: float
+    train_storage: str
+    log: str
+    local: bool
+
+    def as_config(self) -> dict[str, Any]:
+        """The Tune config that `run_cell` reads."""
+        return asdict(self)
+
+
+def run_cell(config: dict[str, Any]) -> None:
+    """Tune's trainable: run one cell as a Ray Train run and wait for it.
+
+    `DataParallelTrainer` instead of its child `TorchTrainer`: the latter imports torch into this process and
+    into the Train controller, which costs seconds of start-up a cell and serves nothing here (the workers
+    join torch.distributed by themselves, `trainables.train`).
+    """
+    request = TrialRequest(**config)
+    _set_train_environment(request.local)
+    import ray.train
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    from trainables.train import train_cell
+
+    trainer = DataParallelTrainer(
+        train_cell,
+        train_loop_config={"spec": request.spec},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=request.workers,
+            use_gpu=request.gpus_per_worker > 0,
+            resources_per_worker=_worker_resources(request),
+        ),
+        run_config=ray.train.RunConfig(
+            name=request.name,
+            storage_path=request.train_storage,
+            callbacks=[TuneReportCallback()],
+            # Retries are decided in one place, orchestrator.retry: Train hands every failure up.
+            failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=0),
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:
+        write_error_log(Path(request.log), error)
+        raise RuntimeError(describe_error(error)) from None
+
+
+def _worker_resources(request: TrialRequest) -> dict[str, float]:
+    resources: dict[str, float] = {"CPU": request.cpus_per_worker}
+    if request.gpus_per_worker > 0:
+        resources["GPU"] = request.gpus_per_worker
+    return resources
+
+
+def _set_train_environment(local: bool) -> None:
+    """Settings that Train reads when a run starts and hands on to its controller and workers."""
+    settings = {
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": POLL_SECONDS,
+        "RAY_TRAIN_METRICS_ENABLED": "0",
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    }
+    if local:
+        # One machine cannot be pre-empted in part; the watcher is one process more for every cell.
+        settings["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
+    os.environ.update(settings)
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The worker's own exception inside Ray Train's, the lowest failed rank first."""
+    failures = getattr(error, "worker_failures", None)
+    if failures:
+        return root_cause(failures[min(failures)])
+    inner = getattr(error, "controller_failure", None) or getattr(error, "cause", None)
+    return root_cause(inner) if isinstance(inner, BaseException) else error
+
+
+def describe_error(error: BaseException) -> str:
+    """`Type: message` of the root cause, on one line."""
+    cause = root_cause(error)
+    lines = [line.strip() for line in str(cause).strip().splitlines() if line.strip()]
+    # Ray wraps a worker's exception as a traceback text whose last line is the exception itself.
+    text = lines[-1] if lines and lines[0].startswith("Traceback") else " ".join(lines)
+    name = type(cause).__name__
+    return text if name in text or name.startswith("UserException") else f"{name}: {text}"
+
+
+def write_error_log(path: Path, error: BaseException) -> None:
+    """Append the whole traceback to the attempt's log."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as log:
+        log.write("".join(traceback.format_exception(error)))
+        cause = root_cause(error)
+        if cause is not error:
+            log.write("\nRoot cause:\n" + "".join(traceback.format_exception(cause)))

@@ -1,0 +1,1 @@
+"""The commands of `actiongrid`, one file each: they parse, call the core and print."""

@@ -1,0 +1,34 @@
+"""`actiongrid catalog`: rebuild the DuckDB snapshot from the journals, or check it against them."""
+
+from __future__ import annotations
+
+import typer
+
+from orchestrator.commands.common import WORK_FAILED, StorageOption, storage_path
+
+app = typer.Typer(help="The DuckDB catalog: a projection of the journals.", no_args_is_help=True)
+
+
+@app.command()
+def rebuild(storage: StorageOption = None) -> None:
+    """Make the DuckDB file anew from the journals."""
+    from catalog import rebuild as rebuild_catalog
+
+    typer.echo(f"catalog: {rebuild_catalog(storage_path(storage))}")
+
+
+@app.command()
+def check(storage: StorageOption = None) -> None:
+    """Compare the DuckDB file with the journals; exit code 1 where they differ."""
+    from catalog import check as check_catalog
+
+    report = check_catalog(storage_path(storage))
+    typer.echo(f"catalog: {report.snapshot or 'none published yet'}")
+    for table, rows in report.tables.items():
+        lost = f"{rows.only_in_journal} only in the journals, {rows.only_in_snapshot} only in the catalog"
+        both = f"{rows.journal_rows} rows in the journals, {rows.snapshot_rows} in the catalog"
+        typer.echo(f"{table}: {both}; {lost}")
+    for fault in report.faults:
+        typer.echo(f"{fault.kind} line left out: {fault.writer}, byte {fault.offset}: {fault.reason}")
+    if not report.ok:
+        raise typer.Exit(WORK_FAILED)

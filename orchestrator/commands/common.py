@@ -1,0 +1,102 @@
+"""What the commands share: the storage option, errors and their exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+DEFAULT_STORAGE = "actiongrid-storage"
+
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--storage", help="Storage directory (default: $ACTIONGRID_STORAGE or ./actiongrid-storage)."
+    ),
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option("--weights-dir", help="Folder with torchvision's ImageNet weight files."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+StudyArgument = Annotated[str, typer.Argument(help="A study file, or a shipped study: demo, deep-analysis.")]
+
+WORK_FAILED = 1
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+# By name, so that no command has to import what it does not use.
+_BAD_INPUT = frozenset(
+    {
+        "StudyError",
+        "DatasetError",
+        "ManifestError",
+        "QueryError",
+        "StorageError",
+        "NotFoundError",
+        "MissingWeightsError",
+        "LockHeldError",
+        "ExportError",
+    }
+)
+_WORK = frozenset({"RaySessionError", "JournalError", "CatalogError", "GridError", "PlanError"})
+
+
+class StorageError(ValueError):
+    """A storage that this version cannot use."""
+
+
+class NotFoundError(ValueError):
+    """Something that was named on the command line does not exist."""
+
+
+def storage_path(option: str | None) -> Path:
+    """The storage directory that the user means, as an absolute path.
+
+    Raises:
+        StorageError: A remote address: this version keeps local (or mounted) directories only.
+    """
+    text = option or os.environ.get("ACTIONGRID_STORAGE") or DEFAULT_STORAGE
+    if "://" in text:
+        raise StorageError(
+            f"remote storage is not supported yet; --storage {text}; use a local or network-mounted directory"
+        )
+    path = Path(text).expanduser().resolve()
+    if path.exists() and not path.is_dir():
+        raise StorageError(f"storage is not a directory; --storage {text}; name a directory")
+    return path
+
+
+def fail(error: BaseException) -> int:
+    """Print an error the way all commands do and return the exit code."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if "Abort" in names:
+        sys.stderr.write("aborted\n")
+        return INTERRUPTED
+    # typer carries its own copy of click, so its errors are known by name too.
+    if "ClickException" in names:
+        message = getattr(error, "format_message", lambda: str(error))()
+        sys.stderr.write(f"error: {message.rstrip('.')}; command line; see actiongrid --help\n")
+        return BAD_INPUT
+    if names & _BAD_INPUT or names & _WORK:
+        sys.stderr.write(f"error: {error}\n")
+        return BAD_INPUT if names & _BAD_INPUT else WORK_FAILED
+    raise error
+
+
+def wide_console() -> Console:
+    """A console on standard output that cuts nothing off where that is a pipe or a file."""
+    return Console(width=None if sys.stdout.isatty() else 200)
+
+
+def progress_line(name: str, done: int, total: int) -> None:
+    """Show how far a dataset's build is, on stderr, on one line where that is a terminal."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\rdataset {name}: {done}/{total} videos" + ("\n" if done == total else ""))
+    elif done == total:
+        sys.stderr.write(f"dataset {name}: {total} videos\n")
+    sys.stderr.flush()

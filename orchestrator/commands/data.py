@@ -1,0 +1,51 @@
+"""`actiongrid data`: build a study's datasets, and list what is built."""
+
+from __future__ import annotations
+
+import typer
+
+from orchestrator.commands.common import (
+    WORK_FAILED,
+    StorageOption,
+    StudyArgument,
+    progress_line,
+    storage_path,
+)
+
+app = typer.Typer(help="Datasets: manifests of a study's videos.", no_args_is_help=True)
+
+
+@app.command()
+def build(study: StudyArgument, storage: StorageOption = None) -> None:
+    """Build the datasets of a study that are missing; exit code 1 if one cannot be built here."""
+    from orchestrator.datasets import build_missing, dataset_states
+    from orchestrator.layout import Layout
+    from orchestrator.study import load_study
+
+    loaded = load_study(study)
+    layout = Layout(storage_path(storage))
+    states = build_missing(loaded, dataset_states(loaded, layout), layout, progress_line)
+    for state in states.values():
+        typer.echo(
+            f"{state.name}: {state.train_videos} train, {state.val_videos} val videos; {state.manifest}"
+            if state.built
+            else f"{state.name}: cannot be built here: {state.how}"
+        )
+    if not all(state.built for state in states.values()):
+        raise typer.Exit(WORK_FAILED)
+
+
+@app.command("list")
+def list_datasets(storage: StorageOption = None) -> None:
+    """List the datasets of a storage: videos by split, and the quarantined ones with their reasons."""
+    from orchestrator.layout import Layout
+    from trainables.data.manifest import read_manifest
+
+    for path in sorted((Layout(storage_path(storage)).root / "datasets").glob("*/manifest.parquet")):
+        manifest = read_manifest(path)
+        counts = f"{len(manifest.split('train'))} train, {len(manifest.split('val'))} val videos"
+        typer.echo(
+            f"{manifest.name}: {counts}, {len(manifest.classes)} classes, {len(manifest.quarantined)} quarantined; {path.parent}"
+        )
+        for video in manifest.quarantined:
+            typer.echo(f"  quarantined: {video.path}: {video.reason}")

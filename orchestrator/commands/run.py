@@ -1,0 +1,67 @@
+"""`actiongrid run`: run what is missing of a study."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.commands.common import (
+    INTERRUPTED,
+    WORK_FAILED,
+    StorageOption,
+    StudyArgument,
+    WeightsOption,
+    progress_line,
+    storage_path,
+)
+from orchestrator.submission import Options, Outcome
+
+
+def run(
+    study: StudyArgument,
+    storage: StorageOption = None,
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster's address, or `auto`; default: a local Ray.")
+    ] = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="CPUs of the local Ray; default: all.")] = None,
+    gpus: Annotated[int | None, typer.Option(min=0, help="GPUs of the local Ray; default: all.")] = None,
+    weights_dir: WeightsOption = None,
+) -> None:
+    """Run what is missing of a study: build its datasets, train its cells. Safe to kill and run again."""
+    from orchestrator.study import load_study
+    from orchestrator.submission import submit
+
+    options = Options(
+        storage=storage_path(storage),
+        study_file=study,
+        address=address,
+        cpus=cpus,
+        gpus=gpus,
+        weights_dir=weights_dir,
+    )
+    outcome = submit(load_study(study), options, progress_line, typer.echo)
+    for line in outcome_lines(outcome, study):
+        typer.echo(line, err=not outcome.complete)
+    if outcome.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if not outcome.complete:
+        raise typer.Exit(WORK_FAILED)
+
+
+def outcome_lines(outcome: Outcome, study: str) -> list[str]:
+    """What was trained, what failed and why, what is blocked, and how to go on."""
+    total = len(outcome.states)
+    done = sum(1 for state in outcome.states.values() if state == "done")
+    lines = [f"{done} of {total} cells done, {outcome.trained} of them trained by this run"]
+    for failure in outcome.failures:
+        lines.append(f"failed: {failure.name}: {failure.error}; log: {failure.log or 'none'}")
+        if failure.blocked:
+            lines.append(f"  blocks {', '.join(failure.blocked)}")
+    for reason, cells in outcome.blocked_at_plan.items():
+        lines.append(f"blocked: {len(cells)} cells ({cells[0]}{', …' if len(cells) > 1 else ''}): {reason}")
+    if outcome.interrupted:
+        lines.append(f"interrupted; go on with: actiongrid run {study}")
+    elif not outcome.complete:
+        lines.append(f"mend the cause, then: actiongrid run {study}")
+    return lines

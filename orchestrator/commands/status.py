@@ -1,0 +1,72 @@
+"""`actiongrid status`: states, progress, failures and how to mend them, from the journals alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.commands.common import JsonOption, StorageOption, storage_path, wide_console
+
+_CELLS = """
+    SELECT cells.study, cells.cell, cells.state, epochs.epoch, epochs.train_loss, epochs.top1,
+        epochs.clips_per_second, failures.error, failures.log
+    FROM cells
+    LEFT JOIN (FROM epochs QUALIFY row_number() OVER (PARTITION BY key ORDER BY epoch DESC) = 1) AS epochs
+        ON epochs.key = cells.key
+    LEFT JOIN (FROM failures QUALIFY row_number() OVER (PARTITION BY key ORDER BY attempt DESC) = 1)
+        AS failures
+        ON failures.key = cells.key
+    WHERE cells.current AND ($study IS NULL OR cells.study = $study)
+    ORDER BY cells.study, cells.cell
+"""
+
+
+def status(
+    study: Annotated[str | None, typer.Argument(help="A study's name; default: all studies.")] = None,
+    storage: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how far the studies of a storage are, what failed and how to go on."""
+    from catalog import Catalog
+
+    with Catalog.open(storage_path(storage)) as catalog:
+        rows = catalog.query(_CELLS, {"study": study}).to_pylist()
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    if not rows:
+        typer.echo("nothing here yet; start with: actiongrid run demo")
+        return
+    console = wide_console()
+    for name in dict.fromkeys(row["study"] for row in rows):
+        _show_study(name, [row for row in rows if row["study"] == name], console)
+
+
+def _show_study(name: str, rows: list[dict[str, Any]], console: Console) -> None:
+    states = [row["state"] for row in rows]
+    by_state = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
+    console.print(f"{name}: {by_state} of {len(rows)} cells", markup=False, highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("cell", "state", "epoch", "loss", "top-1", "clips/s"):
+        table.add_column(column, justify="left" if column in ("cell", "state") else "right")
+    for row in rows:
+        table.add_row(row["cell"], row["state"], *(_number(row[key], form) for key, form in _COLUMNS.items()))
+    console.print(table)
+    failed = [row for row in rows if row["state"] == "failed"]
+    for row in failed:
+        console.print(
+            f"failed: {row['cell']}: {row['error']}; log: {row['log']}", markup=False, soft_wrap=True
+        )
+    if failed:
+        console.print(f"mend the cause, then: actiongrid run {name}", markup=False)
+
+
+_COLUMNS = {"epoch": "d", "train_loss": ".3f", "top1": ".1f", "clips_per_second": ".0f"}
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)

@@ -1,0 +1,77 @@
+"""A study's datasets on disk: what is built, and building what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.dataset_names import dataset_config
+from orchestrator.key import declared_hash
+from orchestrator.layout import Layout
+from orchestrator.plan import DatasetState, declared_state
+from orchestrator.study_model import Study
+
+if TYPE_CHECKING:
+    from trainables.data.manifest import Manifest
+
+ShowProgress = Callable[[str, int, int], None]
+
+
+def manifest_path(study: Study, name: str, layout: Layout) -> Path:
+    """Where the manifest of a dataset, as this study declares it, is or will be."""
+    digest = declared_hash(dataset_config(study, name)).split(":", 1)[1]
+    return layout.dataset_dir(name, digest) / "manifest.parquet"
+
+
+def dataset_states(study: Study, layout: Layout) -> dict[str, DatasetState]:
+    """The state of every dataset of the study; reads manifests only, never a video."""
+    return {name: _state(study, name, manifest_path(study, name, layout)) for name in study.axes.dataset}
+
+
+def _state(study: Study, name: str, path: Path) -> DatasetState:
+    if not path.is_file():
+        return declared_state(study, name)
+    from trainables.data.manifest import read_manifest
+
+    return built_state(name, path, read_manifest(path))
+
+
+def built_state(name: str, path: Path, manifest: Manifest) -> DatasetState:
+    """The state of a dataset whose manifest stands at `path`."""
+    return DatasetState(
+        name=name,
+        built=True,
+        manifest=str(path),
+        train_hash=manifest.hash("train"),
+        val_hash=manifest.hash("val"),
+        num_classes=len(manifest.classes),
+        train_videos=len(manifest.split("train")),
+        val_videos=len(manifest.split("val")),
+        buildable=True,
+        how="",
+    )
+
+
+def build_missing(
+    study: Study, states: Mapping[str, DatasetState], layout: Layout, show: ShowProgress
+) -> dict[str, DatasetState]:
+    """Build every dataset that is missing and can be built here; returns the new states.
+
+    Raises:
+        DatasetError: A dataset cannot be built as declared; names the videos and the way out.
+    """
+    return {
+        name: state if state.built or not state.buildable else _build(study, name, layout, show)
+        for name, state in states.items()
+    }
+
+
+def _build(study: Study, name: str, layout: Layout, show: ShowProgress) -> DatasetState:
+    from trainables.data.build import build_dataset
+
+    path = manifest_path(study, name, layout)
+    manifest = build_dataset(
+        dataset_config(study, name), name, path.parent, lambda done, total: show(name, done, total)
+    )
+    return built_state(name, path, manifest)

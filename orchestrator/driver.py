@@ -1,0 +1,353 @@
+"""The driver of one submission: which cell next, what is journalled, what is retried. Knows no Ray.
+
+Tune's adapter (`orchestrator.tuner`) asks and tells; every fact is in the journal before anything is done
+about it. What trials report is a hint only: what stands in a cell's run directory decides.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from catalog.events import AttemptEnded, AttemptStarted, CellFailed, CellFinished, EpochFinished, Event
+from orchestrator.cell import Cell
+from orchestrator.cell_trial import TrialRequest
+from orchestrator.layout import Layout, file_name
+from orchestrator.retry import Attempts, classify, decide
+from orchestrator.schedule import Free, GridState, Progress, Task
+from trainables.recipe import CellSpec, ParentCheckpoint
+from trainables.result import CellResult, read_history, read_result
+
+BACK_OFF_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class CellWork:
+    """One cell that has to run. `waits_for` is its parent's name if that has to run too; `flops` its cost."""
+
+    cell: Cell
+    key: str
+    parent_key: str | None
+    waits_for: str | None
+    flops: float
+    params: int
+    macs: int
+    manifest: str
+    num_classes: int
+    train_videos: int
+    evaluation_key: str
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What holds for the whole submission."""
+
+    writer: str
+    retries: int
+    parent_check: bool
+    weights_dir: str | None
+    local: bool
+
+
+@dataclass(frozen=True)
+class RunningCell:
+    """A cell in training, as the terminal shows it. Times are seconds since 1970."""
+
+    name: str
+    attempt: int
+    started: float
+    epochs: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class CellFailure:
+    """Why a cell was given up."""
+
+    name: str
+    error: str
+    log: str
+    blocked: tuple[str, ...]
+
+
+class Driver:
+    """State of one submission. Tune's thread changes it, the terminal's reads it; both hold the lock."""
+
+    def __init__(
+        self,
+        work: Sequence[CellWork],
+        layout: Layout,
+        append: Callable[[Event], Event],
+        attempts_made: Mapping[str, int],
+        terms: Terms,
+    ) -> None:
+        self._work = {item.cell.name: item for item in work}
+        self._layout = layout
+        self._append = append
+        self._terms = terms
+        self._attempts_made = dict(attempts_made)
+        self._counts: dict[str, Attempts] = {}
+        self._not_before: dict[str, float] = {}
+        self._running: dict[str, RunningCell] = {}
+        self._failures: list[CellFailure] = []
+        self._journalled_epochs: dict[str, int] = {}
+        self._seconds: dict[str, float] = {}
+        self._top1: dict[str, float] = {}
+        self._lock = threading.RLock()
+        self._grid = GridState(
+            [Task(item.cell.name, item.waits_for, max(item.flops, 1.0), item.cell.resources) for item in work]
+        )
+        self.stopping = False
+
+    @property
+    def is_finished(self) -> bool:
+        """Nothing runs and nothing can start any more, or the user asked to stop and nothing runs."""
+        with self._lock:
+            return self._grid.is_finished or self.stopping
+
+    @property
+    def progress(self) -> Mapping[str, Progress]:
+        """How far every cell of this submission is, by name."""
+        with self._lock:
+            return self._grid.progress
+
+    @property
+    def running(self) -> tuple[RunningCell, ...]:
+        """The cells in training."""
+        with self._lock:
+            return tuple(self._running.values())
+
+    @property
+    def failures(self) -> tuple[CellFailure, ...]:
+        """The cells that were given up, with what they block."""
+        with self._lock:
+            return tuple(self._failures)
+
+    @property
+    def finished_seconds(self) -> Mapping[str, float]:
+        """Wall seconds from start to end of the cells that this submission finished, by name."""
+        with self._lock:
+            return dict(self._seconds)
+
+    @property
+    def top1(self) -> Mapping[str, float]:
+        """Top-1 in percent of the cells that this submission finished, by name."""
+        with self._lock:
+            return dict(self._top1)
+
+    @property
+    def work(self) -> Mapping[str, CellWork]:
+        """The cells of this submission, by name."""
+        return self._work
+
+    def next_trial(self, total: Free) -> TrialRequest | None:
+        """Start the ready cell with the longest remaining chain that fits; journal it, return its trial."""
+        with self._lock:
+            if self.stopping:
+                return None
+            self._give_up_what_never_fits(total)
+            name = self._grid.next(total, skip=self._backing_off())
+            if name is None:
+                return None
+            self._grid.started(name)
+            return self._start(self._work[name])
+
+    def _backing_off(self) -> frozenset[str]:
+        now = time.monotonic()
+        return frozenset(name for name, moment in self._not_before.items() if moment > now)
+
+    def _give_up_what_never_fits(self, total: Free) -> None:
+        for name in self._grid.never_fits(total):
+            if self._grid.progress[name] is Progress.READY:
+                demand = self._work[name].cell.resources
+                self._give_up(
+                    self._work[name],
+                    self._attempts_made.get(self._work[name].key, 0),
+                    f"asks for {demand.cpus} CPUs and {demand.gpus:g} GPUs, the cluster has {total.cpus:g} "
+                    f"and {total.gpus:g}; resources; lower the study's resources or use a larger cluster",
+                    "",
+                )
+
+    def _start(self, item: CellWork) -> TrialRequest:
+        attempt = self._attempts_made.get(item.key, 0) + 1
+        self._attempts_made[item.key] = attempt
+        run_dir = self._layout.run_dir(item.cell.name, item.key)
+        log = run_dir / f"attempt-{attempt}.log"
+        name = item.cell.name
+        request = TrialRequest(
+            name=f"{file_name(name)}-{item.key[:8]}-a{attempt}",
+            cell=name,
+            key=item.key,
+            attempt=attempt,
+            spec=self._spec(item, run_dir).model_dump_json(),
+            workers=item.cell.resources.workers,
+            cpus_per_worker=item.cell.resources.cpus_per_worker,
+            gpus_per_worker=item.cell.resources.gpus_per_worker,
+            train_storage=str(self._layout.ray_dir / "train" / self._terms.writer),
+            log=str(log),
+            local=self._terms.local,
+        )
+        self._append(AttemptStarted(item.key, attempt, self._terms.writer, platform.node(), str(run_dir)))
+        self._running[name] = RunningCell(name, attempt, time.time(), item.cell.recipe.epochs, {})
+        return request
+
+    def _spec(self, item: CellWork, run_dir: Path) -> CellSpec:
+        cell = item.cell
+        return CellSpec(
+            cell=cell.name,
+            key=item.key,
+            module=cell.module,
+            backbone=cell.backbone,
+            temporal_pooling=cell.temporal_pooling,
+            frames=cell.frames,
+            dataset=cell.dataset,
+            seed=cell.seed,
+            num_classes=item.num_classes,
+            recipe=cell.recipe,
+            evaluation=cell.evaluation,
+            manifest=item.manifest,
+            run_dir=str(run_dir),
+            workers=cell.resources.workers,
+            threads=cell.resources.cpus_per_worker,
+            weights_dir=self._terms.weights_dir,
+            parent=self._parent(item),
+        )
+
+    def _parent(self, item: CellWork) -> ParentCheckpoint | None:
+        """The parent's chosen checkpoint. A missing result is the worker's to refuse: it names the file."""
+        if item.parent_key is None or item.cell.parent is None:
+            return None
+        run_dir = self._layout.run_dir(item.cell.parent, item.parent_key)
+        result = read_result(run_dir, item.parent_key)
+        chosen = result.checkpoint(item.cell.recipe.inherit) if result is not None else {}
+        parent_frames = int(result.frames) if result is not None else item.cell.frames
+        # A tenth of an epoch at most: the parent's clips are shorter and need no backward pass.
+        recheck = max(1, item.train_videos // 10) if self._terms.parent_check else 0
+        return ParentCheckpoint(
+            key=item.parent_key,
+            cell=item.cell.parent,
+            path=str(run_dir / chosen.get("path", "result.json")),
+            sha256=chosen.get("sha256", ""),
+            frames=parent_frames,
+            epoch=int(chosen.get("epoch", 1)),
+            evaluation=result.protocol if result is not None else item.cell.evaluation,
+            predictions_path=str(run_dir / chosen.get("predictions", "")),
+            recheck_videos=recheck,
+        )
+
+    def epoch_finished(self, request: TrialRequest, metrics: Mapping[str, Any]) -> None:
+        """Journal a reported epoch, with any before it whose report never arrived."""
+        with self._lock:
+            self._journal_epochs(request, up_to=int(metrics["epoch"]))
+            if request.cell in self._running:
+                self._running[request.cell] = replace(self._running[request.cell], metrics=dict(metrics))
+
+    def _journal_epochs(self, request: TrialRequest, up_to: int | None = None) -> None:
+        known = self._journalled_epochs.get(request.key, 0)
+        history = read_history(Path(self._layout.run_dir(request.cell, request.key)))
+        for row in history[known:up_to]:
+            self._append(epoch_event(request.key, request.attempt, row))
+            self._journalled_epochs[request.key] = int(row["epoch"])
+
+    def trial_ended(self, request: TrialRequest, error: str | None) -> None:
+        """Journal the end of an attempt: done if a result stands, else retried or given up."""
+        with self._lock:
+            running = self._running.pop(request.cell)
+            item = self._work[request.cell]
+            self._journal_epochs(request)
+            result = read_result(self._layout.run_dir(request.cell, request.key), request.key)
+            if result is not None:
+                self._append(AttemptEnded(request.key, request.attempt, "done"))
+                self._append(finished_event(item, request.attempt, result, self._layout))
+                self._seconds[request.cell] = time.time() - running.started
+                self._top1[request.cell] = result.history[-1]["top1"]
+                self._grid.finished(request.cell)
+                return
+            self._failed(item, request, error or "the trial ended without a result; report this as a bug")
+
+    def _failed(self, item: CellWork, request: TrialRequest, error: str) -> None:
+        self._append(AttemptEnded(request.key, request.attempt, "failed", error, request.log))
+        kind = classify(error)
+        counts = self._counts.get(request.cell, Attempts()).after(kind)
+        self._counts[request.cell] = counts
+        decision = decide(kind, counts, retries=self._terms.retries)
+        if decision.retry and not self.stopping:
+            self._grid.requeued(request.cell)
+            ended = counts.failures + counts.preemptions
+            self._not_before[request.cell] = time.monotonic() + BACK_OFF_SECONDS * 2 ** (ended - 1)
+            return
+        self._give_up(item, request.attempt, f"{error} ({decision.reason})", request.log)
+
+    def _give_up(self, item: CellWork, attempt: int, error: str, log: str) -> None:
+        self._append(CellFailed(item.key, attempt, error, log))
+        blocked = self._grid.failed(item.cell.name)
+        self._failures.append(CellFailure(item.cell.name, error, log, blocked))
+
+    def interrupted(self) -> None:
+        """Journal that what still runs was stopped on purpose; it goes on from its last epoch next time."""
+        with self._lock:
+            for cell in self._running.values():
+                item = self._work[cell.name]
+                self._append(AttemptEnded(item.key, cell.attempt, "interrupted"))
+            self._running.clear()
+
+
+def epoch_event(key: str, attempt: int, row: Mapping[str, float]) -> EpochFinished:
+    """The journal's form of one metrics row."""
+    return EpochFinished(
+        key=key,
+        epoch=int(row["epoch"]),
+        attempt=attempt,
+        train_loss=row["train_loss"],
+        train_top1=row["train_top1"],
+        lr=row["lr"],
+        val_loss=row["val_loss"],
+        top1=row["top1"],
+        top5=row["top5"],
+        clips_per_second=row["clips_per_second"],
+        seconds=row["train_seconds"],
+    )
+
+
+def finished_event(item: CellWork, attempt: int, result: CellResult, layout: Layout) -> CellFinished:
+    """The journal's form of a cell's result; `checkpoint` is the one that this cell's own `inherit` names."""
+    last = result.history[result.last_epoch - 1]
+    best = result.history[result.best_epoch - 1]
+    inherit = item.cell.recipe.inherit
+    chosen = result.checkpoint(inherit)
+    run_dir = layout.run_dir(item.cell.name, item.key)
+    return CellFinished(
+        key=item.key,
+        attempt=attempt,
+        epochs=result.last_epoch,
+        best_epoch=result.best_epoch,
+        top1=last["top1"],
+        top5=last["top5"],
+        loss=last["val_loss"],
+        best_top1=best["top1"],
+        best_top5=best["top5"],
+        best_loss=best["val_loss"],
+        eval_videos=result.eval_videos,
+        train_videos=result.train_videos,
+        train_seconds=result.train_seconds,
+        eval_seconds=result.eval_seconds,
+        train_clips_per_second=result.train_clips_per_second,
+        eval_clips_per_second=result.eval_clips_per_second,
+        peak_memory_bytes=result.peak_memory_bytes,
+        params=result.params,
+        macs=result.macs,
+        inherit=inherit,
+        parent_key=item.parent_key,
+        parent_top1_rechecked=result.parent_top1,
+        checkpoint=str(run_dir / chosen["path"]),
+        checkpoint_sha256=chosen["sha256"],
+        predictions=str(run_dir / chosen["predictions"]),
+        versions=result.versions,
+        hardware=result.hardware,
+        evaluation=item.evaluation_key,
+    )

@@ -1,0 +1,64 @@
+"""Starts a local Ray, or connects to a cluster; stops only what it started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+OBJECT_STORE_BYTES = 256 << 20
+
+
+class RaySessionError(RuntimeError):
+    """Ray cannot be started, reached or used."""
+
+
+@contextmanager
+def ray_session(address: str | None, cpus: int | None, gpus: int | None) -> Iterator[None]:
+    """Run the body with an initialised Ray: a local one of `cpus` and `gpus`, or the cluster at `address`.
+
+    Raises:
+        RaySessionError: Ray does not start or answer, or runs without its dashboard. Train's placement-group
+            cleaner needs the dashboard: without it the GPUs of a dead trial are never given back.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    try:
+        if address is None:
+            context = ray.init(
+                address="local",
+                num_cpus=cpus,
+                num_gpus=gpus,
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=True,
+                log_to_driver=False,
+            )
+        else:
+            context = ray.init(address=address, log_to_driver=False)
+    except Exception as error:
+        where = "a local Ray" if address is None else address
+        raise RaySessionError(
+            f"Ray does not start ({type(error).__name__}: {error}); {where}; see the log named above, "
+            "check `--address` and, on a cluster with tokens, export RAY_AUTH_MODE=token"
+        ) from error
+    try:
+        if not context.address_info.get("webui_url"):
+            raise RaySessionError(
+                "Ray runs without its dashboard, so a dead trial's GPUs would never be given back; "
+                f"{address or 'local Ray'}; start Ray with --include-dashboard=true"
+            )
+        yield
+    finally:
+        ray.shutdown()
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def storage_uri(root: Path) -> str:
+    """Ray wants absolute paths."""
+    return str(root.resolve())

@@ -1,0 +1,318 @@
+"""One `actiongrid run`: datasets, plan, journal, grid, snapshot. Safe to repeat: what is done stays done."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from catalog import Catalog, Journal, attempts_made, done_cells, failed_cells
+from catalog.events import AttemptEnded, CellPlanned, StudySubmitted, VideosQuarantined
+from orchestrator.datasets import ShowProgress, build_missing, dataset_states
+from orchestrator.driver import CellFailure, CellWork, Driver, Terms, finished_event
+from orchestrator.eta import CellTime, eta_seconds, seconds_per_flop
+from orchestrator.layout import Layout
+from orchestrator.plan import DatasetState, DoneCell, FailureInfo, Plan, PlannedCell, State, make_plan
+from orchestrator.progress import GridView
+from orchestrator.schedule import Progress
+from orchestrator.study_model import Study
+from orchestrator.weights import weights_problems
+from trainables.result import read_result
+from trainables.run_lock import exclusive
+
+# Long enough for a killed driver's lock to be gone, short enough to be told of a living one.
+DRIVER_LOCK_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line decides beside the study."""
+
+    storage: Path
+    study_file: str
+    address: str | None = None
+    cpus: int | None = None
+    gpus: int | None = None
+    weights_dir: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a submission ended. `states` by cell name; `trained` counts the cells that this run finished.
+
+    `blocked_at_plan` names, by reason, the cells that could not even start.
+    """
+
+    states: Mapping[str, str]
+    trained: int
+    failures: tuple[CellFailure, ...]
+    blocked_at_plan: Mapping[str, tuple[str, ...]]
+    interrupted: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell of the study is done."""
+        return all(state == "done" for state in self.states.values())
+
+
+def plan_study(study: Study, storage: Path, weights_dir: str | None) -> Plan:
+    """What the study means on this storage today; reads manifests and journals, runs nothing."""
+    layout = Layout(storage)
+    states = dataset_states(study, layout)
+    with Catalog.open(storage) as catalog:
+        return _plan(study, states, catalog, weights_dir)
+
+
+def _plan(
+    study: Study, states: Mapping[str, DatasetState], catalog: Catalog, weights_dir: str | None
+) -> Plan:
+    done = {key: DoneCell(key, cell.evaluation) for key, cell in done_cells(catalog).items()}
+    failures = {key: FailureInfo(cell.error, cell.attempt) for key, cell in failed_cells(catalog).items()}
+    return make_plan(study, states, done, failures, weights_problems(study, weights_dir))
+
+
+class Submission:
+    """The state of one submission between its steps; used once."""
+
+    def __init__(self, study: Study, options: Options, journal: Journal, catalog: Catalog) -> None:
+        self._study = study
+        self._options = options
+        self._layout = Layout(options.storage)
+        self._journal = journal
+        self._catalog = catalog
+        self._writer = journal.path.stem
+        self._started = time.monotonic()
+        self._slots = 1
+
+    @property
+    def writer(self) -> str:
+        """The name of this submission's driver: of its journal, log and Tune experiment."""
+        return self._writer
+
+    def prepare(self, show: ShowProgress) -> Plan:
+        """Build missing datasets, journal the plan, take in results that no driver has journalled yet."""
+        states = build_missing(self._study, dataset_states(self._study, self._layout), self._layout, show)
+        self._journal_quarantined(states)
+        plan = self._replan(states)
+        self._journal_plan(plan)
+        self._close_dead_attempts()
+        if self._adopt_results(plan):
+            plan = self._replan(states)
+        self.plan = plan
+        self._videos = {name: state.train_videos or 0 for name, state in states.items()}
+        return plan
+
+    def _replan(self, states: Mapping[str, DatasetState]) -> Plan:
+        self._catalog.refresh()
+        return _plan(self._study, states, self._catalog, self._options.weights_dir)
+
+    def _journal_quarantined(self, states: Mapping[str, DatasetState]) -> None:
+        from trainables.data.manifest import read_manifest
+
+        for name, state in states.items():
+            if state.manifest is None:
+                continue
+            bad = read_manifest(Path(state.manifest)).quarantined
+            videos = [{"path": video.path, "reason": video.reason} for video in bad]
+            self._journal.append(VideosQuarantined(name, len(videos), videos))
+
+    def _journal_plan(self, plan: Plan) -> None:
+        config = self._study.model_dump(mode="json")
+        self._journal.append(
+            StudySubmitted(self._study.name, self._writer, len(plan.cells), self._options.study_file, config)
+        )
+        for planned in plan.cells:
+            self._journal.append(_planned_event(planned, self._study.name, self._writer))
+
+    def _close_dead_attempts(self) -> None:
+        """The driver's lock is ours, so an attempt that still counts as running has lost its driver."""
+        self._catalog.refresh()
+        running = self._catalog.query("SELECT key, attempt, driver FROM attempts WHERE state = 'running'")
+        for row in running.to_pylist():
+            error = f"its driver {row['driver']} ended without a word"
+            self._journal.append(AttemptEnded(row["key"], row["attempt"], "interrupted", error))
+
+    def _adopt_results(self, plan: Plan) -> bool:
+        """Journal results that a worker finished after its driver had died."""
+        attempts = attempts_made(self._catalog)
+        adopted = False
+        for planned in plan.cells:
+            if planned.state is not State.TO_RUN:
+                continue
+            run_dir = self._layout.run_dir(planned.cell.name, planned.key)
+            result = read_result(run_dir, planned.key)
+            if result is not None:
+                item = self._work_item(planned, frozenset(), {planned.cell.dataset: result.train_videos})
+                attempt = attempts.get(planned.key, 1)
+                self._journal.append(finished_event(item, attempt, result, self._layout))
+                adopted = True
+        return adopted
+
+    def driver(self) -> Driver:
+        """The driver of the cells that have to run."""
+        to_run = [planned for planned in self.plan.cells if planned.state is State.TO_RUN]
+        names = frozenset(planned.cell.name for planned in to_run)
+        work = [self._work_item(planned, names, self._videos) for planned in to_run]
+        terms = Terms(
+            writer=self._writer,
+            retries=self._study.retries,
+            parent_check=self._study.parent_check,
+            weights_dir=self._options.weights_dir,
+            local=self._options.address is None,
+        )
+        self._catalog.refresh()
+        return Driver(work, self._layout, self._journal.append, attempts_made(self._catalog), terms)
+
+    def _work_item(
+        self, planned: PlannedCell, running: frozenset[str], videos: Mapping[str, int]
+    ) -> CellWork:
+        parent = planned.cell.parent
+        return CellWork(
+            cell=planned.cell,
+            key=planned.key,
+            parent_key=planned.parent_key,
+            waits_for=parent if parent in running else None,
+            flops=float(planned.flops or 0),
+            params=planned.params or 0,
+            macs=planned.macs,
+            manifest=planned.manifest or "",
+            num_classes=planned.num_classes or 0,
+            train_videos=videos[planned.cell.dataset],
+            evaluation_key=planned.evaluation_key,
+        )
+
+    def view(self, driver: Driver) -> GridView:
+        """What the terminal shows now."""
+        states = {planned.cell.name: _shown(planned.state) for planned in self.plan.cells}
+        states |= {name: _SHOWN[progress] for name, progress in driver.progress.items()}
+        return GridView(
+            study=self._study.name,
+            states=states,
+            running=driver.running,
+            failures=driver.failures,
+            top1=dict(driver.top1),
+            eta_seconds=self._eta(driver),
+            elapsed_seconds=time.monotonic() - self._started,
+        )
+
+    def _eta(self, driver: Driver) -> float | None:
+        flops = {name: item.flops for name, item in driver.work.items()}
+        running = {cell.name: time.time() - cell.started for cell in driver.running}
+        self._slots = max(self._slots, len(running))
+        open_states = (Progress.WAITING, Progress.READY, Progress.RUNNING)
+        left = [
+            CellTime(name, driver.work[name].waits_for, flops[name], running.get(name))
+            for name, progress in driver.progress.items()
+            if progress in open_states
+        ]
+        return eta_seconds(left, seconds_per_flop(driver.finished_seconds, flops), self._slots)
+
+
+_SHOWN = {
+    Progress.WAITING: "waiting",
+    Progress.READY: "waiting",
+    Progress.RUNNING: "running",
+    Progress.DONE: "done",
+    Progress.FAILED: "failed",
+    Progress.BLOCKED: "blocked",
+}
+
+
+def _shown(state: State) -> str:
+    return "waiting" if state is State.TO_RUN else str(state)
+
+
+def _planned_event(planned: PlannedCell, study: str, submission: str) -> CellPlanned:
+    cell = planned.cell
+    return CellPlanned(
+        key=planned.key,
+        cell=cell.name,
+        parent_key=planned.parent_key,
+        study=study,
+        module=cell.module,
+        backbone=cell.backbone,
+        temporal_pooling=cell.temporal_pooling,
+        frames=cell.frames,
+        dataset=cell.dataset,
+        seed=cell.seed,
+        params=planned.params,
+        macs=planned.macs,
+        key_parts=dict(planned.key_parts),
+        config={
+            "recipe": cell.recipe.model_dump(mode="json"),
+            "evaluation": cell.evaluation.model_dump(mode="json"),
+            "resources": cell.resources.model_dump(mode="json"),
+        },
+        submission=submission,
+        num_classes=planned.num_classes,
+    )
+
+
+def writer_name() -> str:
+    """A journal's name that no other driver has: time, host, process."""
+    return f"{time.strftime('%Y%m%dT%H%M%S')}-{platform.node() or 'host'}-{os.getpid()}"
+
+
+Announce = Callable[[str], None]
+
+
+def submit(study: Study, options: Options, show: ShowProgress, announce: Announce) -> Outcome:
+    """Run what is missing of `study` on one storage, alone: a second driver is refused.
+
+    Raises:
+        LockHeldError: Another driver works on this storage.
+        DatasetError: A dataset cannot be built as declared.
+        RaySessionError: Ray does not start or cannot be reached.
+    """
+    layout = Layout(options.storage)
+    with (
+        exclusive(layout.driver_lock, DRIVER_LOCK_SECONDS, f"storage {options.storage}"),
+        Journal.open(options.storage, writer_name()) as journal,
+        Catalog.open(options.storage) as catalog,
+    ):
+        submission = Submission(study, options, journal, catalog)
+        plan = submission.prepare(show)
+        driver = submission.driver()
+        interrupted = False
+        if driver.work:
+            log = layout.log(submission.writer)
+            announce(f"{len(driver.work)} of {len(plan.cells)} cells to run; Ray's own output: {log}")
+            interrupted = _run_on_ray(submission, driver, options)
+        outcome = _outcome(submission, driver, interrupted)
+        catalog.refresh()
+        catalog.snapshot()
+    return outcome
+
+
+def _run_on_ray(submission: Submission, driver: Driver, options: Options) -> bool:
+    """Run the driver's cells with a live view; returns whether the user interrupted."""
+    from orchestrator.progress import LiveView
+    from orchestrator.quiet import output_to
+    from orchestrator.ray_session import ray_session
+    from orchestrator.tuner import run_grid
+
+    layout = Layout(options.storage)
+    with output_to(layout.log(submission.writer)) as terminal:
+        console = Console(file=terminal)
+        with (
+            ray_session(options.address, options.cpus, options.gpus),
+            LiveView(console, lambda: submission.view(driver)),
+        ):
+            run_grid(driver, submission.writer, layout.ray_dir / "tune")
+    interrupted = not driver.is_finished
+    driver.interrupted()
+    return interrupted
+
+
+def _outcome(submission: Submission, driver: Driver, interrupted: bool) -> Outcome:
+    blocked: dict[str, tuple[str, ...]] = {}
+    for planned in submission.plan.cells:
+        if planned.state is State.BLOCKED:
+            blocked[planned.reason] = (*blocked.get(planned.reason, ()), planned.cell.name)
+    view = submission.view(driver)
+    return Outcome(view.states, len(driver.top1), driver.failures, blocked, interrupted)

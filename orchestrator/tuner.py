@@ -1,0 +1,171 @@
+"""The only module that talks to Ray Tune: feeds it one trial per cell and passes on what it hears.
+
+Tune decides nothing here. `GridSearcher` asks the driver which cell comes next; `GridCallback` tells the
+driver what happened. An exception in either would abort the whole grid, so both hand everything to `_guarded`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+from orchestrator.cell_trial import TrialRequest, run_cell
+from orchestrator.schedule import Free
+
+logger = logging.getLogger(__name__)
+
+# The head's own resource: a trial waits for its Train workers and must not hold a CPU that they need.
+TRIAL_RESOURCES: dict[str, float] = {"node:__internal_head__": 0.0001}
+
+TUNE_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_MAX_PENDING_TRIALS_PG": "64",
+    "TUNE_RESULT_BUFFER_LENGTH": "0",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+class GridDriver(Protocol):
+    """What the adapter needs of a driver (`orchestrator.driver.Driver`)."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Nothing runs and nothing can start any more."""
+
+    def next_trial(self, total: Free) -> TrialRequest | None:
+        """The cell to start now on a cluster of this size, or None: nothing is ready or nothing fits."""
+
+    def epoch_finished(self, request: TrialRequest, metrics: dict[str, Any]) -> None:
+        """A trial reported an epoch."""
+
+    def trial_ended(self, request: TrialRequest, error: str | None) -> None:
+        """A trial is over; `error` is None where it ended well."""
+
+
+class GridError(RuntimeError):
+    """The driver's own code failed inside a Tune callback."""
+
+
+class GridSearcher(Searcher):  # type: ignore[misc]
+    """Tune's source of trials: the driver's next cell, None while nothing can start, FINISHED at the end."""
+
+    def __init__(self, driver: GridDriver, problems: list[BaseException]) -> None:
+        super().__init__(metric=None, mode=None)
+        self._driver = driver
+        self._problems = problems
+
+    def suggest(self, trial_id: str) -> Any:  # noqa: ANN401 - a config, None or Searcher.FINISHED
+        """Return the next trial's config. Tune requires this argument's name."""
+        if self._problems or self._driver.is_finished:
+            return Searcher.FINISHED
+        request = _guarded(lambda: self._driver.next_trial(cluster_size()), self._problems)
+        return request.as_config() if request is not None else None
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: the callback tells the driver, with the error's text."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write nothing of ours: the journal is the state; Tune only wants a file to be there."""
+        Path(checkpoint_path).write_text("{}")
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: every submission is a new Tuner over what is missing."""
+
+
+class GridCallback(tune.Callback):  # type: ignore[misc]
+    """Passes epochs and ends of trials on to the driver."""
+
+    def __init__(self, driver: GridDriver, problems: list[BaseException]) -> None:
+        self._driver = driver
+        self._problems = problems
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[Any],
+        trial: Any,  # noqa: ANN401
+        result: dict[str, Any],
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        """An epoch's metrics row, or Tune's own bookkeeping rows, which have no `epoch`."""
+        if "epoch" in result:
+            request = TrialRequest(**trial.config)
+            _guarded(lambda: self._driver.epoch_finished(request, result), self._problems)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ANN401
+        """A cell trained to its end."""
+        request = TrialRequest(**trial.config)
+        _guarded(lambda: self._driver.trial_ended(request, None), self._problems)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ANN401
+        """An attempt failed, or its process died."""
+        request = TrialRequest(**trial.config)
+        _guarded(lambda: self._driver.trial_ended(request, _error_text(trial)), self._problems)
+
+
+def _guarded(action: Callable[[], Any], problems: list[BaseException]) -> Any:  # noqa: ANN401
+    try:
+        return action()
+    except Exception as error:
+        logger.exception("the driver failed")
+        problems.append(error)
+        return None
+
+
+def _error_text(trial: Any) -> str:  # noqa: ANN401 - ray.tune's Trial
+    error = trial.get_pickled_error()
+    cause = getattr(error, "cause", None) or error
+    text = str(cause).strip() if cause is not None else ""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return (lines[-1] if lines else "the trial's process died without a word").removeprefix("RuntimeError: ")
+
+
+def cluster_size() -> Free:
+    """CPUs and GPUs of the whole cluster, running cells included."""
+    resources = ray.cluster_resources()
+    return Free(cpus=resources.get("CPU", 0.0), gpus=resources.get("GPU", 0.0))
+
+
+def run_grid(driver: GridDriver, name: str, storage: Path) -> None:
+    """Run the driver's cells as Tune trials until it is finished or interrupted.
+
+    Needs an initialised Ray. Tune's own files go to `storage/name`; nothing is ever restored from them.
+
+    Raises:
+        GridError: The driver's code failed; what was journalled before stands.
+    """
+    os.environ.update(TUNE_ENVIRONMENT)
+    problems: list[BaseException] = []
+    trainable = tune.with_resources(run_cell, tune.PlacementGroupFactory([TRIAL_RESOURCES]))
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=GridSearcher(driver, problems),
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=lambda trial: trial.config["name"],
+            trial_dirname_creator=lambda trial: trial.config["name"],
+        ),
+        run_config=tune.RunConfig(
+            name=name,
+            storage_path=str(storage),
+            callbacks=[GridCallback(driver, problems)],
+            failure_config=tune.FailureConfig(max_failures=0),
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+    if problems:
+        raise GridError(f"the driver failed: {problems[0]!r}") from problems[0]
