@@ -9,14 +9,26 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from orchestrator.study_errors import Location, Problem, choices
+from orchestrator.study_errors import Location, Problem, choices, nearest
 from orchestrator.study_yaml import Document
 
 
 def field_problems(model: type[BaseModel], error: ValidationError, document: Document) -> list[Problem]:
     """One problem for each of pydantic's, in the file's order."""
-    problems = [_problem(model, detail, document) for detail in error.errors()]
+    details = error.errors()
+    misspelt = {meant for detail in details if (meant := _meant(model, detail)) is not None}
+    told = [one for one in details if one["type"] != "missing" or tuple(one["loc"]) not in misspelt]
+    problems = [_problem(model, detail, document) for detail in told]
     return sorted(problems, key=lambda problem: problem.line or 0)
+
+
+def _meant(model: type[BaseModel], detail: ErrorDetails) -> Location | None:
+    """The field that an unknown one was probably meant to be: no need to call that one missing too."""
+    if detail["type"] != "extra_forbidden":
+        return None
+    around, name = detail["loc"][:-1], detail["loc"][-1]
+    close = nearest(name, _fields_at(model, around))
+    return None if close is None else (*around, close)
 
 
 def _problem(model: type[BaseModel], detail: ErrorDetails, document: Document) -> Problem:

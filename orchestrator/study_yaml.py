@@ -86,26 +86,30 @@ def parse_yaml(text: str, source: str) -> Document:
         StudyError: the syntax is wrong (with its line), the file is empty, a key is given twice, a number is
             not finite, or a tag asks for anything but plain data.
     """
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
-        if node is None:
-            raise _UnusableError(Problem((), "the file is empty; it needs at least name, axes and recipe"))
-        walk = _Walk()
-        walk.visit(node, ())
-        data = loader.construct_document(node)
+        data, walk = _load(text)
     except yaml.MarkedYAMLError as error:
         raise StudyError(source, [_syntax_problem(error)]) from error
     except yaml.YAMLError as error:
         raise StudyError(source, [Problem((), f"not YAML: {error}")]) from error
     except _UnusableError as error:
         raise StudyError(source, [error.problem]) from error
-    finally:
-        loader.dispose()
+    except RecursionError as error:
+        raise StudyError(source, [Problem((), "nested too deeply; a study needs a few levels")]) from error
     problems = walk.problems + _not_finite(data, (), walk.lines)
     if problems:
         raise StudyError(source, problems)
     return Document(data, walk.lines)
+
+
+def _load(text: str) -> tuple[object, _Walk]:
+    loader = _Loader(text)
+    node = loader.get_single_node()
+    if node is None:
+        raise _UnusableError(Problem((), "the file is empty; it needs at least name, axes and recipe"))
+    walk = _Walk()
+    walk.visit(node, ())
+    return loader.construct_document(node), walk
 
 
 def _not_finite(data: object, location: Location, lines: Mapping[Location, int]) -> list[Problem]:

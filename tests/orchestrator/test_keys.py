@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestrator.cell import Cell, expand
+from orchestrator.key import cell_key, declared_hash, evaluation_key, key_parts
+from orchestrator.study import parse_study
+from trainables.data.datasets import SyntheticMotion
+from trainables.recipe import Recipe
+
+STUDY = """\
+name: s
+axes: {module: [tam], backbone: [resnet50], frames: [8, 16], dataset: [mini-ssv2]}
+recipe: {base: {inherit: best}}
+"""
+STARTER, CHILD = expand(parse_study(STUDY, "s.yaml"))
+
+
+def key(cell: Cell, **changes: object) -> str:
+    facts: dict[str, Any] = {"num_classes": 87, "train_hash": "t", "val_hash": "v"}
+    facts["parent_key"] = None if cell.parent is None else "p"
+    return cell_key(key_parts(cell, **(facts | changes)))
+
+
+def recipe(cell: Cell, **changes: object) -> Cell:
+    return replace(cell, recipe=Recipe.model_validate(cell.recipe.model_dump() | changes))
+
+
+def workers(cell: Cell, count: int) -> Cell:
+    return replace(cell, resources=cell.resources.model_copy(update={"workers": count}))
+
+
+def evaluated(cell: Cell, **changes: object) -> Cell:
+    return replace(cell, evaluation=cell.evaluation.model_copy(update=changes))
+
+
+def test_a_key_is_32_hex_digits_and_stable() -> None:
+    assert key(STARTER) == key(STARTER)
+    assert len(key(STARTER)) == 32
+    assert int(key(STARTER), 16) >= 0
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        "# a comment\nrecipe: {base: {inherit: best}}\n"
+        "axes: {dataset: mini-ssv2, frames: [16, 8], backbone: resnet50, module: tam}\nname: other\n",
+        STUDY.replace("inherit: best", "inherit: best, lr: 1.0e-2, momentum: 0.9, epochs: 75"),
+        STUDY.replace(
+            "{base: {inherit: best}}", "{base: {epochs: 75}, starter: {lr: 0.01}, finetune: {lr: 0.01}}"
+        ),
+        STUDY.replace(
+            "inherit: best",
+            "inherit: best, weight_decay: 5e-4, flip: 0.50, crop_scales: [1, .875, 0.75, 0.66]",
+        ),
+        STUDY
+        + "retries: 7\nparent_check: false\nresources: {default: {cpus_per_worker: 9, gpus_per_worker: 1}}\n",
+        STUDY + "evaluation: {batch_size: 5}\n",
+    ],
+)
+def test_cosmetic_edits_change_no_key(edited: str) -> None:
+    starter, child = expand(parse_study(edited, "s.yaml"))
+    assert (key(starter), key(child)) == (key(STARTER), key(CHILD))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 76},
+        {"batch_size": 71},
+        {"accumulate": 2},
+        {"lr": 0.010000001},
+        {"momentum": 0.8},
+        {"weight_decay": 0.0},
+        {"nesterov": True},
+        {"clip_norm": 1.0},
+        {"schedule": "constant"},
+        {"dropout": 0.4},
+        {"init": "random"},
+        {"inflation": "divide"},
+        {"pooling_method": "avg"},
+        {"sampling": "uniform_shared_offset"},
+        {"crop_size": 112},
+        {"augmentation": "random_short_side"},
+        {"crop_scales": (1.0,)},
+        {"flip": 0.0},
+        {"precision": "fp32"},
+    ],
+)
+def test_every_choice_that_decides_weights_changes_the_key(change: dict[str, Any]) -> None:
+    assert key(recipe(STARTER, **change)) != key(STARTER)
+
+
+def test_every_recipe_field_is_in_the_key_unless_it_is_idle() -> None:
+    """A field added to the recipe must change keys until someone says here that it is idle."""
+    known_idle = {"sync_bn", "inherit", "milestones", "gamma", "sampling_rate", "short_side_range"}
+    parts = key_parts(STARTER, num_classes=2, train_hash="t", val_hash="v", parent_key=None)
+    assert set(Recipe.model_fields) - set(parts["recipe"]) == known_idle
+
+
+@pytest.mark.parametrize(
+    ("cell", "change"),
+    [
+        (STARTER, {"inherit": "last"}),
+        (STARTER, {"milestones": (3,)}),
+        (STARTER, {"gamma": 0.5}),
+        (STARTER, {"sampling_rate": 4}),
+        (STARTER, {"short_side_range": (300, 310)}),
+        (STARTER, {"sync_bn": True}),
+        (CHILD, {"init": "random"}),
+        (CHILD, {"inflation": "divide"}),
+        (recipe(STARTER, init="random"), {"inflation": "divide"}),
+        (recipe(STARTER, augmentation="random_short_side"), {"crop_scales": (1.0,)}),
+        (recipe(STARTER, schedule="multistep", epochs=40), {"milestones": (15, 30, 40, 99)}),
+    ],
+)
+def test_idle_fields_do_not(cell: Cell, change: dict[str, Any]) -> None:
+    assert key(recipe(cell, **change)) == key(cell)
+
+
+@pytest.mark.parametrize(
+    ("cell", "change"),
+    [
+        (CHILD, {"inherit": "last"}),
+        (recipe(STARTER, schedule="multistep"), {"milestones": (3,)}),
+        (recipe(STARTER, schedule="multistep"), {"gamma": 0.5}),
+        (recipe(STARTER, sampling="dense"), {"sampling_rate": 4}),
+        (recipe(STARTER, augmentation="random_short_side"), {"short_side_range": (300, 310)}),
+    ],
+)
+def test_and_do_where_they_matter(cell: Cell, change: dict[str, Any]) -> None:
+    assert key(recipe(cell, **change)) != key(cell)
+
+
+def test_axes_data_and_seed_change_the_key() -> None:
+    others = [
+        replace(STARTER, module="tsn"),
+        replace(STARTER, backbone="resnet18"),
+        replace(STARTER, temporal_pooling=True),
+        replace(STARTER, frames=16),
+        replace(STARTER, seed=1),
+    ]
+    keys = {key(cell) for cell in (STARTER, *others)} | {
+        key(STARTER, num_classes=5),
+        key(STARTER, train_hash="u"),
+    }
+    assert len(keys) == 8
+
+
+def test_the_name_of_a_dataset_is_not_its_content() -> None:
+    assert key(replace(STARTER, dataset="renamed")) == key(STARTER)
+
+
+def test_a_new_parent_makes_a_new_child() -> None:
+    assert key(CHILD, parent_key="q") != key(CHILD)
+    with pytest.raises(ValueError, match="parent's key missing"):
+        key(CHILD, parent_key=None)
+    with pytest.raises(ValueError, match="parent's key given"):
+        key(STARTER, parent_key="p")
+
+
+def test_validation_counts_exactly_where_it_chose_the_parents_checkpoint() -> None:
+    last = recipe(CHILD, inherit="last")
+    for cell, counts in ((STARTER, False), (last, False), (CHILD, True)):
+        assert (key(cell, val_hash="w") != key(cell)) is counts
+        assert (key(evaluated(cell, clips=3)) != key(cell)) is counts
+        assert key(evaluated(cell, batch_size=1)) == key(cell)
+        assert key(evaluated(cell, sampling_rate=9)) == key(cell)  # uniform sampling has no rate
+
+
+def test_workers_count_only_where_each_has_its_own_batch_statistics() -> None:
+    assert key(workers(STARTER, 2)) != key(STARTER)
+    synced = recipe(STARTER, sync_bn=True)
+    assert key(workers(synced, 2)) == key(synced) == key(STARTER)
+
+
+def test_weights_of_another_backbone_file_change_only_imagenet_starters() -> None:
+    starter = key_parts(STARTER, num_classes=2, train_hash="t", val_hash="v", parent_key=None)
+    random = key_parts(
+        recipe(STARTER, init="random"), num_classes=2, train_hash="t", val_hash="v", parent_key=None
+    )
+    assert starter["initial"]["weights_file"].startswith("resnet50")
+    assert random["initial"]["weights_file"] is None
+
+
+def test_an_evaluation_is_its_cell_protocol_and_videos() -> None:
+    base = evaluation_key("k", STARTER.evaluation, "v")
+    assert base == evaluation_key("k", evaluated(STARTER, batch_size=3).evaluation, "v")
+    others = {
+        evaluation_key("l", STARTER.evaluation, "v"),
+        evaluation_key("k", STARTER.evaluation, "w"),
+        evaluation_key("k", evaluated(STARTER, crops=3).evaluation, "v"),
+    }
+    assert len(others | {base}) == 4
+
+
+def test_declared_hashes_are_marked_and_follow_the_declaration() -> None:
+    one, two = declared_hash(SyntheticMotion()), declared_hash(SyntheticMotion(seed=1))
+    assert one.startswith("declared:")
+    assert one != two
+    assert one == declared_hash(SyntheticMotion(seed=0))

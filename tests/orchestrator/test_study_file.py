@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.study import StudyError, load_study, parse_study, shipped_studies
+
+STUDY = """\
+name: small
+axes:
+  module: [tsn, i3d]
+  backbone: [tiny]
+  temporal_pooling: [false, true]
+  frames: [8, 16]
+  dataset: [synthetic-motion]
+  seed: [0, 1]
+exclude:
+  - {module: i3d, seed: 1}
+datasets:
+  synthetic-motion: {kind: synthetic-motion}
+recipe:
+  base: {init: random, crop_size: 32, batch_size: 12}
+  starter: {epochs: 5}
+  finetune: {epochs: 2, schedule: multistep}
+  overrides:
+    - where: {dataset: synthetic-motion, stage: starter}
+      set: {epochs: 7}
+evaluation: {crop_size: 32, short_side: 36}
+resources:
+  default: {workers: 1}
+  overrides:
+    - where: {frames: [16, 32]}
+      set: {workers: 2}
+"""
+
+
+def problems(old: str, new: str) -> tuple[str, ...]:
+    assert STUDY.count(old) >= 1
+    with pytest.raises(StudyError) as caught:
+        parse_study(STUDY.replace(old, new, 1), "s.yaml")
+    return caught.value.lines
+
+
+def the_problem(old: str, new: str) -> str:
+    lines = problems(old, new)
+    assert len(lines) == 1, lines
+    assert "\n" not in lines[0]
+    return lines[0]
+
+
+def test_a_good_study_is_read_as_written() -> None:
+    study = parse_study(STUDY, "s.yaml")
+    assert study.axes.seed == (0, 1)
+    assert study.recipe.base.model_fields_set == {"init", "crop_size", "batch_size"}
+    assert (study.parent_check, study.retries) == (True, 2)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "start", "hint"),
+    [
+        (
+            "epochs: 7",
+            "epoch: 7",
+            "s.yaml:19: recipe.overrides[0].set.epoch: unknown field",
+            "did you mean epochs?",
+        ),
+        (
+            "epochs: 5",
+            "learning_rate: 5",
+            "s.yaml:15: recipe.starter.learning_rate: unknown field",
+            "allowed: epochs",
+        ),
+        ("axes:", "axis:", "s.yaml:2: axis: unknown field", "did you mean axes?"),
+        (
+            "multistep",
+            "multi-step",
+            "s.yaml:16: recipe.finetune.schedule: 'multi-step'",
+            "did you mean multistep?",
+        ),
+        ("[tsn, i3d]", "[tsn, i3]", "s.yaml:3: axes.module: unknown module 'i3'", "did you mean i3d?"),
+        ("[tiny]", "[resnet52]", "s.yaml:4: axes.backbone: unknown backbone", "did you mean resnet50?"),
+        (
+            "[synthetic-motion]",
+            "[mini-ssv]",
+            "s.yaml:7: axes.dataset: unknown dataset",
+            "did you mean mini-ssv2?",
+        ),
+        (
+            "{module: i3d,",
+            "{module: i3,",
+            "s.yaml:10: exclude[0].module: unknown module",
+            "did you mean i3d?",
+        ),
+        (
+            "stage: starter}",
+            "stage: start}",
+            "s.yaml:18: recipe.overrides[0].where.stage: 'start'",
+            "starter?",
+        ),
+        (
+            "stage: starter}",
+            "stages: starter}",
+            "s.yaml:18: recipe.overrides[0].where.stages:",
+            "did you mean stage?",
+        ),
+        (
+            "[16, 32]",
+            "[16, 30]",
+            "s.yaml:24: resources.overrides[0].where.frames[1]: ",
+            "multiple of 8, got 30",
+        ),
+        (
+            "set: {workers: 2}",
+            "set: {worker: 2}",
+            "s.yaml:25: resources.overrides[0].set.worker: ",
+            "workers?",
+        ),
+        ("frames: [8, 16]", "frames: [8, 12]", "s.yaml:6: axes.frames[1]: ", "multiple of 8, got 12"),
+        ("frames: [8, 16]", "frames: [8, 16, 8]", "s.yaml:6: axes.frames: 8 given more than once", "once"),
+        ("frames: [8, 16]", "frames: []", "s.yaml:6: axes.frames: ", "at least 1 item"),
+        (
+            "{kind: synthetic-motion}",
+            "{kind: folders}",
+            "s.yaml:12: datasets.synthetic-motion.kind: ",
+            "folder?",
+        ),
+        (
+            "{kind: synthetic-motion}",
+            "{}",
+            "s.yaml:12: datasets.synthetic-motion.kind: missing",
+            "synthetic-motion",
+        ),
+        (
+            "{kind: synthetic-motion}",
+            "{kind: synthetic-motion, fsp: 1}",
+            "s.yaml:12: datasets.",
+            "did you mean fps?",
+        ),
+        ("epochs: 5", 'epochs: "5"', "s.yaml:15: recipe.starter.epochs: ", "valid integer, got '5'"),
+        ("epochs: 5", "epochs: yes", "s.yaml:15: recipe.starter.epochs: ", "valid integer, got True"),
+        ("epochs: 5", "lr: .nan", "s.yaml:15: recipe.starter.lr: ", "not a usable number"),
+        ("epochs: 5", "epochs: 0", "s.yaml:15: recipe.starter.epochs: ", "greater than or equal to 1, got 0"),
+        ("name: small", "name: a/b", "s.yaml:1: name: ", "pattern"),
+        ("{module: i3d, seed: 1}", "{}", "s.yaml:10: exclude[0]: names no axis", "allowed: module"),
+        (
+            "{module: i3d, seed: 1}",
+            "{module: , seed: 1}",
+            "s.yaml:10: exclude[0]: module has no value",
+            "give",
+        ),
+        ("{module: i3d, seed: 1}", "{backbone: tiny}", "s.yaml:9: exclude: leaves no cell", "relax exclude"),
+        (
+            "init: random, ",
+            "",
+            "s.yaml:14: recipe.base.init: imagenet, but backbone tiny",
+            "say init: random",
+        ),
+        (
+            "init: random",
+            "init: imagenet",
+            "s.yaml:14: recipe.base.init: imagenet",
+            "(6 cells, first TSN-Tiny-f8@",
+        ),
+        ("batch_size: 12", "batch_size: 1", "s.yaml:14: recipe.base.batch_size: 1 clips", "2 or more"),
+        ("batch_size: 12", "batch_size: 13", "s.yaml:14: recipe.base.batch_size: 13 clips", "multiples of 2"),
+        (
+            "short_side: 36",
+            "short_side: 30",
+            "s.yaml:20: evaluation.crop_size: 32 is larger",
+            "short_side (30)",
+        ),
+        ("epochs: 5", "crop_scales: []", "s.yaml:15: recipe.starter.crop_scales: empty", "1.0"),
+        (
+            "schedule: multistep",
+            "schedule: multistep, milestones: [3, 2]",
+            "s.yaml:16: recipe.finetune.milestones",
+            "rise",
+        ),
+        (
+            "workers: 2",
+            "workers: 2, gpus_per_worker: 1.5",
+            "s.yaml:25: resources.overrides[0].set.gpus_per",
+            "whole",
+        ),
+        (
+            "synthetic-motion: {",
+            '"a@b": {kind: synthetic-motion}\n  synthetic-motion: {',
+            "s.yaml:12: datasets.a@b",
+            "rename",
+        ),
+    ],
+)
+def test_a_wrong_field_gets_one_clear_line(old: str, new: str, start: str, hint: str) -> None:
+    line = the_problem(old, new)
+    assert line.startswith(start)
+    assert hint in line
+
+
+def test_average_pooling_of_two_frames_is_refused_only_where_pytorch_refuses_it() -> None:
+    line = the_problem("init: random,", "init: random, pooling_method: avg,")
+    assert "avg cannot pool tsn at 8 frames" in line
+    assert "(2 cells, first TSN-Tiny-tp-f8@" in line
+    longer = STUDY.replace("init: random,", "init: random, pooling_method: avg,").replace("[8, 16]", "[16]")
+    parse_study(longer, "s.yaml")
+
+
+def test_sync_bn_of_several_workers_needs_gpus() -> None:
+    assert "sync_bn" in the_problem("init: random,", "init: random, sync_bn: true,")
+    parse_study(
+        STUDY.replace("init: random,", "init: random, sync_bn: true,").replace("workers: 2", "workers: 1"),
+        "s",
+    )
+
+
+def test_every_wrong_field_is_reported_in_the_order_of_the_file() -> None:
+    lines = problems("epochs: 5}\n  finetune: {epochs: 2", "epoch: 5}\n  finetune: {epochs: two")
+    assert [line.split(": ")[1] for line in lines] == ["recipe.starter.epoch", "recipe.finetune.epochs"]
+
+
+def test_override_of_a_value_outside_the_axes_is_allowed() -> None:
+    """A study cut down to some axis values keeps its overrides for the others."""
+    assert len(parse_study(STUDY.replace("frames: [8, 16]", "frames: [8]"), "s.yaml").axes.frames) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("", "s.yaml: the file is empty"),
+        ("# only a comment\n", "s.yaml: the file is empty"),
+        ("- a\n", "s.yaml:1: should be fields"),
+        ("name: [a\nb: 1\n", "s.yaml:2: not YAML"),
+        ("name: a\nname: b\n", "s.yaml:2: name: given twice, first in line 1"),
+        ("a:\n  b: {c: 1, c: 2}\n", "s.yaml:2: a.b.c: given twice"),
+        ("a: &x [*x]\n", "s.yaml:1: a[0]: the file refers to itself"),
+        ("a: !!python/object/apply:os.getcwd []\n", "s.yaml:1: not YAML: could not determine a constructor"),
+        ("a: 1\n---\nb: 2\n", "s.yaml:2: not YAML"),
+        ("a: \x00\n", "s.yaml: not YAML"),
+        ("[" * 5000, "s.yaml: nested too deeply"),
+    ],
+)
+def test_a_file_that_is_no_study_gets_one_clear_line(text: str, start: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        parse_study(text, "s.yaml")
+    assert len(caught.value.lines) == 1
+    assert caught.value.lines[0].startswith(start)
+
+
+def test_aliases_cannot_blow_up_memory() -> None:
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10)
+    )
+    with pytest.raises(StudyError, match="too large"):
+        parse_study(bomb, "s.yaml")
+
+
+def test_exponents_without_a_dot_are_numbers() -> None:
+    assert (
+        parse_study(STUDY.replace("init: random", "init: random, lr: 5e-2"), "s.yaml").recipe.base.lr == 0.05
+    )
+
+
+def test_anchors_and_merge_keys_work() -> None:
+    merged = STUDY.replace("starter: {epochs: 5}", "starter: &s {epochs: 5}").replace(
+        "finetune: {epochs: 2, ", "finetune: {<<: *s, "
+    )
+    assert parse_study(merged, "s.yaml").recipe.finetune.epochs == 5
+
+
+def test_a_missing_file_names_the_nearest_shipped_study() -> None:
+    with pytest.raises(
+        StudyError, match=r"dmeo: no such file.*allowed: deep-analysis, demo; did you mean demo\?"
+    ):
+        load_study("dmeo")
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xe9\n")
+    for path in (tmp_path / "latin.yaml", tmp_path):
+        with pytest.raises(StudyError) as caught:
+            load_study(path)
+        assert caught.value.lines[0].startswith(str(path))
+
+
+def test_dataset_paths_count_from_the_study_file(tmp_path: Path) -> None:
+    text = STUDY.replace("{kind: synthetic-motion}", "{kind: csv, path: clips.csv, root: ../videos}")
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8-sig")
+    config = load_study(tmp_path / "s.yaml").datasets["synthetic-motion"].model_dump()
+    assert config["path"] == str(tmp_path / "clips.csv")
+    assert config["root"] == str(tmp_path / "../videos")
+    assert config["kind"] == "csv"
+
+
+@pytest.mark.parametrize("name", ["demo", "deep-analysis"])
+def test_shipped_studies_load_by_name_and_by_path(name: str) -> None:
+    assert load_study(name) == load_study(shipped_studies()[name]) == load_study(f"{name}.yaml")
