@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.retry import DETERMINISTIC, Attempts, FailureKind, classify, decide
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (
+            "trainables.parent.ParentMismatchError: parent X measures 40.1 %, recorded 62.5 %",
+            FailureKind.MISMATCH,
+        ),
+        ("RuntimeError: Error(s) in loading state_dict: size mismatch for fc.weight", FailureKind.MISMATCH),
+        ("RuntimeError: mat1 and mat2 shapes cannot be multiplied (4x8 and 9x2)", FailureKind.MISMATCH),
+        (
+            "MissingWeightsError: no ImageNet weights; resnet50-0676ba61.pth; give --weights-dir",
+            FailureKind.MISSING_WEIGHTS,
+        ),
+        ("trainables.models.weights.WeightsError: damaged", FailureKind.MISSING_WEIGHTS),
+        (
+            "WorkerGroupError: Training failed\n[rank 0] trainables.data.reader.ReadError: walk/3.mp4",
+            FailureKind.DATA,
+        ),
+        ("DivergedError: the loss is nan", FailureKind.DIVERGED),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", FailureKind.MEMORY),
+        (
+            "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory",
+            FailureKind.MEMORY,
+        ),
+        ("CheckpointError: checksum of epoch-3.pt differs", FailureKind.CHECKPOINT),
+        ("RuntimeError: checkpoint epoch-3 is truncated", FailureKind.CHECKPOINT),
+        ("ray.exceptions.NodeDiedError: The node was drained", FailureKind.PREEMPTED),
+        ("ActorDiedError: The actor died because its node has died.", FailureKind.PREEMPTED),
+        ("the instance was preempted", FailureKind.PREEMPTED),
+        ("the instance was pre-empted", FailureKind.PREEMPTED),
+        ("ray.exceptions.ActorDiedError: The actor died unexpectedly", FailureKind.PROCESS_DIED),
+        ("WorkerCrashedError: The worker died unexpectedly", FailureKind.PROCESS_DIED),
+        ("ValueError: something else", FailureKind.UNKNOWN),
+        ("", FailureKind.UNKNOWN),
+    ],
+)
+def test_failures_are_told_apart_by_their_text(error: str, kind: FailureKind) -> None:
+    assert classify(error) is kind
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind is not FailureKind.PREEMPTED])
+def test_retries_end_at_the_studys_number_and_deterministic_failures_at_once(kind: FailureKind) -> None:
+    attempts, tries = Attempts(), 1
+    while decide(kind, attempts := attempts.after(kind), retries=2).retry:
+        tries += 1
+        assert tries < 10
+    assert tries == (1 if kind in DETERMINISTIC else 3)
+
+
+def test_no_retries_means_none() -> None:
+    assert not decide(FailureKind.UNKNOWN, Attempts(failures=1), retries=0).retry
+
+
+def test_preemptions_have_a_budget_of_their_own() -> None:
+    attempts = Attempts()
+    for _ in range(7):
+        attempts = attempts.after(FailureKind.PREEMPTED)
+    assert attempts == Attempts(failures=0, preemptions=7)
+    assert decide(FailureKind.PREEMPTED, attempts, retries=0, max_preemptions=7).retry
+    assert decide(FailureKind.MEMORY, attempts.after(FailureKind.MEMORY), retries=1).retry
+    over = attempts.after(FailureKind.PREEMPTED)
+    assert not decide(FailureKind.PREEMPTED, over, retries=0, max_preemptions=7).retry
+
+
+def test_the_reason_says_what_and_how_often() -> None:
+    assert (
+        decide(FailureKind.MEMORY, Attempts(failures=2), retries=2).reason
+        == "memory: failure 2, 2 retries allowed"
+    )
+    assert "same way again" in decide(FailureKind.DATA, Attempts(failures=1), retries=2).reason
