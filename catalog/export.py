@@ -1,0 +1,196 @@
+"""Tables of results in the forms that people use: plain text, CSV, JSON, Parquet, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from catalog.catalog import Catalog
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RESULT_COLUMNS = (
+    "cell",
+    "key",
+    "study",
+    "module",
+    "backbone",
+    "temporal_pooling",
+    "frames",
+    "dataset",
+    "seed",
+    "top1",
+    "top5",
+    "loss",
+    "best_top1",
+    "best_epoch",
+    "epochs",
+    "params",
+    "macs",
+    "eval_videos",
+    "train_seconds",
+    "train_clips_per_second",
+    "eval_clips_per_second",
+    "parent_key",
+    "published_top1",
+    "difference",
+)
+"""The columns of `actiongrid results` in machine-readable formats."""
+
+SHORT_COLUMNS = ("cell", "top1", "top5", "loss", "best_top1", "epochs", "published_top1", "difference")
+"""The columns that fit a terminal or a page."""
+
+_LATEX = str.maketrans(
+    {
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}",
+    }
+)
+
+
+def results(catalog: Catalog, study: str | None = None, columns: Sequence[str] = RESULT_COLUMNS) -> pa.Table:
+    """Return the finished cells (of one study, where it is named), best-known order: dataset, model, frames.
+
+    Raises:
+        QueryError: a column does not exist.
+    """
+    quoted = ", ".join('"' + column.replace('"', '""') + '"' for column in columns)
+    sql = f"""
+        SELECT {quoted} FROM results
+        WHERE $study IS NULL OR key IN (SELECT key FROM study_cells WHERE study = $study)
+        ORDER BY dataset, module, backbone, temporal_pooling, frames, seed, key
+    """
+    return catalog.query(sql, {"study": study})
+
+
+def export(table: pa.Table, form: str) -> bytes:
+    """Return a table as a file's content; `form` is one of `FORMATS`.
+
+    Raises:
+        ValueError: the format is not known.
+    """
+    if form not in FORMATS:
+        raise ValueError(f"unknown format; {form!r}; use one of {', '.join(FORMATS)}")
+    return FORMATS[form](table)
+
+
+def to_text(table: pa.Table) -> bytes:
+    """Return plain columns, numbers to the right."""
+    names, rows = table.column_names, _texts(table)
+    widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(names)]
+    right = _numeric(table)
+    lines = [
+        "  ".join(
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in [names, ["-" * width for width in widths], *rows]
+    ]
+    return _lines(lines)
+
+
+def to_csv(table: pa.Table) -> bytes:
+    """Return CSV with a header; empty fields are missing values."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(table.column_names)
+    writer.writerows(tuple(row.values()) for row in table.to_pylist())
+    return out.getvalue().encode()
+
+
+def to_json(table: pa.Table) -> bytes:
+    """Return a list of objects; NaN and infinity, which JSON does not know, become null."""
+    rows = [{name: _json_value(value) for name, value in row.items()} for row in table.to_pylist()]
+    return (json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def to_parquet(table: pa.Table) -> bytes:
+    """Return a Parquet file."""
+    from pyarrow import parquet
+
+    out = io.BytesIO()
+    parquet.write_table(table, out)
+    return out.getvalue()
+
+
+def to_markdown(table: pa.Table) -> bytes:
+    """Return a Markdown table, numbers to the right."""
+    rules = ["---:" if right else "---" for right in _numeric(table)]
+    rows = [table.column_names, rules, *_texts(table)]
+    return _lines(["| " + " | ".join(_markdown(cell) for cell in row) + " |" for row in rows])
+
+
+def to_latex(table: pa.Table) -> bytes:
+    """Return a LaTeX tabular; needs the booktabs package."""
+    columns = "".join("r" if right else "l" for right in _numeric(table))
+    rows = [" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in _texts(table)]
+    head = " & ".join(name.translate(_LATEX) for name in table.column_names) + r" \\"
+    top, bottom = rf"\begin{{tabular}}{{{columns}}}", r"\end{tabular}"
+    return _lines([top, r"\toprule", head, r"\midrule", *rows, r"\bottomrule", bottom])
+
+
+FORMATS: dict[str, Callable[[pa.Table], bytes]] = {
+    "table": to_text,
+    "csv": to_csv,
+    "json": to_json,
+    "parquet": to_parquet,
+    "markdown": to_markdown,
+    "latex": to_latex,
+}
+
+
+def display(value: object) -> str:
+    """Return a value as people read it: fractions with two decimals, missing ones empty."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return (
+            f"{value:.2f}" if value == 0 or abs(value) >= 0.01 or not math.isfinite(value) else f"{value:.2g}"
+        )
+    return str(value)
+
+
+def _texts(table: pa.Table) -> list[list[str]]:
+    return [[" ".join(display(value).split()) for value in row.values()] for row in table.to_pylist()]
+
+
+def _numeric(table: pa.Table) -> list[bool]:
+    import pyarrow.types as kinds
+
+    return [kinds.is_integer(field.type) or kinds.is_floating(field.type) for field in table.schema]
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, datetime.datetime | datetime.date):
+        return value.isoformat()
+    if isinstance(value, list):
+        return [_json_value(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _json_value(item) for name, item in value.items()}
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _markdown(cell: str) -> str:
+    return cell.replace("\\", "\\\\").replace("|", "\\|")
+
+
+def _lines(lines: Sequence[str]) -> bytes:
+    return ("\n".join(lines) + "\n").encode()

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from grid_events import DEMO, grid_events, write_quickly
+from pyarrow import parquet
+
+from catalog import Catalog, QueryError
+from catalog.export import FORMATS, RESULT_COLUMNS, SHORT_COLUMNS, export, results
+
+TRICKY = pa.table(
+    {
+        "na_me": ["a|b & 50%", "two\nlines", None],
+        "value": [1.5, float("nan"), 0.0012],
+        "count": [1, None, 3],
+        "flag": [True, False, None],
+    }
+)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> pa.Table:
+    write_quickly(tmp_path, grid_events(DEMO))
+    return results(Catalog.open(tmp_path))
+
+
+def test_json_has_the_promised_fields(table: pa.Table) -> None:
+    rows = json.loads(export(table, "json"))
+    assert len(rows) == 32 and list(rows[0]) == list(RESULT_COLUMNS)
+    assert rows == table.to_pylist()
+    assert isinstance(rows[0]["temporal_pooling"], bool) and isinstance(rows[0]["macs"], int)
+
+
+def test_csv_and_parquet_hold_all_digits(table: pa.Table) -> None:
+    rows = list(csv.DictReader(io.StringIO(export(table, "csv").decode())))
+    assert [float(row["top1"]) for row in rows] == table.column("top1").to_pylist()
+    assert parquet.read_table(io.BytesIO(export(table, "parquet"))).equals(table)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_bears_odd_and_missing_values(form: str) -> None:
+    assert export(TRICKY, form)
+    assert export(TRICKY.slice(0, 0), form)
+
+
+def test_json_never_writes_nan() -> None:
+    assert [row["value"] for row in json.loads(export(TRICKY, "json"))] == [1.5, None, 0.0012]
+
+
+def test_text_columns_line_up() -> None:
+    assert export(TRICKY, "table").decode().splitlines() == [
+        "na_me       value  count  flag",
+        "---------  ------  -----  ----",
+        "a|b & 50%    1.50      1  yes",
+        "two lines     nan         no",
+        "           0.0012      3",
+    ]
+
+
+def test_markdown_and_latex_escape() -> None:
+    assert r"| a\|b & 50% | 1.50 | 1 | yes |" in export(TRICKY, "markdown").decode()
+    latex = export(TRICKY, "latex").decode()
+    assert r"a|b \& 50\% & 1.50 & 1 & yes \\" in latex and r"na\_me & value" in latex
+    assert latex.index(r"\toprule") < latex.index(r"\midrule") < latex.index(r"\bottomrule")
+
+
+def test_one_study_and_chosen_columns(tmp_path: Path) -> None:
+    write_quickly(tmp_path, grid_events(DEMO))
+    catalog = Catalog.open(tmp_path)
+    assert results(catalog, "demo", SHORT_COLUMNS).num_rows == 32
+    assert results(catalog, "other").num_rows == 0
+    with pytest.raises(QueryError):
+        results(catalog, None, ["cell", 'x" FROM results; DROP VIEW results; --'])
+
+
+def test_an_unknown_format_is_named(table: pa.Table) -> None:
+    with pytest.raises(ValueError, match="unknown format; 'xml'"):
+        export(table, "xml")
