@@ -1,6 +1,6 @@
 """Crops, flips and resizing as in models-and-protocol.md section 7, the same for all frames of a clip.
 
-Parameters are drawn in numpy; pixels are resized by torch (bilinear, antialiased, as PIL does it).
+Rectangles only, in numpy: `trainables.data.pixels` cuts them out.
 """
 
 from __future__ import annotations
@@ -9,15 +9,11 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch.nn.functional import interpolate
 
 from trainables.recipe import Evaluation, Recipe
 
 VERSION = "1"
 
-Frames = NDArray[np.uint8]
 SNAP_PIXELS = 2  # a candidate side this near to the crop size becomes the crop size: no resize is needed
 
 
@@ -149,22 +145,3 @@ def eval_views(width: int, height: int, evaluation: Evaluation) -> tuple[View, .
     if evaluation.crops == 10:
         views += tuple(View(view.scaled, view.box, flip=True) for view in views)
     return views
-
-
-def cut_into(target: torch.Tensor, frames: Frames, view: View, crop_size: int) -> None:
-    """Cut `view` out of `frames`, uint8 (T,H,W,3), into `target`, uint8 (3,T,S,S)."""
-    height, width = frames.shape[1:3]
-    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)
-    if view.scaled != (width, height):
-        pixels = _resize(pixels, view.scaled[1], view.scaled[0])
-    box = view.box
-    pixels = pixels[:, :, box.top : box.top + box.height, box.left : box.left + box.width]
-    if (box.height, box.width) != (crop_size, crop_size):
-        pixels = _resize(pixels, crop_size, crop_size)
-    if view.flip:
-        pixels = pixels.flip(-1)
-    target.copy_(pixels.permute(1, 0, 2, 3))
-
-
-def _resize(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    return interpolate(pixels, size=(height, width), mode="bilinear", antialias=True)

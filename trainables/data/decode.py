@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import numpy as np
@@ -62,7 +62,7 @@ class RgbConverter:
 
     def __call__(self, frame: VideoFrame) -> Picture:
         """One picture; a copy that outlives the frame."""
-        rgb: Picture = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        rgb = cast("Picture", self._reformatter.reformat(frame, format="rgb24").to_ndarray())
         turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(rgb, turns))
 

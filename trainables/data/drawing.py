@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
-_STRIPES = 3  # periods of a pattern across its patch
+_STRIPES = 2  # periods of a pattern across its patch
 
 
 def background(size: int, rng: np.random.Generator) -> Pixels:
@@ -22,7 +23,7 @@ def background(size: int, rng: np.random.Generator) -> Pixels:
     down = coarse[low] * (1 - part) + coarse[low + 1] * part
     part = part.reshape(1, size, 1)
     texture = down[:, low] * (1 - part) + down[:, low + 1] * part
-    return np.clip(texture, 0, 255).astype(np.uint8)
+    return cast("Pixels", np.clip(texture, 0, 255).astype(np.uint8))
 
 
 def colours(rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -38,17 +39,17 @@ def shape_mask(shape: str, size: int, x: Floats, y: Floats, radius: float) -> Fl
     grid = np.arange(size) + 0.5
     dx = grid[None, None, :] - x[:, None, None]
     dy = grid[None, :, None] - y[:, None, None]
-    return np.clip(0.5 - _distance(shape, dx, dy, radius), 0, 1)
+    return cast("Floats", np.clip(0.5 - _distance(shape, dx, dy, radius), 0, 1))
 
 
 def _distance(shape: str, dx: Floats, dy: Floats, radius: float) -> Floats:
     """Signed distance in pixels to the shape's edge, negative inside."""
     across, down = np.abs(dx), np.abs(dy)
-    square = np.maximum(across, down) - radius
+    square: Floats = np.maximum(across, down) - radius
     if shape == "disc":
         return np.hypot(dx, dy) - radius
     if shape == "diamond":
-        return (across + down) / np.sqrt(2) - radius
+        return cast("Floats", (across + down) / np.sqrt(2) - radius)
     if shape == "cross":
         return np.maximum(square, np.minimum(across, down) - radius / 3)
     period = 2 * radius / _STRIPES
@@ -57,7 +58,8 @@ def _distance(shape: str, dx: Floats, dy: Floats, radius: float) -> Floats:
     if shape == "checker":
         # inside where both waves have one sign: the product's sign with the nearer edge's distance
         first, second = _wave(dx, period), _wave(dy, period)
-        return np.maximum(square, np.sign(first * second) * np.minimum(np.abs(first), np.abs(second)))
+        cells: Floats = np.sign(first * second) * np.minimum(np.abs(first), np.abs(second))
+        return np.maximum(square, cells)
     return square
 
 
@@ -69,4 +71,4 @@ def _wave(offset: Floats, period: float) -> Floats:
 def paint(scene: Pixels, masks: Floats, colour: Floats) -> Pixels:
     """The colour laid over the scene, (H,W,3) or (T,H,W,3), where the masks (T,H,W) cover it."""
     cover = masks[..., None]
-    return np.rint(scene * (1 - cover) + colour * cover).astype(np.uint8)
+    return cast("Pixels", np.rint(scene * (1 - cover) + colour * cover).astype(np.uint8))

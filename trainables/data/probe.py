@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 from zlib import crc32
 
 import av
@@ -56,10 +56,9 @@ def to_json(probe: Probe) -> dict[str, object]:
     return asdict(probe)
 
 
-def from_json(fields: dict[str, object]) -> Probe:
+def from_json(fields: dict[str, Any]) -> Probe:
     """What `to_json` gave."""
-    kind = Rejected if "reason" in fields else Probed
-    return cast("Probe", kind(**fields))  # type: ignore[arg-type]
+    return Rejected(**fields) if "reason" in fields else Probed(**fields)
 
 
 @dataclass
@@ -135,7 +134,7 @@ def _decode_packets(
         for frame in frames:
             picture = convert(frame)
             found.sizes.add((picture.shape[1], picture.shape[0]))
-            found.sums.append(crc32(picture))
+            found.sums.append(crc32(picture.data))
             if frame.is_corrupt:
                 found.errors.append("corrupt frame")
             if len(found.sums) % _FRAMES_A_BEAT == 0:
@@ -148,7 +147,7 @@ def _decord_sums(path: str, frames: int, beat: Callable[[], None]) -> list[int]:
     try:
         with closing(pictures(path, "decord")) as stream:
             for picture in stream:
-                sums.append(crc32(picture) if picture is not None else 0)
+                sums.append(crc32(picture.data) if picture is not None else 0)
                 if len(sums) > frames:
                     break
                 if len(sums) % _FRAMES_A_BEAT == 0:

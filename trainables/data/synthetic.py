@@ -122,4 +122,5 @@ def _wander(frames: int, size: int, rng: np.random.Generator) -> Places:
     """A coordinate that moves at a random even speed and bounces within the picture's middle."""
     low, high = 0.36 * size, 0.64 * size
     phase = rng.uniform(0, 2) + np.arange(frames) * rng.uniform(-0.15, 0.15)
-    return low + (high - low) * np.abs(phase % 2 - 1)
+    places: Places = low + (high - low) * np.abs(phase % 2 - 1)
+    return places
