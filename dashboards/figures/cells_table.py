@@ -1,0 +1,63 @@
+"""All cells in one table: state, accuracies, cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from catalog import Catalog
+from catalog.export import display
+from dashboards.theme import empty_figure, styled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TITLES = {
+    "cell": "cell",
+    "state": "state",
+    "top1": "top-1",
+    "published_top1": "published",
+    "difference": "difference",
+    "top5": "top-5",
+    "loss": "loss",
+    "best_top1": "best top-1",
+    "best_epoch": "best epoch",
+    "epochs": "epochs",
+    "params": "parameters",
+    "macs": "MACs",
+    "eval_videos": "eval. videos",
+    "train_seconds": "training (s)",
+    "train_clips_per_second": "clips/s",
+}
+"""The columns of the table and their headings."""
+
+_SQL = """
+    SELECT
+        coalesce(cells.cell, results.cell) AS cell, coalesce(cells.state, 'done') AS state,
+        results.top1, results.published_top1, results.difference, results.top5, results.loss,
+        results.best_top1, results.best_epoch, results.epochs,
+        coalesce(results.params, cells.params) AS params, coalesce(results.macs, cells.macs) AS macs,
+        results.eval_videos, results.train_seconds, results.train_clips_per_second,
+        coalesce(cells.key, results.key) AS key
+    FROM cells FULL JOIN results USING (key)
+    WHERE ($study IS NULL OR coalesce(cells.key, results.key) IN (
+        SELECT key FROM study_cells WHERE study = $study
+    )) AND (results.key IS NOT NULL OR cells.current)
+    ORDER BY cells.dataset, cells.module, cells.backbone, cells.temporal_pooling, cells.frames,
+        cells.seed, key
+"""
+
+
+def cells_table_data(catalog: Catalog, study: str | None = None) -> pa.Table:
+    """Return one row a cell, finished or not; accuracies in percent, MACs of one clip."""
+    return catalog.query(_SQL, {"study": study})
+
+
+def draw_cells_table(table: pa.Table) -> go.Figure:
+    """Draw the table, as text."""
+    if table.num_rows == 0:
+        return empty_figure("No cell has been planned yet.")
+    cells = [[display(value) for value in table.column(name).to_pylist()] for name in TITLES]
+    figure = go.Figure(go.Table(header={"values": list(TITLES.values())}, cells={"values": cells}))
+    return styled(figure, height=480)

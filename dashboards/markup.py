@@ -1,0 +1,94 @@
+"""HTML pieces of the report: everything that comes from data is escaped here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from catalog.export import display
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of an HTML table. `show` gives the text of a value, `number` puts it to the right."""
+
+    name: str
+    title: str
+    show: Callable[[Any], str] = display
+    number: bool = False
+    markup: Callable[[Any], str] | None = None
+
+
+def table(rows: Sequence[Row], columns: Sequence[Column], *, sortable: bool = False) -> str:
+    """Return an HTML table in a box that scrolls sideways on small screens."""
+    head = "".join(_head(column, sortable) for column in columns)
+    body = "".join("<tr>" + "".join(_cell(column, row) for column in columns) + "</tr>\n" for row in rows)
+    kind = ' class="sortable"' if sortable else ""
+    return (
+        f'<div class="scroll" tabindex="0"><table{kind}><thead><tr>{head}</tr></thead>'
+        f"<tbody>\n{body}</tbody></table></div>"
+    )
+
+
+def details(summary: str, body: str, *, open_: bool = False) -> str:
+    """Return a part that the reader can fold out; `body` is HTML."""
+    return f"<details{' open' if open_ else ''}><summary>{escape(summary)}</summary>{body}</details>"
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """Return a paragraph of plain text."""
+    marked = f' class="{kind}"' if kind else ""
+    return f"<p{marked}>{escape(text)}</p>"
+
+
+def state(value: str) -> str:
+    """Return a cell's state: a coloured dot and always the word."""
+    return f'<span class="state {escape(value)}">{escape(value)}</span>'
+
+
+def quantity(value: float | None) -> str:
+    """Return a large count with a metric prefix: 23,686,295 → 23.69 M."""
+    if value is None:
+        return ""
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.2f} {prefix}"
+    return f"{value:.0f}"
+
+
+def signed(value: float | None) -> str:
+    """Return a difference with its sign, two decimals."""
+    return "" if value is None else f"{value:+.2f}"
+
+
+def three_decimals(value: float | None) -> str:
+    """Return a fraction with three decimals."""
+    return "" if value is None else f"{value:.3f}"
+
+
+def enumeration(items: Sequence[str]) -> str:
+    """Return `a, b and c`."""
+    return " and ".join([*([", ".join(items[:-1])] if items[:-1] else []), *items[-1:]])
+
+
+def _head(column: Column, sortable: bool) -> str:
+    title = escape(column.title)
+    inner = f'<button type="button">{title}</button>' if sortable else title
+    return f'<th scope="col"{_kind(column)}>{inner}</th>'
+
+
+def _cell(column: Column, row: Row) -> str:
+    value = row[column.name]
+    text = escape(column.show(value))
+    if column.markup is not None and value is not None:
+        text = column.markup(value)
+    exact = f' data-value="{escape(str(value))}"' if column.number and value is not None else ""
+    return f"<td{_kind(column)}{exact}>{text}</td>"
+
+
+def _kind(column: Column) -> str:
+    return ' class="number"' if column.number else ""

@@ -1,0 +1,58 @@
+"""The tables of the report: failed cells, quarantined videos, all cells."""
+
+from __future__ import annotations
+
+from catalog import Catalog
+from dashboards.figures.cells_table import TITLES, cells_table_data
+from dashboards.markup import Column, paragraph, quantity, signed, state, table
+from dashboards.theme import label
+
+
+def failed_cells(catalog: Catalog) -> str:
+    """Return the failed and blocked cells with their reasons; nothing where there are none."""
+    rows = catalog.query(
+        "SELECT failures.* FROM failures JOIN cells USING (key) WHERE cells.current ORDER BY state DESC, cell"
+    ).to_pylist()
+    if not rows:
+        return ""
+    columns = (
+        Column("cell", "cell"),
+        Column("state", "state", markup=state),
+        Column("reason", "why"),
+        Column("attempts", "attempts", number=True),
+        Column("log", "log"),
+    )
+    return "<h2>Failed and blocked cells</h2>" + table(rows, columns)
+
+
+def quarantined_videos(catalog: Catalog) -> str:
+    """Return the videos that could not be used; nothing where there are none."""
+    rows = catalog.query("FROM quarantined ORDER BY dataset, path").to_pylist()
+    if not rows:
+        return ""
+    columns = (Column("dataset", "dataset", label), Column("path", "video"), Column("reason", "why"))
+    noun = "video" if len(rows) == 1 else "videos"
+    text = f"{len(rows)} {noun} could not be read and took no part in training or evaluation."
+    return "<h2>Quarantined videos</h2>" + paragraph(text) + table(rows, columns)
+
+
+def all_cells(catalog: Catalog) -> str:
+    """Return the table of all cells; the reader can sort and filter it."""
+    rows = cells_table_data(catalog).to_pylist()
+    if not rows:
+        return ""
+    special = {
+        "state": Column("state", TITLES["state"], markup=state),
+        "cell": Column("cell", TITLES["cell"]),
+        "difference": Column("difference", TITLES["difference"], signed, number=True),
+        "params": Column("params", TITLES["params"], quantity, number=True),
+        "macs": Column("macs", TITLES["macs"], quantity, number=True),
+    }
+    columns = [special.get(name) or Column(name, title, number=True) for name, title in TITLES.items()]
+    search = (
+        '<input class="filter" type="search" placeholder="filter, for example: tam f16 done" '
+        'aria-label="Filter the cells" aria-controls="cells">'
+    )
+    text = "Accuracies in percent, from the last epoch unless named best. A click on a heading sorts."
+    body = table(rows, columns, sortable=True)
+    return f"<h2>All cells</h2>{paragraph(text, 'soft')}{search}<div id='cells' class='cells'>{body}</div>"

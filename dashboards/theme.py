@@ -1,0 +1,107 @@
+"""Colours, symbols and names: a module has its colour and a backbone its symbol, the same on every page.
+
+Colours are Okabe and Ito's, which people with colour-blindness can tell apart; black and yellow are left
+out because they vanish on a dark or on a white page.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from zlib import crc32
+
+import plotly.graph_objects as go
+
+MODULE_COLOURS = {
+    "tsn": "#E69F00",
+    "tam": "#0072B2",
+    "s3d": "#009E73",
+    "i3d": "#CC79A7",
+    "tsm": "#D55E00",
+    "nonlocal": "#56B4E9",
+}
+
+BACKBONE_SYMBOLS = {
+    "inception_v1": "circle",
+    "resnet18": "square",
+    "resnet50": "diamond",
+    "resnet101": "triangle-up",
+    "tiny": "circle",
+}
+
+PUBLISHED_SYMBOL = "star-open"
+NEUTRAL = "#808080"
+
+_LABELS = {
+    "inception_v1": "InceptionV1",
+    "resnet18": "ResNet18",
+    "resnet50": "ResNet50",
+    "resnet101": "ResNet101",
+    "tiny": "Tiny",
+    "mini-ssv2": "Mini-SSV2",
+    "mini-kinetics": "Mini-Kinetics",
+    "mini-mit": "Mini-MiT",
+    "nonlocal": "Non-local",
+    "slowfast": "SlowFast",
+}
+_MODULES_ARE_ACRONYMS = 5
+_SPARE_COLOURS = ("#D55E00", "#56B4E9", "#0072B2", "#009E73")
+_SPARE_SYMBOLS = ("triangle-down", "hexagon", "pentagon", "triangle-left")
+_ORDER = tuple(MODULE_COLOURS)
+
+
+def module_colour(module: str) -> str:
+    """Return a module's colour; an unknown module always gets the same one of the spare ones."""
+    return MODULE_COLOURS.get(module, _SPARE_COLOURS[crc32(module.encode()) % len(_SPARE_COLOURS)])
+
+
+def backbone_symbol(backbone: str) -> str:
+    """Return a backbone's Plotly symbol; an unknown backbone always gets the same one of the spare ones."""
+    return BACKBONE_SYMBOLS.get(backbone, _SPARE_SYMBOLS[crc32(backbone.encode()) % len(_SPARE_SYMBOLS)])
+
+
+def module_order(module: str) -> tuple[int, str]:
+    """Return a sort key: the paper's modules first, in the order of its figures."""
+    return (_ORDER.index(module) if module in _ORDER else len(_ORDER), module)
+
+
+def label(name: str) -> str:
+    """Return the name that the paper prints: `tam` → TAM, `resnet18` → ResNet18."""
+    if name in _LABELS:
+        return _LABELS[name]
+    return name.upper() if name in MODULE_COLOURS or len(name) < _MODULES_ARE_ACRONYMS else name
+
+
+def styled(figure: go.Figure, height: int) -> go.Figure:
+    """Give a figure the common look; `height` in pixels. Colours of text and grid suit any background."""
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 56, "r": 12, "t": 44, "b": 48},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={
+            "family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
+            "size": 13,
+            "color": NEUTRAL,
+        },
+        hoverlabel={"align": "left"},
+        hovermode="closest",
+    )
+    axis: dict[str, Any] = {
+        "gridcolor": "rgba(128,128,128,0.2)",
+        "linecolor": "rgba(128,128,128,0.5)",
+        "zerolinecolor": "rgba(128,128,128,0.7)",
+        "automargin": True,
+    }
+    figure.update_xaxes(**axis, showline=True, showgrid=False)
+    figure.update_yaxes(**axis, showline=False)
+    return figure
+
+
+def empty_figure(message: str) -> go.Figure:
+    """Return a figure that only says why there is nothing to see."""
+    figure = styled(go.Figure(), height=160)
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    figure.add_annotation(text=message, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
+    return figure
