@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.cell import Cell, chains, expand
-from orchestrator.cost import SizeOf, cell_flops, gpu_hours, model_size
+from orchestrator.cost import Size, SizeOf, cell_flops, gpu_hours, model_size
 from orchestrator.dataset_names import dataset_config
 from orchestrator.key import cell_key, declared_hash, evaluation_key, key_parts
 from orchestrator.plan_model import (
@@ -22,6 +22,7 @@ from orchestrator.plan_model import (
 )
 from orchestrator.plan_totals import make_totals
 from orchestrator.schedule import Task
+from orchestrator.study_errors import Problem, StudyError
 from orchestrator.study_model import Study
 
 __all__ = [
@@ -76,6 +77,9 @@ def make_plan(
         failures: failed cells by key.
         weights_problems: by backbone, why its ImageNet weights cannot be loaded and the way out.
         size_of: counts a cell's model.
+
+    Raises:
+        StudyError: a cell's model cannot be built, such as one whose pictures are too small for its backbone.
     """
     given = datasets or {}
     states = {name: given.get(name) or declared_state(study, name) for name in study.axes.dataset}
@@ -215,13 +219,13 @@ class _Planner:
         return "new"
 
     def _costs(self, cell: Cell, dataset: DatasetState) -> tuple[int | None, int, int | None]:
-        """Parameters, MACs and FLOPs; MACs do not depend on the classes, so any number of them will do."""
+        """Parameters, MACs and FLOPs, as far as they can be known."""
         classes = dataset.num_classes
-        size = self.size_of(cell, classes or 1, cell.recipe.crop_size)
+        size = self._size(cell, cell.recipe.crop_size)
         params = None if classes is None else size.params
         if dataset.train_videos is None or dataset.val_videos is None:
             return params, size.macs, None
-        evaluated = self.size_of(cell, classes or 1, cell.evaluation.crop_size)
+        evaluated = self._size(cell, cell.evaluation.crop_size)
         flops = cell_flops(
             cell,
             train_macs=size.macs,
@@ -230,6 +234,15 @@ class _Planner:
             val_videos=dataset.val_videos,
         )
         return params, size.macs, flops
+
+    def _size(self, cell: Cell, crop: int) -> Size:
+        # MACs do not depend on the number of classes, so where it is unknown any will do.
+        classes = self.datasets[cell.dataset].num_classes or 1
+        try:
+            return self.size_of(cell, classes, crop)
+        except ValueError as error:
+            problem = Problem((), f"cell {cell.name} cannot be built with a crop of {crop} pixels: {error}")
+            raise StudyError(self.study.name, [problem]) from error
 
 
 def _cell_json(planned: PlannedCell) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from orchestrator.plan import (
     plan_json,
     plan_tasks,
 )
-from orchestrator.study import load_study, parse_study
+from orchestrator.study import StudyError, load_study, parse_study
 from orchestrator.study_model import Study
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "reference" / "published_mini_results.csv"
@@ -210,6 +210,14 @@ def test_evaluation_is_paid_at_its_own_crop() -> None:
     paid = cell_flops(cell, train_macs=10, eval_macs=7, train_videos=3, val_videos=5)
     assert paid == 2 * (6 * 10 * 3) + 2 * (2 * 7 * 5)
     assert gpu_hours(64e12 * 3600) == 1.0
+
+
+def test_a_model_that_cannot_be_built_is_a_wrong_study() -> None:
+    """The smallest crop that a recipe may have is too small for some backbones."""
+    text = STUDY.replace("INIT", "random").replace("INHERIT", "last, crop_size: 16")
+    text = text.replace("resnet18", "inception_v1").replace("[tsn, i3d]", "[s3d]")
+    with pytest.raises(StudyError, match=r"s: cell S3D-InceptionV1-f8@toy cannot be built with a crop of 16"):
+        make_plan(parse_study(text, "s.yaml"))
 
 
 @pytest.fixture(scope="module")

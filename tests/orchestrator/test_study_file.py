@@ -3,8 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from orchestrator.study import StudyError, load_study, parse_study, shipped_studies
+from trainables.models import build_model
 
 STUDY = """\
 name: small
@@ -236,7 +238,7 @@ def test_override_of_a_value_outside_the_axes_is_allowed() -> None:
         ("a: !!python/object/apply:os.getcwd []\n", "s.yaml:1: not YAML: could not determine a constructor"),
         ("a: 1\n---\nb: 2\n", "s.yaml:2: not YAML"),
         ("a: \x00\n", "s.yaml: not YAML"),
-        ("[" * 5000, "s.yaml: nested too deeply"),
+        ("[" * 1500, "s.yaml: nested too deeply"),
     ],
 )
 def test_a_file_that_is_no_study_gets_one_clear_line(text: str, start: str) -> None:
@@ -294,3 +296,26 @@ def test_dataset_paths_count_from_the_study_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["demo", "deep-analysis"])
 def test_shipped_studies_load_by_name_and_by_path(name: str) -> None:
     assert load_study(name) == load_study(shipped_studies()[name]) == load_study(f"{name}.yaml")
+
+
+@pytest.mark.parametrize("backbone", ["tiny", "inception_v1", "resnet18"])
+@pytest.mark.parametrize("module", ["tsn", "tam", "s3d", "i3d"])
+def test_average_pooling_is_refused_exactly_where_no_model_can_be_built(module: str, backbone: str) -> None:
+    text = STUDY.replace("init: random,", "init: random, pooling_method: avg,")
+    text = text.replace("[tsn, i3d]", f"[{module}]").replace("[tiny]", f"[{backbone}]")
+    text = text.replace("[false, true]", "[true]").replace("{module: i3d, seed: 1}", "{seed: 1}")
+    try:
+        with torch.device("meta"):
+            build_model(
+                module=module,
+                backbone=backbone,
+                temporal_pooling=True,
+                frames=8,
+                num_classes=2,
+                pooling_method="avg",
+            )
+    except ValueError:
+        with pytest.raises(StudyError, match="pooling_method: avg cannot pool"):
+            parse_study(text, "s.yaml")
+    else:
+        parse_study(text, "s.yaml")
