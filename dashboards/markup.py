@@ -14,12 +14,17 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """A column of an HTML table. `show` gives the text of a value, `number` puts it to the right."""
+    """A column of an HTML table.
+
+    `show` gives the text of a value, `number` puts it to the right, `wrap` lets long text take several lines;
+    `markup`, where given, makes the HTML itself (and escapes).
+    """
 
     name: str
     title: str
     show: Callable[[Any], str] = display
     number: bool = False
+    wrap: bool = False
     markup: Callable[[Any], str] | None = None
 
 
@@ -91,4 +96,5 @@ def _cell(column: Column, row: Row) -> str:
 
 
 def _kind(column: Column) -> str:
-    return ' class="number"' if column.number else ""
+    kind = "number" if column.number else "text" if column.wrap else ""
+    return f' class="{kind}"' if kind else ""

@@ -56,6 +56,9 @@ _CONTRIBUTIONS = (
     Column("n_ta_tp", "n (Ψ̄ᵗᵃ⁺ᵗᵖ)", number=True),
     Column("missing_ta_tp", "missing", number=True),
 )
+CROWDED = 24
+"""With more bars than this in a panel, panels are made wider."""
+
 _CAPTIONS = {
     "accuracy": (
         "Clip-level top-1 accuracy of the last epoch on the validation videos, by clip length. Colour is "
@@ -119,9 +122,10 @@ def _figure(
         note = draw(data).layout.annotations[0].text
         return heading + paragraph(note, "none")
     panels = "".join(_panel(draw(_only(data, dataset))) for dataset in datasets)
+    wide = caption == "gain" and data.num_rows > CROWDED * len(datasets)
     return (
         f"{heading}<figure><figcaption>{escape(_CAPTIONS[caption])}</figcaption>"
-        f'<div class="panels">{panels}</div>'
+        f'<div class="panels{" wide" if wide else ""}">{panels}</div>'
         + details("The figures as a table", table(data.to_pylist(), columns), open_=show_table)
         + "</figure>"
     )

@@ -18,9 +18,9 @@ def failed_cells(catalog: Catalog) -> str:
     columns = (
         Column("cell", "cell"),
         Column("state", "state", markup=state),
-        Column("reason", "why"),
+        Column("reason", "why", wrap=True),
         Column("attempts", "attempts", number=True),
-        Column("log", "log"),
+        Column("log", "log", wrap=True),
     )
     return "<h2>Failed and blocked cells</h2>" + table(rows, columns)
 
@@ -30,7 +30,11 @@ def quarantined_videos(catalog: Catalog) -> str:
     rows = catalog.query("FROM quarantined ORDER BY dataset, path").to_pylist()
     if not rows:
         return ""
-    columns = (Column("dataset", "dataset", label), Column("path", "video"), Column("reason", "why"))
+    columns = (
+        Column("dataset", "dataset", label),
+        Column("path", "video", wrap=True),
+        Column("reason", "why", wrap=True),
+    )
     noun = "video" if len(rows) == 1 else "videos"
     text = f"{len(rows)} {noun} could not be read and took no part in training or evaluation."
     return "<h2>Quarantined videos</h2>" + paragraph(text) + table(rows, columns)
@@ -48,7 +52,8 @@ def all_cells(catalog: Catalog) -> str:
         "params": Column("params", TITLES["params"], quantity, number=True),
         "macs": Column("macs", TITLES["macs"], quantity, number=True),
     }
-    columns = [special.get(name) or Column(name, title, number=True) for name, title in TITLES.items()]
+    known = [name for name in TITLES if any(row[name] is not None for row in rows)]
+    columns = [special.get(name) or Column(name, TITLES[name], number=True) for name in known]
     search = (
         '<input class="filter" type="search" placeholder="filter, for example: tam f16 done" '
         'aria-label="Filter the cells" aria-controls="cells">'

@@ -76,7 +76,7 @@ def methods(catalog: Catalog) -> str:
     rows = [{"name": name, "values": values} for name, values in settings.items()]
     rows += [{"name": "versions", "values": value} for value in versions]
     rows += [{"name": "hardware", "values": value} for value in hardware]
-    columns = (Column("name", "setting"), Column("values", "values"))
+    columns = (Column("name", "setting"), Column("values", "values", wrap=True))
     return (
         "<h2>Methods</h2>"
         + paragraph(text)

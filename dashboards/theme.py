@@ -86,6 +86,7 @@ def styled(figure: go.Figure, height: int) -> go.Figure:
         },
         hoverlabel={"align": "left"},
         hovermode="closest",
+        modebar={"bgcolor": "rgba(0,0,0,0)"},
     )
     axis: dict[str, Any] = {
         "gridcolor": "rgba(128,128,128,0.2)",

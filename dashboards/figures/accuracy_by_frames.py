@@ -67,7 +67,7 @@ def draw_accuracy_by_frames(table: pa.Table) -> go.Figure:
         _draw_panel(figure, column, [row for row in rows if row["dataset"] == dataset])
     _add_legend(figure, rows)
     if crowded:
-        _add_pooling_buttons(figure)
+        _add_pooling_menu(figure)
     return _finish(figure, rows, crowded)
 
 
@@ -85,18 +85,34 @@ def _draw_panel(figure: go.Figure, column: int, rows: list[Row]) -> None:
         figure.add_trace(_own_trace(line), row=1, col=column)
         if any(row["published_top1"] is not None for row in line):
             figure.add_trace(_published_trace(line), row=1, col=column)
-    if rows[0]["chance"] is not None:
-        figure.add_hline(
-            y=rows[0]["chance"],
-            line={"dash": "dot", "color": NEUTRAL, "width": 1.5},
-            annotation={
-                "text": f"chance {rows[0]['chance']:.1f} %",
-                "font": {"size": 11},
-                "yanchor": "bottom",
-            },
+    _draw_chance(figure, column, rows)
+
+
+def _draw_chance(figure: go.Figure, column: int, rows: list[Row]) -> None:
+    values = [row[name] for row in rows for name in ("top1", "published_top1") if row[name] is not None]
+    low, high, chance = min(values), max(values), rows[0]["chance"]
+    height = max(high - low, 5.0)
+    # A far-away chance level would flatten all curves, so that it is only written down.
+    near = chance is not None and chance > low - 0.75 * height
+    if near:
+        line = {"dash": "dot", "color": NEUTRAL, "width": 1.5}
+        figure.add_hline(y=chance, line=line, row=1, col=column)
+        low, high = min(low, chance), max(high, chance)
+    if chance is not None:
+        figure.add_annotation(
+            text=f"chance {chance:.1f} %" if near else f"chance {chance:.1f} % ↓",
+            showarrow=False,
+            font={"size": 11},
+            xref="x domain",
+            x=1,
+            xanchor="right",
+            **({"y": chance} if near else {"yref": "y domain", "y": 0}),
+            yanchor="bottom",
             row=1,
             col=column,
         )
+    margin = 0.08 * max(high - low, 5.0)
+    figure.update_yaxes(range=[low - margin, high + margin], row=1, col=column)
 
 
 def _own_trace(line: list[Row]) -> go.Scatter:
@@ -167,44 +183,34 @@ def _key(figure: go.Figure, name: str, group: str, **style: Any) -> None:  # noq
     figure.add_trace(go.Scatter(x=[None], y=[None], name=name, legendgroup=group, showlegend=True, **style))
 
 
-def _add_pooling_buttons(figure: go.Figure) -> None:
+def _add_pooling_menu(figure: go.Figure) -> None:
     poolings = [None if trace.meta is None else trace.meta["pooling"] for trace in figure.data]
-    choices = {"no pooling": (False,), "temporal pooling": (True,), "both": (False, True)}
+    choices = {"without temporal pooling": (False,), "with temporal pooling": (True,), "both": (False, True)}
     if len({pooling for pooling in poolings if pooling is not None}) < 2:
         return
     shown = {
         name: [pooling is None or pooling in wanted for pooling in poolings]
         for name, wanted in choices.items()
     }
-    for trace, visible in zip(figure.data, shown["no pooling"], strict=True):
+    first = next(iter(shown.values()))
+    for trace, visible in zip(figure.data, first, strict=True):
         trace.visible = visible
+    buttons = [
+        {"label": name, "method": "restyle", "args": [{"visible": visible}]}
+        for name, visible in shown.items()
+    ]
+    place = {"x": 0, "xanchor": "left", "y": 1.12, "yanchor": "bottom"}
     figure.update_layout(
-        updatemenus=[
-            {
-                "type": "buttons",
-                "direction": "right",
-                "x": 0,
-                "xanchor": "left",
-                "y": 1.06,
-                "yanchor": "bottom",
-                "pad": {"t": 0, "b": 0},
-                "showactive": True,
-                "font": {"size": 12},
-                "buttons": [
-                    {"label": name, "method": "restyle", "args": [{"visible": visible}]}
-                    for name, visible in shown.items()
-                ],
-            }
-        ]
+        updatemenus=[{"buttons": buttons, "showactive": False, "font": {"size": 12}, **place}]
     )
 
 
 def _finish(figure: go.Figure, rows: list[Row], crowded: bool) -> go.Figure:
-    styled(figure, height=460 if crowded else 420)
+    styled(figure, height=480 if crowded else 420)
     frames = sorted({row["frames"] for row in rows})
     figure.update_xaxes(
         type="log",
-        title="frames (log₂)",
+        title={"text": "frames (log₂)", "standoff": 4},
         tickmode="array",
         tickvals=frames,
         ticktext=[str(value) for value in frames],
@@ -212,9 +218,7 @@ def _finish(figure: go.Figure, rows: list[Row], crowded: bool) -> go.Figure:
     )
     figure.update_yaxes(title="top-1 (%)", col=1)
     figure.update_layout(
-        legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "groupclick": "togglegroup"},
-        margin={"t": 92 if crowded else 44},
+        legend={"orientation": "h", "y": -0.26, "yanchor": "top", "x": 0, "groupclick": "togglegroup"},
+        margin={"t": 96 if crowded else 44},
     )
-    if crowded:
-        figure.update_annotations(yshift=6)
     return figure

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import pyarrow as pa
+import pytest
+from grid_events import DEMO, Grid, grid_events, write_quickly
+
+from catalog import Catalog
+from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
+from dashboards.figures.cells_table import cells_table_data, draw_cells_table
+from dashboards.figures.contributions import (
+    contributions_data,
+    draw_contributions,
+    published_contributions_data,
+)
+from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
+from dashboards.theme import BACKBONE_SYMBOLS, MODULE_COLOURS, PUBLISHED_SYMBOL, module_colour
+
+PAIRS: list[tuple[Callable[..., Any], Callable[[Any], go.Figure]]] = [
+    (accuracy_by_frames_data, draw_accuracy_by_frames),
+    (temporal_pooling_gain_data, draw_temporal_pooling_gain),
+    (contributions_data, draw_contributions),
+    (cells_table_data, draw_cells_table),
+]
+SSV2 = Grid(datasets=("mini-ssv2",))
+
+
+def catalog_of(storage: Path, *grids: Grid) -> Catalog:
+    for number, grid in enumerate(grids):
+        write_quickly(storage, grid_events(grid), f"driver-{number}")
+    return Catalog.open(storage)
+
+
+def lines(figure: go.Figure, kind: str = "lines+markers") -> list[Any]:
+    return [trace for trace in figure.data if trace.mode == kind and trace.x[0] is not None]
+
+
+@pytest.mark.parametrize(("data", "draw"), PAIRS)
+def test_nothing_yet_is_said_not_drawn(
+    tmp_path: Path, data: Callable[..., Any], draw: Callable[[Any], go.Figure]
+) -> None:
+    table = data(Catalog.open(tmp_path))
+    assert table.num_rows == 0
+    figure = draw(table)
+    assert not figure.data
+    assert re.search(r"yet|both with and without", figure.layout.annotations[0].text)
+
+
+@pytest.mark.parametrize(("data", "draw"), PAIRS)
+def test_drawing_is_pure(tmp_path: Path, data: Callable[..., Any], draw: Callable[[Any], go.Figure]) -> None:
+    table = data(catalog_of(tmp_path, DEMO))
+    assert draw(table).to_json() == draw(table).to_json()
+
+
+def test_figure_4_shows_every_finished_cell_under_its_name(tmp_path: Path) -> None:
+    catalog = catalog_of(tmp_path, DEMO)
+    figure = draw_accuracy_by_frames(accuracy_by_frames_data(catalog))
+    drawn = {
+        hover.split("</b>")[0].removeprefix("<b>"): y
+        for trace in lines(figure)
+        for hover, y in zip(trace.customdata, trace.y, strict=True)
+    }
+    rows = catalog.query("SELECT cell, top1 FROM results").to_pylist()
+    assert drawn == {row["cell"]: row["top1"] for row in rows} and len(drawn) == 32
+
+
+def test_figure_4_encodes_module_backbone_and_pooling(tmp_path: Path) -> None:
+    figure = draw_accuracy_by_frames(accuracy_by_frames_data(catalog_of(tmp_path, SSV2)))
+    for trace in lines(figure):
+        name = trace.customdata[0].removeprefix("<b>")
+        module = name.split("-")[0].lower()
+        backbone = {"Ince": "inception_v1", "ResN": name.split("-")[1].lower()}[name.split("-")[1][:4]]
+        assert (
+            trace.line.color == MODULE_COLOURS[module] and trace.marker.symbol == BACKBONE_SYMBOLS[backbone]
+        )
+        assert trace.line.dash == ("dash" if "-tp-" in name else "solid")
+        assert bool(trace.visible) == ("-tp-" not in name)
+    assert len(lines(figure)) == 24
+    assert figure.layout.xaxis.type == "log" and list(figure.layout.xaxis.tickvals) == [8, 16, 32, 64]
+
+
+def test_published_results_are_open_stars_with_their_own_values(tmp_path: Path) -> None:
+    catalog = catalog_of(tmp_path, SSV2)
+    figure = draw_accuracy_by_frames(accuracy_by_frames_data(catalog))
+    stars = lines(figure, "markers")
+    values = sorted(value for trace in stars for value in trace.y)
+    published = catalog.query("SELECT top1 FROM published WHERE dataset = 'mini-ssv2' ORDER BY top1")
+    assert values == published.column("top1").to_pylist()
+    assert {trace.marker.symbol for trace in stars} == {PUBLISHED_SYMBOL}
+
+
+def test_a_toy_study_has_no_published_counterpart(tmp_path: Path) -> None:
+    catalog = catalog_of(tmp_path, DEMO)
+    assert accuracy_by_frames_data(catalog).column("published_top1").null_count == 32
+    assert set(contributions_data(catalog).column("source").to_pylist()) == {"own"}
+    assert published_contributions_data(catalog).num_rows == 9
+
+
+def test_the_chance_level_follows_the_number_of_classes(tmp_path: Path) -> None:
+    catalog = catalog_of(tmp_path, DEMO)
+    texts = [
+        note.text for note in draw_accuracy_by_frames(accuracy_by_frames_data(catalog)).layout.annotations
+    ]
+    assert "chance 25.0 %" in texts
+    unknown = catalog_of(tmp_path / "other", dataclasses.replace(DEMO, classes=None))
+    texts = [
+        note.text for note in draw_accuracy_by_frames(accuracy_by_frames_data(unknown)).layout.annotations
+    ]
+    assert not [text for text in texts if "chance" in text]
+
+
+def test_seeds_become_a_mean_with_a_spread(tmp_path: Path) -> None:
+    grid = dataclasses.replace(
+        DEMO, seeds=(0, 1, 2), unfinished=frozenset({"TSN-Tiny-f8@synthetic-motion#2"})
+    )
+    table = accuracy_by_frames_data(catalog_of(tmp_path, grid), "demo")
+    hovers = [hover for trace in lines(draw_accuracy_by_frames(table)) for hover in trace.customdata]
+    (hover,) = [hover for hover in hovers if "<b>TSN-Tiny-f8@synthetic-motion</b>" in hover]
+    assert "mean of 2 of 3 seeds" in hover and "±" in hover
+
+
+def test_figure_6_draws_the_gains(tmp_path: Path) -> None:
+    catalog = catalog_of(tmp_path, SSV2)
+    table = temporal_pooling_gain_data(catalog)
+    figure = draw_temporal_pooling_gain(table)
+    bars = {trace.name: list(trace.y) for trace in figure.data if trace.type == "bar"}
+    assert sum(map(len, bars.values())) == 48 == table.num_rows
+    assert min(bars["TSN"]) > 20
+    assert sum(bars["I3D"]) < 0
+    assert figure.layout.yaxis.zeroline
+
+
+def test_table_7_stands_beside_the_published_one(tmp_path: Path) -> None:
+    catalog = catalog_of(tmp_path, SSV2)
+    table = contributions_data(catalog)
+    rows = {(row["module"], row["source"]): row for row in table.to_pylist()}
+    assert len(rows) == 6 and round(rows["tam", "published"]["phi"], 2) == 0.52
+    figure = draw_contributions(table)
+    bars = {trace.name: list(trace.y) for trace in figure.data if trace.type == "bar"}
+    assert bars["TAM"] == [rows["tam", "own"][name] for name in ("phi", "psi_ta", "psi_ta_tp")]
+
+
+def test_studies_are_kept_apart(tmp_path: Path) -> None:
+    catalog = catalog_of(tmp_path, DEMO, SSV2)
+    assert accuracy_by_frames_data(catalog, "demo").num_rows == 32
+    assert accuracy_by_frames_data(catalog, "deep-analysis").num_rows == 96
+    assert cells_table_data(catalog, "demo").num_rows == 32
+    assert cells_table_data(catalog).num_rows == 128
+
+
+def test_half_a_grid_with_failures_draws(tmp_path: Path) -> None:
+    grid = dataclasses.replace(
+        SSV2,
+        failing=frozenset({"TSN-ResNet18-f8@mini-ssv2", "TSN-InceptionV1-f8@mini-ssv2"}),
+        unfinished=frozenset({"I3D-ResNet50-f8@mini-ssv2"}),
+    )
+    catalog = catalog_of(tmp_path, grid)
+    for data, draw in PAIRS:
+        assert draw(data(catalog)).data
+
+
+def test_unknown_modules_get_a_colour_that_stays() -> None:
+    assert module_colour("x3d") == module_colour("x3d") and module_colour("x3d").startswith("#")
+
+
+def test_data_are_plain_tables(tmp_path: Path) -> None:
+    catalog = catalog_of(tmp_path, DEMO)
+    assert all(isinstance(data(catalog), pa.Table) for data, _ in PAIRS)
