@@ -46,12 +46,11 @@ def run_cell(config: dict[str, Any]) -> None:
     request = TrialRequest(**config)
     _set_train_environment(request.local)
     import ray.train
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
 
     from trainables.train import train_cell
 
-    trainer = DataParallelTrainer(
+    trainer = _trainer_class()(
         train_cell,
         train_loop_config={"spec": request.spec},
         scaling_config=ray.train.ScalingConfig(
@@ -72,6 +71,21 @@ def run_cell(config: dict[str, Any]) -> None:
     except Exception as error:
         write_error_log(Path(request.log), error)
         raise RuntimeError(describe_error(error)) from None
+
+
+def _trainer_class() -> Any:  # noqa: ANN401 - a class of Ray's, which ships no types
+    from ray.train.v2._internal.callbacks import DatasetsCallback
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    class CellTrainer(DataParallelTrainer):  # type: ignore[misc]
+        """Without Ray Data, which ours do not use: its manager is one more process in every cell."""
+
+        def _create_default_callbacks(self) -> list[Any]:
+            return [
+                one for one in super()._create_default_callbacks() if not isinstance(one, DatasetsCallback)
+            ]
+
+    return CellTrainer
 
 
 def _worker_resources(request: TrialRequest) -> dict[str, float]:
@@ -114,10 +128,20 @@ def describe_error(error: BaseException) -> str:
 
 
 def write_error_log(path: Path, error: BaseException) -> None:
-    """Append the whole traceback to the attempt's log."""
+    """Write the attempt's log: one line that says what went wrong, then the whole traceback."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as log:
+    cause = root_cause(error)
+    with path.open("w") as log:
+        log.write(f"{describe_error(error)}\n\n")
         log.write("".join(traceback.format_exception(error)))
-        cause = root_cause(error)
         if cause is not error:
             log.write("\nRoot cause:\n" + "".join(traceback.format_exception(cause)))
+
+
+def read_error_log(path: Path) -> str | None:
+    """The first line of an attempt's log, or None where the trial died before it could write one."""
+    try:
+        with path.open() as log:
+            return log.readline().strip() or None
+    except OSError:
+        return None

@@ -1,7 +1,7 @@
 """The only module that talks to Ray Tune: feeds it one trial per cell and passes on what it hears.
 
 Tune decides nothing here. `GridSearcher` asks the driver which cell comes next; `GridCallback` tells the
-driver what happened. An exception in either would abort the whole grid, so both hand everything to `_guarded`.
+driver what happened. An exception in either would abort the whole grid, so both use `DriverLink.guarded`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from orchestrator.cell_trial import TrialRequest, run_cell
+from orchestrator.cell_trial import TrialRequest, read_error_log, run_cell
 from orchestrator.schedule import Free
 
 logger = logging.getLogger(__name__)
@@ -56,19 +56,45 @@ class GridError(RuntimeError):
     """The driver's own code failed inside a Tune callback."""
 
 
+class DriverLink:
+    """A driver and what went wrong in it, as Tune's objects hold it.
+
+    Tune pickles its searcher and callbacks into a state file for `restore`, which is never used: only an
+    empty link goes in there.
+    """
+
+    def __init__(self, driver: GridDriver) -> None:
+        self.driver = driver
+        self.problems: list[BaseException] = []
+
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        return (object, ())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DriverLink:
+        return self
+
+    def guarded(self, action: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the action returns
+        """Run a driver's action; keep its exception for later, for it would abort the whole grid."""
+        try:
+            return action()
+        except Exception as error:
+            logger.exception("the driver failed")
+            self.problems.append(error)
+            return None
+
+
 class GridSearcher(Searcher):  # type: ignore[misc]
     """Tune's source of trials: the driver's next cell, None while nothing can start, FINISHED at the end."""
 
-    def __init__(self, driver: GridDriver, problems: list[BaseException]) -> None:
+    def __init__(self, link: DriverLink) -> None:
         super().__init__(metric=None, mode=None)
-        self._driver = driver
-        self._problems = problems
+        self._link = link
 
     def suggest(self, trial_id: str) -> Any:  # noqa: ANN401 - a config, None or Searcher.FINISHED
         """Return the next trial's config. Tune requires this argument's name."""
-        if self._problems or self._driver.is_finished:
+        if self._link.problems or self._link.driver.is_finished:
             return Searcher.FINISHED
-        request = _guarded(lambda: self._driver.next_trial(cluster_size()), self._problems)
+        request = self._link.guarded(lambda: self._link.driver.next_trial(cluster_size()))
         return request.as_config() if request is not None else None
 
     def on_trial_complete(
@@ -87,9 +113,8 @@ class GridSearcher(Searcher):  # type: ignore[misc]
 class GridCallback(tune.Callback):  # type: ignore[misc]
     """Passes epochs and ends of trials on to the driver."""
 
-    def __init__(self, driver: GridDriver, problems: list[BaseException]) -> None:
-        self._driver = driver
-        self._problems = problems
+    def __init__(self, link: DriverLink) -> None:
+        self._link = link
 
     def on_trial_result(
         self,
@@ -102,34 +127,26 @@ class GridCallback(tune.Callback):  # type: ignore[misc]
         """An epoch's metrics row, or Tune's own bookkeeping rows, which have no `epoch`."""
         if "epoch" in result:
             request = TrialRequest(**trial.config)
-            _guarded(lambda: self._driver.epoch_finished(request, result), self._problems)
+            self._link.guarded(lambda: self._link.driver.epoch_finished(request, result))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ANN401
         """A cell trained to its end."""
         request = TrialRequest(**trial.config)
-        _guarded(lambda: self._driver.trial_ended(request, None), self._problems)
+        self._link.guarded(lambda: self._link.driver.trial_ended(request, None))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ANN401
         """An attempt failed, or its process died."""
         request = TrialRequest(**trial.config)
-        _guarded(lambda: self._driver.trial_ended(request, _error_text(trial)), self._problems)
-
-
-def _guarded(action: Callable[[], Any], problems: list[BaseException]) -> Any:  # noqa: ANN401
-    try:
-        return action()
-    except Exception as error:
-        logger.exception("the driver failed")
-        problems.append(error)
-        return None
+        error = read_error_log(Path(request.log)) or _error_text(trial)
+        self._link.guarded(lambda: self._link.driver.trial_ended(request, error))
 
 
 def _error_text(trial: Any) -> str:  # noqa: ANN401 - ray.tune's Trial
-    error = trial.get_pickled_error()
-    cause = getattr(error, "cause", None) or error
-    text = str(cause).strip() if cause is not None else ""
-    lines = [line for line in text.splitlines() if line.strip()]
-    return (lines[-1] if lines else "the trial's process died without a word").removeprefix("RuntimeError: ")
+    """What Tune knows of a trial whose process could not write a log: that it died, and how."""
+    path = Path(trial.local_path, "error.txt") if trial.local_path else None
+    text = path.read_text() if path is not None and path.is_file() else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "ActorDiedError: the trial's process died without a word"
 
 
 def cluster_size() -> Free:
@@ -147,12 +164,12 @@ def run_grid(driver: GridDriver, name: str, storage: Path) -> None:
         GridError: The driver's code failed; what was journalled before stands.
     """
     os.environ.update(TUNE_ENVIRONMENT)
-    problems: list[BaseException] = []
+    link = DriverLink(driver)
     trainable = tune.with_resources(run_cell, tune.PlacementGroupFactory([TRIAL_RESOURCES]))
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=GridSearcher(driver, problems),
+            search_alg=GridSearcher(link),
             num_samples=-1,
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.config["name"],
@@ -161,11 +178,11 @@ def run_grid(driver: GridDriver, name: str, storage: Path) -> None:
         run_config=tune.RunConfig(
             name=name,
             storage_path=str(storage),
-            callbacks=[GridCallback(driver, problems)],
+            callbacks=[GridCallback(link)],
             failure_config=tune.FailureConfig(max_failures=0),
             verbose=0,
         ),
     )
     tuner.fit()
-    if problems:
-        raise GridError(f"the driver failed: {problems[0]!r}") from problems[0]
+    if link.problems:
+        raise GridError(f"the driver failed: {link.problems[0]!r}") from link.problems[0]

@@ -48,7 +48,6 @@ class Predictions:
         return float(self.loss.mean()) if len(self.loss) else float("nan")
 
 
-@torch.inference_mode()
 def predict(model: nn.Module, batches: Iterable[Batch], compute: Compute, norm: Normalisation) -> Predictions:
     """Evaluate `model` on `batches` with clips (N, V, 3, T, S, S); logits are averaged over the V views.
 
@@ -59,9 +58,10 @@ def predict(model: nn.Module, batches: Iterable[Batch], compute: Compute, norm: 
     for batch in batches:
         videos, views = batch.clips.shape[:2]
         clips = compute.normalise(batch.clips.flatten(0, 1), norm)
-        with compute.autocast():
+        # Not around the loop: the loader's reused buffers must not become inference tensors.
+        with torch.inference_mode(), compute.autocast():
             logits = model(clips)
-        logits = logits.float().view(videos, views, -1).mean(dim=1).cpu()
+        logits = logits.clone().float().view(videos, views, -1).mean(dim=1).cpu()
         loss = F.cross_entropy(logits, batch.labels, reduction="none")
         top = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
         rows.append((batch.indices, batch.labels, top, loss))

@@ -45,7 +45,8 @@ def list_datasets(storage: StorageOption = None) -> None:
         manifest = read_manifest(path)
         counts = f"{len(manifest.split('train'))} train, {len(manifest.split('val'))} val videos"
         typer.echo(
-            f"{manifest.name}: {counts}, {len(manifest.classes)} classes, {len(manifest.quarantined)} quarantined; {path.parent}"
+            f"{manifest.name}: {counts}, {len(manifest.classes)} classes, "
+            f"{len(manifest.quarantined)} quarantined; {path.parent}"
         )
         for video in manifest.quarantined:
             typer.echo(f"  quarantined: {video.path}: {video.reason}")

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainables.checkpoint import (
+    CheckpointError,
+    is_intact,
+    latest_intact,
+    load_state,
+    prune,
+    records,
+    save_checkpoint,
+    write_atomically,
+)
+
+
+def save(directory: Path, epoch: int) -> None:
+    history = [{"epoch": float(n), "top1": float(n)} for n in range(1, epoch + 1)]
+    state = {"model": {"w": torch.full((3,), float(epoch))}}
+    save_checkpoint(directory, state, directory / f"epoch-{epoch:04d}.parquet", history)
+
+
+def test_the_newest_checkpoint_comes_back_with_its_history(tmp_path: Path) -> None:
+    for epoch in (1, 2):
+        save(tmp_path, epoch)
+    newest = latest_intact(tmp_path)
+    assert newest is not None
+    assert newest.epoch == 2
+    assert [row["top1"] for row in newest.history] == [1.0, 2.0]
+    state = load_state(Path(newest.path), newest.sha256)
+    assert torch.equal(state["model"]["w"], torch.full((3,), 2.0))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing", "record-torn"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, damage: str) -> None:
+    for epoch in (1, 2):
+        save(tmp_path, epoch)
+    weights = tmp_path / "epoch-0002.pt"
+    content = weights.read_bytes()
+    if damage == "truncated":
+        weights.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        weights.write_bytes(content[:-40] + bytes([content[-40] ^ 1]) + content[-39:])
+    elif damage == "missing":
+        weights.unlink()
+    else:
+        record = weights.with_suffix(".json")
+        record.write_text(record.read_text()[:-20])
+    newest = latest_intact(tmp_path)
+    assert newest is not None
+    assert newest.epoch == 1
+
+
+def test_no_checkpoint_at_all(tmp_path: Path) -> None:
+    assert latest_intact(tmp_path) is None
+
+
+def test_load_refuses_another_file_than_the_recorded_one(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    with pytest.raises(CheckpointError, match=r"does not match its checksum.*epoch-0001\.pt"):
+        load_state(tmp_path / "epoch-0001.pt", "0" * 64)
+
+
+def test_a_checkpoint_with_code_in_it_is_not_loaded(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (exec, ("raise SystemExit('ran')",))
+
+    path = tmp_path / "evil.pt"
+    torch.save({"model": Evil()}, path)
+    from trainables.checkpoint import sha256_of
+
+    with pytest.raises(Exception, match="weights_only|Weights only"):
+        load_state(path, sha256_of(path))
+
+
+def test_prune_keeps_what_it_is_told(tmp_path: Path) -> None:
+    for epoch in range(1, 6):
+        save(tmp_path, epoch)
+    prune(tmp_path, {2, 5})
+    kept = records(tmp_path)
+    assert [record.epoch for record in kept] == [2, 5]
+    assert all(is_intact(record) for record in kept)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "epoch-0002.json",
+        "epoch-0002.pt",
+        "epoch-0005.json",
+        "epoch-0005.pt",
+    ]
+
+
+def test_a_write_that_fails_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "file"
+    write_atomically(target, b"old")
+
+    def refuse(descriptor: int) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(target, b"new")
+    assert target.read_bytes() == b"old"
