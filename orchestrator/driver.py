@@ -85,7 +85,9 @@ class Driver:
         append: Callable[[Event], Event],
         attempts_made: Mapping[str, int],
         terms: Terms,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._work = {item.cell.name: item for item in work}
         self._layout = layout
         self._append = append
@@ -154,11 +156,12 @@ class Driver:
             name = self._grid.next(total, skip=self._backing_off())
             if name is None:
                 return None
+            request = self._start(self._work[name])
             self._grid.started(name)
-            return self._start(self._work[name])
+            return request
 
     def _backing_off(self) -> frozenset[str]:
-        now = time.monotonic()
+        now = self._clock()
         return frozenset(name for name, moment in self._not_before.items() if moment > now)
 
     def _give_up_what_never_fits(self, total: Free) -> None:
@@ -279,7 +282,7 @@ class Driver:
         if decision.retry and not self.stopping:
             self._grid.requeued(request.cell)
             ended = counts.failures + counts.preemptions
-            self._not_before[request.cell] = time.monotonic() + BACK_OFF_SECONDS * 2 ** (ended - 1)
+            self._not_before[request.cell] = self._clock() + BACK_OFF_SECONDS * 2 ** (ended - 1)
             return
         self._give_up(item, request.attempt, f"{error} ({decision.reason})", request.log)
 
