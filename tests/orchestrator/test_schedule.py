@@ -62,12 +62,14 @@ def test_what_can_never_fit_is_named() -> None:
 
 
 def test_shares_of_a_gpu_add_up() -> None:
-    grid = GridState([Task(f"t{index}", None, 1, gpus(0.1)) for index in range(11)])
-    started = 0
+    """In floating point 1 - (0.1 + 0.8) is less than 0.1."""
+    shares = enumerate((0.1, 0.8, 0.1, 0.1))
+    grid = GridState([Task(f"t{index}", None, 9 - index, gpus(share)) for index, share in shares])
+    started = []
     while (name := grid.next(Free(cpus=99, gpus=1))) is not None:
         grid.started(name)
-        started += 1
-    assert started == 10
+        started.append(name)
+    assert started == ["t0", "t1", "t2"]
 
 
 def test_skipped_cells_keep_their_place() -> None:
