@@ -12,16 +12,13 @@ from rich.table import Table
 from orchestrator.commands.common import JsonOption, StorageOption, storage_path, wide_console
 
 _CELLS = """
-    SELECT cells.study, cells.cell, cells.state, epochs.epoch, epochs.train_loss, epochs.top1,
-        epochs.clips_per_second, failures.error, failures.log
-    FROM cells
+    SELECT study_cells.study, cells.cell, cells.state, epochs.epoch, epochs.train_loss, epochs.top1,
+        epochs.clips_per_second, cells.reason, cells.log
+    FROM study_cells JOIN cells USING (key)
     LEFT JOIN (FROM epochs QUALIFY row_number() OVER (PARTITION BY key ORDER BY epoch DESC) = 1) AS epochs
-        ON epochs.key = cells.key
-    LEFT JOIN (FROM failures QUALIFY row_number() OVER (PARTITION BY key ORDER BY attempt DESC) = 1)
-        AS failures
-        ON failures.key = cells.key
-    WHERE cells.current AND ($study IS NULL OR cells.study = $study)
-    ORDER BY cells.study, cells.cell
+        USING (key)
+    WHERE study_cells.current AND ($study IS NULL OR study_cells.study = $study)
+    ORDER BY study_cells.study, cells.cell
 """
 
 
@@ -59,7 +56,7 @@ def _show_study(name: str, rows: list[dict[str, Any]], console: Console) -> None
     failed = [row for row in rows if row["state"] == "failed"]
     for row in failed:
         console.print(
-            f"failed: {row['cell']}: {row['error']}; log: {row['log']}", markup=False, soft_wrap=True
+            f"failed: {row['cell']}: {row['reason']}; log: {row['log']}", markup=False, soft_wrap=True
         )
     if failed:
         console.print(f"mend the cause, then: actiongrid run {name}", markup=False)
