@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from orchestrator.cell import Cell
@@ -31,8 +32,22 @@ def model_size(cell: Cell, num_classes: int, crop: int) -> Size:
     """The size of a cell's model, counted on the model itself (imports torch)."""
     from trainables.models.macs import model_cost
 
-    cost = model_cost(cell.module, cell.backbone, cell.temporal_pooling, cell.frames, num_classes, crop)
+    with _one_thread():
+        cost = model_cost(cell.module, cell.backbone, cell.temporal_pooling, cell.frames, num_classes, crop)
     return Size(cost.params, cost.macs)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Counting is thousands of tiny operations: on a busy machine threads would wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def training_flops(macs: int, videos: int, epochs: int) -> int:
