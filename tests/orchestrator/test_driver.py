@@ -90,7 +90,16 @@ class Bench:
 
 
 def history(epochs: int) -> tuple[dict[str, float], ...]:
-    names = ("lr", "train_loss", "train_top1", "val_loss", "top1", "top5", "clips_per_second", "train_seconds")
+    names = (
+        "lr",
+        "train_loss",
+        "train_top1",
+        "val_loss",
+        "top1",
+        "top5",
+        "clips_per_second",
+        "train_seconds",
+    )
     return tuple({"epoch": n, **dict.fromkeys(names, float(10 * n))} for n in range(1, epochs + 1))
 
 

@@ -73,7 +73,7 @@ def test_a_checkpoint_with_code_in_it_is_not_loaded(tmp_path: Path) -> None:
     torch.save({"model": Evil()}, path)
     from trainables.checkpoint import sha256_of
 
-    with pytest.raises(Exception, match="weights_only|Weights only"):
+    with pytest.raises(Exception, match=r"weights_only|Weights only"):
         load_state(path, sha256_of(path))
 
 

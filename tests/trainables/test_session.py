@@ -17,7 +17,13 @@ from trainables.recipe import CellSpec, ParentCheckpoint
 from trainables.result import CellResult, read_result
 from trainables.session import CellSession
 
-NOT_COMPARED = ("train_seconds", "eval_seconds", "clips_per_second", "eval_clips_per_second", "peak_memory_bytes")
+NOT_COMPARED = (
+    "train_seconds",
+    "eval_seconds",
+    "clips_per_second",
+    "eval_clips_per_second",
+    "peak_memory_bytes",
+)
 
 
 def train(spec: CellSpec, until: int | None = None) -> CellSession:

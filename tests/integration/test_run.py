@@ -1,0 +1,184 @@
+"""`actiongrid run` for real: a grid from video files to results, twice, killed, and rebuilt."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from catalog import Tail
+from catalog.events import AttemptStarted, CellFinished, EpochFinished
+from tests.integration.studies import CHAINS, actiongrid, command, query, results
+
+pytestmark = pytest.mark.slow
+
+MEASURED = ("cell", "key", "top1", "top5", "loss", "best_top1", "best_epoch", "epochs", "eval_videos")
+
+
+def measured(storage: Path) -> list[dict[str, Any]]:
+    """What must not depend on kills: everything but times and attempts."""
+    return [{name: row[name] for name in MEASURED} for row in results(storage)]
+
+
+def ray_processes(session_of: int) -> list[psutil.Process]:
+    """Processes of the Ray that the driver with this pid started: their command lines name its session."""
+    mark = f"_{session_of}/"
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(mark in part and "session_" in part for part in process.info["cmdline"] or ())
+    ]
+
+
+def wait_until_gone(session_of: int, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while ray_processes(session_of):
+        assert time.monotonic() < deadline, f"left behind: {ray_processes(session_of)}"
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("study") / "chains.yaml"
+    path.write_text(CHAINS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    storage = tmp_path_factory.mktemp("undisturbed")
+    actiongrid("run", study, "--storage", storage, "--cpus", "2")
+    return storage
+
+
+def test_every_cell_is_done_with_its_numbers(undisturbed: Path) -> None:
+    rows = results(undisturbed)
+    assert [row["cell"] for row in rows] == [
+        "TAM-Tiny-f16@synthetic-motion",
+        "TAM-Tiny-f8@synthetic-motion",
+        "TSN-Tiny-f16@synthetic-motion",
+        "TSN-Tiny-f8@synthetic-motion",
+    ]
+    assert [row["eval_videos"] for row in rows] == [12] * 4
+    assert [row["epochs"] for row in rows] == [3, 4, 3, 4]
+    by_cell = {row["cell"]: row for row in rows}
+    child = by_cell["TAM-Tiny-f16@synthetic-motion"]
+    assert child["parent_key"] == by_cell["TAM-Tiny-f8@synthetic-motion"]["key"]
+    assert child["parent_top1_rechecked"] is not None
+    epochs = query(undisturbed, "SELECT key, count(*) AS n FROM epochs GROUP BY key")
+    assert sorted(row["n"] for row in epochs) == [3, 3, 4, 4]
+
+
+def test_the_same_command_again_trains_nothing(undisturbed: Path, study: Path) -> None:
+    before = query(undisturbed, "SELECT key, attempts FROM cells ORDER BY key")
+    output = actiongrid("run", study, "--storage", undisturbed)
+    assert "4 of 4 cells done, 0 of them trained by this run" in output
+    assert query(undisturbed, "SELECT key, attempts FROM cells ORDER BY key") == before
+
+
+def test_the_duckdb_file_can_be_deleted_and_rebuilt(undisturbed: Path) -> None:
+    before = results(undisturbed)
+    (undisturbed / "catalog.duckdb").unlink()
+    shutil.rmtree(undisturbed / "snapshots")
+    actiongrid("catalog", "rebuild", "--storage", undisturbed)
+    actiongrid("catalog", "check", "--storage", undisturbed)
+    assert (undisturbed / "catalog.duckdb").exists()
+    assert results(undisturbed) == before
+
+
+def test_the_report_has_the_accuracies(undisturbed: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    actiongrid("report", "--storage", undisturbed, "--output", page)
+    html = page.read_text()
+    assert "TAM-Tiny-f16@synthetic-motion" in html
+    assert "Plotly.newPlot" in html
+
+
+def test_kill_9_of_the_driver_loses_and_repeats_nothing(
+    undisturbed: Path, study: Path, tmp_path: Path
+) -> None:
+    storage = tmp_path / "killed"
+    # Same videos, other place: generating them again would only cost time.
+    shutil.copytree(undisturbed / "datasets", storage / "datasets")
+    arguments = command("run", study, "--storage", storage, "--cpus", "2")
+    driver = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    tail = Tail(storage)
+    events: list[Any] = []
+    deadline = time.monotonic() + 300
+    while not in_mid_grid(events):
+        assert driver.poll() is None and time.monotonic() < deadline, "the grid was never in its middle"
+        time.sleep(0.05)
+        events.extend(tail.poll())
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    events.extend(tail.poll())
+    done_before = {event.key for event in events if isinstance(event, CellFinished)}
+    wait_until_gone(driver.pid)
+
+    actiongrid("run", study, "--storage", storage, "--cpus", "2")
+    after = tail.poll()
+    assert not {event.key for event in after if isinstance(event, AttemptStarted)} & done_before
+    assert measured(storage) == measured(undisturbed)
+    went_on = {event.key for event in events if isinstance(event, EpochFinished)} - done_before
+    for key in went_on:
+        epochs = [event.epoch for event in after if isinstance(event, EpochFinished) and event.key == key]
+        assert min(epochs) > 1 or len(epochs) == 0, "an epoch that stood on disk was trained again"
+
+
+def in_mid_grid(events: list[Any]) -> bool:
+    """One cell is done, and another has reported an epoch but is not done."""
+    done = {event.key for event in events if isinstance(event, CellFinished)}
+    begun = {event.key for event in events if isinstance(event, EpochFinished)}
+    return bool(done) and bool(begun - done)
+
+
+def test_a_second_driver_is_refused_and_told_who_holds_the_storage(undisturbed: Path, study: Path) -> None:
+    from trainables.run_lock import exclusive
+
+    with exclusive(undisturbed / "driver.lock", 1, "the storage"):
+        refused = subprocess.run(
+            command("run", study, "--storage", undisturbed), capture_output=True, text=True, check=False
+        )
+    assert refused.returncode == 2
+    assert f"pid {os.getpid()}" in refused.stderr
+
+
+def test_a_broken_parent_blocks_its_descendants_and_nothing_else(
+    undisturbed: Path, study: Path, tmp_path: Path
+) -> None:
+    """The chain's f16 cells are asked for again with another recipe; one of the parents is damaged."""
+    storage = tmp_path / "broken"
+    shutil.copytree(undisturbed, storage, symlinks=True)
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(CHAINS.replace("epochs: 3", "epochs: 2"))
+    parent = next(storage.glob("runs/TAM-Tiny-f8*"))
+    chosen = json.loads((parent / "result.json").read_text())["checkpoints"]["best"]["path"]
+    (parent / chosen).write_bytes(b"damaged")
+
+    output = subprocess.run(
+        command("run", changed, "--storage", storage, "--cpus", "2"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    assert output.returncode == 1
+    assert "failed: TAM-Tiny-f16@synthetic-motion: ParentMismatchError" in output.stderr
+    assert "does not match its checksum" in output.stderr
+    states = {
+        row["cell"]: row["state"] for row in query(storage, "SELECT cell, state FROM cells WHERE current")
+    }
+    assert states == {
+        "TSN-Tiny-f8@synthetic-motion": "done",
+        "TAM-Tiny-f8@synthetic-motion": "done",
+        "TSN-Tiny-f16@synthetic-motion": "done",
+        "TAM-Tiny-f16@synthetic-motion": "failed",
+    }
