@@ -36,8 +36,8 @@ class TrialRequest:
         return asdict(self)
 
 
-def run_cell(config: dict[str, Any]) -> None:
-    """Tune's trainable: run one cell as a Ray Train run and wait for it.
+def run_cell(config: dict[str, Any], callbacks: list[Any]) -> None:
+    """Run one cell as a Ray Train run and wait for it; `callbacks` are Train's and hear of every report.
 
     `DataParallelTrainer` instead of its child `TorchTrainer`: the latter imports torch into this process and
     into the Train controller, which costs seconds of start-up a cell and serves nothing here (the workers
@@ -46,7 +46,6 @@ def run_cell(config: dict[str, Any]) -> None:
     request = TrialRequest(**config)
     _set_train_environment(request.local)
     import ray.train
-    from ray.tune.integration.ray_train import TuneReportCallback
 
     from trainables.train import train_cell
 
@@ -61,7 +60,7 @@ def run_cell(config: dict[str, Any]) -> None:
         run_config=ray.train.RunConfig(
             name=request.name,
             storage_path=request.train_storage,
-            callbacks=[TuneReportCallback()],
+            callbacks=callbacks,
             # Retries are decided in one place, orchestrator.retry: Train hands every failure up.
             failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=0),
         ),

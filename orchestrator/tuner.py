@@ -35,6 +35,13 @@ TUNE_ENVIRONMENT = {
 }
 
 
+def run_trial(config: dict[str, Any]) -> None:
+    """Tune's trainable: one cell. Its workers' reports come back as results of this trial."""
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    run_cell(config, [TuneReportCallback()])
+
+
 class GridDriver(Protocol):
     """What the adapter needs of a driver (`orchestrator.driver.Driver`)."""
 
@@ -165,7 +172,7 @@ def run_grid(driver: GridDriver, name: str, storage: Path) -> None:
     """
     os.environ.update(TUNE_ENVIRONMENT)
     link = DriverLink(driver)
-    trainable = tune.with_resources(run_cell, tune.PlacementGroupFactory([TRIAL_RESOURCES]))
+    trainable = tune.with_resources(run_trial, tune.PlacementGroupFactory([TRIAL_RESOURCES]))
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
