@@ -43,9 +43,8 @@ def report(
     storage: StorageOption = None,
 ) -> None:
     """Write one self-contained HTML page with figures and tables, yours beside the published results."""
-    from dashboards.report import write_report
-
     from catalog import Catalog
+    from dashboards.report import write_report
     from orchestrator.commands.common import storage_path
     from orchestrator.layout import Layout
 

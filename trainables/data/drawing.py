@@ -15,8 +15,8 @@ _STRIPES = 2  # periods of a pattern across its patch
 
 
 def background(size: int, rng: np.random.Generator) -> Pixels:
-    """A greyish still texture of low contrast, uint8 (size, size, 3)."""
-    coarse = rng.normal(0, 10, (7, 7, 3)) + rng.uniform(60, 120)
+    """A dark greyish texture of low contrast, uint8 (size, size, 3)."""
+    coarse = rng.normal(0, 6, (7, 7, 3)) + rng.uniform(40, 80)
     places = np.linspace(0, 6, size)
     low = np.minimum(places.astype(np.int64), 5)
     part = (places - low)[:, None, None]
@@ -27,9 +27,9 @@ def background(size: int, rng: np.random.Generator) -> Pixels:
 
 
 def colours(rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """A bright saturated RGB colour in 0..255, and a dark one of the opposite hue."""
+    """A bright RGB colour in 0..255, and a dark one of the opposite hue; any hue stands out from the scene."""
     hue = float(rng.random())
-    bright = colorsys.hsv_to_rgb(hue, float(rng.uniform(0.6, 1)), float(rng.uniform(0.9, 1)))
+    bright = colorsys.hsv_to_rgb(hue, float(rng.uniform(0.3, 0.8)), float(rng.uniform(0.9, 1)))
     dark = colorsys.hsv_to_rgb((hue + 0.5) % 1, 0.8, 0.2)
     return np.array(bright) * 255, np.array(dark) * 255
 

@@ -43,22 +43,24 @@ class ResidualBlock(nn.Module):
 
 
 def residual_block(
-    module: SpatioTemporalModule, cin: int, width: int, *, stride: int, level: int, bottleneck: bool
+    module: SpatioTemporalModule,
+    cin: int,
+    width: int,
+    *,
+    stride: int = 1,
+    time_stride: int = 1,
+    level: int,
+    bottleneck: bool = False,
 ) -> ResidualBlock:
-    """One basic or bottleneck block; a strided one is the first after halving point `level`."""
-    time_stride = module.stage_time_stride if stride > 1 else 1
+    """One basic or bottleneck block after `level` halving points; `stride` is spatial."""
     aggregate = module.aggregate(cin, level)
     strided = partial(module.conv, stride=stride, time_stride=time_stride)
     cout = 4 * width if bottleneck else width
     if bottleneck:
-        main = [
-            module.conv(cin, width, 1),
-            strided(width, width, 3),
-            module.conv(width, cout, 1, relu=False),
-        ]
+        main = [module.conv(cin, width, 1), strided(width, width, 3), module.conv(width, cout, 1, relu=False)]
     else:
         main = [strided(cin, width, 3), module.conv(width, width, 3, relu=False)]
-    projects = stride > 1 or cin != cout
+    projects = stride > 1 or time_stride > 1 or cin != cout
     shortcut = strided(cin, cout, 1, relu=False) if projects else None
     return ResidualBlock(aggregate, main, shortcut)
 
@@ -73,8 +75,16 @@ def build_resnet(module: SpatioTemporalModule, *, depths: tuple[int, ...], bottl
         width = 64 * 2**level
         blocks = []
         for index in range(depth):
-            stride = 2 if level > 0 and index == 0 else 1
-            block = residual_block(module, channels, width, stride=stride, level=level, bottleneck=bottleneck)
+            first = level > 0 and index == 0
+            block = residual_block(
+                module,
+                channels,
+                width,
+                stride=2 if first else 1,
+                time_stride=module.stage_time_stride if first else 1,
+                level=level,
+                bottleneck=bottleneck,
+            )
             blocks.append(block)
             channels = 4 * width if bottleneck else width
         layers[f"layer{level + 1}"] = nn.Sequential(*blocks)
