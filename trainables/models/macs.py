@@ -29,7 +29,7 @@ class ModelCost:
 
 
 @lru_cache(maxsize=4096)
-def model_cost(  # noqa: PLR0917
+def model_cost(
     module: str, backbone: str, temporal_pooling: bool, frames: int, num_classes: int, size: int = 224
 ) -> ModelCost:
     """Cost of one architecture for a clip of `frames` pictures of `size` x `size` pixels.
