@@ -27,7 +27,7 @@ def background(size: int, rng: np.random.Generator) -> Pixels:
 
 
 def colours(rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """A bright RGB colour in 0..255, and a dark one of the opposite hue; any hue stands out from the scene."""
+    """A bright RGB colour in 0..255, and a dark one of the opposite hue; both stand out."""
     hue = float(rng.random())
     bright = colorsys.hsv_to_rgb(hue, float(rng.uniform(0.3, 0.8)), float(rng.uniform(0.9, 1)))
     dark = colorsys.hsv_to_rgb((hue + 0.5) % 1, 0.8, 0.2)

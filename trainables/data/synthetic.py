@@ -1,9 +1,12 @@
 """The two toy datasets' videos: what happens in each (pure plans), and its pixels.
 
 Motion: the picture's height is cut into 8 rows and the video into 8 segments. Every class visits every row
-once, from a random row on, so that frames, and the unordered set of frames, look alike in all classes; only
-the order differs. The movement is vertical because the recipe flips clips horizontally.
-Appearance: every frame shows the class's shape; where it is and how it moves is the same lottery for all.
+once, from a random row on; only the order differs. The movement is vertical because the recipe flips clips
+horizontally. Appearance: every frame shows the class's shape; only the shape differs.
+
+All else is drawn per number, not per class: the videos of one number (one a class) have the same scene,
+colours, size and places. So in motion they consist of the same frames, and whatever ignores the order is
+exactly at chance; in appearance they move alike.
 """
 
 from __future__ import annotations
@@ -47,11 +50,19 @@ class Item:
     number: int
     seed: int
 
-    def rng(self) -> np.random.Generator:
-        """Its own generator: a video does not depend on how many others there are."""
-        split = 0 if self.split == "train" else 1
-        kind = 0 if self.kind == "synthetic-motion" else 1
-        return np.random.default_rng([self.seed, kind, split, self.label, self.number])
+    def look_rng(self) -> np.random.Generator:
+        """For all that the videos of one number share, whatever their class."""
+        return np.random.default_rng(self._seeds)
+
+    def order_rng(self) -> np.random.Generator:
+        """For what is this video's own: from where, and which way round, the rows are visited."""
+        return np.random.default_rng([*self._seeds, 1 + self.label])
+
+    @property
+    def _seeds(self) -> list[int]:
+        """Independent of how many videos there are."""
+        kinds, splits = ("synthetic-motion", "synthetic-appearance"), ("train", "val")
+        return [self.seed, kinds.index(self.kind), splits.index(self.split), self.number]
 
 
 def class_names(config: Synthetic) -> tuple[str, ...]:
@@ -72,10 +83,11 @@ def items(config: Synthetic) -> tuple[Item, ...]:
 
 def render(config: Synthetic, item: Item) -> Pixels:
     """The frames of one video, uint8 (frames, size, size, 3)."""
-    rng = item.rng()
     if isinstance(config, SyntheticMotion):
-        return _render_motion(config, item.label, rng)
-    return _render_appearance(config, item.label, rng)
+        segments = _render_rows(config, item.look_rng())
+        order = row_order(item.label, item.order_rng())
+        return segments[order].reshape(config.frames, config.size, config.size, 3)
+    return _render_appearance(config, item.label, item.look_rng())
 
 
 def row_order(label: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -94,16 +106,17 @@ def row_order(label: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return (start + path) % SEGMENTS
 
 
-def _render_motion(config: SyntheticMotion, label: int, rng: np.random.Generator) -> Pixels:
-    rows = np.repeat(row_order(label, rng), config.frames_per_segment)
-    size = config.size
+def _render_rows(config: SyntheticMotion, rng: np.random.Generator) -> Pixels:
+    """The segment that shows the blob in each row, uint8 (8, frames per segment, size, size, 3)."""
+    size, frames = config.size, config.frames
+    rows = np.repeat(np.arange(SEGMENTS), config.frames_per_segment)
     y = size * (_TOP + _HEIGHT * (rows + 0.5) / SEGMENTS)
-    x = size * rng.uniform(0.3, 0.7) + rng.normal(0, 0.02 * size, config.frames)
+    x = size * rng.uniform(0.3, 0.7) + rng.normal(0, 0.02 * size, frames)
     radius = size * rng.uniform(0.075, 0.1)
     blob = _BLOBS[int(rng.integers(len(_BLOBS)))]
     scene, (colour, _) = background(size, rng), colours(rng)
-    masks = shape_mask(blob, size, x, y, radius)
-    return paint(scene, masks, colour)
+    pixels = paint(scene, shape_mask(blob, size, x, y, radius), colour)
+    return pixels.reshape(SEGMENTS, config.frames_per_segment, size, size, 3)
 
 
 def _render_appearance(config: SyntheticAppearance, label: int, rng: np.random.Generator) -> Pixels:
