@@ -238,3 +238,14 @@ def test_the_same_seed_builds_the_same_weights() -> None:
     for module in MODULES:
         one, other = built(module).state_dict(), built(module).state_dict()
         assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(("backbone", "eps"), [("inception_v1", 1e-3), ("resnet18", 1e-5), ("tiny", 1e-5)])
+def test_batch_norms_have_the_documented_constants(backbone: str, eps: float) -> None:
+    for module in ("tsn", "s3d"):
+        norms = [
+            layer
+            for layer in built(module, backbone).modules()
+            if isinstance(layer, (nn.BatchNorm2d, nn.BatchNorm3d))
+        ]
+        assert {(norm.eps, norm.momentum) for norm in norms} == {(eps, 0.1)}
