@@ -70,5 +70,6 @@ def _wave(offset: Floats, period: float) -> Floats:
 
 def paint(scene: Pixels, masks: Floats, colour: Floats) -> Pixels:
     """The colour laid over the scene, (H,W,3) or (T,H,W,3), where the masks (T,H,W) cover it."""
-    cover = masks[..., None]
+    cover = masks[..., None].astype(np.float32)  # in 32 bits: half the time
+    colour = colour.astype(np.float32)
     return cast("Pixels", np.rint(scene * (1 - cover) + colour * cover).astype(np.uint8))

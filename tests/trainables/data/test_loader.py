@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from trainables.data.loader import Batch, eval_batches, num_train_steps, train_batches
+from trainables.data.manifest import Manifest, Video
+from trainables.data.reader import DecordReader, ReadError
+from trainables.recipe import Evaluation, Recipe
+
+RECIPE = Recipe(batch_size=6, crop_size=32, crop_scales=(1.0, 0.875))
+EVALUATION = Evaluation(crop_size=32, short_side=36, batch_size=4)
+
+
+def by_index(batches: Iterable[Batch]) -> dict[int, torch.Tensor]:
+    clips: dict[int, torch.Tensor] = {}
+    for batch in batches:
+        for index, clip in zip(batch.indices.tolist(), batch.clips, strict=True):
+            assert index not in clips
+            clips[index] = clip.clone()
+    return clips
+
+
+def epoch_of(
+    manifest: Manifest, epoch: int = 1, rank: int = 0, world: int = 1, threads: int = 1, seed: int = 0
+) -> list[Batch]:
+    videos = manifest.split("train")
+    keywords = {"seed": seed, "epoch": epoch, "rank": rank, "world": world, "threads": threads}
+    return list(train_batches(videos, RECIPE, 8, DecordReader(), **keywords))
+
+
+def loader_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("loader")]
+
+
+def test_training_batches_have_the_promised_form(motion: Manifest) -> None:
+    batches = epoch_of(motion)
+    assert len(batches) == num_train_steps(16, 6) == 2
+    for batch in batches:
+        assert batch.clips.shape == (6, 3, 8, 32, 32)
+        assert batch.clips.dtype == torch.uint8
+        labels = [motion.split("train")[i].label for i in batch.indices.tolist()]
+        assert batch.labels.tolist() == labels
+        assert batch.labels.dtype == batch.indices.dtype == torch.int64
+        # real pictures: every clip has a bright blob and a dark scene
+        assert all(clip.max() > 150 and clip.min() < 100 for clip in batch.clips)
+
+
+@pytest.mark.parametrize(("threads", "world"), [(4, 1), (1, 2), (3, 3)])
+def test_clips_do_not_depend_on_threads_or_workers(motion: Manifest, threads: int, world: int) -> None:
+    alone = epoch_of(motion)
+    shares = [epoch_of(motion, rank=rank, world=world, threads=threads) for rank in range(world)]
+    for step, batch in enumerate(alone):
+        together = {k: v for share in shares for k, v in by_index([share[step]]).items()}
+        expected = by_index([batch])
+        assert together.keys() == expected.keys()
+        assert all(torch.equal(expected[index], together[index]) for index in expected)
+        for rank, share in enumerate(shares):
+            assert share[step].indices.tolist() == batch.indices.tolist()[rank::world]
+
+
+def test_epochs_and_seeds_differ_in_order_and_pixels(motion: Manifest) -> None:
+    first, again = epoch_of(motion), epoch_of(motion)
+    assert all(torch.equal(a.clips, b.clips) for a, b in zip(first, again, strict=True))
+    for other in (epoch_of(motion, epoch=2), epoch_of(motion, seed=1)):
+        assert [b.indices.tolist() for b in first] != [b.indices.tolist() for b in other]
+        one, two = by_index(first), by_index(other)
+        common = one.keys() & two.keys()
+        assert common
+        assert not all(torch.equal(one[i], two[i]) for i in common)
+
+
+def test_every_epoch_drops_other_videos(motion: Manifest) -> None:
+    seen = [set(by_index(epoch_of(motion, epoch=epoch))) for epoch in range(6)]
+    assert all(len(videos) == 12 for videos in seen)
+    assert set.union(*seen) == set(range(16))
+
+
+def test_few_videos_make_one_small_batch(motion: Manifest) -> None:
+    videos = motion.split("train")[:3]
+    (batch,) = train_batches(videos, RECIPE, 8, DecordReader(), seed=0, epoch=0, rank=0, world=1)
+    assert sorted(batch.indices.tolist()) == [0, 1, 2]
+    with pytest.raises(ValueError, match="3 clips cannot feed 4 workers"):
+        train_batches(videos, RECIPE, 8, DecordReader(), seed=0, epoch=0, rank=0, world=4)
+    with pytest.raises(ValueError, match="rank 2 of 2"):
+        train_batches(videos, RECIPE, 8, DecordReader(), seed=0, epoch=0, rank=2, world=2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 11])
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_evaluation_covers_every_video_exactly_once(motion: Manifest, count: int, world: int) -> None:
+    videos = motion.split("val")[:count]
+    reader = DecordReader()
+    seen: list[int] = []
+    for rank in range(world):
+        for batch in eval_batches(videos, EVALUATION, 8, reader, rank=rank, world=world, threads=2):
+            assert batch.clips.shape[1:] == (1, 3, 8, 32, 32)
+            assert batch.labels.tolist() == [videos[i].label for i in batch.indices.tolist()]
+            seen += batch.indices.tolist()
+    assert sorted(seen) == list(range(count))
+
+
+def test_evaluation_views_are_clips_by_crops(motion: Manifest) -> None:
+    videos = motion.split("val")[:2]
+    many = EVALUATION.model_copy(update={"clips": 2, "crops": 10})
+    batches = list(eval_batches(videos, many, 8, DecordReader(), rank=0, world=1))
+    assert [len(batch.labels) for batch in batches] == [
+        1,
+        1,
+    ]  # as many views as fit batch_size, at least one video
+    views = batches[0].clips[0]
+    assert views.shape == (20, 3, 8, 32, 32)
+    assert torch.equal(views[4], views[9].flip(-1))  # centre, and its flip
+    (single,) = eval_batches(videos, EVALUATION, 8, DecordReader(), rank=0, world=1)
+    assert torch.equal(single.clips[0, 0], views[4])
+    assert not torch.equal(views[4], views[14])  # the second clip looks at other frames
+
+
+def test_a_video_that_fails_is_named_and_no_thread_stays(motion: Manifest) -> None:
+    videos = list(motion.split("train"))
+    videos[5] = replace(videos[5], path="/nowhere/lost.mp4")
+    for threads in (1, 3):
+        with pytest.raises(ReadError, match=r"/nowhere/lost\.mp4"):
+            list(
+                train_batches(
+                    videos, RECIPE, 8, DecordReader(), seed=0, epoch=3, rank=0, world=1, threads=threads
+                )
+            )
+        with pytest.raises(ReadError, match=r"/nowhere/lost\.mp4"):
+            list(eval_batches(videos, EVALUATION, 8, DecordReader(), rank=0, world=1, threads=threads))
+    assert loader_threads() == []
+
+
+class CountingReader:
+    """A real reader that says how far ahead of its consumer it has been asked to read."""
+
+    def __init__(self) -> None:
+        self.reader = DecordReader()
+        self.reads = 0
+
+    def read(self, video: Video, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        self.reads += 1
+        return self.reader.read(video, indices)
+
+
+def test_a_slow_consumer_holds_the_loader_back_and_closing_ends_it(motion: Manifest) -> None:
+    reader = CountingReader()
+    videos = motion.split("train") * 10
+    batches = train_batches(videos, RECIPE, 8, reader, seed=0, epoch=0, rank=0, world=1, threads=4)
+    next(batches)
+    assert loader_threads() != []
+    time.sleep(1.0)
+    assert reader.reads <= 3 * 6  # the one in use and two ahead, of 26
+    batches.close()
+    assert loader_threads() == []
