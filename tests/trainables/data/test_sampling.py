@@ -91,6 +91,8 @@ def test_uniform_evaluation_is_the_documented_rule(n: int, t: int, clips: int) -
     assert (np.diff(found, axis=1) >= 0).all()
     assert (found == eval_indices(n, t, "uniform", 1, clips)).all()
     if n <= t:
+        draws = [np.random.default_rng(clip).integers(n, size=t) for clip in range(clips)]
+        assert found.tolist() == [sorted(draw.tolist()) for draw in draws]
         return
     tick = n / t
     for clip, o in enumerate(range(math.floor(-clips / 2) + 1, math.floor(clips / 2) + 1)):
@@ -122,6 +124,9 @@ def test_clip_offsets_as_documented(clips: int, offsets: list[int]) -> None:
 def test_known_clips() -> None:
     assert eval_indices(32, 8, "uniform", 1, 1).tolist() == [[2, 6, 10, 14, 18, 22, 26, 30]]
     assert eval_indices(100, 4, "dense", 2, 3).tolist() == [[0, 2, 4, 6], [46, 48, 50, 52], [92, 94, 96, 98]]
+    assert eval_indices(8, 8, "uniform", 1, 1).tolist() != [
+        list(range(8))
+    ]  # drawn with replacement from N = T on
     short = eval_indices(3, 8, "uniform", 1, 2)
     assert short[0].tolist() != short[1].tolist()
 
