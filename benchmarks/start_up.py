@@ -2,9 +2,9 @@
 
     python benchmarks/start_up.py [--cells 8] [--cpus 2] [--json]
 
-Each cell trains one epoch on 8 toy videos, so that nearly all of its time is start-up. CPU seconds are the whole
-machine's, so let nothing else run. What a submission costs once (Ray's own start) is told from the cells by the
-difference between a run of `cells` and one of half as many.
+Each cell trains one epoch on 8 toy videos, so that nearly all of its time is start-up. CPU seconds are the
+whole machine's, so let nothing else run. What a submission costs once (Ray's start) is told from the cells
+by the difference between a run of `cells` and one of half as many.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trainables.data.manifest import Manifest
 
 ShowProgress = Callable[[str, int, int], None]
+Announce = Callable[[str], None]
 
 
 def manifest_path(study: Study, name: str, layout: Layout) -> Path:
@@ -54,24 +55,41 @@ def built_state(name: str, path: Path, manifest: Manifest) -> DatasetState:
 
 
 def build_missing(
-    study: Study, states: Mapping[str, DatasetState], layout: Layout, show: ShowProgress
+    study: Study,
+    states: Mapping[str, DatasetState],
+    layout: Layout,
+    show: ShowProgress,
+    announce: Announce,
 ) -> dict[str, DatasetState]:
     """Build every dataset that is missing and can be built here; returns the new states.
+
+    `show` hears of steps done and in all; `announce` gets a line for each dataset and each quarantined video.
 
     Raises:
         DatasetError: A dataset cannot be built as declared; names the videos and the way out.
     """
     return {
-        name: state if state.built or not state.buildable else _build(study, name, layout, show)
+        name: state if state.built or not state.buildable else _build(study, name, layout, show, announce)
         for name, state in states.items()
     }
 
 
-def _build(study: Study, name: str, layout: Layout, show: ShowProgress) -> DatasetState:
+def _build(study: Study, name: str, layout: Layout, show: ShowProgress, announce: Announce) -> DatasetState:
     from trainables.data.build import build_dataset
 
     path = manifest_path(study, name, layout)
     manifest = build_dataset(
         dataset_config(study, name), name, path.parent, lambda done, total: show(name, done, total)
     )
+    for line in manifest_lines(manifest, path):
+        announce(line)
     return built_state(name, path, manifest)
+
+
+def manifest_lines(manifest: Manifest, path: Path) -> list[str]:
+    """A built dataset in words: its videos by split, and every quarantined one with its reason."""
+    train, val = len(manifest.split("train")), len(manifest.split("val"))
+    bad = manifest.quarantined
+    head = f"dataset {manifest.name}: {train} train and {val} val videos, {len(manifest.classes)} classes"
+    lines = [f"{head}, {len(bad)} quarantined; {path.parent}"]
+    return lines + [f"  quarantined: {video.path}: {video.reason}" for video in bad]

@@ -10,69 +10,21 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from catalog.events import AttemptEnded, AttemptStarted, CellFailed, CellFinished, EpochFinished, Event
-from orchestrator.cell import Cell
+from catalog.events import AttemptEnded, AttemptStarted, CellFailed, Event
 from orchestrator.cell_trial import TrialRequest
 from orchestrator.layout import Layout, file_name
+from orchestrator.records import epoch_event, finished_event
 from orchestrator.retry import Attempts, classify, decide
 from orchestrator.schedule import Free, GridState, Progress, Task
+from orchestrator.work import CellFailure, CellWork, RunningCell, Terms
 from trainables.recipe import CellSpec, ParentCheckpoint
-from trainables.result import CellResult, read_history, read_result
+from trainables.result import read_history, read_result
 
 BACK_OFF_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class CellWork:
-    """One cell that has to run. `waits_for` is its parent's name if that has to run too; `flops` its cost."""
-
-    cell: Cell
-    key: str
-    parent_key: str | None
-    waits_for: str | None
-    flops: float
-    params: int
-    macs: int
-    manifest: str
-    num_classes: int
-    train_videos: int
-    evaluation_key: str
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What holds for the whole submission."""
-
-    writer: str
-    retries: int
-    parent_check: bool
-    weights_dir: str | None
-    local: bool
-
-
-@dataclass(frozen=True)
-class RunningCell:
-    """A cell in training, as the terminal shows it. Times are seconds since 1970."""
-
-    name: str
-    attempt: int
-    started: float
-    epochs: int
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class CellFailure:
-    """Why a cell was given up."""
-
-    name: str
-    error: str
-    log: str
-    blocked: tuple[str, ...]
 
 
 class Driver:
@@ -298,59 +250,3 @@ class Driver:
                 item = self._work[cell.name]
                 self._append(AttemptEnded(item.key, cell.attempt, "interrupted"))
             self._running.clear()
-
-
-def epoch_event(key: str, attempt: int, row: Mapping[str, float]) -> EpochFinished:
-    """The journal's form of one metrics row."""
-    return EpochFinished(
-        key=key,
-        epoch=int(row["epoch"]),
-        attempt=attempt,
-        train_loss=row["train_loss"],
-        train_top1=row["train_top1"],
-        lr=row["lr"],
-        val_loss=row["val_loss"],
-        top1=row["top1"],
-        top5=row["top5"],
-        clips_per_second=row["clips_per_second"],
-        seconds=row["train_seconds"],
-    )
-
-
-def finished_event(item: CellWork, attempt: int, result: CellResult, layout: Layout) -> CellFinished:
-    """The journal's form of a cell's result; `checkpoint` is the one that this cell's own `inherit` names."""
-    last = result.history[result.last_epoch - 1]
-    best = result.history[result.best_epoch - 1]
-    inherit = item.cell.recipe.inherit
-    chosen = result.checkpoint(inherit)
-    run_dir = layout.run_dir(item.cell.name, item.key)
-    return CellFinished(
-        key=item.key,
-        attempt=attempt,
-        epochs=result.last_epoch,
-        best_epoch=result.best_epoch,
-        top1=last["top1"],
-        top5=last["top5"],
-        loss=last["val_loss"],
-        best_top1=best["top1"],
-        best_top5=best["top5"],
-        best_loss=best["val_loss"],
-        eval_videos=result.eval_videos,
-        train_videos=result.train_videos,
-        train_seconds=result.train_seconds,
-        eval_seconds=result.eval_seconds,
-        train_clips_per_second=result.train_clips_per_second,
-        eval_clips_per_second=result.eval_clips_per_second,
-        peak_memory_bytes=result.peak_memory_bytes,
-        params=result.params,
-        macs=result.macs,
-        inherit=inherit,
-        parent_key=item.parent_key,
-        parent_top1_rechecked=result.parent_top1,
-        checkpoint=str(run_dir / chosen["path"]),
-        checkpoint_sha256=chosen["sha256"],
-        predictions=str(run_dir / chosen["predictions"]),
-        versions=result.versions,
-        hardware=result.hardware,
-        evaluation=item.evaluation_key,
-    )

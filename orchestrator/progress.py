@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.driver import CellFailure, RunningCell
+from orchestrator.work import CellFailure, RunningCell
 
 PLAIN_STATUS_SECONDS = 30.0
 STATES = ("done", "running", "waiting", "failed", "blocked")

@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from catalog import Catalog, Journal, attempts_made, done_cells, failed_cells
-from catalog.events import AttemptEnded, CellPlanned, StudySubmitted, VideosQuarantined
-from orchestrator.datasets import ShowProgress, build_missing, dataset_states
-from orchestrator.driver import CellFailure, CellWork, Driver, Terms, finished_event
-from orchestrator.eta import CellTime, eta_seconds, seconds_per_flop
+from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
+from orchestrator.datasets import Announce, ShowProgress, build_missing, dataset_states
+from orchestrator.driver import Driver
 from orchestrator.layout import Layout
 from orchestrator.plan import DatasetState, DoneCell, FailureInfo, Plan, PlannedCell, State, make_plan
-from orchestrator.progress import GridView
-from orchestrator.schedule import Progress
+from orchestrator.records import finished_event, planned_event
 from orchestrator.study_model import Study
+from orchestrator.view import GridViewer
 from orchestrator.weights import weights_problems
+from orchestrator.work import CellFailure, CellWork, Terms
 from trainables.result import read_result
 from trainables.run_lock import exclusive
 
@@ -86,25 +86,33 @@ class Submission:
         self._journal = journal
         self._catalog = catalog
         self._writer = journal.path.stem
-        self._started = time.monotonic()
-        self._slots = 1
+        self._states: Mapping[str, DatasetState] = {}
+        self._plan: Plan | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that `prepare` made."""
+        if self._plan is None:
+            raise RuntimeError("no plan yet; call prepare first")
+        return self._plan
 
     @property
     def writer(self) -> str:
         """The name of this submission's driver: of its journal, log and Tune experiment."""
         return self._writer
 
-    def prepare(self, show: ShowProgress) -> Plan:
+    def prepare(self, show: ShowProgress, announce: Announce) -> Plan:
         """Build missing datasets, journal the plan, take in results that no driver has journalled yet."""
-        states = build_missing(self._study, dataset_states(self._study, self._layout), self._layout, show)
+        known = dataset_states(self._study, self._layout)
+        states = build_missing(self._study, known, self._layout, show, announce)
+        self._states = states
         self._journal_quarantined(states)
         plan = self._replan(states)
         self._journal_plan(plan)
         self._close_dead_attempts()
         if self._adopt_results(plan):
             plan = self._replan(states)
-        self.plan = plan
-        self._videos = {name: state.train_videos or 0 for name, state in states.items()}
+        self._plan = plan
         return plan
 
     def _replan(self, states: Mapping[str, DatasetState]) -> Plan:
@@ -127,7 +135,7 @@ class Submission:
             StudySubmitted(self._study.name, self._writer, len(plan.cells), self._options.study_file, config)
         )
         for planned in plan.cells:
-            self._journal.append(_planned_event(planned, self._study.name, self._writer))
+            self._journal.append(planned_event(planned, self._study.name, self._writer))
 
     def _close_dead_attempts(self) -> None:
         """The driver's lock is ours, so an attempt that still counts as running has lost its driver."""
@@ -147,7 +155,7 @@ class Submission:
             run_dir = self._layout.run_dir(planned.cell.name, planned.key)
             result = read_result(run_dir, planned.key)
             if result is not None:
-                item = self._work_item(planned, frozenset(), {planned.cell.dataset: result.train_videos})
+                item = self._work_item(planned, frozenset())
                 attempt = attempts.get(planned.key, 1)
                 self._journal.append(finished_event(item, attempt, result, self._layout))
                 adopted = True
@@ -157,7 +165,7 @@ class Submission:
         """The driver of the cells that have to run."""
         to_run = [planned for planned in self.plan.cells if planned.state is State.TO_RUN]
         names = frozenset(planned.cell.name for planned in to_run)
-        work = [self._work_item(planned, names, self._videos) for planned in to_run]
+        work = [self._work_item(planned, names) for planned in to_run]
         terms = Terms(
             writer=self._writer,
             retries=self._study.retries,
@@ -168,9 +176,7 @@ class Submission:
         self._catalog.refresh()
         return Driver(work, self._layout, self._journal.append, attempts_made(self._catalog), terms)
 
-    def _work_item(
-        self, planned: PlannedCell, running: frozenset[str], videos: Mapping[str, int]
-    ) -> CellWork:
+    def _work_item(self, planned: PlannedCell, running: frozenset[str]) -> CellWork:
         parent = planned.cell.parent
         return CellWork(
             cell=planned.cell,
@@ -182,83 +188,14 @@ class Submission:
             macs=planned.macs,
             manifest=planned.manifest or "",
             num_classes=planned.num_classes or 0,
-            train_videos=videos[planned.cell.dataset],
+            train_videos=self._states[planned.cell.dataset].train_videos or 0,
             evaluation_key=planned.evaluation_key,
         )
-
-    def view(self, driver: Driver) -> GridView:
-        """What the terminal shows now."""
-        states = {planned.cell.name: _shown(planned.state) for planned in self.plan.cells}
-        states |= {name: _SHOWN[progress] for name, progress in driver.progress.items()}
-        return GridView(
-            study=self._study.name,
-            states=states,
-            running=driver.running,
-            failures=driver.failures,
-            top1=dict(driver.top1),
-            eta_seconds=self._eta(driver),
-            elapsed_seconds=time.monotonic() - self._started,
-        )
-
-    def _eta(self, driver: Driver) -> float | None:
-        flops = {name: item.flops for name, item in driver.work.items()}
-        running = {cell.name: time.time() - cell.started for cell in driver.running}
-        self._slots = max(self._slots, len(running))
-        open_states = (Progress.WAITING, Progress.READY, Progress.RUNNING)
-        left = [
-            CellTime(name, driver.work[name].waits_for, flops[name], running.get(name))
-            for name, progress in driver.progress.items()
-            if progress in open_states
-        ]
-        return eta_seconds(left, seconds_per_flop(driver.finished_seconds, flops), self._slots)
-
-
-_SHOWN = {
-    Progress.WAITING: "waiting",
-    Progress.READY: "waiting",
-    Progress.RUNNING: "running",
-    Progress.DONE: "done",
-    Progress.FAILED: "failed",
-    Progress.BLOCKED: "blocked",
-}
-
-
-def _shown(state: State) -> str:
-    return "waiting" if state is State.TO_RUN else str(state)
-
-
-def _planned_event(planned: PlannedCell, study: str, submission: str) -> CellPlanned:
-    cell = planned.cell
-    return CellPlanned(
-        key=planned.key,
-        cell=cell.name,
-        parent_key=planned.parent_key,
-        study=study,
-        module=cell.module,
-        backbone=cell.backbone,
-        temporal_pooling=cell.temporal_pooling,
-        frames=cell.frames,
-        dataset=cell.dataset,
-        seed=cell.seed,
-        params=planned.params,
-        macs=planned.macs,
-        key_parts=dict(planned.key_parts),
-        config={
-            "recipe": cell.recipe.model_dump(mode="json"),
-            "evaluation": cell.evaluation.model_dump(mode="json"),
-            "resources": cell.resources.model_dump(mode="json"),
-        },
-        submission=submission,
-        num_classes=planned.num_classes,
-    )
 
 
 def writer_name() -> str:
     """A journal's name that no other driver has: time, host, process."""
     return f"{time.strftime('%Y%m%dT%H%M%S')}-{platform.node() or 'host'}-{os.getpid()}"
-
-
-Announce = Callable[[str], None]
 
 
 def submit(study: Study, options: Options, show: ShowProgress, announce: Announce) -> Outcome:
@@ -276,7 +213,7 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
         Catalog.open(options.storage) as catalog,
     ):
         submission = Submission(study, options, journal, catalog)
-        plan = submission.prepare(show)
+        plan = submission.prepare(show, announce)
         driver = submission.driver()
         interrupted = False
         if driver.work:
@@ -301,7 +238,7 @@ def _run_on_ray(submission: Submission, driver: Driver, options: Options) -> boo
         console = Console(file=terminal)
         with (
             ray_session(options.address, options.cpus, options.gpus),
-            LiveView(console, lambda: submission.view(driver)),
+            LiveView(console, GridViewer(submission.plan, driver).view),
         ):
             run_grid(driver, submission.writer, layout.ray_dir / "tune")
     interrupted = not driver.is_finished
@@ -314,5 +251,5 @@ def _outcome(submission: Submission, driver: Driver, interrupted: bool) -> Outco
     for planned in submission.plan.cells:
         if planned.state is State.BLOCKED:
             blocked[planned.reason] = (*blocked.get(planned.reason, ()), planned.cell.name)
-    view = submission.view(driver)
+    view = GridViewer(submission.plan, driver).view()
     return Outcome(view.states, len(driver.top1), driver.failures, blocked, interrupted)

@@ -48,7 +48,7 @@ class Compute:
 
     def place(self, model: VideoModel) -> VideoModel:
         """Move `model` here with channels-last weights: quicker on GPUs, and 1.1 to 1.8 times so on a CPU."""
-        return model.to(self.device, memory_format=model.memory_format)
+        return model.to(memory_format=model.memory_format).to(self.device)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """bf16 autocast where chosen, nothing elsewhere."""

@@ -94,9 +94,8 @@ def wide_console() -> Console:
 
 
 def progress_line(name: str, done: int, total: int) -> None:
-    """Show how far a dataset's build is, on stderr, on one line where that is a terminal."""
+    """Show on stderr how far a dataset's build is, where that is a terminal; the line is wiped at the end."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\rdataset {name}: {done}/{total} videos" + ("\n" if done == total else ""))
-    elif done == total:
-        sys.stderr.write(f"dataset {name}: {total} videos\n")
-    sys.stderr.flush()
+        text = f"dataset {name}: {100 * done // max(1, total)} %"
+        sys.stderr.write(f"\r{text}" if done < total else f"\r{' ' * len(text)}\r")
+        sys.stderr.flush()

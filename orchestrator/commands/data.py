@@ -24,13 +24,10 @@ def build(study: StudyArgument, storage: StorageOption = None) -> None:
 
     loaded = load_study(study)
     layout = Layout(storage_path(storage))
-    states = build_missing(loaded, dataset_states(loaded, layout), layout, progress_line)
-    for state in states.values():
-        typer.echo(
-            f"{state.name}: {state.train_videos} train, {state.val_videos} val videos; {state.manifest}"
-            if state.built
-            else f"{state.name}: cannot be built here: {state.how}"
-        )
+    states = build_missing(loaded, dataset_states(loaded, layout), layout, progress_line, typer.echo)
+    for name, state in states.items():
+        if not state.built:
+            typer.echo(f"dataset {name} cannot be built here: {state.how}", err=True)
     if not all(state.built for state in states.values()):
         raise typer.Exit(WORK_FAILED)
 
@@ -38,15 +35,11 @@ def build(study: StudyArgument, storage: StorageOption = None) -> None:
 @app.command("list")
 def list_datasets(storage: StorageOption = None) -> None:
     """List the datasets of a storage: videos by split, and the quarantined ones with their reasons."""
+    from orchestrator.datasets import manifest_lines
     from orchestrator.layout import Layout
     from trainables.data.manifest import read_manifest
 
     for path in sorted((Layout(storage_path(storage)).root / "datasets").glob("*/manifest.parquet")):
         manifest = read_manifest(path)
-        counts = f"{len(manifest.split('train'))} train, {len(manifest.split('val'))} val videos"
-        typer.echo(
-            f"{manifest.name}: {counts}, {len(manifest.classes)} classes, "
-            f"{len(manifest.quarantined)} quarantined; {path.parent}"
-        )
-        for video in manifest.quarantined:
-            typer.echo(f"  quarantined: {video.path}: {video.reason}")
+        for line in manifest_lines(manifest, path):
+            typer.echo(line)

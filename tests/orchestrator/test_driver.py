@@ -12,10 +12,11 @@ import pytest
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, CellFinished, EpochFinished, Event
 from orchestrator.cell import Cell, expand
 from orchestrator.cell_trial import TrialRequest
-from orchestrator.driver import CellWork, Driver, Terms
+from orchestrator.driver import Driver
 from orchestrator.layout import Layout
 from orchestrator.schedule import Free, Progress
 from orchestrator.study import parse_study
+from orchestrator.work import CellWork, Terms
 from trainables.recipe import CellSpec, Evaluation
 from trainables.result import CellResult
 

@@ -1,0 +1,62 @@
+"""What the terminal shows of a submission at one moment (pure)."""
+
+from __future__ import annotations
+
+import time
+
+from orchestrator.driver import Driver
+from orchestrator.eta import CellTime, eta_seconds, seconds_per_flop
+from orchestrator.plan import Plan, State
+from orchestrator.progress import GridView
+from orchestrator.schedule import Progress
+
+_OPEN = (Progress.WAITING, Progress.READY, Progress.RUNNING)
+
+_SHOWN = {
+    Progress.WAITING: "waiting",
+    Progress.READY: "waiting",
+    Progress.RUNNING: "running",
+    Progress.DONE: "done",
+    Progress.FAILED: "failed",
+    Progress.BLOCKED: "blocked",
+}
+
+
+def _shown(state: State) -> str:
+    return "waiting" if state is State.TO_RUN else str(state)
+
+
+class GridViewer:
+    """Takes views of a driver; remembers how many cells ran side by side, for the time to go."""
+
+    def __init__(self, plan: Plan, driver: Driver) -> None:
+        self._plan = plan
+        self._driver = driver
+        self._started = time.monotonic()
+        self._slots = 1
+
+    def view(self) -> GridView:
+        """The state of every cell of the study now."""
+        states = {planned.cell.name: _shown(planned.state) for planned in self._plan.cells}
+        states |= {name: _SHOWN[progress] for name, progress in self._driver.progress.items()}
+        return GridView(
+            study=self._plan.study,
+            states=states,
+            running=self._driver.running,
+            failures=self._driver.failures,
+            top1=dict(self._driver.top1),
+            eta_seconds=self._eta(),
+            elapsed_seconds=time.monotonic() - self._started,
+        )
+
+    def _eta(self) -> float | None:
+        driver = self._driver
+        flops = {name: item.flops for name, item in driver.work.items()}
+        running = {cell.name: time.time() - cell.started for cell in driver.running}
+        self._slots = max(self._slots, len(running))
+        left = [
+            CellTime(name, driver.work[name].waits_for, flops[name], running.get(name))
+            for name, progress in driver.progress.items()
+            if progress in _OPEN
+        ]
+        return eta_seconds(left, seconds_per_flop(driver.finished_seconds, flops), self._slots)
