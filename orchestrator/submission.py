@@ -65,15 +65,15 @@ def plan_study(study: Study, storage: Path, weights_dir: str | None) -> Plan:
     layout = Layout(storage)
     states = dataset_states(study, layout)
     with Catalog.open(storage) as catalog:
-        return _plan(study, states, catalog, weights_dir)
+        return _plan(study, states, catalog, weights_problems(study, weights_dir))
 
 
 def _plan(
-    study: Study, states: Mapping[str, DatasetState], catalog: Catalog, weights_dir: str | None
+    study: Study, states: Mapping[str, DatasetState], catalog: Catalog, problems: Mapping[str, str]
 ) -> Plan:
     done = {key: DoneCell(key, cell.evaluation) for key, cell in done_cells(catalog).items()}
     failures = {key: FailureInfo(cell.error, cell.attempt) for key, cell in failed_cells(catalog).items()}
-    return make_plan(study, states, done, failures, weights_problems(study, weights_dir))
+    return make_plan(study, states, done, failures, problems)
 
 
 class Submission:
@@ -87,6 +87,7 @@ class Submission:
         self._catalog = catalog
         self._writer = journal.path.stem
         self._states: Mapping[str, DatasetState] = {}
+        self._weights_problems: Mapping[str, str] = {}
         self._plan: Plan | None = None
 
     @property
@@ -107,6 +108,10 @@ class Submission:
         states = build_missing(self._study, known, self._layout, show, announce)
         self._states = states
         self._journal_quarantined(states)
+        # Cells that wait for a dataset need no weights yet, so nothing is downloaded for them.
+        runnable = any(state.built for state in states.values())
+        weights_dir = self._options.weights_dir
+        self._weights_problems = weights_problems(self._study, weights_dir, download=runnable)
         plan = self._replan(states)
         self._journal_plan(plan)
         self._close_dead_attempts()
@@ -117,7 +122,7 @@ class Submission:
 
     def _replan(self, states: Mapping[str, DatasetState]) -> Plan:
         self._catalog.refresh()
-        return _plan(self._study, states, self._catalog, self._options.weights_dir)
+        return _plan(self._study, states, self._catalog, self._weights_problems)
 
     def _journal_quarantined(self, states: Mapping[str, DatasetState]) -> None:
         from trainables.data.manifest import read_manifest

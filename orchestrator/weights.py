@@ -15,17 +15,20 @@ def backbones_from_imagenet(study: Study) -> tuple[str, ...]:
     )
 
 
-def weights_problems(study: Study, weights_dir: str | None) -> dict[str, str]:
-    """By backbone, why its weights cannot be loaded and the way out; empty where all are here."""
+def weights_problems(study: Study, weights_dir: str | None, *, download: bool = False) -> dict[str, str]:
+    """By backbone, why its weights cannot be loaded and the way out; empty where all are here.
+
+    With `download` a missing file is fetched through torchvision first; planning alone downloads nothing.
+    """
     wanted = backbones_from_imagenet(study)
     if not wanted:
         return {}
-    from trainables.models.weights import MissingWeightsError, find_weights
+    from trainables.models.weights import MissingWeightsError, fetch_weights, find_weights
 
     problems = {}
     for backbone in wanted:
         try:
-            find_weights(backbone, weights_dir)
+            (fetch_weights if download else find_weights)(backbone, weights_dir)
         except MissingWeightsError as error:
             problems[backbone] = str(error)
     return problems

@@ -57,6 +57,20 @@ def find_weights(backbone: str, weights_dir: str | None) -> Path:
     )
 
 
+def fetch_weights(backbone: str, weights_dir: str | None) -> Path:
+    """As `find_weights`, but a file that is not here is downloaded into torch hub's cache first.
+
+    Raises:
+        MissingWeightsError: The file is not here and cannot be downloaded.
+        ValueError: The backbone is unknown.
+    """
+    try:
+        return find_weights(backbone, weights_dir)
+    except MissingWeightsError as missing:
+        _download(backbone_info(backbone), missing)
+    return find_weights(backbone, weights_dir)
+
+
 def initialise_from_imagenet(
     model: VideoModel, backbone: str, weights_dir: str | None, inflation: Inflation
 ) -> tuple[str, ...]:
