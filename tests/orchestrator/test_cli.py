@@ -1,0 +1,110 @@
+"""The command line: what programs read, exit codes, and errors as one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.cli import main
+
+TOY = """
+name: toy
+axes: {module: [tam], backbone: [resnet18], frames: [8, 16], dataset: [synthetic-motion]}
+datasets: {synthetic-motion: {kind: synthetic-motion}}
+"""
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr("sys.argv", ["actiongrid", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_plan_json_lists_the_papers_288_cells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    storage = tmp_path / "none"
+    assert run(monkeypatch, "plan", "deep-analysis", "--json", "--storage", storage) == 0
+    plan: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert len(plan["cells"]) == 288
+    assert plan["totals"]["chains"] == 72
+    assert len({cell["key"] for cell in plan["cells"]}) == 288
+    asked = "cell key parent module backbone temporal_pooling frames dataset seed state reason params macs"
+    assert set(asked.split()) <= set(plan["cells"][0])
+    assert {one["name"] for one in plan["totals"]["missing_datasets"]} == {
+        "mini-ssv2",
+        "mini-kinetics",
+        "mini-mit",
+    }
+    assert not storage.exists(), "a plan writes nothing"
+
+
+def test_a_missing_weight_file_blocks_at_plan_time_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    study = tmp_path / "toy.yaml"
+    study.write_text(TOY)
+    assert run(monkeypatch, "plan", study, "--json", "--storage", tmp_path) == 0
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    assert [cell["state"] for cell in cells] == ["blocked", "blocked"]
+    assert "resnet18-f37072fd.pth not found" in cells[0]["reason"]
+    assert "--weights-dir" in cells[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("plan", "demmo"), "demmo: no such file, and no shipped study"),
+        (("plann",), "No such command 'plann'"),
+        (("plan",), "Missing argument"),
+        (("results", "--sql", "DROP TABLE results"), "not one single read"),
+        (("results", "--storage", "s3://bucket"), "remote storage is not supported yet"),
+        (("explain", "TAM-Nothing-f8@toy"), "no such cell"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    says: str,
+) -> None:
+    monkeypatch.setenv("ACTIONGRID_STORAGE", str(tmp_path / "storage"))
+    assert run(monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert says in error
+    assert "Traceback" not in error
+
+
+def test_status_of_an_empty_storage_says_how_to_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(monkeypatch, "status", "--storage", tmp_path / "none") == 0
+    assert "actiongrid run demo" in capsys.readouterr().out
+
+
+def test_a_datasets_bad_videos_are_named_when_it_is_built(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from trainables.data.build import build_dataset
+    from trainables.data.datasets import SyntheticMotion
+
+    config = SyntheticMotion(kind="synthetic-motion", train_per_class=1, val_per_class=1)
+    source = build_dataset(config, "source", tmp_path / "source")
+    for number, video in enumerate(source.videos):
+        target = tmp_path / "videos" / source.classes[video.label] / f"{number}.mp4"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(Path(video.path).read_bytes())
+    (tmp_path / "videos" / "hop" / "text.mp4").write_text("no video")
+    study = tmp_path / "folder.yaml"
+    study.write_text(TOY.replace("{kind: synthetic-motion}", "{kind: folder, path: videos}"))
+    assert run(monkeypatch, "data", "build", study, "--storage", tmp_path / "storage") == 0
+    out = capsys.readouterr().out
+    assert "1 quarantined" in out
+    assert "text.mp4" in out

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from orchestrator.eta import CellTime, eta_seconds, seconds_per_flop
+from orchestrator.progress import GridView, changes, duration, render, summary_line
+from orchestrator.work import CellFailure, RunningCell
+
+METRICS = {"epoch": 3, "train_loss": 0.5, "top1": 61.25, "clips_per_second": 120.0}
+
+
+def view(**changes: object) -> GridView:
+    fields: dict[str, object] = {
+        "study": "toy",
+        "states": {"a": "done", "b": "running", "c": "waiting", "d": "failed"},
+        "running": (RunningCell("b", 1, 0.0, 12, METRICS),),
+        "failures": (CellFailure("d", "ReadError: d.mp4", "d.log", ()),),
+        "top1": {"a": 87.5},
+        "eta_seconds": 125.0,
+        "elapsed_seconds": 3725.0,
+    }
+    return GridView(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_the_summary_counts_states_and_time() -> None:
+    assert summary_line(view()) == (
+        "toy: 1 done, 1 running, 1 waiting, 1 failed of 4 cells; 1:02:05 elapsed, 2:05 to go"
+    )
+
+
+def test_plain_lines_come_once_for_every_change() -> None:
+    before = {"a": "running", "b": "waiting", "c": "waiting", "d": "running"}
+    assert changes(before, view()) == [
+        "done    a: top-1 87.5 % (1/4, 2:05 to go)",
+        "started b",
+        "failed  d: ReadError: d.mp4",
+    ]
+    assert changes(view().states, view()) == []
+
+
+def test_the_display_shows_a_running_cells_numbers() -> None:
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    console.print(render(view()))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    for part in ("epoch 3/12", "loss 0.500", "top-1 61.2 %", "120 clips/s"):
+        assert part in shown
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(None, "?"), (5, "0:05"), (65, "1:05"), (3600, "1:00:00")])
+def test_duration(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_nothing_is_promised_before_a_cell_has_finished() -> None:
+    assert seconds_per_flop({}, {"a": 1.0}) is None
+    assert eta_seconds([CellTime("a", None, 1.0)], None, 2) is None
+    assert eta_seconds([], None, 2) == 0.0
+
+
+def test_the_rest_takes_as_long_as_its_work_or_its_longest_chain() -> None:
+    pace = seconds_per_flop({"done": 112.0}, {"done": 100.0})
+    assert pace == pytest.approx(1.0)
+    chain = [CellTime("f8", None, 88.0), CellTime("f16", "f8", 188.0)]
+    assert eta_seconds(chain, pace, 8) == pytest.approx(300.0)
+    wide = [CellTime(name, None, 88.0) for name in "abcd"]
+    assert eta_seconds(wide, pace, 2) == pytest.approx(200.0)
