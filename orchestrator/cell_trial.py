@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 # Seconds between the Train controller's looks at its workers: every report waits for one of them.
-POLL_SECONDS = "0.2"
+POLL_SECONDS = "0.1"
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,13 @@ class TrialRequest:
         return asdict(self)
 
 
-def run_cell(config: dict[str, Any], callbacks: list[Any]) -> None:
-    """Run one cell as a Ray Train run and wait for it; `callbacks` are Train's and hear of every report.
+def run_cell(config: dict[str, Any]) -> None:
+    """Tune's trainable: run one cell as a Ray Train run and wait for it.
 
     `DataParallelTrainer` instead of its child `TorchTrainer`: the latter imports torch into this process and
     into the Train controller, which costs seconds of start-up a cell and serves nothing here (the workers
-    join torch.distributed by themselves, `trainables.train`).
+    join torch.distributed by themselves, `trainables.train`). No `TuneReportCallback`: it starts one more
+    process for every cell, to carry metrics that the driver reads from the run directory anyway.
     """
     request = TrialRequest(**config)
     _set_train_environment(request.local)
@@ -60,7 +61,6 @@ def run_cell(config: dict[str, Any], callbacks: list[Any]) -> None:
         run_config=ray.train.RunConfig(
             name=request.name,
             storage_path=request.train_storage,
-            callbacks=callbacks,
             # Retries are decided in one place, orchestrator.retry: Train hands every failure up.
             failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=0),
         ),

@@ -1,7 +1,7 @@
 """The driver of one submission: which cell next, what is journalled, what is retried. Knows no Ray.
 
 Tune's adapter (`orchestrator.tuner`) asks and tells; every fact is in the journal before anything is done
-about it. What trials report is a hint only: what stands in a cell's run directory decides.
+about it. What a trial did is read from its cell's run directory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, Event
 from orchestrator.cell_trial import TrialRequest
@@ -25,6 +24,7 @@ from trainables.recipe import CellSpec, ParentCheckpoint
 from trainables.result import read_history, read_result
 
 BACK_OFF_SECONDS = 2.0
+POLL_SECONDS = 1.0
 
 
 class Driver:
@@ -48,6 +48,8 @@ class Driver:
         self._counts: dict[str, Attempts] = {}
         self._not_before: dict[str, float] = {}
         self._running: dict[str, RunningCell] = {}
+        self._requests: dict[str, TrialRequest] = {}
+        self._next_poll = 0.0
         self._failures: list[CellFailure] = []
         self._journalled_epochs: dict[str, int] = {}
         self._seconds: dict[str, float] = {}
@@ -148,6 +150,7 @@ class Driver:
             local=self._terms.local,
         )
         self._append(AttemptStarted(item.key, attempt, self._terms.writer, platform.node(), str(run_dir)))
+        self._requests[name] = request
         self._running[name] = RunningCell(name, attempt, time.time(), item.cell.recipe.epochs, {})
         return request
 
@@ -195,26 +198,34 @@ class Driver:
             recheck_videos=recheck,
         )
 
-    def epoch_finished(self, request: TrialRequest, metrics: Mapping[str, Any]) -> None:
-        """Journal a reported epoch, with any before it whose report never arrived."""
-        with self._lock:
-            self._journal_epochs(request, up_to=int(metrics["epoch"]))
-            if request.cell in self._running:
-                self._running[request.cell] = replace(self._running[request.cell], metrics=dict(metrics))
+    def poll(self) -> None:
+        """Journal the epochs that stand on disk by now; looks at most once a second.
 
-    def _journal_epochs(self, request: TrialRequest, up_to: int | None = None) -> None:
+        The run directory is the truth: a checkpoint's record is written before its epoch is reported. Reports
+        that travel through Ray are neither exactly- nor at-least-once, so nothing else is asked.
+        """
+        with self._lock:
+            if self._clock() < self._next_poll:
+                return
+            self._next_poll = self._clock() + POLL_SECONDS
+            for request in tuple(self._requests.values()):
+                self._journal_epochs(request)
+
+    def _journal_epochs(self, request: TrialRequest) -> None:
         known = self._journalled_epochs.get(request.key, 0)
-        history = read_history(Path(self._layout.run_dir(request.cell, request.key)))
-        for row in history[known:up_to]:
+        for row in read_history(self._layout.run_dir(request.cell, request.key))[known:]:
             self._append(epoch_event(request.key, request.attempt, row))
             self._journalled_epochs[request.key] = int(row["epoch"])
+            if request.cell in self._running:
+                self._running[request.cell] = replace(self._running[request.cell], metrics=dict(row))
 
     def trial_ended(self, request: TrialRequest, error: str | None) -> None:
         """Journal the end of an attempt: done if a result stands, else retried or given up."""
         with self._lock:
-            running = self._running.pop(request.cell)
-            item = self._work[request.cell]
             self._journal_epochs(request)
+            running = self._running.pop(request.cell)
+            del self._requests[request.cell]
+            item = self._work[request.cell]
             result = read_result(self._layout.run_dir(request.cell, request.key), request.key)
             if result is not None:
                 self._append(AttemptEnded(request.key, request.attempt, "done"))
@@ -250,3 +261,4 @@ class Driver:
                 item = self._work[cell.name]
                 self._append(AttemptEnded(item.key, cell.attempt, "interrupted"))
             self._running.clear()
+            self._requests.clear()

@@ -35,13 +35,6 @@ TUNE_ENVIRONMENT = {
 }
 
 
-def run_trial(config: dict[str, Any]) -> None:
-    """Tune's trainable: one cell. Its workers' reports come back as results of this trial."""
-    from ray.tune.integration.ray_train import TuneReportCallback
-
-    run_cell(config, [TuneReportCallback()])
-
-
 class GridDriver(Protocol):
     """What the adapter needs of a driver (`orchestrator.driver.Driver`)."""
 
@@ -52,8 +45,8 @@ class GridDriver(Protocol):
     def next_trial(self, total: Free) -> TrialRequest | None:
         """The cell to start now on a cluster of this size, or None: nothing is ready or nothing fits."""
 
-    def epoch_finished(self, request: TrialRequest, metrics: dict[str, Any]) -> None:
-        """A trial reported an epoch."""
+    def poll(self) -> None:
+        """Take in what running cells have done; called all the time."""
 
     def trial_ended(self, request: TrialRequest, error: str | None) -> None:
         """A trial is over; `error` is None where it ended well."""
@@ -118,23 +111,14 @@ class GridSearcher(Searcher):  # type: ignore[misc]
 
 
 class GridCallback(tune.Callback):  # type: ignore[misc]
-    """Passes epochs and ends of trials on to the driver."""
+    """Tells the driver of the ends of trials, and gives it a turn in Tune's loop."""
 
     def __init__(self, link: DriverLink) -> None:
         self._link = link
 
-    def on_trial_result(
-        self,
-        iteration: int,
-        trials: list[Any],
-        trial: Any,  # noqa: ANN401
-        result: dict[str, Any],
-        **_: Any,  # noqa: ANN401
-    ) -> None:
-        """An epoch's metrics row, or Tune's own bookkeeping rows, which have no `epoch`."""
-        if "epoch" in result:
-            request = TrialRequest(**trial.config)
-            self._link.guarded(lambda: self._link.driver.epoch_finished(request, result))
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:  # noqa: ANN401
+        """Tune's loop went round once."""
+        self._link.guarded(self._link.driver.poll)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ANN401
         """A cell trained to its end."""
@@ -172,7 +156,7 @@ def run_grid(driver: GridDriver, name: str, storage: Path) -> None:
     """
     os.environ.update(TUNE_ENVIRONMENT)
     link = DriverLink(driver)
-    trainable = tune.with_resources(run_trial, tune.PlacementGroupFactory([TRIAL_RESOURCES]))
+    trainable = tune.with_resources(run_cell, tune.PlacementGroupFactory([TRIAL_RESOURCES]))
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(

@@ -182,13 +182,20 @@ def test_a_child_gets_the_checkpoint_that_its_recipe_names(tmp_path: Path) -> No
     assert child.parent.recheck_videos == 4
 
 
-def test_reports_that_never_arrived_are_journalled_from_disk(tmp_path: Path) -> None:
+def test_epochs_are_journalled_once_from_what_stands_on_disk(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     request = bench.next()
+    bench.driver.poll()
+    assert not bench.of(EpochFinished)
     bench.write_epochs(request, 2)
-    bench.driver.epoch_finished(request, {"epoch": 2})
-    bench.driver.epoch_finished(request, {"epoch": 2})
+    bench.clock += 0.5
+    bench.driver.poll()
+    assert not bench.of(EpochFinished), "looks at most once a second"
+    for _ in range(2):
+        bench.clock += 1.0
+        bench.driver.poll()
     assert [event.epoch for event in bench.of(EpochFinished)] == [1, 2]
+    assert bench.driver.running[0].metrics["epoch"] == 2
 
 
 def test_a_result_that_stands_counts_even_where_the_trial_died(tmp_path: Path) -> None:
