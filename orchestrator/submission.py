@@ -17,7 +17,7 @@ from orchestrator.datasets import Announce, ShowProgress, build_missing, dataset
 from orchestrator.driver import Driver
 from orchestrator.layout import Layout
 from orchestrator.plan import DatasetState, DoneCell, FailureInfo, Plan, PlannedCell, State, make_plan
-from orchestrator.records import finished_event, planned_event
+from orchestrator.records import epoch_event, finished_event, planned_event
 from orchestrator.study_model import Study
 from orchestrator.view import GridViewer
 from orchestrator.weights import weights_problems
@@ -162,6 +162,8 @@ class Submission:
             if result is not None:
                 item = self._work_item(planned, frozenset())
                 attempt = attempts.get(planned.key, 1)
+                for row in result.history:
+                    self._journal.append(epoch_event(planned.key, attempt, row))
                 self._journal.append(finished_event(item, attempt, result, self._layout))
                 adopted = True
         return adopted
