@@ -58,13 +58,12 @@ class Driver:
         self._grid = GridState(
             [Task(item.cell.name, item.waits_for, max(item.flops, 1.0), item.cell.resources) for item in work]
         )
-        self.stopping = False
 
     @property
     def is_finished(self) -> bool:
-        """Nothing runs and nothing can start any more, or the user asked to stop and nothing runs."""
+        """Nothing runs and nothing can start any more."""
         with self._lock:
-            return self._grid.is_finished or self.stopping
+            return self._grid.is_finished
 
     @property
     def progress(self) -> Mapping[str, Progress]:
@@ -104,8 +103,6 @@ class Driver:
     def next_trial(self, total: Free) -> TrialRequest | None:
         """Start the ready cell with the longest remaining chain that fits; journal it, return its trial."""
         with self._lock:
-            if self.stopping:
-                return None
             self._give_up_what_never_fits(total)
             name = self._grid.next(total, skip=self._backing_off())
             if name is None:
@@ -242,7 +239,7 @@ class Driver:
         counts = self._counts.get(request.cell, Attempts()).after(kind)
         self._counts[request.cell] = counts
         decision = decide(kind, counts, retries=self._terms.retries)
-        if decision.retry and not self.stopping:
+        if decision.retry:
             self._grid.requeued(request.cell)
             ended = counts.failures + counts.preemptions
             self._not_before[request.cell] = self._clock() + BACK_OFF_SECONDS * 2 ** (ended - 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 OBJECT_STORE_BYTES = 256 << 20
 
@@ -52,13 +51,3 @@ def ray_session(address: str | None, cpus: int | None, gpus: int | None) -> Iter
         yield
     finally:
         ray.shutdown()
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def storage_uri(root: Path) -> str:
-    """Ray wants absolute paths."""
-    return str(root.resolve())

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-from trainables.checkpoint import sync_directory
+from trainables.data.files import replaced_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,8 +104,6 @@ def _ordered(predictions: Predictions) -> Predictions:
 
 def write_predictions(predictions: Predictions, path: Path) -> None:
     """Write Parquet columns `index`, `label`, `top` (list), `loss`: temporary name, fsync, rename."""
-    import os
-
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -117,12 +115,8 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
             "loss": predictions.loss,
         }
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    pq.write_table(table, temporary)
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_directory(path.parent)
+    with replaced_atomically(path) as temporary:
+        pq.write_table(table, temporary)
 
 
 def read_predictions(path: Path) -> Predictions:
