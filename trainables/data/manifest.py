@@ -12,11 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainables.data.files import replaced_atomically
+from trainables.data.frame_format import ORIGINALS, FrameFormat
+from trainables.data.shard import Shard
 
 Split = Literal["train", "val"]
 Decoder = Literal["decord", "pyav"]
 
-FORMAT = 1
+FORMAT = 2
+SHARDS = "shards"  # the folder of the frame store, beside the manifest
 _METADATA = b"actiongrid.manifest"
 
 
@@ -26,9 +29,10 @@ class ManifestError(Exception):
 
 @dataclass(frozen=True)
 class Video:
-    """One usable video; sizes in pixels as shown (rotation applied), `frames` as counted by decoding it all.
+    """One usable video; `frames` as counted by decoding it all, sizes in pixels as its frames are kept.
 
-    `decoder` is the one to read it with: decord where it gave exactly PyAV's frames, else PyAV.
+    `decoder` is the one to read the original with: decord where it gave exactly PyAV's frames, else PyAV.
+    Its frames are the rows from `first_row` on of the file `shard` of the frame store, where there is one.
     """
 
     path: str
@@ -40,6 +44,8 @@ class Video:
     height: int
     sha256: str
     decoder: Decoder = "decord"
+    shard: str = ""
+    first_row: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,20 +58,27 @@ class Quarantined:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A dataset: classes in label order, usable videos in their order, and the quarantined ones."""
+    """A dataset: classes in label order, usable videos in their order, and the listed ones left out.
+
+    `allow_missing` is the share of left-out videos that the user agreed to. The files `shards` of the frame
+    store lie in the folder `SHARDS` beside the manifest; `direct` datasets have none.
+    """
 
     name: str
     classes: tuple[str, ...]
     videos: tuple[Video, ...]
     quarantined: tuple[Quarantined, ...] = ()
+    frame_format: FrameFormat = ORIGINALS
+    shards: tuple[Shard, ...] = ()
+    allow_missing: float = 0.0
 
     def split(self, name: Split) -> tuple[Video, ...]:
         """The videos of one split, in manifest order."""
         return tuple(video for video in self.videos if video.split == name)
 
     def hash(self, split: Split) -> str:
-        """Identity of a split: contents, labels, order and how each is decoded; never where the files lie."""
-        digest = sha256(f"{FORMAT} {split} {len(self.classes)}\n".encode())
+        """Identity of a split: contents, labels, order and how frames are kept; never where files lie."""
+        digest = sha256(f"{FORMAT} {split} {len(self.classes)} {self.frame_format.identity}\n".encode())
         for video in self.split(split):
             digest.update(f"{video.sha256} {video.label} {video.frames} {video.decoder}\n".encode())
         return digest.hexdigest()
@@ -83,6 +96,9 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
         "name": manifest.name,
         "classes": manifest.classes,
         "quarantined": [{"path": _stored(q.path, base), "reason": q.reason} for q in manifest.quarantined],
+        "frame_format": manifest.frame_format.model_dump(mode="json"),
+        "shards": [asdict(shard) for shard in manifest.shards],
+        "allow_missing": manifest.allow_missing,
     }
     schema = _schema().with_metadata({_METADATA: json.dumps(head).encode()})
     with replaced_atomically(path) as temporary:
@@ -102,6 +118,9 @@ def read_manifest(path: Path) -> Manifest:
         classes=tuple(head["classes"]),
         videos=tuple(Video(**row | {"path": str(base / row["path"])}) for row in rows),
         quarantined=tuple(Quarantined(str(base / q["path"]), q["reason"]) for q in head["quarantined"]),
+        frame_format=FrameFormat(**head["frame_format"]),
+        shards=tuple(Shard(**shard) for shard in head["shards"]),
+        allow_missing=head["allow_missing"],
     )
 
 
@@ -127,5 +146,5 @@ def _stored(path: str, base: Path) -> str:
 
 def _schema() -> pa.Schema:
     types = {"label": pa.int32(), "frames": pa.int32(), "fps": pa.float64(), "width": pa.int32()}
-    types["height"] = pa.int32()
+    types |= {"height": pa.int32(), "first_row": pa.int64()}
     return pa.schema([(field.name, types.get(field.name, pa.string())) for field in fields(Video)])

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from trainables.data.frame_format import FrameFormat
 from trainables.recipe import Fraction, Frozen
 
 Split = Literal["train", "val"]
@@ -57,3 +58,4 @@ class FilesConfig(Frozen):
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     allow_missing: Fraction = 0.2
     min_frames: Annotated[int, Field(ge=1)] = 3
+    frame_format: FrameFormat = FrameFormat()

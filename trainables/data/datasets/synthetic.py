@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from trainables.data.datasets.base import DatasetInfo
+from trainables.data.frame_format import TOY, FrameFormat
 from trainables.recipe import Frozen, PositiveInt
 
 MOTION_CLASSES = ("walk-down", "walk-up", "hop", "flip")
@@ -23,6 +24,7 @@ class SyntheticConfig(Frozen):
     frames_per_segment: Annotated[int, Field(ge=1, le=64)] = 4
     fps: PositiveInt = 16
     seed: Annotated[int, Field(ge=0)] = 0
+    frame_format: FrameFormat = TOY
 
     @property
     def frames(self) -> int:
