@@ -1,4 +1,4 @@
-"""How a dataset's frames are kept: as JPEGs in a frame store, or decoded from the originals at each access."""
+"""How a dataset's frames are kept: as JPEGs in a frame store, or only in the originals."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from trainables.recipe import Frozen, PositiveInt
 class FrameFormat(Frozen):
     """`store`: all frames as JPEG, decoded once; `direct`: the original is decoded at each access.
 
-    Pictures whose shorter side exceeds `short_side` pixels are reduced to it (None: kept as they are); none is
-    enlarged, which would cost space and add nothing. `shard_mb` (MiB) bounds one file of the store.
+    Pictures whose shorter side exceeds `short_side` pixels are reduced to it (None: kept as they are); none
+    is enlarged, which would cost space and add nothing. `shard_mb` (MiB) bounds one file of the store.
     """
 
     mode: Literal["store", "direct"] = "store"
@@ -26,7 +26,9 @@ class FrameFormat(Frozen):
     def identity(self) -> str:
         """What decides the pixels, e.g. `jpeg-q85-420-s256`; part of the manifest's hash."""
         side = "as-is" if self.short_side is None else f"s{self.short_side}"
-        return f"direct-{side}" if self.mode == "direct" else f"jpeg-q{self.quality}-{self.subsampling}-{side}"
+        if self.mode == "direct":
+            return f"direct-{side}"
+        return f"jpeg-q{self.quality}-{self.subsampling}-{side}"
 
     def size_of(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) in which a (width, height) video is kept."""
