@@ -9,7 +9,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from trainables.data.datasets.base import SPLITS, DatasetError, DatasetInfo, Entry, Listing, Split
+from trainables.data.datasets.base import (
+    SPLITS,
+    DatasetError,
+    DatasetInfo,
+    Entry,
+    LeftOut,
+    Listing,
+    Sources,
+    Split,
+)
 from trainables.data.datasets.csv import CsvDataset
 from trainables.data.datasets.folder import FolderDataset
 from trainables.data.datasets.official import OFFICIAL, OfficialDataset
@@ -29,8 +38,10 @@ __all__ = [
     "DatasetInfo",
     "Entry",
     "FolderDataset",
+    "LeftOut",
     "Listing",
     "OfficialDataset",
+    "Sources",
     "Split",
     "SyntheticAppearance",
     "SyntheticMotion",

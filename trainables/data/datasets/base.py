@@ -39,11 +39,35 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Something that a dataset lists and that cannot be used, known without decoding anything.
+
+    `path` is the file that was looked for, or the annotation's own name where no file is known. `reason`
+    begins with its kind: "missing: ", "duplicate: ", "unknown class: " or "no label: ".
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the user keeps an official dataset: its folder of videos, and its annotation files' folder.
+
+    Not part of the configuration: where files lie never changes an experiment.
+    """
+
+    videos: Path | None = None
+    annotations: Path | None = None
+
+
+@dataclass(frozen=True)
 class Listing:
-    """All that a dataset lists: its classes in label order, and its videos in manifest order."""
+    """All that a dataset lists: classes in label order, videos in manifest order, and what is left out."""
 
     classes: tuple[str, ...]
     entries: tuple[Entry, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class FilesConfig(Frozen):

@@ -1,41 +1,101 @@
-"""The published study's datasets: what is known of them for a plan; they cannot be built from here yet."""
+"""The official datasets by name: what their publishers say of them, and the options they are built with."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
 
 from trainables.data.datasets.base import DatasetInfo
-from trainables.recipe import Frozen
+from trainables.data.frame_format import FrameFormat
+from trainables.recipe import Fraction, Frozen
 
-OfficialName = Literal["mini-ssv2", "mini-kinetics", "mini-mit", "ssv2", "kinetics400", "mit"]
+OfficialName = Literal[
+    "mini-ssv2",
+    "mini-kinetics",
+    "mini-mit",
+    "ssv2",
+    "kinetics400",
+    "mit",
+    "ucf101",
+    "hmdb51",
+    "jester",
+]
 
 _SSV2 = "request Something-Something V2 from its publisher (Qualcomm)"
-_KINETICS = "fetch the Kinetics-400 videos with the CVDF scripts"
+_KINETICS = "fetch the Kinetics-400 videos and annotations with the CVDF scripts"
 _MIT = "request Moments in Time from its publisher (MIT)"
-_THEN = "list them in a CSV file (path,label,split) and use `kind: csv`"
+
+
+def _info(name: str, classes: int, train: int, val: int, source: str) -> DatasetInfo:
+    command = f"actiongrid data build {name} --videos DIR --annotations DIR"
+    return DatasetInfo(classes, train, val, f"{source}, then run `{command}`")
+
 
 # Classes: models-and-protocol.md section 7. Videos of the mini sets: the lists published by the study's
-# authors; with them the 288 cells cost the documented 608 EFLOP. Full sets: as published by their owners.
+# authors; with them the 288 cells cost the documented 608 EFLOP. Full sets: as published by their owners;
+# UCF101 and HMDB51: their split 1.
 OFFICIAL: MappingProxyType[str, DatasetInfo] = MappingProxyType(
     {
-        "mini-ssv2": DatasetInfo(87, 81_663, 11_799, f"{_SSV2}; keep the 87 classes of Mini-SSV2; {_THEN}"),
-        "mini-kinetics": DatasetInfo(
-            200, 121_215, 9_837, f"{_KINETICS}; keep the 200 classes of Mini-Kinetics; {_THEN}"
+        "mini-ssv2": _info("mini-ssv2", 87, 81_663, 11_799, _SSV2),
+        "mini-kinetics": _info("mini-kinetics", 200, 121_215, 9_837, _KINETICS),
+        "mini-mit": _info("mini-mit", 200, 100_000, 10_002, f"{_MIT}, its official mini set"),
+        "ssv2": _info("ssv2", 174, 168_913, 24_777, _SSV2),
+        "kinetics400": _info("kinetics400", 400, 240_436, 19_796, _KINETICS),
+        "mit": _info("mit", 339, 802_264, 33_900, _MIT),
+        "ucf101": _info(
+            "ucf101", 101, 9_537, 3_783, "fetch UCF101 and its recognition splits from its publisher (UCF)"
         ),
-        "mini-mit": DatasetInfo(200, 100_000, 10_002, f"{_MIT}; keep its official mini split; {_THEN}"),
-        "ssv2": DatasetInfo(174, 168_913, 24_777, f"{_SSV2}; {_THEN}"),
-        "kinetics400": DatasetInfo(400, 240_436, 19_796, f"{_KINETICS}; {_THEN}"),
-        "mit": DatasetInfo(339, 802_264, 33_900, f"{_MIT}; {_THEN}"),
+        "hmdb51": _info(
+            "hmdb51", 51, 3_570, 1_530, "fetch HMDB51 and its splits from its publisher (Brown University)"
+        ),
+        "jester": _info("jester", 27, 118_562, 14_787, "request Jester from its publisher (Qualcomm)"),
     }
 )
 
+# Section 7: videos with fewer frames are dropped.
+_MIN_FRAMES = MappingProxyType({"ssv2": 3, "mini-ssv2": 3, "kinetics400": 30, "mini-kinetics": 30})
+_AS_THEY_ARE = frozenset({"mit", "mini-mit"})  # section 7: frames are kept in their own size
+_WITH_SPLITS = frozenset({"ucf101", "hmdb51"})
+
 
 class OfficialDataset(Frozen):
-    """A dataset of the published study, by name."""
+    """An official dataset; where its files lie is said when it is built.
+
+    `allow_missing` is the share of listed videos that may be missing or unusable: none unless the user
+    decides otherwise. Videos with fewer than `min_frames` frames are quarantined. `split` is the publisher's
+    split of UCF101 and HMDB51, whose test videos are our validation. Defaults follow section 7 by name.
+    """
 
     kind: Literal["official"] = "official"
     name: OfficialName
+    split: Literal[1, 2, 3] | None = None
+    allow_missing: Fraction = 0.0
+    min_frames: Annotated[int, Field(ge=1)] = 1
+    frame_format: FrameFormat = FrameFormat()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, given: object) -> object:
+        """Defaults that depend on the name, so that leaving them out and spelling them out are the same."""
+        if not isinstance(given, dict):
+            return given
+        name = str(given.get("name"))
+        defaults: dict[str, Any] = {"min_frames": _MIN_FRAMES.get(name, 1)}
+        if name in _WITH_SPLITS:
+            defaults["split"] = 1
+        filled = {**defaults, **given}
+        frames = filled.get("frame_format", {})
+        if name in _AS_THEY_ARE and isinstance(frames, dict):
+            filled["frame_format"] = {"short_side": None, **frames}
+        return filled
+
+    @model_validator(mode="after")
+    def _check_split(self) -> Self:
+        if (self.split is None) == (self.name in _WITH_SPLITS):
+            raise ValueError(f"split is for {' and '.join(sorted(_WITH_SPLITS))}; {self.name}; leave it out")
+        return self
 
     def info(self) -> DatasetInfo:
         """Classes and numbers of videos as published."""
