@@ -170,6 +170,7 @@ class Driver:
             workers=cell.resources.workers,
             threads=cell.resources.cpus_per_worker,
             weights_dir=self._terms.weights_dir,
+            frames_on_local_disk=self._terms.frames_on_local_disk,
             parent=self._parent(item),
         )
 

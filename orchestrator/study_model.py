@@ -144,7 +144,9 @@ class Study(Frozen):
     """One validated study file: axes, recipes, evaluation protocol, resources.
 
     A cell is in the grid if it matches at least one `include` (or there is none) and no `exclude`.
-    `retries` is how often one cell may fail and be tried again within one submission.
+    `frames_on_local_disk` is a folder of each machine's own disk that frame stores are copied to first, for
+    storage that is remote or slow. `retries` is how often one cell may fail and be tried again within one
+    submission.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -155,5 +157,6 @@ class Study(Frozen):
     recipe: Recipes = Recipes()
     evaluation: Evaluation = Evaluation()
     resources: ResourceRules = ResourceRules()
+    frames_on_local_disk: Annotated[str, Field(min_length=1)] | None = None
     parent_check: bool = True
     retries: Annotated[int, Field(ge=0)] = 2

@@ -178,6 +178,7 @@ class Submission:
             retries=self._study.retries,
             parent_check=self._study.parent_check,
             weights_dir=self._options.weights_dir,
+            frames_on_local_disk=self._study.frames_on_local_disk,
             local=self._options.address is None,
         )
         self._catalog.refresh()

@@ -33,6 +33,7 @@ class Terms:
     retries: int
     parent_check: bool
     weights_dir: str | None
+    frames_on_local_disk: str | None
     local: bool
 
 

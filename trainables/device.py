@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from trainables.data.resample import views_by_products, views_one_by_one
 from trainables.models.registry import backbone_info
 
 if TYPE_CHECKING:
+    from trainables.data.clip_ring import Batch
     from trainables.models.video_model import VideoModel
     from trainables.recipe import Recipe
 
@@ -56,13 +58,30 @@ class Compute:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
+    def inputs(self, batch: Batch, norm: Normalisation) -> torch.Tensor:
+        """All views of a batch, (N * V, 3, T, S, S), resized and normalised on the device.
+
+        Rectangles of bytes are what is copied to an accelerator; it works on them in the autocast dtype.
+        """
+        if self.device.type == "cpu":
+            views = views_one_by_one(batch.pixels, batch.cuts, batch.size)
+        else:
+            pixels = batch.pixels.to(self.device, non_blocking=True)
+            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            copied.record()
+            batch.slot.copied_at(copied)
+            dtype = torch.bfloat16 if self.bf16 else torch.float32
+            views = views_by_products(pixels, batch.cuts, batch.size, dtype)
+        return self.normalise(views.flatten(0, 1), norm)
+
     def normalise(self, clips: torch.Tensor, norm: Normalisation) -> torch.Tensor:
-        """uint8 clips (N, 3, T, H, W) → normalised float32 on the device."""
+        """Clips (N, 3, T, H, W) of grey levels 0 to 255 → normalised, on the device; bytes become float32."""
         on_device = clips.to(self.device, non_blocking=True)
         shape = (1, 3, 1, 1, 1)
         scale = torch.tensor([255.0 * s for s in norm.std], device=self.device).view(shape)
         shift = torch.tensor([m / s for m, s in zip(norm.mean, norm.std, strict=True)], device=self.device)
-        return on_device.float().div_(scale).sub_(shift.view(shape))
+        floats = on_device if on_device.is_floating_point() else on_device.float()
+        return floats.div_(scale).sub_(shift.view(shape))
 
     def reset_peak(self) -> None:
         """Start measuring peak memory afresh (CUDA only; a process's resident peak cannot be reset)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -67,7 +68,7 @@ def _inherit(
     compute: Compute,
     rank: int,
 ) -> float | None:
-    from trainables.data.reader import DecordReader
+    from trainables.data.open_reader import open_reader
     from trainables.parent import load_parent, load_strictly, recheck
 
     tensors = load_parent(parent)
@@ -77,7 +78,7 @@ def _inherit(
     twin = _build(spec, parent.frames)
     load_strictly(twin, tensors, parent.cell)
     compute.place(twin)
-    reader = DecordReader(cache_bytes=0)
+    reader = open_reader(manifest, Path(spec.manifest), spec.frames_on_local_disk, cache_bytes=0)
     return recheck(
         twin, parent, manifest.split("val"), reader, compute, Normalisation.of(spec.backbone), spec.threads
     )

@@ -79,7 +79,10 @@ class ParentCheckpoint(Frozen):
 
 
 class CellSpec(Frozen):
-    """All that a Ray Train worker needs to train one cell. `run_dir` receives checkpoints and history."""
+    """All that a Ray Train worker needs to train one cell. `run_dir` receives checkpoints and history.
+
+    `frames_on_local_disk`: a folder of each machine's own disk that frame stores are copied to first.
+    """
 
     cell: str
     key: str
@@ -99,3 +102,4 @@ class CellSpec(Frozen):
     weights_dir: str | None = None
     parent: ParentCheckpoint | None = None
     keep_checkpoints: PositiveInt = 2
+    frames_on_local_disk: str | None = None

@@ -17,9 +17,9 @@ from trainables.checkpoint import (
     records,
     save_checkpoint,
 )
-from trainables.data.loader import eval_batches
+from trainables.data.loader import eval_batches, eval_ring, train_ring
 from trainables.data.manifest import read_manifest
-from trainables.data.reader import DecordReader
+from trainables.data.open_reader import open_reader
 from trainables.device import Compute, Normalisation
 from trainables.evaluate import Stopwatch, gather, predict, write_predictions
 from trainables.initialise import initial_model
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-READER_CACHE_BYTES = 512 << 20
-
 
 class CellSession:
     """Model, data and state of one cell in one worker; made by `open`, which resumes where it can."""
@@ -49,7 +47,10 @@ class CellSession:
         self.compute = compute
         self.train_videos = manifest.split("train")
         self.eval_videos = manifest.split("val")
-        self.reader = DecordReader(cache_bytes=READER_CACHE_BYTES)
+        self.reader = open_reader(manifest, Path(spec.manifest), spec.frames_on_local_disk)
+        pin = compute.device.type == "cuda"
+        self.train_ring = train_ring(self.train_videos, spec.recipe, spec.frames, world, pin)
+        self.eval_ring = eval_ring(self.eval_videos, spec.evaluation, spec.frames, pin)
         self.model = model
         self.norm = Normalisation.of(spec.backbone)
         self.history: list[Metrics] = []
@@ -102,7 +103,14 @@ class CellSession:
         self.compute.reset_peak()
         watch = Stopwatch()
         totals = train_one_epoch(
-            self.step, self.spec, self.train_videos, self.reader, epoch, self.rank, self.world
+            self.step,
+            self.spec,
+            self.train_videos,
+            self.reader,
+            self.train_ring,
+            epoch,
+            self.rank,
+            self.world,
         )
         train_seconds = watch.seconds()
         row: Metrics = {
@@ -128,6 +136,7 @@ class CellSession:
             rank=self.rank,
             world=self.world,
             threads=self.spec.threads,
+            ring=self.eval_ring,
         )
         own = predict(self.model, batches, self.compute, self.norm)
         predictions = gather(own, self.world)

@@ -14,7 +14,7 @@ from torch import nn
 from trainables.data.loader import train_batches
 
 if TYPE_CHECKING:
-    from trainables.data.loader import Batch
+    from trainables.data.clip_ring import Batch, ClipRing
     from trainables.data.manifest import Video
     from trainables.data.reader import FrameReader
     from trainables.device import Compute, Normalisation
@@ -79,11 +79,11 @@ class TrainingStep:
         loss_sum = torch.zeros((), device=self.compute.device)
         right = torch.zeros((), device=self.compute.device)
         self.optimiser.zero_grad(set_to_none=True)
-        shares = zip(batch.clips.chunk(pieces), batch.labels.chunk(pieces), strict=True)
-        for clips, labels in shares:
-            target = labels.to(self.compute.device)
+        for share in batch.chunks(pieces):
+            target = share.labels.to(self.compute.device)
+            clips = self.compute.inputs(share, self.norm)
             with self.compute.autocast():
-                logits = self.network(self.compute.normalise(clips, self.norm))
+                logits = self.network(clips)
                 loss = F.cross_entropy(logits, target, reduction="sum")
             (loss / size).backward()  # type: ignore[no-untyped-call]
             loss_sum += loss.detach()
@@ -104,6 +104,7 @@ def train_one_epoch(
     spec: CellSpec,
     videos: tuple[Video, ...],
     reader: FrameReader,
+    ring: ClipRing,
     epoch: int,
     rank: int,
     world: int,
@@ -125,6 +126,7 @@ def train_one_epoch(
         rank=rank,
         world=world,
         threads=spec.threads,
+        ring=ring,
     )
     for batch in batches:
         loss_sum, right = step.run(batch)

@@ -6,7 +6,7 @@ What a clip shows depends on (seed, epoch, video) alone, never on the number of 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,34 +15,47 @@ import torch
 from numpy.typing import NDArray
 
 from trainables.data.augment import eval_views, train_view
+from trainables.data.clip_ring import Batch, ClipRing, Slot
+from trainables.data.cut import Cut, cut_of
 from trainables.data.manifest import Video
-from trainables.data.pixels import cut_into
 from trainables.data.reader import FrameReader
+from trainables.data.ring_size import eval_shape, train_shape
 from trainables.data.sampling import eval_indices, train_indices
 from trainables.recipe import Evaluation, Recipe
 
 _AHEAD = 2  # batches being prepared while one is used: bounds memory, and makes a slow consumer hold us back
-_CHUNK = 4  # clips a task: a cached toy clip takes less time than handing it to a thread
+_CHUNK = 4  # clips a task: a toy clip takes less time than handing it to a thread
 
 # Told apart so that the order of an epoch and the clip of video 0 do not come from one stream of numbers.
 _ORDER, _CLIP = 0, 1
 
+Batches = Generator[Batch, None, None]
+_Pixels = NDArray[np.uint8]
+
 
 @dataclass(frozen=True)
-class Batch:
-    """Clips of one step, not normalised.
+class _Source:
+    """Which frames (C, T) of a video become its clips, and what is cut out of them."""
 
-    `clips`: uint8 (N,3,T,S,S) in training, (N,V,3,T,S,S) in evaluation with V = clips x crops, clip by clip;
-    `labels`: int64 (N,); `indices`: int64 (N,), places in the sequence of videos that was given.
-    """
-
-    clips: torch.Tensor
-    labels: torch.Tensor
-    indices: torch.Tensor
+    video: Video
+    numbers: NDArray[np.int64]
+    cut: Cut
 
 
-Batches = Generator[Batch, None, None]
-_Load = Callable[[torch.Tensor, int], None]
+_Choose = Callable[[int], _Source]
+
+
+def train_ring(videos: Sequence[Video], recipe: Recipe, frames: int, world: int, pin: bool) -> ClipRing:
+    """Buffers for one worker's training batches of any epoch; `pin` where a GPU copies from them."""
+    size = -(-min(recipe.batch_size, len(videos)) // world)
+    return ClipRing((size, 1, frames, *train_shape(videos, recipe), 3), _AHEAD + 1, pin)
+
+
+def eval_ring(videos: Sequence[Video], evaluation: Evaluation, frames: int, pin: bool) -> ClipRing:
+    """Buffers for one worker's evaluation batches."""
+    size = min(_videos_a_batch(evaluation), max(1, len(videos)))
+    shape = (size, evaluation.clips, frames, *eval_shape(videos, evaluation), 3)
+    return ClipRing(shape, _AHEAD + 1, pin)
 
 
 def num_train_steps(num_videos: int, batch_size: int) -> int:
@@ -61,10 +74,13 @@ def train_batches(
     rank: int,
     world: int,
     threads: int = 1,
+    first_step: int = 0,
+    ring: ClipRing | None = None,
 ) -> Batches:
     """One epoch's clips of this rank: every `world`-th of each global batch of a (seed, epoch) shuffle.
 
-    The last incomplete global batch is dropped. Close the generator to end its threads early.
+    The last incomplete global batch is dropped. `first_step` leaves out the steps before it: the others are
+    the same as in a whole epoch. Close the generator to end its threads early.
 
     Raises:
         ValueError: no videos, or a global batch that cannot give every worker a clip.
@@ -78,18 +94,18 @@ def train_batches(
             "raise batch_size, add videos or use fewer workers"
         )
     order = np.random.default_rng([seed, epoch, _ORDER]).permutation(len(videos))
-    steps = num_train_steps(len(videos), recipe.batch_size)
-    plan = [order[step * size : (step + 1) * size][rank::world] for step in range(steps)]
+    steps = range(first_step, num_train_steps(len(videos), recipe.batch_size))
+    plan = [order[step * size : (step + 1) * size][rank::world] for step in steps]
 
-    def load(target: torch.Tensor, index: int) -> None:
+    def choose(index: int) -> _Source:
         video = videos[index]
         rng = np.random.default_rng([seed, epoch, _CLIP, index])
         numbers = train_indices(video.frames, frames, recipe.sampling, recipe.sampling_rate, rng)
         view = train_view(video.width, video.height, recipe, rng)
-        cut_into(target, reader.read(video, numbers), view, recipe.crop_size)
+        return _Source(video, numbers[None], cut_of((view,), video.width, video.height))
 
-    shape = (3, frames, recipe.crop_size, recipe.crop_size)
-    return _prefetched(plan, shape, load, videos, threads)
+    ring = ring or train_ring(videos, recipe, frames, world, pin=False)
+    return _Prefetch(ring, reader, choose, recipe.crop_size).batches(plan, threads)
 
 
 def eval_batches(
@@ -101,6 +117,7 @@ def eval_batches(
     rank: int,
     world: int,
     threads: int = 1,
+    ring: ClipRing | None = None,
 ) -> Batches:
     """All test views of this rank's videos, `videos[rank::world]`: each video once, none dropped or padded.
 
@@ -111,26 +128,23 @@ def eval_batches(
     """
     _check_world(rank, world)
     own = np.arange(len(videos))[rank::world]
-    views = evaluation.clips * evaluation.crops
-    size = max(1, evaluation.batch_size // views)
+    size = _videos_a_batch(evaluation)
     plan = [own[start : start + size] for start in range(0, len(own), size)]
 
-    def load(target: torch.Tensor, index: int) -> None:
+    def choose(index: int) -> _Source:
         video = videos[index]
-        clips = eval_indices(
+        numbers = eval_indices(
             video.frames, frames, evaluation.sampling, evaluation.sampling_rate, evaluation.clips
         )
-        # one read for all clips, so that a long video is decoded once
-        pixels = reader.read(video, clips.reshape(-1)).reshape(
-            evaluation.clips, frames, video.height, video.width, 3
-        )
-        crops = eval_views(video.width, video.height, evaluation)
-        for place in range(views):
-            clip, crop = divmod(place, len(crops))
-            cut_into(target[place], pixels[clip], crops[crop], evaluation.crop_size)
+        views = eval_views(video.width, video.height, evaluation)
+        return _Source(video, numbers, cut_of(views, video.width, video.height))
 
-    shape = (views, 3, frames, evaluation.crop_size, evaluation.crop_size)
-    return _prefetched(plan, shape, load, videos, threads)
+    ring = ring or eval_ring(videos, evaluation, frames, pin=False)
+    return _Prefetch(ring, reader, choose, evaluation.crop_size).batches(plan, threads)
+
+
+def _videos_a_batch(evaluation: Evaluation) -> int:
+    return max(1, evaluation.batch_size // (evaluation.clips * evaluation.crops))
 
 
 def _check_world(rank: int, world: int) -> None:
@@ -140,45 +154,69 @@ def _check_world(rank: int, world: int) -> None:
 
 @dataclass
 class _Pending:
-    batch: Batch
-    tasks: list[Future[None]]
+    slot: Slot
+    indices: NDArray[np.int64]
+    tasks: list[Future[list[_Source]]]
 
 
-def _prefetched(
-    plan: Iterable[NDArray[np.int64]],
-    shape: tuple[int, ...],
-    load: _Load,
-    videos: Sequence[Video],
-    threads: int,
-) -> Batches:
-    def fill(clips: torch.Tensor, indices: list[int]) -> None:
-        for target, index in zip(clips, indices, strict=True):
-            load(target, index)
+@dataclass(frozen=True)
+class _Prefetch:
+    """Fills the ring's buffers in threads, a few batches ahead of the one in use."""
 
-    def start(indices: NDArray[np.int64]) -> _Pending:
-        numbers = indices.tolist()
-        clips = torch.empty((len(numbers), *shape), dtype=torch.uint8)
-        labels = torch.tensor([videos[index].label for index in numbers], dtype=torch.int64)
+    ring: ClipRing
+    reader: FrameReader
+    choose: _Choose
+    size: int
+
+    def batches(self, plan: Sequence[NDArray[np.int64]], threads: int) -> Batches:
+        pending: deque[_Pending] = deque()
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="loader")
+        try:
+            for indices in plan:
+                pending.append(self._start(indices, pool))
+                if len(pending) > _AHEAD:
+                    yield self._finish(pending.popleft())
+            while pending:
+                yield self._finish(pending.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self, indices: NDArray[np.int64], pool: ThreadPoolExecutor) -> _Pending:
+        slot = self.ring.next_slot()
+        pixels = slot.pixels.numpy()
         tasks = [
-            pool.submit(fill, clips[at : at + _CHUNK], numbers[at : at + _CHUNK])
-            for at in range(0, len(numbers), _CHUNK)
+            pool.submit(self._fill, pixels[at : at + _CHUNK], indices[at : at + _CHUNK].tolist())
+            for at in range(0, len(indices), _CHUNK)
         ]
-        return _Pending(Batch(clips, labels, torch.from_numpy(indices.copy())), tasks)
+        return _Pending(slot, indices, tasks)
 
-    pending: deque[_Pending] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="loader")
-    try:
-        for indices in plan:
-            pending.append(start(indices))
-            if len(pending) > _AHEAD:
-                yield _finished(pending.popleft())
-        while pending:
-            yield _finished(pending.popleft())
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    def _fill(self, targets: _Pixels, indices: list[int]) -> list[_Source]:
+        sources = [self.choose(index) for index in indices]
+        for target, source in zip(targets, sources, strict=False):
+            _copy(source, self.reader, target)
+        return sources
+
+    def _finish(self, pending: _Pending) -> Batch:
+        sources = [source for task in pending.tasks for source in task.result()]
+        return Batch(
+            pixels=pending.slot.pixels[: len(sources)],
+            cuts=[source.cut for source in sources],
+            labels=torch.tensor([source.video.label for source in sources], dtype=torch.int64),
+            indices=torch.from_numpy(pending.indices.copy()),
+            size=self.size,
+            slot=pending.slot,
+        )
 
 
-def _finished(pending: _Pending) -> Batch:
-    for task in pending.tasks:
-        task.result()
-    return pending.batch
+def _copy(source: _Source, reader: FrameReader, target: _Pixels) -> None:
+    """Put the cut's rectangle of every frame into `target` (C, T, H, W, 3); each is decoded once."""
+    numbers, where = np.unique(source.numbers.reshape(-1), return_inverse=True)
+    places: list[list[int]] = [[] for _ in numbers]
+    for place, number in enumerate(where.tolist()):
+        places[number].append(place)
+    box = source.cut.source
+    rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+    slots = target.reshape(-1, *target.shape[2:])[:, : box.height, : box.width]
+    for frame, wanted in zip(reader.frames(source.video, numbers), places, strict=True):
+        for place in wanted:
+            slots[place] = frame[rows, columns]

@@ -1,18 +1,22 @@
-"""From a video and frame numbers to pixels, behind one small interface."""
+"""From a video and frame numbers to pixels: the interface, and reading the original files."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
 from threading import Lock
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.frame_format import ORIGINALS, FrameFormat
 from trainables.data.manifest import Video
+from trainables.data.picture_resize import reduced
 
+Frame = NDArray[np.uint8]
 Frames = NDArray[np.uint8]
 
 DEFAULT_CACHE_BYTES = 512 << 20
@@ -23,23 +27,55 @@ class ReadError(Exception):
     """A video of the manifest could not be read: `what; where; what to do`."""
 
 
-class FrameReader(Protocol):
+class FrameReader(ABC):
     """Gives frames of a video; safe to call from several threads."""
 
+    @abstractmethod
+    def frames(self, video: Video, numbers: NDArray[np.int64]) -> Iterator[Frame]:
+        """The frames `numbers` (sorted, unique), uint8 (H,W,3); each holds until the next is asked for.
+
+        Raises:
+            ReadError: a number out of range, or a video that cannot be read.
+        """
+
     def read(self, video: Video, indices: NDArray[np.int64]) -> Frames:
-        """Frames `indices` (any order, repeats allowed), uint8 (T,H,W,3); the caller owns the array."""
-        ...
+        """Frames `indices` (any order, repeats allowed), uint8 (T,H,W,3); the caller owns the array.
+
+        Raises:
+            ReadError: a number out of range, or a video that cannot be read.
+        """
+        check_numbers(video, indices)
+        unique, places = np.unique(indices, return_inverse=True)
+        out = np.empty((len(unique), video.height, video.width, 3), dtype=np.uint8)
+        for target, frame in zip(out, self.frames(video, unique), strict=True):
+            target[:] = frame
+        return out[places]
 
 
-class DecordReader:
+def check_numbers(video: Video, numbers: NDArray[np.int64]) -> None:
+    """Frame numbers lie within the video.
+
+    Raises:
+        ReadError: one does not, or none is given.
+    """
+    if numbers.size == 0 or numbers.min() < 0 or numbers.max() >= video.frames:
+        raise ReadError(
+            f"frames {numbers.tolist()} of a video of {video.frames} frames; {video.path}; "
+            "ask for frames within the video"
+        )
+
+
+class DecordReader(FrameReader):
     """Decodes with the decoder that the manifest names for each video: from the start, then closes the file.
 
     Small videos are kept decoded, least recently used out first, within `cache_bytes`; of longer ones only
     the frames asked for are decoded to pixels, and nothing is kept.
     """
 
-    def __init__(self, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+    def __init__(self, cache_bytes: int = DEFAULT_CACHE_BYTES, frame_format: FrameFormat = ORIGINALS) -> None:
+        """Give pictures in the size that `frame_format` asks for."""
         self._cache_bytes = cache_bytes
+        self._frame_format = frame_format
         self._cached: OrderedDict[tuple[str, str], Frames] = OrderedDict()
         self._used = 0
         self._lock = Lock()
@@ -49,26 +85,18 @@ class DecordReader:
         """Bytes of pixels held now."""
         return self._used
 
-    def read(self, video: Video, indices: NDArray[np.int64]) -> Frames:
-        """Frames `indices`, uint8 (T,H,W,3).
+    def frames(self, video: Video, numbers: NDArray[np.int64]) -> Iterator[Frame]:
+        """The frames `numbers`, uint8 (H,W,3); they must not be written to.
 
         Raises:
-            ReadError: an index out of range, or a file that no longer decodes as when the manifest was built.
+            ReadError: a number out of range, or a file that no longer decodes as when the manifest was built.
         """
-        if indices.size == 0 or indices.min() < 0 or indices.max() >= video.frames:
-            raise ReadError(
-                f"frames {indices.tolist()} of a video of {video.frames} frames; {video.path}; "
-                "ask for frames within the video"
-            )
-        frames = self._lookup(video)
-        if frames is not None:
-            return frames[indices]
-        if _bytes(video) * _LARGEST_SHARE <= self._cache_bytes:
-            frames = _decode(video, np.arange(video.frames))
-            self._keep(video, frames)
-            return frames[indices]
-        unique, places = np.unique(indices, return_inverse=True)
-        return _decode(video, unique)[places]
+        check_numbers(video, numbers)
+        kept = self._lookup(video)
+        if kept is None and _bytes(video) * _LARGEST_SHARE <= self._cache_bytes:
+            kept = self._decode(video, np.arange(video.frames))
+            self._keep(video, kept)
+        return iter(self._decode(video, numbers) if kept is None else kept[numbers])
 
     def _lookup(self, video: Video) -> Frames | None:
         with self._lock:
@@ -86,33 +114,38 @@ class DecordReader:
             while self._used > self._cache_bytes:
                 self._used -= self._cached.popitem(last=False)[1].nbytes
 
+    def _decode(self, video: Video, numbers: NDArray[np.int64]) -> Frames:
+        """The frames `numbers` (sorted, unique); where all are asked for they are counted too."""
+        from trainables.data.decode import pictures
+
+        out = np.empty((len(numbers), video.height, video.width, 3), dtype=np.uint8)
+        wanted = {int(number): place for place, number in enumerate(numbers)}
+        # reading on past the expected end tells a file that has grown since the manifest was built
+        last = video.frames if len(numbers) == video.frames else int(numbers[-1])
+        found = decoded = 0
+        try:
+            with closing(pictures(video.path, video.decoder, frozenset(wanted))) as stream:
+                for picture in islice(stream, last + 1):
+                    if picture is not None:
+                        self._check_size(picture, video)
+                        out[wanted[decoded]] = reduced(picture, video.width, video.height)
+                        found += 1
+                    decoded += 1
+        except Exception as error:
+            lines = str(error).splitlines() or [""]
+            raise _unreadable(video, f"{type(error).__name__}: {lines[0][:200]}") from error
+        if found != len(numbers) or decoded > video.frames:
+            raise _unreadable(video, f"{decoded} frames decoded where {video.frames} were expected")
+        return out
+
+    def _check_size(self, picture: Frame, video: Video) -> None:
+        kept = self._frame_format.size_of(picture.shape[1], picture.shape[0])
+        if kept != (video.width, video.height):
+            raise ValueError(f"{kept[0]} x {kept[1]} pixels, expected {video.width} x {video.height}")
+
 
 def _bytes(video: Video) -> int:
     return video.frames * video.height * video.width * 3
-
-
-def _decode(video: Video, numbers: NDArray[np.int64]) -> Frames:
-    """The frames `numbers` (sorted, unique); where all are asked for the file's frames are counted too."""
-    from trainables.data.decode import pictures
-
-    out = np.empty((len(numbers), video.height, video.width, 3), dtype=np.uint8)
-    wanted = {int(number): place for place, number in enumerate(numbers)}
-    # reading on past the expected end tells a file that has grown since the manifest was built
-    last = video.frames if len(numbers) == video.frames else int(numbers[-1])
-    found = decoded = 0
-    try:
-        with closing(pictures(video.path, video.decoder, frozenset(wanted))) as stream:
-            for picture in islice(stream, last + 1):
-                if picture is not None:
-                    out[wanted[decoded]] = picture
-                    found += 1
-                decoded += 1
-    except Exception as error:
-        lines = str(error).splitlines() or [""]
-        raise _unreadable(video, f"{type(error).__name__}: {lines[0][:200]}") from error
-    if found != len(numbers) or decoded > video.frames:
-        raise _unreadable(video, f"{decoded} frames decoded where {video.frames} were expected")
-    return out
 
 
 def _unreadable(video: Video, what: str) -> ReadError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +36,21 @@ def write_shard(path: Path, videos: Iterable[Sequence[bytes]], identity: str) ->
 
     The same JPEGs give the same bytes. A reader sees no file or the whole one. `identity` names the format.
     """
+    frames = [jpeg for video in videos for jpeg in video]
+    write_jpegs(path, [len(jpeg) for jpeg in frames], pa.py_buffer(b"".join(frames)), identity)
+    return len(frames)
+
+
+def write_jpegs(path: Path, sizes: Sequence[int], jpegs: pa.Buffer, identity: str) -> None:
+    """`write_shard` for JPEGs that lie one after the other in one buffer, which is not copied."""
     metadata = {b"actiongrid.shard": FORMAT.encode(), b"actiongrid.frames": identity.encode()}
     schema = _SCHEMA.with_metadata(metadata)
-    frames = [jpeg for video in videos for jpeg in video]
-    batch = pa.record_batch([pa.array(frames, type=pa.large_binary())], schema=schema)
+    offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    column = pa.Array.from_buffers(pa.large_binary(), len(sizes), [None, pa.py_buffer(offsets), jpegs])
+    batch = pa.record_batch([column], schema=schema)
     with replaced_atomically(path) as temporary, pa.ipc.new_file(temporary, schema) as writer:
         writer.write_batch(batch)
-    return len(frames)
 
 
 class ShardFrames:
@@ -55,23 +64,43 @@ class ShardFrames:
         """
         mend = "run `actiongrid data verify` and build the dataset again"
         try:
-            self._map = pa.memory_map(str(path))
-            reader = pa.ipc.open_file(self._map)
-        except (OSError, pa.ArrowInvalid) as error:
+            with path.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+            reader = pa.ipc.open_file(pa.py_buffer(self._map))
+        except (OSError, ValueError, pa.ArrowInvalid) as error:
             raise ShardError(f"shard unreadable ({error}); {path}; {mend}") from error
         if (reader.schema.metadata or {}).get(b"actiongrid.shard") != FORMAT.encode():
             raise ShardError(f"not a frame shard of format {FORMAT}; {path}; {mend}")
         column = reader.get_batch(0).column(0)
         _, offsets, data = column.buffers()
-        self._column = column  # keeps the buffers alive
-        self._offsets: NDArray[np.int64] = np.frombuffer(offsets, dtype=np.int64)[
-            column.offset : column.offset + len(column) + 1
-        ]
+        self._offsets: NDArray[np.int64] = np.frombuffer(offsets, dtype=np.int64, count=len(column) + 1)
         self._data = memoryview(data).cast("B")
+        base = np.frombuffer(self._map, dtype=np.uint8).ctypes.data
+        self._places = (offsets.address - base, data.address - base)
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
     def jpeg(self, row: int) -> memoryview:
-        """The JPEG of one frame, without a copy."""
+        """The JPEG of one frame, without a copy.
+
+        Raises:
+            IndexError: no such row.
+        """
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
         return self._data[self._offsets[row] : self._offsets[row + 1]]
+
+    def release(self, first_row: int, rows: int) -> None:
+        """Let go of the memory of some rows. They stay in the page cache: reading them again is as quick.
+
+        Without it the resident size of every process would grow to the size of the whole dataset.
+        """
+        first_row, rows = min(first_row, len(self)), min(rows, len(self) - min(first_row, len(self)))
+        first, last = int(self._offsets[first_row]), int(self._offsets[first_row + rows])
+        self._drop(self._places[1] + first, self._places[1] + last)
+        self._drop(self._places[0] + 8 * first_row, self._places[0] + 8 * (first_row + rows))
+
+    def _drop(self, start: int, end: int) -> None:
+        start -= start % mmap.PAGESIZE
+        self._map.madvise(mmap.MADV_DONTNEED, start, end - start)

@@ -12,16 +12,20 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from trainables.data.augment import Box, View, crop_sides, eval_views, fixed_places, resized, train_view
-from trainables.data.pixels import cut_into
+from trainables.data.cut import cut_of
+from trainables.data.resample import views_by_products, views_one_by_one
 from trainables.recipe import Evaluation, Recipe
 
 sides = st.integers(20, 700)
 
 
 def cut(frames: np.ndarray, view: View, size: int) -> np.ndarray:  # type: ignore[type-arg]
-    target = torch.empty((3, len(frames), size, size), dtype=torch.uint8)
-    cut_into(target, frames, view, size)
-    return target.permute(1, 2, 3, 0).numpy()
+    height, width = frames.shape[1:3]
+    found = cut_of((view,), width, height)
+    box = found.source
+    pixels = torch.from_numpy(frames[:, box.top : box.top + box.height, box.left : box.left + box.width])
+    made = views_one_by_one(pixels[None, None], (found,), size)[0, 0]
+    return made.permute(1, 2, 3, 0).numpy()
 
 
 @given(sides, sides, st.sampled_from([32, 112, 224]), st.integers(0, 2**32))
@@ -130,3 +134,71 @@ def test_validation_resizes_the_whole_picture_first() -> None:
     (view,) = eval_views(80, 60, Evaluation(crop_size=32, short_side=36))
     whole = np.asarray(Image.fromarray(frames[0]).resize((48, 36), Image.Resampling.BILINEAR))
     assert np.abs(whole[2:34, 8:40].astype(int) - cut(frames, view, 32)[0]).max() <= 1
+
+
+def _scene(width: int, height: int, frames: int, seed: int) -> np.ndarray:  # type: ignore[type-arg]
+    """Pictures with edges and noise, uint8 (frames, height, width, 3)."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (frames, height // 5 + 1, width // 5 + 1, 3), dtype=np.uint8)
+    large = coarse.repeat(5, axis=1).repeat(5, axis=2)[:, :height, :width]
+    return np.clip(large + rng.normal(0, 4, large.shape), 0, 255).astype(np.uint8)
+
+
+VIEWS = {
+    "training": (
+        View((90, 60), Box(7, 3, 60, 52), flip=True),
+        View((90, 60), Box(0, 0, 45, 60)),
+        View((90, 60), Box(20, 10, 32, 32), flip=True),
+    ),
+    "evaluation": eval_views(90, 60, Evaluation(crop_size=32, short_side=36, crops=10)),
+    "enlarged": eval_views(90, 60, Evaluation(crop_size=64, short_side=70, crops=3)),
+    "as it is": eval_views(90, 60, Evaluation(crop_size=50, short_side=60, crops=5)),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_both_forms_of_resampling_give_the_same_views(name: str) -> None:
+    """Those of different videos in one batch: each view of a set as a video of its own, and all together."""
+    views = VIEWS[name]
+    size = {"training": 32, "evaluation": 32, "enlarged": 64, "as it is": 50}[name]
+    frames = torch.from_numpy(_scene(90, 60, 3, seed=5))
+    cuts = [cut_of((view,), 90, 60) for view in views]
+    pixels = torch.full((len(cuts), 1, 3, 60, 90, 3), 77, dtype=torch.uint8)  # what lies beside must not show
+    for target, found in zip(pixels, cuts, strict=True):
+        box = found.source
+        target[0, :, : box.height, : box.width] = frames[
+            :, box.top : box.top + box.height, box.left : box.left + box.width
+        ]
+    slow = views_one_by_one(pixels, cuts, size)
+    quick = views_by_products(pixels, cuts, size, torch.float32)
+    assert slow.shape == quick.shape == (len(views), 1, 3, 3, size, size)
+    assert (slow.float() - quick).abs().max() <= 1.01  # the slow form rounds twice
+    assert (slow.float() - quick).abs().mean() < 0.4
+    coarse = views_by_products(pixels, cuts, size, torch.bfloat16).float()
+    assert (coarse - quick).abs().max() <= 2.0
+    together = cut_of(views, 90, 60)
+    box = together.source
+    whole = frames[:, box.top : box.top + box.height, box.left : box.left + box.width][None, None]
+    assert torch.equal(views_one_by_one(whole, (together,), size)[0], slow[:, 0])
+    again = views_by_products(whole, (together,), size, torch.float32)[0]
+    assert (again - quick[:, 0]).abs().max() < 0.01
+
+
+@given(st.integers(20, 120), st.integers(20, 120), st.sampled_from([16, 24, 32]), st.integers(0, 2**32))
+def test_a_crop_by_products_is_pils(width: int, height: int, size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    view = train_view(width, height, Recipe(crop_size=size), rng)
+    frames = _scene(width, height, 1, seed % 1000)
+    found, box = cut_of((view,), width, height), view.box
+    crop = frames[0, box.top : box.top + box.height, box.left : box.left + box.width]
+    pil = np.asarray(Image.fromarray(crop).resize((size, size), Image.Resampling.BILINEAR))
+    expected = pil[:, ::-1] if view.flip else pil
+    made = views_by_products(torch.from_numpy(crop)[None, None, None], (found,), size, torch.float32)
+    assert np.abs(made[0, 0, :, 0].permute(1, 2, 0).numpy() - expected).max() <= 1.01
+
+
+def test_a_view_that_would_be_resized_twice_is_refused() -> None:
+    view = View((40, 40), Box(0, 0, 20, 20))
+    pixels = torch.zeros((1, 1, 1, 60, 60, 3), dtype=torch.uint8)
+    with pytest.raises(ValueError, match="resized twice"):
+        views_by_products(pixels, (cut_of((view,), 60, 60),), 32, torch.float32)

@@ -2,38 +2,56 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from trainables.data.loader import Batch, eval_batches, num_train_steps, train_batches
+from trainables.data.clip_ring import Batch
+from trainables.data.loader import eval_batches, eval_ring, num_train_steps, train_batches, train_ring
 from trainables.data.manifest import Manifest, Video
-from trainables.data.reader import DecordReader, ReadError
+from trainables.data.reader import DecordReader, Frame, FrameReader, ReadError
+from trainables.data.resample import views_one_by_one
 from trainables.recipe import Evaluation, Recipe
 
 RECIPE = Recipe(batch_size=6, crop_size=32, crop_scales=(1.0, 0.875))
 EVALUATION = Evaluation(crop_size=32, short_side=36, batch_size=4)
 
 
-def by_index(batches: Iterable[Batch]) -> dict[int, torch.Tensor]:
+class Made(NamedTuple):
+    """A batch's views, (N, V, 3, T, S, S), made before its buffer is used again."""
+
+    views: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+
+
+def made(batches: Iterable[Batch]) -> list[Made]:
+    return [
+        Made(views_one_by_one(batch.pixels, batch.cuts, batch.size), batch.labels, batch.indices)
+        for batch in batches
+    ]
+
+
+def by_index(batches: Iterable[Made]) -> dict[int, torch.Tensor]:
     clips: dict[int, torch.Tensor] = {}
     for batch in batches:
-        for index, clip in zip(batch.indices.tolist(), batch.clips, strict=True):
+        for index, views in zip(batch.indices.tolist(), batch.views, strict=True):
             assert index not in clips
-            clips[index] = clip.clone()
+            clips[index] = views
     return clips
 
 
 def epoch_of(
     manifest: Manifest, epoch: int = 1, rank: int = 0, world: int = 1, threads: int = 1, seed: int = 0
-) -> list[Batch]:
+) -> list[Made]:
     videos = manifest.split("train")
     keywords = {"seed": seed, "epoch": epoch, "rank": rank, "world": world, "threads": threads}
-    return list(train_batches(videos, RECIPE, 8, DecordReader(), **keywords))
+    return made(train_batches(videos, RECIPE, 8, DecordReader(), **keywords))
 
 
 def loader_threads() -> list[str]:
@@ -44,13 +62,13 @@ def test_training_batches_have_the_promised_form(motion: Manifest) -> None:
     batches = epoch_of(motion)
     assert len(batches) == num_train_steps(16, 6) == 2
     for batch in batches:
-        assert batch.clips.shape == (6, 3, 8, 32, 32)
-        assert batch.clips.dtype == torch.uint8
+        assert batch.views.shape == (6, 1, 3, 8, 32, 32)
+        assert batch.views.dtype == torch.uint8
         labels = [motion.split("train")[i].label for i in batch.indices.tolist()]
         assert batch.labels.tolist() == labels
         assert batch.labels.dtype == batch.indices.dtype == torch.int64
         # real pictures: every clip has a bright blob and a dark scene
-        assert all(clip.max() > 150 and clip.min() < 100 for clip in batch.clips)
+        assert all(clip.max() > 150 and clip.min() < 100 for clip in batch.views)
 
 
 @pytest.mark.parametrize(("threads", "world"), [(4, 1), (1, 2), (3, 3)])
@@ -68,7 +86,7 @@ def test_clips_do_not_depend_on_threads_or_workers(motion: Manifest, threads: in
 
 def test_epochs_and_seeds_differ_in_order_and_pixels(motion: Manifest) -> None:
     first, again = epoch_of(motion), epoch_of(motion)
-    assert all(torch.equal(a.clips, b.clips) for a, b in zip(first, again, strict=True))
+    assert all(torch.equal(a.views, b.views) for a, b in zip(first, again, strict=True))
     for other in (epoch_of(motion, epoch=2), epoch_of(motion, seed=1)):
         assert [b.indices.tolist() for b in first] != [b.indices.tolist() for b in other]
         one, two = by_index(first), by_index(other)
@@ -101,7 +119,8 @@ def test_evaluation_covers_every_video_exactly_once(motion: Manifest, count: int
     seen: list[int] = []
     for rank in range(world):
         for batch in eval_batches(videos, EVALUATION, 8, reader, rank=rank, world=world, threads=2):
-            assert batch.clips.shape[1:] == (1, 3, 8, 32, 32)
+            assert batch.views == 1
+            assert batch.pixels.shape[1:3] == (1, 8)
             assert batch.labels.tolist() == [videos[i].label for i in batch.indices.tolist()]
             seen += batch.indices.tolist()
     assert sorted(seen) == list(range(count))
@@ -110,16 +129,16 @@ def test_evaluation_covers_every_video_exactly_once(motion: Manifest, count: int
 def test_evaluation_views_are_clips_by_crops(motion: Manifest) -> None:
     videos = motion.split("val")[:2]
     many = EVALUATION.model_copy(update={"clips": 2, "crops": 10})
-    batches = list(eval_batches(videos, many, 8, DecordReader(), rank=0, world=1))
+    batches = made(eval_batches(videos, many, 8, DecordReader(), rank=0, world=1))
     assert [len(batch.labels) for batch in batches] == [
         1,
         1,
     ]  # as many views as fit batch_size, at least one video
-    views = batches[0].clips[0]
+    views = batches[0].views[0]
     assert views.shape == (20, 3, 8, 32, 32)
     assert torch.equal(views[4], views[9].flip(-1))  # centre, and its flip
-    (single,) = eval_batches(videos, EVALUATION, 8, DecordReader(), rank=0, world=1)
-    assert torch.equal(single.clips[0, 0], views[4])
+    (single,) = made(eval_batches(videos, EVALUATION, 8, DecordReader(), rank=0, world=1))
+    assert torch.equal(single.views[0, 0], views[4])
     assert not torch.equal(views[4], views[14])  # the second clip looks at other frames
 
 
@@ -138,16 +157,57 @@ def test_a_video_that_fails_is_named_and_no_thread_stays(motion: Manifest) -> No
     assert loader_threads() == []
 
 
-class CountingReader:
+class CountingReader(FrameReader):
     """A real reader that says how far ahead of its consumer it has been asked to read."""
 
     def __init__(self) -> None:
         self.reader = DecordReader()
         self.reads = 0
 
-    def read(self, video: Video, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def frames(self, video: Video, numbers: NDArray[np.int64]) -> Iterator[Frame]:
         self.reads += 1
-        return self.reader.read(video, indices)
+        return self.reader.frames(video, numbers)
+
+
+def test_an_epoch_can_start_at_any_step(motion: Manifest) -> None:
+    videos = motion.split("train")
+    keywords = {"seed": 0, "epoch": 1, "rank": 0, "world": 1}
+    recipe = RECIPE.model_copy(update={"batch_size": 3})
+    whole = made(train_batches(videos, recipe, 8, DecordReader(), **keywords))
+    rest = made(train_batches(videos, recipe, 8, DecordReader(), **keywords, first_step=2))
+    assert len(rest) == len(whole) - 2 == 3
+    for one, other in zip(whole[2:], rest, strict=True):
+        assert one.indices.tolist() == other.indices.tolist()
+        assert torch.equal(one.views, other.views)
+
+
+def test_one_ring_serves_many_epochs_and_its_buffers_are_used_in_turn(motion: Manifest) -> None:
+    videos = motion.split("train")
+    ring = train_ring(videos, RECIPE, 8, 1, pin=False)
+    assert ring.shape == (6, 1, 8, 48, 48, 3)
+    places: set[int] = set()
+    for epoch in (1, 2, 3):
+        keywords = {"seed": 0, "epoch": epoch, "rank": 0, "world": 1}
+        batches = train_batches(videos, RECIPE, 8, DecordReader(), **keywords, threads=3, ring=ring)
+        clips: dict[int, torch.Tensor] = {}
+        for batch in batches:
+            places.add(batch.pixels.data_ptr())
+            clips |= by_index(made([batch]))
+        expected = by_index(epoch_of(motion, epoch=epoch))
+        assert all(torch.equal(expected[index], clips[index]) for index in expected)
+    assert len(places) == ring.count == 3
+
+
+def test_a_ring_is_no_larger_than_the_largest_crops(motion: Manifest) -> None:
+    whole = replace(motion.videos[0], width=340, height=256)
+    recipe = Recipe(batch_size=6, crop_size=224)
+    assert train_ring([whole] * 9, recipe, 16, 2, pin=False).shape == (3, 1, 16, 256, 256, 3)
+    one_crop = Evaluation(batch_size=4)
+    assert eval_ring([whole] * 9, one_crop, 8, pin=False).shape == (4, 1, 8, 224, 224, 3)
+    ten = Evaluation(batch_size=60, clips=2, crops=3, crop_size=256)
+    assert eval_ring([whole] * 99, ten, 8, pin=False).shape == (10, 2, 8, 256, 340, 3)
+    # resized before it is cropped: all of the picture is needed
+    assert eval_ring([whole], Evaluation(short_side=300), 8, pin=False).shape[3:5] == (256, 340)
 
 
 def test_a_slow_consumer_holds_the_loader_back_and_closing_ends_it(motion: Manifest) -> None:
