@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from trainables.data.datasets.base import DatasetError, Listing, Sources
+from collections.abc import Callable, Mapping
+
+from trainables.data.datasets.base import Listing, Sources
 from trainables.data.datasets.csv import CsvDataset, list_csv
 from trainables.data.datasets.folder import FolderDataset, list_folder
-from trainables.data.datasets.official import OfficialDataset
+from trainables.data.datasets.hmdb51 import list_hmdb51
+from trainables.data.datasets.jester import list_jester
+from trainables.data.datasets.kinetics import list_kinetics
+from trainables.data.datasets.moments import list_moments
+from trainables.data.datasets.official import OfficialDataset, OfficialName
+from trainables.data.datasets.something import list_something
+from trainables.data.datasets.ucf101 import list_ucf101
+from trainables.data.datasets.user_files import UserFiles, read_sources
 
 _NOWHERE = Sources()
+_OFFICIAL: Mapping[OfficialName, Callable[[OfficialDataset, UserFiles, UserFiles], Listing]] = {
+    "mini-ssv2": list_something,
+    "mini-kinetics": list_kinetics,
+    "mini-mit": list_moments,
+    "ssv2": list_something,
+    "kinetics400": list_kinetics,
+    "mit": list_moments,
+    "ucf101": list_ucf101,
+    "hmdb51": list_hmdb51,
+    "jester": list_jester,
+}
 
 
 def list_dataset(
@@ -26,4 +46,5 @@ def list_dataset(
         case CsvDataset():
             return list_csv(config)
         case OfficialDataset():
-            raise DatasetError(f"{config.name} cannot be listed yet; {sources}; {config.info().how_to_get}")
+            videos, annotations = read_sources(sources, config.info().how_to_get)
+            return _OFFICIAL[config.name](config, videos, annotations)
