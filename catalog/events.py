@@ -186,6 +186,64 @@ class VideosQuarantined(Event):
     videos: list[dict[str, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class DatasetBuilt(Event):
+    """A dataset stands on disk: `classes` in label order, `videos` by split, how many are `quarantined`.
+
+    The hashes identify the videos of a split as cells' keys do; `frames` counts all frames; `frame_format`
+    says how they are kept.
+    """
+
+    table: ClassVar[str] = "datasets_built"
+    identity: ClassVar[tuple[str, ...]] = ("dataset", "train_hash", "val_hash")
+
+    dataset: str
+    manifest: str
+    train_hash: str
+    val_hash: str
+    classes: list[str]
+    videos: dict[str, int]
+    frames: int
+    frame_format: str
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class CellEvaluated(Event):
+    """A finished cell was measured with a protocol; accuracies in percent over `videos`, each counted once.
+
+    `evaluation` identifies cell, protocol, videos, `average` and `checkpoint` (`best` or `last`). `views` =
+    clips x crops a video; `videos_hash` identifies the videos of `split`; `seconds` leave out the start-up.
+    """
+
+    table: ClassVar[str] = "evaluations"
+    identity: ClassVar[tuple[str, ...]] = ("key", "evaluation")
+
+    key: str
+    evaluation: str
+    checkpoint: str
+    epoch: int
+    checkpoint_sha256: str
+    sampling: str
+    sampling_rate: int
+    clips: int
+    crops: int
+    crop_size: int
+    short_side: int
+    average: str
+    split: str
+    videos_hash: str
+    top1: float
+    top5: float
+    loss: float
+    videos: int
+    views: int
+    seconds: float
+    predictions: str
+    versions: dict[str, Any]
+    hardware: dict[str, Any]
+
+
 EVENT_TYPES: tuple[type[Event], ...] = (
     StudySubmitted,
     CellPlanned,
@@ -195,4 +253,6 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     CellFinished,
     CellFailed,
     VideosQuarantined,
+    DatasetBuilt,
+    CellEvaluated,
 )

@@ -41,11 +41,14 @@ class Line:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fault:
-    """A line that was left out: `torn` (not a whole event) or `unknown` (a newer type or version)."""
+    """A line that was left out: `torn` (not a whole event) or `unknown` (a newer type or version).
+
+    `missing`: the line counts, but a file that it speaks of cannot be read.
+    """
 
     writer: str
     offset: int
-    kind: Literal["torn", "unknown"]
+    kind: Literal["torn", "unknown", "missing"]
     reason: str
 
 

@@ -1,0 +1,277 @@
+"""Predictions in SQL: loaded from Parquet when a query asks for them, each file once."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from grid_events import DEMO, HARDWARE, VERSIONS, grid_events, key_of, write_quickly
+
+from catalog import Catalog, check
+from catalog import catalog as catalog_module
+from catalog.catalog import _reads_predictions, _views_on_predictions
+from catalog.events import CellEvaluated, CellFinished, CellPlanned, DatasetBuilt, Event
+from catalog.journal import Journal
+from catalog.predictions import views_on_predictions
+
+CELL = "TAM-Tiny-f8@synthetic-motion"
+KEY = key_of("demo", "tam", "tiny", False, "synthetic-motion", 0, 8)
+CLASSES = ["fall", "hop", "rise", "slide"]
+# label, then the classes by score: three of six right, five of six among the first two
+RANKED = [(0, [0, 1]), (0, [0, 2]), (0, [1, 0]), (1, [3, 1]), (1, [1, 0]), (3, [2, 1])]
+
+
+def parquet(path: Path, ranked: list[tuple[int, list[int]]] = RANKED, **extra: Any) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows: dict[str, Any] = {
+        "index": list(range(len(ranked))),
+        "label": [label for label, _ in ranked],
+        "top": pa.array([top for _, top in ranked], pa.list_(pa.int64())),
+        "loss": [0.5] * len(ranked),
+    }
+    pq.write_table(pa.table(rows | extra), path)
+    return str(path)
+
+
+def evaluated(predictions: str, evaluation: str = "e" * 32, **changes: Any) -> CellEvaluated:
+    event = CellEvaluated(
+        key=KEY,
+        evaluation=evaluation,
+        checkpoint="best",
+        epoch=2,
+        checkpoint_sha256="0" * 64,
+        sampling="dense",
+        sampling_rate=2,
+        clips=2,
+        crops=3,
+        crop_size=32,
+        short_side=36,
+        average="logits",
+        split="val",
+        videos_hash="v" * 64,
+        top1=50.0,
+        top5=83.3,
+        loss=0.5,
+        videos=6,
+        views=6,
+        seconds=1.5,
+        predictions=predictions,
+        versions=VERSIONS,
+        hardware=HARDWARE,
+    )
+    return dataclasses.replace(event, **changes)
+
+
+def built(train_hash: str = "abc", classes: list[str] = CLASSES, **changes: Any) -> DatasetBuilt:
+    event = DatasetBuilt(
+        dataset="synthetic-motion",
+        manifest="datasets/m/manifest.parquet",
+        train_hash=train_hash,
+        val_hash="v" * 64,
+        classes=classes,
+        videos={"train": 8, "val": 6},
+        frames=448,
+        frame_format="f",
+        quarantined=0,
+    )
+    return dataclasses.replace(event, **changes)
+
+
+def with_predictions(storage: Path, cells: dict[str, list[tuple[int, list[int]]]]) -> list[Event]:
+    """The demo's events; the named cells' predictions are real files, the others' are none."""
+    names: dict[str, str] = {}
+
+    def with_files(event: Event) -> Event:
+        if isinstance(event, CellPlanned):
+            names[event.key] = event.cell
+            return dataclasses.replace(event, key_parts={"data": {"train": "abc"}})
+        if isinstance(event, CellFinished):
+            ranked = cells.get(names[event.key])
+            path = storage / "runs" / event.key[:12] / "epoch-0003.parquet"
+            return dataclasses.replace(event, predictions=ranked and parquet(path, ranked))
+        return event
+
+    return [with_files(event) for event in grid_events(DEMO)]
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    events = [*with_predictions(tmp_path, {CELL: RANKED}), built(time=1.0)]
+    write_quickly(tmp_path, iter(events))
+    return tmp_path
+
+
+def rows(catalog: Catalog, sql: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = catalog.query(sql).to_pylist()
+    return found
+
+
+def test_predictions_of_a_training_have_a_row_a_video(storage: Path) -> None:
+    found = rows(Catalog.open(storage), "FROM predictions ORDER BY index")
+    assert len(found) == 6
+    assert found[3] == {
+        "cell": CELL,
+        "key": KEY,
+        "evaluation": "training:best",
+        "index": 3,
+        "video": None,
+        "label": 1,
+        "class": "hop",
+        "predicted": 3,
+        "predicted_class": "slide",
+        "correct": False,
+        "top": [3, 1],
+        "scores": None,
+        "loss": 0.5,
+    }
+
+
+def test_accuracy_by_class_and_confusion_are_counted(storage: Path) -> None:
+    catalog = Catalog.open(storage)
+    by_class = rows(catalog, "SELECT class, videos, top1, top5 FROM per_class_accuracy ORDER BY label")
+    assert by_class == [
+        {"class": "fall", "videos": 3, "top1": pytest.approx(200 / 3), "top5": 100.0},
+        {"class": "hop", "videos": 2, "top1": 50.0, "top5": 100.0},
+        {"class": "slide", "videos": 1, "top1": 0.0, "top5": 0.0},
+    ]
+    sql = "SELECT class, predicted_class, videos FROM confusion WHERE cell = ? ORDER BY label, predicted"
+    confusion = [tuple(row.values()) for row in catalog.query(sql, [CELL]).to_pylist()]
+    assert confusion == [
+        ("fall", "fall", 2),
+        ("fall", "hop", 1),
+        ("hop", "hop", 1),
+        ("hop", "slide", 1),
+        ("slide", "rise", 1),
+    ]
+
+
+def test_class_names_are_those_of_the_videos_that_the_cell_was_trained_on(storage: Path) -> None:
+    write_quickly(storage, iter([built("other", ["a", "b", "c", "d"], time=3e9)]), "driver-2")
+    catalog = Catalog.open(storage)
+    assert rows(catalog, "SELECT name FROM classes ORDER BY label")[0] == {"name": "a"}
+    assert rows(catalog, "SELECT DISTINCT class FROM confusion WHERE label = 0") == [{"class": "fall"}]
+
+
+def test_an_evaluation_stands_beside_the_trainings_own_measure(storage: Path) -> None:
+    path = parquet(
+        storage / "runs" / "x" / "evaluations" / "e.parquet",
+        video=[f"{number}.mp4" for number in range(6)],
+        scores=pa.array([[3.0, 1.5]] * 6, pa.list_(pa.float32())),
+        view_top=pa.array([[0, 1]] * 6, pa.list_(pa.int32())),
+        view_scores=pa.array([[2.5, 0.5]] * 6, pa.list_(pa.float32())),
+    )
+    write_quickly(storage, iter([evaluated(path, time=2e9)]), "evaluate-1")
+    catalog = Catalog.open(storage)
+    sql = "SELECT level, measured_by, checkpoint, views, videos FROM evaluations WHERE cell = ? ORDER BY ALL"
+    assert [tuple(row.values()) for row in catalog.query(sql, [CELL]).to_pylist()] == [
+        ("clip", "training", "best", None, 101),
+        ("clip", "training", "last", None, 101),
+        ("video", "evaluate", "best", 6, 6),
+    ]
+    (row,) = rows(catalog, f"SELECT * FROM predictions WHERE evaluation = '{'e' * 32}' AND index = 4")
+    assert row["video"] == "4.mp4" and row["scores"] == [3.0, 1.5]
+    views = rows(catalog, "SELECT view, predicted, score FROM view_predictions WHERE index = 4 ORDER BY view")
+    assert views == [{"view": 0, "predicted": 0, "score": 2.5}, {"view": 1, "predicted": 1, "score": 0.5}]
+
+
+def test_each_file_is_read_once_and_again_when_it_is_measured_again(
+    storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    original = catalog_module.PredictionReader._place
+
+    def counting(self: Any, text: str) -> Path:
+        read.append(Path(text))
+        return original(self, text)
+
+    monkeypatch.setattr(catalog_module.PredictionReader, "_place", counting)
+    catalog = Catalog.open(storage)
+    catalog.query("SELECT predictions FROM results")
+    catalog.query("SELECT predictions AS confusion FROM results")
+    assert read == [], "a column's name is no reason to load"
+    path = storage / "runs" / "x" / "e.parquet"
+    write_quickly(storage, iter([evaluated(parquet(path), time=2e9)]), "evaluate-1")
+    for _ in range(2):
+        catalog.query("FROM predictions")
+        catalog.query("SELECT * FROM (SELECT key FROM confusion JOIN predictions USING (key))")
+    assert len(read) == 1
+    catalog.refresh()
+    assert catalog.query("FROM predictions").num_rows == 12 and len(read) == 2
+    parquet(path, RANKED[:2])
+    write_quickly(storage, iter([evaluated(str(path), time=3e9)]), "evaluate-2")
+    catalog.refresh()
+    assert catalog.query("FROM predictions").num_rows == 8 and len(read) == 3
+
+
+def test_a_missing_or_damaged_file_is_a_fault_and_no_error(
+    storage: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (storage / "bad.parquet").write_text("no parquet")
+    bad = evaluated(str(storage / "bad.parquet"), "b" * 32, time=2e9)
+    gone = evaluated(str(storage / "gone.parquet"), time=2e9)
+    write_quickly(storage, iter([bad, gone]), "evaluate-1")
+    catalog = Catalog.open(storage)
+    assert catalog.faults == ()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert catalog.query("FROM predictions").num_rows == 6
+    assert sorted(fault.reason.split(";")[1].strip() for fault in catalog.faults) == [
+        str(storage / "bad.parquet"),
+        str(storage / "gone.parquet"),
+    ]
+    assert {fault.kind for fault in catalog.faults} == {"missing"} and len(caplog.records) == 2
+    parquet(storage / "gone.parquet")
+    assert catalog.query("FROM predictions").num_rows == 12 and len(catalog.faults) == 1
+
+
+def test_predictions_follow_a_moved_storage(storage: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    moved = tmp_path_factory.mktemp("moved") / "storage"
+    storage.rename(moved)
+    assert Catalog.open(moved).query("FROM predictions").num_rows == 6
+
+
+def test_a_snapshot_holds_no_predictions_and_agrees_with_the_journals(storage: Path) -> None:
+    catalog = Catalog.open(storage)
+    catalog.query("FROM predictions")
+    catalog.snapshot()
+    assert check(storage).ok
+    with Journal.open(storage, "evaluate-1") as journal:
+        journal.append(evaluated("x.parquet"))
+    assert check(storage).tables["evaluations"].only_in_journal == 1
+
+
+@pytest.mark.parametrize(
+    ("sql", "needed"),
+    [
+        ("FROM predictions", True),
+        ('SELECT 1 FROM main."Predictions"', True),
+        ("SUMMARIZE confusion", True),
+        ("FROM loaded.predictions", True),
+        ("SELECT * FROM query_table('per_class_accuracy')", True),
+        ("PIVOT confusion ON predicted USING sum(videos)", True),
+        ("WITH x AS (FROM results JOIN view_predictions USING (key)) SELECT count(*) FROM x", True),
+        ("SELECT predictions FROM results", False),
+        ("SELECT 'confusion' AS what FROM results", False),
+        ("FROM results", False),
+        ("FROM evaluations", False),
+    ],
+)
+def test_only_queries_that_need_predictions_load_them(sql: str, needed: bool) -> None:
+    assert _reads_predictions(sql) is needed
+
+
+def test_views_built_on_predictions_are_found_by_themselves() -> None:
+    known = {"predictions", "view_predictions", "per_class_accuracy", "confusion"}
+    assert known <= set(_views_on_predictions())
+    assert not {"results", "evaluations", "cells", "classes"} & set(_views_on_predictions())
+    texts = [
+        "-- FROM loaded.x\nCREATE VIEW a AS SELECT predictions FROM results;",
+        "CREATE VIEW b AS FROM loaded.predictions;",
+        "CREATE MACRO c(x) AS TABLE SELECT * FROM a\nJOIN b USING (k);",
+    ]
+    assert views_on_predictions(texts) == {"b", "c"}
