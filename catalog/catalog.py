@@ -6,11 +6,9 @@ an immutable snapshot.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -21,13 +19,13 @@ import duckdb
 from catalog import snapshots
 from catalog.events import EVENT_TYPES
 from catalog.journal import Fault, Tail
-from catalog.predictions import FILES, PredictionFile, PredictionReader, views_on_predictions
 from catalog.projection import batches, upsert_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 VIEWS = (
+    "open_cells",
     "cells",
     "attempts",
     "epochs",
@@ -39,17 +37,20 @@ VIEWS = (
     "failures",
     "quarantined",
 )
-    "classes",
-    "evaluations",
-    "predictions",
-    "per_class_accuracy",
-    "confusion",
 """The files of catalog/views, in the order in which they build on each other."""
 
 PUBLISHED = {
-    "published": "mini_results.csv",
-    "published_contributions": "table7.csv",
-    "published_datasets": "datasets.csv",
+    "published": ("mini_results.csv",),
+    "published_contributions": ("table7.csv",),
+    "published_datasets": ("datasets.csv",),
+    "published_numbers": (
+        "table2.csv",
+        "table3.csv",
+        "table4.csv",
+        "table5.csv",
+        "table6.csv",
+        "figures.csv",
+    ),
 }
 """Tables of literature results and their files in catalog/published."""
 
@@ -101,7 +102,6 @@ class Catalog:
         """Build the catalog of a storage from its journals; a storage that does not exist yet is empty.
 
         Raises:
-        self._predictions = PredictionReader(storage)
             JournalError: a journal cannot be read.
         """
         catalog = cls(Path(storage))
@@ -110,8 +110,8 @@ class Catalog:
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """The journal lines that were left out so far, and the files of predictions that cannot be read."""
-        return (*self._tail.faults, *self._predictions.faults)
+        """The journal lines that were left out so far: torn ones and unknown ones."""
+        return tuple(self._tail.faults)
 
     def refresh(self) -> int:
         """Take in what was written since the last call and return how many events that were."""
@@ -126,8 +126,7 @@ class Catalog:
     def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
         """Run one read-only statement and return its rows.
 
-        It runs in a read-only transaction, without access to files, network, extensions or settings. The
-        first one that reads predictions waits for their files to be loaded (`catalog.predictions`).
+        It runs in a read-only transaction, without access to files, network, extensions or settings.
 
         Raises:
             QueryError: not one single read, or DuckDB refuses it (syntax, names, types, permissions).
@@ -144,8 +143,6 @@ class Catalog:
             raise QueryError(f"query refused ({error}); {_shortened(sql)}; see `DESCRIBE results`") from error
 
     def snapshot(self, storage: Path | None = None) -> Path:
-                if _reads_predictions(sql):
-                    self._load_predictions()
         """Publish an immutable snapshot under `storage` (its own by default) and return the file's path."""
         target = self.storage if storage is None else Path(storage)
 
@@ -203,19 +200,6 @@ class Catalog:
     def __enter__(self) -> Self:
         return self
 
-    def _load_predictions(self) -> None:
-        rows = self._connection.execute(FILES).fetchall()
-        for loaded in self._predictions.new([PredictionFile(*row) for row in rows]):
-            for table in ("prediction_files", "predictions", "view_predictions"):
-                self._connection.execute(f"DELETE FROM loaded.{table} WHERE file = ?", [loaded.number])
-            self._connection.execute(
-                "INSERT INTO loaded.prediction_files VALUES (?, ?, ?)",
-                [loaded.number, loaded.source.key, loaded.source.evaluation],
-            )
-            _insert(self._connection, "loaded.predictions", loaded.videos)
-            if loaded.views is not None:
-                _insert(self._connection, "loaded.view_predictions", loaded.views)
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -229,8 +213,9 @@ def _connect(path: str, config: dict[str, str], *, read_only: bool = False) -> d
 def _create(connection: duckdb.DuckDBPyConnection) -> None:
     root = resources.files("catalog")
     connection.execute((root / "schema.sql").read_text())
-    for table, file in PUBLISHED.items():
-        _insert(connection, table, _read_csv((root / "published" / file).read_bytes()))
+    for table, files in PUBLISHED.items():
+        for file in files:
+            _insert(connection, table, _read_csv((root / "published" / file).read_bytes()))
     for view in VIEWS:
         connection.execute((root / "views" / f"{view}.sql").read_text())
 
@@ -240,7 +225,8 @@ def _read_csv(data: bytes) -> pa.Table:
 
     from pyarrow import csv
 
-    return csv.read_csv(io.BytesIO(data))
+    empty = csv.ConvertOptions(strings_can_be_null=True, null_values=[""])
+    return csv.read_csv(io.BytesIO(data), convert_options=empty)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
@@ -279,23 +265,3 @@ def _require_one_read(sql: str) -> None:
 def _shortened(sql: str) -> str:
     words = " ".join(sql.split())
     return words if len(words) <= 80 else words[:77] + "..."
-def _reads_predictions(sql: str) -> bool:
-    """Whether a statement needs the `loaded` tables; yes where that cannot be told."""
-    names = _views_on_predictions()
-    if not re.search(rf"\b(?:loaded|{'|'.join(names)})\b", sql, re.IGNORECASE):
-        return False
-    try:
-        # An empty database gives the names as written; ours would look into views and stumble over USING.
-        with _connect(":memory:", {}) as empty:
-            tables = empty.get_table_names(sql, qualified=True)
-    except duckdb.Error:
-        return True
-    return any("loaded" in table or table.split(".")[-1].strip('"').lower() in names for table in tables)
-
-
-@cache
-def _views_on_predictions() -> tuple[str, ...]:
-    folder = resources.files("catalog") / "views"
-    return tuple(sorted(views_on_predictions([(folder / f"{view}.sql").read_text() for view in VIEWS])))
-
-

@@ -1,29 +1,44 @@
--- Accuracies of one's own studies (source = 'own') and of the literature (source = 'published') in one shape:
--- one row a source, study, dataset, module, backbone, temporal pooling and length; seeds are averaged
--- (top1_std: sample standard deviation). A planned cell without a result yet has a row with an empty top1,
--- so that what is missing can be counted. Of several keys with one seed (an edited study), cells of the study's
--- latest submission go first, then the one finished last.
-CREATE VIEW accuracies AS
-WITH own AS (
+-- One row a source, study, model, length, dataset and seed, of one's own studies (source = 'own') and of the
+-- literature (source = 'published'; `study` is the paper). A planned cell without a result yet has a row with an
+-- empty top1, so that what is missing can be counted; a result that is no number counts as missing too.
+-- Of several keys with one seed (an edited study), cells of the study's latest submission go first, then the
+-- one finished last. Accuracies in percent, macs of one clip.
+CREATE VIEW cell_accuracies AS
+WITH candidates AS NOT MATERIALIZED (
     SELECT
-        study_cells.study, cells.dataset, cells.module, cells.backbone, cells.temporal_pooling, cells.frames,
-        cells.seed, finished.top1, finished.top5
-    FROM study_cells
-    JOIN cells USING (key)
-    LEFT JOIN recorded.finished AS finished USING (key)
-    WHERE study_cells.current OR finished.key IS NOT NULL
-    QUALIFY row_number() OVER (
-        PARTITION BY study_cells.study, cells.dataset, cells.module, cells.backbone, cells.temporal_pooling,
-            cells.frames, cells.seed
-        ORDER BY study_cells.current DESC, finished.time DESC NULLS LAST, key
-    ) = 1
+        planned.study, planned.key, planned.cell, planned.dataset, planned.module, planned.backbone,
+        planned.temporal_pooling, planned.frames, planned.seed,
+        coalesce(finished.macs, planned.macs) AS macs, coalesce(finished.params, planned.params) AS params,
+        CASE WHEN isfinite(finished.top1) THEN finished.top1 END AS top1,
+        CASE WHEN isfinite(finished.top5) THEN finished.top5 END AS top5,
+        finished.eval_videos, finished.key IS NOT NULL AS done,
+        -- The rank is one number because ordering a million rows by several columns takes most of a second.
+        CASE WHEN planned.current THEN 1e12 ELSE 0 END + coalesce(finished.time, 0) AS rank
+    FROM study_cells AS planned LEFT JOIN recorded.finished AS finished USING (key)
+    WHERE planned.current OR finished.key IS NOT NULL
 )
 SELECT
-    'own' AS source, study, dataset, module, backbone, temporal_pooling, frames,
-    avg(top1) AS top1, avg(top5) AS top5, stddev_samp(top1) AS top1_std,
-    count(top1) AS seeds, count(*) AS planned_seeds
-FROM own GROUP BY ALL
+    'own' AS source, study, dataset, module, backbone, temporal_pooling, frames, seed,
+    arg_max_null(key, rank) AS key, arg_max_null(cell, rank) AS cell, arg_max_null(done, rank) AS done,
+    arg_max_null(top1, rank) AS top1, arg_max_null(top5, rank) AS top5,
+    arg_max_null(macs, rank) AS macs, arg_max_null(params, rank) AS params,
+    arg_max_null(eval_videos, rank) AS eval_videos
+FROM candidates GROUP BY ALL
 UNION ALL
 SELECT
-    'published', paper, dataset, module, backbone, temporal_pooling, frames, top1, top5, NULL, 1, 1
+    'published', paper, dataset, module, backbone, temporal_pooling, frames, NULL, NULL, NULL, true,
+    top1, top5, macs, params, NULL
 FROM published;
+
+-- Seeds averaged, over any relation with the columns of `cell_accuracies` (top1_std: sample standard deviation).
+-- `cell` is the name of the cell with the lowest seed.
+CREATE MACRO mean_accuracies_of(relation) AS TABLE
+SELECT
+    source, study, dataset, module, backbone, temporal_pooling, frames,
+    avg(top1) AS top1, avg(top5) AS top5, stddev_samp(top1) AS top1_std,
+    count(top1) AS seeds, count(*) AS planned_seeds,
+    any_value(macs) AS macs, any_value(params) AS params, min(eval_videos) AS eval_videos,
+    arg_min(cell, seed) AS cell
+FROM query_table(relation) GROUP BY ALL;
+
+CREATE VIEW accuracies AS FROM mean_accuracies_of('cell_accuracies');

@@ -7,7 +7,7 @@
 -- one; `missing` and `missing_ta_tp` count the pairs that stand in the relation without a usable accuracy.
 -- A pair is not defined where TSN has 100 % (psi) or both have 0 % (phi).
 CREATE MACRO contributions_of(relation) AS TABLE
-WITH accuracy AS (FROM query_table(relation)),
+WITH accuracy AS MATERIALIZED (FROM query_table(relation)),
 pairs AS (
     SELECT
         a.source, a.study, a.dataset, a.module, a.temporal_pooling,

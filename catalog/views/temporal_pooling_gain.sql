@@ -1,10 +1,15 @@
--- What temporal pooling changes (Figure 6): top-1 with it minus top-1 without it, in points.
-CREATE VIEW temporal_pooling_gain AS
+-- What temporal pooling changes (Figure 6): top-1 with it minus top-1 without it, in points, over any relation
+-- with the columns of `accuracies`.
+CREATE MACRO temporal_pooling_gain_of(relation) AS TABLE
+WITH accuracy AS MATERIALIZED (FROM query_table(relation))
 SELECT
     source, study, dataset, module, backbone, frames,
     without.top1 AS top1_without, pooled.top1 AS top1_with, pooled.top1 - without.top1 AS gain,
-    least(without.seeds, pooled.seeds) AS seeds
-FROM accuracies AS without
-JOIN accuracies AS pooled USING (source, study, dataset, module, backbone, frames)
+    least(without.seeds, pooled.seeds) AS seeds,
+    without.cell AS cell_without, pooled.cell AS cell_with
+FROM accuracy AS without
+JOIN accuracy AS pooled USING (source, study, dataset, module, backbone, frames)
 WHERE NOT without.temporal_pooling AND pooled.temporal_pooling
     AND without.top1 IS NOT NULL AND pooled.top1 IS NOT NULL;
+
+CREATE VIEW temporal_pooling_gain AS FROM temporal_pooling_gain_of('accuracies');
