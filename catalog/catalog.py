@@ -6,9 +6,11 @@ an immutable snapshot.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +21,7 @@ import duckdb
 from catalog import snapshots
 from catalog.events import EVENT_TYPES
 from catalog.journal import Fault, Tail
+from catalog.predictions import FILES, PredictionFile, PredictionReader, views_on_predictions
 from catalog.projection import batches, upsert_sql
 
 if TYPE_CHECKING:
@@ -36,6 +39,11 @@ VIEWS = (
     "datasets",
     "failures",
     "quarantined",
+    "classes",
+    "evaluations",
+    "predictions",
+    "per_class_accuracy",
+    "confusion",
 )
 """The files of catalog/views, in the order in which they build on each other."""
 
@@ -93,6 +101,7 @@ class Catalog:
         self.storage = storage
         self._lock = threading.RLock()
         self._tail = Tail(storage)
+        self._predictions = PredictionReader(storage)
         self._connection = _connect(":memory:", _SEALED)
         _create(self._connection)
         self._connection.execute("SET lock_configuration = true")
@@ -110,8 +119,8 @@ class Catalog:
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """The journal lines that were left out so far: torn ones and unknown ones."""
-        return tuple(self._tail.faults)
+        """The journal lines that were left out so far, and the files of predictions that cannot be read."""
+        return (*self._tail.faults, *self._predictions.faults)
 
     def refresh(self) -> int:
         """Take in what was written since the last call and return how many events that were."""
@@ -126,7 +135,8 @@ class Catalog:
     def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
         """Run one read-only statement and return its rows.
 
-        It runs in a read-only transaction, without access to files, network, extensions or settings.
+        It runs in a read-only transaction, without access to files, network, extensions or settings. The
+        first one that reads predictions waits for their files to be loaded (`catalog.predictions`).
 
         Raises:
             QueryError: not one single read, or DuckDB refuses it (syntax, names, types, permissions).
@@ -134,6 +144,8 @@ class Catalog:
         try:
             with self._lock, self._connection.cursor() as cursor:
                 _require_one_read(sql)
+                if _reads_predictions(sql):
+                    self._load_predictions()
                 cursor.execute("BEGIN TRANSACTION READ ONLY")
                 try:
                     return cursor.sql(sql, params=params).to_arrow_table()
@@ -190,6 +202,19 @@ class Catalog:
             self._connection.execute("ROLLBACK")
             raise
         return sum(table.num_rows for table in tables.values())
+
+    def _load_predictions(self) -> None:
+        rows = self._connection.execute(FILES).fetchall()
+        for loaded in self._predictions.new([PredictionFile(*row) for row in rows]):
+            for table in ("prediction_files", "predictions", "view_predictions"):
+                self._connection.execute(f"DELETE FROM loaded.{table} WHERE file = ?", [loaded.number])
+            self._connection.execute(
+                "INSERT INTO loaded.prediction_files VALUES (?, ?, ?)",
+                [loaded.number, loaded.source.key, loaded.source.evaluation],
+            )
+            _insert(self._connection, "loaded.predictions", loaded.videos)
+            if loaded.views is not None:
+                _insert(self._connection, "loaded.view_predictions", loaded.views)
 
     def _write(self, path: Path) -> None:
         with _connect(str(path), {}) as file:
@@ -260,6 +285,26 @@ def _require_one_read(sql: str) -> None:
         raise QueryError(
             f"not one single read; {_shortened(sql)}; write one SELECT, DESCRIBE, SUMMARIZE or PIVOT"
         )
+
+
+def _reads_predictions(sql: str) -> bool:
+    """Whether a statement needs the `loaded` tables; yes where that cannot be told."""
+    names = _views_on_predictions()
+    if not re.search(rf"\b(?:loaded|{'|'.join(names)})\b", sql, re.IGNORECASE):
+        return False
+    try:
+        # An empty database gives the names as written; ours would look into views and stumble over USING.
+        with _connect(":memory:", {}) as empty:
+            tables = empty.get_table_names(sql, qualified=True)
+    except duckdb.Error:
+        return True
+    return any("loaded" in table or table.split(".")[-1].strip('"').lower() in names for table in tables)
+
+
+@cache
+def _views_on_predictions() -> tuple[str, ...]:
+    folder = resources.files("catalog") / "views"
+    return tuple(sorted(views_on_predictions([(folder / f"{view}.sql").read_text() for view in VIEWS])))
 
 
 def _shortened(sql: str) -> str:

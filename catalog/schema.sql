@@ -57,6 +57,35 @@ CREATE TABLE recorded.quarantined (
     time DOUBLE, writer VARCHAR, position BIGINT
 );
 
+CREATE TABLE recorded.datasets_built (
+    dataset VARCHAR, manifest VARCHAR, train_hash VARCHAR, val_hash VARCHAR, classes JSON, videos JSON,
+    frames BIGINT, frame_format VARCHAR, quarantined BIGINT,
+    time DOUBLE, writer VARCHAR, position BIGINT,
+    PRIMARY KEY (dataset, train_hash, val_hash)
+);
+
+CREATE TABLE recorded.evaluations (
+    key VARCHAR, evaluation VARCHAR, checkpoint VARCHAR, epoch BIGINT, checkpoint_sha256 VARCHAR,
+    sampling VARCHAR, sampling_rate BIGINT, clips BIGINT, crops BIGINT, crop_size BIGINT, short_side BIGINT,
+    average VARCHAR, split VARCHAR, videos_hash VARCHAR, top1 DOUBLE, top5 DOUBLE, loss DOUBLE, videos BIGINT,
+    views BIGINT, seconds DOUBLE, predictions VARCHAR, versions JSON, hardware JSON,
+    time DOUBLE, writer VARCHAR, position BIGINT,
+    PRIMARY KEY (key, evaluation)
+);
+
+-- What Parquet files of predictions say: filled when a query first needs it (catalog/predictions.py), never part
+-- of a snapshot. `file` stands for a key and an evaluation, because names of every row would fill the memory.
+CREATE SCHEMA loaded;
+
+CREATE TABLE loaded.prediction_files (file INTEGER PRIMARY KEY, key VARCHAR, evaluation VARCHAR);
+
+CREATE TABLE loaded.predictions (
+    file INTEGER, index INTEGER, video VARCHAR, label INTEGER, predicted INTEGER, top INTEGER[], scores FLOAT[],
+    loss DOUBLE
+);
+
+CREATE TABLE loaded.view_predictions (file INTEGER, index INTEGER, view_top INTEGER[], view_scores FLOAT[]);
+
 -- Results from the literature (catalog/published/*.csv): top1 and top5 in percent, macs of one clip.
 CREATE TABLE published (
     dataset VARCHAR, module VARCHAR, backbone VARCHAR, temporal_pooling BOOLEAN, frames BIGINT,
