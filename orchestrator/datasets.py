@@ -13,9 +13,10 @@ from orchestrator.plan import DatasetState, declared_state
 from orchestrator.study_model import Study
 
 if TYPE_CHECKING:
+    from trainables.data.build_progress import BuildProgress
     from trainables.data.manifest import Manifest
 
-ShowProgress = Callable[[str, int, int], None]
+ShowProgress = Callable[[str, "BuildProgress"], None]
 Announce = Callable[[str], None]
 
 
@@ -63,7 +64,7 @@ def build_missing(
 ) -> dict[str, DatasetState]:
     """Build every dataset that is missing and can be built here; returns the new states.
 
-    `show` hears of steps done and in all; `announce` gets a line for each dataset and each quarantined video.
+    `show` hears how far each is; `announce` gets a line for each dataset and each quarantined video.
 
     Raises:
         DatasetError: A dataset cannot be built as declared; names the videos and the way out.
@@ -79,7 +80,7 @@ def _build(study: Study, name: str, layout: Layout, show: ShowProgress, announce
 
     path = manifest_path(study, name, layout)
     manifest = build_dataset(
-        dataset_config(study, name), name, path.parent, lambda done, total: show(name, done, total)
+        dataset_config(study, name), name, path.parent, progress=lambda now: show(name, now)
     )
     for line in manifest_lines(manifest, path):
         announce(line)

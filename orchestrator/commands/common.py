@@ -43,7 +43,17 @@ _BAD_INPUT = frozenset(
         "ExportError",
     }
 )
-_WORK = frozenset({"RaySessionError", "JournalError", "CatalogError", "GridError", "PlanError"})
+_WORK = frozenset(
+    {
+        "StoreWriteError",
+        "ShardError",
+        "RaySessionError",
+        "JournalError",
+        "CatalogError",
+        "GridError",
+        "PlanError",
+    }
+)
 
 
 class StorageError(ValueError):
@@ -91,11 +101,3 @@ def fail(error: BaseException) -> int:
 def wide_console() -> Console:
     """A console on standard output that cuts nothing off where that is a pipe or a file."""
     return Console(width=None if sys.stdout.isatty() else 200)
-
-
-def progress_line(name: str, done: int, total: int) -> None:
-    """Show on stderr how far a dataset's build is, where that is a terminal; the line is wiped at the end."""
-    if sys.stderr.isatty():
-        text = f"dataset {name}: {100 * done // max(1, total)} %"
-        sys.stderr.write(f"\r{text}" if done < total else f"\r{' ' * len(text)}\r")
-        sys.stderr.flush()

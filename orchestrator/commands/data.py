@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from orchestrator.commands.common import (
     WORK_FAILED,
     StorageOption,
     StudyArgument,
-    progress_line,
     storage_path,
 )
 
@@ -18,13 +19,14 @@ app = typer.Typer(help="Datasets: manifests of a study's videos.", no_args_is_he
 @app.command()
 def build(study: StudyArgument, storage: StorageOption = None) -> None:
     """Build the datasets of a study that are missing; exit code 1 if one cannot be built here."""
+    from orchestrator.build_view import BuildView
     from orchestrator.datasets import build_missing, dataset_states
     from orchestrator.layout import Layout
     from orchestrator.study import load_study
 
     loaded = load_study(study)
     layout = Layout(storage_path(storage))
-    states = build_missing(loaded, dataset_states(loaded, layout), layout, progress_line, typer.echo)
+    states = build_missing(loaded, dataset_states(loaded, layout), layout, BuildView(sys.stderr), typer.echo)
     for name, state in states.items():
         if not state.built:
             typer.echo(f"dataset {name} cannot be built here: {state.how}", err=True)

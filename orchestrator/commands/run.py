@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -12,7 +13,6 @@ from orchestrator.commands.common import (
     StorageOption,
     StudyArgument,
     WeightsOption,
-    progress_line,
     storage_path,
 )
 from orchestrator.submission import Options, Outcome
@@ -29,6 +29,7 @@ def run(
     weights_dir: WeightsOption = None,
 ) -> None:
     """Run what is missing of a study: build its datasets, train its cells. Safe to kill and run again."""
+    from orchestrator.build_view import BuildView
     from orchestrator.study import load_study
     from orchestrator.submission import submit
 
@@ -40,7 +41,7 @@ def run(
         gpus=gpus,
         weights_dir=weights_dir,
     )
-    outcome = submit(load_study(study), options, progress_line, typer.echo)
+    outcome = submit(load_study(study), options, BuildView(sys.stderr), typer.echo)
     for line in outcome_lines(outcome, study):
         typer.echo(line, err=not outcome.complete)
     if outcome.interrupted:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from trainables.data.store_spool import writing
 
 
 class BuildLog:
     """Facts by key; the last line of a key counts, a torn line counts as absent."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._facts = _read(path)
 
@@ -21,14 +23,18 @@ class BuildLog:
         return self._facts.get(key)
 
     def put(self, key: str, fact: dict[str, Any]) -> None:
-        """Record a fact. It is only a shortcut for work that can be repeated: not flushed to disk."""
+        """Record a fact. It is only a shortcut for work that can be repeated: not flushed to disk.
+
+        Raises:
+            StoreWriteError: the storage is full or broken.
+        """
         self._facts[key] = fact
         line = "\n" + json.dumps({"key": key, "fact": fact})  # a line end first seals a torn line before it
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line.encode())
-        finally:
-            os.close(descriptor)
+        # unbuffered and at once: what another process appends meanwhile stays whole
+        with writing(self._path), self._path.open("ab", buffering=0) as file:
+            data = line.encode()
+            while data:
+                data = data[file.write(data) :]
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

@@ -1,62 +1,124 @@
-"""Probing many files in child processes, so that a decoder's crash or hang costs one file and no more."""
+"""Judging files in a child process, so that a decoder's crash or hang costs one file and no more."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
+from typing import Any
 
-from trainables.data.probe import Probe, Rejected, from_json
+from trainables.data.frame_format import FrameFormat
+from trainables.data.probe import Probe, Probed, Rejected, from_json
+from trainables.data.store_spool import Keep, StoreWriteError
 
 SILENCE_SECONDS = 120.0
 _START_SECONDS = 120.0
-_MAX_WORKERS = 4  # each holds decord and its libraries: some 450 MB
+_END_SECONDS = 0.5
 
-Message = dict[str, object] | str | None  # an answer, a sign of life, the end
+Message = dict[str, Any] | str | None  # an answer, a sign of life, the end
+
+
+class AbortedError(Exception):
+    """The worker was told to stop while it was at work; says nothing about the file."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A judged file, and the sizes of the JPEGs that were kept of it, none where it was rejected."""
+
+    probe: Probe
+    sizes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """How a child ended in the middle of a file, and the decoder that was at work."""
+
+    reason: str
+    decoder: str
+    killed: bool = False
 
 
 class ProbeWorker:
-    """One child process that probes files; started when first asked, and again after it died."""
+    """One child process that judges files; started when first asked, and again after it died."""
 
     def __init__(self, silence_seconds: float = SILENCE_SECONDS) -> None:
         self._silence = silence_seconds
         self._process: subprocess.Popen[str] | None = None
         self._answers: SimpleQueue[Message] = SimpleQueue()
+        self._aborted = False
 
-    def probe(self, path: Path) -> Probe:
-        """Probe one file; a crash or a silence of the child is the file's fault.
+    def probe(self, path: Path, keep: Keep | None = None) -> Kept:
+        """Judge one file and keep its pictures; a crash or a silence of the child is the file's fault.
+
+        Not if decord alone crashes: then PyAV reads the file. A child that was killed from outside, as where
+        the system is out of memory, gets a second try.
 
         Raises:
+            AbortedError: `abort` was called.
+            StoreWriteError: the pictures cannot be stored.
             RuntimeError: the child cannot even start.
         """
+        request = {"path": str(path), "keep": keep.to_json() if keep else None, "use_decord": True}
+        found = self._ask(request)
+        if isinstance(found, _Broken) and (found.killed or found.decoder == "decord"):
+            found = self._ask(request | {"use_decord": found.decoder != "decord"})
+        if isinstance(found, _Broken):
+            return Kept(Rejected(found.reason))
+        probe = from_json(found["probe"])
+        return Kept(probe, tuple(found["sizes"]) if isinstance(probe, Probed) else ())
+
+    def estimate(self, path: Path, frame_format: FrameFormat) -> int | None:
+        """Bytes that the file will take in a store, about; None where it cannot be read."""
+        found = self._ask({"path": str(path), "estimate": frame_format.model_dump(mode="json")})
+        return None if isinstance(found, _Broken) else found.get("bytes")
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any] | _Broken:
         process = self._started()
         assert process.stdin is not None
+        at_work = ["pyav"]
         try:
-            process.stdin.write(json.dumps(str(path)) + "\n")
+            process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
-            answer = self._answer(self._silence)
+            answer = self._answer(self._silence, at_work)
         except (EOFError, OSError):
-            return Rejected(f"the decoder crashed (exit status {self.close()})")
+            status = self.close()
+            if self._aborted:
+                raise AbortedError from None
+            reason = f"the decoder crashed (exit status {status})"
+            return _Broken(reason, at_work[-1], killed=status == -signal.SIGKILL)
         except Empty:
             self.close()
-            return Rejected(f"the decoder hung: no frame in {self._silence:g} s")
-        return from_json(answer)
+            return _Broken(f"the decoder hung: no frame in {self._silence:g} s", at_work[-1])
+        if "storage" in answer:
+            raise StoreWriteError(answer["storage"])
+        return answer
 
-    def _answer(self, seconds: float) -> dict[str, object]:
+    def _answer(self, seconds: float, at_work: list[str]) -> dict[str, Any]:
+        """The next answer; notes the decoders at work until then.
+
+        Raises:
+            EOFError: the child has ended.
+            Empty: it was silent for `seconds`.
+        """
         while True:
             message = self._answers.get(timeout=seconds)
             if message is None:
                 raise EOFError
             if isinstance(message, dict):
                 return message
+            at_work.append(message)
 
     def _started(self) -> subprocess.Popen[str]:
+        if self._aborted:
+            raise AbortedError
         if self._process is None:
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
             self._process = subprocess.Popen(
@@ -66,33 +128,44 @@ class ProbeWorker:
                 stderr=subprocess.DEVNULL,
                 text=True,
                 env=environment,
+                # else Ctrl-C in a terminal would reach the child too, and its end would be taken for a crash
+                start_new_session=True,
             )
             self._answers = SimpleQueue()
             Thread(target=_listen, args=(self._process, self._answers), daemon=True).start()
             try:
-                self._answer(_START_SECONDS)  # its greeting, an empty object
+                self._answer(_START_SECONDS, [])  # its greeting, an empty object
             except (EOFError, Empty) as error:
                 status = self.close()
+                if self._aborted:
+                    raise AbortedError from None
                 raise RuntimeError(
                     f"the decoding process does not start (exit status {status}); {sys.executable}; "
                     "to see why, run: python -m trainables.data.probe_child"
                 ) from error
         return self._process
 
+    def abort(self) -> None:
+        """Stop at once, whatever is being done; may be called from another thread."""
+        self._aborted = True
+        process = self._process
+        if process is not None:
+            process.kill()
+
     def close(self) -> int | None:
         """End the child; its exit status, None where there was no child."""
         process, self._process = self._process, None
         if process is None:
             return None
-        # a child that is dying of a crash keeps its own status; the kill then reaches nobody
+        with suppress(OSError):  # a dead child's pipe does not take what is still in our buffer
+            assert process.stdin is not None
+            process.stdin.close()
+        # the end of its stdin ends a healthy child; one that is dying of a crash keeps its own status
         try:
-            status = process.wait(timeout=0.5)
+            return process.wait(timeout=_END_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            status = process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
-        return status
+            return process.wait()
 
 
 def _listen(process: subprocess.Popen[str], answers: SimpleQueue[Message]) -> None:
@@ -101,33 +174,3 @@ def _listen(process: subprocess.Popen[str], answers: SimpleQueue[Message]) -> No
         for line in stream:
             answers.put(json.loads(line))
     answers.put(None)
-
-
-def probe_files(
-    paths: Sequence[Path], silence_seconds: float = SILENCE_SECONDS
-) -> Iterator[tuple[Path, Probe]]:
-    """Probe files, several at a time; gives each with its result as it is done, in any order.
-
-    Closing the generator ends all children.
-    """
-    count = max(1, min(_MAX_WORKERS, os.cpu_count() or 1, len(paths)))
-    workers = [ProbeWorker(silence_seconds) for _ in range(count)]
-    idle: SimpleQueue[ProbeWorker] = SimpleQueue()
-    for worker in workers:
-        idle.put(worker)
-
-    def probe(path: Path) -> tuple[Path, Probe]:
-        worker = idle.get()
-        try:
-            return path, worker.probe(path)
-        finally:
-            idle.put(worker)
-
-    pool = ThreadPoolExecutor(count, thread_name_prefix="probe")
-    try:
-        for done in as_completed([pool.submit(probe, path) for path in paths]):
-            yield done.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        for worker in workers:
-            worker.close()

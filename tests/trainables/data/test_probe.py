@@ -14,9 +14,11 @@ import av
 import numpy as np
 import pytest
 
+from trainables.data.ingest import BatchTask, VideoDone
+from trainables.data.ingest_local import LocalThreads
 from trainables.data.manifest import Manifest, Video
 from trainables.data.probe import Probe, Probed, Rejected, from_json, probe_file, to_json
-from trainables.data.probe_worker import ProbeWorker, probe_files
+from trainables.data.probe_worker import ProbeWorker
 from trainables.data.reader import DecordReader
 
 # Read off with another program's help: frames and size as shown.
@@ -41,7 +43,11 @@ def reason_of(probe: Probe) -> str:
 
 @pytest.fixture(scope="module")
 def probes(real_videos: Path) -> dict[str, Probe]:
-    return {path.name: probe for path, probe in probe_files(sorted(real_videos.glob("*__*")))}
+    worker = ProbeWorker()
+    try:
+        return {path.name: worker.probe(path).probe for path in sorted(real_videos.glob("*__*"))}
+    finally:
+        worker.close()
 
 
 def test_the_corrupted_clip_is_rejected_for_its_damage(probes: dict[str, Probe]) -> None:
@@ -149,16 +155,16 @@ def test_a_crash_or_hang_costs_one_file(motion: Manifest, tmp_path: Path, blow: 
     good = Path(motion.videos[0].path)
     worker = ProbeWorker(silence_seconds=3.0)
     try:
-        assert isinstance(worker.probe(good), Probed)
+        assert isinstance(worker.probe(good).probe, Probed)
         first = child_of(worker)
         timer = threading.Timer(0.3, os.kill, (first.pid, blow))
         long_one = tmp_path / "long.mp4"
         make_long_video(long_one)
         timer.start()
-        assert reason in reason_of(worker.probe(long_one))
+        assert reason in reason_of(worker.probe(long_one).probe)
         timer.join()
         assert first.poll() is not None
-        assert isinstance(worker.probe(good), Probed)
+        assert isinstance(worker.probe(good).probe, Probed)
         assert child_of(worker).pid != first.pid
     finally:
         worker.close()
@@ -180,22 +186,28 @@ def test_a_slow_file_that_shows_signs_of_life_is_not_given_up(tmp_path: Path) ->
     worker = ProbeWorker(silence_seconds=1.5)
     began = time.monotonic()
     try:
-        probe = worker.probe(tmp_path / "long.mp4")
+        probe = worker.probe(tmp_path / "long.mp4").probe
     finally:
         worker.close()
     assert isinstance(probe, Probed), (probe, time.monotonic() - began)
     assert probe.frames == 300
 
 
-def test_closing_early_leaves_no_child(motion: Manifest) -> None:
-    paths = [Path(video.path) for video in motion.videos]
-    stream = probe_files(paths)
-    next(stream)
+def test_closing_early_leaves_no_child(motion: Manifest, tmp_path: Path) -> None:
+    paths = tuple(Path(video.path) for video in motion.videos)
+    task = BatchTask(0, paths, tmp_path / "shards", tmp_path / "spool", motion.frame_format)
+    stream = LocalThreads().run([task])
+    assert isinstance(next(stream), VideoDone)
     children = set(Path("/proc/self/task").glob("*/children"))
-    stream.close()  # type: ignore[attr-defined]
+    assert any("probe_child" in command for command in commands_of(children))
+    stream.close()
+    assert not any("probe_child" in command for command in commands_of(children))
+    assert list(tmp_path.iterdir()) == []
+
+
+def commands_of(children: set[Path]) -> list[str]:
     pids = " ".join(path.read_text() for path in children if path.exists()).split()
-    commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids if Path(f"/proc/{pid}").exists()]
-    assert not any("probe_child" in command for command in commands)
+    return [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
 def test_probing_does_not_load_torch() -> None:
