@@ -1,9 +1,10 @@
-"""One Tune trial = one cell = one Ray Train run. The only module of this room that talks to Ray Train."""
+"""One Ray Train run: a cell's training (a Tune trial) or evaluation. Only this module here talks to Train."""
 
 from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ POLL_SECONDS = "0.1"
 
 @dataclass(frozen=True)
 class TrialRequest:
-    """All that a trial needs, small and plain, because Tune pickles it.
+    """All that a run needs, small and plain, because Tune pickles it.
 
-    `spec` is a `trainables.recipe.CellSpec` as JSON. `log` receives the error and its traceback.
+    `spec` is a `trainables.recipe.CellSpec` (or, to evaluate, a `trainables.evaluate_cell.EvaluationSpec`) as
+    JSON. `log` receives the error and its traceback.
     """
 
     name: str
@@ -37,21 +39,32 @@ class TrialRequest:
 
 
 def run_cell(config: dict[str, Any]) -> None:
-    """Tune's trainable: run one cell as a Ray Train run and wait for it.
+    """Tune's trainable: train one cell as a Ray Train run and wait for it."""
+    from trainables.train import train_cell
+
+    _run(TrialRequest(**config), train_cell)
+
+
+def run_evaluation(config: dict[str, Any]) -> None:
+    """Evaluate one finished cell as a Ray Train run and wait for it."""
+    from trainables.evaluate_cell import evaluate_cell
+
+    _run(TrialRequest(**config), evaluate_cell)
+
+
+def _run(request: TrialRequest, worker: Callable[[dict[str, Any]], None]) -> None:
+    """Run `worker` in as many processes as the request says.
 
     `DataParallelTrainer` instead of its child `TorchTrainer`: the latter imports torch into this process and
     into the Train controller, which costs seconds of start-up a cell and serves nothing here (the workers
     join torch.distributed by themselves, `trainables.train`). No `TuneReportCallback`: it starts one more
     process for every cell, to carry metrics that the driver reads from the run directory anyway.
     """
-    request = TrialRequest(**config)
     _set_train_environment(request.local)
     import ray.train
 
-    from trainables.train import train_cell
-
     trainer = _trainer_class()(
-        train_cell,
+        worker,
         train_loop_config={"spec": request.spec},
         scaling_config=ray.train.ScalingConfig(
             num_workers=request.workers,

@@ -11,65 +11,99 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-from trainables.data.files import replaced_atomically
+from trainables.predictions import (
+    TOP,
+    Predictions,
+    merge,
+    no_predictions,
+    read_predictions,
+    write_predictions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
-    from numpy.typing import NDArray
     from torch import nn
 
-    from trainables.data.loader import Batch
+    from trainables.data.clip_ring import Batch
     from trainables.device import Compute, Normalisation
+    from trainables.evaluate_cell import Average
 
-TOP = 5
+__all__ = [
+    "Predictions",
+    "Stopwatch",
+    "gather",
+    "predict",
+    "read_predictions",
+    "write_predictions",
+]
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """One row per evaluated video, ordered by `index`: arrays (n,); `top` (n, ≤ 5), the best class first."""
+class Views:
+    """How the views of a video become one prediction.
 
-    index: NDArray[np.int64]
-    label: NDArray[np.int64]
-    top: NDArray[np.int64]
-    loss: NDArray[np.float64]
+    `average`: the mean of logits (section 9), or of softmax probabilities. `keep`: whether each view's own
+    first class is kept. `at_once`: the most clips that pass through the model together; None: a whole batch.
+    """
 
-    def accuracy(self, k: int) -> float:
-        """Share of videos, in percent, whose label is among the first `k` classes."""
-        if len(self.label) == 0:
-            return float("nan")
-        hits = (self.top[:, :k] == self.label[:, None]).any(axis=1)
-        return float(hits.mean() * 100.0)
-
-    @property
-    def mean_loss(self) -> float:
-        """Mean cross-entropy over the videos."""
-        return float(self.loss.mean()) if len(self.loss) else float("nan")
+    average: Average = "logits"
+    keep: bool = False
+    at_once: int | None = None
 
 
-def predict(model: nn.Module, batches: Iterable[Batch], compute: Compute, norm: Normalisation) -> Predictions:
-    """Evaluate `model` on `batches` with clips (N, V, 3, T, S, S); logits are averaged over the V views.
+def predict(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    compute: Compute,
+    norm: Normalisation,
+    views: Views = Views(),
+) -> Predictions:
+    """Evaluate `model` on `batches` of V views a video, averaged over the V views.
 
-    The mean is of logits, not of softmax scores (section 9). The model is left in evaluation mode.
+    Of each video only the best classes are kept, so memory does not grow with classes or views' logits. The
+    model is left in evaluation mode.
     """
     model.eval()
     rows: list[tuple[torch.Tensor, ...]] = []
     for batch in batches:
-        videos, views = batch.clips.shape[:2]
-        clips = compute.normalise(batch.clips.flatten(0, 1), norm)
+        videos, count = len(batch.labels), batch.views
+        clips = compute.inputs(batch, norm)
         # Not around the loop: the loader's reused buffers must not become inference tensors.
         with torch.inference_mode(), compute.autocast():
-            logits = model(clips)
-        logits = logits.clone().float().view(videos, views, -1).mean(dim=1).cpu()
-        loss = F.cross_entropy(logits, batch.labels, reduction="none")
-        top = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
-        rows.append((batch.indices, batch.labels, top, loss))
+            logits = _forward(model, clips, views.at_once)
+        scores = logits.clone().float().view(len(batch.labels), batch.views, -1)
+        rows.append((batch.indices, batch.labels, *_ranked(scores, batch.labels, views)))
     if not rows:
-        empty = np.empty(0, dtype=np.int64)
-        return Predictions(empty, empty, np.empty((0, TOP), dtype=np.int64), np.empty(0, dtype=np.float64))
-    columns = [torch.cat(column).numpy() for column in zip(*rows, strict=True)]
-    return _ordered(Predictions(columns[0], columns[1], columns[2], columns[3].astype(np.float64)))
+        return no_predictions()
+    index, label, top, score, loss, view_top, view_score = (
+        torch.cat(column).numpy() for column in zip(*rows, strict=True)
+    )
+    return Predictions(
+        index, label, top, score, loss.astype(np.float64), view_top.astype(np.int64), view_score
+    ).ordered()
+
+
+def _forward(model: nn.Module, clips: torch.Tensor, at_once: int | None) -> torch.Tensor:
+    """Logits (N, K) of clips (N, 3, T, S, S), in pieces: all views of one video can be too many at once."""
+    if at_once is None or len(clips) <= at_once:
+        return model(clips)  # type: ignore[no-any-return]
+    return torch.cat([model(piece) for piece in torch.split(clips, at_once)])
+
+
+def _ranked(logits: torch.Tensor, labels: torch.Tensor, views: Views) -> tuple[torch.Tensor, ...]:
+    """Logits (N, V, K) → on the CPU: top (N, k), scores (N, k), loss (N,), view_top and view_score (N, V|0)."""
+    if views.average == "softmax":
+        logits = logits.softmax(dim=2)
+        mean = logits.mean(dim=1).cpu()
+        loss = F.nll_loss(mean.clamp_min(torch.finfo(mean.dtype).tiny).log(), labels, reduction="none")
+    else:
+        mean = logits.mean(dim=1).cpu()
+        loss = F.cross_entropy(mean, labels, reduction="none")
+    scores, top = mean.topk(min(TOP, mean.shape[1]), dim=1)
+    view_score, view_top = (part.cpu() for part in logits.max(dim=2))
+    kept = logits.shape[1] if views.keep else 0
+    return top, scores, loss, view_top[:, :kept], view_score[:, :kept]
 
 
 def gather(own: Predictions, world: int) -> Predictions:
@@ -82,54 +116,7 @@ def gather(own: Predictions, world: int) -> Predictions:
         return own
     shares: list[Predictions | None] = [None] * world
     dist.all_gather_object(shares, own)
-    parts = [share for share in shares if share is not None and len(share.index)]
-    merged = _ordered(
-        Predictions(
-            *(np.concatenate([getattr(p, name) for p in parts]) for name in ("index", "label", "top", "loss"))
-        )
-    )
-    if len(np.unique(merged.index)) != len(merged.index):
-        raise RuntimeError(
-            "a video was evaluated by two workers; evaluation shares overlap; report this as a bug"
-        )
-    return merged
-
-
-def _ordered(predictions: Predictions) -> Predictions:
-    order = np.argsort(predictions.index, kind="stable")
-    return Predictions(
-        predictions.index[order], predictions.label[order], predictions.top[order], predictions.loss[order]
-    )
-
-
-def write_predictions(predictions: Predictions, path: Path) -> None:
-    """Write Parquet columns `index`, `label`, `top` (list), `loss`: temporary name, fsync, rename."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.table(
-        {
-            "index": predictions.index,
-            "label": predictions.label,
-            "top": pa.array(predictions.top.tolist(), type=pa.list_(pa.int64())),
-            "loss": predictions.loss,
-        }
-    )
-    with replaced_atomically(path) as temporary:
-        pq.write_table(table, temporary)
-
-
-def read_predictions(path: Path) -> Predictions:
-    """Read what `write_predictions` wrote."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
-    return Predictions(
-        table["index"].to_numpy(),
-        table["label"].to_numpy(),
-        np.array(table["top"].to_pylist(), dtype=np.int64),
-        table["loss"].to_numpy(),
-    )
+    return merge([share for share in shares if share is not None])
 
 
 class Stopwatch:

@@ -40,16 +40,22 @@ def train_cell(config: dict[str, Any]) -> None:
     from trainables.run_lock import exclusive
 
     spec = CellSpec.model_validate_json(config["spec"])
-    context = _context()
-    place = WorkerPlace(context.get_world_rank(), context.get_world_size(), context.get_local_rank())
+    place = join_workers()
     torch.set_num_threads(spec.threads)
-    _join_process_group(place)
     if place.rank != 0:
         _run_epochs(spec, place)
         return
     # The last worker of a killed driver may outlive it by a second: never write beside it.
     with exclusive(Path(spec.run_dir) / "lock", LOCK_WAIT_SECONDS, f"the run directory of {spec.cell}"):
         _run_epochs(spec, place)
+
+
+def join_workers() -> WorkerPlace:
+    """Start torch.distributed where there are several workers; returns which of them this is."""
+    context = _context()
+    place = WorkerPlace(context.get_world_rank(), context.get_world_size(), context.get_local_rank())
+    _join_process_group(place)
+    return place
 
 
 def _context() -> Any:  # noqa: ANN401 - Ray ships no types
