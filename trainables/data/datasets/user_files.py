@@ -110,26 +110,29 @@ def read_folder(root: Path, option: str) -> UserFiles:
 
 
 def _walk(root: Path) -> Iterator[os.DirEntry[str]]:
-    """All that is not a folder, links followed; what begins with a dot is left out."""
-    folders = [str(root)]
-    linked: set[str] = set()
-    while folders:
-        folder = folders.pop()
+    """All that is not a folder; what begins with a dot is left out.
+
+    Every folder is read once, wherever links lead: linked ones after all others, and not if read before.
+    """
+    folders = [(str(root), os.path.realpath(root))]
+    linked: list[str] = []
+    read: set[str] = set()
+    while folders or linked:
+        if not folders:
+            linked.sort(reverse=True)
+            link = linked.pop()
+            folders.append((link, os.path.realpath(link)))
+        folder, real = folders.pop()
+        if real in read:
+            continue
+        read.add(real)
         with os.scandir(folder) as items:
             for item in items:
                 if item.name.startswith("."):
                     continue
                 if not item.is_dir():
                     yield item
-                elif not item.is_symlink() or _is_new_link(item.path, folder, linked):
-                    folders.append(item.path)
-
-
-def _is_new_link(path: str, folder: str, linked: set[str]) -> bool:
-    """False for a linked folder that was read before, or that its link lies in, which would be a circle."""
-    target = os.path.realpath(path)
-    here = Path(os.path.realpath(folder))
-    if target in linked or Path(target) in (here, *here.parents):
-        return False
-    linked.add(target)
-    return True
+                elif item.is_symlink():
+                    linked.append(item.path)
+                else:
+                    folders.append((item.path, f"{real}{os.sep}{item.name}"))
