@@ -21,6 +21,7 @@ Decoder = Literal["decord", "pyav"]
 FORMAT = 2
 SHARDS = "shards"  # the folder of the frame store, beside the manifest
 _METADATA = b"actiongrid.manifest"
+_INSIDE = "./"  # before the path of a quarantined file under the manifest's own directory
 
 
 class ManifestError(Exception):
@@ -50,7 +51,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Quarantined:
-    """A listed video that is left out, and why."""
+    """A listed video that is left out, and why; `path` is the annotations' name where no file is known."""
 
     path: str
     reason: str
@@ -95,7 +96,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
         "format": FORMAT,
         "name": manifest.name,
         "classes": manifest.classes,
-        "quarantined": [{"path": _stored(q.path, base), "reason": q.reason} for q in manifest.quarantined],
+        "quarantined": [{"path": _marked(q.path, base), "reason": q.reason} for q in manifest.quarantined],
         "frame_format": manifest.frame_format.model_dump(mode="json"),
         "shards": [asdict(shard) for shard in manifest.shards],
         "allow_missing": manifest.allow_missing,
@@ -117,7 +118,7 @@ def read_manifest(path: Path) -> Manifest:
         name=head["name"],
         classes=tuple(head["classes"]),
         videos=tuple(Video(**row | {"path": str(base / row["path"])}) for row in rows),
-        quarantined=tuple(Quarantined(str(base / q["path"]), q["reason"]) for q in head["quarantined"]),
+        quarantined=tuple(Quarantined(_unmarked(q["path"], base), q["reason"]) for q in head["quarantined"]),
         frame_format=FrameFormat(**head["frame_format"]),
         shards=tuple(Shard(**shard) for shard in head["shards"]),
         allow_missing=head["allow_missing"],
@@ -142,6 +143,16 @@ def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def _stored(path: str, base: Path) -> str:
     absolute = Path(path).absolute()
     return absolute.relative_to(base).as_posix() if absolute.is_relative_to(base) else str(absolute)
+
+
+def _marked(path: str, base: Path) -> str:
+    """As `_stored`, but what is not an absolute path stays as it is: a name of no known file."""
+    inside = Path(path).is_absolute() and Path(path).is_relative_to(base)
+    return f"{_INSIDE}{_stored(path, base)}" if inside else path
+
+
+def _unmarked(path: str, base: Path) -> str:
+    return str(base / path.removeprefix(_INSIDE)) if path.startswith(_INSIDE) else path
 
 
 def _schema() -> pa.Schema:

@@ -21,7 +21,8 @@ def example(folder: Path) -> Manifest:
     inside = Video(str(folder / "videos/a b.mp4"), "train", 0, 30, 29.97, 340, 256, "aa", "pyav")
     outside = Video("/elsewhere/ü.mkv", "val", 1, 9, 10.0, 20, 10, "bb")
     bad = Quarantined(str(folder / "videos/bad.mp4"), "damaged: 3 decoder errors")
-    return Manifest("toy", ("wave", "jump, high"), (inside, outside), (bad,))
+    unknown = Quarantined("12345", "no label: in no annotation file")
+    return Manifest("toy", ("wave", "jump, high"), (inside, outside), (bad, unknown))
 
 
 def test_a_manifest_comes_back_as_it_was_and_may_be_moved(tmp_path: Path) -> None:
