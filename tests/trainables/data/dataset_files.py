@@ -29,7 +29,7 @@ KINETICS_CLASSES = tuple(
 SSV2_CLASSES = tuple(sorted([*mini_classes(MINI_SSV2), *(f"Turning something {n} times" for n in range(87))]))
 JESTER_CLASSES = ("Swiping Left", "Doing other things", *(f"Gesture {n}" for n in range(25)))
 UCF_CLASSES = ("ApplyEyeMakeup", "HandstandPushups", *(f"Sport{n}" for n in range(99)))
-HMDB_CLASSES = ("brush_hair", "climb", "climb_stairs", *(f"deed_{n}" for n in range(48)))
+HMDB_CLASSES = ("brush_hair", "climb", "climb_stairs", *(f"deed_{n:02d}" for n in range(48)))
 
 
 @dataclass(frozen=True)
