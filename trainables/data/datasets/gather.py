@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -82,7 +84,7 @@ def gather(rows: Iterable[Row], classes: Classes, files: UserFiles, agreement: A
             continue
         path = finder.find(row)
         if path is None:
-            place = str(files.root / row.file)
+            place = f"{files.root}{os.sep}{row.file}"
             if place in missing:
                 others.append(LeftOut(place, "duplicate: listed before"))
             else:
@@ -97,6 +99,7 @@ def gather(rows: Iterable[Row], classes: Classes, files: UserFiles, agreement: A
     return Listing(classes.used, manifest_order(entries.values()), tuple(left_out))
 
 
+@lru_cache(maxsize=4096)
 def folder_name(class_name: str) -> str:
     """A class as a folder's name, whatever its spaces, underscores and capitals have become."""
     return re.sub(r"[\W_]+", "_", class_name.casefold()).strip("_")
@@ -121,7 +124,7 @@ class _Finder:
 
     def _rank(self, path: str, row: Row) -> tuple[bool, bool, bool] | None:
         """How well the folders agree with the row (smaller is better); None where they must and do not."""
-        folders = [folder_name(name) for name in Path(path).relative_to(self.files.root).parts[:-1]]
+        folders = _folder_names(path.rpartition(os.sep)[0].removeprefix(str(self.files.root)))
         class_agrees = folder_name(row.label) in folders[-1:]
         splits = {_SPLIT_FOLDERS[name] for name in folders if name in _SPLIT_FOLDERS}
         if self.agreement != "name" and not class_agrees and self.class_folders.intersection(folders[-1:]):
@@ -131,6 +134,11 @@ class _Finder:
         # Kinetics' mirror gives sound copies of damaged videos in a folder of its own.
         replaces = any(name.startswith("replacement") for name in folders)
         return not replaces, not class_agrees, row.split not in splits
+
+
+@lru_cache(maxsize=4096)
+def _folder_names(directory: str) -> tuple[str, ...]:
+    return tuple(folder_name(name) for name in Path(directory.lstrip(os.sep)).parts)
 
 
 def _stems(row: Row) -> tuple[str, ...]:
