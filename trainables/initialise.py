@@ -78,7 +78,7 @@ def _inherit(
     twin = _build(spec, parent.frames)
     load_strictly(twin, tensors, parent.cell)
     compute.place(twin)
-    reader = open_reader(manifest, Path(spec.manifest), spec.frames_on_local_disk, cache_bytes=0)
+    reader = open_reader(manifest, Path(spec.manifest), spec.frames_on_local_disk, memory_bytes=0)
     return recheck(
         twin, parent, manifest.split("val"), reader, compute, Normalisation.of(spec.backbone), spec.threads
     )

@@ -6,26 +6,31 @@ from pathlib import Path
 
 from trainables.data.local_copy import copy_shards
 from trainables.data.manifest import SHARDS, Manifest
-from trainables.data.reader import DEFAULT_CACHE_BYTES, DecordReader, FrameReader
+from trainables.data.reader import DecordReader, FrameReader, KeptFrames
 from trainables.data.store_reader import FrameStoreReader
+
+MEMORY_BYTES = 512 << 20
 
 
 def open_reader(
-    manifest: Manifest,
-    path: Path,
-    local_disk: str | None = None,
-    cache_bytes: int = DEFAULT_CACHE_BYTES,
+    manifest: Manifest, path: Path, local_disk: str | None = None, memory_bytes: int = MEMORY_BYTES
 ) -> FrameReader:
     """Read the frame store that lies beside the manifest's `path`, or the originals where there is none.
 
-    `local_disk`: a folder that the store is copied to first. `cache_bytes` bounds the decoded videos that
-    reading originals keeps; the store needs no cache.
+    `local_disk`: a folder that the store is copied to first. A dataset whose decoded frames fit into
+    `memory_bytes` as a whole is kept in memory; of a larger one nothing is, for the page cache does better.
 
     Raises:
         LocalCopyError: the store cannot be copied.
     """
+    reader = _open(manifest, path, local_disk)
+    decoded = sum(video.frames * video.height * video.width * 3 for video in manifest.videos)
+    return KeptFrames(reader) if decoded <= memory_bytes else reader
+
+
+def _open(manifest: Manifest, path: Path, local_disk: str | None) -> FrameReader:
     if manifest.frame_format.mode == "direct":
-        return DecordReader(cache_bytes, manifest.frame_format)
+        return DecordReader(manifest.frame_format)
     shards = path.parent / SHARDS
     if local_disk is not None:
         shards = copy_shards(manifest, shards, Path(local_disk))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +16,6 @@ from trainables.data.picture_resize import reduced
 
 Frame = NDArray[np.uint8]
 Frames = NDArray[np.uint8]
-
-DEFAULT_CACHE_BYTES = 512 << 20
-_LARGEST_SHARE = 8  # a video is kept only where at least this many of its size fit into the cache
 
 
 class ReadError(Exception):
@@ -65,54 +60,46 @@ def check_numbers(video: Video, numbers: NDArray[np.int64]) -> None:
         )
 
 
-class DecordReader(FrameReader):
-    """Decodes with the decoder that the manifest names for each video: from the start, then closes the file.
+class KeptFrames(FrameReader):
+    """Keeps every video decoded once it was read: for datasets that are known to fit into memory whole."""
 
-    Small videos are kept decoded, least recently used out first, within `cache_bytes`; of longer ones only
-    the frames asked for are decoded to pixels, and nothing is kept.
-    """
-
-    def __init__(self, cache_bytes: int = DEFAULT_CACHE_BYTES, frame_format: FrameFormat = ORIGINALS) -> None:
-        """Give pictures in the size that `frame_format` asks for."""
-        self._cache_bytes = cache_bytes
-        self._frame_format = frame_format
-        self._cached: OrderedDict[tuple[str, str], Frames] = OrderedDict()
-        self._used = 0
-        self._lock = Lock()
-
-    @property
-    def cached_bytes(self) -> int:
-        """Bytes of pixels held now."""
-        return self._used
+    def __init__(self, reader: FrameReader) -> None:
+        """Read with `reader` what is not yet kept."""
+        self._reader = reader
+        self._kept: dict[str, Frames] = {}
 
     def frames(self, video: Video, numbers: NDArray[np.int64]) -> Iterator[Frame]:
         """The frames `numbers`, uint8 (H,W,3); they must not be written to.
 
         Raises:
+            ReadError: a number out of range, or a video that cannot be read.
+        """
+        check_numbers(video, numbers)
+        kept = self._kept.get(video.path)
+        if kept is None:
+            # Two threads that meet here decode one video twice; both get the same frames.
+            kept = self._kept[video.path] = self._reader.read(video, np.arange(video.frames))
+        return iter(kept[numbers])
+
+
+class DecordReader(FrameReader):
+    """Decodes with the decoder that the manifest names for each video: from the start, then closes the file.
+
+    Only the frames asked for are made into pixels; nothing is kept.
+    """
+
+    def __init__(self, frame_format: FrameFormat = ORIGINALS) -> None:
+        """Give pictures in the size that `frame_format` asks for."""
+        self._frame_format = frame_format
+
+    def frames(self, video: Video, numbers: NDArray[np.int64]) -> Iterator[Frame]:
+        """The frames `numbers`, uint8 (H,W,3).
+
+        Raises:
             ReadError: a number out of range, or a file that no longer decodes as when the manifest was built.
         """
         check_numbers(video, numbers)
-        kept = self._lookup(video)
-        if kept is None and _bytes(video) * _LARGEST_SHARE <= self._cache_bytes:
-            kept = self._decode(video, np.arange(video.frames))
-            self._keep(video, kept)
-        return iter(self._decode(video, numbers) if kept is None else kept[numbers])
-
-    def _lookup(self, video: Video) -> Frames | None:
-        with self._lock:
-            frames = self._cached.get((video.path, video.sha256))
-            if frames is not None:
-                self._cached.move_to_end((video.path, video.sha256))
-            return frames
-
-    def _keep(self, video: Video, frames: Frames) -> None:
-        with self._lock:
-            replaced = self._cached.pop((video.path, video.sha256), None)
-            self._used -= 0 if replaced is None else replaced.nbytes
-            self._cached[video.path, video.sha256] = frames
-            self._used += frames.nbytes
-            while self._used > self._cache_bytes:
-                self._used -= self._cached.popitem(last=False)[1].nbytes
+        return iter(self._decode(video, numbers))
 
     def _decode(self, video: Video, numbers: NDArray[np.int64]) -> Frames:
         """The frames `numbers` (sorted, unique); where all are asked for they are counted too."""
@@ -142,10 +129,6 @@ class DecordReader(FrameReader):
         kept = self._frame_format.size_of(picture.shape[1], picture.shape[0])
         if kept != (video.width, video.height):
             raise ValueError(f"{kept[0]} x {kept[1]} pixels, expected {video.width} x {video.height}")
-
-
-def _bytes(video: Video) -> int:
-    return video.frames * video.height * video.width * 3
 
 
 def _unreadable(video: Video, what: str) -> ReadError:

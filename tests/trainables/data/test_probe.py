@@ -65,7 +65,7 @@ def test_a_real_clip_reads_as_it_is(name: str, probes: dict[str, Probe], real_vi
     path = str(real_videos / name)
     video = Video(path, "train", 0, probe.frames, probe.fps, probe.width, probe.height, "", probe.decoder)
     last = np.array([0, probe.frames // 2, probe.frames - 1])
-    frames = DecordReader(cache_bytes=0).read(video, last)
+    frames = DecordReader().read(video, last)
     with av.open(path) as container:
         plain = [f.to_ndarray(format="rgb24") for i, f in enumerate(container.decode(video=0)) if i in last]
     if "90" in name:
@@ -135,7 +135,7 @@ def test_where_decord_is_wrong_pyav_reads(real_videos: Path, tmp_path: Path) -> 
     video = Video(str(path), "train", 0, 300, probe.fps, probe.width, probe.height, "", probe.decoder)
     original = Video(str(real_videos / "mmaction2__test.mp4"), "train", 0, 300, 30.0, 340, 256, "")
     numbers = np.array([0, 1, 150, 299])
-    assert (DecordReader(0).read(video, numbers) == DecordReader(0).read(original, numbers)).all()
+    assert (DecordReader().read(video, numbers) == DecordReader().read(original, numbers)).all()
 
 
 def test_a_probe_survives_its_trip(motion: Manifest) -> None:
