@@ -15,6 +15,7 @@ from catalog import Catalog, Journal, attempts_made, done_cells, failed_cells
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
 from orchestrator.datasets import Announce, ShowProgress, build_missing, dataset_states
 from orchestrator.driver import Driver
+from orchestrator.evaluation_records import dataset_built_event
 from orchestrator.layout import Layout
 from orchestrator.plan import DatasetState, DoneCell, FailureInfo, Plan, PlannedCell, State, make_plan
 from orchestrator.records import epoch_event, finished_event, planned_event
@@ -107,7 +108,7 @@ class Submission:
         known = dataset_states(self._study, self._layout)
         states = build_missing(self._study, known, self._layout, show, announce)
         self._states = states
-        self._journal_quarantined(states)
+        self._journal_datasets(states)
         # Cells that wait for a dataset need no weights yet, so nothing is downloaded for them.
         runnable = any(state.built for state in states.values())
         weights_dir = self._options.weights_dir
@@ -124,18 +125,19 @@ class Submission:
         self._catalog.refresh()
         return _plan(self._study, states, self._catalog, self._weights_problems)
 
-    def _journal_quarantined(self, states: Mapping[str, DatasetState]) -> None:
+    def _journal_datasets(self, states: Mapping[str, DatasetState]) -> None:
         from trainables.data.manifest import read_manifest
 
         for name, state in states.items():
             if state.manifest is None:
                 continue
-            bad = read_manifest(Path(state.manifest)).quarantined
-            videos = [{"path": video.path, "reason": video.reason} for video in bad]
+            manifest = read_manifest(Path(state.manifest))
+            videos = [{"path": video.path, "reason": video.reason} for video in manifest.quarantined]
             self._journal.append(VideosQuarantined(name, len(videos), videos))
 
     def _journal_plan(self, plan: Plan) -> None:
         config = self._study.model_dump(mode="json")
+            self._journal.append(dataset_built_event(name, Path(state.manifest), manifest))
         self._journal.append(
             StudySubmitted(self._study.name, self._writer, len(plan.cells), self._options.study_file, config)
         )

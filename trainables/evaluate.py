@@ -67,7 +67,6 @@ def predict(
     model.eval()
     rows: list[tuple[torch.Tensor, ...]] = []
     for batch in batches:
-        videos, count = len(batch.labels), batch.views
         clips = compute.inputs(batch, norm)
         # Not around the loop: the loader's reused buffers must not become inference tensors.
         with torch.inference_mode(), compute.autocast():
@@ -92,7 +91,7 @@ def _forward(model: nn.Module, clips: torch.Tensor, at_once: int | None) -> torc
 
 
 def _ranked(logits: torch.Tensor, labels: torch.Tensor, views: Views) -> tuple[torch.Tensor, ...]:
-    """Logits (N, V, K) → on the CPU: top (N, k), scores (N, k), loss (N,), view_top and view_score (N, V|0)."""
+    """Logits (N, V, K) → on the CPU: top, scores (N, k), loss (N,), view_top, view_score (N, V or 0)."""
     if views.average == "softmax":
         logits = logits.softmax(dim=2)
         mean = logits.mean(dim=1).cpu()

@@ -151,7 +151,7 @@ def _predicted(
         cell.evaluation,
         cell.frames,
         # Each video is read once: nothing to keep.
-        open_reader(manifest, Path(cell.manifest), cell.frames_on_local_disk, cache_bytes=0),
+        open_reader(manifest, Path(cell.manifest), cell.frames_on_local_disk, memory_bytes=0),
         rank=rank,
         world=world,
         threads=cell.threads,

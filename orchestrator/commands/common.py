@@ -41,6 +41,8 @@ _BAD_INPUT = frozenset(
         "MissingWeightsError",
         "LockHeldError",
         "ExportError",
+        "CellChoiceError",
+        "ProtocolError",
     }
 )
 _WORK = frozenset(
@@ -52,6 +54,7 @@ _WORK = frozenset(
         "CatalogError",
         "GridError",
         "PlanError",
+        "EvaluationError",
     }
 )
 

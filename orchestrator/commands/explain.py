@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.commands.common import JsonOption, NotFoundError, StorageOption, storage_path
+from orchestrator.commands.evaluate import evaluation_rows, evaluation_text
+from orchestrator.evaluation_cells import no_such_cell
 
 if TYPE_CHECKING:
     from catalog import Catalog
@@ -18,14 +20,15 @@ def explain(
     storage: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show why a cell is as it is: state, attempts, the parts of its key, its line of parents."""
+    """Show why a cell is as it is: state, attempts, line of parents, evaluations, the parts of its key."""
     from catalog import Catalog
 
     root = storage_path(storage)
     with Catalog.open(root) as catalog:
         rows = _find(catalog, cell)
         if not rows:
-            raise NotFoundError(f"no such cell; {cell} in {root}; see actiongrid status")
+            names = catalog.query("SELECT DISTINCT cell FROM cells").column("cell").to_pylist()
+            raise NotFoundError(f"{no_such_cell(cell, names)} ({root})")
         found = [_describe(catalog, row) for row in rows]
     if as_json:
         typer.echo(json.dumps(found))
@@ -52,6 +55,7 @@ def _describe(catalog: Catalog, row: dict[str, Any]) -> dict[str, Any]:
         "state": row["state"],
         "attempts": attempts.to_pylist(),
         "lineage": _lineage(catalog, row["key"]),
+        "evaluations": evaluation_rows(catalog, row["key"]),
         "key_parts": json.loads(row["key_parts"]),
     }
 
@@ -82,6 +86,8 @@ def _show(one: dict[str, Any]) -> None:
     for step in one["lineage"]:
         top1 = f"top-1 {step['top1']:.2f} %" if step["top1"] is not None else "not done"
         typer.echo(f"  {'  ' * step['depth']}{step['cell']} ({step['key'][:12]}): {top1}")
+    for evaluation in one["evaluations"]:
+        typer.echo(f"  {evaluation['level']} level: {evaluation_text(evaluation)}")
     typer.echo("  key parts:")
     for name, value in one["key_parts"].items():
         typer.echo(f"    {name}: {json.dumps(value)}")

@@ -1,0 +1,131 @@
+"""`actiongrid evaluate`: measure finished cells with another protocol, such as 10 clips x 3 crops."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from orchestrator.commands.common import WORK_FAILED, JsonOption, StorageOption, storage_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from catalog import Catalog
+    from orchestrator.evaluation import Evaluated
+
+Positive = typer.Option(min=1)
+
+_ROWS = """
+    SELECT * EXCLUDE (versions, hardware, study, current) REPLACE (measured::VARCHAR AS measured)
+    FROM evaluations WHERE key = $key ORDER BY level, measured_by DESC, checkpoint, measured
+"""
+
+
+def evaluate(
+    cell: Annotated[
+        str, typer.Argument(help="A finished cell's name, the beginning of its key, or a pattern with *.")
+    ],
+    study: Annotated[str | None, typer.Option(help="Only cells of this study.")] = None,
+    sampling: Annotated[
+        Literal["uniform", "dense"] | None,
+        typer.Option(help="How a clip's frames are chosen. Default, as for all of these: the cell's own."),
+    ] = None,
+    sampling_rate: Annotated[int | None, Positive] = None,
+    clips: Annotated[int | None, typer.Option(min=1, help="Clips of each video.")] = None,
+    crops: Annotated[int | None, typer.Option(help="Crops of each clip: 1, 3, 5 or 10.")] = None,
+    crop_size: Annotated[int | None, Positive] = None,
+    short_side: Annotated[int | None, Positive] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Views at once; changes no result.")] = None,
+    average: Annotated[
+        Literal["logits", "softmax"], typer.Option(help="What is averaged over a video's views.")
+    ] = "logits",
+    checkpoint: Annotated[
+        Literal["best", "last"] | None,
+        typer.Option(help="Which epoch's weights; default: those that the cell's children start from."),
+    ] = None,
+    split: Annotated[Literal["val", "train"], typer.Option(help="Which videos.")] = "val",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Workers of each cell; changes no result.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Measure even what was measured before.")] = False,
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster's address, or `auto`; default: a local Ray.")
+    ] = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="CPUs of the local Ray; default: all.")] = None,
+    gpus: Annotated[int | None, typer.Option(min=0, help="GPUs of the local Ray; default: all.")] = None,
+    storage: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure finished cells with another protocol. Trains nothing, and measures nothing twice."""
+    from catalog import Catalog
+    from orchestrator.evaluation import Place, evaluate_cells
+    from orchestrator.evaluation_jobs import Wanted
+
+    fields = {
+        "sampling": sampling,
+        "sampling_rate": sampling_rate,
+        "clips": clips,
+        "crops": crops,
+        "crop_size": crop_size,
+        "short_side": short_side,
+        "batch_size": batch_size,
+    }
+    wanted = Wanted(
+        protocol={name: value for name, value in fields.items() if value is not None},
+        average=average,
+        checkpoint=checkpoint,
+        split=split,
+        workers=workers,
+        again=again,
+    )
+    place = Place(storage_path(storage), address, cpus, gpus)
+    outcomes = evaluate_cells(cell, study, wanted, place, lambda line: typer.echo(line, err=True))
+    with Catalog.open(place.storage) as catalog:
+        rows = [_row(catalog, outcome) for outcome in outcomes]
+    _show(rows, as_json=as_json)
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(WORK_FAILED)
+
+
+def _row(catalog: Catalog, outcome: Evaluated) -> dict[str, Any]:
+    """What was measured, with the training's own measure of the same checkpoint beside it."""
+    head = {"cell": outcome.cell, "key": outcome.key, "computed": outcome.computed, "error": outcome.error}
+    if outcome.error:
+        return head
+    rows = evaluation_rows(catalog, outcome.key)
+    row = next(row for row in rows if row["evaluation"] == outcome.identity)
+    own = f"training:{row['checkpoint']}"
+    return head | row | {"training": next((one for one in rows if one["evaluation"] == own), None)}
+
+
+def _show(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    for row in rows:
+        if row["error"]:
+            typer.echo(f"error: {row['cell']}: {row['error']}", err=True)
+            continue
+        stood = "" if row["computed"] else " (measured before)"
+        typer.echo(f"{row['cell']}: {evaluation_text(row)}{stood}")
+        if row["training"]:
+            typer.echo(f"  in training: {evaluation_text(row['training'])}")
+
+
+def evaluation_rows(catalog: Catalog, key: str) -> list[dict[str, Any]]:
+    """All measurements of one cell, those of its training first, as plain values."""
+    return list(catalog.query(_ROWS, {"key": key}).to_pylist())
+
+
+def evaluation_text(row: Mapping[str, Any]) -> str:
+    """A row of the view `evaluations` in words."""
+    rate = f" rate {row['sampling_rate']}" if row["sampling_rate"] else ""
+    views = f"{row['clips']} x {row['crops']} views of {row['crop_size']}/{row['short_side']} px"
+    how = f"{row['sampling']}{rate}, {views}, {row['average']}, {row['checkpoint']} epoch {row['epoch']}"
+    where = "" if row["split"] == "val" else f" of {row['split']}"
+    return (
+        f"top-1 {row['top1']:.2f} %, top-5 {row['top5']:.2f} %, loss {row['loss']:.4f}, "
+        f"{row['videos']} videos{where}; {how}"
+    )

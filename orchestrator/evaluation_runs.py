@@ -1,0 +1,94 @@
+"""Runs evaluations on Ray: as many cells at once as the cluster has room for."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cell_trial import TrialRequest, describe_error, read_error_log, run_evaluation
+from orchestrator.layout import file_name
+from trainables.evaluate_cell import result_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from orchestrator.evaluation_jobs import EvaluationJob
+    from orchestrator.study_model import Resources
+
+# The task only waits for its workers, for which Train asks; it stays on the head, as Tune's trials do.
+_TASK = {"num_cpus": 0, "max_retries": 0, "resources": {"node:__internal_head__": 0.001}}
+
+
+def run_jobs(
+    jobs: Sequence[EvaluationJob],
+    train_storage: Path,
+    local: bool,
+    ended: Callable[[EvaluationJob, str | None], None],
+) -> None:
+    """Run all jobs; `ended` hears of each at once, with its error or None. Needs an initialised Ray."""
+    import ray
+
+    task = ray.remote(**_TASK)(run_evaluation)
+    size = ray.cluster_resources()
+    total = {"CPU": size.get("CPU", 0.0), "GPU": size.get("GPU", 0.0)}
+    waiting = deque(jobs)
+    running: dict[Any, EvaluationJob] = {}
+    while waiting or running:
+        for _ in range(len(waiting)):
+            job = waiting.popleft()
+            if not _fits(total, [job.resources]):
+                ended(job, _too_large(job, total))
+            elif _fits(total, [job.resources, *(one.resources for one in running.values())]):
+                running[task.remote(_request(job, train_storage, local).as_config())] = job
+            else:
+                waiting.append(job)
+        if running:
+            (ready, *_), _ = ray.wait(list(running), num_returns=1)
+            job = running.pop(ready)
+            ended(job, _error(ready, job))
+
+
+def _request(job: EvaluationJob, train_storage: Path, local: bool) -> TrialRequest:
+    log = _log(job)
+    log.unlink(missing_ok=True)
+    return TrialRequest(
+        name=f"{file_name(job.spec.cell.cell)}-{job.spec.identity[:12]}",
+        cell=job.spec.cell.cell,
+        key=job.spec.cell.key,
+        attempt=1,
+        spec=job.spec.model_dump_json(),
+        workers=job.resources.workers,
+        cpus_per_worker=job.resources.cpus_per_worker,
+        gpus_per_worker=job.resources.gpus_per_worker,
+        train_storage=str(train_storage),
+        log=str(log),
+        local=local,
+    )
+
+
+def _log(job: EvaluationJob) -> Path:
+    return result_path(job.run_dir, job.spec.identity).with_suffix(".log")
+
+
+def _error(ready: Any, job: EvaluationJob) -> str | None:  # noqa: ANN401 - Ray ships no types
+    import ray
+
+    try:
+        ray.get(ready)
+    except Exception as error:
+        text = read_error_log(_log(job)) or describe_error(error)
+        return f"{text}; log: {_log(job)}"
+    return None
+
+
+def _fits(total: dict[str, float], wanted: Sequence[Resources]) -> bool:
+    cpus, gpus = sum(one.cpus for one in wanted), sum(one.gpus for one in wanted)
+    return cpus <= total["CPU"] and gpus <= total["GPU"]
+
+
+def _too_large(job: EvaluationJob, total: dict[str, float]) -> str:
+    return (
+        f"asks for {job.resources.cpus} CPUs and {job.resources.gpus:g} GPUs, Ray has {total['CPU']:g} and "
+        f"{total['GPU']:g}; {job.spec.cell.cell}; use fewer --workers or a larger cluster"
+    )
