@@ -7,10 +7,15 @@ from collections.abc import Callable
 from typing import TextIO
 
 from orchestrator.progress import PLAIN_STATUS_SECONDS, duration
-from trainables.data.build_progress import BuildProgress
+from trainables.data.build_progress import BuildProgress, Stage
 from trainables.data.store_space import in_words
 
 _TERMINAL_SECONDS = 0.2
+_WORDS: dict[Stage, tuple[str, str, str]] = {  # what is counted, what was done with bytes, what is wrong
+    "generating": ("videos", "written", "quarantined"),
+    "reading": ("videos", "written", "quarantined"),
+    "verifying": ("files", "read", "not as built"),
+}
 
 
 class BuildView:
@@ -48,12 +53,13 @@ def build_line(name: str, now: BuildProgress, seconds: float) -> str:
     fresh = now.done - now.standing
     rate = fresh / seconds if seconds > 0 else 0.0
     to_go = duration((now.total - now.done) / rate if rate else None)
+    unit, moved, bad = _WORDS[now.stage]
     parts = [
         f"{now.stage} {100 * now.done // max(1, now.total)} %",
-        f"{now.done} of {now.total} videos",
-        f"{rate:.1f} videos/s",
+        f"{now.done} of {now.total} {unit}",
+        f"{rate:.1f} {unit}/s",
         f"{to_go} to go",
     ]
-    parts += [f"{in_words(now.bytes)} written"] if now.bytes else []
-    parts += [f"{now.quarantined} quarantined"] if now.quarantined else []
+    parts += [f"{in_words(now.bytes)} {moved}"] if now.bytes else []
+    parts += [f"{now.quarantined} {bad}"] if now.quarantined else []
     return f"dataset {name}: {', '.join(parts)}"

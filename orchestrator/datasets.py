@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,18 +12,38 @@ from orchestrator.key import declared_hash
 from orchestrator.layout import Layout
 from orchestrator.plan import DatasetState, declared_state
 from orchestrator.study_model import Study
+from trainables.data.datasets import DatasetConfig, Sources
 
 if TYPE_CHECKING:
     from trainables.data.build_progress import BuildProgress
+    from trainables.data.ingest import Executor
     from trainables.data.manifest import Manifest
 
 ShowProgress = Callable[[str, "BuildProgress"], None]
 Announce = Callable[[str], None]
+_NAMED = 20  # quarantined videos that a build names; `data list --quarantined` names all
+
+
+@dataclass(frozen=True)
+class Builder:
+    """How datasets are built: `executor` reads their videos (default: threads on this machine).
+
+    `show` hears how far each is; `announce` gets a line for each dataset and each quarantined video.
+    """
+
+    show: ShowProgress
+    announce: Announce
+    executor: Executor | None = None
 
 
 def manifest_path(study: Study, name: str, layout: Layout) -> Path:
     """Where the manifest of a dataset, as this study declares it, is or will be."""
-    digest = declared_hash(dataset_config(study, name)).split(":", 1)[1]
+    return declared_path(dataset_config(study, name), name, layout)
+
+
+def declared_path(config: DatasetConfig, name: str, layout: Layout) -> Path:
+    """Where the manifest of a dataset of this declaration is or will be."""
+    digest = declared_hash(config).split(":", 1)[1]
     return layout.dataset_dir(name, digest) / "manifest.parquet"
 
 
@@ -56,41 +77,69 @@ def built_state(name: str, path: Path, manifest: Manifest) -> DatasetState:
 
 
 def build_missing(
-    study: Study,
-    states: Mapping[str, DatasetState],
-    layout: Layout,
-    show: ShowProgress,
-    announce: Announce,
+    study: Study, states: Mapping[str, DatasetState], layout: Layout, builder: Builder
 ) -> dict[str, DatasetState]:
-    """Build every dataset that is missing and can be built here; returns the new states.
-
-    `show` hears how far each is; `announce` gets a line for each dataset and each quarantined video.
+    """Build every dataset that is missing, or has lost frames, and can be built here; gives the new states.
 
     Raises:
         DatasetError: A dataset cannot be built as declared; names the videos and the way out.
+        StoreWriteError: The storage is too small, full or broken.
     """
-    return {
-        name: state if state.built or not state.buildable else _build(study, name, layout, show, announce)
-        for name, state in states.items()
-    }
+    return {name: _mended(study, name, state, layout, builder) for name, state in states.items()}
 
 
-def _build(study: Study, name: str, layout: Layout, show: ShowProgress, announce: Announce) -> DatasetState:
+def _mended(study: Study, name: str, state: DatasetState, layout: Layout, builder: Builder) -> DatasetState:
+    if _stands(state) if state.manifest is not None else not state.buildable:
+        return state
+    config = dataset_config(study, name)
+    manifest = build_declared(config, name, layout, builder)
+    return built_state(name, declared_path(config, name, layout), manifest)
+
+
+def _stands(state: DatasetState) -> bool:
+    from trainables.data.manifest import read_manifest
+    from trainables.data.store_check import shards_stand
+
+    path = Path(state.manifest or "")
+    return shards_stand(read_manifest(path), path.parent)
+
+
+def build_declared(
+    config: DatasetConfig,
+    name: str,
+    layout: Layout,
+    builder: Builder,
+    sources: Sources | None = None,
+    allow_missing: float | None = None,
+) -> Manifest:
+    """Build one dataset where a study that declares it so will find it, and say what it is.
+
+    Raises:
+        DatasetError, StoreWriteError: As `build_missing`.
+    """
     from trainables.data.build import build_dataset
 
-    path = manifest_path(study, name, layout)
+    path = declared_path(config, name, layout)
     manifest = build_dataset(
-        dataset_config(study, name), name, path.parent, progress=lambda now: show(name, now)
+        config,
+        name,
+        path.parent,
+        sources=sources,
+        allow_missing=allow_missing,
+        executor=builder.executor,
+        progress=lambda now: builder.show(name, now),
     )
     for line in manifest_lines(manifest, path):
-        announce(line)
-    return built_state(name, path, manifest)
+        builder.announce(line)
+    return manifest
 
 
 def manifest_lines(manifest: Manifest, path: Path) -> list[str]:
-    """A built dataset in words: its videos by split, and every quarantined one with its reason."""
+    """A built dataset in words: its videos by split, and the first quarantined ones with their reasons."""
+    from orchestrator.dataset_report import quarantined_lines
+
     train, val = len(manifest.split("train")), len(manifest.split("val"))
     bad = manifest.quarantined
     head = f"dataset {manifest.name}: {train} train and {val} val videos, {len(manifest.classes)} classes"
     lines = [f"{head}, {len(bad)} quarantined; {path.parent}"]
-    return lines + [f"  quarantined: {video.path}: {video.reason}" for video in bad]
+    return lines + quarantined_lines(bad, _NAMED)

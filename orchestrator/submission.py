@@ -13,7 +13,7 @@ from rich.console import Console
 
 from catalog import Catalog, Journal, attempts_made, done_cells, failed_cells
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
-from orchestrator.datasets import Announce, ShowProgress, build_missing, dataset_states
+from orchestrator.datasets import Announce, Builder, ShowProgress, build_missing, dataset_states
 from orchestrator.driver import Driver
 from orchestrator.evaluation_records import dataset_built_event
 from orchestrator.layout import Layout
@@ -105,8 +105,11 @@ class Submission:
 
     def prepare(self, show: ShowProgress, announce: Announce) -> Plan:
         """Build missing datasets, journal the plan, take in results that no driver has journalled yet."""
+        from orchestrator.ingest_tasks import Readers
+
         known = dataset_states(self._study, self._layout)
-        states = build_missing(self._study, known, self._layout, show, announce)
+        readers = Readers(self._options.address, self._layout.log(f"{self._writer}-data"))
+        states = build_missing(self._study, known, self._layout, Builder(show, announce, readers))
         self._states = states
         self._journal_datasets(states)
         # Cells that wait for a dataset need no weights yet, so nothing is downloaded for them.
@@ -134,10 +137,10 @@ class Submission:
             manifest = read_manifest(Path(state.manifest))
             videos = [{"path": video.path, "reason": video.reason} for video in manifest.quarantined]
             self._journal.append(VideosQuarantined(name, len(videos), videos))
+            self._journal.append(dataset_built_event(name, Path(state.manifest), manifest))
 
     def _journal_plan(self, plan: Plan) -> None:
         config = self._study.model_dump(mode="json")
-            self._journal.append(dataset_built_event(name, Path(state.manifest), manifest))
         self._journal.append(
             StudySubmitted(self._study.name, self._writer, len(plan.cells), self._options.study_file, config)
         )

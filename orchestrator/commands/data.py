@@ -1,47 +1,181 @@
-"""`actiongrid data`: build a study's datasets, and list what is built."""
+"""`actiongrid data`: build datasets with their frame stores, check them, and list what is there."""
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.commands.common import (
-    WORK_FAILED,
-    StorageOption,
-    StudyArgument,
-    storage_path,
-)
+from orchestrator.commands.common import WORK_FAILED, JsonOption, StorageOption, storage_path
 
-app = typer.Typer(help="Datasets: manifests of a study's videos.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from orchestrator.dataset_request import Request
+    from orchestrator.datasets import Builder
+    from orchestrator.layout import Layout
+
+app = typer.Typer(help="Datasets: their videos, judged once, and their frame stores.", no_args_is_help=True)
+
+NameArgument = Annotated[
+    str, typer.Argument(help="A study (file or shipped), an official dataset, or a name of your own.")
+]
+OneName = Annotated[str | None, typer.Argument(help="A dataset's name; default: all of the storage.")]
+
+
+def _fraction(text: str) -> float:
+    """`5%` or `0.05`."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise typer.BadParameter(f"{text!r} is no share; give one such as 5% or 0.05")
+    return value
+
+
+def _side(text: str) -> int | None:
+    """A number of pixels, or `none`."""
+    if text.lower() == "none":
+        return None
+    if not text.isdecimal():
+        raise typer.BadParameter(f"{text!r} is no number of pixels; give one such as 256, or none")
+    return int(text)
 
 
 @app.command()
-def build(study: StudyArgument, storage: StorageOption = None) -> None:
-    """Build the datasets of a study that are missing; exit code 1 if one cannot be built here."""
+def build(
+    name: NameArgument,
+    videos: Annotated[Path | None, typer.Option(help="The folder of videos.")] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="The publisher's annotation files, or your CSV: path,label,split.")
+    ] = None,
+    short_side: Annotated[
+        str | None, typer.Option(help="Reduce frames to this shorter side; none: keep their size.")
+    ] = None,
+    quality: Annotated[int | None, typer.Option(help="JPEG quality, 1 to 100.")] = None,
+    shard_mb: Annotated[int | None, typer.Option(help="The largest file of the store in MiB.")] = None,
+    direct: Annotated[bool, typer.Option("--direct", help="Keep no frames; decode at each access.")] = False,
+    allow_missing: Annotated[
+        str | None, typer.Option(help="Share of listed videos that may be missing or unusable, e.g. 5%.")
+    ] = None,
+    split: Annotated[int | None, typer.Option(help="The publisher's split (UCF101, HMDB51).")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster's address, or `auto`; default: this machine.")
+    ] = None,
+    storage: StorageOption = None,
+) -> None:
+    """Build a dataset, or the missing ones of a study: judge every video, store its frames.
+
+    Safe to kill and give again: what is built is not built again. Given again for a dataset of this storage,
+    the name alone is enough.
+    """
     from orchestrator.build_view import BuildView
-    from orchestrator.datasets import build_missing, dataset_states
+    from orchestrator.dataset_request import Request, is_study
+    from orchestrator.datasets import Builder
+    from orchestrator.ingest_tasks import Readers
     from orchestrator.layout import Layout
+    from orchestrator.submission import writer_name
+
+    chosen: dict[str, Any] = {"quality": quality, "shard_mb": shard_mb, "mode": "direct" if direct else None}
+    chosen = {field: value for field, value in chosen.items() if value is not None}
+    if short_side is not None:
+        chosen["short_side"] = _side(short_side)
+    missing = None if allow_missing is None else _fraction(allow_missing)
+    request = Request(name, videos, annotations, chosen, split, missing)
+    layout = Layout(storage_path(storage))
+    builder = Builder(
+        BuildView(sys.stderr), typer.echo, Readers(address, layout.log(f"{writer_name()}-data"))
+    )
+    if is_study(request):
+        _build_study(name, layout, builder)
+    else:
+        _build_named(request, layout, builder)
+
+
+def _build_study(name: str, layout: Layout, builder: Builder) -> None:
+    from orchestrator.datasets import build_missing, dataset_states
     from orchestrator.study import load_study
 
-    loaded = load_study(study)
-    layout = Layout(storage_path(storage))
-    states = build_missing(loaded, dataset_states(loaded, layout), layout, BuildView(sys.stderr), typer.echo)
-    for name, state in states.items():
+    loaded = load_study(name)
+    states = build_missing(loaded, dataset_states(loaded, layout), layout, builder)
+    for dataset, state in states.items():
         if not state.built:
-            typer.echo(f"dataset {name} cannot be built here: {state.how}", err=True)
+            typer.echo(f"dataset {dataset} cannot be built here: {state.how}", err=True)
     if not all(state.built for state in states.values()):
         raise typer.Exit(WORK_FAILED)
 
 
-@app.command("list")
-def list_datasets(storage: StorageOption = None) -> None:
-    """List the datasets of a storage: videos by split, and the quarantined ones with their reasons."""
-    from orchestrator.datasets import manifest_lines
-    from orchestrator.layout import Layout
-    from trainables.data.manifest import read_manifest
+def _build_named(request: Request, layout: Layout, builder: Builder) -> None:
+    from orchestrator.dataset_request import built_before, declared
+    from orchestrator.datasets import build_declared
+    from orchestrator.study import load_study
 
-    for path in sorted((Layout(storage_path(storage)).root / "datasets").glob("*/manifest.parquet")):
-        manifest = read_manifest(path)
-        for line in manifest_lines(manifest, path):
+    asked = declared(request)
+    if asked is not None:
+        build_declared(asked.config, asked.name, layout, builder, asked.sources, request.allow_missing)
+        if asked.yaml:
+            typer.echo(f"a study names it so:\n{asked.yaml}")
+        return
+    known = built_before(request.name, layout)
+    if not known:
+        load_study(request.name)  # neither: its error says what studies there are
+    for config in known:
+        build_declared(config, request.name, layout, builder, None, request.allow_missing)
+
+
+@app.command()
+def verify(name: OneName = None, as_json: JsonOption = False, storage: StorageOption = None) -> None:
+    """Read every file of the frame stores again and compare it with its checksum; exit code 1 if one differs.
+
+    The next `data build` makes the damaged files again.
+    """
+    from orchestrator.build_view import BuildView
+    from orchestrator.dataset_report import manifests, verified, verified_lines
+    from orchestrator.layout import Layout
+
+    layout, show = Layout(storage_path(storage)), BuildView(sys.stderr)
+    rows = [verified(path, manifest, show) for path, manifest in manifests(layout, name)]
+    _check_found(rows, name, layout)
+    bad = [row for row in rows if row["problems"]]
+    if as_json:
+        typer.echo(json.dumps({"datasets": rows}))
+    else:
+        for row in rows:
+            for line in verified_lines(row):
+                typer.echo(line, err=bool(row["problems"]))
+    if bad:
+        raise typer.Exit(WORK_FAILED)
+
+
+@app.command("list")
+def list_datasets(
+    quarantined: Annotated[
+        bool, typer.Option("--quarantined", help="Name every quarantined video with its reason.")
+    ] = False,
+    as_json: JsonOption = False,
+    storage: StorageOption = None,
+) -> None:
+    """List the datasets of a storage: videos, frames, bytes, and what is quarantined for what."""
+    from orchestrator.dataset_report import line_of, manifests, quarantined_lines, row_of
+    from orchestrator.layout import Layout
+
+    rows = []
+    for path, manifest in manifests(Layout(storage_path(storage))):
+        row = row_of(path, manifest)
+        if as_json:
+            bad = [{"path": video.path, "reason": video.reason} for video in manifest.quarantined]
+            rows.append(row | ({"quarantined_videos": bad} if quarantined else {}))
+            continue
+        for line in (line_of(row), *(quarantined_lines(manifest.quarantined) if quarantined else ())):
             typer.echo(line)
+    if as_json:
+        typer.echo(json.dumps({"datasets": rows}))
+
+
+def _check_found(rows: list[dict[str, Any]], name: str | None, layout: Layout) -> None:
+    from orchestrator.commands.common import NotFoundError
+
+    if name is not None and not rows:
+        raise NotFoundError(f"no dataset {name} is built; {layout.root}; see: actiongrid data list")

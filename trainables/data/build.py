@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainables.data.build_given import keep_given
 from trainables.data.build_judge import check, judged
 from trainables.data.build_log import BuildLog
 from trainables.data.datasets import (
@@ -33,7 +34,6 @@ LOG_NAME = "build.jsonl"
 _LOCK_NAME = "build.lock"
 # long enough for a killed build's lock to be gone, short enough to be told of a living one
 _LOCK_SECONDS = 3.0
-_NOWHERE = Sources()
 
 
 def build_dataset(
@@ -41,7 +41,7 @@ def build_dataset(
     name: str,
     directory: Path,
     *,
-    sources: Sources = _NOWHERE,
+    sources: Sources | None = None,
     allow_missing: float | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -49,8 +49,9 @@ def build_dataset(
     """Build `directory/manifest.parquet` and the shards beside it; returns the manifest.
 
     Batches that stand are not read again, so that a build that was stopped, at whatever moment, goes on, and
-    ends with the same files; the manifest is written last. `allow_missing` is the user's decision in place of
-    the configuration's. `executor` reads the videos (default: threads on this machine).
+    ends with the same files; the manifest is written last. `sources` is where an official dataset lies,
+    `allow_missing` the user's decision in place of the configuration's; without them what an earlier build
+    was told holds. `executor` reads the videos (default: threads on this machine).
 
     Raises:
         DatasetError: nothing to build from, too many quarantined videos, or a split left without videos.
@@ -63,12 +64,13 @@ def build_dataset(
     with _alone(directory, name):
         _clear(directory)
         log = BuildLog(directory / LOG_NAME)
-        listing = _listed(config, sources, directory, log, progress)
+        told = keep_given(log, config, sources, allow_missing)
+        listing = _listed(config, told.sources, directory, log, progress)
         paths = tuple(dict.fromkeys(entry.path for entry in listing.entries))
         found = read_all(paths, config.frame_format, directory, log, executor or LocalThreads(), progress)
         manifest = judged(config, name, listing, found)
-        if allow_missing is not None:
-            manifest = replace(manifest, allow_missing=allow_missing)
+        if told.allow_missing is not None:
+            manifest = replace(manifest, allow_missing=told.allow_missing)
         check(manifest, len(listing.entries) + len(listing.left_out))
         with writing(directory):
             write_manifest(manifest, directory / MANIFEST_NAME)

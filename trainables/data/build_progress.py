@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from trainables.data.ingest import BatchRecord, Event
 
-Stage = Literal["generating", "reading"]
+Stage = Literal["generating", "reading", "verifying"]
 
 
 @dataclass(frozen=True)
 class BuildProgress:
-    """Videos done of a stage's, those that an earlier build had done among them, and what came of them.
+    """Videos (verifying: files) done of a stage's, those of an earlier build among them, and the bad ones.
 
-    `bytes` are those that this build has put into the frame store.
+    `bytes` are those that this build has put into the frame store, or has read again.
     """
 
     stage: Stage

@@ -12,9 +12,11 @@ from pathlib import Path
 from trainables.data.build_log import BuildLog
 from trainables.data.frame_format import FrameFormat
 from trainables.data.ingest import BatchRecord, BatchTask, file_stamp
+from trainables.data.manifest import SHARDS
 from trainables.data.probe import VERSION
 from trainables.data.probe_worker import ProbeWorker
-from trainables.data.shard import FORMAT, Shard
+from trainables.data.shard import FORMAT
+from trainables.data.store_damage import Damage
 
 WORK = "work"  # the folder of what is half done, beside the manifest; each build empties it
 _SAMPLE = 16
@@ -37,7 +39,9 @@ class IngestPlan:
         return sum(task.expected_bytes for task in self.tasks)
 
 
-def plan_ingest(videos: Sequence[Path], shards: Path, frame_format: FrameFormat, log: BuildLog) -> IngestPlan:
+def plan_ingest(
+    videos: Sequence[Path], directory: Path, frame_format: FrameFormat, log: BuildLog
+) -> IngestPlan:
     """Consecutive batches of about one shard each, from an estimate on a few of the videos.
 
     The estimate is made once for a list of videos and noted in the log, so that a build that goes on makes
@@ -47,16 +51,18 @@ def plan_ingest(videos: Sequence[Path], shards: Path, frame_format: FrameFormat,
     a_video = _bytes_a_video(videos, settings, frame_format, log)
     size = _batch_size(len(videos), a_video, frame_format)
     batches = tuple(tuple(videos[start : start + size]) for start in range(0, len(videos), size))
+    damage = Damage(directory)
     tasks, done, keys = [], [], []
     for number, batch in enumerate(batches):
         stamps = [[str(path), *file_stamp(path)] for path in batch]
         keys.append(_key("batch", settings, stamps))
-        record = _standing(log, keys[-1], number, shards)
+        record = _standing(log, keys[-1], number, damage)
         if record is not None:
             done.append(record)
             continue
-        spool = shards.parent / WORK / f"batch-{number}.spool"
-        tasks.append(BatchTask(number, batch, shards, spool, frame_format, a_video * len(batch)))
+        spool = directory / WORK / f"batch-{number}.spool"
+        expected = a_video * len(batch)
+        tasks.append(BatchTask(number, batch, directory / SHARDS, spool, frame_format, expected))
     return IngestPlan(tuple(tasks), tuple(done), tuple(keys), batches)
 
 
@@ -91,25 +97,13 @@ def _estimate(sample: Sequence[Path], frame_format: FrameFormat) -> int:
     return sum(found) // len(found) if found else 0
 
 
-def _standing(log: BuildLog, key: str, number: int, shards: Path) -> BatchRecord | None:
+def _standing(log: BuildLog, key: str, number: int, damage: Damage) -> BatchRecord | None:
     """The record of a batch that was done before and whose shards are all still there, whole."""
     fact = log.get(key)
     if fact is None:
         return None
     record = BatchRecord.from_json(number, fact)
-    return record if all(shard_stands(shards, shard, log) for shard in record.shards) else None
-
-
-def shard_stands(folder: Path, shard: Shard, log: BuildLog) -> bool:
-    """Whether the shard has its size and no check has found it damaged; reads nothing of it."""
-    mark = log.get(damage_key(shard.name))
-    damaged = mark is not None and mark["damaged"]
-    return file_stamp(folder / shard.name)[0] == shard.bytes and not damaged
-
-
-def damage_key(shard: str) -> str:
-    """Under which a build's log notes whether a shard was found damaged."""
-    return json.dumps(["shard", shard])
+    return record if all(damage.stands(shard) for shard in record.shards) else None
 
 
 def _key(kind: str, settings: list[object], of: object) -> str:

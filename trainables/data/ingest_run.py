@@ -12,9 +12,9 @@ from trainables.data.build_log import BuildLog
 from trainables.data.build_progress import Counter, Progress
 from trainables.data.frame_format import FrameFormat
 from trainables.data.ingest import BatchRecord, Executor, VideoRecord
-from trainables.data.ingest_plan import WORK, IngestPlan, damage_key, plan_ingest
-from trainables.data.manifest import SHARDS
+from trainables.data.ingest_plan import WORK, IngestPlan, plan_ingest
 from trainables.data.shard import Shard
+from trainables.data.store_damage import Damage
 from trainables.data.store_space import check_space
 
 
@@ -39,14 +39,17 @@ def read_all(
     Raises:
         StoreWriteError: the storage is too small (before anything is read), or takes no more.
     """
-    plan = plan_ingest(videos, directory / SHARDS, frame_format, log)
+    plan = plan_ingest(videos, directory, frame_format, log)
     records = {record.batch: record for record in plan.done}
     counter = Counter("reading", len(videos), progress)
     counter.standing(plan.done)
     if plan.tasks:
         check_space(plan, directory)
+        damage = Damage(directory)
         for record in _run(plan, executor, counter):
-            _note(record, plan, log)
+            log.put(plan.keys[record.batch], record.to_json())
+            for shard in record.shards:
+                damage.note(shard.name, damaged=False)
             records[record.batch] = record
         shutil.rmtree(directory / WORK, ignore_errors=True)
     in_order = [records[number] for number in range(len(plan.batches))]
@@ -65,10 +68,3 @@ def _run(plan: IngestPlan, executor: Executor, counter: Counter) -> Iterator[Bat
             counter.count(event)
             if isinstance(event, BatchRecord):
                 yield event
-
-
-def _note(record: BatchRecord, plan: IngestPlan, log: BuildLog) -> None:
-    log.put(plan.keys[record.batch], record.to_json())
-    for shard in record.shards:
-        if log.get(damage_key(shard.name)) is not None:
-            log.put(damage_key(shard.name), {"damaged": False})

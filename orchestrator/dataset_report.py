@@ -1,0 +1,103 @@
+"""What a storage's datasets hold, and whether their files are whole: rows for programs, lines for people."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from orchestrator.layout import Layout, file_name
+from trainables.data.build_progress import BuildProgress
+from trainables.data.manifest import Manifest, Quarantined, read_manifest
+from trainables.data.store_check import verify
+from trainables.data.store_space import in_words
+
+_MOST_THREADS = 8  # beyond that a disk gets no faster
+
+
+def manifests(layout: Layout, name: str | None = None) -> Iterator[tuple[Path, Manifest]]:
+    """Every built dataset of a storage, or those of one name, with the manifest's path.
+
+    Raises:
+        ManifestError: a manifest of another format.
+    """
+    folder = "*" if name is None else f"{file_name(name)}-{'?' * 8}"
+    for path in sorted((layout.root / "datasets").glob(f"{folder}/manifest.parquet")):
+        yield path, read_manifest(path)
+
+
+def kind_of(reason: str) -> str:
+    """The kind of a quarantined video's reason, e.g. `damaged` for `damaged: 3 decoder errors; …`."""
+    return reason.split(":", maxsplit=1)[0].split(" (", maxsplit=1)[0]
+
+
+def row_of(path: Path, manifest: Manifest) -> dict[str, Any]:
+    """What a dataset holds, as plain values."""
+    return {
+        "name": manifest.name,
+        "directory": str(path.parent),
+        "classes": len(manifest.classes),
+        "train_videos": len(manifest.split("train")),
+        "val_videos": len(manifest.split("val")),
+        "frames": sum(video.frames for video in manifest.videos),
+        "format": manifest.frame_format.identity,
+        "shards": len(manifest.shards),
+        "bytes": sum(shard.bytes for shard in manifest.shards),
+        "quarantined": dict(Counter(kind_of(video.reason) for video in manifest.quarantined).most_common()),
+        "allow_missing": manifest.allow_missing,
+    }
+
+
+def line_of(row: dict[str, Any]) -> str:
+    """A dataset's row in words."""
+    kinds = row["quarantined"]
+    bad = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    stored = f"{in_words(row['bytes'])} in {row['shards']} shards" if row["shards"] else "no frame store"
+    return (
+        f"{row['name']}: {row['train_videos']} train and {row['val_videos']} val videos, {row['classes']} "
+        f"classes, {row['frames']} frames, {stored} ({row['format']}), {sum(kinds.values())} quarantined"
+        f"{f' ({bad})' if bad else ''}; {row['directory']}"
+    )
+
+
+def quarantined_lines(videos: tuple[Quarantined, ...], most: int | None = None) -> list[str]:
+    """Each quarantined video with its reason; beyond `most` only how many more there are."""
+    lines = [f"  quarantined: {video.path}: {video.reason}" for video in videos[:most]]
+    more = len(videos) - len(lines)
+    return [*lines, f"  and {more} more; see: actiongrid data list --quarantined"] if more else lines
+
+
+def verified(path: Path, manifest: Manifest, show: Callable[[str, BuildProgress], None]) -> dict[str, Any]:
+    """Read a dataset's files again: how many, their bytes and what is wrong with which, as plain values.
+
+    Raises:
+        StoreWriteError: the storage takes no note of the damage.
+    """
+    direct = manifest.frame_format.mode == "direct"
+    total = len(manifest.videos) if direct else len(manifest.shards)
+    problems, size = [], 0
+    threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    for number, checked in enumerate(verify(manifest, path.parent, threads), start=1):
+        size += checked.bytes
+        if checked.problem is not None:
+            problems.append({"path": str(checked.path), "problem": checked.problem})
+        show(manifest.name, BuildProgress("verifying", total, number, quarantined=len(problems), bytes=size))
+    return {
+        "name": manifest.name,
+        "directory": str(path.parent),
+        "files": total,
+        "bytes": size,
+        "problems": problems,
+    }
+
+
+def verified_lines(row: dict[str, Any]) -> list[str]:
+    """The result of `verified` in words, with the way to mend what is wrong."""
+    head = f"{row['name']}: {row['files']} files, {in_words(row['bytes'])}"
+    if not row["problems"]:
+        return [f"{head}, all as built; {row['directory']}"]
+    lines = [f"{head}, {len(row['problems'])} not as built; {row['directory']}"]
+    lines += [f"  {one['path']}: {one['problem']}" for one in row["problems"]]
+    return [*lines, f"  mend with: actiongrid data build {row['name']}"]
