@@ -81,3 +81,27 @@ def test_options_given_replace_the_defaults() -> None:
 def test_wrong_options_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         ADAPTER.validate_python({"kind": "official", **wrong})
+
+
+@pytest.mark.parametrize(
+    ("options", "flags"),
+    [
+        ({"name": "ucf101", "split": 1}, ""),
+        ({"name": "ucf101", "split": 3}, " --split 3"),
+        ({"name": "mit", "frame_format": {"short_side": 128}}, " --short-side 128"),
+        (
+            {"name": "ssv2", "frame_format": {"short_side": None, "quality": 92, "shard_mb": 64}},
+            " --short-side none --quality 92 --shard-mb 64",
+        ),
+        ({"name": "ssv2", "frame_format": {"mode": "direct"}}, " --direct"),
+    ],
+)
+def test_the_command_has_the_options_of_the_declaration(options: dict[str, object], flags: str) -> None:
+    info = ADAPTER.validate_python({"kind": "official", **options}).info()
+    assert info.how_to_get.endswith(f"--videos DIR --annotations DIR{flags}`")
+
+
+def test_other_splits_have_other_numbers() -> None:
+    info = OfficialDataset(name="ucf101", split=3).info()
+    assert (info.train_videos, info.val_videos) == (9_624, 3_696)
+    assert OfficialDataset(name="hmdb51", split=3).info().train_videos == 3_570

@@ -23,14 +23,14 @@ OfficialName = Literal[
     "jester",
 ]
 
+_COMMAND = "actiongrid data build {} --videos DIR --annotations DIR"
 _SSV2 = "request Something-Something V2 from its publisher (Qualcomm)"
 _KINETICS = "fetch the Kinetics-400 videos and annotations with the CVDF scripts"
 _MIT = "request Moments in Time from its publisher (MIT)"
 
 
 def _info(name: str, classes: int, train: int, val: int, source: str) -> DatasetInfo:
-    command = f"actiongrid data build {name} --videos DIR --annotations DIR"
-    return DatasetInfo(classes, train, val, f"{source}, then run `{command}`")
+    return DatasetInfo(classes, train, val, f"{source}, then run `{_COMMAND.format(name)}`")
 
 
 # Classes: models-and-protocol.md section 7. Videos of the mini sets: the lists published by the study's
@@ -58,6 +58,8 @@ OFFICIAL: MappingProxyType[str, DatasetInfo] = MappingProxyType(
 _MIN_FRAMES = MappingProxyType({"ssv2": 3, "mini-ssv2": 3, "kinetics400": 30, "mini-kinetics": 30})
 _AS_THEY_ARE = frozenset({"mit", "mini-mit"})  # section 7: frames are kept in their own size
 _WITH_SPLITS = frozenset({"ucf101", "hmdb51"})
+# Training and test videos of UCF101's other splits; HMDB51's have the same numbers in all three.
+_UCF101_VIDEOS = MappingProxyType({2: (9_586, 3_734), 3: (9_624, 3_696)})
 
 
 class OfficialDataset(Frozen):
@@ -98,5 +100,25 @@ class OfficialDataset(Frozen):
         return self
 
     def info(self) -> DatasetInfo:
-        """Classes and numbers of videos as published."""
-        return OFFICIAL[self.name]
+        """Classes and numbers of videos as published, and the command that builds it with these options."""
+        info = OFFICIAL[self.name]
+        command = _COMMAND.format(self.name)
+        how = info.how_to_get.replace(command, " ".join((command, *self._flags())))
+        train, val = info.train_videos, info.val_videos
+        if self.name == "ucf101" and self.split is not None:
+            train, val = _UCF101_VIDEOS.get(self.split, (train, val))
+        return DatasetInfo(info.num_classes, train, val, how)
+
+    def _flags(self) -> list[str]:
+        """The command's options for what differs from this dataset's defaults."""
+        default, frames = OfficialDataset(name=self.name), self.frame_format
+        flags = [f"--split {self.split}"] if self.split != default.split else []
+        if frames.mode == "direct":
+            flags.append("--direct")
+        if frames.short_side != default.frame_format.short_side:
+            flags.append(f"--short-side {frames.short_side or 'none'}")
+        if frames.quality != default.frame_format.quality:
+            flags.append(f"--quality {frames.quality}")
+        if frames.shard_mb != default.frame_format.shard_mb:
+            flags.append(f"--shard-mb {frames.shard_mb}")
+        return flags
