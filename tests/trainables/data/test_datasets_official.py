@@ -4,6 +4,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from trainables.data.datasets import OFFICIAL, DatasetConfig, OfficialDataset
+from trainables.data.datasets.mini import MINI_KINETICS, MINI_SSV2, mini_classes
 from trainables.data.frame_format import FrameFormat
 
 ADAPTER: TypeAdapter[DatasetConfig] = TypeAdapter(DatasetConfig)
@@ -105,3 +106,17 @@ def test_other_splits_have_other_numbers() -> None:
     info = OfficialDataset(name="ucf101", split=3).info()
     assert (info.train_videos, info.val_videos) == (9_624, 3_696)
     assert OfficialDataset(name="hmdb51", split=3).info().train_videos == 3_570
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "first", "last"),
+    [
+        (MINI_KINETICS, "mini-kinetics", "air drumming", "yoga"),
+        (MINI_SSV2, "mini-ssv2", "Approaching something with your camera", "Unfolding something"),
+    ],
+)
+def test_the_class_lists_of_the_mini_sets(file: str, name: str, first: str, last: str) -> None:
+    classes = mini_classes(file)
+    assert (classes[0], classes[-1]) == (first, last)
+    assert classes == tuple(sorted(set(classes)))
+    assert len(classes) == OFFICIAL[name].num_classes
