@@ -44,6 +44,11 @@ VIEWS = (
     "predictions",
     "per_class_accuracy",
     "confusion",
+    "grid_cells",
+    "running_cells",
+    "lineage",
+    "against_published",
+    "cell_costs",
 )
 """The files of catalog/views, in the order in which they build on each other."""
 

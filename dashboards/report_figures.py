@@ -14,8 +14,10 @@ from dashboards.figures.contributions import (
     METRICS,
     contributions_data,
     draw_contributions,
-    published_contributions_data,
+    footnote,
+    printed_contributions_data,
 )
+from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.markup import Column, details, paragraph, signed, table, three_decimals
 from dashboards.theme import label
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _AXES = (
+    Column("source", "source"),
     Column("dataset", "dataset", label),
     Column("module", "module", label),
     Column("backbone", "backbone", label),
@@ -81,9 +84,10 @@ _CAPTIONS = {
 def study_figures(catalog: Catalog, study: str, *, several: bool) -> str:
     """Return the figures of one study, each with its table."""
     heading = f"<h2>Results of {escape(study)}</h2>" if several and study else "<h2>Results</h2>"
-    accuracies = accuracy_by_frames_data(catalog, study or None)
-    gains = temporal_pooling_gain_data(catalog, study or None)
-    contributions = contributions_data(catalog, study or None)
+    filters = Filters(study=(study,)) if study else ALL
+    accuracies = accuracy_by_frames_data(catalog, filters)
+    gains = temporal_pooling_gain_data(catalog, filters)
+    contributions = contributions_data(catalog, filters)
     parts = [
         _figure("Accuracy by frames", "accuracy", _finished(accuracies), draw_accuracy_by_frames, _ACCURACY),
         _figure("Gain of temporal pooling", "gain", gains, draw_temporal_pooling_gain, _GAIN),
@@ -95,9 +99,10 @@ def study_figures(catalog: Catalog, study: str, *, several: bool) -> str:
             _CONTRIBUTIONS,
             show_table=True,
         ),
+        paragraph(footnote(printed_contributions_data(catalog)), "soft"),
         details(
             "All published contributions, computed from the published accuracies",
-            table(published_contributions_data(catalog).to_pylist(), _CONTRIBUTIONS),
+            table(contributions_data(catalog, source="published").to_pylist(), _CONTRIBUTIONS),
         ),
     ]
     return heading + "".join(parts)

@@ -6,6 +6,8 @@ out because they vanish on a dark or on a white page.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
@@ -28,8 +30,39 @@ BACKBONE_SYMBOLS = {
     "tiny": "circle",
 }
 
+STATE_COLOURS = {
+    "done": "#009E73",
+    "running": "#56B4E9",
+    "planned": "#999999",
+    "blocked": "#E69F00",
+    "failed": "#D55E00",
+}
+"""A state always stands beside its colour as a word."""
+
 PUBLISHED_SYMBOL = "star-open"
 NEUTRAL = "#808080"
+MAGNITUDE = "Cividis"
+DIVERGING = ((0.0, "#D55E00"), (0.5, "#F7F7F7"), (1.0, "#0072B2"))
+"""Below (orange) and above (blue) a middle that is white."""
+FRAME_TICKS = (8, 16, 32, 64)
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of a page: text, grid lines, axis lines, the paper behind everything."""
+
+    name: str
+    text: str
+    grid: str
+    line: str
+    paper: str
+
+
+AUTO = Theme("auto", NEUTRAL, "rgba(128,128,128,0.2)", "rgba(128,128,128,0.6)", "rgba(0,0,0,0)")
+"""Suits any background: for pages that set their colours themselves."""
+LIGHT = Theme("light", "#333a42", "rgba(0,0,0,0.10)", "rgba(0,0,0,0.40)", "#ffffff")
+DARK = Theme("dark", "#c9d1da", "rgba(255,255,255,0.12)", "rgba(255,255,255,0.35)", "#14181d")
+THEMES = {theme.name: theme for theme in (AUTO, LIGHT, DARK)}
 
 _LABELS = {
     "inception_v1": "InceptionV1",
@@ -40,6 +73,13 @@ _LABELS = {
     "mini-ssv2": "Mini-SSV2",
     "mini-kinetics": "Mini-Kinetics",
     "mini-mit": "Mini-MiT",
+    "ssv2": "SSV2",
+    "kinetics": "Kinetics",
+    "mit": "MiT",
+    "conv": "Conv.",
+    "i3d_se": "I3D-SE",
+    "corrnet": "CorrNet",
+    "assemblenet": "AssembleNet",
     "nonlocal": "Non-local",
     "slowfast": "SlowFast",
 }
@@ -71,27 +111,35 @@ def label(name: str) -> str:
     return name.upper() if name in MODULE_COLOURS or len(name) < _MODULES_ARE_ACRONYMS else name
 
 
-def styled(figure: go.Figure, height: int) -> go.Figure:
-    """Give a figure the common look; `height` in pixels. Colours of text and grid suit any background."""
+def cell_name(row: Mapping[str, Any]) -> str:
+    """Return a row's own name, or the one that the paper would print: `TAM-ResNet50-tp-f16@mini-ssv2`."""
+    if row.get("cell"):
+        return str(row["cell"])
+    pooling = "-tp" if row.get("temporal_pooling") else ""
+    return f"{label(row['module'])}-{label(row['backbone'])}{pooling}-f{row['frames']}@{row['dataset']}"
+
+
+def styled(figure: go.Figure, height: int, theme: Theme = AUTO) -> go.Figure:
+    """Give a figure the common look; `height` in pixels."""
     figure.update_layout(
         template="none",
         height=height,
         margin={"l": 56, "r": 12, "t": 44, "b": 48},
-        paper_bgcolor="rgba(0,0,0,0)",
+        paper_bgcolor=theme.paper,
         plot_bgcolor="rgba(0,0,0,0)",
         font={
             "family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
             "size": 13,
-            "color": NEUTRAL,
+            "color": theme.text,
         },
         hoverlabel={"align": "left"},
         hovermode="closest",
         modebar={"bgcolor": "rgba(0,0,0,0)"},
     )
     axis: dict[str, Any] = {
-        "gridcolor": "rgba(128,128,128,0.2)",
-        "linecolor": "rgba(128,128,128,0.5)",
-        "zerolinecolor": "rgba(128,128,128,0.7)",
+        "gridcolor": theme.grid,
+        "linecolor": theme.line,
+        "zerolinecolor": theme.line,
         "automargin": True,
     }
     figure.update_xaxes(**axis, showline=True, showgrid=False)
@@ -99,9 +147,22 @@ def styled(figure: go.Figure, height: int) -> go.Figure:
     return figure
 
 
-def empty_figure(message: str) -> go.Figure:
+def frames_axis(figure: go.Figure, frames: Sequence[int]) -> None:
+    """Put frames on a log₂ axis: the paper's lengths as ticks, and others where cells have them."""
+    ticks = sorted({*frames, *(tick for tick in FRAME_TICKS if min(frames) <= tick <= max(frames))})
+    figure.update_xaxes(
+        type="log",
+        title={"text": "frames (log₂)", "standoff": 4},
+        tickmode="array",
+        tickvals=ticks,
+        ticktext=[str(value) for value in ticks],
+        minor={"ticks": ""},
+    )
+
+
+def empty_figure(message: str, theme: Theme = AUTO) -> go.Figure:
     """Return a figure that only says why there is nothing to see."""
-    figure = styled(go.Figure(), height=160)
+    figure = styled(go.Figure(), 160, theme)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     figure.add_annotation(text=message, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)

@@ -5,70 +5,86 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from catalog import Catalog
+from dashboards.figures.filters import ALL, Filters
+from dashboards.figures.panels import (
+    LEGEND,
+    Row,
+    backbone_keys,
+    dataset_panels,
+    key,
+    module_keys,
+    published_key,
+)
+from dashboards.figures.relations import Source, ask, mean_accuracies
 from dashboards.theme import (
+    AUTO,
     NEUTRAL,
     PUBLISHED_SYMBOL,
+    Theme,
     backbone_symbol,
+    cell_name,
     empty_figure,
-    label,
+    frames_axis,
     module_colour,
-    module_order,
     styled,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Row = dict[str, Any]
-
 CROWDED = 8
 """With more lines than this in a panel, those with temporal pooling are hidden until they are asked for."""
 
-_SQL = """
+_SELECT = """
     SELECT
-        own.study, own.dataset, own.module, own.backbone, own.temporal_pooling, own.frames,
-        own.top1, own.top1_std, own.seeds, own.planned_seeds,
-        published.top1 AS published_top1, published.paper, datasets.num_classes, datasets.chance,
-        (
-            SELECT arg_min(cell, (seed, cell)) FROM cells
-            WHERE cells.dataset = own.dataset AND cells.module = own.module AND cells.backbone = own.backbone
-                AND cells.temporal_pooling = own.temporal_pooling AND cells.frames = own.frames
-        ) AS cell
-    FROM accuracies AS own
+        accuracy.source, accuracy.study, dataset, module, backbone, temporal_pooling, frames,
+        accuracy.top1, accuracy.top1_std, accuracy.seeds, accuracy.planned_seeds, accuracy.cell,
+        published.top1 AS published_top1, num_classes, 100.0 / num_classes AS chance
+    FROM accuracy
     LEFT JOIN published USING (dataset, module, backbone, temporal_pooling, frames)
-    LEFT JOIN datasets USING (dataset)
-    WHERE own.source = 'own' AND ($study IS NULL OR own.study = $study)
-    ORDER BY own.study, dataset, module, backbone, temporal_pooling, frames
+    LEFT JOIN (
+        SELECT dataset, max(num_classes) AS num_classes FROM (
+            SELECT dataset, num_classes FROM recorded.cells
+            UNION ALL SELECT dataset, num_classes FROM published_datasets
+        ) GROUP BY dataset
+    ) USING (dataset)
+    ORDER BY accuracy.source, accuracy.study, dataset, module, backbone, temporal_pooling, frames
 """
 
 
-def accuracy_by_frames_data(catalog: Catalog, study: str | None = None) -> pa.Table:
-    """Return a row an architecture and length: top-1 (percent, mean over seeds), own and published."""
-    return catalog.query(_SQL, {"study": study})
+def accuracy_by_frames_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
+    """Return a row a model and length: top-1 (percent, mean over seeds), empty where it is still missing.
+
+    One's own rows have the published accuracy of the same model beside them, where there is one.
+    """
+    return ask(catalog, mean_accuracies(filters, source), _SELECT)
 
 
-def draw_accuracy_by_frames(table: pa.Table) -> go.Figure:
+def draw_accuracy_by_frames(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     """Draw one panel a dataset: colour is the module, symbol the backbone, dashes are temporal pooling.
 
-    Open stars are published results; a dotted line is chance where the number of classes is known.
+    Published results are open stars beside one's own; alone they are lines with open symbols. A dotted
+    line is chance where the number of classes is known.
     """
     rows = [row for row in table.to_pylist() if row["top1"] is not None]
     if not rows:
-        return empty_figure("No cell has finished yet.")
+        return empty_figure("No cell has finished yet.", theme)
     datasets = sorted({row["dataset"] for row in rows})
-    figure = make_subplots(
-        cols=len(datasets), subplot_titles=[label(name) for name in datasets], horizontal_spacing=0.08
-    )
+    figure = dataset_panels(datasets)
+    alone = all(row["source"] == "published" for row in rows)
     crowded = max(len(_lines(rows, dataset)) for dataset in datasets) > CROWDED
     for column, dataset in enumerate(datasets, start=1):
-        _draw_panel(figure, column, [row for row in rows if row["dataset"] == dataset])
-    _add_legend(figure, rows)
+        for line in _lines(rows, dataset).values():
+            published = line[0]["source"] == "published"
+            trace = _stars(line) if published and not alone else _line(line, opened=published)
+            figure.add_trace(trace, row=1, col=column)
+        _draw_chance(figure, column, [row for row in rows if row["dataset"] == dataset])
+    _add_legend(figure, rows, alone)
     if crowded:
         _add_pooling_menu(figure)
-    return _finish(figure, rows, crowded)
+    return _finish(figure, rows, crowded, theme)
 
 
 def _lines(rows: list[Row], dataset: str) -> dict[tuple[str, ...], list[Row]]:
@@ -80,16 +96,8 @@ def _lines(rows: list[Row], dataset: str) -> dict[tuple[str, ...], list[Row]]:
     return lines
 
 
-def _draw_panel(figure: go.Figure, column: int, rows: list[Row]) -> None:
-    for line in _lines(rows, rows[0]["dataset"]).values():
-        figure.add_trace(_own_trace(line), row=1, col=column)
-        if any(row["published_top1"] is not None for row in line):
-            figure.add_trace(_published_trace(line), row=1, col=column)
-    _draw_chance(figure, column, rows)
-
-
 def _draw_chance(figure: go.Figure, column: int, rows: list[Row]) -> None:
-    values = [row[name] for row in rows for name in ("top1", "published_top1") if row[name] is not None]
+    values = [row["top1"] for row in rows]
     low, high, chance = min(values), max(values), rows[0]["chance"]
     height = max(high - low, 5.0)
     # A far-away chance level would flatten all curves, so that it is only written down.
@@ -115,27 +123,46 @@ def _draw_chance(figure: go.Figure, column: int, rows: list[Row]) -> None:
     figure.update_yaxes(range=[low - margin, high + margin], row=1, col=column)
 
 
-def _own_trace(line: list[Row]) -> go.Scatter:
+def _line(line: list[Row], *, opened: bool) -> go.Scatter:
     first = line[0]
     colour = module_colour(first["module"])
     spread = [row["top1_std"] for row in line]
+    symbol = backbone_symbol(first["backbone"])
     return go.Scatter(
-        x=[row["frames"] for row in line],
-        y=[row["top1"] for row in line],
         error_y={"array": spread, "thickness": 1, "width": 3} if any(spread) else None,
-        customdata=[_hover(row) for row in line],
-        hovertemplate="%{customdata}<extra></extra>",
         mode="lines+markers",
         line={"color": colour, "dash": "dash" if first["temporal_pooling"] else "solid", "width": 2},
-        marker={"symbol": backbone_symbol(first["backbone"]), "size": 9, "color": colour},
+        marker={"symbol": f"{symbol}-open" if opened else symbol, "size": 9, "color": colour},
         legendgroup=first["module"],
-        showlegend=False,
-        meta={"pooling": first["temporal_pooling"]},
+        **_common(line),
     )
 
 
+def _stars(line: list[Row]) -> go.Scatter:
+    return go.Scatter(
+        mode="markers",
+        marker={"symbol": PUBLISHED_SYMBOL, "size": 10, "color": module_colour(line[0]["module"])},
+        legendgroup="published",
+        **_common(line),
+    )
+
+
+def _common(line: list[Row]) -> dict[str, Any]:
+    return {
+        "x": [row["frames"] for row in line],
+        "y": [row["top1"] for row in line],
+        "customdata": [_hover(row) for row in line],
+        "hovertemplate": "%{customdata}<extra></extra>",
+        "showlegend": False,
+        "meta": {"pooling": line[0]["temporal_pooling"]},
+    }
+
+
 def _hover(row: Row) -> str:
-    lines = [f"<b>{row['cell']}</b>", f"top-1 {row['top1']:.2f} %"]
+    name = f"<b>{cell_name(row)}</b>"
+    if row["source"] == "published":
+        return f"{name}<br>published top-1 {row['top1']:.2f} %<br>{row['study']}"
+    lines = [name, f"top-1 {row['top1']:.2f} %"]
     if row["planned_seeds"] > 1:
         spread = "" if row["top1_std"] is None else f" ± {row['top1_std']:.2f}"
         lines[1] += f"{spread}, mean of {row['seeds']} of {row['planned_seeds']} seeds"
@@ -145,42 +172,14 @@ def _hover(row: Row) -> str:
     return "<br>".join(lines)
 
 
-def _published_trace(line: list[Row]) -> go.Scatter:
-    known = [row for row in line if row["published_top1"] is not None]
-    return go.Scatter(
-        x=[row["frames"] for row in known],
-        y=[row["published_top1"] for row in known],
-        customdata=[
-            f"<b>{row['cell']}</b><br>published top-1 {row['published_top1']:.2f} %<br>{row['paper']}"
-            for row in known
-        ],
-        hovertemplate="%{customdata}<extra></extra>",
-        mode="markers",
-        marker={"symbol": PUBLISHED_SYMBOL, "size": 10, "color": module_colour(known[0]["module"])},
-        legendgroup="published",
-        showlegend=False,
-        meta={"pooling": known[0]["temporal_pooling"]},
-    )
-
-
-def _add_legend(figure: go.Figure, rows: list[Row]) -> None:
-    for module in sorted({row["module"] for row in rows}, key=module_order):
-        _key(figure, label(module), module, mode="lines", line={"color": module_colour(module), "width": 4})
-    backbones = sorted({row["backbone"] for row in rows})
-    if len(backbones) > 1:
-        for name in backbones:
-            marker = {"symbol": backbone_symbol(name), "size": 9, "color": NEUTRAL}
-            _key(figure, label(name), f"backbone {name}", mode="markers", marker=marker)
+def _add_legend(figure: go.Figure, rows: list[Row], alone: bool) -> None:
+    module_keys(figure, (row["module"] for row in rows))
+    backbone_keys(figure, (row["backbone"] for row in rows))
     if len({row["temporal_pooling"] for row in rows}) > 1:
         for name, dash in (("no pooling", "solid"), ("temporal pooling", "dash")):
-            _key(figure, name, name, mode="lines", line={"color": NEUTRAL, "dash": dash, "width": 2})
-    if any(row["published_top1"] is not None for row in rows):
-        marker = {"symbol": PUBLISHED_SYMBOL, "size": 10, "color": NEUTRAL}
-        _key(figure, "published", "published", mode="markers", marker=marker)
-
-
-def _key(figure: go.Figure, name: str, group: str, **style: Any) -> None:  # noqa: ANN401
-    figure.add_trace(go.Scatter(x=[None], y=[None], name=name, legendgroup=group, showlegend=True, **style))
+            key(figure, name, name, mode="lines", line={"color": NEUTRAL, "dash": dash, "width": 2})
+    if not alone and any(row["source"] == "published" for row in rows):
+        published_key(figure)
 
 
 def _add_pooling_menu(figure: go.Figure) -> None:
@@ -205,20 +204,9 @@ def _add_pooling_menu(figure: go.Figure) -> None:
     )
 
 
-def _finish(figure: go.Figure, rows: list[Row], crowded: bool) -> go.Figure:
-    styled(figure, height=480 if crowded else 420)
-    frames = sorted({row["frames"] for row in rows})
-    figure.update_xaxes(
-        type="log",
-        title={"text": "frames (log₂)", "standoff": 4},
-        tickmode="array",
-        tickvals=frames,
-        ticktext=[str(value) for value in frames],
-        minor={"ticks": ""},
-    )
+def _finish(figure: go.Figure, rows: list[Row], crowded: bool, theme: Theme) -> go.Figure:
+    styled(figure, 480 if crowded else 420, theme)
+    frames_axis(figure, [row["frames"] for row in rows])
     figure.update_yaxes(title="top-1 (%)", col=1)
-    figure.update_layout(
-        legend={"orientation": "h", "y": -0.26, "yanchor": "top", "x": 0, "groupclick": "togglegroup"},
-        margin={"t": 96 if crowded else 44},
-    )
+    figure.update_layout(legend={**LEGEND, "y": -0.26}, margin={"t": 96 if crowded else 44})
     return figure

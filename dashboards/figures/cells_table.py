@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.export import display
-from dashboards.theme import empty_figure, styled
+from dashboards.figures.filters import ALL, Filters
+from dashboards.theme import AUTO, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +33,8 @@ TITLES = {
 }
 """The columns of the table and their headings."""
 
+_FILTERED = ("module", "backbone", "temporal_pooling", "frames", "dataset", "seed", "state")
+
 _SQL = """
     SELECT
         coalesce(cells.cell, results.cell) AS cell, coalesce(cells.state, 'done') AS state,
@@ -40,24 +43,29 @@ _SQL = """
         coalesce(results.params, cells.params) AS params, coalesce(results.macs, cells.macs) AS macs,
         results.eval_videos, results.train_seconds, results.train_clips_per_second,
         coalesce(cells.key, results.key) AS key
-    FROM cells FULL JOIN results USING (key)
-    WHERE ($study IS NULL OR coalesce(cells.key, results.key) IN (
-        SELECT key FROM study_cells WHERE study = $study
+    FROM (SELECT * FROM cells WHERE {where}) AS cells {join} JOIN results USING (key)
+    WHERE (len($studies) = 0 OR coalesce(cells.key, results.key) IN (
+        SELECT key FROM study_cells WHERE list_contains($studies, study)
     )) AND (results.key IS NOT NULL OR cells.current)
     ORDER BY cells.dataset, cells.module, cells.backbone, cells.temporal_pooling, cells.frames,
         cells.seed, key
 """
 
 
-def cells_table_data(catalog: Catalog, study: str | None = None) -> pa.Table:
-    """Return one row a cell, finished or not; accuracies in percent, MACs of one clip."""
-    return catalog.query(_SQL, {"study": study})
+def cells_table_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+    """Return one row a cell, finished or not; accuracies in percent, MACs of one clip.
+
+    Results whose plan no journal holds have no axes, so that any filter but the study's leaves them out.
+    """
+    where = filters.where(_FILTERED)
+    sql = _SQL.format(where=where.sql, join="LEFT" if where.params else "FULL")
+    return catalog.query(sql, {**where.params, "studies": list(filters.study)})
 
 
-def draw_cells_table(table: pa.Table) -> go.Figure:
+def draw_cells_table(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     """Draw the table, as text."""
     if table.num_rows == 0:
-        return empty_figure("No cell has been planned yet.")
+        return empty_figure("No cell has been planned yet.", theme)
     cells = [[display(value) for value in table.column(name).to_pylist()] for name in TITLES]
     figure = go.Figure(go.Table(header={"values": list(TITLES.values())}, cells={"values": cells}))
-    return styled(figure, height=480)
+    return styled(figure, 480, theme)

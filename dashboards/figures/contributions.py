@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from catalog import Catalog
+from dashboards.figures.filters import ALL, Filters
+from dashboards.figures.panels import LEGEND, Row, dataset_panels, published_key
+from dashboards.figures.relations import Source, mean_accuracies
 from dashboards.theme import (
+    AUTO,
     NEUTRAL,
     PUBLISHED_SYMBOL,
+    Theme,
     empty_figure,
     label,
     module_colour,
@@ -21,75 +25,125 @@ from dashboards.theme import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Row = dict[str, Any]
-
 METRICS = {"phi": "Φ̄", "psi_ta": "Ψ̄ᵗᵃ", "psi_ta_tp": "Ψ̄ᵗᵃ⁺ᵗᵖ"}
 """The columns of the view `contributions` and their symbols."""
 
 _COLUMNS = "source, study, dataset, module, phi, psi_ta, psi_ta_tp, n, n_ta_tp, missing, missing_ta_tp"
 
-_OWN = f"""
-    WITH own AS (FROM contributions WHERE source = 'own' AND ($study IS NULL OR study = $study))
-    SELECT {_COLUMNS} FROM own
-    UNION ALL
-    SELECT {_COLUMNS} FROM contributions AS published
-    WHERE source = 'published' AND EXISTS (
-        FROM own WHERE own.dataset = published.dataset AND own.module = published.module
+_PAIRS = """
+    , pairs AS (
+        FROM contribution_pairs_of('accuracy') WHERE len($modules) = 0 OR list_contains($modules, module)
     )
-    ORDER BY dataset, module, source, study
 """
 
-_PUBLISHED = f"SELECT {_COLUMNS} FROM contributions WHERE source = 'published' ORDER BY dataset, module"
+_PRINTED = """
+    WITH ours AS (
+        UNPIVOT (FROM contributions WHERE source = 'published') ON phi, psi_ta, psi_ta_tp
+        INTO NAME metric VALUE computed
+    )
+    SELECT
+        ours.dataset, ours.metric, ours.module, printed.value AS printed, ours.computed,
+        round(ours.computed, 2) + 0.0 = printed.value AS agrees,
+        round(other.computed, 2) + 0.0 = printed.value AS agrees_exchanged,
+        printed.source_table
+    FROM ours
+    JOIN published_contributions AS printed USING (dataset, metric, module)
+    JOIN ours AS other ON other.dataset = ours.dataset AND other.metric = ours.metric
+        AND other.module = CASE WHEN ours.metric = 'psi_ta_tp' THEN ours.module ELSE
+            CASE ours.module WHEN 'i3d' THEN 's3d' WHEN 's3d' THEN 'i3d' ELSE ours.module END END
+    ORDER BY ours.dataset, ours.metric, ours.module
+"""
 
 
-def contributions_data(catalog: Catalog, study: str | None = None) -> pa.Table:
-    """Return Φ̄ and Ψ̄ of one's own cells, and the published ones of the same datasets and modules.
+def contributions_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
+    """Return Φ̄ and Ψ̄ of every module but TSN, which they are measured against.
 
     `n` and `missing` count the pairs of accuracies behind `phi` and `psi_ta`, `n_ta_tp` and `missing_ta_tp`
-    those behind `psi_ta_tp`.
+    those behind `psi_ta_tp`. A filter on temporal pooling is left out, because the last metric needs both.
     """
-    return catalog.query(_OWN, {"study": study})
+    select = f"SELECT {_COLUMNS} FROM contribution_means_of('pairs') ORDER BY dataset, module, source, study"
+    return _query(catalog, filters, source, select)
 
 
-def published_contributions_data(catalog: Catalog) -> pa.Table:
-    """Return Φ̄ and Ψ̄ of all published results, in the columns of `contributions_data`."""
-    return catalog.query(_PUBLISHED)
+def contribution_pairs_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
+    """Return the cells behind the averages: one row a model and length, with TSN's accuracy beside its own.
+
+    `phi` and `psi` are empty where one of the two accuracies is missing.
+    """
+    order = "source, study, dataset, module, temporal_pooling, backbone, frames"
+    return _query(catalog, filters, source, f"FROM pairs ORDER BY {order}")
 
 
-def draw_contributions(table: pa.Table) -> go.Figure:
-    """Draw one panel a dataset with three groups of bars, one colour a module; open stars are published."""
-    rows = [row for row in table.to_pylist() if any(row[metric] is not None for metric in METRICS)]
-    own = [row for row in rows if row["source"] == "own"]
-    if not own:
-        return empty_figure("No module can be compared with TSN yet: both need finished cells.")
-    datasets = sorted({row["dataset"] for row in own})
-    figure = make_subplots(
-        cols=len(datasets), subplot_titles=[label(name) for name in datasets], horizontal_spacing=0.08
+def printed_contributions_data(catalog: Catalog) -> pa.Table:
+    """Return the printed figures of Table 7 beside those that Equation 1 gives from the published accuracies.
+
+    `agrees` compares them to two decimals; `agrees_exchanged` does so with the printed columns of I3D and S3D
+    exchanged in the rows of Φ̄ and Ψ̄ᵗᵃ.
+    """
+    return catalog.query(_PRINTED)
+
+
+def footnote(printed: pa.Table) -> str:
+    """Return what `printed_contributions_data` shows, in words, counted and not assumed."""
+    rows = printed.to_pylist()
+    agreeing = sum(row["agrees"] for row in rows)
+    exchanged = sum(row["agrees_exchanged"] for row in rows)
+    if agreeing == len(rows):
+        return f"All {len(rows)} printed figures of Table 7 follow from the published accuracies."
+    text = (
+        f"From the published accuracies Equation 1 gives {agreeing} of the {len(rows)} figures that Table 7 "
+        f"prints to two decimals; {len(rows) - agreeing} differ."
     )
+    if exchanged > agreeing:
+        text += (
+            f" With the printed columns of I3D and S3D exchanged in the rows of Φ̄ and Ψ̄ᵗᵃ, {exchanged} of "
+            f"{len(rows)} agree: the printed columns look swapped. Figures here are computed, not corrected."
+        )
+    return text
+
+
+def draw_contributions(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
+    """Draw one panel a dataset with three groups of bars, one colour a module.
+
+    Published ones are open stars beside one's own; alone they are hatched bars.
+    """
+    rows = [row for row in table.to_pylist() if any(row[metric] is not None for metric in METRICS)]
+    if not rows:
+        return empty_figure("No module can be compared with TSN yet: both need finished cells.", theme)
+    alone = all(row["source"] == "published" for row in rows)
+    datasets = sorted({row["dataset"] for row in rows})
+    figure = dataset_panels(datasets)
     for column, dataset in enumerate(datasets, start=1):
         here = [row for row in rows if row["dataset"] == dataset]
         for row in sorted(here, key=lambda row: module_order(row["module"])):
-            figure.add_trace(_bars(row) if row["source"] == "own" else _stars(row), row=1, col=column)
+            bars = row["source"] == "own" or alone
+            figure.add_trace(_bars(row) if bars else _stars(row), row=1, col=column)
     _show_each_name_once(figure)
-    if len(own) < len(rows):
-        marker = {"symbol": PUBLISHED_SYMBOL, "size": 9, "color": NEUTRAL}
-        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name="published"))
-    return _finish(figure)
+    if not alone and any(row["source"] == "published" for row in rows):
+        published_key(figure)
+    return _finish(figure, theme)
+
+
+def _query(catalog: Catalog, filters: Filters, source: Source, select: str) -> pa.Table:
+    # TSN is what modules are compared with, so that a filter on modules must not take it away.
+    accuracies = mean_accuracies(filters.without("module", "temporal_pooling"), source)
+    params = {**accuracies.params, "modules": list(filters.module)}
+    return catalog.query(f"WITH {accuracies.sql} {_PAIRS} {select}", params)
 
 
 def _bars(row: Row) -> go.Bar:
     values = [row[metric] for metric in METRICS]
+    hatched = row["source"] == "published"
     return go.Bar(
         x=list(METRICS.values()),
         y=values,
         name=label(row["module"]),
-        marker={"color": module_colour(row["module"])},
+        marker={"color": module_colour(row["module"]), "pattern": {"shape": "/" if hatched else ""}},
         text=["" if value is None else f"{round(value, 2) + 0.0:.2f}" for value in values],
         textposition="outside",
         textangle=0,
         textfont={"size": 10},
         cliponaxis=False,
-        customdata=_hovers(row, "own cells"),
         **_common(row),
     )
 
@@ -101,13 +155,13 @@ def _stars(row: Row) -> go.Scatter:
         mode="markers",
         marker={"symbol": PUBLISHED_SYMBOL, "size": 11, "color": NEUTRAL},
         showlegend=False,
-        customdata=_hovers(row, row["study"]),
         **_common(row),
     )
 
 
 def _common(row: Row) -> dict[str, Any]:
     return {
+        "customdata": _hovers(row, "own cells" if row["source"] == "own" else row["study"]),
         "offsetgroup": row["module"],
         "legendgroup": row["module"],
         "hovertemplate": "%{customdata}<extra></extra>",
@@ -122,7 +176,8 @@ def _hovers(row: Row, source: str) -> list[str]:
         )
         value = "not known" if row[metric] is None else f"{row[metric]:.3f}"
         hovers.append(
-            f"<b>{label(row['module'])}</b> {symbol} {value}<br>{source}: n = {n}, {missing} missing"
+            f"<b>{label(row['module'])}@{row['dataset']}</b> {symbol} {value}"
+            f"<br>{source}: n = {n}, {missing} missing"
         )
     return hovers
 
@@ -135,14 +190,9 @@ def _show_each_name_once(figure: go.Figure) -> None:
             seen.add(trace.name)
 
 
-def _finish(figure: go.Figure) -> go.Figure:
-    styled(figure, height=380)
+def _finish(figure: go.Figure, theme: Theme) -> go.Figure:
+    styled(figure, 380, theme)
     figure.update_yaxes(zeroline=True, zerolinewidth=2)
     figure.update_xaxes(tickfont={"size": 15})
-    figure.update_layout(
-        barmode="group",
-        scattermode="group",
-        bargap=0.3,
-        legend={"orientation": "h", "y": -0.15, "yanchor": "top", "x": 0},
-    )
+    figure.update_layout(barmode="group", scattermode="group", bargap=0.3, legend={**LEGEND, "y": -0.15})
     return figure

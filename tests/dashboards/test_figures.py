@@ -17,8 +17,8 @@ from dashboards.figures.cells_table import cells_table_data, draw_cells_table
 from dashboards.figures.contributions import (
     contributions_data,
     draw_contributions,
-    published_contributions_data,
 )
+from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.theme import BACKBONE_SYMBOLS, MODULE_COLOURS, PUBLISHED_SYMBOL, module_colour
 
@@ -41,11 +41,16 @@ def lines(figure: go.Figure, kind: str = "lines+markers") -> list[Any]:
     return [trace for trace in figure.data if trace.mode == kind and trace.x[0] is not None]
 
 
+def own(data: Callable[..., Any], catalog: Catalog, filters: Filters = ALL) -> Any:
+    """The data of one's own cells alone; the table of cells knows no other."""
+    return data(catalog, filters) if data is cells_table_data else data(catalog, filters, "own")
+
+
 @pytest.mark.parametrize(("data", "draw"), PAIRS)
 def test_nothing_yet_is_said_not_drawn(
     tmp_path: Path, data: Callable[..., Any], draw: Callable[[Any], go.Figure]
 ) -> None:
-    table = data(Catalog.open(tmp_path))
+    table = own(data, Catalog.open(tmp_path))
     assert table.num_rows == 0
     figure = draw(table)
     assert not figure.data
@@ -71,7 +76,7 @@ def test_figure_4_shows_every_finished_cell_under_its_name(tmp_path: Path) -> No
 
 
 def test_figure_4_encodes_module_backbone_and_pooling(tmp_path: Path) -> None:
-    figure = draw_accuracy_by_frames(accuracy_by_frames_data(catalog_of(tmp_path, SSV2)))
+    figure = draw_accuracy_by_frames(accuracy_by_frames_data(catalog_of(tmp_path, SSV2), source="own"))
     for trace in lines(figure):
         name = trace.customdata[0].removeprefix("<b>")
         module = name.split("-")[0].lower()
@@ -99,7 +104,7 @@ def test_a_toy_study_has_no_published_counterpart(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, DEMO)
     assert accuracy_by_frames_data(catalog).column("published_top1").null_count == 32
     assert set(contributions_data(catalog).column("source").to_pylist()) == {"own"}
-    assert published_contributions_data(catalog).num_rows == 9
+    assert contributions_data(catalog, source="published").num_rows == 9
 
 
 def test_the_chance_level_follows_the_number_of_classes(tmp_path: Path) -> None:
@@ -119,7 +124,7 @@ def test_seeds_become_a_mean_with_a_spread(tmp_path: Path) -> None:
     grid = dataclasses.replace(
         DEMO, seeds=(0, 1, 2), unfinished=frozenset({"TSN-Tiny-f8@synthetic-motion#2"})
     )
-    table = accuracy_by_frames_data(catalog_of(tmp_path, grid), "demo")
+    table = accuracy_by_frames_data(catalog_of(tmp_path, grid), Filters(study=("demo",)))
     hovers = [hover for trace in lines(draw_accuracy_by_frames(table)) for hover in trace.customdata]
     (hover,) = [hover for hover in hovers if "<b>TSN-Tiny-f8@synthetic-motion</b>" in hover]
     assert "mean of 2 of 3 seeds" in hover and "±" in hover
@@ -130,7 +135,7 @@ def test_figure_6_draws_the_gains(tmp_path: Path) -> None:
     table = temporal_pooling_gain_data(catalog)
     figure = draw_temporal_pooling_gain(table)
     bars = {trace.name: list(trace.y) for trace in figure.data if trace.type == "bar"}
-    assert sum(map(len, bars.values())) == 48 == table.num_rows
+    assert sum(map(len, bars.values())) == 48 and table.num_rows == 96
     assert min(bars["TSN"]) > 20
     assert sum(bars["I3D"]) < 0
     assert figure.layout.yaxis.zeroline
@@ -148,9 +153,10 @@ def test_table_7_stands_beside_the_published_one(tmp_path: Path) -> None:
 
 def test_studies_are_kept_apart(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, DEMO, SSV2)
-    assert accuracy_by_frames_data(catalog, "demo").num_rows == 32
-    assert accuracy_by_frames_data(catalog, "deep-analysis").num_rows == 96
-    assert cells_table_data(catalog, "demo").num_rows == 32
+    demo, deep = Filters(study=("demo",)), Filters(study=("deep-analysis",))
+    assert accuracy_by_frames_data(catalog, demo).num_rows == 32
+    assert accuracy_by_frames_data(catalog, deep, "own").num_rows == 96
+    assert cells_table_data(catalog, demo).num_rows == 32
     assert cells_table_data(catalog).num_rows == 128
 
 

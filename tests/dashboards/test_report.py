@@ -137,10 +137,12 @@ def test_partial_grids(tmp_path: Path, grid: Grid) -> None:
     assert "Accuracy by frames" in page.text and "All cells" in page.text
 
 
-def test_an_empty_catalog_says_so(tmp_path: Path) -> None:
-    page = Page(report_html(Catalog.open(tmp_path), NOW))
-    assert "No cell has been planned in this storage yet." in page.text
-    assert "No cell has finished yet." in page.text and "Failed" not in page.text
+def test_an_empty_catalog_says_so_and_shows_the_published_results(tmp_path: Path) -> None:
+    html = report_html(Catalog.open(tmp_path), NOW)
+    page = Page(html)
+    assert "No cell has been planned in this storage yet." in page.text and "Failed" not in page.text
+    assert "19 of the 27 figures" in page.text and "27 of 27 agree" in page.text
+    assert html.count('<div class="plot"') == 9 and len(html) < 6_000_000
 
 
 def test_nan_is_shown_and_does_not_break_the_page(tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+-- Wilson's 95 % interval of an accuracy `top1` (percent) that was measured on `videos` videos, in percent.
+CREATE MACRO wilson_low(top1, videos) AS
+    100 * (top1 / 100 + 1.9207 / videos
+        - 1.96 * sqrt(greatest(top1 / 100 * (1 - top1 / 100), 0) / videos + 0.9604 / (videos * videos)))
+    / (1 + 3.8415 / videos);
+CREATE MACRO wilson_high(top1, videos) AS
+    100 * (top1 / 100 + 1.9207 / videos
+        + 1.96 * sqrt(greatest(top1 / 100 * (1 - top1 / 100), 0) / videos + 0.9604 / (videos * videos)))
+    / (1 + 3.8415 / videos);
+
+-- One's own accuracies beside the published ones, over any relation with the columns of `accuracies`: the
+-- difference (own - published, points of top-1) and the 95 % interval in which the true difference lies.
+-- `low` and `high` are Newcombe's interval of the difference of two proportions, both taken to be measured on
+-- `eval_videos` videos; where several seeds are known, their spread s widens it by 1.96 s √(1 + 1/seeds), because
+-- the published result is one training too. `outside` says that the interval does not hold 0.
+CREATE MACRO against_published_of(relation) AS TABLE
+WITH pairs AS (
+    SELECT
+        own.study, own.dataset, own.module, own.backbone, own.temporal_pooling, own.frames, own.cell,
+        own.top1, published.top1 AS published_top1, own.top1 - published.top1 AS difference,
+        own.seeds, own.top1_std, own.eval_videos,
+        1.96 * coalesce(own.top1_std, 0) * sqrt(1 + 1 / own.seeds) AS spread,
+        published.paper, published.source_table, published.source_row
+    FROM query_table(relation) AS own
+    JOIN published USING (dataset, module, backbone, temporal_pooling, frames)
+    WHERE own.source = 'own' AND own.top1 IS NOT NULL AND own.eval_videos > 0
+)
+SELECT
+    * EXCLUDE (spread, paper, source_table, source_row),
+    difference - sqrt(
+        (top1 - wilson_low(top1, eval_videos)) ** 2
+        + (wilson_high(published_top1, eval_videos) - published_top1) ** 2 + spread ** 2
+    ) AS low,
+    difference + sqrt(
+        (wilson_high(top1, eval_videos) - top1) ** 2
+        + (published_top1 - wilson_low(published_top1, eval_videos)) ** 2 + spread ** 2
+    ) AS high,
+    low > 0 OR high < 0 AS outside,
+    paper, source_table, source_row
+FROM pairs;
+
+CREATE VIEW against_published AS FROM against_published_of('accuracies');

@@ -1,0 +1,139 @@
+-- When attempts occupied their GPUs or CPUs, in seconds since 1970. An attempt without a recorded end lasts until
+-- its last epoch.
+CREATE VIEW attempt_spans AS
+WITH endless AS MATERIALIZED (
+    SELECT key, attempt FROM recorded.attempts_started ANTI JOIN recorded.attempts_ended USING (key, attempt)
+),
+last_epochs AS (
+    SELECT key, attempt, max(time) AS time
+    FROM recorded.epochs SEMI JOIN endless USING (key, attempt) GROUP BY key, attempt
+)
+SELECT
+    started.key, started.attempt, started.time AS started,
+    greatest(coalesce(ended.time, last_epochs.time, started.time), started.time) AS ended
+FROM recorded.attempts_started AS started
+LEFT JOIN recorded.attempts_ended AS ended USING (key, attempt)
+LEFT JOIN last_epochs USING (key, attempt);
+
+-- What a cell costs: one row a study and cell. `seconds` were spent in all its attempts; `expected_seconds` is
+-- what a finished cell took, and for the others MACs × epochs at the pace of the finished cells of the dataset
+-- (of all datasets, where it has none; empty before the first). Hours are seconds × GPUs (or CPUs) / 3600.
+CREATE VIEW cell_costs AS
+WITH spent AS (SELECT key, sum(ended - started) AS seconds FROM attempt_spans GROUP BY key),
+sized AS (
+    SELECT
+        grid_cells.*, recorded.cells.macs, recorded.cells.parent_key,
+        (config ->> '$.recipe.epochs')::DOUBLE AS epochs,
+        coalesce((config ->> '$.resources.workers')::DOUBLE, 1) AS workers,
+        coalesce((config ->> '$.resources.gpus_per_worker')::DOUBLE, 0) * workers AS gpus,
+        coalesce((config ->> '$.resources.cpus_per_worker')::DOUBLE, 1) * workers AS cpus,
+        coalesce(spent.seconds, 0) AS seconds
+    FROM grid_cells JOIN recorded.cells USING (study, key) LEFT JOIN spent USING (key)
+),
+paced AS (
+    SELECT *,
+        sum(seconds) FILTER (state = 'done') OVER (PARTITION BY dataset)
+            / nullif(sum(macs * epochs) FILTER (state = 'done') OVER (PARTITION BY dataset), 0) AS pace_here,
+        sum(seconds) FILTER (state = 'done') OVER ()
+            / nullif(sum(macs * epochs) FILTER (state = 'done') OVER (), 0) AS pace_anywhere
+    FROM sized
+)
+SELECT
+    * EXCLUDE (pace_here, pace_anywhere, workers),
+    CASE WHEN state = 'done' THEN seconds ELSE macs * epochs * coalesce(pace_here, pace_anywhere) END
+        AS expected_seconds
+FROM paced;
+
+-- Hours by the values of every axis, over any relation with the columns of `cell_costs`: spent so far, and
+-- expected for the whole; `unknown` counts cells whose cost nobody can tell yet.
+CREATE MACRO costs_by_axis_of(relation) AS TABLE
+WITH cost AS MATERIALIZED (FROM query_table(relation)),
+axes AS (
+    SELECT
+        unnest(['module', 'backbone', 'temporal_pooling', 'frames', 'dataset', 'seed']) AS axis,
+        unnest([
+            module, backbone, CASE WHEN temporal_pooling THEN 'tp' ELSE 'no tp' END, 'f' || frames, dataset,
+            seed::VARCHAR
+        ]) AS value,
+        state, seconds, expected_seconds, gpus, cpus
+    FROM cost
+)
+SELECT
+    axis, value, count(*) AS cells, count(*) FILTER (state = 'done') AS done,
+    sum(seconds * gpus) / 3600 AS gpu_hours_spent, sum(expected_seconds * gpus) / 3600 AS gpu_hours_expected,
+    sum(seconds * cpus) / 3600 AS cpu_hours_spent, sum(expected_seconds * cpus) / 3600 AS cpu_hours_expected,
+    count(*) FILTER (expected_seconds IS NULL) AS unknown
+FROM axes GROUP BY axis, value;
+
+-- Accuracy against what it took to get it, over any relation with the columns of `cell_costs`: one row a finished
+-- cell. A cell needs its ancestors, so that `chain_seconds` sums the chain from its starter.
+CREATE MACRO accuracy_per_cost_of(relation) AS TABLE
+WITH RECURSIVE cost AS MATERIALIZED (
+    SELECT
+        key, any_value(cell) AS cell, any_value(parent_key) AS parent_key, any_value(dataset) AS dataset,
+        any_value(module) AS module, any_value(backbone) AS backbone,
+        any_value(temporal_pooling) AS temporal_pooling, any_value(frames) AS frames, any_value(seed) AS seed,
+        any_value(state) AS state, any_value(top1) AS top1, any_value(seconds) AS seconds,
+        any_value(gpus) AS gpus, any_value(cpus) AS cpus
+    FROM query_table(relation) GROUP BY key
+),
+chains AS (
+    SELECT key, seconds * gpus AS gpu_seconds, seconds * cpus AS cpu_seconds
+    FROM cost ANTI JOIN cost AS parent ON cost.parent_key = parent.key
+    UNION ALL
+    SELECT
+        cost.key, chains.gpu_seconds + cost.seconds * cost.gpus, chains.cpu_seconds + cost.seconds * cost.cpus
+    FROM cost JOIN chains ON cost.parent_key = chains.key
+)
+SELECT
+    dataset, module, backbone, temporal_pooling, frames, arg_min(cell, seed) AS cell, avg(top1) AS top1,
+    count(*) AS seeds, avg(gpu_seconds) / 3600 AS gpu_hours, avg(cpu_seconds) / 3600 AS cpu_hours
+FROM cost JOIN chains USING (key)
+WHERE state = 'done' AND top1 IS NOT NULL AND isfinite(top1) GROUP BY ALL;
+
+-- How many GPUs and CPUs were busy, over any relation of attempts with the columns started, ended (seconds), gpus
+-- and cpus: their mean in 200 equal intervals from the first start to the last end. Each start and end adds to its
+-- interval what is left of it and to every later one the whole, so that no interval looks at every attempt.
+CREATE MACRO utilisation_of(relation) AS TABLE
+WITH span AS (
+    SELECT min(started) AS first, greatest((max(ended) - min(started)) / 200, 1e-3) AS width
+    FROM query_table(relation)
+),
+changes AS (
+    SELECT started AS time, gpus, cpus, 1 AS attempts FROM query_table(relation)
+    UNION ALL
+    SELECT ended, -gpus, -cpus, -1 FROM query_table(relation)
+),
+placed AS (
+    SELECT
+        least(floor((time - first) / width), 199)::BIGINT AS place, gpus, cpus, attempts,
+        1 - ((time - first) / width - place) AS part
+    FROM changes, span
+),
+summed AS (
+    SELECT
+        place, sum(gpus) AS gpus, sum(cpus) AS cpus, sum(attempts) AS attempts,
+        sum(gpus * part) AS gpus_here, sum(cpus * part) AS cpus_here, sum(attempts * part) AS attempts_here
+    FROM placed GROUP BY place
+)
+SELECT
+    make_timestamp(((first + (place + 0.5) * width) * 1e6)::BIGINT) AS time, width AS seconds,
+    coalesce(gpus_here, 0) + coalesce(sum(gpus) OVER earlier, 0) AS gpus,
+    coalesce(cpus_here, 0) + coalesce(sum(cpus) OVER earlier, 0) AS cpus,
+    coalesce(attempts_here, 0) + coalesce(sum(attempts) OVER earlier, 0) AS attempts
+FROM range(200) AS places(place) CROSS JOIN span LEFT JOIN summed USING (place)
+WHERE first IS NOT NULL
+WINDOW earlier AS (ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+ORDER BY place;
+
+-- Attempts that failed or were interrupted, one row each; `kind` is the first word of the error, up to its colon.
+CREATE VIEW failed_attempts AS
+SELECT
+    ended.key, ended.attempt, ended.state, ended.error, ended.log,
+    CASE
+        WHEN ended.state = 'interrupted' THEN 'interrupted'
+        WHEN regexp_matches(ended.error, '^[A-Za-z_][A-Za-z0-9_.]*:') THEN
+            regexp_extract(ended.error, '^(?:[A-Za-z0-9_]+\.)*([A-Za-z_][A-Za-z0-9_]*):', 1)
+        ELSE 'other'
+    END AS kind
+FROM recorded.attempts_ended AS ended WHERE ended.state IN ('failed', 'interrupted');

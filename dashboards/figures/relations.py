@@ -1,0 +1,68 @@
+"""The rows behind the figures, as SQL: the views of the catalog with filters and sources applied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+from catalog import Catalog
+from dashboards.figures.filters import AXES, Filters, Where
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Source = Literal["own", "published", "both"]
+"""Whose results a figure shows. `both` are one's own and the published ones of the same datasets and modules;
+all published ones, where one has none of one's own."""
+
+SOURCES: tuple[Source, ...] = get_args(Source)
+
+_CELL_FILTERS = (*AXES, "study", "seed", "state")
+
+
+def mean_accuracies(filters: Filters, source: Source) -> Where:
+    """Return CTEs that end in `accuracy`: rows with the columns of the view `accuracies`.
+
+    Seeds and studies filter one's own results only; of the states, `done` means cells with a result.
+    """
+    axes = filters.where(AXES)
+    own = filters.where((*AXES, "study", "seed"))
+    finished = {"own": "TRUE", "published": "FALSE", "both": "TRUE"}[source]
+    if filters.state:
+        finished += " AND done" if "done" in filters.state else " AND NOT done"
+    literature = {
+        "own": "FALSE",
+        "published": "TRUE",
+        "both": "NOT EXISTS (FROM own) OR (dataset, module) IN (SELECT (dataset, module) FROM own)",
+    }[source]
+    sql = f"""
+        own_cells AS NOT MATERIALIZED (
+            FROM cell_accuracies WHERE source = 'own' AND {own.sql} AND {finished}
+        ),
+        own AS MATERIALIZED (FROM mean_accuracies_of('own_cells')),
+        literature_cells AS NOT MATERIALIZED (
+            FROM cell_accuracies WHERE source = 'published' AND {axes.sql}
+        ),
+        literature AS (FROM mean_accuracies_of('literature_cells') WHERE {literature}),
+        accuracy AS MATERIALIZED (FROM own UNION ALL FROM literature)
+    """
+    return Where(sql, own.params)
+
+
+def chosen_cells(catalog: Catalog, filters: Filters, view: str) -> Where:
+    """Return a CTE `chosen`: the rows of a view with one row a study and cell, each cell once.
+
+    A cell can stand in several studies; where only one is looked at, nothing needs to be counted again.
+    """
+    where = filters.where(_CELL_FILTERS)
+    single = len(filters.study) == 1 or _studies(catalog) <= 1
+    once = "" if single else "QUALIFY row_number() OVER (PARTITION BY key ORDER BY study) = 1"
+    return Where(f"chosen AS (FROM {view} WHERE {where.sql} {once})", where.params)
+
+
+def ask(catalog: Catalog, ctes: Where, select: str) -> pa.Table:
+    """Return the rows of `select`, which may name the CTEs."""
+    return catalog.query(f"WITH {ctes.sql} {select}", ctes.params or None)
+
+
+def _studies(catalog: Catalog) -> int:
+    return int(catalog.query("SELECT count(DISTINCT study) AS n FROM recorded.cells").column("n")[0].as_py())

@@ -1,0 +1,1 @@
+"""How sure a difference is: intervals, paired tests, means over seeds. Pure functions of plain numbers."""
