@@ -120,11 +120,12 @@ def build_declared(
     from trainables.data.build import build_dataset
 
     path = declared_path(config, name, layout)
+    declared = config.sources if config.kind == "official" else None
     manifest = build_dataset(
         config,
         name,
         path.parent,
-        sources=sources,
+        sources=sources or declared,
         allow_missing=allow_missing,
         executor=builder.executor,
         progress=lambda now: builder.show(name, now),

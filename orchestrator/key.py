@@ -65,8 +65,12 @@ def evaluation_key(key: str, evaluation: Evaluation, val_hash: str) -> str:
 
 
 def declared_hash(config: DatasetConfig) -> str:
-    """Stands in for the manifest's hash of a dataset that is not built yet; marked as such."""
-    return f"{DECLARED}{_digest(config.model_dump(mode='json'))}"
+    """Stands in for the manifest's hash of a dataset that is not built yet; marked as such.
+
+    Where an official dataset's files lie is no part of it.
+    """
+    elsewhere = {"videos", "annotations"} if config.kind == "official" else set()
+    return f"{DECLARED}{_digest(config.model_dump(mode='json', exclude=elsewhere))}"
 
 
 def recipe_parts(recipe: Recipe, *, starter: bool) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def declared_state(study: Study, name: str) -> DatasetState:
         num_classes=info.num_classes,
         train_videos=info.train_videos,
         val_videos=info.val_videos,
-        buildable=config.kind != "official",
+        buildable=config.kind != "official" or config.sources is not None,
         how=info.how_to_get,
     )
 

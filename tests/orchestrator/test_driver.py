@@ -41,7 +41,14 @@ class Bench:
         cells = expand(parse_study(STUDY, "toy.yaml"))
         self.keys = {cell.name: f"{number:032x}" for number, cell in enumerate(cells)}
         work = [self.item(cell) for cell in cells]
-        terms = Terms("driver", retries=retries, parent_check=True, weights_dir=None, frames_on_local_disk=None, local=True)
+        terms = Terms(
+            "driver",
+            retries=retries,
+            parent_check=True,
+            weights_dir=None,
+            frames_on_local_disk=None,
+            local=True,
+        )
         self.driver = Driver(work, self.layout, self.append, attempts or {}, terms, clock=lambda: self.clock)
 
     def item(self, cell: Cell) -> CellWork:

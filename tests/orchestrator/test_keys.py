@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from orchestrator.cell import Cell, expand
 from orchestrator.key import cell_key, declared_hash, evaluation_key, key_parts
 from orchestrator.study import parse_study
-from trainables.data.datasets import SyntheticMotion
+from trainables.data.datasets import OfficialDataset, Sources, SyntheticMotion
 from trainables.recipe import Recipe
 
 STUDY = """\
@@ -202,3 +203,11 @@ def test_declared_hashes_are_marked_and_follow_the_declaration() -> None:
     assert one.startswith("declared:")
     assert one != two
     assert one == declared_hash(SyntheticMotion(seed=0))
+
+
+def test_where_an_official_datasets_files_lie_is_no_part_of_it() -> None:
+    here = OfficialDataset(name="ucf101", split=2, videos="/here", annotations="/here/splits")
+    assert here.sources == Sources(Path("/here"), Path("/here/splits"))
+    assert OfficialDataset(name="ucf101", split=2).sources is None
+    assert declared_hash(here) == declared_hash(OfficialDataset(name="ucf101", split=2))
+    assert declared_hash(here) != declared_hash(OfficialDataset(name="ucf101", split=1))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trainables.data.datasets.base import DatasetInfo
+from trainables.data.datasets.base import DatasetInfo, Sources
 from trainables.data.frame_format import FrameFormat
 from trainables.recipe import Fraction, Frozen
 
@@ -63,7 +64,7 @@ _UCF101_VIDEOS = MappingProxyType({2: (9_586, 3_734), 3: (9_624, 3_696)})
 
 
 class OfficialDataset(Frozen):
-    """An official dataset; where its files lie is said when it is built.
+    """An official dataset; where its files lie is said when it is built, or by `videos` and `annotations`.
 
     `allow_missing` is the share of listed videos that may be missing or unusable: none unless the user
     decides otherwise. Videos with fewer than `min_frames` frames are quarantined. `split` is the publisher's
@@ -76,6 +77,15 @@ class OfficialDataset(Frozen):
     allow_missing: Fraction = 0.0
     min_frames: Annotated[int, Field(ge=1)] = 1
     frame_format: FrameFormat = FrameFormat()
+    videos: Annotated[str, Field(min_length=1)] | None = None
+    annotations: Annotated[str, Field(min_length=1)] | None = None
+
+    @property
+    def sources(self) -> Sources | None:
+        """Where the files lie, if the declaration says so; no part of what the dataset is."""
+        if self.videos is None and self.annotations is None:
+            return None
+        return Sources(*(Path(text) if text else None for text in (self.videos, self.annotations)))
 
     @model_validator(mode="before")
     @classmethod
