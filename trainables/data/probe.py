@@ -1,7 +1,9 @@
 """What a video file really holds: all of it decoded, with PyAV as the arbiter.
 
 Damaged H.264 gives wrong frames without an exception in every decoder; what FFmpeg logs about it is the only
-sign. So any error that the file's demuxer or video decoder logs counts as damage.
+sign. So any error that the file's demuxer or video decoder logs counts as damage. HEVC, VP8 and VP9 have no
+redundancy inside a frame: there a few changed bytes can make another valid video, and nothing can tell. A
+file that was cut off is damaged too, but for a transport stream, which has no end: that is a shorter video.
 
 Which decoder to trust is measured, never told from a file's name: decord loses frames of MPEG transport
 streams, counts frames that an edit list hides, and so on. While the second pass compares, it can hand the
@@ -201,6 +203,8 @@ def _decode_packets(
             if isinstance(error, av.error.EOFError):
                 return
             continue
+        if packet.is_corrupt:  # e.g. packets of a transport stream are missing before it
+            found.errors.append("corrupt packet")
         for frame in frames:
             picture = convert(frame)
             found.sizes.add((picture.shape[1], picture.shape[0]))
