@@ -21,7 +21,7 @@ import duckdb
 from catalog import snapshots
 from catalog.events import EVENT_TYPES
 from catalog.journal import Fault, Tail
-from catalog.predictions import FILES, PredictionFile, PredictionReader, views_on_predictions
+from catalog.predictions import FILES, PredictionFile, PredictionReader, Table, tables_behind
 from catalog.projection import batches, upsert_sql
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ VIEWS = (
     "running_cells",
     "lineage",
     "against_published",
+    "measured_accuracies",
     "cell_costs",
 )
 """The files of catalog/views, in the order in which they build on each other."""
@@ -149,8 +150,8 @@ class Catalog:
         try:
             with self._lock, self._connection.cursor() as cursor:
                 _require_one_read(sql)
-                if _reads_predictions(sql):
-                    self._load_predictions()
+                for table in _tables_behind(sql):
+                    self._load(table)
                 cursor.execute("BEGIN TRANSACTION READ ONLY")
                 try:
                     return cursor.sql(sql, params=params).to_arrow_table()
@@ -208,18 +209,17 @@ class Catalog:
             raise
         return sum(table.num_rows for table in tables.values())
 
-    def _load_predictions(self) -> None:
-        rows = self._connection.execute(FILES).fetchall()
-        for loaded in self._predictions.new([PredictionFile(*row) for row in rows]):
-            for table in ("prediction_files", "predictions", "view_predictions"):
-                self._connection.execute(f"DELETE FROM loaded.{table} WHERE file = ?", [loaded.number])
+    def _load(self, table: Table) -> None:
+        """Fill a table of the schema `loaded` from the files that the journals speak of."""
+        files = [PredictionFile(*row) for row in self._connection.execute(FILES).fetchall()]
+        for file in self._predictions.new(files, table):
+            source = [file.number, file.source.key, file.source.evaluation]
             self._connection.execute(
-                "INSERT INTO loaded.prediction_files VALUES (?, ?, ?)",
-                [loaded.number, loaded.source.key, loaded.source.evaluation],
+                "INSERT OR REPLACE INTO loaded.prediction_files VALUES (?, ?, ?)", source
             )
-            _insert(self._connection, "loaded.predictions", loaded.videos)
-            if loaded.views is not None:
-                _insert(self._connection, "loaded.view_predictions", loaded.views)
+            self._connection.execute(f"DELETE FROM loaded.{table} WHERE file = ?", [file.number])
+            if file.rows is not None:
+                _insert(self._connection, f"loaded.{table}", file.rows)
 
     def _write(self, path: Path) -> None:
         with _connect(str(path), {}) as file:
@@ -292,24 +292,26 @@ def _require_one_read(sql: str) -> None:
         )
 
 
-def _reads_predictions(sql: str) -> bool:
-    """Whether a statement needs the `loaded` tables; yes where that cannot be told."""
-    names = _views_on_predictions()
-    if not re.search(rf"\b(?:loaded|{'|'.join(names)})\b", sql, re.IGNORECASE):
-        return False
+def _tables_behind(sql: str) -> frozenset[Table]:
+    """The tables of the schema `loaded` that a statement reads; too many where that cannot be told."""
+    known = _views_on_predictions()
+    named = {name for name in known if re.search(rf"\b{name}\b", sql, re.IGNORECASE)}
+    if not named:
+        return frozenset()
     try:
         # An empty database gives the names as written; ours would look into views and stumble over USING.
         with _connect(":memory:", {}) as empty:
             tables = empty.get_table_names(sql, qualified=True)
     except duckdb.Error:
-        return True
-    return any("loaded" in table or table.split(".")[-1].strip('"').lower() in names for table in tables)
+        tables = named
+    read = {table.split(".")[-1].strip('"').lower() for table in tables}
+    return frozenset(table for name in named & read for table in known[name])
 
 
 @cache
-def _views_on_predictions() -> tuple[str, ...]:
+def _views_on_predictions() -> Mapping[str, frozenset[Table]]:
     folder = resources.files("catalog") / "views"
-    return tuple(sorted(views_on_predictions([(folder / f"{view}.sql").read_text() for view in VIEWS])))
+    return tables_behind([(folder / f"{view}.sql").read_text() for view in VIEWS])
 
 
 def _shortened(sql: str) -> str:

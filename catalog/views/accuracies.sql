@@ -31,14 +31,14 @@ SELECT
 FROM published;
 
 -- Seeds averaged, over any relation with the columns of `cell_accuracies` (top1_std: sample standard deviation).
--- `cell` is the name of the cell with the lowest seed.
+-- `cell` and `key` are those of the cell with the lowest seed.
 CREATE MACRO mean_accuracies_of(relation) AS TABLE
 SELECT
     source, study, dataset, module, backbone, temporal_pooling, frames,
     avg(top1) AS top1, avg(top5) AS top5, stddev_samp(top1) AS top1_std,
     count(top1) AS seeds, count(*) AS planned_seeds,
     any_value(macs) AS macs, any_value(params) AS params, min(eval_videos) AS eval_videos,
-    arg_min(cell, seed) AS cell
+    arg_min(cell, seed) AS cell, arg_min(key, seed) AS key
 FROM query_table(relation) GROUP BY ALL;
 
 CREATE VIEW accuracies AS FROM mean_accuracies_of('cell_accuracies');

@@ -48,6 +48,25 @@ def mean_accuracies(filters: Filters, source: Source) -> Where:
     return Where(sql, own.params)
 
 
+def measured_accuracies(filters: Filters, source: Source) -> Where:
+    """Return CTEs that end in `measured`: accuracies by protocol, Tables 2 and 3 of the paper included."""
+    accuracies = mean_accuracies(filters, source)
+    printed = {
+        "own": "FALSE",
+        "published": "TRUE",
+        "both": "NOT EXISTS (FROM own) OR dataset IN (SELECT dataset FROM own)",
+    }[source]
+    sql = f"""
+        {accuracies.sql},
+        measured AS MATERIALIZED (
+            FROM measured_accuracies_of('accuracy')
+            UNION ALL
+            FROM printed_accuracies WHERE {filters.where(AXES).sql} AND ({printed})
+        )
+    """
+    return Where(sql, accuracies.params)
+
+
 def chosen_cells(catalog: Catalog, filters: Filters, view: str) -> Where:
     """Return a CTE `chosen`: the rows of a view with one row a study and cell, each cell once.
 

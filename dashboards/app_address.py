@@ -1,0 +1,72 @@
+"""A page's address: the page, the filters and the page's own choices, so that a link reopens the same view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from urllib.parse import quote, unquote_plus
+
+from dashboards.figures.filters import ALL, Filters, from_query_string, to_query_string
+
+FIRST_PAGE = "grid"
+
+_FILTER_NAMES = frozenset(field.name for field in fields(Filters))
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where somebody looks. `choices` are the page's own parameters, in alphabetical order."""
+
+    page: str = FIRST_PAGE
+    filters: Filters = ALL
+    choices: tuple[tuple[str, str], ...] = ()
+
+    def choice(self, name: str, allowed: Sequence[str]) -> str:
+        """Return a parameter that has few values; the first of `allowed` where it is absent or none of them."""
+        value = self.text(name)
+        return value if value in allowed else allowed[0]
+
+    def text(self, name: str) -> str:
+        """Return a parameter as text; empty where it is absent."""
+        return dict(self.choices).get(name, "")
+
+    def several(self, name: str) -> tuple[str, ...]:
+        """Return a parameter that lists values, each once."""
+        return tuple(dict.fromkeys(value for value in self.text(name).split(",") if value))
+
+    def on(self, page: str, **choices: str) -> Address:
+        """Return the address of another page with the same filters."""
+        return Address(page, self.filters, tuple(sorted((name, value) for name, value in choices.items())))
+
+    def choosing(self, **choices: str) -> Address:
+        """Return the same page with some of its parameters changed; an empty value takes one away."""
+        merged = {**dict(self.choices), **choices}
+        kept = tuple(sorted((name, value) for name, value in merged.items() if value))
+        return replace(self, choices=kept)
+
+    @property
+    def search(self) -> str:
+        """The part of the address after the path, with its question mark; empty where nothing is chosen."""
+        chosen = [f"{name}={quote(value, safe=',')}" for name, value in self.choices]
+        query = "&".join([*filter(None, [to_query_string(self.filters)]), *chosen])
+        return f"?{query}" if query else ""
+
+    @property
+    def href(self) -> str:
+        """The path and the search."""
+        return f"/{'' if self.page == FIRST_PAGE else self.page}{self.search}"
+
+
+def read_address(path: str | None, search: str | None) -> Address:
+    """Return the address that a browser shows.
+
+    Raises:
+        FilterError: a filter has a value that means nothing.
+    """
+    page = (path or "/").strip("/") or FIRST_PAGE
+    choices: dict[str, str] = {}
+    for part in (search or "").removeprefix("?").split("&"):
+        name, _, value = part.partition("=")
+        if name and value and name not in _FILTER_NAMES:
+            choices[name] = unquote_plus(value)
+    return Address(page, from_query_string(search or ""), tuple(sorted(choices.items())))

@@ -1,0 +1,93 @@
+"""The catalog behind the pages: it follows the journals, and remembers what it was asked since they last grew."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from catalog import Catalog
+
+T = TypeVar("T")
+
+PAUSE_SECONDS = 1.0
+"""The journals are read at most once in this time, however many browsers ask."""
+
+REMEMBERED = 64
+"""Answers that are kept at a time."""
+
+
+class LiveCatalog:
+    """A catalog that is kept up to date, with a number that grows with it. Threads may share it.
+
+    It only reads: journals are opened for reading, and the database is in this process's own memory.
+    """
+
+    def __init__(self, storage: Path, pause: float = PAUSE_SECONDS) -> None:
+        self.storage = storage
+        self.trouble: str | None = None
+        self._pause = pause
+        self._catalog = Catalog(storage)
+        self._revision = 0
+        self._read_at = float("-inf")
+        self._reading = threading.Lock()
+        self._answering = threading.Lock()
+        self._answers: dict[tuple[int, Hashable], Future[Any]] = {}
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog, as far as it was read last."""
+        return self._catalog
+
+    @property
+    def revision(self) -> int:
+        """Grows whenever something new was read."""
+        return self._revision
+
+    def refresh(self) -> int:
+        """Read what the journals gained, unless that was done a moment ago, and return the revision.
+
+        A journal that cannot be read leaves the catalog as it was; `trouble` says so until it can be read.
+        """
+        with self._reading:
+            if time.monotonic() - self._read_at >= self._pause:
+                try:
+                    self._revision += self._catalog.refresh() > 0
+                    self.trouble = None
+                except Exception as error:
+                    # Whatever it is, people should see the last good state and the reason beside it.
+                    self.trouble = f"The journals cannot be read now: {error}"
+                self._read_at = time.monotonic()
+            return self._revision
+
+    def remembered(self, name: Hashable, make: Callable[[], T]) -> T:
+        """Return what `make` gives; it is called once a name and revision, whoever asks first."""
+        key = (self._revision, name)
+        with self._answering:
+            answer = self._answers.pop(key, None)
+            found = answer is not None
+            self._answers[key] = answer = answer or Future()
+            self._forget()
+        if not found:
+            try:
+                answer.set_result(make())
+            except BaseException as error:
+                with self._answering:
+                    self._answers.pop(key, None)
+                answer.set_exception(error)
+        result: T = answer.result()
+        return result
+
+    def close(self) -> None:
+        """Free the memory."""
+        self._catalog.close()
+
+    def _forget(self) -> None:
+        # Answered ones only: somebody waits for the others.
+        old = [key for key, answer in self._answers.items() if answer.done() and key[0] != self._revision]
+        spare = list(self._answers)[: max(0, len(self._answers) - len(old) - REMEMBERED)]
+        for key in (*old, *(key for key in spare if self._answers[key].done())):
+            self._answers.pop(key, None)

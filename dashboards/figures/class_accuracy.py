@@ -1,0 +1,80 @@
+"""Accuracy by class of one evaluation, with the interval that the number of videos allows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from catalog import Catalog
+from dashboards.figures.panels import Row, note
+from dashboards.statistics.intervals import wilson_interval
+from dashboards.theme import AUTO, MODULE_COLOURS, Theme, empty_figure, styled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHOWN = 40
+"""Of more classes than this, the best and the worst half of them are drawn; the table has all."""
+
+_SQL = """
+    SELECT label, class, videos, top1, top5 FROM per_class_accuracy
+    WHERE key = $key AND evaluation = coalesce($evaluation, (
+        SELECT 'training:' || inherit FROM recorded.finished WHERE key = $key
+    ))
+    ORDER BY top1 DESC, label
+"""
+
+
+def class_accuracy_data(catalog: Catalog, key: str, evaluation: str | None = None) -> pa.Table:
+    """Return one row a class, the best one first: accuracies in percent over its videos."""
+    return catalog.query(_SQL, {"key": key, "evaluation": evaluation})
+
+
+def draw_class_accuracy(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
+    """Draw a point a class with Wilson's 95 % interval, the best class on top."""
+    rows = table.to_pylist()
+    if not rows:
+        return empty_figure("No predictions are known of this evaluation yet.", theme)
+    shown = rows if len(rows) <= SHOWN else [*rows[: SHOWN // 2], *rows[-SHOWN // 2 :]]
+    spans = [wilson_interval(round(row["top1"] * row["videos"] / 100), row["videos"]) for row in shown]
+    figure = go.Figure(
+        go.Scatter(
+            x=[row["top1"] for row in shown],
+            y=list(range(len(shown))),
+            error_x={
+                "array": [100 * (span.high - span.estimate) for span in spans],
+                "arrayminus": [100 * (span.estimate - span.low) for span in spans],
+                "thickness": 1,
+                "width": 3,
+            },
+            mode="markers",
+            marker={"size": 8, "color": MODULE_COLOURS["tam"]},
+            customdata=[_hover(row) for row in shown],
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+    )
+    styled(figure, 110 + 20 * len(shown), theme)
+    figure.update_xaxes(title={"text": "top-1 (%)", "standoff": 4}, range=[-3, 103], showgrid=True)
+    figure.update_yaxes(
+        autorange="reversed",
+        tickmode="array",
+        tickvals=list(range(len(shown))),
+        ticktext=[_name(row) for row in shown],
+        tickfont={"size": 11},
+    )
+    if len(shown) < len(rows):
+        note(figure, f"the {SHOWN // 2} best and the {SHOWN // 2} worst of {len(rows)} classes")
+        figure.add_hline(y=SHOWN // 2 - 0.5, line={"dash": "dot", "color": theme.line})
+    return figure
+
+
+def _name(row: Row) -> str:
+    name = row["class"] or f"class {row['label']}"
+    return (name if len(name) <= 40 else name[:39] + "…").replace("<", "&lt;")
+
+
+def _hover(row: Row) -> str:
+    return (
+        f"<b>{_name(row)}</b><br>top-1 {row['top1']:.1f} %, top-5 {row['top5']:.1f} %, {row['videos']} videos"
+    )

@@ -1,0 +1,93 @@
+"""Which classes a model takes for which: the confusion matrix of one evaluation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from catalog import Catalog
+from dashboards.figures.panels import Row
+from dashboards.theme import AUTO, MAGNITUDE, Theme, empty_figure, styled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NAMED = 30
+"""With more classes than this, their names stand only in the hover."""
+
+_SQL = """
+    SELECT label, class, predicted, predicted_class, videos FROM confusion
+    WHERE key = $key AND evaluation = coalesce($evaluation, (
+        SELECT 'training:' || inherit FROM recorded.finished WHERE key = $key
+    ))
+    ORDER BY label, predicted
+"""
+
+
+def confusion_data(catalog: Catalog, key: str, evaluation: str | None = None) -> pa.Table:
+    """Return one row a class and predicted class that occurs, with the number of videos.
+
+    Without an evaluation it is the one of the epoch that the cell's children start from.
+    """
+    return catalog.query(_SQL, {"key": key, "evaluation": evaluation})
+
+
+def draw_confusion(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
+    """Draw the matrix: a row a true class, its colour the share of the class's videos in percent."""
+    rows = table.to_pylist()
+    if not rows:
+        return empty_figure("No predictions are known of this evaluation yet.", theme)
+    names = _names(rows)
+    classes = sorted(names)
+    counts = {(row["label"], row["predicted"]): row["videos"] for row in rows}
+    totals: Counter[int] = Counter()
+    for row in rows:
+        totals[row["label"]] += row["videos"]
+    shares = [
+        [100 * counts.get((one, other), 0) / totals[one] if totals[one] else None for other in classes]
+        for one in classes
+    ]
+    hovers = [
+        [
+            f"{names[one]} taken for {names[other]}<br>{counts.get((one, other), 0)} of {totals[one]} videos"
+            for other in classes
+        ]
+        for one in classes
+    ]
+    # Numbers as positions: two classes of one name stay apart.
+    axis = {
+        "tickmode": "array",
+        "tickvals": list(range(len(classes))),
+        "ticktext": [names[c] for c in classes],
+    }
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares,
+            customdata=hovers,
+            hovertemplate="%{customdata}: %{z:.1f} %<extra></extra>",
+            colorscale=MAGNITUDE,
+            zmin=0,
+            zmax=100,
+            colorbar={"title": "% of class", "thickness": 12},
+        )
+    )
+    named = len(classes) <= NAMED
+    styled(figure, 420 if len(classes) <= 12 else 640, theme)
+    ticks = axis if named else {"showticklabels": False}
+    figure.update_xaxes(title={"text": "predicted class", "standoff": 8}, tickangle=-45, **ticks)
+    figure.update_yaxes(title={"text": "true class", "standoff": 8}, autorange="reversed", **ticks)
+    return figure
+
+
+def _names(rows: list[Row]) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for row in rows:
+        for number, name in ((row["label"], row["class"]), (row["predicted"], row["predicted_class"])):
+            names[number] = _short(name) if name else f"class {number}"
+    return names
+
+
+def _short(name: str) -> str:
+    return (name if len(name) <= 40 else name[:39] + "…").replace("<", "&lt;")

@@ -1,0 +1,120 @@
+"""Curves over epochs: losses, top-1, learning rate and clips a second, of one cell or of several overlaid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from catalog import Catalog
+from dashboards.figures.panels import LEGEND, Row, key
+from dashboards.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PANELS: dict[str, tuple[tuple[str, str], ...]] = {
+    "loss": (("train_loss", "training"), ("val_loss", "validation")),
+    "top-1 (%)": (("train_top1", "training"), ("top1", "validation")),
+    "learning rate": (("lr", "training"),),
+    "clips a second": (("clips_per_second", "training"),),
+}
+"""The panels, and the columns that each one shows: validation is solid, training dotted."""
+
+_DASHES = {"training": "dot", "validation": "solid"}
+_COLOURS = tuple(MODULE_COLOURS.values())
+
+# Rows stand in the order of time, so that the bounds spare reading most of a large catalog.
+_SPANS = """
+    SELECT min(started.time) AS first, max(coalesce(ended.time, 1e12)) AS last
+    FROM recorded.attempts_started AS started
+    LEFT JOIN recorded.attempts_ended AS ended USING (key, attempt)
+    WHERE list_contains($keys, started.key)
+"""
+_SQL = """
+    SELECT
+        names.cell, epochs.key, epochs.epoch, epochs.attempt, epochs.train_loss, epochs.val_loss,
+        epochs.train_top1, epochs.top1, epochs.top5, epochs.lr, epochs.clips_per_second, epochs.seconds
+    FROM recorded.epochs AS epochs
+    LEFT JOIN (
+        SELECT key, any_value(cell) AS cell FROM recorded.cells WHERE list_contains($keys, key) GROUP BY key
+    ) AS names USING (key)
+    WHERE epochs.time BETWEEN $first AND $last AND list_contains($keys, epochs.key)
+    ORDER BY list_position($keys, epochs.key), epochs.epoch
+"""
+
+
+def curves_data(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
+    """Return one row a cell and epoch, in the order of `keys`: accuracies in percent, clips a second."""
+    span = catalog.query(_SPANS, {"keys": list(keys)}).to_pylist()[0]
+    bounds = {"first": (span["first"] or 0.0) - 60, "last": (span["last"] or 1e12) + 60}
+    return catalog.query(_SQL, {"keys": list(keys), **bounds})
+
+
+def draw_curves(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
+    """Draw four panels over epochs; several cells have a colour each, training is dotted.
+
+    A value that is no number leaves a gap, and the title of its panel says in which epoch that began.
+    """
+    rows = table.to_pylist()
+    if not rows:
+        return empty_figure("No epoch has finished yet.", theme)
+    cells: dict[str, list[Row]] = {}
+    for row in rows:
+        cells.setdefault(row["key"], []).append(row)
+    titles = [_title(name, columns, rows) for name, columns in PANELS.items()]
+    figure = make_subplots(
+        rows=2, cols=2, subplot_titles=titles, vertical_spacing=0.16, horizontal_spacing=0.1
+    )
+    for number, line in enumerate(cells.values()):
+        for panel, columns in enumerate(PANELS.values()):
+            for column, part in columns:
+                trace = _trace(line, column, part, _COLOURS[number % len(_COLOURS)])
+                figure.add_trace(trace, row=panel // 2 + 1, col=panel % 2 + 1)
+    for number, line in enumerate(cells.values()):
+        style = {"color": _COLOURS[number % len(_COLOURS)], "width": 4}
+        key(figure, _name(line[0]), line[0]["key"], mode="lines", line=style)
+    for part, dash in _DASHES.items():
+        key(figure, part, part, mode="lines", line={"color": NEUTRAL, "dash": dash, "width": 2})
+    styled(figure, 520, theme)
+    figure.update_xaxes(title={"text": "epoch", "standoff": 4}, row=2)
+    figure.update_xaxes(tickformat="d", rangemode="tozero")
+    figure.update_layout(legend={**LEGEND, "y": -0.12})
+    return figure
+
+
+def _trace(line: list[Row], column: str, part: str, colour: str) -> go.Scatter:
+    values = [row[column] if _usable(row[column]) else None for row in line]
+    return go.Scatter(
+        x=[row["epoch"] for row in line],
+        y=values,
+        # A single epoch has no line to draw.
+        mode="lines" if len(line) > 1 else "markers",
+        connectgaps=False,
+        line={"color": colour, "dash": _DASHES[part], "width": 2},
+        marker={"color": colour, "size": 8, "symbol": "circle" if part == "validation" else "circle-open"},
+        customdata=[f"<b>{_name(row)}</b><br>{part}, epoch {row['epoch']}" for row in line],
+        hovertemplate="%{customdata}: %{y:.4g}<extra></extra>",
+        legendgroup=line[0]["key"],
+        showlegend=False,
+    )
+
+
+def _title(name: str, columns: tuple[tuple[str, str], ...], rows: list[Row]) -> str:
+    broken = [row["epoch"] for row in rows for column, _ in columns if _broken(row[column])]
+    return f"{name} (not a number from epoch {min(broken)})" if broken else name
+
+
+def _usable(value: Any) -> bool:  # noqa: ANN401  (a value of a table)
+    return value is not None and math.isfinite(value)
+
+
+def _broken(value: Any) -> bool:  # noqa: ANN401
+    return value is not None and not math.isfinite(value)
+
+
+def _name(row: Row) -> str:
+    return str(row["cell"] or row["key"])

@@ -1,0 +1,182 @@
+"""The grid of cells, models by datasets and lengths: state, accuracy or difference to published."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import plotly.graph_objects as go
+
+from catalog import Catalog
+from dashboards.figures.filters import ALL, AXES, STATES, Filters
+from dashboards.figures.panels import Row
+from dashboards.figures.relations import Source, chosen_cells
+from dashboards.theme import (
+    AUTO,
+    DIVERGING,
+    MAGNITUDE,
+    STATE_COLOURS,
+    Theme,
+    cell_name,
+    empty_figure,
+    label,
+    module_order,
+    styled,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Value = Literal["state", "accuracy", "difference"]
+
+_ORDER = ("failed", "running", "blocked", "planned", "done")
+"""Which state a position shows that has several cells: the one that asks for attention most."""
+
+_SELECT = """
+    , own AS (
+        SELECT
+            grid.* EXCLUDE (running_keys), progress.epoch, progress.epochs, progress.eta_seconds
+        FROM grid_of('chosen') AS grid LEFT JOIN running_cells AS progress ON progress.key = running_keys[1]
+        WHERE $source <> 'published'
+    )
+    SELECT
+        module, backbone, temporal_pooling, dataset, frames, coalesce(cells, 0) AS cells, done, running,
+        failed, blocked, planned, own.top1, top1_std, results, blocked_by, reason, key, cell, epoch, epochs,
+        eta_seconds,
+        coalesce(own.published_top1, literature.top1) AS published_top1, difference
+    FROM own FULL JOIN (
+        SELECT module, backbone, temporal_pooling, dataset, frames, top1 FROM published WHERE {literature}
+    ) AS literature USING (module, backbone, temporal_pooling, dataset, frames)
+    ORDER BY dataset, module, backbone, temporal_pooling, frames
+"""
+
+
+def grid_data(catalog: Catalog, filters: Filters = ALL, source: Source = "own") -> pa.Table:
+    """Return one row a position: counts of cells by state, mean top-1 (percent), published top-1, difference.
+
+    `key` and `cell` are those of the cell that asks for attention most, `epoch`, `epochs` and `eta_seconds`
+    those of a running one. Positions with published results only have no cells.
+    """
+    chosen = chosen_cells(catalog, filters, "grid_cells")
+    literature = "FALSE" if source == "own" else filters.where(AXES).sql
+    select = _SELECT.format(literature=literature)
+    return catalog.query(f"WITH {chosen.sql} {select}", {**chosen.params, "source": source})
+
+
+def state_of(row: Row) -> str | None:
+    """Return the state that a position shows; None where no cell is planned."""
+    return next((state for state in _ORDER if row[state]), None)
+
+
+def draw_grid(table: pa.Table, theme: Theme = AUTO, value: Value = "state") -> go.Figure:
+    """Draw the grid as coloured fields with words; a click finds [hover, key, cell] in `customdata`."""
+    rows = table.to_pylist()
+    if not rows:
+        return empty_figure("No cell has been planned yet.", theme)
+    columns = sorted({(row["dataset"], row["frames"]) for row in rows})
+    models = sorted({_model(row) for row in rows}, key=lambda model: (module_order(model[0]), model[1:]))
+    places = {(_model(row), (row["dataset"], row["frames"])): row for row in rows}
+    found = [[places.get((model, column)) for column in columns] for model in models]
+    figure = go.Figure(
+        go.Heatmap(
+            x=[[label(dataset) for dataset, _ in columns], [f"f{frames}" for _, frames in columns]],
+            y=[_model_name(model) for model in models],
+            z=[[None if row is None else _number(row, value) for row in line] for line in found],
+            text=[["" if row is None else _text(row, value) for row in line] for line in found],
+            customdata=[[_custom(row) for row in line] for line in found],
+            texttemplate="%{text}",
+            textfont={"size": 11},
+            hovertemplate="%{customdata[0]}<extra></extra>",
+            hoverongaps=False,
+            xgap=2,
+            ygap=2,
+            **_scale(rows, value),
+        )
+    )
+    styled(figure, 110 + 26 * len(models), theme)
+    figure.update_xaxes(side="top", showline=False, dividercolor=theme.grid, tickfont={"size": 11})
+    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 11})
+    figure.update_layout(margin={"t": 64, "b": 12})
+    return figure
+
+
+def duration(seconds: float) -> str:
+    """Return a rough time that people read at a glance: `50 s`, `12 min`, `3.5 h`, `2.1 d`."""
+    for size, unit, digits in ((86_400, "d", 1), (3600, "h", 1), (60, "min", 0)):
+        if seconds >= size:
+            return f"{seconds / size:.{digits}f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _model(row: Row) -> tuple[str, str, bool]:
+    return row["module"], row["backbone"], row["temporal_pooling"]
+
+
+def _model_name(model: tuple[str, str, bool]) -> str:
+    return f"{label(model[0])}-{label(model[1])}{'-tp' if model[2] else ''} "
+
+
+def _number(row: Row, value: Value) -> float | None:
+    if value == "state":
+        state = state_of(row)
+        return None if state is None else STATES.index(state)
+    if value == "accuracy":
+        return row["top1"] if row["top1"] is not None else row["published_top1"]
+    return row["difference"]
+
+
+def _text(row: Row, value: Value) -> str:
+    if value == "difference" and row["difference"] is not None:
+        return f"{row['difference']:+.1f}"
+    if value == "accuracy" and row["top1"] is not None:
+        return f"{row['top1']:.1f}"
+    if value != "difference" and not row["cells"]:
+        return f"({row['published_top1']:.1f})" if value == "accuracy" else ""
+    if row["cells"] > 1:
+        return f"{row['done']}/{row['cells']} done"
+    state = state_of(row)
+    if state == "running" and row["epoch"] is not None:
+        left = "" if row["eta_seconds"] is None else f" {duration(row['eta_seconds'])}"
+        return f"{row['epoch']}/{row['epochs'] or '?'}{left}"
+    return state or ""
+
+
+def _custom(row: Row | None) -> list[str]:
+    return ["", "", ""] if row is None else [_hover(row), row["key"] or "", row["cell"] or ""]
+
+
+def _hover(row: Row) -> str:
+    lines = [f"<b>{cell_name(row)}</b>"]
+    if row["cells"] == 1:
+        lines.append(str(state_of(row)))
+    elif row["cells"]:
+        lines.append(", ".join(f"{row[state]} {state}" for state in STATES if row[state]))
+    if row["running"] and row["epoch"] is not None:
+        left = "" if row["eta_seconds"] is None else f", about {duration(row['eta_seconds'])} left"
+        lines.append(f"epoch {row['epoch']} of {row['epochs'] or '?'}{left}")
+    if row["blocked"] and row["blocked_by"]:
+        lines.append(f"blocked by {row['blocked_by']}")
+    if row["failed"] and row["reason"]:
+        lines.append(str(row["reason"])[:120].replace("<", "&lt;"))
+    if row["top1"] is not None:
+        spread = "" if row["top1_std"] is None else f" ± {row['top1_std']:.2f} over {row['results']} seeds"
+        lines.append(f"top-1 {row['top1']:.2f} %{spread}")
+    if row["published_top1"] is not None:
+        difference = "" if row["difference"] is None else f" ({row['difference']:+.2f})"
+        lines.append(f"published {row['published_top1']:.2f} %{difference}")
+    return "<br>".join(lines)
+
+
+def _scale(rows: list[Row], value: Value) -> dict[str, Any]:
+    if value == "state":
+        steps = [(edge, STATE_COLOURS[state]) for state, *edges in _edges() for edge in edges]
+        return {"colorscale": steps, "zmin": -0.5, "zmax": len(STATES) - 0.5, "showscale": False}
+    if value == "accuracy":
+        return {"colorscale": MAGNITUDE, "colorbar": {"title": "top-1 (%)", "thickness": 12}}
+    largest = max([1.0, *(abs(row["difference"]) for row in rows if row["difference"] is not None)])
+    bar = {"title": "own −<br>published", "thickness": 12}
+    return {"colorscale": DIVERGING, "zmin": -largest, "zmax": largest, "colorbar": bar}
+
+
+def _edges() -> list[tuple[str, float, float]]:
+    count = len(STATES)
+    return [(state, place / count, (place + 1) / count) for place, state in enumerate(STATES)]

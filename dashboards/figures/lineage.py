@@ -1,0 +1,94 @@
+"""Where a cell's weights come from: a chain from ImageNet's weights over its ancestors to the cell itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from catalog import Catalog
+from dashboards.figures.panels import Row
+from dashboards.theme import AUTO, NEUTRAL, STATE_COLOURS, Theme, empty_figure, styled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ORIGINS = {"imagenet": "ImageNet<br>weights", "random": "random<br>weights"}
+
+
+def lineage_data(catalog: Catalog, key: str) -> pa.Table:
+    """Return one row a cell, from the starter to the cell itself; accuracies in percent."""
+    return catalog.query("FROM lineage_of($key)", {"key": key})
+
+
+def draw_lineage(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
+    """Draw the chain from left to right; every link has its state as colour and word, and its top-1."""
+    rows = table.to_pylist()
+    if not rows:
+        return empty_figure("This cell has not been planned yet.", theme)
+    places = range(1, len(rows) + 1)
+    figure = go.Figure(
+        go.Scatter(
+            x=[0, *places],
+            y=[0] * (len(rows) + 1),
+            mode="markers+text",
+            marker={
+                "size": 22,
+                "symbol": ["square", *("circle" for _ in rows)],
+                "color": [NEUTRAL, *(STATE_COLOURS[row["state"]] for row in rows)],
+            },
+            text=[_ORIGINS.get(rows[0]["init"] or "", "first<br>weights"), *(_below(row) for row in rows)],
+            textposition="bottom center",
+            cliponaxis=False,
+            customdata=[["", ""], *([_hover(row), row["key"]] for row in rows)],
+            hovertemplate="%{customdata[0]}<extra></extra>",
+            showlegend=False,
+        )
+    )
+    for place in places:
+        _arrow(figure, place, rows[place - 1], theme)
+    styled(figure, 190, theme)
+    figure.update_xaxes(visible=False, range=[-0.5, len(rows) + 0.5])
+    figure.update_yaxes(visible=False, range=[-2.2, 1])
+    figure.update_layout(margin={"l": 24, "r": 24, "t": 12, "b": 12})
+    return figure
+
+
+def _arrow(figure: go.Figure, place: int, row: Row, theme: Theme) -> None:
+    figure.add_annotation(
+        x=place,
+        y=0,
+        ax=place - 1,
+        ay=0,
+        xref="x",
+        yref="y",
+        axref="x",
+        ayref="y",
+        standoff=15,
+        startstandoff=15,
+        showarrow=True,
+        arrowhead=2,
+        arrowwidth=1.5,
+        arrowcolor=theme.line,
+    )
+    if row["rechecked_top1"] is not None:
+        text = f"rechecked {row['rechecked_top1']:.2f} %"
+        figure.add_annotation(
+            x=place - 0.5, y=0, yshift=14, text=text, showarrow=False, font={"size": 11}, hovertext=text
+        )
+
+
+def _below(row: Row) -> str:
+    top1 = "" if row["top1"] is None else f"<br>{row['top1']:.2f} %"
+    return f"<b>f{row['frames']}</b><br>{row['state']}{top1}"
+
+
+def _hover(row: Row) -> str:
+    lines = [f"<b>{row['cell']}</b>", row["state"]]
+    if row["top1"] is not None:
+        lines.append(f"top-1 {row['top1']:.2f} % after epoch {row['epochs']}")
+        lines.append(f"best top-1 {row['best_top1']:.2f} % after epoch {row['best_epoch']}")
+        lines.append(f"children start from the {row['inherit']} checkpoint")
+    if row["reason"]:
+        lines.append(str(row["reason"])[:120].replace("<", "&lt;"))
+    return "<br>".join(lines)

@@ -1,0 +1,41 @@
+"""Plain tables as figures: for pages and papers that want a picture of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from catalog.export import display
+from dashboards.theme import AUTO, Theme, styled
+
+
+def draw_table(
+    rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str], theme: Theme = AUTO
+) -> go.Figure:
+    """Draw rows as a table; `titles` names the columns that are shown, and their headings."""
+    cells = [[display(row[name]) for row in rows] for name in titles]
+    plain = theme.paper
+    figure = go.Figure(
+        go.Table(
+            header={
+                "values": [f"<b>{title}</b>" for title in titles.values()],
+                "align": "left",
+                "fill": {"color": plain},
+                "line": {"color": theme.line},
+                "font": {"color": theme.text},
+            },
+            cells={
+                "values": cells,
+                "align": "left",
+                "fill": {"color": plain},
+                "line": {"color": theme.grid},
+                "font": {"color": theme.text},
+                "height": 24,
+            },
+        )
+    )
+    styled(figure, min(640, 80 + 26 * max(len(rows), 1)), theme)
+    figure.update_layout(margin={"l": 4, "r": 4, "t": 8, "b": 8})
+    return figure
