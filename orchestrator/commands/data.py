@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.commands.common import WORK_FAILED, JsonOption, StorageOption, storage_path
+from orchestrator.commands.common import INTERRUPTED, WORK_FAILED, JsonOption, StorageOption, storage_path
 
 if TYPE_CHECKING:
     from orchestrator.dataset_request import Request
@@ -88,10 +88,14 @@ def build(
     builder = Builder(
         BuildView(sys.stderr), typer.echo, Readers(address, layout.log(f"{writer_name()}-data"))
     )
-    if is_study(request):
-        _build_study(name, layout, builder)
-    else:
-        _build_named(request, layout, builder)
+    try:
+        if is_study(request):
+            _build_study(name, layout, builder)
+        else:
+            _build_named(request, layout, builder)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; give the same command again to go on", err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _build_study(name: str, layout: Layout, builder: Builder) -> None:
