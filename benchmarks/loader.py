@@ -5,9 +5,9 @@
 Shapes: `kinetics` 340 x 256 H.264, 10 s, 30 fps, groups of 250 with B-frames; `ssv2` 427 x 240 VP9 .webm,
 4 s, 12 fps. Readers, all with uniform sampling and the same crops:
 
-- frame_store: ours as a cell uses it, threads, ring and batches included: uint8 rectangles in the training
-  process's memory, ready for the upload. frame_store_224 also resizes them on the CPU, as a cell does that
-  has no GPU.
+- frame_store: ours, uint8 rectangles in the ring's memory, ready for the upload. frame_store_loader: the
+  same as a cell uses it, with threads, ring and batches, that is with the transport into the training
+  process. frame_store_224 also resizes them on the CPU, as a cell does that has no GPU.
 - decord, pyav (read in sequence), torchcodec (where it is installed): the originals; then the same rectangle.
 - jpeg_pil: one JPEG file a frame, PIL, and PIL's crop, resize and flip for each frame.
 """
@@ -33,9 +33,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from trainables.data.augment import View, train_view
+from trainables.data.cut import cut_of
 from trainables.data.decode import open_pyav
 from trainables.data.frame_format import FrameFormat
-from trainables.data.loader import train_batches, train_ring
+from trainables.data.loader import ClipSource, copy_clips, train_batches, train_ring
 from trainables.data.manifest import Video
 from trainables.data.picture_resize import reduced
 from trainables.data.resample import views_one_by_one
@@ -113,7 +114,7 @@ def show(shape: str, frames: int, rates: dict[str, float]) -> None:
     """One line a reader, with the frame store's advantage over it."""
     for reader, rate in rates.items():
         factor = rates["frame_store"] / rate
-        print(f"{shape:9} T={frames:<3} {reader:16} {rate:9.1f} clips/CPU-s   frame_store is {factor:6.1f} x")
+        print(f"{shape:9} T={frames:<3} {reader:18} {rate:9.1f} clips/CPU-s   frame_store is {factor:6.1f} x")
 
 
 @dataclass(frozen=True)
@@ -221,12 +222,26 @@ Clip = Callable[[Video, NDArray[np.int64], View], object]
 def measure(dataset: Dataset, frames: int, seconds: float) -> dict[str, float]:
     """Clips per CPU-second of every reader."""
     rates = {
-        "frame_store": store_rate(dataset, frames, seconds, resize=False),
+        "frame_store": clip_rate(store_clip(dataset, frames), dataset, frames, seconds),
+        "frame_store_loader": store_rate(dataset, frames, seconds, resize=False),
         "frame_store_224": store_rate(dataset, frames, seconds, resize=True),
     }
     for name, clip in clip_readers(dataset).items():
         rates[name] = clip_rate(clip, dataset, frames, seconds)
     return rates
+
+
+def store_clip(dataset: Dataset, frames: int) -> Clip:
+    """Our reading without the loader around it."""
+    reader = FrameStoreReader(dataset.shards)
+    target = train_ring(dataset.videos, RECIPE, frames, 1, pin=False).next_slot().pixels.numpy()[0]
+
+    def clip(video: Video, indices: NDArray[np.int64], view: View) -> object:
+        source = ClipSource(video, indices[None], cut_of((view,), video.width, video.height))
+        copy_clips(source, reader, target)
+        return target
+
+    return clip
 
 
 def store_rate(dataset: Dataset, frames: int, seconds: float, *, resize: bool) -> float:
@@ -273,6 +288,8 @@ def clip_readers(dataset: Dataset) -> dict[str, Clip]:
     }
     try:
         from torchcodec.decoders import VideoDecoder
+
+        VideoDecoder(dataset.videos[0].path)  # finds out here that there is no FFmpeg that it could use
     except (ImportError, OSError, RuntimeError):
         return readers
 

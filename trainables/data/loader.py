@@ -34,7 +34,7 @@ _Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class _Source:
+class ClipSource:
     """Which frames (C, T) of a video become its clips, and what is cut out of them."""
 
     video: Video
@@ -42,7 +42,7 @@ class _Source:
     cut: Cut
 
 
-_Choose = Callable[[int], _Source]
+_Choose = Callable[[int], ClipSource]
 
 
 def train_ring(videos: Sequence[Video], recipe: Recipe, frames: int, world: int, pin: bool) -> ClipRing:
@@ -97,12 +97,8 @@ def train_batches(
     steps = range(first_step, num_train_steps(len(videos), recipe.batch_size))
     plan = [order[step * size : (step + 1) * size][rank::world] for step in steps]
 
-    def choose(index: int) -> _Source:
-        video = videos[index]
-        rng = np.random.default_rng([seed, epoch, _CLIP, index])
-        numbers = train_indices(video.frames, frames, recipe.sampling, recipe.sampling_rate, rng)
-        view = train_view(video.width, video.height, recipe, rng)
-        return _Source(video, numbers[None], cut_of((view,), video.width, video.height))
+    def choose(index: int) -> ClipSource:
+        return train_clip(videos[index], recipe, frames, np.random.default_rng([seed, epoch, _CLIP, index]))
 
     ring = ring or train_ring(videos, recipe, frames, world, pin=False)
     return _Prefetch(ring, reader, choose, recipe.crop_size).batches(plan, threads)
@@ -131,16 +127,23 @@ def eval_batches(
     size = _videos_a_batch(evaluation)
     plan = [own[start : start + size] for start in range(0, len(own), size)]
 
-    def choose(index: int) -> _Source:
+    def choose(index: int) -> ClipSource:
         video = videos[index]
         numbers = eval_indices(
             video.frames, frames, evaluation.sampling, evaluation.sampling_rate, evaluation.clips
         )
         views = eval_views(video.width, video.height, evaluation)
-        return _Source(video, numbers, cut_of(views, video.width, video.height))
+        return ClipSource(video, numbers, cut_of(views, video.width, video.height))
 
     ring = ring or eval_ring(videos, evaluation, frames, pin=False)
     return _Prefetch(ring, reader, choose, evaluation.crop_size).batches(plan, threads)
+
+
+def train_clip(video: Video, recipe: Recipe, frames: int, rng: np.random.Generator) -> ClipSource:
+    """Draw a training clip of a video."""
+    numbers = train_indices(video.frames, frames, recipe.sampling, recipe.sampling_rate, rng)
+    view = train_view(video.width, video.height, recipe, rng)
+    return ClipSource(video, numbers[None], cut_of((view,), video.width, video.height))
 
 
 def _videos_a_batch(evaluation: Evaluation) -> int:
@@ -156,7 +159,7 @@ def _check_world(rank: int, world: int) -> None:
 class _Pending:
     slot: Slot
     indices: NDArray[np.int64]
-    tasks: list[Future[list[_Source]]]
+    tasks: list[Future[list[ClipSource]]]
 
 
 @dataclass(frozen=True)
@@ -190,10 +193,10 @@ class _Prefetch:
         ]
         return _Pending(slot, indices, tasks)
 
-    def _fill(self, targets: _Pixels, indices: list[int]) -> list[_Source]:
+    def _fill(self, targets: _Pixels, indices: list[int]) -> list[ClipSource]:
         sources = [self.choose(index) for index in indices]
         for target, source in zip(targets, sources, strict=False):
-            _copy(source, self.reader, target)
+            copy_clips(source, self.reader, target)
         return sources
 
     def _finish(self, pending: _Pending) -> Batch:
@@ -208,7 +211,7 @@ class _Prefetch:
         )
 
 
-def _copy(source: _Source, reader: FrameReader, target: _Pixels) -> None:
+def copy_clips(source: ClipSource, reader: FrameReader, target: _Pixels) -> None:
     """Put the cut's rectangle of every frame into `target` (C, T, H, W, 3); each is decoded once."""
     numbers, where = np.unique(source.numbers.reshape(-1), return_inverse=True)
     places: list[list[int]] = [[] for _ in numbers]
