@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from catalog.journal import Fault
 
@@ -22,6 +22,10 @@ FILES = """
     UNION ALL SELECT key, evaluation, predictions, time, writer, position FROM recorded.evaluations
 """
 """The files that the journals speak of, as rows of `PredictionFile`."""
+
+Table = Literal["predictions", "view_predictions"]
+TABLES: tuple[Table, ...] = ("predictions", "view_predictions")
+"""The tables of the schema `loaded` that are filled from files, each when it is first needed."""
 
 _CREATE = re.compile(r"CREATE (?:VIEW|MACRO) (\w+)")
 _READS = re.compile(r"\b(?:FROM|JOIN)\s+(loaded\.\w+|\w+)")
@@ -41,12 +45,11 @@ class PredictionFile:
 
 @dataclass(frozen=True)
 class LoadedFile:
-    """What `number` stands for, and its rows for `loaded.predictions` and `loaded.view_predictions`."""
+    """What `number` stands for, and its rows for a table of the schema `loaded`; None where it has none."""
 
     number: int
     source: PredictionFile
-    videos: pa.Table
-    views: pa.Table | None
+    rows: pa.Table | None
 
 
 class PredictionReader:
@@ -54,7 +57,8 @@ class PredictionReader:
 
     def __init__(self, storage: Path) -> None:
         self._storage = storage
-        self._known: dict[tuple[str, str], tuple[int, PredictionFile]] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._loaded: dict[tuple[Table, str, str], PredictionFile] = {}
         self._faults: dict[str, Fault] = {}
 
     @property
@@ -62,33 +66,28 @@ class PredictionReader:
         """The files that could not be read the last time they were asked for."""
         return tuple(self._faults.values())
 
-    def new(self, files: Iterable[PredictionFile]) -> Iterator[LoadedFile]:
-        """Read the files that are not loaded yet, or that a later event speaks of; number by number."""
+    def new(self, files: Iterable[PredictionFile], table: Table) -> Iterator[LoadedFile]:
+        """Read, for one table, the files that are not loaded yet or that a later event speaks of."""
         for file in files:
-            number, known = self._known.get((file.key, file.evaluation), (len(self._known), None))
-            if known == file:
+            name = (file.key, file.evaluation)
+            if self._loaded.get((table, *name)) == file:
                 continue
-            tables = self._read(file, number)
-            if tables is not None:
-                yield LoadedFile(number, file, *tables)
-                self._known[file.key, file.evaluation] = (number, file)
+            number = self._numbers.setdefault(name, len(self._numbers))
+            try:
+                rows = read_rows(self._place(file.path), number, table)
+            except (OSError, KeyError, ValueError, TypeError, NotImplementedError) as error:
+                self._is_faulty(file, error)
+                continue
+            self._faults.pop(file.path, None)
+            yield LoadedFile(number, file, rows)
+            self._loaded[table, *name] = file
 
-    def _read(self, file: PredictionFile, number: int) -> tuple[pa.Table, pa.Table | None] | None:
-        import pyarrow as pa
-
-        path = self._place(file.path)
-        try:
-            tables = read_tables(path, number)
-        except (OSError, KeyError, pa.ArrowException) as error:
-            reason = (
-                f"predictions cannot be read ({type(error).__name__}); {path}; restore it or evaluate again"
-            )
-            if str(path) not in self._faults:
-                logger.warning("%s", reason)
-            self._faults[str(path)] = Fault(file.writer, file.position, "missing", reason)
-            return None
-        self._faults.pop(str(path), None)
-        return tables
+    def _is_faulty(self, file: PredictionFile, error: Exception) -> None:
+        what = f"predictions cannot be read ({type(error).__name__})"
+        reason = f"{what}; {file.path}; restore the file or evaluate again"
+        if file.path not in self._faults:
+            logger.warning("%s", reason)
+        self._faults[file.path] = Fault(file.writer, file.position, "missing", reason)
 
     def _place(self, text: str) -> Path:
         """The file, also where the storage was moved since: below `runs` it keeps its place."""
@@ -101,53 +100,73 @@ class PredictionReader:
         return path
 
 
-def read_tables(path: Path, number: int) -> tuple[pa.Table, pa.Table | None]:
-    """A file's videos and, where it has them, its views, as the columns of the `loaded` tables.
+def read_rows(path: Path, number: int, table: Table) -> pa.Table | None:
+    """A file's rows for one table of the schema `loaded`; None where it keeps no views.
 
     Raises:
         OSError: no such file.
-        pyarrow.ArrowException: not a Parquet file of this form.
+        ValueError, TypeError, NotImplementedError: not a Parquet file of this form (as pyarrow says it).
         KeyError: a column is missing.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path, partitioning=None)
-    rows = table.num_rows
+    columns = _COLUMNS[table]
+    with pq.ParquetFile(path) as file:
+        there = [name for name in columns if name in file.schema_arrow.names]
+        content = file.read(there)
+    if table == "view_predictions" and "view_top" not in there:
+        return None
+    rows = content.num_rows
 
-    def column(name: str, kind: pa.DataType) -> pa.ChunkedArray:
-        return table[name].cast(kind)
+    def column(name: str) -> pa.ChunkedArray | pa.Array:
+        kind = _arrow_type(columns[name])
+        if name in there or name not in _OPTIONAL:
+            return content[name].cast(kind)
+        return pa.nulls(rows, kind)
 
-    def optional(name: str, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
-        return column(name, kind) if name in table.column_names else pa.nulls(rows, kind)
-
-    one, many, scores = pa.int32(), pa.list_(pa.int32()), pa.list_(pa.float32())
-    place = {"file": pa.repeat(pa.scalar(number, one), rows), "index": column("index", one)}
-    top = column("top", many)
-    videos = {
-        "video": optional("video", pa.string()),
-        "label": column("label", one),
-        "predicted": pc.list_element(top, 0),
-        "top": top,
-        "scores": optional("scores", scores),
-        "loss": column("loss", pa.float64()),
-    }
-    if "view_top" not in table.column_names:
-        return pa.table(place | videos), None
-    views = {"view_top": column("view_top", many), "view_scores": column("view_scores", scores)}
-    return pa.table(place | videos), pa.table(place | views)
+    values = {name: column(name) for name in columns}
+    if table == "predictions":
+        values["predicted"] = pc.list_element(values["top"], 0)
+    return pa.table({"file": pa.repeat(pa.scalar(number, pa.int32()), rows)} | values)
 
 
-def views_on_predictions(texts: Sequence[str]) -> frozenset[str]:
-    """The views that read the schema `loaded`, directly or through others, from the SQL that creates them."""
-    found: set[str] = set()
+_COLUMNS: dict[Table, dict[str, str]] = {
+    "predictions": {
+        "index": "int32",
+        "video": "string",
+        "label": "int32",
+        "top": "list<int32>",
+        "scores": "list<float>",
+        "loss": "double",
+    },
+    "view_predictions": {"index": "int32", "view_top": "list<int32>", "view_scores": "list<float>"},
+}
+_OPTIONAL = frozenset({"video", "scores"})
+
+
+def _arrow_type(name: str) -> pa.DataType:
+    import pyarrow as pa
+
+    inner = re.fullmatch(r"list<(\w+)>", name)
+    return pa.list_(pa.type_for_alias(inner.group(1))) if inner else pa.type_for_alias(name)
+
+
+def tables_behind(texts: Sequence[str]) -> Mapping[str, frozenset[Table]]:
+    """The views that read the schema `loaded`, directly or through others: which of its tables each reads.
+
+    `texts` are the statements that create the views, in their order.
+    """
+    found: dict[str, frozenset[Table]] = {}
     for text in texts:
         code = re.sub(r"--.*", "", text)
         starts = [match.start() for match in _CREATE.finditer(code)]
         for start, end in zip(starts, [*starts[1:], len(code)], strict=True):
             name = _CREATE.match(code, start)
-            reads = set(_READS.findall(code[start:end]))
-            if name and (reads & found or any(one.startswith("loaded.") for one in reads)):
-                found.add(name.group(1))
-    return frozenset(found)
+            reads = _READS.findall(code[start:end])
+            tables = {table for table in TABLES if f"loaded.{table}" in reads}
+            tables |= {table for view in reads for table in found.get(view, ())}
+            if name and tables:
+                found[name.group(1)] = frozenset(tables)
+    return found

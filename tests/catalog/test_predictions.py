@@ -14,10 +14,10 @@ from grid_events import DEMO, HARDWARE, VERSIONS, grid_events, key_of, write_qui
 
 from catalog import Catalog, check
 from catalog import catalog as catalog_module
-from catalog.catalog import _reads_predictions, _views_on_predictions
+from catalog.catalog import _tables_behind, _views_on_predictions
 from catalog.events import CellEvaluated, CellFinished, CellPlanned, DatasetBuilt, Event
 from catalog.journal import Journal
-from catalog.predictions import views_on_predictions
+from catalog.predictions import tables_behind
 
 CELL = "TAM-Tiny-f8@synthetic-motion"
 KEY = key_of("demo", "tam", "tiny", False, "synthetic-motion", 0, 8)
@@ -245,33 +245,39 @@ def test_a_snapshot_holds_no_predictions_and_agrees_with_the_journals(storage: P
     assert check(storage).tables["evaluations"].only_in_journal == 1
 
 
+BOTH = {"predictions", "view_predictions"}
+
+
 @pytest.mark.parametrize(
     ("sql", "needed"),
     [
-        ("FROM predictions", True),
-        ('SELECT 1 FROM main."Predictions"', True),
-        ("SUMMARIZE confusion", True),
-        ("FROM loaded.predictions", True),
-        ("SELECT * FROM query_table('per_class_accuracy')", True),
-        ("PIVOT confusion ON predicted USING sum(videos)", True),
-        ("WITH x AS (FROM results JOIN view_predictions USING (key)) SELECT count(*) FROM x", True),
-        ("SELECT predictions FROM results", False),
-        ("SELECT 'confusion' AS what FROM results", False),
-        ("FROM results", False),
-        ("FROM evaluations", False),
+        ("FROM predictions", {"predictions"}),
+        ('SELECT 1 FROM main."Predictions"', {"predictions"}),
+        ("SUMMARIZE confusion", {"predictions"}),
+        ("FROM loaded.predictions", {"predictions"}),
+        ("SELECT * FROM query_table('per_class_accuracy')", {"predictions"}),
+        ("PIVOT confusion ON predicted USING sum(videos)", {"predictions"}),
+        ("FROM view_predictions", {"view_predictions"}),
+        ("FROM predictions, view_predictions", BOTH),
+        ("WITH x AS (FROM predictions JOIN view_predictions USING (key)) SELECT count(*) FROM x", BOTH),
+        ("SELECT predictions FROM results", set()),
+        ("SELECT 'confusion' AS what FROM results", set()),
+        ("FROM results", set()),
+        ("FROM evaluations", set()),
     ],
 )
-def test_only_queries_that_need_predictions_load_them(sql: str, needed: bool) -> None:
-    assert _reads_predictions(sql) is needed
+def test_only_queries_that_need_predictions_load_them(sql: str, needed: set[str]) -> None:
+    assert _tables_behind(sql) == needed
 
 
 def test_views_built_on_predictions_are_found_by_themselves() -> None:
-    known = {"predictions", "view_predictions", "per_class_accuracy", "confusion"}
-    assert known <= set(_views_on_predictions())
-    assert not {"results", "evaluations", "cells", "classes"} & set(_views_on_predictions())
+    known = _views_on_predictions()
+    assert known["confusion"] == known["per_class_accuracy"] == {"predictions"}
+    assert not {"results", "evaluations", "cells", "classes"} & set(known)
     texts = [
-        "-- FROM loaded.x\nCREATE VIEW a AS SELECT predictions FROM results;",
+        "-- FROM loaded.predictions\nCREATE VIEW a AS SELECT predictions FROM results;",
         "CREATE VIEW b AS FROM loaded.predictions;",
-        "CREATE MACRO c(x) AS TABLE SELECT * FROM a\nJOIN b USING (k);",
+        "CREATE MACRO c(x) AS TABLE SELECT * FROM a\nJOIN b USING (k), loaded.view_predictions;",
+        "CREATE VIEW d AS FROM loaded.view_predictions JOIN b USING (file);",
     ]
-    assert views_on_predictions(texts) == {"b", "c"}
+    assert tables_behind(texts) == {"b": {"predictions"}, "c": {"predictions"}, "d": BOTH}
