@@ -26,6 +26,7 @@ class FinishedCell:
     """A cell that is done, with what it was trained with. `train_hash` identifies its training videos.
 
     `trained_evaluation` is the identity of its clip-level measure; None where an old journal lacks it.
+    `frames_on_local_disk` is its study's, as submitted last.
     """
 
     cell: str
@@ -43,6 +44,7 @@ class FinishedCell:
     evaluation: Evaluation
     resources: Resources
     trained_evaluation: str | None
+    frames_on_local_disk: str | None
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,13 @@ class Choice:
 
 
 _CELLS = """
-    SELECT cells.*, finished.key IS NOT NULL AS done, finished.evaluation AS trained_evaluation
-    FROM cells LEFT JOIN recorded.finished AS finished USING (key)
+    WITH submitted AS (SELECT study, arg_max(config, time) AS config FROM recorded.studies GROUP BY study)
+    SELECT
+        cells.*, finished.key IS NOT NULL AS done, finished.evaluation AS trained_evaluation,
+        submitted.config ->> '$.frames_on_local_disk' AS frames_on_local_disk
+    FROM cells
+    LEFT JOIN recorded.finished AS finished USING (key)
+    LEFT JOIN submitted USING (study)
     WHERE $study IS NULL OR list_contains(studies, $study)
     ORDER BY cells.cell, current DESC, cells.key
 """
@@ -117,4 +124,5 @@ def _finished(row: Mapping[str, Any]) -> FinishedCell:
         evaluation=Evaluation.model_validate(config["evaluation"]),
         resources=Resources.model_validate(config["resources"]),
         trained_evaluation=row["trained_evaluation"],
+        frames_on_local_disk=row["frames_on_local_disk"],
     )

@@ -186,4 +186,5 @@ def _spec(
         run_dir=str(run_dir),
         workers=resources.workers,
         threads=resources.cpus_per_worker,
+        frames_on_local_disk=cell.frames_on_local_disk,
     )

@@ -74,6 +74,9 @@ def test_what_is_not_given_is_the_cells_own(storage: Path) -> None:
     )
     assert (job.spec.which, job.spec.epoch, job.same_videos) == ("best", 1, True)
     assert job_of(storage, Wanted(workers=3)).resources.workers == 3
+    assert job.spec.cell.frames_on_local_disk is None
+    append(storage, StudySubmitted("toy", "s1", 1, "toy.yaml", {"frames_on_local_disk": "fast"}))
+    assert job_of(storage).spec.cell.frames_on_local_disk == "fast"
 
 
 def test_the_identity_names_everything_that_decides_the_numbers(storage: Path) -> None:
