@@ -7,7 +7,7 @@ import datetime
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from catalog.catalog import Catalog
@@ -134,11 +134,15 @@ def to_markdown(table: pa.Table) -> bytes:
     return _lines(["| " + " | ".join(_markdown(cell) for cell in row) + " |" for row in rows])
 
 
-def to_latex(table: pa.Table) -> bytes:
-    """Return a LaTeX tabular; needs the booktabs package."""
+def to_latex(table: pa.Table, best: Collection[tuple[int, str]] = ()) -> bytes:
+    """Return a LaTeX tabular; needs the booktabs package. `best` are the (row, column) in bold."""
     columns = "".join("r" if right else "l" for right in _numeric(table))
-    rows = [" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in _texts(table)]
-    head = " & ".join(name.translate(_LATEX) for name in table.column_names) + r" \\"
+    rows = []
+    for place, row in enumerate(_texts(table)):
+        cells = zip(table.column_names, map(latex_text, row), strict=True)
+        bold = [rf"\textbf{{{cell}}}" if (place, name) in best else cell for name, cell in cells]
+        rows.append(" & ".join(bold) + r" \\")
+    head = " & ".join(map(latex_text, table.column_names)) + r" \\"
     top, bottom = rf"\begin{{tabular}}{{{columns}}}", r"\end{tabular}"
     return _lines([top, r"\toprule", head, r"\midrule", *rows, r"\bottomrule", bottom])
 
@@ -151,6 +155,11 @@ FORMATS: dict[str, Callable[[pa.Table], bytes]] = {
     "markdown": to_markdown,
     "latex": to_latex,
 }
+
+
+def latex_text(text: str) -> str:
+    """Return text with LaTeX's special characters escaped."""
+    return text.translate(_LATEX)
 
 
 def display(value: object) -> str:

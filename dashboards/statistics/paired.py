@@ -81,3 +81,13 @@ def bootstrap_difference(
     differences = 100 * (draws[:, 0] - draws[:, 1]) / videos
     low, high = np.quantile(differences, [0.5 - level / 2, 0.5 + level / 2])
     return Interval(100 * (counts.only_first - counts.only_second) / videos, float(low), float(high))
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Correct p-values for having asked several times (Holm 1979), in the order that they came in."""
+    corrected = [0.0] * len(values)
+    largest = 0.0
+    for place, index in enumerate(sorted(range(len(values)), key=lambda one: values[one])):
+        largest = max(largest, min(1.0, (len(values) - place) * values[index]))
+        corrected[index] = largest
+    return corrected

@@ -1,0 +1,132 @@
+"""Top-1 accuracy against the number of clips, and against the cost of all clips (the paper's Figure 8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from catalog import Catalog
+from dashboards.figures.filters import ALL, Filters
+from dashboards.figures.panels import LEGEND, Row, key, module_keys, note
+from dashboards.figures.relations import Source, ask, measured_accuracies
+from dashboards.theme import (
+    AUTO,
+    NEUTRAL,
+    PUBLISHED_SYMBOL,
+    Theme,
+    backbone_symbol,
+    cell_name,
+    empty_figure,
+    label,
+    module_colour,
+    styled,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_DASHES = {"uniform": "solid", "dense": "dash"}
+
+# The mini results have one clip each, so that there is nothing to see by clips.
+_SELECT = """
+    SELECT
+        source, study, dataset, module, backbone, temporal_pooling, frames, cell, sampling, clips, crops,
+        views, top1, seeds, macs, total_macs, measured_by, source_table
+    FROM measured
+    WHERE source_table IS DISTINCT FROM 'mini results' AND measured_by <> 'evaluate best'
+    QUALIFY source = 'published' OR count(DISTINCT (clips, crops)) OVER (
+        PARTITION BY source, study, dataset, module, backbone, temporal_pooling, frames, sampling
+    ) > 1
+    ORDER BY source, dataset, module, backbone, temporal_pooling, frames, sampling, crops, clips
+"""
+
+
+def accuracy_by_clips_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
+    """Return one row a model, sampling and number of clips (top-1 in percent), of the last checkpoint.
+
+    One's own models count where they were measured with more than one number of views.
+    """
+    return ask(catalog, measured_accuracies(filters, source), _SELECT)
+
+
+def draw_accuracy_by_clips(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
+    """Draw a row of two panels a dataset: by clips and by MACs; uniform sampling is solid, dense dashed."""
+    rows = [row for row in table.to_pylist() if row["top1"] is not None]
+    if not rows:
+        text = "No cell has been evaluated with several clips yet: see `actiongrid evaluate --clips`."
+        return empty_figure(text, theme)
+    datasets = sorted({row["dataset"] for row in rows})
+    titles = [f"{label(name)}: {what}" for name in datasets for what in ("by clips", "by MACs")]
+    figure = make_subplots(
+        rows=len(datasets), cols=2, subplot_titles=titles, horizontal_spacing=0.09, vertical_spacing=0.12
+    )
+    for place, dataset in enumerate(datasets, start=1):
+        for line in _lines([row for row in rows if row["dataset"] == dataset]).values():
+            for column, x in enumerate(("clips", "total_macs"), start=1):
+                points = [row for row in line if row[x]]
+                if points:
+                    figure.add_trace(_trace(points, x), row=place, col=column)
+    _add_legend(figure, rows)
+    styled(figure, 130 + 290 * len(datasets), theme)
+    figure.update_xaxes(title={"text": "clips a video", "standoff": 4}, dtick=1, rangemode="tozero", col=1)
+    figure.update_xaxes(type="log", title={"text": "MACs a video", "standoff": 4}, col=2)
+    figure.update_xaxes(exponentformat="SI", dtick=1, col=2)
+    figure.update_yaxes(title="top-1 (%)", col=1)
+    figure.update_layout(legend={**LEGEND, "y": -70 / (290 * len(datasets))}, margin={"t": 60})
+    if any(row["source"] == "published" for row in rows):
+        note(figure, "paper: dense sampling is saturated after 4–5 clips, uniform gains little from several")
+    return figure
+
+
+def _lines(rows: list[Row]) -> dict[tuple[Any, ...], list[Row]]:
+    names = ("source", "study", "module", "backbone", "temporal_pooling", "frames", "sampling", "crops")
+    lines: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        # The paper trained one model with and without ImageNet: these are points of their own.
+        own = () if row["source"] == "own" else (row["cell"],)
+        lines.setdefault((*(row[name] for name in names), *own), []).append(row)
+    return lines
+
+
+def _trace(line: list[Row], x: str) -> go.Scatter:
+    first = line[0]
+    colour, published = module_colour(first["module"]), first["source"] == "published"
+    symbol = PUBLISHED_SYMBOL if published else backbone_symbol(first["backbone"] or "")
+    return go.Scatter(
+        x=[row[x] for row in line],
+        y=[row["top1"] for row in line],
+        mode="lines+markers",
+        line={"color": colour, "dash": _DASHES.get(first["sampling"], "solid"), "width": 2},
+        marker={"symbol": symbol, "size": 10 if published else 8, "color": colour},
+        customdata=[_hover(row) for row in line],
+        hovertemplate="%{customdata}<extra></extra>",
+        legendgroup=first["module"],
+        showlegend=False,
+    )
+
+
+def _hover(row: Row) -> str:
+    lines = [
+        f"<b>{cell_name(row)}</b>",
+        f"top-1 {row['top1']:.2f} %: {row['sampling']}, {row['clips']} clips × {row['crops']} crops",
+    ]
+    if row["total_macs"]:
+        lines.append(f"{row['total_macs'] / 1e9:.1f} G MACs a video")
+    if row["source"] == "published":
+        lines.append(f"{row['study']}, {row['source_table']}")
+    return "<br>".join(lines)
+
+
+def _add_legend(figure: go.Figure, rows: list[Row]) -> None:
+    module_keys(figure, (row["module"] for row in rows))
+    for sampling in sorted({row["sampling"] for row in rows}):
+        line = {"color": NEUTRAL, "dash": _DASHES.get(sampling, "solid"), "width": 2}
+        marker = {"symbol": PUBLISHED_SYMBOL, "size": 8, "color": NEUTRAL}
+        stars = all(row["source"] == "published" for row in rows)
+        mode = "lines+markers" if stars else "lines"
+        key(figure, f"{sampling} sampling", f"sampling {sampling}", mode=mode, line=line, marker=marker)
+    if len({row["source"] for row in rows}) > 1:
+        marker = {"symbol": PUBLISHED_SYMBOL, "size": 10, "color": NEUTRAL}
+        key(figure, "published", "published", mode="markers", marker=marker)

@@ -1,0 +1,107 @@
+"""What the grid costs, by the values of its axes: hours spent so far and hours expected for the whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from catalog import Catalog
+from dashboards.figures.costs import unit
+from dashboards.figures.filters import ALL, Filters
+from dashboards.figures.panels import LEGEND, Row, note
+from dashboards.figures.relations import ask, chosen_cells
+from dashboards.theme import AUTO, Theme, empty_figure, label, styled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+AXES = ("module", "backbone", "temporal_pooling", "frames", "dataset", "seed")
+SPENT, EXPECTED = "#0072B2", "#999999"
+
+_SELECT = """
+    FROM costs_by_axis_of('chosen')
+    ORDER BY list_position(['module', 'backbone', 'temporal_pooling', 'frames', 'dataset', 'seed'], axis),
+        try_cast(ltrim(value, 'f') AS BIGINT), value
+"""
+
+
+def cost_by_axis_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+    """Return one row an axis and value: hours of GPUs and of CPU cores, spent and expected for the whole.
+
+    What open cells will cost is estimated from the finished ones of their data set; `unknown` counts those of
+    which nobody can tell.
+    """
+    return ask(catalog, chosen_cells(catalog, filters, "cell_costs"), _SELECT)
+
+
+def draw_cost_by_axis(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
+    """Draw one panel an axis with more than one value: expected hours as outlines, spent ones filled."""
+    rows = table.to_pylist()
+    if not rows:
+        return empty_figure("No cell has been planned yet.", theme)
+    kind, name = unit(rows, "{}_hours_expected") if _known(rows) else unit(rows, "{}_hours_spent")
+    axes = [axis for axis in AXES if len({row["value"] for row in rows if row["axis"] == axis}) > 1] or [
+        "module"
+    ]
+    titles = [axis.replace("_", " ") for axis in axes]
+    figure = make_subplots(
+        rows=-(-len(axes) // 3), cols=min(3, len(axes)), subplot_titles=titles, vertical_spacing=0.25
+    )
+    for place, axis in enumerate(axes):
+        here = [row for row in rows if row["axis"] == axis]
+        for trace in _bars(here, kind, first=place == 0, theme=theme):
+            figure.add_trace(trace, row=place // 3 + 1, col=place % 3 + 1)
+    styled(figure, 120 + 230 * (-(-len(axes) // 3)), theme)
+    figure.update_xaxes(type="category", tickfont={"size": 11})
+    figure.update_yaxes(title=name, col=1, rangemode="tozero")
+    figure.update_layout(barmode="overlay", bargap=0.3, legend={**LEGEND, "y": -0.18})
+    unknown = max(row["unknown"] for row in rows)
+    if unknown:
+        note(
+            figure,
+            "what is left cannot be told before a cell has finished"
+            if not _known(rows)
+            else f"{unknown} cells of unknown cost are left out",
+        )
+    return figure
+
+
+def _known(rows: list[Row]) -> bool:
+    return any(row["gpu_hours_expected"] or row["cpu_hours_expected"] for row in rows)
+
+
+def _bars(rows: list[Row], kind: str, *, first: bool, theme: Theme) -> list[go.Bar]:
+    names = [label(row["value"]) for row in rows]
+    bars = []
+    for part, style in (
+        ("expected", {"color": "rgba(0,0,0,0)", "line": {"color": theme.text, "width": 1.5}}),
+        ("spent", {"color": SPENT}),
+    ):
+        hours = [row[f"{kind}_hours_{part}"] for row in rows]
+        bars.append(
+            go.Bar(
+                x=names,
+                y=hours,
+                name="expected for the whole" if part == "expected" else "spent",
+                legendgroup=part,
+                showlegend=first,
+                marker=style,
+                customdata=[_hover(row, kind) for row in rows],
+                hovertemplate="%{customdata}<extra></extra>",
+            )
+        )
+    return bars
+
+
+def _hover(row: Row, kind: str) -> str:
+    expected = row[f"{kind}_hours_expected"]
+    whole = "not known" if expected is None else f"{expected:,.2f} h"
+    return "<br>".join(
+        [
+            f"<b>{label(row['value'])}</b>: {row['done']} of {row['cells']} cells done",
+            f"spent {row[f'{kind}_hours_spent'] or 0:,.2f} h, expected for the whole {whole}",
+            *([f"{row['unknown']} cells of unknown cost"] if row["unknown"] else []),
+        ]
+    )

@@ -1,0 +1,117 @@
+"""Accuracy against the hours that it took, and the front of models that nothing cheaper beats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from catalog import Catalog
+from dashboards.figures.costs import unit
+from dashboards.figures.filters import ALL, Filters
+from dashboards.figures.panels import LEGEND, Row, backbone_keys, dataset_panels, key, module_keys
+from dashboards.figures.relations import ask, chosen_cells
+from dashboards.theme import AUTO, NEUTRAL, Theme, backbone_symbol, empty_figure, module_colour, styled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SELECT = "FROM accuracy_per_cost_of('chosen') ORDER BY dataset, module, backbone, temporal_pooling, frames"
+
+
+def cost_front_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+    """Return one row a finished model and length: top-1 (percent), hours of its chain, whether on the front.
+
+    A longer clip needs the shorter ones' weights, so that its hours include theirs. Seeds are averaged.
+    """
+    import pyarrow as pa
+
+    # A chain's ancestors cost hours even where a filter hides them, so that filters apply afterwards.
+    chains = filters.without("frames", "state")
+    table = ask(catalog, chosen_cells(catalog, chains, "cell_costs"), _SELECT)
+    rows = [row for row in table.to_pylist() if not filters.frames or row["frames"] in filters.frames]
+    if filters.state and "done" not in filters.state:
+        rows = []
+    kind, _ = unit(rows, "{}_hours")
+    best = front(rows, f"{kind}_hours")
+    found = [{**row, "on_front": place in best} for place, row in enumerate(rows)]
+    return pa.Table.from_pylist(found, schema=table.schema.append(pa.field("on_front", pa.bool_())))
+
+
+def front(rows: list[Row], cost: str) -> set[int]:
+    """Return the places of the rows that no row of their dataset beats at the same or a lower cost."""
+    found: set[int] = set()
+    best: dict[str, float] = {}
+    order = sorted(range(len(rows)), key=lambda place: (rows[place][cost], -rows[place]["top1"]))
+    for place in order:
+        row = rows[place]
+        if row["top1"] > best.get(row["dataset"], float("-inf")):
+            best[row["dataset"]] = row["top1"]
+            found.add(place)
+    return found
+
+
+def draw_cost_front(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
+    """Draw one panel a dataset: colour is the module, symbol the backbone, the line is the front."""
+    rows = table.to_pylist()
+    if not rows:
+        return empty_figure("No cell has finished yet.", theme)
+    kind, name = unit(rows, "{}_hours")
+    datasets = sorted({row["dataset"] for row in rows})
+    figure = dataset_panels(datasets)
+    for column, dataset in enumerate(datasets, start=1):
+        here = sorted(
+            (row for row in rows if row["dataset"] == dataset), key=lambda row: row[f"{kind}_hours"]
+        )
+        best = [row for row in here if row["on_front"]]
+        line = go.Scatter(
+            x=[row[f"{kind}_hours"] for row in best],
+            y=[row["top1"] for row in best],
+            mode="lines",
+            line={"shape": "hv", "color": NEUTRAL, "width": 1.5},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        figure.add_trace(line, row=1, col=column)
+        for group in _groups(here).values():
+            figure.add_trace(_points(group, kind, name), row=1, col=column)
+    module_keys(figure, (row["module"] for row in rows))
+    backbone_keys(figure, (row["backbone"] for row in rows))
+    key(figure, "Pareto front", "front", mode="lines", line={"color": NEUTRAL, "width": 1.5})
+    styled(figure, 430, theme)
+    figure.update_xaxes(title={"text": f"{name} of the chain", "standoff": 4}, rangemode="tozero")
+    figure.update_yaxes(title="top-1 (%)", col=1)
+    figure.update_layout(legend={**LEGEND, "y": -0.2})
+    return figure
+
+
+def _groups(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["module"], row["backbone"]), []).append(row)
+    return groups
+
+
+def _points(rows: list[Row], kind: str, name: str) -> go.Scatter:
+    symbol, colour = backbone_symbol(rows[0]["backbone"]), module_colour(rows[0]["module"])
+    return go.Scatter(
+        x=[row[f"{kind}_hours"] for row in rows],
+        y=[row["top1"] for row in rows],
+        mode="markers",
+        marker={
+            "symbol": [symbol if row["on_front"] else f"{symbol}-open" for row in rows],
+            "size": 9,
+            "color": colour,
+        },
+        customdata=[_hover(row, kind, name) for row in rows],
+        hovertemplate="%{customdata}<extra></extra>",
+        legendgroup=rows[0]["module"],
+        showlegend=False,
+    )
+
+
+def _hover(row: Row, kind: str, name: str) -> str:
+    place = "on the front" if row["on_front"] else "beaten by a cheaper one"
+    return (
+        f"<b>{row['cell']}</b><br>top-1 {row['top1']:.2f} %<br>{row[f'{kind}_hours']:.3g} {name}<br>{place}"
+    )

@@ -1,0 +1,68 @@
+"""What went wrong, by kind: failed and interrupted attempts, and the cells that are lost to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from catalog import Catalog
+from dashboards.figures.filters import ALL, Filters
+from dashboards.figures.panels import LEGEND
+from dashboards.figures.relations import ask, chosen_cells
+from dashboards.theme import AUTO, STATE_COLOURS, Theme, empty_figure, styled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SELECT = """
+    , attempts_gone AS (FROM failed_attempts SEMI JOIN chosen USING (key))
+    SELECT
+        kind, count(*) AS attempts, count(DISTINCT attempts_gone.key) AS cells,
+        count(DISTINCT attempts_gone.key) FILTER (chosen.state = 'failed') AS cells_failed,
+        arg_max(chosen.cell, (attempts_gone.attempt, chosen.cell)) AS example,
+        arg_max(error, (attempts_gone.attempt, chosen.cell)) AS error,
+        arg_max(log, (attempts_gone.attempt, chosen.cell)) AS log
+    FROM attempts_gone JOIN chosen USING (key)
+    GROUP BY kind ORDER BY attempts DESC, kind
+"""
+
+
+def failures_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+    """Return one row a kind of failure: attempts, cells hit, cells that are failed now, and an example."""
+    return ask(catalog, chosen_cells(catalog, filters, "grid_cells"), _SELECT)
+
+
+def draw_failures(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
+    """Draw a bar a kind: attempts that were lost, and cells that have failed for good."""
+    rows = table.to_pylist()
+    if not rows:
+        return empty_figure("Nothing has failed so far.", theme)
+    figure = go.Figure()
+    for column, name, colour in (
+        ("attempts", "attempts lost", STATE_COLOURS["blocked"]),
+        ("cells_failed", "cells failed now", STATE_COLOURS["failed"]),
+    ):
+        figure.add_trace(
+            go.Bar(
+                x=[row[column] for row in rows],
+                y=[row["kind"] for row in rows],
+                orientation="h",
+                name=name,
+                marker={"color": colour},
+                text=[str(row[column]) for row in rows],
+                textposition="auto",
+                customdata=[
+                    f"<b>{row['kind']}</b>: {row['attempts']} attempts of {row['cells']} cells, "
+                    f"{row['cells_failed']} failed now<br>for example {row['example']}<br>"
+                    + str(row["error"] or "no error recorded")[:140].replace("<", "&lt;")
+                    for row in rows
+                ],
+                hovertemplate="%{customdata}<extra></extra>",
+            )
+        )
+    styled(figure, 150 + 46 * len(rows), theme)
+    figure.update_xaxes(title={"text": "number", "standoff": 4}, rangemode="tozero", tickformat="d")
+    figure.update_yaxes(autorange="reversed", showgrid=False, type="category")
+    figure.update_layout(barmode="group", legend={**LEGEND, "y": 1.02, "yanchor": "bottom"})
+    return figure

@@ -1,0 +1,205 @@
+"""I3D step by step: a stronger backbone, no temporal pooling, squeeze-excitation (the paper's Figure 7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from catalog import Catalog
+from dashboards.figures.filters import ALL, Filters
+from dashboards.figures.panels import LEGEND, Row, dataset_panels, key
+from dashboards.figures.relations import Source, measured_accuracies
+from dashboards.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STEPS = (
+    ("i3d", "inception_v1", True, "I3D-InceptionV1-tp"),
+    ("i3d", "resnet50", True, "I3D-ResNet50-tp"),
+    ("i3d", "resnet50", False, "I3D-ResNet50"),
+    ("i3d_se", "resnet50", False, "I3D-SE-ResNet50"),
+)
+"""Module, backbone and temporal pooling of each step, and its name."""
+
+FRAMES = 32
+
+# The protocol with the most views that a data set's models share is the paper's choice.
+_MEASURED = """
+    SELECT
+        source, study, dataset, module, backbone, temporal_pooling, frames, min_by(cell, -views) AS cell,
+        max_by(top1, views) AS top1, max(views) AS views, max_by(source_table, views) AS source_table
+    FROM measured
+    WHERE module IN ('i3d', 'i3d_se') AND frames = $frames AND (
+        source = 'own' OR source_table = 'mini results'
+    )
+    GROUP BY ALL
+"""
+# What the paper prints: accuracies in Table 2, changes in the text about Figure 7.
+_PRINTED = """
+    SELECT dataset, module, temporal_pooling, metric, value, source_table, source_row, paper
+    FROM published_numbers
+    WHERE (source_table = 'Figure 7' AND (len($datasets) = 0 OR list_contains($datasets, dataset)))
+        OR (source_table = 'Table 2' AND frames = 32 AND metric = 'top1' AND (
+            (model = 'I3D-ResNet50' AND pretrain = 'ImageNet') OR model = 'SlowFast-ResNet50-8×8'
+        ))
+    ORDER BY ALL
+"""
+
+
+def i3d_steps_data(
+    catalog: Catalog, filters: Filters = ALL, source: Source = "both", frames: int = FRAMES
+) -> pa.Table:
+    """Return one row a dataset and step: top-1 (percent) and its change from the step before, in points.
+
+    `printed` tells accuracies that are measured or printed from those that follow from printed changes.
+    """
+    import pyarrow as pa
+
+    axes = filters.without("module", "backbone", "temporal_pooling", "frames")
+    ctes = measured_accuracies(axes, source)
+    sql = f"WITH {ctes.sql} {_MEASURED}"
+    measured = catalog.query(sql, {**ctes.params, "frames": frames}).to_pylist()
+    rows = [row for group in _by_dataset(measured).values() for row in _measured_steps(group)]
+    owns = any(row["source"] == "own" for row in rows)
+    if source == "published" or (source == "both" and not owns):
+        numbers = catalog.query(_PRINTED, {"datasets": list(filters.dataset)}).to_pylist()
+        rows += _printed_steps(numbers)
+    return pa.Table.from_pylist(rows, schema=_schema())
+
+
+def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
+    """Draw one panel a dataset: a bar a step, above it the change and the accuracy; published is hatched."""
+    rows = table.to_pylist()
+    if not rows:
+        text = f"No I3D model with {FRAMES} frames has finished yet."
+        return empty_figure(text, theme)
+    datasets = sorted({row["dataset"] for row in rows})
+    figure = dataset_panels(datasets)
+    both = len({row["source"] for row in rows}) > 1
+    for column, dataset in enumerate(datasets, start=1):
+        here = [row for row in rows if row["dataset"] == dataset]
+        for source in ("own", "published"):
+            group = [row for row in here if row["source"] == source]
+            if group:
+                figure.add_trace(_bars(group), row=1, col=column)
+        values = [row["top1"] for row in here]
+        span = max(max(values) - min(values), 4.0)
+        low = max(0.0, min(values) - 0.5 * span)
+        figure.update_yaxes(range=[low, max(values) + 0.35 * span], row=1, col=column)
+    for name, shape in (("own", ""), ("published", "/")) if both else ():
+        pattern = {"color": NEUTRAL, "pattern": {"shape": shape}}
+        figure.add_trace(go.Bar(x=[None], y=[None], name=name, marker=pattern, showlegend=True))
+    if not all(row["printed"] for row in rows):
+        key(figure, "* follows from printed changes", "derived", mode="markers", marker={"size": 1})
+    styled(figure, 430, theme)
+    figure.update_yaxes(title="top-1 (%), cut off below", col=1)
+    figure.update_xaxes(tickangle=-30, tickfont={"size": 11})
+    figure.update_xaxes(categoryorder="array", categoryarray=[name for *_, name in STEPS])
+    figure.update_layout(barmode="group", bargap=0.25, legend={**LEGEND, "y": -0.4})
+    return figure
+
+
+def _by_dataset(rows: list[Row]) -> dict[tuple[str, ...], list[Row]]:
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["source"], row["study"], row["dataset"]), []).append(row)
+    return groups
+
+
+def _measured_steps(rows: list[Row]) -> list[Row]:
+    steps: list[Row] = []
+    for module, backbone, pooled, name in STEPS:
+        found = [
+            row
+            for row in rows
+            if (row["module"], row["backbone"], row["temporal_pooling"]) == (module, backbone, pooled)
+        ]
+        if found:
+            change = found[0]["top1"] - steps[-1]["top1"] if steps else None
+            place = f"{found[0]['source_table'] or found[0]['cell']}"
+            steps.append(_step(found[0], name, found[0]["top1"], change, True, place))
+    return steps
+
+
+def _printed_steps(numbers: list[Row]) -> list[Row]:
+    """Walk from the printed accuracy of I3D-ResNet50 along the printed changes, in both directions."""
+    steps: list[Row] = []
+    for dataset in sorted({row["dataset"] for row in numbers}):
+        here = [row for row in numbers if row["dataset"] == dataset]
+        base = next((row for row in here if (row["metric"], row["module"]) == ("top1", "i3d")), None)
+        rival = next((row for row in here if (row["metric"], row["module"]) == ("top1", "slowfast")), None)
+        gains = {
+            (row["module"], row["temporal_pooling"]): row for row in here if row["source_table"] == "Figure 7"
+        }
+        if base is None or not gains:
+            continue
+        pooled, backbone, squeeze = (gains.get(k) for k in (("i3d", False), ("i3d", True), ("i3d_se", False)))
+        values = {STEPS[2][3]: (base["value"], pooled["value"] if pooled else None, True, base)}
+        if pooled:
+            before = base["value"] - pooled["value"]
+            values[STEPS[1][3]] = (before, backbone["value"] if backbone else None, False, pooled)
+            if backbone:
+                values[STEPS[0][3]] = (before - backbone["value"], None, False, backbone)
+        if squeeze and rival:
+            top1 = rival["value"] + squeeze["value"]
+            values[STEPS[3][3]] = (top1, top1 - base["value"], False, squeeze)
+        for *_, name in STEPS:
+            if name in values:
+                top1, change, printed, row = values[name]
+                place = f"{row['source_table']}, {row['source_row']}"
+                about = {"source": "published", "study": row["paper"], "dataset": dataset, "frames": 32}
+                steps.append(_step(about, name, top1, change, printed, place))
+    return steps
+
+
+def _step(row: Row, name: str, top1: float, change: float | None, printed: bool, place: str) -> Row:
+    shared = {column: row[column] for column in ("source", "study", "dataset", "frames")}
+    return {**shared, "step": name, "top1": top1, "change": change, "printed": printed, "place": place}
+
+
+def _schema() -> Any:  # noqa: ANN401  (pyarrow is untyped here)
+    import pyarrow as pa
+
+    kinds = {
+        "source": pa.string(),
+        "study": pa.string(),
+        "dataset": pa.string(),
+        "frames": pa.int64(),
+        "step": pa.string(),
+        "top1": pa.float64(),
+        "change": pa.float64(),
+        "printed": pa.bool_(),
+        "place": pa.string(),
+    }
+    return pa.schema(kinds.items())
+
+
+def _bars(rows: list[Row]) -> go.Bar:
+    published = rows[0]["source"] == "published"
+    return go.Bar(
+        x=[row["step"] for row in rows],
+        y=[row["top1"] for row in rows],
+        marker={"color": module_colour("i3d"), "pattern": {"shape": "/" if published else ""}},
+        text=[_text(row) for row in rows],
+        textposition="outside",
+        textangle=0,
+        cliponaxis=False,
+        customdata=[_hover(row) for row in rows],
+        hovertemplate="%{customdata}<extra></extra>",
+        showlegend=False,
+    )
+
+
+def _text(row: Row) -> str:
+    top1 = f"{row['top1']:.1f}{'' if row['printed'] else '*'}"
+    return top1 if row["change"] is None else f"<b>{row['change']:+.1f}</b><br>{top1}"
+
+
+def _hover(row: Row) -> str:
+    lines = [f"<b>{row['step']}-f{row['frames']}@{row['dataset']}</b>", f"top-1 {row['top1']:.2f} %"]
+    if row["change"] is not None:
+        lines.append(f"{row['change']:+.2f} points from the step before")
+    lines.append(row["place"] if row["printed"] else f"follows from {row['place']}")
+    return "<br>".join(lines) + (f"<br>{row['study']}" if row["source"] == "published" else "")

@@ -1,0 +1,171 @@
+"""Which of several cells is better on the same videos, and whether that is more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from catalog import Catalog
+from dashboards.figures.panels import Row, note
+from dashboards.statistics.paired import PairedCounts, bootstrap_difference, holm, mcnemar
+from dashboards.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SIGNIFICANT = 0.05
+
+_SQL = """
+    WITH chosen AS MATERIALIZED (
+        SELECT key, any_value(cell) OVER (PARTITION BY key) AS cell, index, video, label, correct
+        FROM predictions
+        WHERE list_contains($keys, key) AND evaluation = coalesce($evaluation, (
+            SELECT 'training:' || inherit FROM recorded.finished WHERE recorded.finished.key = predictions.key
+        ))
+    ),
+    sizes AS (SELECT key, any_value(cell) AS cell, count(*) AS videos FROM chosen GROUP BY key)
+    SELECT
+        one.key AS first_key, other.key AS second_key, first.cell AS first, second.cell AS second,
+        first.videos AS first_videos, second.videos AS second_videos,
+        count(*) FILTER (one.label = other.label AND coalesce(one.video = other.video, true)) AS shared,
+        count(*) FILTER (one.correct AND other.correct) AS both,
+        count(*) FILTER (one.correct AND NOT other.correct) AS only_first,
+        count(*) FILTER (NOT one.correct AND other.correct) AS only_second,
+        count(*) FILTER (NOT one.correct AND NOT other.correct) AS neither
+    FROM chosen AS one JOIN chosen AS other USING (index)
+    JOIN sizes AS first ON first.key = one.key JOIN sizes AS second ON second.key = other.key
+    WHERE list_position($keys, one.key) < list_position($keys, other.key)
+    GROUP BY ALL ORDER BY list_position($keys, one.key), list_position($keys, other.key)
+"""
+
+
+def paired_data(catalog: Catalog, keys: Sequence[str], evaluation: str | None = None) -> pa.Table:
+    """Return one row a pair of cells whose predictions on the same videos are known.
+
+    The difference is first - second, in points of top-1, with a bootstrap interval; `exact` and `mid_p` are
+    McNemar's, `holm` the exact one corrected for the number of pairs. Pairs that were not measured on the
+    same videos have empty figures and say so in `problem`.
+    """
+    import pyarrow as pa
+
+    rows = catalog.query(_SQL, {"keys": list(keys), "evaluation": evaluation}).to_pylist()
+    compared = [_compared(row) for row in rows]
+    corrected = iter(holm([row["exact"] for row in compared if row["exact"] is not None]))
+    found = [
+        {**row, "holm": None if row["exact"] is None else next(corrected)}
+        for row in [*compared, *_unknown(keys, rows)]
+    ]
+    return pa.Table.from_pylist(found, schema=_schema())
+
+
+def draw_paired(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
+    """Draw a line a pair: the difference with its interval; filled where it is significant, corrected."""
+    rows = [row for row in table.to_pylist() if row["difference"] is not None]
+    if not rows:
+        problems = sorted({row["problem"] for row in table.to_pylist() if row["problem"]})
+        return empty_figure(problems[0] if problems else "Choose at least two cells to compare.", theme)
+    colour = MODULE_COLOURS["tam"]
+    sure = [row["holm"] < SIGNIFICANT for row in rows]
+    figure = go.Figure(
+        go.Scatter(
+            x=[row["difference"] for row in rows],
+            y=list(range(len(rows))),
+            error_x={
+                "array": [row["high"] - row["difference"] for row in rows],
+                "arrayminus": [row["difference"] - row["low"] for row in rows],
+                "thickness": 1.5,
+                "width": 4,
+            },
+            mode="markers",
+            marker={
+                "size": 10,
+                "symbol": ["circle" if one else "circle-open" for one in sure],
+                "color": [colour if one else NEUTRAL for one in sure],
+            },
+            customdata=[_hover(row) for row in rows],
+            hovertemplate="%{customdata}<extra></extra>",
+            showlegend=False,
+        )
+    )
+    styled(figure, 150 + 44 * len(rows), theme)
+    figure.add_vline(x=0, line={"color": theme.line, "width": 1.5})
+    figure.update_xaxes(title={"text": "difference in top-1 (points), 95 % interval", "standoff": 4})
+    figure.update_yaxes(
+        autorange="reversed",
+        tickmode="array",
+        tickvals=list(range(len(rows))),
+        ticktext=[f"{row['first']}<br>− {row['second']}" for row in rows],
+        tickfont={"size": 11},
+        showgrid=False,
+        range=[len(rows) - 0.4, -0.6],
+    )
+    note(figure, "filled: p < 0.05 (McNemar, exact, Holm's correction)")
+    return figure
+
+
+def _compared(row: Row) -> Row:
+    same = row["first_videos"] == row["second_videos"] == row["shared"]
+    names = {name: row[name] for name in ("first_key", "second_key", "first", "second")}
+    if not same:
+        return {**_empty(names), "problem": "These cells were not measured on the same videos."}
+    counts = PairedCounts(row["both"], row["only_first"], row["only_second"], row["neither"])
+    interval, test = bootstrap_difference(counts), mcnemar(counts)
+    return {
+        **names,
+        "videos": counts.videos,
+        "only_first": counts.only_first,
+        "only_second": counts.only_second,
+        "first_top1": 100 * (counts.both + counts.only_first) / counts.videos,
+        "second_top1": 100 * (counts.both + counts.only_second) / counts.videos,
+        "difference": interval.estimate,
+        "low": interval.low,
+        "high": interval.high,
+        "exact": test.exact,
+        "mid_p": test.mid_p,
+        "problem": None,
+    }
+
+
+def _unknown(keys: Sequence[str], rows: list[Row]) -> list[Row]:
+    known = {(row["first_key"], row["second_key"]) for row in rows}
+    pairs = [pair for pair in combinations(dict.fromkeys(keys), 2) if pair not in known]
+    text = "No common predictions of these cells are known."
+    return [
+        {**_empty({"first_key": one, "second_key": other, "first": one, "second": other}), "problem": text}
+        for one, other in pairs
+    ]
+
+
+def _empty(names: dict[str, Any]) -> Row:
+    return {**{field.name: None for field in _schema()}, **names}
+
+
+def _schema() -> Any:  # noqa: ANN401  (pyarrow is untyped here)
+    import pyarrow as pa
+
+    texts = ("first_key", "second_key", "first", "second", "problem")
+    counts = ("videos", "only_first", "only_second")
+    numbers = ("first_top1", "second_top1", "difference", "low", "high", "exact", "mid_p", "holm")
+    return pa.schema(
+        [
+            *((name, pa.string()) for name in texts),
+            *((name, pa.int64()) for name in counts),
+            *((name, pa.float64()) for name in numbers),
+        ]
+    )
+
+
+def _hover(row: Row) -> str:
+    return "<br>".join(
+        [
+            f"<b>{row['first']}</b> {row['first_top1']:.2f} %",
+            f"<b>{row['second']}</b> {row['second_top1']:.2f} %",
+            f"difference {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f}), "
+            f"{row['videos']} videos",
+            f"only one right: {row['only_first']} against {row['only_second']}",
+            f"McNemar exact p = {row['exact']:.2g}, mid-p = {row['mid_p']:.2g}, Holm {row['holm']:.2g}",
+        ]
+    )

@@ -1,0 +1,130 @@
+"""Uniform against dense sampling, one clip against several (the paper's Figure 5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from catalog import Catalog
+from dashboards.figures.filters import ALL, Filters
+from dashboards.figures.panels import LEGEND, Row, dataset_panels, key, note
+from dashboards.figures.relations import Source, measured_accuracies
+from dashboards.theme import AUTO, NEUTRAL, Theme, cell_name, empty_figure, label, styled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLOURS = {"uniform": "#0072B2", "dense": "#E69F00"}
+"""Blue and orange, as in the paper; dense is hatched too."""
+
+# The clip-level result has the fewest views, the video-level one the most.
+_SELECT = """
+    , ranked AS (
+        SELECT
+            source, study, dataset, module, backbone, temporal_pooling, frames, sampling,
+            min_by(cell, views) AS cell, min_by(top1, views) AS clip_top1, min(views) AS clip_views,
+            CASE WHEN max(views) > min(views) THEN max_by(top1, views) END AS video_top1,
+            CASE WHEN max(views) > min(views) THEN max(views) END AS video_views,
+            string_agg(DISTINCT source_table, ', ' ORDER BY source_table) AS source_table
+        FROM measured
+        WHERE measured_by <> 'evaluate best' AND source_table IS DISTINCT FROM 'mini results'
+        GROUP BY ALL
+    )
+    SELECT *, video_top1 - clip_top1 AS gain FROM ranked
+    WHERE $everything OR source = 'published' OR video_top1 IS NOT NULL OR sampling = 'dense'
+    ORDER BY source, dataset, module, backbone, temporal_pooling, frames, sampling DESC
+"""
+
+
+def sampling_data(
+    catalog: Catalog, filters: Filters = ALL, source: Source = "both", *, everything: bool = False
+) -> pa.Table:
+    """Return one row a model, length and sampling: top-1 (percent) with the fewest and the most views.
+
+    Models with one clip of uniform sampling only say nothing here and are left out, unless for `everything`.
+    """
+    ctes = measured_accuracies(filters, source)
+    return catalog.query(f"WITH {ctes.sql} {_SELECT}", {**ctes.params, "everything": everything})
+
+
+def published_gains_data(catalog: Catalog) -> pa.Table:
+    """Return the ranges that the paper prints about its Figure 5: what ten dense clips gain, in points."""
+    return catalog.query("""
+        SELECT dataset, min(value) AS least, max(value) AS most, any_value(clips) AS clips, source_table
+        FROM published_numbers WHERE source_table = 'Figure 5' GROUP BY ALL ORDER BY dataset
+    """)
+
+
+def draw_sampling(table: pa.Table, theme: Theme = AUTO, printed: pa.Table | None = None) -> go.Figure:
+    """Draw one panel a dataset: solid bars are clip-level, what several views add is transparent.
+
+    `printed`, where given, adds the paper's ranges in words.
+    """
+    rows = [row for row in table.to_pylist() if row["clip_top1"] is not None]
+    if not rows:
+        text = "No cell has been evaluated with dense sampling or several clips yet."
+        return empty_figure(text, theme)
+    datasets = sorted({row["dataset"] for row in rows})
+    figure = dataset_panels(datasets)
+    for column, dataset in enumerate(datasets, start=1):
+        here = [row for row in rows if row["dataset"] == dataset]
+        for sampling in COLOURS:
+            line = [row for row in here if row["sampling"] == sampling]
+            if line:
+                _draw(figure, column, sampling, line)
+    for sampling, colour in COLOURS.items():
+        marker = {"color": colour, "symbol": "square", "size": 11}
+        key(figure, f"{sampling} sampling", sampling, mode="markers", marker=marker)
+    marker = {"color": NEUTRAL, "symbol": "square", "size": 11, "opacity": 0.35}
+    key(figure, "added by several views", "views", mode="markers", marker=marker)
+    styled(figure, 440, theme)
+    values = [value for row in rows for value in (row["clip_top1"], row["video_top1"]) if value is not None]
+    figure.update_yaxes(range=[max(0.0, min(values) - 10), min(100.0, max(values) + 3)])
+    figure.update_yaxes(title="top-1 (%)", col=1)
+    figure.update_xaxes(tickangle=-35, tickfont={"size": 11})
+    figure.update_layout(barmode="overlay", scattermode="overlay", bargap=0.2, legend={**LEGEND, "y": -0.45})
+    if printed is not None:
+        _say_printed(figure, [row for row in printed.to_pylist() if row["dataset"] in datasets])
+    return figure
+
+
+def _draw(figure: go.Figure, column: int, sampling: str, rows: list[Row]) -> None:
+    pattern = {"shape": "/" if sampling == "dense" else "", "size": 6}
+    common = {
+        "x": [f"{_model(row)} {row['sampling'][0].upper()}" for row in rows],
+        "marker": {"color": COLOURS[sampling], "pattern": pattern},
+        "customdata": [_hover(row) for row in rows],
+        "hovertemplate": "%{customdata}<extra></extra>",
+        "legendgroup": sampling,
+        "showlegend": False,
+    }
+    several = [row["video_top1"] for row in rows]
+    if any(value is not None for value in several):
+        figure.add_trace(go.Bar(y=several, opacity=0.35, name="video-level", **common), row=1, col=column)
+    clips = go.Bar(y=[row["clip_top1"] for row in rows], name="clip-level", **common)
+    figure.add_trace(clips, row=1, col=column)
+
+
+def _model(row: Row) -> str:
+    name = row["cell"] if row["source"] == "published" and row["cell"] else None
+    if name is not None:
+        return str(name).replace(f"@{row['dataset']}", "")
+    pooling = "-tp" if row["temporal_pooling"] else ""
+    return f"{label(row['module'])}-{label(row['backbone'])}{pooling}-f{row['frames']}"
+
+
+def _hover(row: Row) -> str:
+    lines = [f"<b>{cell_name(row)}</b>, {row['sampling']} sampling"]
+    lines.append(f"{row['clip_top1']:.2f} % with {row['clip_views']} view(s)")
+    if row["video_top1"] is not None:
+        lines.append(f"{row['video_top1']:.2f} % with {row['video_views']} views ({row['gain']:+.2f})")
+    if row["source"] == "published":
+        lines.append(f"{row['study']}, {row['source_table']}")
+    return "<br>".join(lines)
+
+
+def _say_printed(figure: go.Figure, rows: list[Row]) -> None:
+    ranges = [f"{label(row['dataset'])} +{row['least']:.0f} to +{row['most']:.0f}" for row in rows]
+    if ranges:
+        note(figure, f"paper: ten dense clips gain {', '.join(ranges)} points")

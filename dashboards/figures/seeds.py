@@ -1,0 +1,146 @@
+"""Models trained several times: every seed, the mean, and the interval of the mean."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from catalog import Catalog
+from dashboards.figures.filters import ALL, Filters
+from dashboards.figures.panels import Row
+from dashboards.figures.relations import Source
+from dashboards.statistics.intervals import mean_interval
+from dashboards.theme import (
+    AUTO,
+    PUBLISHED_SYMBOL,
+    Theme,
+    backbone_symbol,
+    cell_name,
+    empty_figure,
+    module_colour,
+    styled,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHOWN = 40
+"""At most this many models are drawn; the table has all."""
+
+_SQL = """
+    WITH runs AS (
+        SELECT
+            study, dataset, module, backbone, temporal_pooling, frames, arg_min(cell, seed) AS cell,
+            list(top1 ORDER BY seed) FILTER (top1 IS NOT NULL) AS values,
+            list(seed ORDER BY seed) FILTER (top1 IS NOT NULL) AS seeds, count(*) AS planned_seeds
+        FROM cell_accuracies WHERE source = 'own' AND {where} GROUP BY ALL
+    )
+    SELECT runs.*, published.top1 AS published_top1
+    FROM runs LEFT JOIN published USING (dataset, module, backbone, temporal_pooling, frames)
+    WHERE planned_seeds > 1 AND len(values) > 0
+    ORDER BY study, dataset, module, backbone, temporal_pooling, frames
+"""
+
+
+def seeds_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
+    """Return one row a model with several seeds: accuracies (percent), mean and Student's 95 % interval.
+
+    `low` and `high` are empty where one seed has finished. The published accuracy stands beside for `both`.
+    """
+    import pyarrow as pa
+
+    where = filters.where(("module", "backbone", "temporal_pooling", "frames", "dataset", "study", "seed"))
+    table = catalog.query(_SQL.format(where=where.sql), where.params or None)
+    if source == "published":
+        table = table.slice(0, 0)
+    spans = [mean_interval(values) for values in table.column("values").to_pylist()]
+    bounds = {
+        "mean": [span.estimate for span in spans],
+        "low": [span.low if math.isfinite(span.low) else None for span in spans],
+        "high": [span.high if math.isfinite(span.high) else None for span in spans],
+    }
+    for name, numbers in bounds.items():
+        table = table.append_column(name, pa.array(numbers, pa.float64()))
+    if source != "both":
+        nothing = pa.nulls(table.num_rows, pa.float64())
+        table = table.set_column(table.column_names.index("published_top1"), "published_top1", nothing)
+    return table
+
+
+def draw_seeds(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
+    """Draw a line a model: small points are seeds, the large one their mean with its 95 % interval."""
+    rows = table.to_pylist()[:SHOWN]
+    if not rows:
+        return empty_figure("No model has been trained with several seeds yet.", theme)
+    figure = go.Figure()
+    for place, row in enumerate(rows):
+        figure.add_trace(_points(row, place))
+        figure.add_trace(_mean(row, place))
+    stars = [(place, row) for place, row in enumerate(rows) if row["published_top1"] is not None]
+    if stars:
+        figure.add_trace(_stars(stars))
+    styled(figure, 110 + 30 * len(rows), theme)
+    figure.update_xaxes(title={"text": "top-1 (%), mean and 95 % interval", "standoff": 4}, showgrid=True)
+    figure.update_yaxes(
+        autorange="reversed",
+        tickmode="array",
+        tickvals=list(range(len(rows))),
+        ticktext=[cell_name(row) for row in rows],
+        tickfont={"size": 11},
+        showgrid=False,
+    )
+    figure.update_layout(margin={"t": 20}, showlegend=False)
+    return figure
+
+
+def _points(row: Row, place: int) -> go.Scatter:
+    return go.Scatter(
+        x=row["values"],
+        y=[place] * len(row["values"]),
+        mode="markers",
+        marker={"symbol": "line-ns-open", "size": 12, "color": module_colour(row["module"])},
+        customdata=[f"<b>{cell_name(row)}</b><br>seed {seed}" for seed in row["seeds"]],
+        hovertemplate="%{customdata}: %{x:.2f} %<extra></extra>",
+    )
+
+
+def _mean(row: Row, place: int) -> go.Scatter:
+    known = row["low"] is not None
+    error: dict[str, Any] = {"array": [row["high"] - row["mean"]]} if known else {}
+    return go.Scatter(
+        x=[row["mean"]],
+        y=[place],
+        error_x={**error, "thickness": 2, "width": 5} if known else None,
+        mode="markers",
+        marker={
+            "symbol": backbone_symbol(row["backbone"]),
+            "size": 10,
+            "color": module_colour(row["module"]),
+        },
+        customdata=[_hover(row)],
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+
+
+def _stars(stars: list[tuple[int, Row]]) -> go.Scatter:
+    return go.Scatter(
+        x=[row["published_top1"] for _, row in stars],
+        y=[place for place, _ in stars],
+        mode="markers",
+        marker={
+            "symbol": PUBLISHED_SYMBOL,
+            "size": 11,
+            "color": [module_colour(r["module"]) for _, r in stars],
+        },
+        customdata=[f"<b>{cell_name(row)}</b><br>published" for _, row in stars],
+        hovertemplate="%{customdata}: %{x:.2f} %<extra></extra>",
+    )
+
+
+def _hover(row: Row) -> str:
+    count = len(row["values"])
+    seeds = f"mean of {count} of {row['planned_seeds']} seeds: {row['mean']:.2f} %"
+    interval = "" if row["low"] is None else f" ({row['low']:.2f} to {row['high']:.2f})"
+    return f"<b>{cell_name(row)}</b><br>{seeds}{interval}"

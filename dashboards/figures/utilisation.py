@@ -1,0 +1,57 @@
+"""How many GPUs (or CPU cores) were busy over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from catalog import Catalog
+from dashboards.figures.filters import ALL, Filters
+from dashboards.figures.relations import ask, chosen_cells
+from dashboards.theme import AUTO, Theme, empty_figure, styled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SELECT = """
+    , busy AS MATERIALIZED (
+        SELECT spans.started, spans.ended, chosen.gpus, chosen.cpus
+        FROM attempt_spans AS spans JOIN chosen USING (key)
+    )
+    FROM utilisation_of('busy')
+"""
+
+
+def utilisation_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+    """Return the mean number of busy GPUs, CPU cores and attempts in 200 equal intervals of time."""
+    return ask(catalog, chosen_cells(catalog, filters, "cell_costs"), _SELECT)
+
+
+def draw_utilisation(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
+    """Draw busy GPUs over time as steps; CPU cores where no cell has a GPU."""
+    rows = table.to_pylist()
+    if not rows:
+        return empty_figure("Nothing has run yet.", theme)
+    gpus = any(row["gpus"] > 0 for row in rows)
+    column, name = ("gpus", "busy GPUs") if gpus else ("cpus", "busy CPU cores")
+    figure = go.Figure(
+        go.Scatter(
+            x=[row["time"] for row in rows],
+            y=[max(0.0, row[column]) for row in rows],
+            mode="lines",
+            fill="tozeroy",
+            line={"shape": "hvh", "color": "#0072B2", "width": 1.5},
+            fillcolor="rgba(0,114,178,0.25)",
+            customdata=[[max(0.0, row["attempts"])] for row in rows],
+            hovertemplate="%{x|%Y-%m-%d %H:%M}<br>%{y:.2f} "
+            + name
+            + ", %{customdata[0]:.1f} cells<extra></extra>",
+            showlegend=False,
+        )
+    )
+    styled(figure, 280, theme)
+    figure.update_xaxes(title={"text": "time (UTC)", "standoff": 4})
+    figure.update_yaxes(title=name, rangemode="tozero")
+    figure.update_layout(margin={"t": 16})
+    return figure
