@@ -118,7 +118,7 @@ def _config(fields: Mapping[str, Any], name: str) -> DatasetConfig:
 
 
 def built_before(name: str, layout: Layout) -> tuple[DatasetConfig, ...]:
-    """The declarations of all datasets of this name that were built, or begun, on this storage."""
+    """The declarations of all datasets of this name that were built on this storage."""
     from trainables.data.build import LOG_NAME
     from trainables.data.build_given import given
     from trainables.data.build_log import BuildLog

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.data.build_given import keep_given
+from trainables.data.build_given import in_force, keep
 from trainables.data.build_judge import check, judged
 from trainables.data.build_log import BuildLog
 from trainables.data.datasets import (
@@ -50,8 +50,8 @@ def build_dataset(
 
     Batches that stand are not read again, so that a build that was stopped, at whatever moment, goes on, and
     ends with the same files; the manifest is written last. `sources` is where an official dataset lies,
-    `allow_missing` the user's decision in place of the configuration's; without them what an earlier build
-    was told holds. `executor` reads the videos (default: threads on this machine).
+    `allow_missing` the user's decision in place of the configuration's; without them what the last
+    complete build was told holds. `executor` reads the videos (default: threads on this machine).
 
     Raises:
         DatasetError: nothing to build from, too many quarantined videos, or a split left without videos.
@@ -64,7 +64,7 @@ def build_dataset(
     with _alone(directory, name):
         _clear(directory)
         log = BuildLog(directory / LOG_NAME)
-        told = keep_given(log, config, sources, allow_missing)
+        told = in_force(log, config, sources, allow_missing)
         listing = _listed(config, told.sources, directory, log, progress)
         paths = tuple(dict.fromkeys(entry.path for entry in listing.entries))
         found = read_all(paths, config.frame_format, directory, log, executor or LocalThreads(), progress)
@@ -74,6 +74,7 @@ def build_dataset(
         check(manifest, len(listing.entries) + len(listing.left_out))
         with writing(directory):
             write_manifest(manifest, directory / MANIFEST_NAME)
+        keep(log, told)
         _remove_orphans(manifest, directory / SHARDS)
     return manifest
 

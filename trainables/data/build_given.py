@@ -27,7 +27,7 @@ class Given:
 
 
 def given(log: BuildLog) -> Given | None:
-    """What the last build was given; None where there was none."""
+    """What the last build that was completed was given; None where there was none."""
     fact = log.get(_KEY)
     if fact is None:
         return None
@@ -35,23 +35,26 @@ def given(log: BuildLog) -> Given | None:
     return Given(fact["config"], sources, fact["allow_missing"])
 
 
-def keep_given(
+def in_force(
     log: BuildLog, config: DatasetConfig, sources: Sources | None, allow_missing: float | None
 ) -> Given:
-    """What holds for a build: what is not said now stays as it was said last; noted in the log.
-
-    Raises:
-        StoreWriteError: the storage is full or broken.
-    """
+    """What holds for a build: what is not said now stays as it was said for the last one."""
     before = given(log)
     if before is not None:
         sources = before.sources if sources is None else sources
         allow_missing = before.allow_missing if allow_missing is None else allow_missing
-    now = Given(config.model_dump(mode="json"), sources or Sources(), allow_missing)
-    if now != before:
+    return Given(config.model_dump(mode="json"), sources or Sources(), allow_missing)
+
+
+def keep(log: BuildLog, now: Given) -> None:
+    """Note what a build that is complete was given.
+
+    Raises:
+        StoreWriteError: the storage is full or broken.
+    """
+    if now != given(log):
         places = {"videos": _text(now.sources.videos), "annotations": _text(now.sources.annotations)}
         log.put(_KEY, {"config": now.config, **places, "allow_missing": now.allow_missing})
-    return now
 
 
 def _text(path: Path | None) -> str | None:

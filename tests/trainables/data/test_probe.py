@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from trainables.data.frame_format import FrameFormat
 from trainables.data.ingest import BatchTask, VideoDone
 from trainables.data.ingest_local import LocalThreads
 from trainables.data.manifest import Manifest, Video
@@ -168,6 +170,52 @@ def test_a_crash_or_hang_costs_one_file(motion: Manifest, tmp_path: Path, blow: 
         assert child_of(worker).pid != first.pid
     finally:
         worker.close()
+
+
+def strike(worker: ProbeWorker, blow: int, when: Callable[[int], bool]) -> threading.Thread:
+    """Strike the worker's child as soon as `when` says so of its pid."""
+    child = child_of(worker)
+
+    def watch() -> None:
+        while not when(child.pid):
+            time.sleep(0.002)
+        os.kill(child.pid, blow)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def test_where_decord_crashes_pyav_reads(motion: Manifest, tmp_path: Path) -> None:
+    make_long_video(tmp_path / "long.mp4")
+    worker = ProbeWorker(silence_seconds=30)
+    try:
+        assert worker.estimate(Path(motion.videos[0].path), FrameFormat()) is not None
+        thread = strike(
+            worker, signal.SIGSEGV, lambda pid: "libdecord" in Path(f"/proc/{pid}/maps").read_text()
+        )
+        probe = worker.probe(tmp_path / "long.mp4").probe
+        thread.join()
+    finally:
+        worker.close()
+    assert isinstance(probe, Probed)
+    assert (probe.frames, probe.decoder) == (300, "pyav")
+
+
+def test_a_child_that_the_system_kills_is_no_fault_of_the_video(motion: Manifest, tmp_path: Path) -> None:
+    make_long_video(tmp_path / "long.mp4")
+    worker = ProbeWorker(silence_seconds=30)
+    began = time.monotonic()
+    try:
+        worker.probe(Path(motion.videos[0].path))
+        began = time.monotonic()
+        thread = strike(worker, signal.SIGKILL, lambda _: time.monotonic() > began + 0.2)
+        probe = worker.probe(tmp_path / "long.mp4").probe
+        thread.join()
+    finally:
+        worker.close()
+    assert isinstance(probe, Probed)
+    assert (probe.frames, probe.decoder) == (300, "decord")
 
 
 def make_long_video(path: Path) -> None:
