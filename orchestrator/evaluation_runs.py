@@ -90,5 +90,5 @@ def _fits(total: dict[str, float], wanted: Sequence[Resources]) -> bool:
 def _too_large(job: EvaluationJob, total: dict[str, float]) -> str:
     return (
         f"asks for {job.resources.cpus} CPUs and {job.resources.gpus:g} GPUs, Ray has {total['CPU']:g} and "
-        f"{total['GPU']:g}; {job.spec.cell.cell}; use fewer --workers or a larger cluster"
+        f"{total['GPU']:g}; resources; use fewer --workers or a larger cluster"
     )
