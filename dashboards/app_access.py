@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 import flask
 
-COOKIE = "actiongrid-token"
 PARAMETER = "token"
 SHORTEST_TOKEN = 16
 
@@ -68,7 +67,7 @@ def require_safe(access: Access) -> None:
 
 
 def guard(server: flask.Flask, access: Access) -> None:
-    """Check every request of a server: its Host header, then its token; add the headers that browsers obey."""
+    """Check every request of a server, its Host header or its token; add the headers that browsers obey."""
 
     def check() -> Any:  # noqa: ANN401  (a Flask response of any kind)
         if access.token is None:
@@ -95,12 +94,21 @@ def _ask_for(token: str) -> Any:  # noqa: ANN401
     given = flask.request.args.get(PARAMETER)
     if given is not None and _equal(given, token) and flask.request.method == "GET":
         rest = [(name, value) for name, value in flask.request.args.items(multi=True) if name != PARAMETER]
-        response = flask.redirect(flask.request.path + (f"?{urlencode(rest)}" if rest else ""))
-        response.set_cookie(COOKIE, token, httponly=True, samesite="Strict", secure=flask.request.is_secure)
+        # One slash: a path that begins with two would lead to another server.
+        path = "/" + flask.request.path.lstrip("/")
+        response = flask.redirect(path + (f"?{urlencode(rest)}" if rest else ""))
+        response.set_cookie(
+            _cookie(), token, httponly=True, samesite="Strict", secure=flask.request.is_secure
+        )
         return response
-    if _equal(flask.request.cookies.get(COOKIE, ""), token):
+    if _equal(flask.request.cookies.get(_cookie(), ""), token):
         return None
     return flask.Response("a token is needed: open the address that the dashboard printed\n", 401)
+
+
+def _cookie() -> str:
+    # Browsers keep one set of cookies for all ports of a machine, which may run several dashboards.
+    return f"actiongrid-token-{flask.request.environ['SERVER_PORT']}"
 
 
 def _equal(given: str, token: str) -> bool:

@@ -1,4 +1,4 @@
-"""A page's address: the page, the filters and the page's own choices, so that a link reopens the same view."""
+"""A page's address: page, filters and the page's own choices, so that a link reopens the same view."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Address:
     choices: tuple[tuple[str, str], ...] = ()
 
     def choice(self, name: str, allowed: Sequence[str]) -> str:
-        """Return a parameter that has few values; the first of `allowed` where it is absent or none of them."""
+        """Return a parameter that has few values: the first of `allowed` where it is none of them."""
         value = self.text(name)
         return value if value in allowed else allowed[0]
 

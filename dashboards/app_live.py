@@ -1,4 +1,4 @@
-"""The catalog behind the pages: it follows the journals, and remembers what it was asked since they last grew."""
+"""The catalog behind the pages: it follows the journals, and remembers what it was asked since they grew."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import typer
 from orchestrator.commands import catalog as catalog_commands
 from orchestrator.commands import data as data_commands
 from orchestrator.commands.common import StorageOption, fail
+from orchestrator.commands.dashboard import dashboard
 from orchestrator.commands.evaluate import evaluate
 from orchestrator.commands.explain import explain
 from orchestrator.commands.plan import plan
@@ -35,6 +36,7 @@ app.command()(status)
 app.command()(explain)
 app.command()(evaluate)
 app.command()(results)
+app.command()(dashboard)
 app.add_typer(data_commands.app, name="data")
 app.add_typer(catalog_commands.app, name="catalog")
 

@@ -43,6 +43,8 @@ _BAD_INPUT = frozenset(
         "ExportError",
         "CellChoiceError",
         "ProtocolError",
+        "AccessError",
+        "FilterError",
     }
 )
 _WORK = frozenset(
@@ -55,6 +57,7 @@ _WORK = frozenset(
         "GridError",
         "PlanError",
         "EvaluationError",
+        "ServeError",
     }
 )
 

@@ -1,0 +1,148 @@
+// What the browser does by itself: links within the app, the theme, zooms that survive news, saving of drawings.
+(function () {
+  "use strict";
+  const drawn = {};
+
+  function go(href) {
+    const target = new URL(href, location.href);
+    if (target.pathname !== location.pathname) {
+      scrollTo(0, 0);
+    }
+    dash_clientside.set_props("address", { pathname: target.pathname, search: target.search });
+  }
+
+  function withChoice(name, value) {
+    const parts = location.search.replace(/^\?/, "").split("&");
+    const kept = parts.filter((part) => part && !part.startsWith(name + "=") && !part.startsWith("name="));
+    const chosen = value ? [name + "=" + value] : [];
+    const all = kept.concat(chosen).join("&");
+    return all ? "?" + all : "";
+  }
+
+  function same(one, other) {
+    return JSON.stringify(one) === JSON.stringify(other);
+  }
+
+  // An axis was zoomed by hand where it shows another range than the one that it was drawn with.
+  function zoomed(shown, before) {
+    if (!shown || !shown.range || shown.autorange === true) {
+      return false;
+    }
+    return !same(shown.range, (before || {}).range) && !(shown.autorange && same(shown.autorange, before.autorange));
+  }
+
+  function keepZoom(fresh, before, shown) {
+    for (const axis of Object.keys(fresh.layout)) {
+      if (/^[xy]axis\d*$/.test(axis) && zoomed(shown[axis], before[axis] || {})) {
+        fresh.layout[axis].range = shown[axis].range;
+        fresh.layout[axis].autorange = false;
+      }
+    }
+  }
+
+  function axes(layout) {
+    const found = {};
+    for (const name of Object.keys(layout)) {
+      if (/^[xy]axis\d*$/.test(name)) {
+        found[name] = { range: layout[name].range, autorange: layout[name].autorange };
+      }
+    }
+    return JSON.parse(JSON.stringify(found));
+  }
+
+  function save(button) {
+    const plot = button.closest("section").querySelector(".js-plotly-plot");
+    if (!plot) {
+      return;
+    }
+    Plotly.downloadImage(plot, {
+      format: button.dataset.save,
+      filename: button.dataset.name,
+      width: plot.clientWidth,
+      height: plot.clientHeight,
+      scale: button.dataset.save === "png" ? 2 : 1,
+    });
+  }
+
+  document.addEventListener("click", function (event) {
+    const button = event.target.closest("button[data-save]");
+    if (button) {
+      save(button);
+      return;
+    }
+    const anchor = event.target.closest("a.go");
+    if (anchor && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
+      event.preventDefault();
+      go(anchor.href);
+    }
+  });
+
+  document.addEventListener("keydown", function (event) {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.id === "sql-text") {
+      event.preventDefault();
+      document.getElementById("sql-run").click();
+    }
+  });
+
+  // A drawing in a folded part has no size until the part is opened.
+  document.addEventListener(
+    "toggle",
+    function (event) {
+      if (event.target.open) {
+        event.target.querySelectorAll(".js-plotly-plot").forEach((plot) => Plotly.Plots.resize(plot));
+      }
+    },
+    true
+  );
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    actiongrid: {
+      theme: function (clicks) {
+        const root = document.documentElement;
+        if (clicks) {
+          root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
+          localStorage.setItem("actiongrid-theme", root.dataset.theme);
+        }
+        return root.dataset.theme;
+      },
+
+      draw: function (text, current, id) {
+        const fresh = JSON.parse(text);
+        const before = drawn[id.name];
+        if (before && current && current.layout) {
+          keepZoom(fresh, before, current.layout);
+        }
+        drawn[id.name] = axes(JSON.parse(text).layout);
+        return fresh;
+      },
+
+      open: function () {
+        const point = ((dash_clientside.callback_context.triggered[0] || {}).value || {}).points;
+        const data = point && point[0].customdata;
+        if (Array.isArray(data) && data[1]) {
+          go("/cell" + withChoice("key", data[1]));
+        }
+      },
+
+      choose: function () {
+        const changed = dash_clientside.callback_context.triggered[0];
+        if (!changed || changed.value === undefined || changed.value === null) {
+          return;
+        }
+        const several = Array.isArray(changed.value);
+        const name = several ? "cells" : "key";
+        const search = withChoice(name, several ? changed.value.join(",") : changed.value);
+        const shown = new URLSearchParams(location.search).get(name) || "";
+        if (shown !== String(changed.value)) {
+          go(location.pathname + search);
+        }
+      },
+
+      run: function (clicks, text) {
+        if (clicks) {
+          go("/sql?q=" + encodeURIComponent(text) + "&run=" + clicks);
+        }
+      },
+    },
+  });
+})();

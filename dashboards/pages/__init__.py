@@ -1,0 +1,1 @@
+"""The pages of the live app, one file each: `blocks(view)` says what a page shows."""

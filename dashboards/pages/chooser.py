@@ -1,0 +1,71 @@
+"""Choosing cells by name: a search field, and a list of those that pass the filters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from catalog import Catalog
+from dashboards.app_blocks import Block, Column, Table, state
+from dashboards.figures.filters import Filters
+from dashboards.figures.relations import chosen_cells
+from dashboards.pages.parts import cell_link
+from dashboards.pages.view import View
+
+MOST_OPTIONS = 100
+"""So many names are offered at a time: those that hold what was typed."""
+
+_LIST = """
+    SELECT cell, key, state, top1, study FROM chosen
+    ORDER BY dataset, module, backbone, temporal_pooling, frames, seed LIMIT 2000
+"""
+
+
+def chooser(view: View, name: str, keys: Sequence[str], *, several: bool = False) -> Component:
+    """Return a field in which names of cells can be typed; `keys` are those chosen already."""
+    title = "Cells" if several else "Cell"
+    field = dcc.Dropdown(
+        id={"kind": "cells", "name": name},
+        options=options(view.catalog, view.filters, "", keys),
+        value=list(keys) if several else (keys[0] if keys else None),
+        multi=several,
+        placeholder="type a part of a cell's name",
+        optionHeight="auto",
+    )
+    return html.Div([html.Label(title, htmlFor=name), field], className="chooser")
+
+
+def options(catalog: Catalog, filters: Filters, typed: str, keys: Sequence[str]) -> list[dict[str, str]]:
+    """Return the cells whose name holds every word that was typed, and those chosen already."""
+    chosen = chosen_cells(catalog, filters, "grid_cells")
+    words = [word.lower() for word in typed.split()]
+    sql = f"""
+        WITH {chosen.sql}
+        (SELECT cell, key FROM chosen WHERE len($words) = 0 OR len(list_filter(
+            $words::VARCHAR[], lambda word: contains(lower(cell || ' ' || key), word))) = len($words)
+        ORDER BY cell, key LIMIT {MOST_OPTIONS})
+        UNION
+        SELECT DISTINCT cell, key FROM recorded.cells WHERE list_contains($keys::VARCHAR[], key)
+        ORDER BY cell, key
+    """
+    rows = catalog.query(sql, {**chosen.params, "words": words, "keys": list(keys)}).to_pylist()
+    return [
+        {"label": row["cell"], "value": row["key"], "search": f"{row['cell']} {row['key']}"} for row in rows
+    ]
+
+
+def cells_block(view: View) -> Block:
+    """Return the list of the cells that pass the filters."""
+    chosen = chosen_cells(view.catalog, view.filters, "grid_cells")
+    table = view.catalog.query(f"WITH {chosen.sql} {_LIST}", chosen.params)
+    columns: dict[str, Column | str] = {
+        "cell": Column("cell", make=lambda row: cell_link(view.address, row["key"], row["cell"])),
+        "state": Column("state", state),
+        "top1": "top-1",
+        "study": "study",
+    }
+    return Table(
+        "cells", "Cells", table, columns, "No cell has been planned yet, or none passes the filters."
+    )

@@ -1,0 +1,193 @@
+"""The grid: models by datasets and lengths; a field leads to its cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import html
+from dash.development.base_component import Component
+from plotly.colors import sample_colorscale
+
+from dashboards.app_blocks import Block, Column, Figure, Text, labelled, message, state
+from dashboards.figures.filters import STATES
+from dashboards.figures.grid import draw_grid, duration, grid_data, state_of
+from dashboards.figures.relations import Source
+from dashboards.pages.parts import choice
+from dashboards.pages.view import View
+from dashboards.theme import DIVERGING, MAGNITUDE, cell_name, label, module_order
+
+Row = dict[str, Any]
+
+TITLE = "Grid"
+
+_VALUES = {"state": "state", "accuracy": "top-1", "difference": "difference to published"}
+_SOURCES: dict[str, str] = {"own": "yours", "both": "with published"}
+_COLUMNS: dict[str, Column | str] = {
+    "cell": "cell",
+    "cells": "cells",
+    **{name: name for name in STATES},
+    "top1": "top-1",
+    "published_top1": "published",
+    "difference": "difference",
+    "blocked_by": "blocked by",
+}
+
+
+def blocks(view: View) -> list[Block]:
+    """Return the choices, the counts, the grid itself and its drawing."""
+    value = view.address.choice("show", list(_VALUES))
+    source: Source = "both" if view.address.choice("source", list(_SOURCES)) == "both" else "own"
+    table = grid_data(view.catalog, view.filters, source)
+    rows = table.to_pylist()
+    choices = [
+        choice(view.address, "show", "Colour", _VALUES, value),
+        choice(view.address, "source", "Results", _SOURCES, source),
+    ]
+    return [
+        Text("choices", html.Div(choices, className="choices")),
+        Text("counts", _counts(rows)),
+        Text("grid", _grid(view, rows, value)),
+        Figure(
+            "grid-drawing",
+            "As a drawing, to save",
+            draw_grid(table, view.theme, value),  # type: ignore[arg-type]
+            table,
+            columns=_COLUMNS,
+            folded=True,
+        ),
+    ]
+
+
+def _counts(rows: list[Row]) -> Component:
+    total = sum(row["cells"] for row in rows)
+    if not total:
+        return message("No cell has been planned in this storage yet. Start with: actiongrid run demo")
+    counts = {name: sum(row[name] or 0 for row in rows) for name in reversed(STATES)}
+    parts = [html.Li([state(name), f" {count:,}"]) for name, count in counts.items() if count]
+    return html.Ul([html.Li(f"{total:,} cells"), *parts], className="counts")
+
+
+def _grid(view: View, rows: list[Row], value: str) -> Component:
+    if not rows:
+        return message("No cell passes the filters.") if view.address.search else html.Div()
+    columns = sorted({(row["dataset"], row["frames"]) for row in rows})
+    models = sorted({_model(row) for row in rows}, key=lambda one: (module_order(one[0]), *one[1:]))
+    places = {(*_model(row), row["dataset"], row["frames"]): row for row in rows}
+    paint = _Paint(rows, value)
+    body = []
+    for model in models:
+        fields = [paint.field(view, places.get((*model, *column))) for column in columns]
+        body.append(html.Tr([html.Th(_model_name(model), scope="row"), *fields]))
+    grid = html.Table([html.Thead(_head(columns)), html.Tbody(body)], className="grid")
+    return html.Div(grid, className="scroll", tabIndex="0", role="region", **labelled("grid of cells"))
+
+
+def _head(columns: list[tuple[str, int]]) -> list[Component]:
+    datasets = list(dict.fromkeys(dataset for dataset, _ in columns))
+    widths = [sum(one == dataset for one, _ in columns) for dataset in datasets]
+    over = [
+        html.Th(label(dataset), colSpan=width, scope="colgroup")
+        for dataset, width in zip(datasets, widths, strict=True)
+    ]
+    under = [html.Th(f"f{frames}", scope="col") for _, frames in columns]
+    return [html.Tr([html.Th("model", rowSpan=2, scope="col"), *over]), html.Tr(under)]
+
+
+class _Paint:
+    """The look of the grid's fields, given all of them: the scale spans what is there."""
+
+    def __init__(self, rows: list[Row], value: str) -> None:
+        self.value = value
+        numbers = [number for row in rows if (number := _number(row, value)) is not None]
+        largest = max([1.0, *map(abs, numbers)])
+        low, high = (
+            (-largest, largest) if value == "difference" else (min(numbers or [0]), max(numbers or [1]))
+        )
+        self.low, self.high = low, high if high > low else low + 1
+
+    def field(self, view: View, row: Row | None) -> Component:
+        """Return one field; one with a cell of one's own is a link."""
+        if row is None:
+            return html.Td(className="none")
+        lines = [html.Span(text) for text in _words(row, self.value)]
+        name = cell_name(row)
+        title = f"{name}: {_description(row)}"
+        kind, style = self._colour(row)
+        if row["key"] is None:
+            return html.Td(html.Div(lines, title=title, className=kind, style=style))
+        href = view.address.on("cell", key=row["key"]).href
+        return html.Td(
+            html.A(lines, href=href, title=title, className=f"go {kind}", style=style, **labelled(title))
+        )
+
+    def _colour(self, row: Row) -> tuple[str, dict[str, str]]:
+        number = _number(row, self.value)
+        if self.value == "state" or number is None:
+            return f"field state-{state_of(row) or 'published'}", {}
+        scale = MAGNITUDE if self.value == "accuracy" else list(DIVERGING)
+        share = (number - self.low) / (self.high - self.low)
+        red, green, blue = sample_colorscale(scale, [share], colortype="tuple")[0]
+        bright = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
+        ink = "#000" if bright > 0.18 else "#fff"
+        css = f"rgb({round(red * 255)},{round(green * 255)},{round(blue * 255)})"
+        return "field value", {"background": css, "color": ink}
+
+
+def _words(row: Row, value: str) -> list[str]:
+    """What stands in a field: at most two lines."""
+    number = _number(row, value)
+    if value == "difference" and number is not None:
+        return [f"{number:+.1f}"]
+    if value == "accuracy" and number is not None:
+        return [f"{number:.1f}" if row["top1"] is not None else f"({number:.1f})"]
+    if not row["cells"]:
+        return [f"({row['published_top1']:.1f})"]
+    if row["cells"] > 1:
+        return [f"{row['done']}/{row['cells']}", *[name for name in ("failed", "running") if row[name]]]
+    return [str(state_of(row)), *_second_line(row)]
+
+
+def _second_line(row: Row) -> list[str]:
+    if row["running"] and row["epoch"] is not None:
+        left = "" if row["eta_seconds"] is None else f" · {duration(row['eta_seconds'])}"
+        return [f"{row['epoch']}/{row['epochs'] or '?'}{left}"]
+    if row["blocked"] and row["blocked_by"]:
+        return [f"by {row['blocked_by'].split('@')[0]}"]
+    if row["done"] and row["top1"] is not None:
+        return [f"{row['top1']:.1f}"]
+    return []
+
+
+def _description(row: Row) -> str:
+    """One field in words, for hovering and for screen readers."""
+    parts = [f"{row[name]} {name}" if row["cells"] > 1 else name for name in STATES if row[name]]
+    if row["running"] and row["epoch"] is not None:
+        left = "" if row["eta_seconds"] is None else f", about {duration(row['eta_seconds'])} left"
+        parts.append(f"epoch {row['epoch']} of {row['epochs'] or '?'}{left}")
+    if row["blocked"] and row["blocked_by"]:
+        parts.append(f"blocked by {row['blocked_by']}")
+    if row["failed"] and row["reason"]:
+        parts.append(str(row["reason"])[:200])
+    if row["top1"] is not None:
+        parts.append(f"top-1 {row['top1']:.2f} %")
+    if row["published_top1"] is not None:
+        parts.append(f"published {row['published_top1']:.2f} %")
+    return "; ".join(parts)
+
+
+def _number(row: Row, value: str) -> float | None:
+    if value == "accuracy":
+        found = (
+            row["top1"] if row["top1"] is not None else row["published_top1"] if not row["cells"] else None
+        )
+    else:
+        found = row["difference"] if value == "difference" else None
+    return None if found is None else float(found)
+
+
+def _model(row: Row) -> tuple[str, str, bool]:
+    return row["module"], row["backbone"], row["temporal_pooling"]
+
+
+def _model_name(model: tuple[str, str, bool]) -> str:
+    return f"{label(model[0])}-{label(model[1])}{'-tp' if model[2] else ''}"
