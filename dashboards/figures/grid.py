@@ -116,12 +116,15 @@ def _model_name(model: tuple[str, str, bool]) -> str:
 
 
 def _number(row: Row, value: Value) -> float | None:
+    number: float | None
     if value == "state":
         state = state_of(row)
-        return None if state is None else STATES.index(state)
-    if value == "accuracy":
-        return row["top1"] if row["top1"] is not None else row["published_top1"]
-    return row["difference"]
+        number = None if state is None else STATES.index(state)
+    elif value == "accuracy":
+        number = row["top1"] if row["top1"] is not None else row["published_top1"]
+    else:
+        number = row["difference"]
+    return number
 
 
 def _text(row: Row, value: Value) -> str:

@@ -20,25 +20,31 @@ SIGNIFICANT = 0.05
 
 _SQL = """
     WITH chosen AS MATERIALIZED (
-        SELECT key, any_value(cell) OVER (PARTITION BY key) AS cell, index, video, label, correct
-        FROM predictions
-        WHERE list_contains($keys, key) AND evaluation = coalesce($evaluation, (
-            SELECT 'training:' || inherit FROM recorded.finished WHERE recorded.finished.key = predictions.key
-        ))
+        SELECT predictions.key, cell, index, video, label, correct
+        FROM predictions LEFT JOIN recorded.finished USING (key)
+        WHERE list_contains($keys, predictions.key)
+            AND predictions.evaluation = coalesce($evaluation, 'training:' || finished.inherit)
     ),
-    sizes AS (SELECT key, any_value(cell) AS cell, count(*) AS videos FROM chosen GROUP BY key)
+    sizes AS (SELECT key, any_value(cell) AS cell, count(*) AS videos FROM chosen GROUP BY key),
+    counts AS (
+        SELECT
+            one.key AS first_key, other.key AS second_key,
+            count(*) FILTER (one.label = other.label AND coalesce(one.video = other.video, true)) AS shared,
+            count(*) FILTER (one.correct AND other.correct) AS both,
+            count(*) FILTER (one.correct AND NOT other.correct) AS only_first,
+            count(*) FILTER (NOT one.correct AND other.correct) AS only_second,
+            count(*) FILTER (NOT one.correct AND NOT other.correct) AS neither
+        FROM chosen AS one JOIN chosen AS other USING (index)
+        WHERE list_position($keys, one.key) < list_position($keys, other.key)
+        GROUP BY one.key, other.key
+    )
     SELECT
-        one.key AS first_key, other.key AS second_key, first.cell AS first, second.cell AS second,
-        first.videos AS first_videos, second.videos AS second_videos,
-        count(*) FILTER (one.label = other.label AND coalesce(one.video = other.video, true)) AS shared,
-        count(*) FILTER (one.correct AND other.correct) AS both,
-        count(*) FILTER (one.correct AND NOT other.correct) AS only_first,
-        count(*) FILTER (NOT one.correct AND other.correct) AS only_second,
-        count(*) FILTER (NOT one.correct AND NOT other.correct) AS neither
-    FROM chosen AS one JOIN chosen AS other USING (index)
-    JOIN sizes AS first ON first.key = one.key JOIN sizes AS second ON second.key = other.key
-    WHERE list_position($keys, one.key) < list_position($keys, other.key)
-    GROUP BY ALL ORDER BY list_position($keys, one.key), list_position($keys, other.key)
+        counts.*, upper_size.cell AS first, lower_size.cell AS second,
+        upper_size.videos AS first_videos, lower_size.videos AS second_videos
+    FROM counts
+    JOIN sizes AS upper_size ON upper_size.key = first_key
+    JOIN sizes AS lower_size ON lower_size.key = second_key
+    ORDER BY list_position($keys, first_key), list_position($keys, second_key)
 """
 
 

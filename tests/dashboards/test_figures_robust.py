@@ -1,0 +1,104 @@
+"""Every figure on catalogs that have little, or nothing, or nonsense in them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+
+from catalog import Catalog
+from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
+from dashboards.figures.curves import curves_data, draw_curves
+from dashboards.figures.failures import failures_data
+from dashboards.figures.filters import Filters
+from dashboards.figures.relations import SOURCES
+from dashboards.theme import DARK, LIGHT, THEMES
+from tests.dashboards.figure_list import CATALOGS, FIGURES, build
+
+
+@pytest.fixture(scope="module", params=CATALOGS)
+def catalog(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    return build(tmp_path_factory.mktemp("storage"), CATALOGS[request.param]())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_draws_or_says_why_not(catalog: Catalog, name: str) -> None:
+    data, draw = FIGURES[name]
+    table = data(catalog)
+    figure = draw(table)
+    assert isinstance(figure, go.Figure)
+    shown = any(_has_points(trace) for trace in figure.data)
+    words = [note.text for note in figure.layout.annotations]
+    assert shown or any(re.search(r"\byet\b|so far|no |known|choose|same", text, re.I) for text in words)
+    text = figure.to_json()
+    assert "NaN" not in text and "Infinity" not in text
+    assert json.loads(text)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_theme_colours_every_figure(catalog: Catalog, name: str) -> None:
+    data, draw = FIGURES[name]
+    table = data(catalog)
+    for theme in (LIGHT, DARK):
+        layout = draw(table, theme).layout
+        assert layout.font.color == theme.text and layout.paper_bgcolor == theme.paper
+
+
+def _has_points(trace: object) -> bool:
+    for name in ("x", "z", "y"):
+        values = getattr(trace, name, None)
+        if values is not None and len(values) and values[0] is not None:
+            return True
+    return getattr(trace, "type", "") == "table"
+
+
+def test_nothing_at_all_is_said_in_words(tmp_path: Path) -> None:
+    catalog = Catalog.open(tmp_path)
+    said = {name: draw(data(catalog)) for name, (data, draw) in FIGURES.items()}
+    own = {name: figure.layout.annotations[0].text for name, figure in said.items() if not figure.data}
+    assert own["grid"] == "No cell has been planned yet."
+    assert own["curves"] == "No epoch has finished yet."
+    assert own["failures"] == "Nothing has failed so far."
+    assert own["seeds"] == "No model has been trained with several seeds yet."
+    # What the paper printed is there from the start.
+    assert {"figure 1", "figure 4", "figure 6", "figure 7", "figure 8", "table 2", "contributions"} <= {
+        name for name, figure in said.items() if figure.data
+    }
+
+
+def test_diverged_runs_are_named_and_left_out_of_means(tmp_path: Path) -> None:
+    catalog = build(tmp_path, CATALOGS["not a number"]())
+    key = catalog.query("SELECT min(key) AS key FROM recorded.cells").column("key")[0].as_py()
+    titles = [note.text for note in draw_curves(curves_data(catalog, [key])).layout.annotations]
+    assert "loss (not a number from epoch 2)" in titles and "learning rate" in titles
+    table = accuracy_by_frames_data(catalog)
+    assert table.num_rows == 32 and table.column("top1").null_count == 32
+    assert "yet" in draw_accuracy_by_frames(table).layout.annotations[0].text
+
+
+def test_filters_that_let_nothing_through_leave_words(tmp_path: Path) -> None:
+    from dashboards.figures import cost_front, grid
+
+    catalog = build(tmp_path, CATALOGS["half a grid"]())
+    nothing = Filters(module=("x3d",))
+    for source in SOURCES:
+        table = accuracy_by_frames_data(catalog, nothing, source)
+        assert table.num_rows == 0 and not draw_accuracy_by_frames(table).data
+    assert grid.grid_data(catalog, nothing).num_rows == 0
+    assert cost_front.cost_front_data(catalog, nothing).num_rows == 0
+    assert failures_data(catalog, Filters(module=("tsn",))).num_rows == 1
+
+
+def test_themes_have_readable_text() -> None:
+    def light(colour: str) -> float:
+        parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for theme in (LIGHT, DARK):
+        high, low = sorted((light(theme.text), light(theme.paper)), reverse=True)
+        assert (high + 0.05) / (low + 0.05) > 7
+    assert set(THEMES) == {"auto", "light", "dark"}
