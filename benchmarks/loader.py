@@ -47,6 +47,7 @@ from trainables.recipe import Recipe
 
 RECIPE = Recipe(batch_size=8)
 VIDEOS = 4
+SLICES = 5
 Pictures = NDArray[np.uint8]
 
 
@@ -220,15 +221,28 @@ Clip = Callable[[Video, NDArray[np.int64], View], object]
 
 
 def measure(dataset: Dataset, frames: int, seconds: float) -> dict[str, float]:
-    """Clips per CPU-second of every reader."""
-    rates = {
-        "frame_store": clip_rate(store_clip(dataset, frames), dataset, frames, seconds),
-        "frame_store_loader": store_rate(dataset, frames, seconds, resize=False),
-        "frame_store_224": store_rate(dataset, frames, seconds, resize=True),
+    """Clips per CPU-second of every reader: the median of slices, in each of which all take their turn."""
+    clips = {"frame_store": store_clip(dataset, frames)} | clip_readers(dataset)
+    running = {name: single_clips(clip, dataset, frames) for name, clip in clips.items()}
+    running |= {
+        "frame_store_loader": loaded_clips(dataset, frames, resize=False),
+        "frame_store_224": loaded_clips(dataset, frames, resize=True),
     }
-    for name, clip in clip_readers(dataset).items():
-        rates[name] = clip_rate(clip, dataset, frames, seconds)
-    return rates
+    for made in running.values():
+        next(made)  # what is done once: opening, importing
+    slices = [
+        {name: slice_rate(made, seconds / SLICES) for name, made in running.items()} for _ in range(SLICES)
+    ]
+    return {name: float(np.median([one[name] for one in slices])) for name in running}
+
+
+def slice_rate(made: Iterator[int], seconds: float) -> float:
+    """Go on for some CPU-seconds of this process, all of its threads."""
+    time.sleep(0.3)  # the loader's threads, which go on preparing a little, are done by then
+    clips, start = 0, time.process_time()
+    while (spent := time.process_time() - start) < seconds:
+        clips += next(made)
+    return clips / spent
 
 
 def store_clip(dataset: Dataset, frames: int) -> Clip:
@@ -244,39 +258,27 @@ def store_clip(dataset: Dataset, frames: int) -> Clip:
     return clip
 
 
-def store_rate(dataset: Dataset, frames: int, seconds: float, *, resize: bool) -> float:
-    """Whole epochs of the real loader, the other threads' CPU time included."""
+def loaded_clips(dataset: Dataset, frames: int, *, resize: bool) -> Iterator[int]:
+    """Batch after batch of the real loader; gives the number of clips in each."""
     videos = dataset.videos * 16
     reader, ring = FrameStoreReader(dataset.shards), train_ring(videos, RECIPE, frames, 1, pin=False)
-    clips, start = 0, 0.0
     for epoch in count():
-        if epoch == 1:
-            clips, start = 0, time.process_time()
         for batch in train_batches(
             videos, RECIPE, frames, reader, seed=0, epoch=epoch, rank=0, world=1, threads=1, ring=ring
         ):
-            clips += len(batch.labels)
             if resize:
                 views_one_by_one(batch.pixels, batch.cuts, batch.size)
-        if epoch and time.process_time() - start > seconds:
-            return clips / (time.process_time() - start)
-    raise AssertionError
+            yield len(batch.labels)
 
 
-def clip_rate(clip: Clip, dataset: Dataset, frames: int, seconds: float) -> float:
+def single_clips(clip: Clip, dataset: Dataset, frames: int) -> Iterator[int]:
     """One clip after the other, drawn as the loader draws them."""
-    start, clips = 0.0, 0
     for number in count():
-        if number == 1:
-            start, clips = time.process_time(), 0
         video = dataset.videos[number % VIDEOS]
         rng = np.random.default_rng([0, number])
         indices = train_indices(video.frames, frames, RECIPE.sampling, RECIPE.sampling_rate, rng)
         clip(video, indices, train_view(video.width, video.height, RECIPE, rng))
-        clips += 1
-        if number and time.process_time() - start > seconds:
-            return clips / (time.process_time() - start)
-    raise AssertionError
+        yield 1
 
 
 def clip_readers(dataset: Dataset) -> dict[str, Clip]:

@@ -213,13 +213,21 @@ class _Prefetch:
 
 def copy_clips(source: ClipSource, reader: FrameReader, target: _Pixels) -> None:
     """Put the cut's rectangle of every frame into `target` (C, T, H, W, 3); each is decoded once."""
-    numbers, where = np.unique(source.numbers.reshape(-1), return_inverse=True)
-    places: list[list[int]] = [[] for _ in numbers]
-    for place, number in enumerate(where.tolist()):
-        places[number].append(place)
+    numbers, places = _once_each(source.numbers.reshape(-1))
     box = source.cut.source
     rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
     slots = target.reshape(-1, *target.shape[2:])[:, : box.height, : box.width]
     for frame, wanted in zip(reader.frames(source.video, numbers), places, strict=True):
         for place in wanted:
             slots[place] = frame[rows, columns]
+
+
+def _once_each(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], Sequence[Sequence[int]]]:
+    """The different frame numbers in order, and the places in `numbers` of each."""
+    if (numbers[1:] > numbers[:-1]).all():
+        return numbers, [(place,) for place in range(len(numbers))]
+    unique, where = np.unique(numbers, return_inverse=True)
+    places: list[list[int]] = [[] for _ in unique]
+    for place, number in enumerate(where.tolist()):
+        places[number].append(place)
+    return unique, places

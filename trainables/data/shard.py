@@ -75,8 +75,6 @@ class ShardFrames:
         _, offsets, data = column.buffers()
         self._offsets: NDArray[np.int64] = np.frombuffer(offsets, dtype=np.int64, count=len(column) + 1)
         self._data = memoryview(data).cast("B")
-        base = np.frombuffer(self._map, dtype=np.uint8).ctypes.data
-        self._places = (offsets.address - base, data.address - base)
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
@@ -91,16 +89,9 @@ class ShardFrames:
             raise IndexError(f"row {row} of {len(self)}")
         return self._data[self._offsets[row] : self._offsets[row + 1]]
 
-    def release(self, first_row: int, rows: int) -> None:
-        """Let go of the memory of some rows. They stay in the page cache: reading them again is as quick.
+    def release(self) -> None:
+        """Let go of the memory of what was read. It stays in the page cache: reading it again is as quick.
 
         Without it the resident size of every process would grow to the size of the whole dataset.
         """
-        first_row, rows = min(first_row, len(self)), min(rows, len(self) - min(first_row, len(self)))
-        first, last = int(self._offsets[first_row]), int(self._offsets[first_row + rows])
-        self._drop(self._places[1] + first, self._places[1] + last)
-        self._drop(self._places[0] + 8 * first_row, self._places[0] + 8 * (first_row + rows))
-
-    def _drop(self, start: int, end: int) -> None:
-        start -= start % mmap.PAGESIZE
-        self._map.madvise(mmap.MADV_DONTNEED, start, end - start)
+        self._map.madvise(mmap.MADV_DONTNEED)

@@ -14,6 +14,9 @@ from trainables.data.manifest import Video
 from trainables.data.reader import Frame, FrameReader, ReadError, check_numbers
 from trainables.data.shard import ShardError, ShardFrames
 
+RESIDENT_BYTES = 64 << 20
+_PAGES_A_FRAME = 64 << 10  # what the system maps around each place that is read
+
 
 class FrameStoreReader(FrameReader):
     """Reads the shards of one dataset. Keeps no frame: the page cache does, for all cells of the machine."""
@@ -22,6 +25,8 @@ class FrameStoreReader(FrameReader):
         """Read from the shards in `directory`."""
         self._directory = directory
         self._shards: dict[str, ShardFrames] = {}
+        self._touched: dict[str, ShardFrames] = {}
+        self._touched_bytes = 0
         self._lock = Lock()
         self._scratch = local()
 
@@ -44,7 +49,18 @@ class FrameStoreReader(FrameReader):
         except (ValueError, IndexError) as error:
             raise _unreadable(video, str(error)) from error
         finally:
-            shard.release(video.first_row, video.frames)
+            self._release(video, shard, len(numbers))
+
+    def _release(self, video: Video, shard: ShardFrames, frames: int) -> None:
+        """Let go of mapped memory now and then: a call for every clip would cost a tenth of its decoding."""
+        with self._lock:
+            self._touched[video.shard] = shard
+            self._touched_bytes += frames * _PAGES_A_FRAME
+            if self._touched_bytes < RESIDENT_BYTES:
+                return
+            touched, self._touched, self._touched_bytes = self._touched, {}, 0
+        for one in touched.values():
+            one.release()
 
     def _shard(self, video: Video) -> ShardFrames:
         with self._lock:
