@@ -1,0 +1,299 @@
+"""The figures' numbers, computed again from the CSV in plain Python, so that SQL is not its own judge."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grid_events import DEMO, Grid, grid_events, write_quickly
+
+from catalog import Catalog
+from catalog.events import CellEvaluated, Event
+from dashboards.figures.accuracy_by_clips import accuracy_by_clips_data, draw_accuracy_by_clips
+from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
+from dashboards.figures.accuracy_by_macs import LARGEST, accuracy_by_macs_data, draw_accuracy_by_macs
+from dashboards.figures.contributions import (
+    contribution_pairs_data,
+    contributions_data,
+    draw_contributions,
+    footnote,
+    printed_contributions_data,
+)
+from dashboards.figures.filters import ALL, Filters
+from dashboards.figures.i3d_steps import draw_i3d_steps, i3d_steps_data
+from dashboards.figures.printed_tables import TABLES, draw_printed_table, printed_table_data
+from dashboards.figures.sampling import draw_sampling, published_gains_data, sampling_data
+from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
+from dashboards.theme import BACKBONE_SYMBOLS, MODULE_COLOURS, label
+
+Model = tuple[str, str, str, bool, int]
+
+
+def published() -> dict[Model, dict[str, float]]:
+    text = (resources.files("catalog") / "published" / "mini_results.csv").read_text()
+    return {
+        (
+            row["dataset"],
+            row["module"],
+            row["backbone"],
+            row["temporal_pooling"] == "True",
+            int(row["frames"]),
+        ): {name: float(row[name]) for name in ("top1", "macs", "params")}
+        for row in csv.DictReader(text.splitlines())
+    }
+
+
+RESULTS = published()
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    return Catalog.open(tmp_path_factory.mktemp("storage"))
+
+
+def named(trace: Any) -> list[str]:
+    return [hover.split("</b>")[0].removeprefix("<b>") for hover in trace.customdata]
+
+
+def name_of(model: Model) -> str:
+    dataset, module, backbone, pooled, frames = model
+    return f"{label(module)}-{label(backbone)}{'-tp' if pooled else ''}-f{frames}@{dataset}"
+
+
+def test_figure_4s_points_are_the_published_accuracies(empty: Catalog) -> None:
+    figure = draw_accuracy_by_frames(accuracy_by_frames_data(empty, source="published"))
+    points = {
+        name: (frames, top1)
+        for trace in figure.data
+        if trace.customdata is not None
+        for name, frames, top1 in zip(named(trace), trace.x, trace.y, strict=True)
+    }
+    assert points == {name_of(model): (model[4], values["top1"]) for model, values in RESULTS.items()}
+    assert [note.text for note in figure.layout.annotations][:3] == ["Mini-Kinetics", "Mini-MiT", "Mini-SSV2"]
+    lines = [trace for trace in figure.data if trace.customdata is not None]
+    for trace in lines:
+        _, module, backbone, pooled, _ = next(model for model in RESULTS if name_of(model) == named(trace)[0])
+        assert trace.line.color == MODULE_COLOURS[module]
+        assert trace.marker.symbol == f"{BACKBONE_SYMBOLS[backbone]}-open"
+        assert trace.line.dash == ("dash" if pooled else "solid")
+    assert len(lines) == 72 and list(figure.layout.xaxis3.tickvals) == [8, 16, 32, 64]
+
+
+def test_figure_6s_bars_are_the_published_gains(empty: Catalog) -> None:
+    figure = draw_temporal_pooling_gain(temporal_pooling_gain_data(empty, source="published"))
+    bars = {
+        name: gain
+        for trace in figure.data
+        if trace.type == "bar"
+        for name, gain in zip(named(trace), trace.y, strict=True)
+    }
+    assert len(bars) == 144
+    for model, values in RESULTS.items():
+        if not model[3]:
+            pooled = RESULTS[(*model[:3], True, model[4])]["top1"]
+            assert bars[name_of(model)] == pytest.approx(pooled - values["top1"], abs=1e-9)
+
+
+def test_table_7s_bars_are_equation_1(empty: Catalog) -> None:
+    figure = draw_contributions(contributions_data(empty, source="published"))
+    bars = {named(trace)[0]: list(trace.y) for trace in figure.data if trace.type == "bar"}
+    assert len(bars) == 9
+    for dataset in ("mini-ssv2", "mini-kinetics", "mini-mit"):
+        for module in ("i3d", "s3d", "tam"):
+            phi, psi = [], {False: [], True: []}  # type: ignore[var-annotated]
+            for (d, m, backbone, pooled, frames), values in RESULTS.items():
+                if (d, m) == (dataset, module):
+                    tsn, own = RESULTS[d, "tsn", backbone, False, frames]["top1"], values["top1"]
+                    psi[pooled].append((own - tsn) / (100 - tsn))
+                    phi += [] if pooled else [tsn / max(own, tsn)]
+            means = [math.fsum(part) / 12 for part in (phi, psi[False], psi[True])]
+            assert bars[f"{label(module)}@{dataset}"] == pytest.approx(means, abs=1e-12)
+
+
+def test_the_footnote_counts_what_differs(empty: Catalog) -> None:
+    printed = printed_contributions_data(empty)
+    rows = printed.to_pylist()
+    assert len(rows) == 27 and sum(not row["agrees"] for row in rows) == 8
+    assert {row["module"] for row in rows if not row["agrees"]} == {"i3d", "s3d"}
+    assert {row["metric"] for row in rows if not row["agrees"]} == {"phi", "psi_ta"}
+    assert all(row["agrees_exchanged"] for row in rows)
+    assert "19 of the 27" in footnote(printed) and "8 differ" in footnote(printed)
+
+
+def test_the_cells_behind_an_average(tmp_path: Path) -> None:
+    grid = Grid(datasets=("mini-ssv2",), unfinished=frozenset({"TAM-ResNet50-f64@mini-ssv2"}))
+    write_quickly(tmp_path, grid_events(grid))
+    catalog = Catalog.open(tmp_path)
+    filters = Filters(module=("tam",))
+    pairs = contribution_pairs_data(catalog, filters, "own").to_pylist()
+    (mean,) = contributions_data(catalog, filters, "own").to_pylist()
+    plain = [row for row in pairs if not row["temporal_pooling"]]
+    assert len(pairs) == 24 and (mean["n"], mean["missing"]) == (11, 1)
+    (missing,) = [row for row in plain if row["psi"] is None]
+    assert (missing["backbone"], missing["frames"], missing["top1"]) == ("resnet50", 64, None)
+    known = [row["psi"] for row in plain if row["psi"] is not None]
+    assert mean["psi_ta"] == pytest.approx(sum(known) / 11)
+
+
+def test_figure_1_places_models_by_the_cost_of_all_views(empty: Catalog) -> None:
+    table = accuracy_by_macs_data(empty, Filters(dataset=("mini-mit",)), "published")
+    for circle in ("macs", "params"):
+        figure = draw_accuracy_by_macs(table, circle=circle)  # type: ignore[arg-type]
+        largest = max(values[circle] for model, values in RESULTS.items() if model[0] == "mini-mit")
+        drawn = {}
+        for trace in figure.data:
+            if trace.customdata is not None:
+                for name, x, y, size in zip(named(trace), trace.x, trace.y, trace.marker.size, strict=True):
+                    drawn[name] = (x, y, size)
+        for model, values in RESULTS.items():
+            if model[0] == "mini-mit":
+                x, y, size = drawn[name_of(model)]
+                assert (x, y) == (values["macs"], values["top1"])
+                assert size == pytest.approx(max(6, LARGEST * math.sqrt(values[circle] / largest)))
+        assert len(drawn) == 96
+    kinetics = accuracy_by_macs_data(empty, Filters(dataset=("kinetics",)), "published").to_pylist()
+    places = {(row["cell"], row["sampling"]): row["total_macs"] for row in kinetics}
+    assert places["I3D-ResNet50@kinetics (ImageNet)", "dense"] == 30 * 335_300_000_000
+    assert places["I3D-ResNet50@kinetics (ImageNet)", "uniform"] == 6 * 335_300_000_000
+
+
+def test_figure_7_walks_along_the_printed_changes(empty: Catalog) -> None:
+    rows = i3d_steps_data(empty, source="published").to_pylist()
+    kinetics = {row["step"]: row for row in rows if row["dataset"] == "kinetics"}
+    values = {name: round(row["top1"], 2) for name, row in kinetics.items()}
+    assert values == {
+        "I3D-InceptionV1-tp": 71.51,
+        "I3D-ResNet50-tp": 75.51,
+        "I3D-ResNet50": 76.61,
+        "I3D-SE-ResNet50": 77.2,
+    }
+    assert [name for name, row in kinetics.items() if row["printed"]] == ["I3D-ResNet50"]
+    assert kinetics["I3D-ResNet50-tp"]["change"] == 4.0 and kinetics["I3D-ResNet50"]["change"] == 1.1
+    ssv2 = {row["step"]: row["top1"] for row in rows if row["dataset"] == "ssv2"}
+    assert ssv2 == {"I3D-ResNet50-tp": pytest.approx(56.84), "I3D-ResNet50": 62.84}
+    mini = [row for row in rows if row["dataset"] == "mini-ssv2"]
+    steps = [("inception_v1", True), ("resnet50", True), ("resnet50", False)]
+    expected = [RESULTS["mini-ssv2", "i3d", backbone, pooled, 32]["top1"] for backbone, pooled in steps]
+    assert [row["top1"] for row in mini] == expected
+    assert mini[2]["change"] == pytest.approx(expected[2] - expected[1])
+    bars = [trace for trace in draw_i3d_steps(i3d_steps_data(empty)).data if trace.type == "bar"]
+    assert [list(trace.y) for trace in bars if len(trace.y) == 4] == [
+        [kinetics[name]["top1"] for name in values]
+    ]
+
+
+def test_tables_2_to_6_are_as_printed(empty: Catalog) -> None:
+    counts = {name: printed_table_data(empty, name).num_rows for name in TABLES}
+    assert counts == {"Table 2": 26, "Table 3": 6, "Table 4": 12, "Table 5": 39, "Table 6": 8}
+    figure = draw_printed_table(printed_table_data(empty, "Table 4"))
+    cells = figure.data[0].cells.values
+    assert cells[0][0] == "1: I3D-ResNet50"
+    assert {column[0] for column in cells[1:]} == {"97.12", "72.32", "96.39", "65.86"}
+    with pytest.raises(KeyError, match="no such table; Table 9; use one of Table 2"):
+        printed_table_data(empty, "Table 9")
+
+
+def evaluated(events: Iterator[Event]) -> Iterator[Event]:
+    """The grid, with two cells measured by dense and uniform sampling, 1, 5 and 10 clips, 3 crops."""
+    for event in events:
+        yield event
+        if type(event).__name__ == "CellFinished" and event.key in KEYS:  # type: ignore[attr-defined]
+            for sampling in ("uniform", "dense"):
+                for clips in (1, 5, 10):
+                    yield evaluation(event, sampling, clips)
+
+
+KEYS: set[str] = set()
+
+
+def evaluation(event: Any, sampling: str, clips: int) -> CellEvaluated:
+    top1 = event.top1 + (0.5 if sampling == "uniform" else -8 + clips)
+    return CellEvaluated(
+        key=event.key,
+        evaluation=f"{sampling}-{clips}",
+        checkpoint="last",
+        epoch=3,
+        checkpoint_sha256="0" * 64,
+        sampling=sampling,
+        sampling_rate=2,
+        clips=clips,
+        crops=3,
+        crop_size=256,
+        short_side=256,
+        average="logits",
+        split="val",
+        videos_hash="v",
+        top1=top1,
+        top5=90.0,
+        loss=1.0,
+        videos=101,
+        views=3 * clips,
+        seconds=1.0,
+        predictions="none.parquet",
+        versions={},
+        hardware={},
+        time=event.time + 1,
+    )
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    storage = tmp_path_factory.mktemp("storage")
+    grid = Grid(datasets=("mini-ssv2",))
+    planned = [event for event in grid_events(grid) if type(event).__name__ == "CellPlanned"]
+    wanted = {"TAM-ResNet50-f8@mini-ssv2", "I3D-ResNet50-f8@mini-ssv2"}
+    KEYS.update(event.key for event in planned if event.cell in wanted)  # type: ignore[attr-defined]
+    write_quickly(storage, evaluated(grid_events(grid)))
+    return Catalog.open(storage)
+
+
+def test_figure_5_stacks_what_several_views_add(measured: Catalog) -> None:
+    table = sampling_data(measured, source="own")
+    clip = {row["cell"]: row["top1"] for row in measured.query("FROM results").to_pylist()}
+    rows = {(row["cell"], row["sampling"]): row for row in table.to_pylist()}
+    assert len(rows) == 4
+    for (cell, sampling), row in rows.items():
+        dense = sampling == "dense"
+        assert row["clip_top1"] == pytest.approx(clip[cell] - 7 if dense else clip[cell])
+        assert row["video_top1"] == pytest.approx(clip[cell] + (2 if dense else 0.5))
+        assert (row["clip_views"], row["video_views"]) == ((3, 30) if dense else (1, 30))
+    figure = draw_sampling(table, printed=published_gains_data(measured))
+    bars = {
+        trace.name + str(trace.marker.color): list(trace.y) for trace in figure.data if trace.type == "bar"
+    }
+    assert bars["video-level#E69F00"] == [
+        rows[name, "dense"]["video_top1"] for name in sorted({cell for cell, _ in rows})
+    ]
+    notes = [note.text for note in figure.layout.annotations]
+    assert any("Mini-SSV2 +5 to +20" in text and "Kinetics" not in text for text in notes)
+
+
+def test_figure_8_has_a_point_a_number_of_clips(measured: Catalog) -> None:
+    table = accuracy_by_clips_data(measured, Filters(module=("tam",)), "own")
+    lines = [trace for trace in draw_accuracy_by_clips(table).data if trace.customdata is not None]
+    assert [list(trace.x) for trace in lines[::2]] == [[1, 5, 10], [1], [1, 5, 10]]
+    macs = (
+        measured.query("SELECT macs FROM cells WHERE cell = 'TAM-ResNet50-f8@mini-ssv2'").column(0)[0].as_py()
+    )
+    assert list(lines[1].x) == [3 * macs, 15 * macs, 30 * macs]
+    assert lines[0].line.dash == "dash" and lines[-1].line.dash == "solid"
+
+
+def test_own_results_stand_beside_table_5(measured: Catalog) -> None:
+    rows = printed_table_data(measured, "Table 5", source="own").to_pylist()
+    own = {row["cell"]: row["top1"] for row in measured.query("FROM results").to_pylist()}
+    assert len(rows) == 12 and {row["dataset"] for row in rows} == {"mini-ssv2"}
+    assert all(row["own"] == pytest.approx(own[row["cell"]]) for row in rows)
+    assert all(row["difference"] == pytest.approx(row["own"] - row["published"]) for row in rows)
+    assert {row["note"] for row in rows} == {None}
+
+
+def test_toy_studies_have_no_place_in_figure_7(tmp_path: Path) -> None:
+    write_quickly(tmp_path, grid_events(DEMO))
+    figure = draw_i3d_steps(i3d_steps_data(Catalog.open(tmp_path), ALL, "own"))
+    assert "No I3D model with 32 frames" in figure.layout.annotations[0].text
