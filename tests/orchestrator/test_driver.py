@@ -46,7 +46,7 @@ class Bench:
             retries=retries,
             parent_check=True,
             weights_dir=None,
-            frames_on_local_disk=None,
+            frames_on_local_disk="/scratch",
             local=True,
         )
         self.driver = Driver(work, self.layout, self.append, attempts or {}, terms, clock=lambda: self.clock)
@@ -182,6 +182,7 @@ def test_a_child_gets_the_checkpoint_that_its_recipe_names(tmp_path: Path) -> No
     parents = [bench.next(), bench.next()]
     bench.finish(parents[0])
     child = CellSpec.model_validate_json(bench.next().spec)
+    assert child.frames_on_local_disk == "/scratch"
     assert child.parent is not None
     assert child.parent.cell == parents[0].cell
     assert child.parent.path.endswith("best.pt")
