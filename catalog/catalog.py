@@ -138,25 +138,37 @@ class Catalog:
                 self._tail = Tail(self.storage)
                 raise
 
-    def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
-        """Run one read-only statement and return its rows.
+    def query(
+        self,
+        sql: str,
+        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        timeout_seconds: float | None = None,
+        max_rows: int | None = None,
+    ) -> pa.Table:
+        """Run one read-only statement and return its rows, at most `max_rows` of them.
 
         It runs in a read-only transaction, without access to files, network, extensions or settings. The
         first one that reads predictions waits for their files to be loaded (`catalog.predictions`).
 
         Raises:
-            QueryError: not one single read, or DuckDB refuses it (syntax, names, types, permissions).
+            QueryError: not one single read, DuckDB refuses it (syntax, names, types, permissions), or it
+                takes longer than `timeout_seconds`.
         """
         try:
-            with self._lock, self._connection.cursor() as cursor:
-                _require_one_read(sql)
+            _require_one_read(sql)
+            # Only the loading waits for others: a slow query must not hold up the refresh.
+            with self._lock:
                 for table in _tables_behind(sql):
                     self._load(table)
-                cursor.execute("BEGIN TRANSACTION READ ONLY")
-                try:
-                    return cursor.sql(sql, params=params).to_arrow_table()
-                finally:
-                    cursor.execute("ROLLBACK")
+                cursor = self._connection.cursor()
+            with cursor:
+                return _read(cursor, sql, params, timeout_seconds, max_rows)
+        except duckdb.InterruptException as error:
+            raise QueryError(
+                f"query took longer than {timeout_seconds:g} s and was stopped; {_shortened(sql)}; "
+                "narrow it down with WHERE or LIMIT"
+            ) from error
         except duckdb.Error as error:
             raise QueryError(f"query refused ({error}); {_shortened(sql)}; see `DESCRIBE results`") from error
 
@@ -234,6 +246,27 @@ class Catalog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _read(
+    cursor: duckdb.DuckDBPyConnection,
+    sql: str,
+    params: Sequence[Any] | Mapping[str, Any] | None,
+    timeout_seconds: float | None,
+    max_rows: int | None,
+) -> pa.Table:
+    timer = None if timeout_seconds is None else threading.Timer(timeout_seconds, cursor.interrupt)
+    cursor.execute("BEGIN TRANSACTION READ ONLY")
+    try:
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        rows = cursor.sql(sql, params=params)
+        return (rows if max_rows is None else rows.limit(max_rows)).to_arrow_table()
+    finally:
+        if timer is not None:
+            timer.cancel()
+        cursor.execute("ROLLBACK")
 
 
 def _connect(path: str, config: dict[str, str], *, read_only: bool = False) -> duckdb.DuckDBPyConnection:

@@ -37,6 +37,8 @@ def results(
     sql: Annotated[str | None, typer.Option("--sql", help="One read-only SQL statement.")] = None,
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File; needed for parquet.")] = None,
+    timeout: Annotated[float, typer.Option(min=0, help="Most seconds a query may take; 0: any.")] = 60.0,
+    max_rows: Annotated[int, typer.Option(min=1, help="Most rows that are printed.")] = 1_000_000,
     storage: StorageOption = None,
 ) -> None:
     """Show the results of finished cells, also while a grid runs."""
@@ -44,8 +46,13 @@ def results(
 
     wide = form not in (Format.TABLE, Format.LATEX, Format.MARKDOWN)
     with Catalog.open(storage_path(storage)) as catalog:
-        table = catalog.query(sql or (_RESULTS if wide else _SHORT))
-    _write(table, form, output)
+        # One row more tells whether there are more.
+        table = catalog.query(
+            sql or (_RESULTS if wide else _SHORT), timeout_seconds=timeout or None, max_rows=max_rows + 1
+        )
+    if table.num_rows > max_rows:
+        typer.echo(f"only the first {max_rows:,} rows; --max-rows gives more", err=True)
+    _write(table.slice(0, max_rows), form, output)
 
 
 def _write(table: pa.Table, form: Format, output: Path | None) -> None:

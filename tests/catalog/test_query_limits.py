@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from grid_events import DEMO, grid_events, write_quickly
+
+from catalog import Catalog, QueryError
+
+ENDLESS = "SELECT sum(a.i * b.i) FROM range(10000000) a(i), range(10000000) b(i)"
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    write_quickly(tmp_path, grid_events(DEMO))
+    return Catalog.open(tmp_path)
+
+
+def test_a_query_that_takes_too_long_is_stopped_and_named(catalog: Catalog) -> None:
+    begun = time.monotonic()
+    with pytest.raises(QueryError, match=r"longer than 0.3 s .*sum\(a.i \* b.i\).*narrow it down"):
+        catalog.query(ENDLESS, timeout_seconds=0.3)
+    assert time.monotonic() - begun < 5
+    assert catalog.query("SELECT count(*) AS n FROM cells").column("n")[0].as_py() == 32
+
+
+def test_no_more_rows_are_made_than_wanted(catalog: Catalog) -> None:
+    begun = time.monotonic()
+    table = catalog.query("SELECT i FROM range(100000000000) t(i)", max_rows=7, timeout_seconds=20)
+    assert table.column("i").to_pylist() == list(range(7))
+    assert time.monotonic() - begun < 5
+    wanted = "SELECT cell FROM cells WHERE module = $module ORDER BY cell"
+    assert catalog.query(wanted, {"module": "tam"}, max_rows=3).num_rows == 3
+    assert catalog.query("DESCRIBE results", max_rows=2).num_rows == 2
+
+
+def test_a_slow_query_does_not_hold_up_reading_the_journals(tmp_path: Path, catalog: Catalog) -> None:
+    stopped: list[str] = []
+
+    def slow() -> None:
+        with pytest.raises(QueryError) as caught:
+            catalog.query(ENDLESS, timeout_seconds=3)
+        stopped.append(str(caught.value))
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    time.sleep(0.3)
+    before = catalog.query("SELECT count(*) AS n FROM cells").column("n")[0].as_py()
+    other = list(grid_events(DEMO))
+    write_quickly(tmp_path, iter([*other]), "driver-2")
+    assert catalog.refresh() == len(other)
+    assert not stopped, "the refresh waited for the slow query"
+    assert catalog.query("SELECT count(*) AS n FROM cells").column("n")[0].as_py() == before
+    thread.join(timeout=20)
+    assert len(stopped) == 1
+
+
+def test_readers_see_whole_refreshes_while_others_write(tmp_path: Path) -> None:
+    """Queries run beside refreshes; each sees the state before or after one, never the middle."""
+    events = list(grid_events(DEMO))
+    catalog = Catalog(tmp_path)
+    seen: list[tuple[int, int]] = []
+    done = threading.Event()
+
+    def read() -> None:
+        sql = "SELECT (SELECT count(*) FROM recorded.cells) AS a, (SELECT count(*) FROM study_cells) AS b"
+        while not done.is_set():
+            row = catalog.query(sql).to_pylist()[0]
+            seen.append((row["a"], row["b"]))
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for place in range(10):
+        write_quickly(tmp_path, iter(events[place::10]), f"driver-{place}")
+        catalog.refresh()
+    done.set()
+    for reader in readers:
+        reader.join(timeout=30)
+    assert len(seen) > 10 and all(one == other for one, other in seen)
+    assert catalog.query("SELECT count(*) AS n FROM cells").column("n")[0].as_py() == 32
