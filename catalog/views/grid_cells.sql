@@ -14,7 +14,8 @@ WHERE planned.current OR finished.key IS NOT NULL;
 
 -- The grid's positions over any relation with the columns of `grid_cells`: how many cells in which state, top-1
 -- averaged over those that are done, the published accuracy. `key` and `cell` are those of the cell that is most
--- worth a look: a failed one first, then a running, a blocked, a planned and a finished one, by seed.
+-- worth a look: a failed one first, then a running, a blocked, a planned and a finished one, by seed;
+-- `running_key` is that of a running one.
 CREATE MACRO grid_of(relation) AS TABLE
 WITH places AS (
     SELECT
@@ -24,7 +25,7 @@ WITH places AS (
         count(*) FILTER (state = 'planned') AS planned,
         avg(top1) AS top1, stddev_samp(top1) AS top1_std, count(top1) AS results,
         min(blocked_by) AS blocked_by, min(reason) AS reason,
-        list(key ORDER BY seed) FILTER (state = 'running') AS running_keys,
+        arg_min(key, seed) FILTER (state = 'running') AS running_key,
         arg_min(key, list_position(['failed', 'running', 'blocked', 'planned', 'done'], state) * 1e9 + seed)
             AS key,
         arg_min(cell, list_position(['failed', 'running', 'blocked', 'planned', 'done'], state) * 1e9 + seed)

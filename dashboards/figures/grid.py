@@ -32,11 +32,11 @@ _ORDER = ("failed", "running", "blocked", "planned", "done")
 """Which state a position shows that has several cells: the one that asks for attention most."""
 
 _SELECT = """
-    , own AS (
-        SELECT
-            grid.* EXCLUDE (running_keys), progress.epoch, progress.epochs, progress.eta_seconds
-        FROM grid_of('chosen') AS grid LEFT JOIN running_cells AS progress ON progress.key = running_keys[1]
-        WHERE $source <> 'published'
+    , places AS MATERIALIZED (FROM grid_of('chosen') WHERE $source <> 'published'),
+    training AS (SELECT running_key AS key FROM places),
+    own AS (
+        SELECT places.*, progress.epoch, progress.epochs, progress.eta_seconds
+        FROM places LEFT JOIN progress_of('training') AS progress ON progress.key = running_key
     )
     SELECT
         module, backbone, temporal_pooling, dataset, frames, coalesce(cells, 0) AS cells, done, running,

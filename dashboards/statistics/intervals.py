@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist, fmean, stdev
 
 LEVEL = 0.95
@@ -49,6 +50,7 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+@cache
 def student_quantile(probability: float, degrees: int) -> float:
     """Return the value below which Student's t lies with a probability of at least one half, by bisection.
 
