@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,8 @@ from dashboards.app_pages import PAGES, page_blocks
 from dashboards.figures.filters import FilterError
 from dashboards.pages.chooser import options
 from dashboards.pages.parts import link
+
+logger = logging.getLogger(__name__)
 
 _ASSETS = Path(__file__).parent / "assets"
 _PAGE_TEMPLATE = """<!DOCTYPE html>
@@ -151,6 +154,12 @@ def _connect(app: Dash, live: LiveCatalog) -> None:
         State({"kind": "plot", "name": MATCH}, "id"),
     )
     clientside(
+        in_browser("run"),
+        Input("sql-run", "n_clicks"),
+        State("sql-text", "value"),
+        prevent_initial_call=True,
+    )
+    clientside(
         in_browser("open"), Input({"kind": "plot", "name": ALL}, "clickData"), prevent_initial_call=True
     )
     clientside(
@@ -255,6 +264,10 @@ def _blocks(live: LiveCatalog, address: Address, theme: str) -> tuple[Sequence[B
         return page_blocks(live, address, theme), ""
     except (QueryError, ValueError) as error:
         return (), str(error)
+    except Exception as error:
+        # People see a sentence and the other pages go on; the log has the rest.
+        logger.exception("page %s", address.href)
+        return (), f"This page cannot be made ({type(error).__name__}: {error}); the log says where."
 
 
 def _component(block: Block, address: Address) -> Component:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,9 @@ MOST_ROWS = 100
 
 Content = Component | str | Sequence["Component | str"]
 Show = Callable[[Any], "Content"]
+
+_LONG, _LONGEST = 48, 2000
+"""Texts that are wrapped, and that are cut, in a field of a table (characters)."""
 
 _NARROWEST_PANEL = 250
 _GRAPH: dict[str, Any] = {
@@ -107,7 +110,10 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """A drawing with its data: as SVG, PNG and CSV, and as a table that can be folded out."""
+    """A drawing with its data: as SVG, PNG and CSV, and as a table that can be folded out.
+
+    `narrowest` is the width in pixels below which it scrolls instead of shrinking.
+    """
 
     name: str
     title: str
@@ -116,7 +122,8 @@ class Figure:
     caption: Content = ""
     note: Content = ""
     columns: Mapping[str, Column | str] | None = None
-    folded: bool = field(default=False)
+    folded: bool = False
+    narrowest: int = 0
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -141,7 +148,10 @@ class Figure:
                 dcc.Graph(
                     id={"kind": "plot", "name": self.name},
                     config=_config(self.name),
-                    style={"height": height, "minWidth": f"{_NARROWEST_PANEL * _panels(layout)}px"},
+                    style={
+                        "height": height,
+                        "minWidth": f"{self.narrowest or _NARROWEST_PANEL * _panels(layout)}px",
+                    },
                 ),
                 className="figure scroll",
                 role="img",
@@ -179,7 +189,7 @@ def table(
     chosen = _columns(rows, columns)
     head = html.Tr([html.Th(one.title, scope="col", className=_side(one)) for one in chosen.values()])
     body = [
-        html.Tr([html.Td(one.content(row, name), className=_side(one)) for name, one in chosen.items()])
+        html.Tr([_cell(one, one.content(row, name)) for name, one in chosen.items()])
         for row in rows.slice(0, most).to_pylist()
     ]
     box = html.Div(
@@ -216,6 +226,13 @@ def _columns(rows: pa.Table, columns: Mapping[str, Column | str] | None) -> dict
         number = types.is_integer(kind) or types.is_floating(kind)
         found[name] = Column(given, number=number) if isinstance(given, str) else given
     return found
+
+
+def _cell(column: Column, content: Content) -> Component:
+    if not isinstance(content, str) or len(content) <= _LONG:
+        return html.Td(content, className=_side(column))
+    cut = content if len(content) <= _LONGEST else content[:_LONGEST] + " …"
+    return html.Td(cut, className="long")
 
 
 def _side(column: Column) -> str:

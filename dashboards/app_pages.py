@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dashboards.app_address import Address
 from dashboards.app_blocks import Block, Text, message
 from dashboards.app_live import LiveCatalog
-from dashboards.pages import cell, findings, grid
+from dashboards.pages import cell, compare, cost, findings, grid, sql
 from dashboards.pages.view import View
 from dashboards.theme import LIGHT, THEMES
 
@@ -25,7 +25,10 @@ class Page:
 PAGES = {
     "grid": Page(grid.TITLE, grid.blocks),
     "cell": Page(cell.TITLE, cell.blocks),
+    "compare": Page(compare.TITLE, compare.blocks),
     "findings": Page(findings.TITLE, findings.blocks),
+    "cost": Page(cost.TITLE, cost.blocks),
+    "sql": Page(sql.TITLE, sql.blocks, live=False),
 }
 
 

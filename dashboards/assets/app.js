@@ -140,7 +140,12 @@
 
       run: function (clicks, text) {
         if (clicks) {
-          go("/sql?q=" + encodeURIComponent(text) + "&run=" + clicks);
+          const search = withChoice("q", encodeURIComponent(text));
+          if (search === location.search) {
+            dash_clientside.set_props("again", { data: Date.now() });
+          } else {
+            go("/sql" + search);
+          }
         }
       },
     },

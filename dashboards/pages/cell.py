@@ -94,6 +94,7 @@ def _cell(view: View, cell: Row) -> list[Block]:
             draw_lineage(lineage, view.theme),
             lineage,
             note=_chain(view, lineage),
+            narrowest=150 * (lineage.num_rows + 1),
         ),
         Table("attempts", "Attempts", attempts_data(view.catalog, key), attempts, "Not tried yet."),
         *_evaluations(view, cell),

@@ -6,7 +6,7 @@ from typing import Any
 
 from dash import html
 from dash.development.base_component import Component
-from plotly.colors import sample_colorscale
+from plotly.colors import get_colorscale, hex_to_rgb, label_rgb, sample_colorscale
 
 from dashboards.app_blocks import Block, Column, Figure, Text, labelled, message, state
 from dashboards.figures.filters import STATES
@@ -21,6 +21,10 @@ Row = dict[str, Any]
 TITLE = "Grid"
 
 _VALUES = {"state": "state", "accuracy": "top-1", "difference": "difference to published"}
+_SCALES = {
+    "accuracy": get_colorscale(MAGNITUDE),
+    "difference": [[place, label_rgb(hex_to_rgb(colour))] for place, colour in DIVERGING],
+}
 _SOURCES: dict[str, str] = {"own": "yours", "both": "with published"}
 _COLUMNS: dict[str, Column | str] = {
     "cell": "cell",
@@ -124,9 +128,8 @@ class _Paint:
         number = _number(row, self.value)
         if self.value == "state" or number is None:
             return f"field state-{state_of(row) or 'published'}", {}
-        scale = MAGNITUDE if self.value == "accuracy" else list(DIVERGING)
         share = (number - self.low) / (self.high - self.low)
-        red, green, blue = sample_colorscale(scale, [share], colortype="tuple")[0]
+        red, green, blue = sample_colorscale(_SCALES[self.value], [share], colortype="tuple")[0]
         bright = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
         ink = "#000" if bright > 0.18 else "#fff"
         css = f"rgb({round(red * 255)},{round(green * 255)},{round(blue * 255)})"

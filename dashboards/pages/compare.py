@@ -1,0 +1,100 @@
+"""Cells side by side: how their configurations differ, their curves, and whether a difference is sure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dashboards.app_blocks import Block, Column, Figure, Table, Text, message, state
+from dashboards.figures.config_differences import config_differences_data
+from dashboards.figures.curves import curves_data, draw_curves
+from dashboards.figures.filters import Filters
+from dashboards.figures.paired import draw_paired, paired_data
+from dashboards.figures.seeds import draw_seeds, seeds_data
+from dashboards.pages.chooser import cells_block, chooser
+from dashboards.pages.parts import cell_link
+from dashboards.pages.view import View
+
+TITLE = "Compare"
+
+MOST = 8
+"""More cells than this cannot be told apart by colour."""
+
+_AXES = ("dataset", "module", "backbone", "temporal_pooling", "frames")
+_CELLS = """
+    SELECT
+        key, any_value(cell) AS cell, any_value(dataset) AS dataset, any_value(module) AS module,
+        any_value(backbone) AS backbone, any_value(temporal_pooling) AS temporal_pooling,
+        any_value(frames) AS frames, arg_max(grid.state, grid.study) AS state, any_value(grid.top1) AS top1,
+        any_value(finished.best_top1) AS best_top1, any_value(finished.epochs) AS epochs
+    FROM grid_cells AS grid LEFT JOIN recorded.finished AS finished USING (key)
+    WHERE list_contains($keys, key) GROUP BY key ORDER BY list_position($keys, key)
+"""
+
+
+def blocks(view: View) -> list[Block]:
+    """Return the chosen cells beside each other; without any, a list to choose from."""
+    wanted = view.address.several("cells")
+    keys = wanted[:MOST]
+    head: list[Block] = [Text("chooser", chooser(view, "compare-choice", keys, several=True))]
+    if len(wanted) > MOST:
+        text = f"The first {MOST} cells are compared: more cannot be told apart by colour."
+        head.append(Text("too-many", message(text)))
+    if not keys:
+        return [*head, Text("hint", message("Choose two cells or more.")), cells_block(view)]
+    return [*head, *_compared(view, keys)]
+
+
+def _compared(view: View, keys: Sequence[str]) -> list[Block]:
+    table = view.catalog.query(_CELLS, {"keys": list(keys)})
+    if table.num_rows == 0:
+        return [Text("missing", message("None of these cells is in this storage.", "problem"))]
+    columns: dict[str, Column | str] = {
+        "cell": Column("cell", make=lambda row: cell_link(view.address, row["key"], row["cell"])),
+        "state": Column("state", state),
+        "top1": "top-1",
+        "best_top1": "best top-1",
+        "epochs": "epochs",
+    }
+    differences = config_differences_data(view.catalog, keys)
+    curves = curves_data(view.catalog, keys)
+    return [
+        Table("compared", "Cells", table, columns),
+        _differences(differences),
+        Figure("curves", "Curves", draw_curves(curves, view.theme), curves),
+        *_significance(view, keys),
+        _seeds(view, table.to_pylist()),
+    ]
+
+
+def _differences(table: Any) -> Block:  # noqa: ANN401  (a pyarrow table)
+    from pyarrow import compute
+
+    several = table.num_columns > 3
+    shown = table.filter(compute.field("differs")) if several else table
+    names = {name: name for name in table.column_names if name != "differs"}
+    title = "What differs in their configurations" if several else "Configuration"
+    return Table("differences", title, shown, names, "Their configurations are the same.", most=300)
+
+
+def _significance(view: View, keys: Sequence[str]) -> list[Block]:
+    if len(keys) < 2:
+        return []
+    table = paired_data(view.catalog, keys)
+    caption = (
+        "Differences in top-1 on the same evaluation videos, with a bootstrap interval over videos; filled "
+        "where McNemar's exact test, corrected for the number of pairs (Holm), is below 0.05."
+    )
+    drawing = draw_paired(table, view.theme)
+    return [Figure("paired", "Paired significance", drawing, table, caption)]
+
+
+def _seeds(view: View, rows: list[dict[str, Any]]) -> Block:
+    """The models of the chosen cells with all their seeds."""
+    axes = {name: tuple({row[name] for row in rows}) for name in _AXES}
+    table = seeds_data(view.catalog, Filters(**axes))
+    models = {tuple(row[name] for name in _AXES) for row in rows}
+    kept = [tuple(row[name] for name in _AXES) in models for row in table.to_pylist()]
+    table = table.filter(kept)
+    caption = "The models of these cells, averaged over their seeds, with Student's 95 % interval."
+    return Figure("seeds", "Seeds averaged", draw_seeds(table, view.theme), table, caption)

@@ -1,0 +1,60 @@
+"""Any question: one read-only statement, with limits on its time and its rows."""
+
+from __future__ import annotations
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from catalog import QueryError
+from dashboards.app_blocks import Block, Table, Text, message
+from dashboards.pages.view import View
+
+TITLE = "SQL"
+
+MOST_SECONDS = 10.0
+MOST_ROWS = 10_000
+EXAMPLE = """SELECT module, frames, count(*) AS cells, avg(top1) AS top1, stddev_samp(top1) AS std
+FROM results GROUP BY ALL ORDER BY module, frames"""
+
+_NAMES = """
+    SELECT table_name AS name, string_agg(column_name, ', ' ORDER BY ordinal_position) AS columns
+    FROM information_schema.columns WHERE table_schema = 'main' GROUP BY table_name ORDER BY table_name
+"""
+
+
+def blocks(view: View) -> list[Block]:
+    """Return the editor, the answer and the names that a statement can use."""
+    statement = view.address.text("q")
+    names = view.catalog.query(_NAMES)
+    return [
+        Text("editor", _editor(statement)),
+        *(_answer(view, statement) if statement else ()),
+        Table("names", "Tables and views", names, {"name": "name", "columns": "columns"}),
+    ]
+
+
+def _editor(statement: str) -> Component:
+    limits = (
+        f"One SELECT, DESCRIBE, SUMMARIZE or PIVOT; it only reads. After {MOST_SECONDS:g} seconds it is "
+        f"stopped; the first {MOST_ROWS:,} rows are kept. The address holds the statement."
+    )
+    return html.Section(
+        [
+            html.Label("SQL on the catalog", htmlFor="sql-text"),
+            dcc.Textarea(id="sql-text", value=statement or EXAMPLE, rows=6, spellCheck=False),
+            html.Div(
+                [html.Button("Run", id="sql-run", type="button"), html.Span(" Ctrl+Enter", className="soft")]
+            ),
+            html.P(limits, className="soft"),
+        ]
+    )
+
+
+def _answer(view: View, statement: str) -> list[Block]:
+    try:
+        rows = view.catalog.query(statement, timeout_seconds=MOST_SECONDS, max_rows=MOST_ROWS + 1)
+    except QueryError as error:
+        return [Text("refused", message(str(error), "problem"))]
+    cut = rows.num_rows > MOST_ROWS
+    count = f"the first {MOST_ROWS:,} rows" if cut else f"{rows.num_rows:,} rows"
+    return [Table("answer", "Answer", rows.slice(0, MOST_ROWS), None, "No rows.", count, most=200)]
