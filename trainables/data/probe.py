@@ -5,9 +5,10 @@ sign. So any error that the file's demuxer or video decoder logs counts as damag
 redundancy inside a frame: there a few changed bytes can make another valid video, and nothing can tell. A
 file that was cut off is damaged too, but for a transport stream, which has no end: that is a shorter video.
 
-Which decoder to trust is measured, never told from a file's name: decord loses frames of MPEG transport
-streams, counts frames that an edit list hides, and so on. While the second pass compares, it can hand the
-pictures on, so that a frame store costs no third pass.
+Which decoder may read the file later is measured, never told from its name: decord then reads all of it too
+and must give the same pictures (it loses frames of MPEG transport streams, counts frames that an edit list
+hides, and so on). The arbiter's pictures are handed on as they come, so that a frame store costs no pass of
+its own, and has the right frames whatever decord does.
 """
 
 from __future__ import annotations
@@ -24,15 +25,12 @@ import av.error
 import av.logging
 
 from trainables.data.decode import NoVideoStreamError, Picture, RgbConverter, open_pyav, pictures
-from trainables.data.store_spool import StoreWriteError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-    from trainables.data.manifest import Decoder
-
-VERSION = "2"
+VERSION = "3"
 
 # decord reads ahead without bound: longer videos are read with PyAV, one frame at a time
 DECORD_BYTES = 512 << 20
@@ -67,10 +65,6 @@ class Sink(Protocol):
         """The next picture as shown, uint8 (H,W,3)."""
         ...
 
-    def restart(self) -> None:
-        """Forget all pictures: they come again from the first one on."""
-        ...
-
 
 def to_json(probe: Probe) -> dict[str, object]:
     """A plain object for a log or a pipe."""
@@ -84,12 +78,23 @@ def from_json(fields: dict[str, Any]) -> Probe:
 
 @dataclass
 class _Pass:
-    """What PyAV's pass over a file found; `sums` holds a checksum of every picture as shown."""
+    """What PyAV's pass over a file has found so far; `sums` has a checksum of every picture as shown."""
 
+    beat: Callable[[str], None]
+    sink: Sink | None
     fps: float = 0.0
-    sizes: set[tuple[int, int]] = field(default_factory=set)
     sums: list[int] = field(default_factory=list)
+    sizes: set[tuple[int, int]] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
+
+    def show(self, picture: Picture) -> None:
+        """The next picture, as shown."""
+        if len(self.sums) % _FRAMES_A_BEAT == 0:
+            self.beat("pyav")
+        self.sizes.add((picture.shape[1], picture.shape[0]))
+        self.sums.append(crc32(picture.data))
+        if self.sink is not None and not self.errors:
+            self.sink.add(picture)
 
 
 def probe_file(
@@ -98,7 +103,7 @@ def probe_file(
     sink: Sink | None = None,
     use_decord: bool = True,
 ) -> Probe:
-    """Decode the whole file and judge it; a clean file's pictures go to `sink`.
+    """Decode the whole file and judge it; the pictures go to `sink`, to be forgotten if it is rejected.
 
     `beat` is called now and then while frames keep coming, with the name of the decoder at work.
 
@@ -110,15 +115,15 @@ def probe_file(
     if path.stat().st_size == 0:
         return Rejected("unreadable: the file is empty")
     try:
-        found = _decode_with_pyav(str(path), beat)
+        found = _decode_with_pyav(str(path), _Pass(beat, sink))
     except NoVideoStreamError:
         return Rejected("no video stream")
     except (av.error.FFmpegError, OSError) as error:
         return Rejected(f"unreadable: {getattr(error, 'strerror', None) or error}")
-    return _bad(found) or _judge(str(path), found, _Watched(beat, sink), use_decord)
+    return _judged(str(path), found, use_decord)
 
 
-def _bad(found: _Pass) -> Rejected | None:
+def _judged(path: str, found: _Pass, use_decord: bool) -> Probe:
     if found.errors:
         first = " ".join(found.errors[0].split())[:120]
         return Rejected(f"damaged: {len(found.errors)} decoder errors; the first: {first}")
@@ -126,60 +131,37 @@ def _bad(found: _Pass) -> Rejected | None:
         return Rejected("unreadable: no frame in the video stream")
     if len(found.sizes) > 1:
         return Rejected("the picture size changes in mid-stream")
-    return None
-
-
-@dataclass(frozen=True)
-class _Watched:
-    """Who follows the second pass."""
-
-    beat: Callable[[str], None]
-    sink: Sink | None
-
-
-def _judge(path: str, found: _Pass, watched: _Watched, use_decord: bool) -> Probe:
     width, height = next(iter(found.sizes))
     small = len(found.sums) * width * height * 3 <= DECORD_BYTES
-    decoder: Decoder = "pyav"
-    if small and use_decord and _shows_the_same(path, "decord", found.sums, watched):
-        decoder = "decord"
-    elif watched.sink is not None:
-        watched.sink.restart()
-        if not _shows_the_same(path, "pyav", found.sums, watched):
-            return Rejected("unreadable: read twice, it gives other frames the second time")
-    return Probed(len(found.sums), found.fps, width, height, decoder)
+    same = small and use_decord and _decord_agrees(path, found)
+    return Probed(len(found.sums), found.fps, width, height, "decord" if same else "pyav")
 
 
-def _shows_the_same(path: str, decoder: Decoder, sums: list[int], watched: _Watched) -> bool:
-    """Whether the decoder gives the pictures of these checksums, no more and no fewer."""
-    watched.beat(decoder)
+def _decord_agrees(path: str, found: _Pass) -> bool:
+    """Whether decord gives the same pictures, no more and no fewer."""
+    found.beat("decord")
     number = 0
     try:
-        with closing(pictures(path, decoder)) as stream:
+        with closing(pictures(path, "decord")) as stream:
             for picture in stream:
-                if picture is None or number == len(sums) or crc32(picture.data) != sums[number]:
+                if picture is None or found.sums[number : number + 1] != [crc32(picture.data)]:
                     return False
-                if watched.sink is not None:
-                    watched.sink.add(picture)
                 number += 1
                 if number % _FRAMES_A_BEAT == 0:
-                    watched.beat(decoder)
-    except StoreWriteError:
-        raise
+                    found.beat("decord")
     except Exception:
         # decord raises its own error classes, RuntimeError and StopIteration's offspring: PyAV then reads
         return False
-    return number == len(sums)
+    return number == len(found.sums)
 
 
-def _decode_with_pyav(path: str, beat: Callable[[str], None]) -> _Pass:
+def _decode_with_pyav(path: str, found: _Pass) -> _Pass:
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)
-    found = _Pass()
     with av.logging.Capture(local=False) as log, open_pyav(path) as (container, stream):
         sources = {container.format.name, stream.codec_context.name}
         found.fps = float(stream.average_rate or stream.guessed_rate or 0)
-        _decode_packets(container, stream, found, beat)
+        _decode_packets(container, stream, found)
         stream.codec_context.flush_buffers()
     logged = [text for level, source, text in log if level <= av.logging.ERROR and source in sources]
     # the log says more than the exceptions and flags that follow from the same damage
@@ -187,9 +169,7 @@ def _decode_with_pyav(path: str, beat: Callable[[str], None]) -> _Pass:
     return found
 
 
-def _decode_packets(
-    container: InputContainer, stream: VideoStream, found: _Pass, beat: Callable[[str], None]
-) -> None:
+def _decode_packets(container: InputContainer, stream: VideoStream, found: _Pass) -> None:
     convert = RgbConverter()
     packets = container.demux(stream)
     while True:
@@ -206,10 +186,6 @@ def _decode_packets(
         if packet.is_corrupt:  # e.g. packets of a transport stream are missing before it
             found.errors.append("corrupt packet")
         for frame in frames:
-            picture = convert(frame)
-            found.sizes.add((picture.shape[1], picture.shape[0]))
-            found.sums.append(crc32(picture.data))
             if frame.is_corrupt:
                 found.errors.append("corrupt frame")
-            if len(found.sums) % _FRAMES_A_BEAT == 0:
-                beat("pyav")
+            found.show(convert(frame))

@@ -85,12 +85,6 @@ class SpoolWriter:
             self._file.write(jpeg)
         self._sizes.append(len(jpeg))
 
-    def restart(self) -> None:
-        """Forget all pictures."""
-        self._sizes.clear()
-        with writing(self._path):
-            self._file.seek(self._keep.offset)
-
     def finish(self) -> list[int]:
         """Close the spool; bytes of each JPEG."""
         with writing(self._path):

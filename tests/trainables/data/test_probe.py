@@ -159,17 +159,40 @@ def test_a_crash_or_hang_costs_one_file(motion: Manifest, tmp_path: Path, blow: 
     try:
         assert isinstance(worker.probe(good).probe, Probed)
         first = child_of(worker)
-        timer = threading.Timer(0.3, os.kill, (first.pid, blow))
         long_one = tmp_path / "long.mp4"
         make_long_video(long_one)
-        timer.start()
-        assert reason in reason_of(worker.probe(long_one).probe)
-        timer.join()
+        struck: list[int] = []
+        given_up = threading.Event()
+
+        def strike_all() -> None:
+            """The child that has the file open, whichever it is, until the file is given up."""
+            while not given_up.is_set():
+                process = worker._process
+                if process is not None and process.pid not in struck and has_open(process.pid, long_one):
+                    struck.append(process.pid)
+                    os.kill(process.pid, blow)
+                time.sleep(0.002)
+
+        thread = threading.Thread(target=strike_all)
+        thread.start()
+        try:
+            assert reason in reason_of(worker.probe(long_one).probe)
+        finally:
+            given_up.set()
+            thread.join()
+        assert struck[0] == first.pid
         assert first.poll() is not None
         assert isinstance(worker.probe(good).probe, Probed)
-        assert child_of(worker).pid != first.pid
+        assert child_of(worker).pid not in struck
     finally:
         worker.close()
+
+
+def has_open(pid: int, path: Path) -> bool:
+    try:
+        return any(Path(link).resolve() == path for link in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
 
 
 def strike(worker: ProbeWorker, blow: int, when: Callable[[int], bool]) -> threading.Thread:
