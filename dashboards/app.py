@@ -160,9 +160,6 @@ def _connect(app: Dash, live: LiveCatalog) -> None:
         prevent_initial_call=True,
     )
     clientside(
-        in_browser("open"), Input({"kind": "plot", "name": ALL}, "clickData"), prevent_initial_call=True
-    )
-    clientside(
         in_browser("choose"), Input({"kind": "cells", "name": ALL}, "value"), prevent_initial_call=True
     )
 

@@ -50,6 +50,26 @@
     return JSON.parse(JSON.stringify(found));
   }
 
+  // A click on a point that belongs to a cell opens it: its data are [text, key, …]. Plotly itself is asked, because
+  // Dash hands on no data of heatmaps.
+  function openOnClick(name, tries) {
+    const box = document.getElementById(JSON.stringify({ kind: "plot", name: name }));
+    const plot = box && box.querySelector(".js-plotly-plot");
+    if (plot && plot.on) {
+      if (!plot.dataset.opens) {
+        plot.dataset.opens = "yes";
+        plot.on("plotly_click", function (event) {
+          const data = event.points[0].customdata;
+          if (Array.isArray(data) && data[1]) {
+            go("/cell" + withChoice("key", data[1]));
+          }
+        });
+      }
+    } else if (tries > 0) {
+      setTimeout(openOnClick, 100, name, tries - 1);
+    }
+  }
+
   function save(button) {
     const plot = button.closest("section").querySelector(".js-plotly-plot");
     if (!plot) {
@@ -113,15 +133,8 @@
           keepZoom(fresh, before, current.layout);
         }
         drawn[id.name] = axes(JSON.parse(text).layout);
+        openOnClick(id.name, 50);
         return fresh;
-      },
-
-      open: function () {
-        const point = ((dash_clientside.callback_context.triggered[0] || {}).value || {}).points;
-        const data = point && point[0].customdata;
-        if (Array.isArray(data) && data[1]) {
-          go("/cell" + withChoice("key", data[1]));
-        }
       },
 
       choose: function () {

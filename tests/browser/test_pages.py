@@ -1,0 +1,255 @@
+"""Every page in a real browser, over a storage that nobody writes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conftest import SCREENSHOTS, Dashboard, Look, look_at
+from grid_storage import BLOCKED, CLASSES, DONE, FAILING, RUNNING, key, name
+
+from catalog import Catalog
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.slow
+
+TAM, TSN = key("tam", "resnet18", False, "mini-ssv2", 8), key("tsn", "resnet18", False, "mini-ssv2", 8)
+QUESTIONS = (
+    "frames", "macs", "pooling", "contributions", "sampling", "clips", "i3d", "seeds", "published", "tables",
+)  # fmt: skip
+PAGES = {
+    "grid": "/",
+    "grid-accuracy": "/?show=accuracy&source=both",
+    "grid-difference": "/?show=difference",
+    "cells": "/cell",
+    "cell": f"/cell?key={TAM}",
+    "cell-failed": f"/cell?name={FAILING}",
+    "compare-empty": "/compare",
+    "compare": f"/compare?cells={TAM},{TSN}",
+    **{f"findings-{one}": f"/findings?show={one}" for one in QUESTIONS},
+    "findings-table-7": "/findings?show=tables&table=Table%207",
+    "cost": "/cost",
+    "sql": "/sql",
+    "sql-answer": "/sql?q=SELECT%20cell%2C%20top1%20FROM%20results%20ORDER%20BY%20cell",
+}
+
+
+MODULES = """() => {
+    const plot = document.querySelector('.js-plotly-plot');
+    const lines = plot && plot.data ? plot.data.filter((trace) => trace.customdata) : [];
+    return [...new Set(lines.map((trace) => trace.legendgroup))].sort().join();
+}"""
+ONLY_TAM = f"() => ({MODULES})() === 'tam'"
+
+
+def drawn(page: Page) -> int:
+    """How many figures stand on the page; waits for all of them."""
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.js-plotly-plot, .dash-graph')].length === 0"
+        " || document.querySelectorAll('.js-plotly-plot .main-svg').length > 0",
+    )
+    return page.locator(".js-plotly-plot").count()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
+)
+def test_every_page_opens_and_is_drawn(
+    browser: Browser, dashboard: Dashboard, scheme: str, width: int
+) -> None:
+    folder = SCREENSHOTS / f"{scheme}-{width}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for look in look_at(browser, dashboard.url, width, scheme):
+        for page_name, address in PAGES.items():
+            page = look.open(address)
+            drawn(page)
+            page.wait_for_timeout(400)
+            page.screenshot(path=folder / f"{page_name}.png", full_page=True)
+            assert page.locator("#page .problem").count() == (page_name == "cell-failed")
+            # Nothing but the boxes that scroll by themselves is wider than the window.
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, page_name
+            assert page.evaluate("document.documentElement.dataset.theme") == scheme
+
+
+def test_the_grid_says_every_state_in_words_and_leads_to_the_cells(look: Look) -> None:
+    page = look.open("/")
+    field = page.locator(f'.grid a[title^="{FAILING}"]')
+    assert "failed" in field.inner_text() and "3 frames cannot be decoded" in str(
+        field.get_attribute("title")
+    )
+    blocked = page.locator(f'.grid a[title^="{BLOCKED}"]')
+    assert f"blocked by {FAILING}" in str(blocked.get_attribute("title"))
+    running = page.locator(f'.grid a[title^="{RUNNING}"]')
+    assert "epoch 6 of 6" in str(running.get_attribute("title"))
+    assert "48 cells" not in page.locator(".counts").inner_text()
+    assert "96 cells" in page.locator(".counts").inner_text()
+    page.locator(f'.grid a[title^="{DONE}"]').click()
+    page.wait_for_selector("h1")
+    assert page.locator("h1").inner_text() == DONE
+    assert page.url.endswith(f"/cell?key={TAM}")
+    page.go_back()
+    page.wait_for_selector(".grid")
+
+
+def test_a_click_on_the_grids_drawing_opens_the_cell(look: Look) -> None:
+    page = look.open("/?module=tam&backbone=resnet18&dataset=mini-ssv2&temporal_pooling=no")
+    page.locator("summary", has_text="As a drawing").click()
+    page.wait_for_selector(".js-plotly-plot .nsewdrag")
+    box = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 6, box["y"] + box["height"] / 2)
+    page.wait_for_selector("h1", timeout=5000)
+    assert page.locator("h1").inner_text().startswith("TAM-ResNet18-f8@mini-ssv2")
+
+
+def test_filters_change_the_figures_and_the_address_and_a_link_reopens_the_view(look: Look) -> None:
+    page = look.open("/findings?show=frames&source=own")
+    page.wait_for_selector(".js-plotly-plot .trace")
+    assert modules(page) == {"tsn", "tam"}
+    page.locator("#filters summary").click()
+    page.locator('[id*="filter"][id*="module"]').first.click()
+    page.get_by_role("option", name="TAM").click()
+    page.wait_for_url("**module=tam**", timeout=5000)
+    page.keyboard.press("Escape")
+    page.wait_for_function(ONLY_TAM, timeout=5000)
+    assert "1 active" in page.locator("#filters-count").inner_text()
+    address = page.url.removeprefix(look.url)
+    assert "show=frames" in address and "source=own" in address
+    again = look.open(address)
+    again.wait_for_function(ONLY_TAM, timeout=5000)
+
+
+def modules(page: Page) -> set[str]:
+    return set(str(page.evaluate(MODULES)).split(","))
+
+
+def test_downloads_are_real_files_with_the_right_numbers(look: Look, storage: Path) -> None:
+    page = look.open("/findings?show=pooling&source=own&dataset=mini-ssv2")
+    page.wait_for_selector(".js-plotly-plot .trace, .js-plotly-plot .bars")
+    files = {}
+    for form in ("SVG", "PNG", "CSV"):
+        with page.expect_download(timeout=15_000) as got:
+            page.locator(".tools").first.get_by_text(form, exact=True).click()
+        files[form] = Path(got.value.path()).read_bytes()
+        assert got.value.suggested_filename == f"temporal-pooling-gain.{form.lower()}"
+    assert files["PNG"].startswith(b"\x89PNG") and len(files["PNG"]) > 5000
+    assert files["SVG"].startswith(b"<svg") and b"Mini-SSV2" in files["SVG"]
+    rows = list(csv.DictReader(io.StringIO(files["CSV"].decode())))
+    with Catalog.open(storage) as catalog:
+        sql = """
+            SELECT module, backbone, frames, seed, temporal_pooling AS tp, top1
+            FROM results WHERE dataset = 'mini-ssv2'
+        """
+        own = {
+            (r["module"], r["backbone"], r["frames"], r["seed"], r["tp"]): r["top1"]
+            for r in catalog.query(sql).to_pylist()
+        }
+
+    def mean(*place: Any, pooled: bool) -> float:
+        found = [own[(*place, seed, pooled)] for seed in (0, 1) if (*place, seed, pooled) in own]
+        return sum(found) / len(found)
+
+    assert len(rows) == 12
+    for row in rows:
+        place = row["module"], row["backbone"], int(row["frames"])
+        assert float(row["gain"]) == pytest.approx(mean(*place, pooled=True) - mean(*place, pooled=False))
+
+
+def test_a_cell_shows_its_chain_attempts_and_classes(look: Look) -> None:
+    third = key("tam", "resnet18", False, "mini-ssv2", 32)
+    page = look.open(f"/cell?key={third}")
+    page.wait_for_selector(".js-plotly-plot .main-svg")
+    text = page.locator("#page").inner_text()
+    chain = [name("tam", "resnet18", False, "mini-ssv2", frames) for frames in (8, 16, 32)]
+    assert f"Chain: {' → '.join(chain)}" in text
+    assert "actiongrid run 'kitchen & co.yaml'" in text and "training:best" in text
+    data = page.locator("section", has=page.get_by_role("heading", name="Accuracy by class"))
+    data.locator("summary").click()
+    assert all(one in data.inner_text() for one in CLASSES)
+    page.get_by_role("link", name=chain[0]).first.click()
+    page.wait_for_function(f"() => document.querySelector('h1').innerText === '{chain[0]}'")
+
+
+def test_compare_shows_differences_first_and_how_sure_they_are(look: Look) -> None:
+    page = look.open(f"/compare?cells={TAM},{TSN}")
+    page.wait_for_selector(".js-plotly-plot .main-svg")
+    headings = page.locator("h2").all_inner_texts()
+    assert headings == [
+        "Cells", "What differs in their configurations", "Curves", "Paired significance", "Seeds averaged",
+    ]  # fmt: skip
+    settings = page.locator("section", has_text="What differs").locator("tbody tr").all_inner_texts()
+    assert [one.split("\t")[0] for one in settings] == ["module", "recipe.lr"]
+    paired = page.locator("section", has=page.get_by_role("heading", name="Paired significance"))
+    paired.locator("summary").click()
+    assert "101" in paired.locator("td").all_inner_texts()
+
+
+def test_sql_answers_reads_only_and_stops(look: Look) -> None:
+    page = look.open("/sql")
+    page.locator("#sql-text").fill("SELECT module, count(*) AS n FROM results GROUP BY ALL ORDER BY module")
+    page.locator("#sql-run").click()
+    page.wait_for_selector("h2:has-text('Answer')")
+    assert "q=SELECT" in page.url
+    answer = page.locator("section", has=page.get_by_role("heading", name="Answer"))
+    assert [one.split("\t")[0] for one in answer.locator("tbody tr").all_inner_texts()] == ["tam", "tsn"]
+    with page.expect_download() as got:
+        answer.get_by_text("CSV").click()
+    assert Path(got.value.path()).read_text().splitlines()[0] == "module,n"
+    for statement, says in (
+        ("DELETE FROM recorded.cells", "not one single read"),
+        ("SELECT nothing FROM results", "query refused"),
+        ("SELECT * FROM read_csv('/etc/passwd')", "query refused"),
+    ):
+        page.locator("#sql-text").fill(statement)
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector(f"#page .problem:has-text('{says}')", timeout=5000)
+    assert "Traceback" not in page.locator("body").inner_text()
+
+
+def test_pages_work_by_keyboard(look: Look) -> None:
+    page = look.open("/?dataset=mini-ssv2&seed=0")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.innerText") == "to the content"
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('.grid a')"):
+            break
+    focused = page.evaluate("document.activeElement.title")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1")
+    assert str(focused).startswith(page.locator("h1").inner_text())
+
+
+def test_the_theme_can_be_switched_and_is_kept(look: Look) -> None:
+    page = look.open("/findings?show=frames")
+    page.wait_for_selector(".js-plotly-plot .main-svg")
+    page.locator("#theme-switch").click()
+    page.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
+    page.wait_for_function(
+        "() => document.querySelector('.js-plotly-plot').layout.paper_bgcolor === '#14181d'", timeout=5000
+    )
+    again = look.open("/")
+    assert again.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("/?frames=eight", "is no number"),
+        ("/cell?key=nothing", "No cell has the key nothing"),
+        ("/nowhere", "There is no page"),
+        ("/compare?cells=nothing", "None of these cells"),
+    ],
+)
+def test_a_wrong_address_gets_a_sentence(look: Look, address: str, says: str) -> None:
+    page = look.open(address)
+    page.wait_for_selector(f"#page .problem:has-text('{says}')", timeout=5000)
+    assert not re.search("Traceback|Error:", page.locator("body").inner_text())
+    assert json.dumps(look.wrong) == "[]"
