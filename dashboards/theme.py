@@ -20,6 +20,8 @@ MODULE_COLOURS = {
     "i3d": "#CC79A7",
     "tsm": "#D55E00",
     "nonlocal": "#56B4E9",
+    # Okabe and Ito's colours end here; brown is the one that stays apart from all of them.
+    "slowfast": "#8C5A3C",
 }
 
 BACKBONE_SYMBOLS = {

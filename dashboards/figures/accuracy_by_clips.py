@@ -60,7 +60,11 @@ def draw_accuracy_by_clips(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     datasets = sorted({row["dataset"] for row in rows})
     titles = [f"{label(name)}: {what}" for name in datasets for what in ("by clips", "by MACs")]
     figure = make_subplots(
-        rows=len(datasets), cols=2, subplot_titles=titles, horizontal_spacing=0.09, vertical_spacing=0.12
+        rows=len(datasets),
+        cols=2,
+        subplot_titles=titles,
+        horizontal_spacing=0.09,
+        vertical_spacing=0.32 / len(datasets),
     )
     for place, dataset in enumerate(datasets, start=1):
         for line in _lines([row for row in rows if row["dataset"] == dataset]).values():

@@ -58,6 +58,7 @@ def draw_class_accuracy(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_xaxes(title={"text": "top-1 (%)", "standoff": 4}, range=[-3, 103], showgrid=True)
     figure.update_yaxes(
         autorange="reversed",
+        zeroline=False,
         tickmode="array",
         tickvals=list(range(len(shown))),
         ticktext=[_name(row) for row in shown],

@@ -66,4 +66,6 @@ def draw_config_differences(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         return empty_figure("Choose cells to compare.", theme)
     if not rows:
         return empty_figure("The configurations are the same.", theme)
-    return draw_table(rows, {"setting": "setting", **{name: name for name in cells}}, theme)
+    return draw_table(
+        rows, {"setting": "setting", **{name: name.replace("@", "<br>@") for name in cells}}, theme
+    )

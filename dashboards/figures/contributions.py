@@ -142,6 +142,7 @@ def _bars(row: Row) -> go.Bar:
         text=["" if value is None else f"{round(value, 2) + 0.0:.2f}" for value in values],
         textposition="outside",
         textangle=0,
+        constraintext="none",
         textfont={"size": 10},
         cliponaxis=False,
         **_common(row),

@@ -73,7 +73,7 @@ def _known(rows: list[Row]) -> bool:
 
 
 def _bars(rows: list[Row], kind: str, *, first: bool, theme: Theme) -> list[go.Bar]:
-    names = [label(row["value"]) for row in rows]
+    names = [_name(row) for row in rows]
     bars = []
     for part, style in (
         ("expected", {"color": "rgba(0,0,0,0)", "line": {"color": theme.text, "width": 1.5}}),
@@ -95,12 +95,16 @@ def _bars(rows: list[Row], kind: str, *, first: bool, theme: Theme) -> list[go.B
     return bars
 
 
+def _name(row: Row) -> str:
+    return label(row["value"]) if row["axis"] in ("module", "backbone", "dataset") else str(row["value"])
+
+
 def _hover(row: Row, kind: str) -> str:
     expected = row[f"{kind}_hours_expected"]
     whole = "not known" if expected is None else f"{expected:,.2f} h"
     return "<br>".join(
         [
-            f"<b>{label(row['value'])}</b>: {row['done']} of {row['cells']} cells done",
+            f"<b>{_name(row)}</b>: {row['done']} of {row['cells']} cells done",
             f"spent {row[f'{kind}_hours_spent'] or 0:,.2f} h, expected for the whole {whole}",
             *([f"{row['unknown']} cells of unknown cost"] if row["unknown"] else []),
         ]

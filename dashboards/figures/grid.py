@@ -31,6 +31,12 @@ Value = Literal["state", "accuracy", "difference"]
 _ORDER = ("failed", "running", "blocked", "planned", "done")
 """Which state a position shows that has several cells: the one that asks for attention most."""
 
+_NOTHING = {
+    "state": "No cell has been planned yet.",
+    "accuracy": "No cell has finished yet.",
+    "difference": "No finished cell has a published counterpart yet.",
+}
+
 _SELECT = """
     , places AS MATERIALIZED (FROM grid_of('chosen') WHERE $source <> 'published'),
     training AS (SELECT running_key AS key FROM places),
@@ -72,6 +78,8 @@ def draw_grid(table: pa.Table, theme: Theme = AUTO, value: Value = "state") -> g
     rows = table.to_pylist()
     if not rows:
         return empty_figure("No cell has been planned yet.", theme)
+    if all(_number(row, value) is None for row in rows):
+        return empty_figure(_NOTHING[value], theme)
     columns = sorted({(row["dataset"], row["frames"]) for row in rows})
     models = sorted({_model(row) for row in rows}, key=lambda model: (module_order(model[0]), model[1:]))
     places = {(_model(row), (row["dataset"], row["frames"])): row for row in rows}
@@ -93,8 +101,8 @@ def draw_grid(table: pa.Table, theme: Theme = AUTO, value: Value = "state") -> g
         )
     )
     styled(figure, 110 + 26 * len(models), theme)
-    figure.update_xaxes(side="top", showline=False, dividercolor=theme.grid, tickfont={"size": 11})
-    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 11})
+    figure.update_xaxes(side="top", showline=False, dividercolor=theme.grid, tickfont={"size": 11}, ticks="")
+    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 11}, ticks="")
     figure.update_layout(margin={"t": 64, "b": 12})
     return figure
 
@@ -134,9 +142,10 @@ def _text(row: Row, value: Value) -> str:
         return f"{row['top1']:.1f}"
     if value != "difference" and not row["cells"]:
         return f"({row['published_top1']:.1f})" if value == "accuracy" else ""
-    if row["cells"] > 1:
-        return f"{row['done']}/{row['cells']} done"
     state = state_of(row)
+    if row["cells"] > 1:
+        count = f"{row['done']}/{row['cells']}"
+        return f"{count} done" if state == "done" else f"{count}, {state}"
     if state == "running" and row["epoch"] is not None:
         left = "" if row["eta_seconds"] is None else f" {duration(row['eta_seconds'])}"
         return f"{row['epoch']}/{row['epochs'] or '?'}{left}"

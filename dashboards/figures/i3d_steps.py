@@ -83,14 +83,14 @@ def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         for source in ("own", "published"):
             group = [row for row in here if row["source"] == source]
             if group:
-                figure.add_trace(_bars(group), row=1, col=column)
+                # Beside one's own bars there is no room for the numbers of the published ones.
+                figure.add_trace(_bars(group, silent=both and source == "published"), row=1, col=column)
         values = [row["top1"] for row in here]
         span = max(max(values) - min(values), 4.0)
         low = max(0.0, min(values) - 0.5 * span)
         figure.update_yaxes(range=[low, max(values) + 0.35 * span], row=1, col=column)
-    for name, shape in (("own", ""), ("published", "/")) if both else ():
-        pattern = {"color": NEUTRAL, "pattern": {"shape": shape}}
-        figure.add_trace(go.Bar(x=[None], y=[None], name=name, marker=pattern, showlegend=True))
+    for name, symbol in (("own", "square"), ("published", "hash-open")) if both else ():
+        key(figure, name, name, mode="markers", marker={"symbol": symbol, "size": 11, "color": NEUTRAL})
     if not all(row["printed"] for row in rows):
         key(figure, "* follows from printed changes", "derived", mode="markers", marker={"size": 1})
     styled(figure, 430, theme)
@@ -176,15 +176,16 @@ def _schema() -> Any:  # noqa: ANN401  (pyarrow is untyped here)
     return pa.schema(kinds.items())
 
 
-def _bars(rows: list[Row]) -> go.Bar:
+def _bars(rows: list[Row], *, silent: bool) -> go.Bar:
     published = rows[0]["source"] == "published"
     return go.Bar(
         x=[row["step"] for row in rows],
         y=[row["top1"] for row in rows],
         marker={"color": module_colour("i3d"), "pattern": {"shape": "/" if published else ""}},
-        text=[_text(row) for row in rows],
+        text=None if silent else [_text(row) for row in rows],
         textposition="outside",
         textangle=0,
+        constraintext="none",
         cliponaxis=False,
         customdata=[_hover(row) for row in rows],
         hovertemplate="%{customdata}<extra></extra>",

@@ -84,6 +84,7 @@ def draw_paired(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
                 "arrayminus": [row["difference"] - row["low"] for row in rows],
                 "thickness": 1.5,
                 "width": 4,
+                "color": theme.text,
             },
             mode="markers",
             marker={
@@ -100,7 +101,7 @@ def draw_paired(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.add_vline(x=0, line={"color": theme.line, "width": 1.5})
     figure.update_xaxes(title={"text": "difference in top-1 (points), 95 % interval", "standoff": 4})
     figure.update_yaxes(
-        autorange="reversed",
+        zeroline=False,
         tickmode="array",
         tickvals=list(range(len(rows))),
         ticktext=[f"{row['first']}<br>− {row['second']}" for row in rows],

@@ -24,6 +24,8 @@ TABLES = {
 }
 """The tables and what they show; Table 7 is `contributions`."""
 
+_ABOUT = {"pretrain": "pretrained", "flops_g": "FLOPs (G)"}
+
 # A model, its weights' origin, its length and its protocol must all be stated to be comparable.
 _SELECT = """
     , own_means AS (
@@ -73,11 +75,23 @@ def draw_printed_table(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     if not rows:
         return empty_figure("No result of one's own compares with this table yet.", theme)
     columns = list(dict.fromkeys(row["source_column"] for row in rows))
+    decimals = {
+        name: _decimals([r["published"] for r in rows if r["source_column"] == name]) for name in columns
+    }
+    about = {name: title for name, title in _ABOUT.items() if any(row[name] for row in rows)}
     lines: dict[str, dict[str, Any]] = {}
     for row in rows:
-        line = lines.setdefault(row["source_row"], {"row": row["source_row"], **dict.fromkeys(columns, "–")})
+        empty = {
+            "row": row["source_row"],
+            **{name: row[name] for name in about},
+            **dict.fromkeys(columns, "–"),
+        }
+        column = row["source_column"]
         own = "" if row["own"] is None else f"<br>own {row['own']:.2f} ({row['difference']:+.2f})"
-        line[row["source_column"]] = f"{row['published']:g}{own}"
-    return draw_table(
-        list(lines.values()), {"row": rows[0]["source_table"], **{c: c for c in columns}}, theme
-    )
+        lines.setdefault(row["source_row"], empty)[column] = f"{row['published']:.{decimals[column]}f}{own}"
+    titles = {"row": rows[0]["source_table"], **about, **{column: column for column in columns}}
+    return draw_table(list(lines.values()), titles, theme)
+
+
+def _decimals(values: list[float]) -> int:
+    return max(len(f"{value:.10g}".partition(".")[2]) for value in values)

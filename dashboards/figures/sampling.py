@@ -73,6 +73,9 @@ def draw_sampling(table: pa.Table, theme: Theme = AUTO, printed: pa.Table | None
             line = [row for row in here if row["sampling"] == sampling]
             if line:
                 _draw(figure, column, sampling, line)
+        # Both samplings of a model stand side by side.
+        order = sorted(_place(row) for row in here)
+        figure.update_xaxes(categoryorder="array", categoryarray=[name for *_, name in order], col=column)
     for sampling, colour in COLOURS.items():
         marker = {"color": colour, "symbol": "square", "size": 11}
         key(figure, f"{sampling} sampling", sampling, mode="markers", marker=marker)
@@ -92,7 +95,7 @@ def draw_sampling(table: pa.Table, theme: Theme = AUTO, printed: pa.Table | None
 def _draw(figure: go.Figure, column: int, sampling: str, rows: list[Row]) -> None:
     pattern = {"shape": "/" if sampling == "dense" else "", "size": 6}
     common = {
-        "x": [f"{_model(row)} {row['sampling'][0].upper()}" for row in rows],
+        "x": [_place(row)[-1] for row in rows],
         "marker": {"color": COLOURS[sampling], "pattern": pattern},
         "customdata": [_hover(row) for row in rows],
         "hovertemplate": "%{customdata}<extra></extra>",
@@ -112,6 +115,10 @@ def _model(row: Row) -> str:
         return str(name).replace(f"@{row['dataset']}", "")
     pooling = "-tp" if row["temporal_pooling"] else ""
     return f"{label(row['module'])}-{label(row['backbone'])}{pooling}-f{row['frames']}"
+
+
+def _place(row: Row) -> tuple[str, str]:
+    return _model(row), f"{_model(row)} {row['sampling'][0].upper()}"
 
 
 def _hover(row: Row) -> str:

@@ -85,6 +85,7 @@ def draw_seeds(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_xaxes(title={"text": "top-1 (%), mean and 95 % interval", "standoff": 4}, showgrid=True)
     figure.update_yaxes(
         autorange="reversed",
+        zeroline=False,
         tickmode="array",
         tickvals=list(range(len(rows))),
         ticktext=[cell_name(row) for row in rows],

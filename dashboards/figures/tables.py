@@ -17,8 +17,10 @@ def draw_table(
     """Draw rows as a table; `titles` names the columns that are shown, and their headings."""
     cells = [[display(row[name]) for row in rows] for name in titles]
     plain = theme.paper
+    widths = [_width([title, *column]) for title, column in zip(titles.values(), cells, strict=True)]
     figure = go.Figure(
         go.Table(
+            columnwidth=widths,
             header={
                 "values": [f"<b>{title}</b>" for title in titles.values()],
                 "align": "left",
@@ -39,3 +41,8 @@ def draw_table(
     styled(figure, min(640, 80 + 26 * max(len(rows), 1)), theme)
     figure.update_layout(margin={"l": 4, "r": 4, "t": 8, "b": 8})
     return figure
+
+
+def _width(texts: Sequence[str]) -> int:
+    """Give a column room for its longest text, within bounds; longer ones are wrapped."""
+    return min(40, max(8, *(max(map(len, text.split("<br>")), default=0) for text in texts)))

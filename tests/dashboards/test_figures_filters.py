@@ -103,7 +103,10 @@ def test_sources_are_kept_apart(catalog: Catalog) -> None:
 def test_a_filter_on_modules_keeps_what_they_are_compared_with(catalog: Catalog) -> None:
     only = contributions_data(catalog, Filters(module=("tam",)), "own").to_pylist()
     every = contributions_data(catalog, ALL, "own").to_pylist()
-    assert only == [row for row in every if row["module"] == "tam"] and only[0]["n"] > 0
+    expected = [row for row in every if row["module"] == "tam"]
+    for row, other in zip(only, expected, strict=True):
+        # Sums of several threads differ in the last bit.
+        assert row == {name: pytest.approx(value) for name, value in other.items()} and row["n"] > 0
     pooled = temporal_pooling_gain_data(catalog, Filters(temporal_pooling=(True,)), "own")
     assert pooled.num_rows == temporal_pooling_gain_data(catalog, ALL, "own").num_rows > 0
 
