@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from trainables.data import synthetic
@@ -12,6 +14,8 @@ from trainables.data.datasets import Entry, Listing
 from trainables.data.encode import write_h264
 from trainables.data.files import sha256_of
 from trainables.data.store_spool import writing
+
+_MOST_THREADS = 4
 
 
 def generate(
@@ -24,20 +28,27 @@ def generate(
     """
     classes, items = synthetic.class_names(config), synthetic.items(config)
     counter = Counter("generating", len(items), progress)
-    entries = []
-    for item in items:
-        path = directory / "videos" / item.split / classes[item.label] / f"{item.number:05d}.mp4"
-        with writing(path):
-            _make(config, item, path, log)
-        entries.append(Entry(path, item.split, item.label))
-        counter.step()
+    paths = [
+        directory / "videos" / item.split / classes[item.label] / f"{item.number:05d}.mp4" for item in items
+    ]
+    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1), "generate") as pool:
+        for made in pool.map(lambda item, path: _made(config, item, path, log), items, paths):
+            if made is not None:
+                log.put(*made)
+            counter.step()
+    entries = (Entry(path, item.split, item.label) for item, path in zip(items, paths, strict=True))
     return Listing(classes, tuple(entries))
 
 
-def _make(config: synthetic.Synthetic, item: synthetic.Item, path: Path, log: BuildLog) -> None:
+def _made(
+    config: synthetic.Synthetic, item: synthetic.Item, path: Path, log: BuildLog
+) -> tuple[str, dict[str, str]] | None:
+    """Make one video; what the log is to note of it, None where it stands."""
     sizes = (config.kind, synthetic.VERSION, config.size, config.frames_per_segment, config.fps, config.seed)
     key = json.dumps(["made", *sizes, item.split, item.label, item.number])
-    made = log.get(key)
-    if made is None or not path.is_file() or sha256_of(path) != made["sha256"]:
+    known = log.get(key)
+    with writing(path):
+        if known is not None and path.is_file() and sha256_of(path) == known["sha256"]:
+            return None
         write_h264(synthetic.render(config, item), config.fps, config.frames_per_segment, path)
-        log.put(key, {"sha256": sha256_of(path)})
+        return key, {"sha256": sha256_of(path)}
