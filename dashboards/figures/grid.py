@@ -129,7 +129,7 @@ def _number(row: Row, value: Value) -> float | None:
         state = state_of(row)
         number = None if state is None else STATES.index(state)
     elif value == "accuracy":
-        number = row["top1"] if row["top1"] is not None else row["published_top1"]
+        number = row["top1"] if row["cells"] else row["published_top1"]
     else:
         number = row["difference"]
     return number
