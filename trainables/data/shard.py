@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
+import resource
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,10 +66,11 @@ class ShardFrames:
         """
         mend = "run `actiongrid data verify` and build the dataset again"
         try:
-            with path.open("rb") as file:
-                self._map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+            self._map = _mapped(path)
             reader = pa.ipc.open_file(pa.py_buffer(self._map))
         except (OSError, ValueError, pa.ArrowInvalid) as error:
+            if isinstance(error, OSError) and error.errno == errno.EMFILE:
+                mend = "raise the limit of open files (`ulimit -Hn`), or build with a larger --shard-mb"
             raise ShardError(f"shard unreadable ({error}); {path}; {mend}") from error
         if (reader.schema.metadata or {}).get(b"actiongrid.shard") != FORMAT.encode():
             raise ShardError(f"not a frame shard of format {FORMAT}; {path}; {mend}")
@@ -95,3 +98,20 @@ class ShardFrames:
         Without it the resident size of every process would grow to the size of the whole dataset.
         """
         self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    """The file's memory map. Each holds a descriptor: thousands of shards exceed the usual 1024 a process."""
+    try:
+        return _map(path)
+    except OSError as error:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if error.errno != errno.EMFILE or soft == hard:
+            raise
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return _map(path)
+
+
+def _map(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
