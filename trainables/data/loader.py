@@ -79,8 +79,9 @@ def train_batches(
 ) -> Batches:
     """One epoch's clips of this rank: every `world`-th of each global batch of a (seed, epoch) shuffle.
 
-    The last incomplete global batch is dropped. `first_step` leaves out the steps before it: the others are
-    the same as in a whole epoch. Close the generator to end its threads early.
+    The last incomplete global batch is dropped, and of a batch that all videos together do not fill what the
+    workers cannot share equally. `first_step` leaves out the steps before it: the others are the same as in a
+    whole epoch. Close the generator to end its threads early.
 
     Raises:
         ValueError: no videos, or a global batch that cannot give every worker a clip.
@@ -93,6 +94,8 @@ def train_batches(
             f"a batch of {size} clips cannot feed {world} workers; training data; "
             "raise batch_size, add videos or use fewer workers"
         )
+    # Workers' gradients count equally, and they wait for each other in every accumulated piece of a share.
+    size -= size % world
     order = np.random.default_rng([seed, epoch, _ORDER]).permutation(len(videos))
     steps = range(first_step, num_train_steps(len(videos), recipe.batch_size))
     plan = [order[step * size : (step + 1) * size][rank::world] for step in steps]

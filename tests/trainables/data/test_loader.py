@@ -111,6 +111,19 @@ def test_few_videos_make_one_small_batch(motion: Manifest) -> None:
         train_batches(videos, RECIPE, 8, DecordReader(), seed=0, epoch=0, rank=2, world=2)
 
 
+@pytest.mark.parametrize(("count", "world", "each"), [(3, 2, 1), (5, 2, 2), (5, 3, 1), (7, 2, 3)])
+def test_workers_share_a_small_batch_equally(motion: Manifest, count: int, world: int, each: int) -> None:
+    """Unequal shares would weigh clips unequally, and give workers unequal numbers of accumulated pieces."""
+    videos = motion.split("train")[:count]
+    seen: list[int] = []
+    for rank in range(world):
+        keywords = {"seed": 0, "epoch": 0, "rank": rank, "world": world}
+        (batch,) = train_batches(videos, RECIPE, 8, DecordReader(), **keywords)  # type: ignore[arg-type]
+        assert len(batch.labels) == each
+        seen += batch.indices.tolist()
+    assert len(set(seen)) == each * world
+
+
 @pytest.mark.parametrize("count", [1, 2, 7, 11])
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_evaluation_covers_every_video_exactly_once(motion: Manifest, count: int, world: int) -> None:
