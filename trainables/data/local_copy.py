@@ -26,16 +26,26 @@ def copy_shards(manifest: Manifest, source: Path, root: Path) -> Path:
     its checksum once, when it is copied.
 
     Raises:
-        LocalCopyError: not enough space, or a shard that is missing or damaged.
+        LocalCopyError: a folder that cannot be used, not enough space, or a shard that is missing or damaged.
     """
     target = root / f"{manifest.name}-{manifest.hash('train')[:12]}"
+    try:
+        _copy_missing(manifest, source, target)
+    except OSError as error:
+        raise LocalCopyError(
+            f"folder cannot be used ({error.strerror or error}); {target}; give frames_on_local_disk a folder "
+            "that every machine has and can write to"
+        ) from error
+    return target
+
+
+def _copy_missing(manifest: Manifest, source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     with exclusive(target / "lock", LOCK_WAIT_SECONDS, f"the local copy of {manifest.name}"):
         missing = [shard for shard in manifest.shards if not _stands(target / shard.name, shard)]
         _check_space(sum(shard.bytes for shard in missing), target)
         for shard in missing:
             _copy(shard, source, target)
-    return target
 
 
 def _stands(path: Path, shard: Shard) -> bool:

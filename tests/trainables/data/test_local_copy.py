@@ -1,0 +1,16 @@
+"""A folder for local copies that cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trainables.data.local_copy import LocalCopyError, copy_shards
+from trainables.data.manifest import Manifest
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LocalCopyError, match=r"file/toy.*frames_on_local_disk"):
+        copy_shards(Manifest("toy", ("a", "b"), ()), tmp_path, tmp_path / "file")
