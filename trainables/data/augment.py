@@ -1,6 +1,6 @@
 """Crops, flips and resizing as in models-and-protocol.md section 7, the same for all frames of a clip.
 
-Rectangles only, in numpy: `trainables.data.pixels` cuts them out.
+Rectangles only: `trainables.data.loader` copies them, `trainables.data.resample` resizes them.
 """
 
 from __future__ import annotations
