@@ -33,8 +33,8 @@ def copy_shards(manifest: Manifest, source: Path, root: Path) -> Path:
         _copy_missing(manifest, source, target)
     except OSError as error:
         raise LocalCopyError(
-            f"folder cannot be used ({error.strerror or error}); {target}; give frames_on_local_disk a folder "
-            "that every machine has and can write to"
+            f"folder cannot be used ({error.strerror or error}); {target}; give frames_on_local_disk a "
+            "folder that every machine has and can write to"
         ) from error
     return target
 

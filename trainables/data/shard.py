@@ -6,6 +6,7 @@ import errno
 import mmap
 import resource
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,16 +103,10 @@ class ShardFrames:
 
 def _mapped(path: Path) -> mmap.mmap:
     """The file's memory map. Each holds a descriptor: thousands of shards exceed the usual 1024 a process."""
-    try:
-        return _map(path)
-    except OSError as error:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if error.errno != errno.EMFILE or soft == hard:
-            raise
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return _map(path)
-
-
-def _map(path: Path) -> mmap.mmap:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        # beforehand, for whatever else the process opens must not fail for our sake
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)

@@ -30,7 +30,7 @@ def shards(tmp_path: Path) -> Path:
 
 def _open_all(shards: Path, hard_limit: int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", _OPEN_ALL, str(shards), str(hard_limit)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
 
 
 def test_thousands_of_shards_do_not_stop_at_the_usual_limit_of_open_files(shards: Path) -> None:
