@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 from dashboards.app_access import PARAMETER, Access, require_safe
 from dashboards.app_live import LiveCatalog
@@ -58,14 +59,18 @@ def serve(serving: Serving, say: Callable[[str], None]) -> None:
     with listening:
         port = listening.getsockname()[1]
         server = make_server(host, port, app.server, threaded=True, fd=listening.fileno())
-    token = f"/?{PARAMETER}={serving.access.token}" if serving.access.token else "/"
-    name = f"[{host}]" if ":" in host else host
-    say(f"dashboard of {serving.storage}: http://{name}:{port}{token}")
-    say("Ctrl-C ends it")
     try:
+        say(f"dashboard of {serving.storage}: {_address(serving.access, port)}")
+        say("Ctrl-C ends it")
         server.serve_forever()
     except KeyboardInterrupt:
         say("dashboard ended")
     finally:
         server.server_close()
         live.close()
+
+
+def _address(access: Access, port: int) -> str:
+    host = f"[{access.host}]" if ":" in access.host else access.host
+    token = f"?{urlencode({PARAMETER: access.token})}" if access.token else ""
+    return f"http://{host}:{port}/{token}"

@@ -12,7 +12,7 @@ from dashboards.figures.filters import Filters
 from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.pages.chooser import cells_block, chooser
-from dashboards.pages.parts import cell_link
+from dashboards.pages.parts import WITH_NAMES, cell_link
 from dashboards.pages.view import View
 
 TITLE = "Compare"
@@ -86,7 +86,7 @@ def _significance(view: View, keys: Sequence[str]) -> list[Block]:
         "where McNemar's exact test, corrected for the number of pairs (Holm), is below 0.05."
     )
     drawing = draw_paired(table, view.theme)
-    return [Figure("paired", "Paired significance", drawing, table, caption)]
+    return [Figure("paired", "Paired significance", drawing, table, caption, narrowest=WITH_NAMES)]
 
 
 def _seeds(view: View, rows: list[dict[str, Any]]) -> Block:
@@ -97,4 +97,6 @@ def _seeds(view: View, rows: list[dict[str, Any]]) -> Block:
     kept = [tuple(row[name] for name in _AXES) in models for row in table.to_pylist()]
     table = table.filter(kept)
     caption = "The models of these cells, averaged over their seeds, with Student's 95 % interval."
-    return Figure("seeds", "Seeds averaged", draw_seeds(table, view.theme), table, caption)
+    return Figure(
+        "seeds", "Seeds averaged", draw_seeds(table, view.theme), table, caption, narrowest=WITH_NAMES
+    )

@@ -18,6 +18,7 @@ from dashboards.figures.i3d_steps import draw_i3d_steps, i3d_steps_data
 from dashboards.figures.relations import Source
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
+from dashboards.pages.parts import WITH_NAMES
 from dashboards.pages.view import View
 
 _PAIRS: dict[str, Column | str] = {
@@ -91,4 +92,6 @@ def seeds(view: View, source: Source) -> list[Block]:
         "Small points are trainings with different seeds, the large one is their mean with Student's 95 % "
         "interval, open stars are published results."
     )
-    return [Figure("seeds", "Seeds averaged", draw_seeds(table, view.theme), table, caption)]
+    return [
+        Figure("seeds", "Seeds averaged", draw_seeds(table, view.theme), table, caption, narrowest=WITH_NAMES)
+    ]

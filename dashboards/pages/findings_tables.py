@@ -6,7 +6,7 @@ from dash import html
 
 from dashboards.app_blocks import Block, Column, Figure, Table, Text
 from dashboards.figures.against_published import against_published_data, draw_against_published, summary
-from dashboards.figures.contributions import footnote, printed_contributions_data
+from dashboards.figures.contributions import METRICS, footnote, printed_contributions_data
 from dashboards.figures.printed_tables import TABLES, printed_table_data
 from dashboards.figures.relations import Source
 from dashboards.pages.parts import choice
@@ -26,7 +26,7 @@ _PRINTED: dict[str, Column | str] = {
 }
 _CONTRIBUTIONS: dict[str, Column | str] = {
     "dataset": "dataset",
-    "metric": "metric",
+    "metric": Column("metric", METRICS.__getitem__),
     "module": "module",
     "printed": "printed",
     "computed": "computed",

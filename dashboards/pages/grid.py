@@ -146,7 +146,7 @@ def _words(row: Row, value: str) -> list[str]:
     if not row["cells"]:
         return [f"({row['published_top1']:.1f})"]
     if row["cells"] > 1:
-        return [f"{row['done']}/{row['cells']}", *[name for name in ("failed", "running") if row[name]]]
+        return [f"{row['done']}/{row['cells']}", str(state_of(row))]
     return [str(state_of(row)), *_second_line(row)]
 
 

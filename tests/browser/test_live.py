@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import Dashboard, Look, look_at, start
 from grid_events import DEMO, grid_events, write_quickly
 from grid_storage import GRID, RUNNING, finish, key, make_storage, report_epoch
+from windows import Dashboard, Look, look_at, start
 
 from catalog import Catalog, read_events
 from catalog.journal import Journal

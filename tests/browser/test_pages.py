@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import SCREENSHOTS, Dashboard, Look, look_at
 from grid_storage import BLOCKED, CLASSES, DONE, FAILING, RUNNING, key, name
+from windows import SCREENSHOTS, Dashboard, Look, look_at
 
 from catalog import Catalog
 
