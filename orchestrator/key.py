@@ -67,10 +67,11 @@ def evaluation_key(key: str, evaluation: Evaluation, val_hash: str) -> str:
 def declared_hash(config: DatasetConfig) -> str:
     """Stands in for the manifest's hash of a dataset that is not built yet; marked as such.
 
-    Where an official dataset's files lie is no part of it.
+    Where an official dataset's files lie is no part of it, nor what may be missing: allowing more after a
+    build was refused must not decode everything again.
     """
-    elsewhere = {"videos", "annotations"} if config.kind == "official" else set()
-    return f"{DECLARED}{_digest(config.model_dump(mode='json', exclude=elsewhere))}"
+    idle = {"allow_missing"} | ({"videos", "annotations"} if config.kind == "official" else set())
+    return f"{DECLARED}{_digest(config.model_dump(mode='json', exclude=idle))}"
 
 
 def recipe_parts(recipe: Recipe, *, starter: bool) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.cell import Cell, expand
 from orchestrator.key import cell_key, declared_hash, evaluation_key, key_parts
 from orchestrator.study import parse_study
-from trainables.data.datasets import OfficialDataset, Sources, SyntheticMotion
+from trainables.data.datasets import FolderDataset, OfficialDataset, Sources, SyntheticMotion
 from trainables.recipe import Recipe
 
 STUDY = """\
@@ -211,3 +211,11 @@ def test_where_an_official_datasets_files_lie_is_no_part_of_it() -> None:
     assert OfficialDataset(name="ucf101", split=2).sources is None
     assert declared_hash(here) == declared_hash(OfficialDataset(name="ucf101", split=2))
     assert declared_hash(here) != declared_hash(OfficialDataset(name="ucf101", split=1))
+
+
+def test_allowing_more_videos_to_be_missing_is_not_another_dataset() -> None:
+    strict, lax = (OfficialDataset(name="mini-ssv2", allow_missing=share) for share in (0.0, 0.05))
+    assert declared_hash(strict) == declared_hash(lax)
+    mine = FolderDataset(path="/mine", allow_missing=0.1)
+    assert declared_hash(mine) == declared_hash(FolderDataset(path="/mine"))
+    assert declared_hash(mine) != declared_hash(FolderDataset(path="/mine", min_frames=9))
