@@ -48,6 +48,11 @@ _PRINTED = """
 """
 
 
+_PLANNED = """
+    SELECT DISTINCT dataset FROM recorded.cells WHERE len($studies) = 0 OR list_contains($studies, study)
+"""
+
+
 def i3d_steps_data(
     catalog: Catalog, filters: Filters = ALL, source: Source = "both", frames: int = FRAMES
 ) -> pa.Table:
@@ -62,10 +67,13 @@ def i3d_steps_data(
     sql = f"WITH {ctes.sql} {_MEASURED}"
     measured = catalog.query(sql, {**ctes.params, "frames": frames}).to_pylist()
     rows = [row for group in _by_dataset(measured).values() for row in _measured_steps(group)]
-    owns = any(row["source"] == "own" for row in rows)
-    if source == "published" or (source == "both" and not owns):
+    if source != "own":
         numbers = catalog.query(_PRINTED, {"datasets": list(filters.dataset)}).to_pylist()
-        rows += _printed_steps(numbers)
+        own = {
+            row["dataset"] for row in catalog.query(_PLANNED, {"studies": list(filters.study)}).to_pylist()
+        }
+        shown = [row for row in numbers if source == "published" or not own or row["dataset"] in own]
+        rows += _printed_steps(shown)
     return pa.Table.from_pylist(rows, schema=_schema())
 
 
