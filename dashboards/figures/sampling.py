@@ -32,7 +32,9 @@ _SELECT = """
         GROUP BY ALL
     )
     SELECT *, video_top1 - clip_top1 AS gain FROM ranked
-    WHERE $everything OR source = 'published' OR video_top1 IS NOT NULL OR sampling = 'dense'
+    QUALIFY $everything OR video_top1 IS NOT NULL OR count(*) OVER (
+        PARTITION BY source, study, dataset, module, backbone, temporal_pooling, frames
+    ) > 1
     ORDER BY source, dataset, module, backbone, temporal_pooling, frames, sampling DESC
 """
 
@@ -42,7 +44,8 @@ def sampling_data(
 ) -> pa.Table:
     """Return one row a model, length and sampling: top-1 (percent) with the fewest and the most views.
 
-    Models with one clip of uniform sampling only say nothing here and are left out, unless for `everything`.
+    Models with one kind of sampling and one number of views say nothing here and are left out, unless for
+    `everything`.
     """
     ctes = measured_accuracies(filters, source)
     return catalog.query(f"WITH {ctes.sql} {_SELECT}", {**ctes.params, "everything": everything})
@@ -86,7 +89,13 @@ def draw_sampling(table: pa.Table, theme: Theme = AUTO, printed: pa.Table | None
     figure.update_yaxes(range=[max(0.0, min(values) - 10), min(100.0, max(values) + 3)])
     figure.update_yaxes(title="top-1 (%)", col=1)
     figure.update_xaxes(tickangle=-35, tickfont={"size": 11})
-    figure.update_layout(barmode="overlay", scattermode="overlay", bargap=0.2, legend={**LEGEND, "y": -0.45})
+    figure.update_layout(
+        barmode="overlay",
+        scattermode="overlay",
+        bargap=0.2,
+        legend={**LEGEND, "y": 1.22, "yanchor": "bottom"},
+    )
+    figure.update_layout(margin={"t": 130})
     if printed is not None:
         _say_printed(figure, [row for row in printed.to_pylist() if row["dataset"] in datasets])
     return figure
