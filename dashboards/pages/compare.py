@@ -91,11 +91,14 @@ def _significance(view: View, keys: Sequence[str]) -> list[Block]:
 
 def _seeds(view: View, rows: list[dict[str, Any]]) -> Block:
     """The models of the chosen cells with all their seeds."""
+    import pyarrow as pa
+
     axes = {name: tuple({row[name] for row in rows}) for name in _AXES}
     table = seeds_data(view.catalog, Filters(**axes))
     models = {tuple(row[name] for name in _AXES) for row in rows}
     kept = [tuple(row[name] for name in _AXES) in models for row in table.to_pylist()]
-    table = table.filter(kept)
+    # An empty list alone would have no type.
+    table = table.filter(pa.array(kept, pa.bool_()))
     caption = "The models of these cells, averaged over their seeds, with Student's 95 % interval."
     return Figure(
         "seeds", "Seeds averaged", draw_seeds(table, view.theme), table, caption, narrowest=WITH_NAMES

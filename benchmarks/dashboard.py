@@ -1,0 +1,301 @@
+"""How long the dashboard's pages take: queries, whole callbacks, the same questions to SQLite, first paint.
+
+    python benchmarks/dashboard.py [--cells 288 10000] [--million] [--epochs 60] [--repeat 5] [--paint]
+
+A catalog of the paper's 288 positions × seeds is made inside DuckDB, in the tables that journals are
+projected into, with `--epochs` epochs a finished cell. Times are medians in milliseconds on a warm process,
+with what is remembered between two asks forgotten. `query` is the time inside the catalog, `callback` all
+that a page costs the server: queries, drawing and JSON. `--million` adds 1,000,000 cells (they need 10 GB of
+memory and more at 60 epochs).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sqlite3
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dashboards.app import build_app
+from dashboards.app_access import Access
+from dashboards.app_address import read_address
+from dashboards.app_live import LiveCatalog
+from dashboards.app_pages import page_blocks
+
+POSITIONS = 288
+
+CELLS = """
+    CREATE TEMP TABLE bench AS
+    WITH axes AS (
+        SELECT
+            unnest(['tsn', 'tam', 's3d', 'i3d']) AS module, backbone, temporal_pooling, frames, dataset, seed
+        FROM (SELECT unnest(['inception_v1', 'resnet18', 'resnet50']) AS backbone)
+        CROSS JOIN (SELECT unnest([false, true]) AS temporal_pooling)
+        CROSS JOIN (SELECT unnest(['mini-ssv2', 'mini-kinetics', 'mini-mit']) AS dataset)
+        CROSS JOIN range($seeds) AS seeds(seed)
+        CROSS JOIN (SELECT unnest([8, 16, 32, 64]) AS frames)
+    ),
+    named AS (
+        SELECT
+            *, concat_ws('-', module, backbone, temporal_pooling, dataset, seed) AS chain,
+            upper(module) || '-' || backbone || CASE WHEN temporal_pooling THEN '-tp' ELSE '' END || '-f'
+                || frames || '@' || dataset || '#' || seed AS cell
+        FROM axes
+    )
+    SELECT
+        md5(chain || frames) AS key, cell,
+        CASE WHEN frames > 8 THEN md5(chain || frames // 2) END AS parent_key,
+        'study-' || seed % 4 AS study, module, backbone, temporal_pooling, frames, dataset, seed,
+        1500000000::BIGINT * frames AS macs,
+        -- A tenth is still to do; of that, starters of one module run and those of another one have failed.
+        CASE WHEN $seeds < 10 THEN module NOT IN ('i3d', 's3d') ELSE seed % 10 < 9 END AS done,
+        hash(chain || frames) % 10000 / 200.0 + 25 AS top1,
+        1.79e9 + 60.0 * row_number() OVER (ORDER BY seed, chain, frames) AS time
+    FROM named
+"""
+ROWS = (
+    """
+    INSERT INTO recorded.studies BY NAME
+    SELECT DISTINCT study, 's1' AS submission, 72 AS cells, study || '.yaml' AS file, '{}' AS config,
+        1.79e9 AS time, 'bench' AS writer, 0 AS position FROM bench
+    """,
+    """
+    INSERT INTO recorded.cells BY NAME
+    SELECT key, cell, parent_key, study, module, backbone, temporal_pooling, frames, dataset, seed,
+        20000000 AS params, macs, '{"data": {"train": "abc"}}' AS key_parts,
+        '{"recipe": {"epochs": 60, "init": "imagenet"}, "evaluation": {"sampling": "uniform", "clips": 1,
+          "crops": 1}, "resources": {"workers": 1, "gpus_per_worker": 1}}' AS config,
+        's1' AS submission, 174 AS num_classes, 1.79e9 AS time, 'bench' AS writer, 0 AS position
+    FROM bench
+    """,
+    """
+    INSERT INTO recorded.attempts_started BY NAME
+    SELECT key, 1 AS attempt, 'driver' AS driver, 'host' AS host, 'runs/' || key AS run_dir, time,
+        'bench' AS writer, 0 AS position
+    FROM bench WHERE done OR frames = 8 AND module IN ('tam', 's3d', 'i3d')
+    """,
+    """
+    INSERT INTO recorded.attempts_ended BY NAME
+    SELECT key, 1 AS attempt, CASE WHEN done THEN 'done' ELSE 'failed' END AS state,
+        CASE WHEN NOT done THEN 'OutOfMemoryError: no memory left' END AS error, time + 3600 AS time,
+        'bench' AS writer, 0 AS position
+    FROM bench WHERE done OR frames = 8 AND module = 's3d'
+    """,
+    """
+    INSERT INTO recorded.failed BY NAME
+    SELECT key, 1 AS attempt, 'OutOfMemoryError: no memory left' AS error, time + 3600 AS time,
+        'bench' AS writer, 0 AS position
+    FROM bench WHERE NOT done AND frames = 8 AND module = 's3d'
+    """,
+    """
+    INSERT INTO recorded.epochs BY NAME
+    SELECT key, epoch, 1 AS attempt, 3.0 / epoch AS train_loss, top1 AS train_top1, 0.01 AS lr,
+        3.0 / epoch AS val_loss, top1 * epoch / $epochs AS top1, 90.0 AS top5, 100.0 AS clips_per_second,
+        50.0 AS seconds, time + epoch * 50 AS time, 'bench' AS writer, 0 AS position
+    FROM bench CROSS JOIN range(1, $epochs + 1) AS epochs(epoch)
+    WHERE done OR frames = 8 AND module IN ('tam', 'i3d') AND epoch <= $epochs // 2
+    """,
+    """
+    INSERT INTO recorded.finished BY NAME
+    SELECT key, 1 AS attempt, $epochs AS epochs, $epochs AS best_epoch, top1, least(100, top1 + 20) AS top5,
+        1.0 AS loss, top1 AS best_top1, least(100, top1 + 20) AS best_top5, 1.0 AS best_loss,
+        11799 AS eval_videos, 80000 AS train_videos, 3600.0 AS train_seconds, 60.0 AS eval_seconds,
+        20000000 AS params, macs, 'best' AS inherit, parent_key, 'c' AS checkpoint, 's' AS checkpoint_sha256,
+        '{}' AS versions, '{}' AS hardware, time + 3600 AS time, 'bench' AS writer, 0 AS position
+    FROM bench WHERE done
+    """,
+)
+QUESTIONS = {
+    "cells by position": """
+        SELECT module, backbone, temporal_pooling, dataset, frames, count(*) AS n, count(f.key) AS done,
+            avg(f.top1) AS top1
+        FROM {cells} AS c LEFT JOIN {finished} AS f ON f.key = c.key GROUP BY 1, 2, 3, 4, 5
+    """,
+    "hours by module": """
+        SELECT c.module, sum(e.time - s.time) / 3600 AS hours
+        FROM {attempts_started} AS s JOIN {attempts_ended} AS e ON e.key = s.key AND e.attempt = s.attempt
+        JOIN {cells} AS c ON c.key = s.key GROUP BY 1
+    """,
+    "mean top-1 by epoch": "SELECT epoch, avg(top1) AS top1 FROM {epochs} GROUP BY 1",
+    "one cell's epochs": "SELECT epoch, top1 FROM {epochs} WHERE key = (SELECT min(key) FROM {finished})",
+}
+"""What pages ask, in words that both databases know."""
+
+TABLES = ("cells", "finished", "attempts_started", "attempts_ended", "epochs")
+
+
+def pages(live: LiveCatalog) -> dict[str, str]:
+    """The addresses that are measured."""
+    sql = "SELECT key FROM recorded.finished ORDER BY key LIMIT 2"
+    first, second = live.catalog.query(sql).column("key").to_pylist()
+    questions = (
+        "frames",
+        "macs",
+        "pooling",
+        "contributions",
+        "sampling",
+        "clips",
+        "i3d",
+        "published",
+        "tables",
+    )
+    return {
+        "Grid": "/",
+        "Grid, one module": "/?module=tam&frames=8",
+        "Cell": f"/cell?key={first}",
+        "Compare": f"/compare?cells={first},{second}",
+        **{f"Findings: {name}": f"/findings?show={name}" for name in questions},
+        "Cost": "/cost",
+        "SQL": "/sql?q=SELECT%20module%2C%20avg(top1)%20FROM%20results%20GROUP%20BY%20ALL",
+    }
+
+
+def fill(live: LiveCatalog, cells: int, epochs: int) -> None:
+    """Put about `cells` cells into the catalog's own tables."""
+    connection = live.catalog._connection
+    connection.execute(CELLS, {"seeds": max(1, round(cells / POSITIONS))})
+    for statement in ROWS:
+        connection.execute(statement, {"epochs": epochs} if "$epochs" in statement else None)
+    connection.execute("DROP TABLE bench")
+
+
+def measure(live: LiveCatalog, address: str, repeat: int) -> dict[str, float]:
+    """Milliseconds of a page's queries and of its whole callback, and the bytes that it sends."""
+    path, _, search = address.partition("?")
+    queries, callbacks, size = [], [], 0
+    with counted(live) as spent:
+        for _ in range(repeat):
+            live._answers.clear()
+            spent.clear()
+            begun = time.perf_counter()
+            blocks = page_blocks(live, read_address(path, search), "light")
+            size = sum(len(str(part.value)) for block in blocks for part in block.parts)
+            callbacks.append(time.perf_counter() - begun)
+            queries.append(sum(spent))
+    return {
+        "query_ms": round(1000 * statistics.median(queries), 1),
+        "callback_ms": round(1000 * statistics.median(callbacks), 1),
+        "kilobytes": round(size / 1000),
+    }
+
+
+@contextmanager
+def counted(live: LiveCatalog) -> Iterator[list[float]]:
+    """The seconds that each query of the catalog takes."""
+    spent: list[float] = []
+    ask = live.catalog.query
+
+    def query(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (stands in for another)
+        begun = time.perf_counter()
+        try:
+            return ask(*arguments, **options)
+        finally:
+            spent.append(time.perf_counter() - begun)
+
+    live.catalog.query = query  # type: ignore[method-assign]
+    try:
+        yield spent
+    finally:
+        del live.catalog.query
+
+
+def against_sqlite(live: LiveCatalog, repeat: int) -> list[dict[str, Any]]:
+    """Milliseconds of plain questions in the catalog and in SQLite with the same rows and keys."""
+    lite = sqlite3.connect(":memory:")
+    keys = {"cells": "study, key", "finished": "key", "epochs": "key, epoch"}
+    for table in TABLES:
+        rows = live.catalog.query(f"FROM recorded.{table}")
+        key = keys.get(table, "key, attempt")
+        names = ", ".join(rows.column_names)
+        lite.execute(f"CREATE TABLE {table} ({names}, PRIMARY KEY ({key})) WITHOUT ROWID")
+        places = ", ".join("?" for _ in rows.column_names)
+        for batch in rows.to_batches(100_000):
+            values = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            lite.executemany(f"INSERT INTO {table} VALUES ({places})", values)
+    lite.execute("ANALYZE")
+    found = []
+    for name, question in QUESTIONS.items():
+        ours = question.format(**{table: f"recorded.{table}" for table in TABLES})
+        theirs = question.format(**{table: table for table in TABLES})
+        duck = median_ms(lambda ours=ours: live.catalog.query(ours), repeat)
+        other = median_ms(lambda theirs=theirs: lite.execute(theirs).fetchall(), repeat)
+        found.append({"question": name, "duckdb_ms": duck, "sqlite_ms": other})
+    return found
+
+
+def median_ms(ask: Callable[[], object], repeat: int) -> float:
+    times = []
+    for _ in range(repeat):
+        begun = time.perf_counter()
+        ask()
+        times.append(time.perf_counter() - begun)
+    return round(1000 * statistics.median(times), 2)
+
+
+def first_paint(live: LiveCatalog, repeat: int) -> dict[str, float] | None:
+    """Milliseconds from opening the address in a fresh Chromium window to the grid and to a figure."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        return None
+    from playwright.sync_api import sync_playwright
+    from werkzeug.serving import make_server
+
+    server = make_server("127.0.0.1", 0, build_app(live, Access("127.0.0.1"), 5.0).server, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    targets = {"grid_ms": ("/", ".grid a"), "figure_ms": ("/findings", ".js-plotly-plot .main-svg")}
+    found: dict[str, list[float]] = {name: [] for name in targets}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        for _ in range(repeat):
+            for name, (address, selector) in targets.items():
+                live._answers.clear()
+                page = browser.new_context().new_page()
+                page.goto(f"http://127.0.0.1:{server.port}{address}", wait_until="commit")
+                page.wait_for_selector(selector, timeout=60_000)
+                found[name].append(float(page.evaluate("performance.now()")))
+                page.context.close()
+        browser.close()
+    server.shutdown()
+    return {name: round(statistics.median(times)) for name, times in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cells", type=int, nargs="+", default=[288, 10_000])
+    parser.add_argument("--million", action="store_true")
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--paint", action="store_true", help="also measure the first paint in Chromium")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for cells in [*options.cells, *([1_000_000] if options.million else [])]:
+        with tempfile.TemporaryDirectory() as folder:
+            live = LiveCatalog(Path(folder), pause=3600)
+            fill(live, cells, options.epochs)
+            for name, address in pages(live).items():
+                rows.append({"cells": cells, "page": name, **measure(live, address, options.repeat)})
+            rows += [{"cells": cells, **row} for row in against_sqlite(live, options.repeat)]
+            paint = first_paint(live, options.repeat) if options.paint else None
+            if paint is not None:
+                rows.append({"cells": cells, "page": "first paint", **paint})
+            live.close()
+    if options.json:
+        print(json.dumps({"rows": rows}))
+        return
+    for row in rows:
+        print("  ".join(f"{name} {value}" for name, value in row.items()))
+
+
+if __name__ == "__main__":
+    main()
