@@ -9,7 +9,7 @@ from dash.development.base_component import Component
 
 from catalog import Catalog
 from dashboards.app_blocks import Block, Column, Table, state
-from dashboards.figures.filters import Filters
+from dashboards.figures.filters import AXES, Filters, Where
 from dashboards.figures.relations import chosen_cells
 from dashboards.pages.parts import cell_link
 from dashboards.pages.view import View
@@ -39,11 +39,11 @@ def chooser(view: View, name: str, keys: Sequence[str], *, several: bool = False
 
 def options(catalog: Catalog, filters: Filters, typed: str, keys: Sequence[str]) -> list[dict[str, str]]:
     """Return the cells whose name holds every word that was typed, and those chosen already."""
-    chosen = chosen_cells(catalog, filters, "grid_cells")
+    chosen = _named(catalog, filters)
     words = [word.lower() for word in typed.split()]
     sql = f"""
         WITH {chosen.sql}
-        (SELECT cell, key FROM chosen WHERE len($words) = 0 OR len(list_filter(
+        (SELECT DISTINCT cell, key FROM chosen WHERE len($words) = 0 OR len(list_filter(
             $words::VARCHAR[], lambda word: contains(lower(cell || ' ' || key), word))) = len($words)
         ORDER BY cell, key LIMIT {MOST_OPTIONS})
         UNION
@@ -69,3 +69,11 @@ def cells_block(view: View) -> Block:
     return Table(
         "cells", "Cells", table, columns, "No cell has been planned yet, or none passes the filters."
     )
+
+
+def _named(catalog: Catalog, filters: Filters) -> Where:
+    """The cells to choose from; states are only looked at where they are filtered, because that takes longer."""
+    if filters.state:
+        return chosen_cells(catalog, filters, "grid_cells")
+    where = filters.where((*AXES, "study", "seed"))
+    return Where(f"chosen AS (FROM recorded.cells WHERE {where.sql})", where.params)
