@@ -72,7 +72,10 @@ def test_nothing_at_all_is_said_in_words(tmp_path: Path) -> None:
 def test_diverged_runs_are_named_and_left_out_of_means(tmp_path: Path) -> None:
     catalog = build(tmp_path, CATALOGS["not a number"]())
     key = catalog.query("SELECT min(key) AS key FROM recorded.cells").column("key")[0].as_py()
-    titles = [note.text for note in draw_curves(curves_data(catalog, [key])).layout.annotations]
+    figure = draw_curves(curves_data(catalog, [key]))
+    losses = [list(trace.y) for trace in figure.data[:2]]
+    assert losses == [[2.0, None, None], [2.2, None, None]]
+    titles = [note.text for note in figure.layout.annotations]
     assert "loss (not a number from epoch 2)" in titles and "learning rate" in titles
     table = accuracy_by_frames_data(catalog)
     assert table.num_rows == 32 and table.column("top1").null_count == 32
