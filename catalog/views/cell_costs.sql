@@ -20,15 +20,20 @@ LEFT JOIN last_epochs USING (key, attempt);
 -- (of all datasets, where it has none; empty before the first). Hours are seconds × GPUs (or CPUs) / 3600.
 CREATE VIEW cell_costs AS
 WITH spent AS (SELECT key, sum(ended - started) AS seconds FROM attempt_spans GROUP BY key),
+configured AS (
+    -- One look at each text for all its values, and one for all cells that share it.
+    SELECT config, json_extract_string(config, [
+        '$.recipe.epochs', '$.resources.workers', '$.resources.gpus_per_worker', '$.resources.cpus_per_worker'
+    ])::DOUBLE[] AS numbers
+    FROM (SELECT DISTINCT config FROM recorded.cells)
+),
 sized AS (
     SELECT
-        grid_cells.*, recorded.cells.macs, recorded.cells.parent_key,
-        (config ->> '$.recipe.epochs')::DOUBLE AS epochs,
-        coalesce((config ->> '$.resources.workers')::DOUBLE, 1) AS workers,
-        coalesce((config ->> '$.resources.gpus_per_worker')::DOUBLE, 0) * workers AS gpus,
-        coalesce((config ->> '$.resources.cpus_per_worker')::DOUBLE, 1) * workers AS cpus,
-        coalesce(spent.seconds, 0) AS seconds
-    FROM grid_cells JOIN recorded.cells USING (study, key) LEFT JOIN spent USING (key)
+        grid_cells.*, recorded.cells.macs, recorded.cells.parent_key, numbers[1] AS epochs,
+        coalesce(numbers[2], 1) AS workers, coalesce(numbers[3], 0) * workers AS gpus,
+        coalesce(numbers[4], 1) * workers AS cpus, coalesce(spent.seconds, 0) AS seconds
+    FROM grid_cells JOIN recorded.cells USING (study, key)
+    LEFT JOIN configured USING (config) LEFT JOIN spent USING (key)
 ),
 paced AS (
     SELECT *,
