@@ -72,7 +72,7 @@ def cells_block(view: View) -> Block:
 
 
 def _named(catalog: Catalog, filters: Filters) -> Where:
-    """The cells to choose from; states are only looked at where they are filtered, because that takes longer."""
+    """The cells to choose from; states take longer, so that only a filter on them looks at them."""
     if filters.state:
         return chosen_cells(catalog, filters, "grid_cells")
     where = filters.where((*AXES, "study", "seed"))

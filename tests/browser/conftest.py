@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "catalog"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from grid_storage import GRID, make_storage
-from windows import Dashboard, Look, look_at, start
+from windows import Dashboard, Look, look_at, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -40,11 +40,11 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dashboard(storage: Path) -> Iterator[Dashboard]:
-    running = start(storage)
-    yield running
-    assert running.stop() == 0
+    with running(storage) as dashboard:
+        yield dashboard
 
 
 @pytest.fixture
 def look(browser: Browser, dashboard: Dashboard) -> Iterator[Look]:
-    yield from look_at(browser, dashboard.url)
+    with look_at(browser, dashboard.url) as look:
+        yield look

@@ -17,7 +17,7 @@ from grid_events import DEMO, grid_events, write_quickly
 from hypothesis import given
 from hypothesis import strategies as some
 from werkzeug.test import Client
-from windows import start
+from windows import running
 
 from dashboards.app import build_app
 from dashboards.app_access import Access, AccessError, is_loopback, require_safe
@@ -113,8 +113,8 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_it_and_the_storage_stays_as_it_was(tmp_path: Path) -> None:
-    dashboard = start(tmp_path / "storage")
-    assert dashboard.stop() == 0
+    with running(tmp_path / "storage") as dashboard:
+        assert dashboard.stop() == 0
     assert not (tmp_path / "storage").exists()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from grid_events import DEMO, grid_events, write_quickly
 from grid_storage import GRID, RUNNING, finish, key, make_storage, report_epoch
-from windows import Dashboard, Look, look_at, start
+from windows import Dashboard, Look, look_at, running
 
 from catalog import Catalog, read_events
 from catalog.journal import Journal
@@ -45,10 +44,8 @@ class Scene:
 @pytest.fixture
 def scene(browser: Browser, tmp_path: Path) -> Iterator[Scene]:
     storage = make_storage(tmp_path, GRID)
-    dashboard = start(storage)
-    for look in look_at(browser, dashboard.url):
+    with running(storage) as dashboard, look_at(browser, dashboard.url) as look:
         yield Scene(storage, dashboard, look)
-    dashboard.stop()
 
 
 def test_a_finished_cell_shows_within_three_seconds(scene: Scene) -> None:
@@ -132,7 +129,7 @@ def test_nothing_is_sent_while_nothing_happens(scene: Scene) -> None:
     assert 3 <= len(sizes) <= 8 and max(sizes) < 50
 
 
-def test_a_killed_dashboard_harms_nothing(scene: Scene) -> None:
+def test_a_killed_dashboard_harms_nothing(browser: Browser, scene: Scene) -> None:
     page = scene.look.open("/")
     files = {path: path.read_bytes() for path in (scene.storage / "journal").iterdir()}
     everything = sorted(scene.storage.rglob("*"))
@@ -144,8 +141,7 @@ def test_a_killed_dashboard_harms_nothing(scene: Scene) -> None:
     page.wait_for_timeout(1500)
     assert all(path.read_bytes() == content for path, content in files.items())
     assert {path.name for path in set(scene.storage.rglob("*")) - set(everything)} == {"driver-2.jsonl"}
-    scene.dashboard = start(scene.storage)
-    for look in look_at(page.context.browser, scene.dashboard.url):  # type: ignore[arg-type]
+    with running(scene.storage) as dashboard, look_at(browser, dashboard.url) as look:
         again = look.open(f"/cell?key={CELL}")
         again.wait_for_function(
             "() => { const plot = document.querySelector('.js-plotly-plot');"
@@ -153,6 +149,7 @@ def test_a_killed_dashboard_harms_nothing(scene: Scene) -> None:
         )
     # The window of the killed one may complain, but not of our code.
     assert all("ERR_" in said or "Failed to fetch" in said or "server" in said for said in scene.look.wrong)
+    page.close()
     scene.look.wrong.clear()
 
 
@@ -160,32 +157,30 @@ def test_ten_windows_read_the_journals_once_a_second_and_lose_no_line(
     browser: Browser, tmp_path: Path
 ) -> None:
     storage = make_storage(tmp_path, GRID)
-    dashboard = start(storage)
-    context = browser.new_context()
-    pages = [context.new_page() for _ in range(10)]
-    for page in pages:
-        page.goto(dashboard.url + "/")
     before = sum(1 for _ in read_events(storage))
-    with Journal.open(storage, "driver-2") as journal:
-        for epoch in range(7, 107):
-            report_epoch(journal, CELL, epoch)
-    assert sum(1 for _ in read_events(storage)) == before + 100
-    for page in pages:
-        page.wait_for_selector('.grid a[title*="epoch 106"]', timeout=10_000)
-    context.close()
-    assert dashboard.stop() == 0
+    with running(storage) as dashboard:
+        context = browser.new_context()
+        pages = [context.new_page() for _ in range(10)]
+        for page in pages:
+            page.goto(dashboard.url + "/")
+        with Journal.open(storage, "driver-2") as journal:
+            for epoch in range(7, 107):
+                report_epoch(journal, CELL, epoch)
+        assert sum(1 for _ in read_events(storage)) == before + 100
+        for page in pages:
+            page.wait_for_selector('.grid a[title*="epoch 106"]', timeout=30_000)
+        context.close()
+        assert dashboard.stop() == 0
 
 
 def test_an_empty_storage_says_what_to_do_and_fills_up(browser: Browser, tmp_path: Path) -> None:
-    dashboard = start(tmp_path / "not there yet")
-    for look in look_at(browser, dashboard.url):
+    storage = tmp_path / "not there yet"
+    with running(storage) as dashboard, look_at(browser, dashboard.url) as look:
         for address in ("/", "/cell", "/compare", "/cost", "/sql", "/findings?source=own"):
             page = look.open(address)
             assert page.locator("#page .problem").count() == 0
             assert len(page.locator("#page").inner_text()) > 40, address
         page = look.open("/")
         assert "actiongrid run demo" in page.locator("#page").inner_text()
-        write_quickly(tmp_path / "not there yet", grid_events(DEMO))
+        write_quickly(storage, grid_events(DEMO))
         page.wait_for_selector('.grid a[title^="TAM-Tiny-f8@synthetic-motion"]', timeout=NEWS_SECONDS * 1000)
-    dashboard.stop()
-    shutil.rmtree(tmp_path / "not there yet")

@@ -66,7 +66,7 @@ def test_every_page_opens_and_is_drawn(
 ) -> None:
     folder = SCREENSHOTS / f"{scheme}-{width}"
     folder.mkdir(parents=True, exist_ok=True)
-    for look in look_at(browser, dashboard.url, width, scheme):
+    with look_at(browser, dashboard.url, width, scheme) as look:
         for page_name, address in PAGES.items():
             page = look.open(address)
             drawn(page)
@@ -101,11 +101,11 @@ def test_the_grid_says_every_state_in_words_and_leads_to_the_cells(look: Look) -
 def test_a_click_on_the_grids_drawing_opens_the_cell(look: Look) -> None:
     page = look.open("/?module=tam&backbone=resnet18&dataset=mini-ssv2&temporal_pooling=no")
     page.locator("summary", has_text="As a drawing").click()
-    page.wait_for_selector(".js-plotly-plot .nsewdrag")
+    page.wait_for_selector(".js-plotly-plot[data-opens] .nsewdrag")
     box = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + box["width"] / 6, box["y"] + box["height"] / 2)
-    page.wait_for_selector("h1", timeout=5000)
+    page.wait_for_selector("h1", timeout=15_000)
     assert page.locator("h1").inner_text().startswith("TAM-ResNet18-f8@mini-ssv2")
 
 
@@ -116,14 +116,14 @@ def test_filters_change_the_figures_and_the_address_and_a_link_reopens_the_view(
     page.locator("#filters summary").click()
     page.locator('[id*="filter"][id*="module"]').first.click()
     page.get_by_role("option", name="TAM").click()
-    page.wait_for_url("**module=tam**", timeout=5000)
+    page.wait_for_url("**module=tam**", timeout=15_000)
     page.keyboard.press("Escape")
-    page.wait_for_function(ONLY_TAM, timeout=5000)
+    page.wait_for_function(ONLY_TAM, timeout=15_000)
     assert "1 active" in page.locator("#filters-count").inner_text()
     address = page.url.removeprefix(look.url)
     assert "show=frames" in address and "source=own" in address
     again = look.open(address)
-    again.wait_for_function(ONLY_TAM, timeout=5000)
+    again.wait_for_function(ONLY_TAM, timeout=15_000)
 
 
 def modules(page: Page) -> set[str]:
@@ -209,7 +209,7 @@ def test_sql_answers_reads_only_and_stops(look: Look) -> None:
     ):
         page.locator("#sql-text").fill(statement)
         page.keyboard.press("Control+Enter")
-        page.wait_for_selector(f"#page .problem:has-text('{says}')", timeout=5000)
+        page.wait_for_selector(f"#page .problem:has-text('{says}')", timeout=15_000)
     assert "Traceback" not in page.locator("body").inner_text()
 
 
@@ -233,7 +233,7 @@ def test_the_theme_can_be_switched_and_is_kept(look: Look) -> None:
     page.locator("#theme-switch").click()
     page.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
     page.wait_for_function(
-        "() => document.querySelector('.js-plotly-plot').layout.paper_bgcolor === '#14181d'", timeout=5000
+        "() => document.querySelector('.js-plotly-plot').layout.paper_bgcolor === '#14181d'", timeout=15_000
     )
     again = look.open("/")
     assert again.evaluate("document.documentElement.dataset.theme") == "dark"
@@ -250,6 +250,6 @@ def test_the_theme_can_be_switched_and_is_kept(look: Look) -> None:
 )
 def test_a_wrong_address_gets_a_sentence(look: Look, address: str, says: str) -> None:
     page = look.open(address)
-    page.wait_for_selector(f"#page .problem:has-text('{says}')", timeout=5000)
+    page.wait_for_selector(f"#page .problem:has-text('{says}')", timeout=15_000)
     assert not re.search("Traceback|Error:", page.locator("body").inner_text())
     assert json.dumps(look.wrong) == "[]"

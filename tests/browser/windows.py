@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,8 +49,17 @@ class Look:
         return self.page
 
 
-def start(storage: Path, *options: str) -> Dashboard:
-    """Start a dashboard on a free port and wait until it says its address."""
+@contextmanager
+def running(storage: Path, *options: str) -> Iterator[Dashboard]:
+    """A dashboard on a free port, from when it has said its address; it is ended whatever happens."""
+    dashboard = _start(storage, *options)
+    try:
+        yield dashboard
+    finally:
+        dashboard.stop()
+
+
+def _start(storage: Path, *options: str) -> Dashboard:
     command = [sys.executable, "-m", "orchestrator.cli", "dashboard", "--port", "0", "--refresh", "0.5"]
     process = subprocess.Popen(
         [*command, "--storage", str(storage), *options],
@@ -65,6 +75,7 @@ def start(storage: Path, *options: str) -> Dashboard:
     return Dashboard(said.split()[-1].rstrip("/"), storage, process)
 
 
+@contextmanager
 def look_at(browser: Browser, url: str, width: int = 1280, scheme: str = "light") -> Iterator[Look]:
     """Open a window; the test fails if anything was written to the console as an error."""
     context = browser.new_context(
@@ -81,6 +92,8 @@ def look_at(browser: Browser, url: str, width: int = 1280, scheme: str = "light"
         "request",
         lambda sent: None if sent.url.startswith((url, "data:", "blob:")) else look.wrong.append(sent.url),
     )
-    yield look
-    context.close()
+    try:
+        yield look
+    finally:
+        context.close()
     assert look.wrong == []
