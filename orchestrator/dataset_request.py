@@ -26,12 +26,14 @@ class Request:
     annotations: Path | None = None
     frame_format: Mapping[str, Any] | None = None
     split: int | None = None
+    min_frames: int | None = None
     allow_missing: float | None = None
 
     @property
     def has_options(self) -> bool:
         """Whether anything but the name, the videos and what may be missing was given."""
-        return self.annotations is not None or bool(self.frame_format) or self.split is not None
+        options = (self.annotations, self.split, self.min_frames)
+        return bool(self.frame_format) or any(option is not None for option in options)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ def declared(request: Request) -> Declared | None:
     Raises:
         DatasetError: options that do not go together, or a wrong value.
     """
-    formats = {"frame_format": dict(request.frame_format)} if request.frame_format else {}
+    formats: dict[str, Any] = {"frame_format": dict(request.frame_format)} if request.frame_format else {}
+    if request.min_frames is not None:
+        formats["min_frames"] = request.min_frames
     if request.name in OFFICIAL:
         split = {"split": request.split} if request.split is not None else {}
         fields = {"kind": "official", "name": request.name, **split, **formats}

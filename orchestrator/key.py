@@ -96,7 +96,7 @@ def evaluation_parts(evaluation: Evaluation) -> dict[str, Any]:
     parts: dict[str, Any] = evaluation.model_dump(mode="json", exclude=set(_EVALUATION_ONLY_SPEED))
     if evaluation.sampling != "dense":
         del parts["sampling_rate"]
-    return {**parts, "version": EVALUATE}
+    return {**parts, "version": EVALUATE, **_data_versions()}
 
 
 def _model_parts(cell: Cell, num_classes: int | None) -> dict[str, Any]:
@@ -123,9 +123,13 @@ def _initial_parts(cell: Cell, val_hash: str, parent_key: str | None) -> dict[st
 
 
 def _data_versions() -> dict[str, str]:
-    from trainables.data import augment, sampling
+    from trainables.data import augment, cut, sampling
 
-    return {"sampling_version": sampling.VERSION, "augment_version": augment.VERSION}
+    return {
+        "sampling_version": sampling.VERSION,
+        "augment_version": augment.VERSION,
+        "views_version": cut.VERSION,
+    }
 
 
 def _digest(parts: Mapping[str, Any]) -> str:

@@ -93,9 +93,11 @@ def evaluate_cell(config: dict[str, Any]) -> None:
     import torch
     import torch.distributed as dist
 
+    from trainables.data.open_reader import prepare_frames
     from trainables.train import join_workers
 
     spec = EvaluationSpec.model_validate_json(config["spec"])
+    prepare_frames(Path(spec.cell.manifest), spec.cell.frames_on_local_disk)
     place = join_workers()
     torch.set_num_threads(spec.cell.threads)
     measure(spec, place.rank, place.world, place.local_rank)

@@ -37,9 +37,12 @@ def train_cell(config: dict[str, Any]) -> None:
     """
     import torch
 
+    from trainables.data.open_reader import prepare_frames
     from trainables.run_lock import exclusive
 
     spec = CellSpec.model_validate_json(config["spec"])
+    # Before the workers meet: one that copies for an hour must not let the others run into their time limit.
+    prepare_frames(Path(spec.manifest), spec.frames_on_local_disk)
     place = join_workers()
     torch.set_num_threads(spec.threads)
     if place.rank != 0:

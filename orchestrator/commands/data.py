@@ -57,6 +57,7 @@ def build(
     quality: Annotated[int | None, typer.Option(help="JPEG quality, 1 to 100.")] = None,
     shard_mb: Annotated[int | None, typer.Option(help="The largest file of the store in MiB.")] = None,
     direct: Annotated[bool, typer.Option("--direct", help="Keep no frames; decode at each access.")] = False,
+    min_frames: Annotated[int | None, typer.Option(min=1, help="Leave out shorter videos.")] = None,
     allow_missing: Annotated[
         str | None, typer.Option(help="Share of listed videos that may be missing or unusable, e.g. 5%.")
     ] = None,
@@ -83,7 +84,7 @@ def build(
     if short_side is not None:
         chosen["short_side"] = _side(short_side)
     missing = None if allow_missing is None else _fraction(allow_missing)
-    request = Request(name, videos, annotations, chosen, split, missing)
+    request = Request(name, videos, annotations, chosen, split, min_frames, missing)
     layout = Layout(storage_path(storage))
     builder = Builder(
         BuildView(sys.stderr), typer.echo, Readers(address, layout.log(f"{writer_name()}-data"))

@@ -111,7 +111,7 @@ def test_a_folder_is_built_listed_checked_and_mended(
         "train_videos": 4,
         "val_videos": 2,
         "frames": 192,
-        "format": "jpeg-q90-420-s256",
+        "format": "jpeg-q90-420-s256-v1",
         "shards": 6,
         "quarantined": {"unreadable": 1},
         "allow_missing": 0.5,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from trainables.data.augment import Box, View
 
+VERSION = "1"  # of the views' pixels: of this file and of `trainables.data.resample`
+
 
 @dataclass(frozen=True)
 class Cut:

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from trainables.recipe import Frozen, PositiveInt
 
+VERSION = "1"  # of the pixels that a format gives: of `picture_resize` and of how JPEGs are written
+
 
 class FrameFormat(Frozen):
     """`store`: all frames as JPEG, decoded once; `direct`: the original is decoded at each access.
@@ -24,11 +26,11 @@ class FrameFormat(Frozen):
 
     @property
     def identity(self) -> str:
-        """What decides the pixels, e.g. `jpeg-q85-420-s256`; part of the manifest's hash."""
+        """What decides the pixels, e.g. `jpeg-q85-420-s256-v1`; part of the manifest's hash."""
         side = "as-is" if self.short_side is None else f"s{self.short_side}"
         if self.mode == "direct":
-            return f"direct-{side}"
-        return f"jpeg-q{self.quality}-{self.subsampling}-{side}"
+            return f"direct-{side}-v{VERSION}"
+        return f"jpeg-q{self.quality}-{self.subsampling}-{side}-v{VERSION}"
 
     def size_of(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) in which a (width, height) video is kept."""

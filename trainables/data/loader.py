@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from trainables.recipe import Evaluation, Recipe
 
 _AHEAD = 2  # batches being prepared while one is used: bounds memory, and makes a slow consumer hold us back
 _CHUNK = 4  # clips a task: a toy clip takes less time than handing it to a thread
+
+LARGEST_RING_BYTES = 24 << 30
 
 # Told apart so that the order of an epoch and the clip of video 0 do not come from one stream of numbers.
 _ORDER, _CLIP = 0, 1
@@ -48,13 +51,23 @@ _Choose = Callable[[int], ClipSource]
 def train_ring(videos: Sequence[Video], recipe: Recipe, frames: int, world: int, pin: bool) -> ClipRing:
     """Buffers for one worker's training batches of any epoch; `pin` where a GPU copies from them."""
     size = -(-min(recipe.batch_size, len(videos)) // world)
-    return ClipRing((size, 1, frames, *train_shape(videos, recipe), 3), _AHEAD + 1, pin)
+    return _ring((size, 1, frames, *train_shape(videos, recipe), 3), pin)
 
 
 def eval_ring(videos: Sequence[Video], evaluation: Evaluation, frames: int, pin: bool) -> ClipRing:
     """Buffers for one worker's evaluation batches."""
     size = min(_videos_a_batch(evaluation), max(1, len(videos)))
-    shape = (size, evaluation.clips, frames, *eval_shape(videos, evaluation), 3)
+    return _ring((size, evaluation.clips, frames, *eval_shape(videos, evaluation), 3), pin)
+
+
+def _ring(shape: tuple[int, ...], pin: bool) -> ClipRing:
+    needed = (_AHEAD + 1) * prod(shape)
+    if needed > LARGEST_RING_BYTES:
+        clips = f"{shape[0]} x {shape[1]} clips of {shape[2]} frames of up to {shape[4]} x {shape[3]} pixels"
+        raise ValueError(
+            f"buffers of {needed / 2**30:.0f} GiB for {clips}; loader; "
+            "build the dataset with a smaller short_side, or lower batch_size"
+        )
     return ClipRing(shape, _AHEAD + 1, pin)
 
 

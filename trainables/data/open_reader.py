@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainables.data.local_copy import copy_shards
-from trainables.data.manifest import SHARDS, Manifest
+from trainables.data.manifest import SHARDS, Manifest, read_manifest
 from trainables.data.reader import DecordReader, FrameReader, KeptFrames
 from trainables.data.store_reader import FrameStoreReader
 
@@ -26,6 +26,16 @@ def open_reader(
     reader = _open(manifest, path, local_disk)
     decoded = sum(video.frames * video.height * video.width * 3 for video in manifest.videos)
     return KeptFrames(reader) if decoded <= memory_bytes else reader
+
+
+def prepare_frames(path: Path, local_disk: str | None) -> None:
+    """Copy the frame store of the manifest at `path` to the local disk, where that is asked for.
+
+    Raises:
+        LocalCopyError: the store cannot be copied.
+    """
+    if local_disk is not None:
+        _open(read_manifest(path), path, local_disk)
 
 
 def _open(manifest: Manifest, path: Path, local_disk: str | None) -> FrameReader:

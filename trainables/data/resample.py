@@ -64,11 +64,13 @@ def views_by_products(
     geometry = geometry.to(pixels.device, non_blocking=True)  # (N, V, 10)
     columns = _weights(geometry[..., :4], size, width, geometry[..., 8]).to(dtype)
     rows = _weights(geometry[..., 4:8], size, height, geometry[..., 9]).to(dtype)
-    # (N, C, 1, 3, T, H, W) x (N, 1, V, 1, 1, W, S), then the rows
-    pictures = pixels.permute(0, 1, 5, 2, 3, 4).to(dtype).unsqueeze(2)
-    narrow = torch.matmul(pictures, columns.mT[:, None, :, None, None])
-    made = torch.matmul(rows[:, None, :, None, None], narrow)
-    return made.reshape(count, clips * len(cuts[0].views), 3, frames, size, size)
+    # Plain batched products: broadcasting `matmul` would copy the weights for every colour and frame.
+    views = len(cuts[0].views)
+    pictures = pixels.permute(0, 3, 1, 2, 5, 4).to(dtype, memory_format=torch.contiguous_format)
+    short = torch.bmm(rows.flatten(1, 2), pictures.reshape(count, height, -1))  # (N, V*S, C*T*3*W)
+    made = torch.bmm(short.view(count * views, -1, width), columns.flatten(0, 1).mT)
+    apart = made.view(count, views, size, clips, frames, 3, size).permute(0, 3, 1, 5, 4, 2, 6)
+    return apart.reshape(count, clips * views, 3, frames, size, size)
 
 
 def _geometry(cut: Cut, view: View, size: int) -> list[float]:

@@ -75,7 +75,7 @@ def test_options_given_replace_the_defaults() -> None:
         {"name": "ssv2", "split": 2},
         {"name": "ucf101", "split": 4},
         {"name": "ucf101", "split": None},
-        {"name": "ssv2", "videos": "here"},
+        {"name": "ssv2", "folder": "here"},
         {},
     ],
 )
@@ -95,6 +95,7 @@ def test_wrong_options_are_refused(wrong: dict[str, object]) -> None:
             " --short-side none --quality 92 --shard-mb 64",
         ),
         ({"name": "ssv2", "frame_format": {"mode": "direct"}}, " --direct"),
+        ({"name": "kinetics400", "min_frames": 10}, " --min-frames 10"),
     ],
 )
 def test_the_command_has_the_options_of_the_declaration(options: dict[str, object], flags: str) -> None:

@@ -233,3 +233,9 @@ def test_a_slow_consumer_holds_the_loader_back_and_closing_ends_it(motion: Manif
     assert reader.reads <= 3 * 6  # the one in use and two ahead, of 26
     batches.close()
     assert loader_threads() == []
+
+
+def test_buffers_that_no_machine_should_hold_are_refused(motion: Manifest) -> None:
+    huge = replace(motion.videos[0], width=3840, height=2160)
+    with pytest.raises(ValueError, match=r"GiB for 72 x 1 clips of 64 frames of up to 2160 x 2160 pixels"):
+        train_ring([huge] * 72, Recipe(), 64, 1, pin=False)

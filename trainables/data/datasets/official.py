@@ -129,6 +129,8 @@ class OfficialDataset(Frozen):
             flags.append(f"--short-side {frames.short_side or 'none'}")
         if frames.quality != default.frame_format.quality:
             flags.append(f"--quality {frames.quality}")
+        if self.min_frames != default.min_frames:
+            flags.append(f"--min-frames {self.min_frames}")
         if frames.shard_mb != default.frame_format.shard_mb:
             flags.append(f"--shard-mb {frames.shard_mb}")
         return flags
