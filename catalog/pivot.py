@@ -6,9 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catalog.export import latex_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 AXES = ("dataset", "module", "backbone", "temporal_pooling", "frames", "seed")
 DECIMALS = 2
@@ -126,6 +129,30 @@ def pivot_latex(table: Pivot, decimals: int = DECIMALS) -> bytes:
     top = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
     lines = [*top, *head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
     return ("\n".join(lines) + "\n").encode()
+
+
+def pivot_table(table: Pivot, decimals: int = DECIMALS) -> pa.Table:
+    """Return the pivot as a plain table: axes as text, means as numbers, or text where seeds are averaged."""
+    import pyarrow as pa
+
+    names = [axis.replace("_", " ") for axis in table.row_axes]
+    columns: dict[str, list[Any]] = {
+        name: [row[place] for row in table.rows] for place, name in enumerate(names)
+    }
+    several = any(field is not None and field.std is not None for line in table.fields for field in line)
+    for place, heads in enumerate(table.columns):
+        line = [fields[place] for fields in table.fields]
+        columns[" ".join(heads)] = [_plain(field, decimals, several) for field in line]
+    return pa.table(columns)
+
+
+def _plain(field: Mean | None, decimals: int, several: bool) -> float | str | None:
+    if field is None:
+        return None
+    if not several:
+        return field.mean
+    spread = "" if field.std is None else f" ± {field.std:.{decimals}f} ({field.count})"
+    return f"{field.mean:.{decimals}f}{spread}"
 
 
 def best_rows(rows: Sequence[Row], values: Sequence[str] = ("top1", "top5")) -> frozenset[tuple[int, str]]:

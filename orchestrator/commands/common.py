@@ -36,6 +36,7 @@ _BAD_INPUT = frozenset(
         "DatasetError",
         "ManifestError",
         "QueryError",
+        "PivotError",
         "StorageError",
         "NotFoundError",
         "MissingWeightsError",

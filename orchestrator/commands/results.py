@@ -13,13 +13,21 @@ from orchestrator.commands.common import StorageOption, storage_path
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from catalog import Catalog
+
 _RESULTS = (
     "SELECT * EXCLUDE (versions, hardware, config) FROM results ORDER BY dataset, module, backbone, cell"
 )
+_PIVOT = """
+    SELECT dataset, module, backbone, temporal_pooling, frames, seed, {value} FROM results WHERE current
+"""
 _SHORT = """
-    SELECT cell, top1, top5, loss, best_top1, epochs, params, macs, published_top1, difference
+    SELECT {dataset} cell, top1, top5, loss, best_top1, epochs, params, macs, published_top1, difference
     FROM results ORDER BY dataset, module, backbone, temporal_pooling, frames, seed
 """
+
+_VALUES = ("top1", "top5", "loss", "best_top1", "best_top5", "difference", "train_seconds")
+_SMALLEST = ("loss", "train_seconds")
 
 
 class Format(StrEnum):
@@ -35,6 +43,13 @@ class Format(StrEnum):
 
 def results(
     sql: Annotated[str | None, typer.Option("--sql", help="One read-only SQL statement.")] = None,
+    pivot: Annotated[
+        str | None,
+        typer.Option("--pivot", help="Rows×columns of axes, e.g. module×frames or module,backbonexframes."),
+    ] = None,
+    value: Annotated[
+        str, typer.Option("--value", help="What a pivot shows: top1, top5, best_top1, …")
+    ] = "top1",
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File; needed for parquet.")] = None,
     timeout: Annotated[float, typer.Option(min=0, help="Most seconds a query may take; 0: any.")] = 60.0,
@@ -44,21 +59,48 @@ def results(
     """Show the results of finished cells, also while a grid runs."""
     from catalog import Catalog
 
+    if pivot is not None:
+        if sql is not None:
+            raise typer.BadParameter("--pivot and --sql are two ways to ask; give one of them")
+        with Catalog.open(storage_path(storage)) as catalog:
+            _print(_pivoted(catalog, pivot, value, form), form, output)
+        return
+    latex = form is Format.LATEX
     wide = form not in (Format.TABLE, Format.LATEX, Format.MARKDOWN)
     with Catalog.open(storage_path(storage)) as catalog:
         # One row more tells whether there are more.
         table = catalog.query(
-            sql or (_RESULTS if wide else _SHORT), timeout_seconds=timeout or None, max_rows=max_rows + 1
+            sql or (_RESULTS if wide else _SHORT.format(dataset="dataset," if latex else "")),
+            timeout_seconds=timeout or None,
+            max_rows=max_rows + 1,
         )
     if table.num_rows > max_rows:
         typer.echo(f"only the first {max_rows:,} rows; --max-rows gives more", err=True)
-    _write(table.slice(0, max_rows), form, output)
+    _print(_exported(table.slice(0, max_rows), form, own=sql is None), form, output)
 
 
-def _write(table: pa.Table, form: Format, output: Path | None) -> None:
+def _pivoted(catalog: Catalog, text: str, value: str, form: Format) -> bytes:
     from catalog.export import export
+    from catalog.pivot import PivotError, pivot, pivot_latex, pivot_table
 
-    content = export(table, str(form))
+    if value not in _VALUES:
+        raise PivotError(f"nothing to show: {value!r}; --value; one of {', '.join(_VALUES)}")
+    rows = catalog.query(_PIVOT.format(value=value)).to_pylist()
+    made = pivot(rows, text, value, largest=value not in _SMALLEST)
+    return pivot_latex(made) if form is Format.LATEX else export(pivot_table(made), str(form))
+
+
+def _exported(table: pa.Table, form: Format, *, own: bool) -> bytes:
+    """In LaTeX, the best of every dataset in bold where the table is ours."""
+    from catalog.export import export, to_latex
+    from catalog.pivot import best_rows
+
+    if form is not Format.LATEX or not own:
+        return export(table, str(form))
+    return to_latex(table.drop_columns(["dataset"]), best_rows(table.to_pylist()))
+
+
+def _print(content: bytes, form: Format, output: Path | None) -> None:
     if output is not None:
         output.write_bytes(content)
         return
