@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import shutil
 import sqlite3
 import statistics
@@ -245,6 +246,7 @@ def first_paint(live: LiveCatalog, repeat: int) -> dict[str, float] | None:
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         return None
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     from playwright.sync_api import sync_playwright
     from werkzeug.serving import make_server
 

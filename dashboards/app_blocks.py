@@ -65,24 +65,22 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Text:
-    """Free content of a page."""
+    """Free content of a page; `rows`, where given, can be had as CSV."""
 
     name: str
     content: Content
+    rows: pa.Table | None = None
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
         """What can change: all of it."""
         return (_html(self.name, self.content),)
 
-    @property
-    def rows(self) -> pa.Table | None:
-        """What can be downloaded: nothing."""
-        return None
-
     def component(self, csv: str) -> Component:
         """Return the component; `csv` is the address of the block's data."""
-        return _slot(self.parts[0])
+        if self.rows is None:
+            return _slot(self.parts[0])
+        return html.Div([_slot(self.parts[0]), html.Div([_csv_link(csv, self.name)], className="tools")])
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +120,6 @@ class Figure:
     caption: Content = ""
     note: Content = ""
     columns: Mapping[str, Column | str] | None = None
-    folded: bool = False
     narrowest: int = 0
 
     @cached_property
@@ -168,8 +165,6 @@ class Figure:
             _slot(note),
             html.Details([html.Summary("Data of this figure"), _slot(rows)]),
         ]
-        if self.folded:
-            return html.Section(html.Details([html.Summary(self.title), _caption(self.caption), *body]))
         return html.Section([_heading(self.title, self.caption), *body])
 
 

@@ -26,6 +26,7 @@ _SCALES = {
     "difference": [[place, label_rgb(hex_to_rgb(colour))] for place, colour in DIVERGING],
 }
 _SOURCES: dict[str, str] = {"own": "yours", "both": "with published"}
+_FORMS = {"table": "table", "drawing": "drawing"}
 _COLUMNS: dict[str, Column | str] = {
     "cell": "cell",
     "cells": "cells",
@@ -38,28 +39,26 @@ _COLUMNS: dict[str, Column | str] = {
 
 
 def blocks(view: View) -> list[Block]:
-    """Return the choices, the counts, the grid itself and its drawing."""
+    """Return the choices, the counts, and the grid as a table or as a drawing."""
     value = view.address.choice("show", list(_VALUES))
     source: Source = "both" if view.address.choice("source", list(_SOURCES)) == "both" else "own"
     table = grid_data(view.catalog, view.filters, source)
     rows = table.to_pylist()
+    form = view.address.choice("as", list(_FORMS))
     choices = [
         choice(view.address, "show", "Colour", _VALUES, value),
         choice(view.address, "source", "Results", _SOURCES, source),
+        choice(view.address, "as", "As", _FORMS, form),
     ]
-    return [
+    head: list[Block] = [
         Text("choices", html.Div(choices, className="choices")),
         Text("counts", _counts(rows)),
-        Text("grid", _grid(view, rows, value)),
-        Figure(
-            "grid-drawing",
-            "As a drawing, to save",
-            draw_grid(table, view.theme, value),  # type: ignore[arg-type]
-            table,
-            columns=_COLUMNS,
-            folded=True,
-        ),
     ]
+    # Plotly is large: who looks at the table does not wait for it.
+    if form == "table":
+        return [*head, Text("grid", _grid(view, rows, value), table)]
+    drawing = draw_grid(table, view.theme, value)  # type: ignore[arg-type]
+    return [*head, Figure("grid", "Grid", drawing, table, columns=_COLUMNS, narrowest=900)]
 
 
 def _counts(rows: list[Row]) -> Component:

@@ -61,7 +61,7 @@ def test_this_machines_names_are_answered(local: Client, host: str) -> None:
         "10.0.0.1",
     ],
 )
-@pytest.mark.parametrize("path", ["/", "/_dash-layout", "/csv/grid/grid-drawing", "/assets/app.js"])
+@pytest.mark.parametrize("path", ["/", "/_dash-layout", "/csv/grid/grid", "/assets/app.js"])
 def test_a_site_that_was_bound_to_this_machine_is_refused(local: Client, host: str, path: str) -> None:
     answer = local.get(path, headers={"Host": host})
     assert answer.status_code == 403 and "ActionGrid" not in answer.text
@@ -69,7 +69,7 @@ def test_a_site_that_was_bound_to_this_machine_is_refused(local: Client, host: s
 
 def test_a_token_is_asked_for_everywhere_and_taken_once(tmp_path: Path) -> None:
     browser = client(tmp_path, Access("0.0.0.0", TOKEN))
-    for path in ("/", "/_dash-layout", "/_dash-dependencies", "/assets/app.js", "/csv/grid/grid-drawing"):
+    for path in ("/", "/_dash-layout", "/_dash-dependencies", "/assets/app.js", "/csv/grid/grid"):
         assert browser.get(path).status_code == 401
     assert browser.post("/_dash-update-component", json={}).status_code == 401
     for wrong in ("x" * 16, TOKEN + "x", TOKEN[:-1], ""):
@@ -121,12 +121,12 @@ def test_ctrl_c_ends_it_and_the_storage_stays_as_it_was(tmp_path: Path) -> None:
 def test_data_can_be_had_as_csv_with_the_filters_of_the_address(tmp_path: Path) -> None:
     write_quickly(tmp_path, grid_events(DEMO))
     browser = client(tmp_path, Access("127.0.0.1"))
-    answer = browser.get("/csv/grid/grid-drawing?module=tam&frames=8", headers={"Host": "localhost"})
+    answer = browser.get("/csv/grid/grid?module=tam&frames=8", headers={"Host": "localhost"})
     lines = answer.text.splitlines()
     assert answer.mimetype == "text/csv" and len(lines) == 1 + 4
     assert all(line.startswith("tam,tiny") for line in lines[1:])
     assert browser.get("/csv/grid/choices", headers={"Host": "localhost"}).status_code == 404
-    assert browser.get("/csv/grid/grid-drawing?frames=x", headers={"Host": "localhost"}).status_code == 400
+    assert browser.get("/csv/grid/grid?frames=x", headers={"Host": "localhost"}).status_code == 400
 
 
 names = some.text("abc-_é &=,+#/%?", min_size=1, max_size=8)

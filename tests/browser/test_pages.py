@@ -28,6 +28,7 @@ PAGES = {
     "grid": "/",
     "grid-accuracy": "/?show=accuracy&source=both",
     "grid-difference": "/?show=difference",
+    "grid-drawing": "/?as=drawing",
     "cells": "/cell",
     "cell": f"/cell?key={TAM}",
     "cell-failed": f"/cell?name={FAILING}",
@@ -99,8 +100,7 @@ def test_the_grid_says_every_state_in_words_and_leads_to_the_cells(look: Look) -
 
 
 def test_a_click_on_the_grids_drawing_opens_the_cell(look: Look) -> None:
-    page = look.open("/?module=tam&backbone=resnet18&dataset=mini-ssv2&temporal_pooling=no")
-    page.locator("summary", has_text="As a drawing").click()
+    page = look.open("/?as=drawing&module=tam&backbone=resnet18&dataset=mini-ssv2&temporal_pooling=no")
     page.wait_for_selector(".js-plotly-plot[data-opens] .nsewdrag")
     box = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
     assert box is not None
