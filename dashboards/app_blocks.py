@@ -124,7 +124,10 @@ class Figure:
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        """What can change: the drawing, the note below it, and the table."""
+        """What can change: the drawing, the note below it, and the table; or the words of an empty one."""
+        if not self.drawing.data:
+            words = [str(one.text) for one in self.drawing.layout.annotations]
+            return (_html(f"{self.name}-empty", html.P(words, className="soft")),)
         # Clicks in the legend and a chosen menu entry stay as long as this stays the same.
         self.drawing.update_layout(uirevision=self.name)
         drawing = str(to_json_plotly(self.drawing))
@@ -136,6 +139,8 @@ class Figure:
 
     def component(self, csv: str) -> Component:
         """Return the component; `csv` is the address of the block's data."""
+        if not self.drawing.data:
+            return html.Section([_heading(self.title, self.caption), _slot(self.parts[0])])
         drawn, note, rows = self.parts
         layout = self.drawing.layout
         height = f"{layout.height or 420}px"

@@ -51,6 +51,9 @@ def options(catalog: Catalog, filters: Filters, typed: str, keys: Sequence[str])
         ORDER BY cell, key
     """
     rows = catalog.query(sql, {**chosen.params, "words": words, "keys": list(keys)}).to_pylist()
+    known = {row["key"] for row in rows}
+    # The field takes away what it does not offer, and the address would change with it.
+    rows += [{"cell": f"unknown cell {key}", "key": key} for key in keys if key not in known]
     return [
         {"label": row["cell"], "value": row["key"], "search": f"{row['cell']} {row['key']}"} for row in rows
     ]
