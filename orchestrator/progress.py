@@ -61,7 +61,7 @@ def summary_line(view: GridView) -> str:
 
 def cell_line(cell: RunningCell) -> str:
     """One running cell with its newest metrics."""
-    return f"{cell.name}: {', '.join(cell_columns(cell)[1:])}"
+    return f"{cell.name}: {', '.join(filter(None, cell_columns(cell)[1:]))}"
 
 
 def cell_columns(cell: RunningCell) -> tuple[str, ...]:
