@@ -48,6 +48,7 @@ from trainables.recipe import Recipe
 RECIPE = Recipe(batch_size=8)
 VIDEOS = 4
 SLICES = 5
+_AHEAD = 4
 Pictures = NDArray[np.uint8]
 
 
@@ -237,12 +238,27 @@ def measure(dataset: Dataset, frames: int, seconds: float) -> dict[str, float]:
 
 
 def slice_rate(made: Iterator[int], seconds: float) -> float:
-    """Go on for some CPU-seconds of this process, all of its threads."""
-    time.sleep(0.3)  # the loader's threads, which go on preparing a little, are done by then
+    """Go on for some CPU-seconds of this process, all of its threads.
+
+    A loader prepares a few batches ahead: it starts in the midst of that, as it ends, and what it still does
+    afterwards is waited for, so that it is nobody else's.
+    """
+    for _ in range(_AHEAD):
+        next(made)
     clips, start = 0, time.process_time()
     while (spent := time.process_time() - start) < seconds:
         clips += next(made)
+    settle()
     return clips / spent
+
+
+def settle() -> None:
+    """Return when no thread of this process works any more."""
+    busy = 1.0
+    while busy > 0.01:
+        before = time.process_time()
+        time.sleep(0.1)
+        busy = time.process_time() - before
 
 
 def store_clip(dataset: Dataset, frames: int) -> Clip:
