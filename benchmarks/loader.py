@@ -9,7 +9,8 @@ Shapes: `kinetics` 340 x 256 H.264, 10 s, 30 fps, groups of 250 with B-frames; `
   same as a cell uses it, with threads, ring and batches, that is with the transport into the training
   process. frame_store_224 also resizes them on the CPU, as a cell does that has no GPU.
 - decord, pyav (read in sequence), torchcodec (where it is installed): the originals; then the same rectangle.
-- jpeg_pil: one JPEG file a frame, PIL, and PIL's crop, resize and flip for each frame.
+- jpeg_pil: as the paper's code does it: one JPEG file a frame, PIL's crop, resize and flip for each frame,
+  then a normalised float tensor, all on the CPU. jpeg_pil_uint8 stops at the resized bytes.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from trainables.data.store_reader import FrameStoreReader
 from trainables.recipe import Recipe
 
 RECIPE = Recipe(batch_size=8)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 VIDEOS = 4
 SLICES = 5
 _AHEAD = 4
@@ -301,7 +303,8 @@ def clip_readers(dataset: Dataset) -> dict[str, Clip]:
     """The other ways; each gives one clip."""
     readers: dict[str, Clip] = {
         "decord": decord_clip,
-        "jpeg_pil": lambda video, indices, view: jpeg_pil_clip(dataset.jpegs, video, indices, view),
+        "jpeg_pil": lambda *clip: normalised(jpeg_pil_clip(dataset.jpegs, *clip)),
+        "jpeg_pil_uint8": lambda *clip: jpeg_pil_clip(dataset.jpegs, *clip),
         "pyav": pyav_clip,
     }
     try:
@@ -343,8 +346,14 @@ def pyav_clip(video: Video, indices: NDArray[np.int64], view: View) -> object:
     return rectangle(np.stack([kept[number] for number in indices.tolist()]), view)
 
 
-def jpeg_pil_clip(folder: Path, video: Video, indices: NDArray[np.int64], view: View) -> object:
-    """Frame by frame with PIL."""
+def normalised(pictures: Pictures) -> torch.Tensor:
+    """Bytes (T, H, W, 3) to what a network takes, float32 (3, T, H, W)."""
+    floats = torch.from_numpy(pictures).permute(3, 0, 1, 2).contiguous().float().div(255)
+    return floats.sub_(torch.tensor(MEAN).view(3, 1, 1, 1)).div_(torch.tensor(STD).view(3, 1, 1, 1))
+
+
+def jpeg_pil_clip(folder: Path, video: Video, indices: NDArray[np.int64], view: View) -> Pictures:
+    """Frame by frame with PIL, uint8 (T, size, size, 3)."""
     box, size = view.box, (RECIPE.crop_size, RECIPE.crop_size)
     edges = (box.left, box.top, box.left + box.width, box.top + box.height)
     pictures = []
