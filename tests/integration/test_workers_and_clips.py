@@ -74,7 +74,7 @@ def test_real_clips_run_and_the_corrupted_one_is_quarantined(tmp_path: Path) -> 
     storage = tmp_path / "storage"
     actiongrid("run", tmp_path / "clips.yaml", "--storage", storage, "--cpus", "2")
     assert [row["cell"] for row in results(storage)] == ["TAM-Tiny-f8@clips", "TSN-Tiny-f8@clips"]
-    listed = actiongrid("data", "list", "--storage", storage)
+    listed = actiongrid("data", "list", "--quarantined", "--storage", storage)
     assert "1 quarantined" in listed
     assert "decord__corrupted.mp4" in listed
     page = tmp_path / "report.html"
