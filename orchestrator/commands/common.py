@@ -45,7 +45,6 @@ _BAD_INPUT = frozenset(
         "CellChoiceError",
         "ProtocolError",
         "AccessError",
-        "FilterError",
     }
 )
 _WORK = frozenset(
