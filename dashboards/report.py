@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import os
 from html import escape
 from importlib import resources
 from pathlib import Path
+from uuid import uuid4
 
 from catalog import Catalog
 from dashboards.report_figures import study_figures
@@ -29,7 +29,7 @@ def write_report(catalog: Catalog, path: Path) -> Path:
         OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     temporary.write_text(report_html(catalog, datetime.datetime.now(datetime.UTC)), encoding="utf-8")
     temporary.replace(path)
     return path

@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
+from uuid import uuid4
 
 
 @contextmanager
 def replaced_atomically(path: Path, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the block ends well, flush it to disk and rename it.
 
-    `durable=False` leaves out the flush: for files that a checksum recorded elsewhere will vouch for.
+    Several threads, processes and machines may write the same file at once: each has a temporary path of
+    its own. `durable=False` leaves out the flush: for files that a checksum recorded elsewhere will vouch for.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{uuid4().hex}.tmp{path.suffix}")
     try:
         yield temporary
         if durable:
