@@ -68,8 +68,10 @@ class ProbeWorker:
         """
         request = {"path": str(path), "keep": keep.to_json() if keep else None, "use_decord": True}
         found = self._ask(request)
-        if isinstance(found, _Broken) and (found.killed or found.decoder == "decord"):
-            found = self._ask(request | {"use_decord": found.decoder != "decord"})
+        if isinstance(found, _Broken) and found.killed:
+            found = self._ask(request)
+        if isinstance(found, _Broken) and found.decoder == "decord":
+            found = self._ask(request | {"use_decord": False})
         if isinstance(found, _Broken):
             return Kept(Rejected(found.reason))
         probe = from_json(found["probe"])

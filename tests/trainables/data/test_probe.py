@@ -225,14 +225,22 @@ def test_where_decord_crashes_pyav_reads(motion: Manifest, tmp_path: Path) -> No
     assert (probe.frames, probe.decoder) == (300, "pyav")
 
 
-def test_a_child_that_the_system_kills_is_no_fault_of_the_video(motion: Manifest, tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_decord", [False, True])
+def test_a_child_that_the_system_kills_is_no_fault_of_the_video(
+    in_decord: bool, motion: Manifest, tmp_path: Path
+) -> None:
     make_long_video(tmp_path / "long.mp4")
     worker = ProbeWorker(silence_seconds=30)
-    began = time.monotonic()
     try:
-        worker.probe(Path(motion.videos[0].path))
+        assert worker.estimate(Path(motion.videos[0].path), FrameFormat()) is not None
         began = time.monotonic()
-        thread = strike(worker, signal.SIGKILL, lambda _: time.monotonic() > began + 0.2)
+
+        def now(pid: int) -> bool:
+            if in_decord:
+                return "libdecord" in Path(f"/proc/{pid}/maps").read_text()
+            return time.monotonic() > began + 0.05
+
+        thread = strike(worker, signal.SIGKILL, now)
         probe = worker.probe(tmp_path / "long.mp4").probe
         thread.join()
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -219,6 +220,16 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(
         assert not (disk / "built" / SHARDS).exists()
 
 
+def fill_up(path: Path) -> None:
+    """Take all room that is left, while others write beside it."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+
+
 def test_a_disk_that_gets_full_stops_the_build_cleanly(motion: Manifest, tmp_path: Path) -> None:
     """Room is there when the build starts; then something else takes it."""
     config = folder_of(motion, tmp_path / "own")
@@ -227,8 +238,7 @@ def test_a_disk_that_gets_full_stops_the_build_cleanly(motion: Manifest, tmp_pat
 
         def fill(now: BuildProgress) -> None:
             if now.done == 3:
-                free = shutil.disk_usage(disk).free
-                (disk / "other").write_bytes(bytes(free - free % 4096))
+                fill_up(disk / "other")
 
         with pytest.raises(
             StoreWriteError, match=r"cannot write \(No space left on device\); .*same command"
