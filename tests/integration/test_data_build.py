@@ -133,7 +133,7 @@ def test_ctrl_c_stops_it_at_once_and_blames_no_video(
     process = subprocess.Popen(
         build(videos, storage), stderr=subprocess.PIPE, start_new_session=True, text=True
     )
-    while process.poll() is None and not list(storage.glob("datasets/*/shards/*.arrow")):
+    while process.poll() is None and not any(path.stat().st_size for path in storage.rglob("*.spool")):
         time.sleep(0.01)
     subprocess.run(["kill", "-INT", "--", f"-{process.pid}"], check=True)
     _, said = process.communicate(timeout=30)
