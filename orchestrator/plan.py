@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.cell import Cell, chains, expand
-from orchestrator.cost import Size, SizeOf, cell_flops, gpu_hours, model_size
+from orchestrator.cost import Size, SizeOf, cell_flops, model_size
 from orchestrator.dataset_names import dataset_config
 from orchestrator.key import cell_key, declared_hash, evaluation_key, key_parts
+from orchestrator.plan_json import plan_json
 from orchestrator.plan_model import (
     DatasetState,
     DoneCell,
@@ -20,6 +21,7 @@ from orchestrator.plan_model import (
     State,
     Totals,
 )
+from orchestrator.plan_reason import Change, Known, change_since
 from orchestrator.plan_totals import make_totals
 from orchestrator.schedule import Task
 from orchestrator.study_errors import Problem, StudyError
@@ -29,6 +31,7 @@ __all__ = [
     "DatasetState",
     "DoneCell",
     "FailureInfo",
+    "Known",
     "MissingDataset",
     "Plan",
     "PlannedCell",
@@ -65,6 +68,7 @@ def make_plan(
     done: Mapping[str, DoneCell] | None = None,
     failures: Mapping[str, FailureInfo] | None = None,
     weights_problems: Mapping[str, str] | None = None,
+    known: Known | None = None,
     *,
     size_of: SizeOf = model_size,
 ) -> Plan:
@@ -76,6 +80,7 @@ def make_plan(
         done: finished cells by key.
         failures: failed cells by key.
         weights_problems: by backbone, why its ImageNet weights cannot be loaded and the way out.
+        known: finished cells to compare with, so that a cell that has to run again says what changed.
         size_of: counts a cell's model.
 
     Raises:
@@ -83,7 +88,9 @@ def make_plan(
     """
     given = datasets or {}
     states = {name: given.get(name) or declared_state(study, name) for name in study.axes.dataset}
-    planner = _Planner(study, states, done or {}, failures or {}, weights_problems or {}, size_of)
+    planner = _Planner(
+        study, states, done or {}, failures or {}, weights_problems or {}, known or Known(), size_of
+    )
     cells: list[PlannedCell] = []
     for chain in chains(expand(study)):
         planned: list[PlannedCell] = []
@@ -110,15 +117,6 @@ def plan_tasks(plan: Plan) -> tuple[Task, ...]:
     return tuple(tasks)
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """The plan as `actiongrid plan --json` prints it: `cells` and `totals`."""
-    return {
-        "study": plan.study,
-        "cells": [_cell_json(planned) for planned in plan.cells],
-        "totals": _totals_json(plan.totals),
-    }
-
-
 @dataclass(frozen=True)
 class _Planner:
     """Plans cell after cell; each needs what was planned for its parent."""
@@ -128,6 +126,7 @@ class _Planner:
     done: Mapping[str, DoneCell]
     failures: Mapping[str, FailureInfo]
     weights_problems: Mapping[str, str]
+    known: Known
     size_of: SizeOf
 
     def plan(self, cell: Cell, before: Sequence[PlannedCell]) -> PlannedCell:
@@ -145,7 +144,8 @@ class _Planner:
         )
         key = cell_key(parts)
         evaluation = evaluation_key(key, cell.evaluation, val_hash)
-        state, reason, blocked_by = self._state(cell, key, evaluation, before)
+        change = self._change(cell, key, parts, before)
+        state, reason, blocked_by = self._state(cell, key, evaluation, before, change)
         params, macs, flops = self._costs(cell, dataset)
         return PlannedCell(
             cell=cell,
@@ -162,10 +162,25 @@ class _Planner:
             params=params,
             macs=macs,
             flops=flops,
+            supersedes=change.supersedes.key if change else None,
+            differences=change.differences if change else (),
         )
 
+    def _change(
+        self, cell: Cell, key: str, parts: Mapping[str, Any], before: Sequence[PlannedCell]
+    ) -> Change | None:
+        """What changed since the cell was finished last, where its key is final and not done."""
+        if key in self.done or not self.datasets[cell.dataset].built:
+            return None
+        return change_since(cell, parts, before, self.known, self.study.name)
+
     def _state(
-        self, cell: Cell, key: str, evaluation: str, before: Sequence[PlannedCell]
+        self,
+        cell: Cell,
+        key: str,
+        evaluation: str,
+        before: Sequence[PlannedCell],
+        change: Change | None,
     ) -> tuple[State, str, str | None]:
         found = self.done.get(key)
         if found is not None:
@@ -178,7 +193,7 @@ class _Planner:
         blocked = self._blocked(cell, before)
         if blocked is not None:
             return State.BLOCKED, *blocked
-        return State.TO_RUN, self._why_to_run(cell, key, before[-1] if before else None), None
+        return State.TO_RUN, self._why_to_run(cell, key, before[-1] if before else None, change), None
 
     def _blocked(self, cell: Cell, before: Sequence[PlannedCell]) -> tuple[str, str] | None:
         """The reason and what is to blame, where something keeps the cell from running."""
@@ -206,12 +221,14 @@ class _Planner:
         what = f"the best epoch of its parent {parent.cell.name} was chosen by another evaluation protocol"
         return f"{what}; say inherit: last, or use that protocol", parent.cell.name
 
-    def _why_to_run(self, cell: Cell, key: str, parent: PlannedCell | None) -> str:
+    def _why_to_run(self, cell: Cell, key: str, parent: PlannedCell | None, change: Change | None) -> str:
         failure = self.failures.get(key)
         if failure is not None:
             error = failure.error.strip().splitlines()
             last = error[-1] if error else "no error recorded"
             return f"failed before, attempt {failure.attempts}: {last}; will be tried again"
+        if change is not None:
+            return change.reason
         if not self.datasets[cell.dataset].built:
             return f"new; dataset {cell.dataset} will be built first"
         if parent is not None and parent.state is State.TO_RUN:
@@ -243,41 +260,3 @@ class _Planner:
         except ValueError as error:
             problem = Problem((), f"cell {cell.name} cannot be built with a crop of {crop} pixels: {error}")
             raise StudyError(self.study.name, [problem]) from error
-
-
-def _cell_json(planned: PlannedCell) -> dict[str, Any]:
-    return {
-        "cell": planned.cell.name,
-        "key": planned.key,
-        "parent": planned.cell.parent,
-        **planned.cell.axes,
-        "state": str(planned.state),
-        "reason": planned.reason,
-        "params": planned.params,
-        "macs": planned.macs,
-        "flops": planned.flops,
-        "chain": planned.cell.chain_id,
-        "parent_key": planned.parent_key,
-        "key_is_provisional": planned.key_is_provisional,
-        "num_classes": planned.num_classes,
-        "blocked_by": planned.blocked_by,
-    }
-
-
-def _totals_json(totals: Totals) -> dict[str, Any]:
-    path = totals.critical_path
-    return {
-        "cells": totals.cells,
-        "chains": totals.chains,
-        "by_state": {str(state): count for state, count in totals.by_state.items()},
-        "macs": totals.macs,
-        "flops": totals.flops,
-        "flops_left": totals.flops_left,
-        "gpu_hours_left": gpu_hours(totals.flops_left),
-        "cells_of_unknown_cost": totals.cells_of_unknown_cost,
-        "critical_path": path and {"chain": path.chain, "cells": list(path.cells), "flops": path.flops},
-        "missing_datasets": [
-            {"name": one.name, "how": one.how, "cells": one.cells, "buildable": one.buildable}
-            for one in totals.missing_datasets
-        ],
-    }

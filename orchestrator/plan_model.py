@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from orchestrator.cell import Cell
+from orchestrator.key_difference import Difference
 
 
 class State(StrEnum):
@@ -59,6 +60,8 @@ class PlannedCell:
 
     `params` and `flops` are None where the number of classes or of videos is not known yet. `macs` counts one
     clip at the recipe's crop size. `blocked_by` names what blocks it: a dataset, a backbone or another cell.
+    `supersedes` is the key of the nearest finished cell of the same name, where this one is not finished;
+    `differences` are the fields in which their keys differ.
     """
 
     cell: Cell
@@ -75,6 +78,8 @@ class PlannedCell:
     params: int | None
     macs: int
     flops: int | None
+    supersedes: str | None = None
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True)

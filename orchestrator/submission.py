@@ -13,9 +13,11 @@ from rich.console import Console
 
 from catalog import Catalog, Journal, attempts_made, done_cells, failed_cells
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
+from orchestrator.cell import expand
 from orchestrator.datasets import Announce, Builder, ShowProgress, build_missing, dataset_states
 from orchestrator.driver import Driver
 from orchestrator.evaluation_records import dataset_built_event
+from orchestrator.known_cells import known_cells
 from orchestrator.layout import Layout
 from orchestrator.plan import DatasetState, DoneCell, FailureInfo, Plan, PlannedCell, State, make_plan
 from orchestrator.records import epoch_event, finished_event, planned_event
@@ -74,7 +76,8 @@ def _plan(
 ) -> Plan:
     done = {key: DoneCell(key, cell.evaluation) for key, cell in done_cells(catalog).items()}
     failures = {key: FailureInfo(cell.error, cell.attempt) for key, cell in failed_cells(catalog).items()}
-    return make_plan(study, states, done, failures, problems)
+    known = known_cells(catalog, [cell.name for cell in expand(study)])
+    return make_plan(study, states, done, failures, problems, known)
 
 
 class Submission:

@@ -1,0 +1,35 @@
+"""The finished cells of a catalog, as the plan compares keys with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from orchestrator.key_difference import KnownCell
+from orchestrator.plan_reason import Known
+
+if TYPE_CHECKING:
+    from catalog import Catalog
+
+_FINISHED = """
+    SELECT
+        any_value(planned.cell) AS cell, key, list(planned.study ORDER BY planned.time) AS studies,
+        any_value(planned.key_parts) AS key_parts, any_value(finished.time) AS finished
+    FROM recorded.cells AS planned JOIN recorded.finished AS finished USING (key)
+    WHERE $names IS NULL OR list_contains($names, planned.cell)
+    GROUP BY key ORDER BY key
+"""
+
+
+def known_cells(catalog: Catalog, names: Sequence[str] | None) -> Known:
+    """The finished cells with one of these names (None: all), whatever plan they came from."""
+    rows = catalog.query(_FINISHED, {"names": None if names is None else list(names)}).to_pylist()
+    return Known(
+        tuple(
+            KnownCell(
+                row["cell"], row["key"], tuple(row["studies"]), json.loads(row["key_parts"]), row["finished"]
+            )
+            for row in rows
+        )
+    )
