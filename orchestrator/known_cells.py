@@ -13,17 +13,24 @@ if TYPE_CHECKING:
     from catalog import Catalog
 
 _FINISHED = """
+    WITH RECURSIVE wanted AS (
+        SELECT key, parent_key FROM recorded.cells WHERE $names IS NULL OR list_contains($names, cell)
+        UNION
+        SELECT cells.key, cells.parent_key
+        FROM wanted JOIN recorded.cells AS cells ON cells.key = wanted.parent_key
+    )
     SELECT
         any_value(planned.cell) AS cell, key, list(planned.study ORDER BY planned.time) AS studies,
         any_value(planned.key_parts) AS key_parts, any_value(finished.time) AS finished
-    FROM recorded.cells AS planned JOIN recorded.finished AS finished USING (key)
-    WHERE $names IS NULL OR list_contains($names, planned.cell)
+    FROM recorded.cells AS planned
+    JOIN recorded.finished AS finished USING (key)
+    SEMI JOIN wanted USING (key)
     GROUP BY key ORDER BY key
 """
 
 
 def known_cells(catalog: Catalog, names: Sequence[str] | None) -> Known:
-    """The finished cells with one of these names (None: all), whatever plan they came from."""
+    """The finished cells with one of these names (None: all) and their ancestors, from whatever plan."""
     rows = catalog.query(_FINISHED, {"names": None if names is None else list(names)}).to_pylist()
     return Known(
         tuple(

@@ -85,15 +85,16 @@ def _at_stage(own: Sequence[Difference], cell: Cell) -> str:
 
 def _started_by(old: KnownCell, before: Sequence[Planned], known: Known) -> str:
     """Which ancestor's change made the cell's key another, as the end of a sentence."""
+    whose = "it"
     for ancestor in reversed(before):
         former = known.by_key.get(old.parent_key or "")
         if former is None:
             return f": {ancestor.cell.name} is not the one that it was trained from"
         if former.cell != ancestor.cell.name:
-            return f": it was {former.cell}, now {ancestor.cell.name}"
+            return f": {whose} was {former.cell}, now {ancestor.cell.name}"
         found = nearest(ancestor.key_parts, [former])
         own = [one for one in found[1] if one.field != PARENT] if found else []
         if own:
             return f": {_at_stage(own, ancestor.cell)}"
-        old = former
+        old, whose = former, f"that of {former.cell}"
     return ""
