@@ -1,0 +1,205 @@
+"""Who works on a storage: one file a driver, `<storage>/drivers/<writer>.json`, and its heartbeat.
+
+The heartbeat is the file's time of change: it costs no space on a full disk. Clocks of two machines are never
+compared: an observer counts, on its own monotonic clock, how long it has seen no change.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from trainables.data.files import replaced_atomically
+
+BEAT_SECONDS = 3.0
+TIME_OUT_SECONDS = 30.0
+# A look counts for no more than this much silence: who was suspended itself, or waited for a storage that
+# did not answer, has not observed anybody meanwhile.
+LOOK_SECONDS = 5.0
+
+Amount = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class DriverRecord:
+    """A driver as others see it. Amounts are (CPUs, GPUs): what it runs, and what each ready cell asks for.
+
+    `machine` and `started` tell its process from others with the same number, where one can look; `cluster`
+    is its Ray's address, None while it has none, or one of its own.
+    """
+
+    writer: str
+    user: str
+    host: str
+    pid: int
+    machine: str
+    started: int
+    study: str
+    priority: int = 0
+    cluster: str | None = None
+    running: Amount = (0.0, 0.0)
+    ready: tuple[Amount, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}, pid {self.pid}"
+
+
+def this_driver(writer: str, study: str, priority: int) -> DriverRecord:
+    """The record of the process that asks."""
+    return DriverRecord(
+        writer=writer,
+        user=_user(),
+        host=platform.node(),
+        pid=os.getpid(),
+        machine=this_machine(),
+        started=process_start(os.getpid()) or 0,
+        study=study,
+        priority=priority,
+    )
+
+
+class Presence:
+    """This driver's record and its heartbeat, from entering to leaving the block."""
+
+    def __init__(self, folder: Path, record: DriverRecord, beat_seconds: float = BEAT_SECONDS) -> None:
+        self._path = folder / f"{record.writer}.json"
+        self._record = record
+        self._beat_seconds = beat_seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    @property
+    def record(self) -> DriverRecord:
+        """What was published last."""
+        return self._record
+
+    def publish(self, **changes: Any) -> None:  # noqa: ANN401 - any of the record's fields
+        """Change fields of the record. A full disk keeps the old one in place: it is a hint to others."""
+        record = replace(self._record, **changes)
+        if record != self._record:
+            self._record = record
+            with suppress(OSError):
+                self._write()
+
+    def _write(self) -> None:
+        with replaced_atomically(self._path, durable=False) as temporary:
+            temporary.write_text(json.dumps(asdict(self._record)))
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._beat_seconds):
+            with suppress(OSError):
+                os.utime(self._path)
+
+    def __enter__(self) -> Self:
+        self._write()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._path.unlink(missing_ok=True)
+
+
+class Watch:
+    """Judges the other drivers of a storage. A file that is gone counts like one that changes no more."""
+
+    def __init__(
+        self,
+        folder: Path,
+        time_out_seconds: float = TIME_OUT_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._time_out = time_out_seconds
+        self._clock = clock
+        self._seen: dict[str, tuple[int | None, float, float]] = {}
+
+    def record(self, writer: str) -> DriverRecord | None:
+        """What a driver says of itself, or None where that cannot be read."""
+        try:
+            fields = json.loads((self._folder / f"{writer}.json").read_text())
+            ready = tuple((cpus, gpus) for cpus, gpus in fields.pop("ready"))
+            return DriverRecord(**{**fields, "running": tuple(fields["running"]), "ready": ready})
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def is_dead(self, writer: str) -> bool:
+        """Whether a driver's process has ended, where one can look, or its heart was still for too long."""
+        silent = self._silence(writer) >= self._time_out
+        record = self.record(writer)
+        return silent or (record is not None and has_ended(record))
+
+    def drivers(self) -> tuple[DriverRecord, ...]:
+        """All drivers that are not known to be dead."""
+        writers = sorted(path.stem for path in self._folder.glob("[!.]*.json"))
+        records = (self.record(writer) for writer in writers if not self.is_dead(writer))
+        return tuple(record for record in records if record is not None)
+
+    def forget_the_dead(self) -> None:
+        """Remove the files of drivers whose processes have ended on this machine."""
+        for path in self._folder.glob("[!.]*.json"):
+            record = self.record(path.stem)
+            if record is not None and has_ended(record):
+                path.unlink(missing_ok=True)
+
+    def _silence(self, writer: str) -> float:
+        """Seconds for which a driver's mark has been seen unchanged."""
+        now, mark = self._clock(), self._mark(writer)
+        before, looked, silent = self._seen.get(writer, (mark, now, 0.0))
+        silent = silent + min(now - looked, LOOK_SECONDS) if mark == before else 0.0
+        self._seen[writer] = (mark, now, silent)
+        return silent
+
+    def _mark(self, writer: str) -> int | None:
+        # Opened, because NFS asks the server about a file's time only then.
+        try:
+            with (self._folder / f"{writer}.json").open() as file:
+                return os.fstat(file.fileno()).st_mtime_ns
+        except OSError:
+            return None
+
+
+def has_ended(record: DriverRecord) -> bool:
+    """Whether a driver ran on this machine and its process is gone; False wherever one cannot tell."""
+    if not record.machine or record.machine != this_machine():
+        return False
+    return process_start(record.pid) != record.started
+
+
+def this_machine() -> str:
+    """This boot and process namespace: in one of them a process number says who is alive; "" if unknown."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def process_start(pid: int) -> int | None:
+    """When a living process of this machine started, in clock ticks since boot; None where there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    # A zombie is dead: only its parent has not asked yet.
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())
