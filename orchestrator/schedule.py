@@ -5,6 +5,7 @@ Simulated on the 288 cells with 8–32 GPUs this stays within 4 % of the lower b
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +24,9 @@ class Progress(StrEnum):
     DONE = "done"
     FAILED = "failed"
     BLOCKED = "blocked"
+
+
+_ENDED = (Progress.DONE, Progress.FAILED, Progress.BLOCKED)
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,16 @@ class GridState:
         self._children = _children(tasks)
         costs = remaining_chain_cost(tasks)
         self._order = tuple(sorted(self._tasks, key=lambda name: -costs[name]))
-        self._progress = {
-            task.name: Progress.READY if task.parent is None else Progress.WAITING for task in tasks
-        }
+        self._progress = dict.fromkeys((task.name for task in tasks), Progress.WAITING)
+        # What is asked for each start is kept at hand: a grid of thousands must not be walked for every cell.
+        self._rank = {name: rank for rank, name in enumerate(self._order)}
+        self._demands = frozenset(task.demand for task in tasks)
+        self._ready: list[int] = []
+        self._running: set[str] = set()
+        self._open = len(tasks)
+        for task in tasks:
+            if task.parent is None:
+                self._move(task.name, Progress.WAITING, Progress.READY)
 
     @property
     def progress(self) -> Mapping[str, Progress]:
@@ -103,20 +114,22 @@ class GridState:
     @property
     def is_finished(self) -> bool:
         """Whether nothing runs and nothing can start any more."""
-        return not any(self.names(state) for state in (Progress.WAITING, Progress.READY, Progress.RUNNING))
+        return self._open == 0
 
     def next(self, total: Free, skip: Container[str] = ()) -> str | None:
         """The cell to start now, or None; `total` is all that the cluster can have, busy or not.
 
         Cells in `skip` (such as those that wait a moment before they are tried again) keep their place.
         """
-        free = total.less(self._tasks[name].demand for name in self.names(Progress.RUNNING))
-        ready = (name for name in self.names(Progress.READY) if name not in skip)
+        free = total.less(self._tasks[name].demand for name in self._running)
+        ready = (name for name in (self._order[rank] for rank in self._ready) if name not in skip)
         fitting = (name for name in ready if free.fits(self._tasks[name].demand))
         return next(fitting, None)
 
     def never_fits(self, total: Free) -> tuple[str, ...]:
         """The unfinished cells that ask for more than the whole cluster: they would wait for ever."""
+        if all(total.fits(demand) for demand in self._demands):
+            return ()
         open_states = (Progress.WAITING, Progress.READY)
         return tuple(
             name
@@ -144,7 +157,7 @@ class GridState:
         """A ready or running cell failed for good; returns its descendants, which are blocked now."""
         if self._progress[name] not in (Progress.READY, Progress.RUNNING):
             raise ValueError(f"cannot fail; {name} is {self._progress[name]}; fail ready or running cells")
-        self._progress[name] = Progress.FAILED
+        self._move(name, self._progress[name], Progress.FAILED)
         blocked: list[str] = []
         open_names = list(self._children.get(name, ()))
         while open_names:
@@ -158,6 +171,15 @@ class GridState:
         if self._progress[name] is not before:
             raise ValueError(f"cannot become {after}; {name} is {self._progress[name]}; it must be {before}")
         self._progress[name] = after
+        if before is Progress.READY:
+            self._ready.remove(self._rank[name])
+        if after is Progress.READY:
+            insort(self._ready, self._rank[name])
+        if before is Progress.RUNNING:
+            self._running.remove(name)
+        if after is Progress.RUNNING:
+            self._running.add(name)
+        self._open -= after in _ENDED
 
 
 def _children(tasks: Iterable[Task]) -> dict[str, tuple[str, ...]]:
