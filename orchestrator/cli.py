@@ -22,6 +22,7 @@ from orchestrator.commands.plan import plan
 from orchestrator.commands.results import results
 from orchestrator.commands.run import run
 from orchestrator.commands.status import status
+from orchestrator.commands.submit import jobs, submit
 
 app = typer.Typer(
     name="actiongrid",
@@ -37,7 +38,9 @@ app.command()(explain)
 app.command()(evaluate)
 app.command()(results)
 app.command()(dashboard)
+app.command()(submit)
 app.add_typer(data_commands.app, name="data")
+app.add_typer(jobs, name="jobs")
 app.add_typer(catalog_commands.app, name="catalog")
 
 

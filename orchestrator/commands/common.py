@@ -45,6 +45,10 @@ _BAD_INPUT = frozenset(
         "CellChoiceError",
         "ProtocolError",
         "AccessError",
+        "ClusterError",
+        "ClusterSizeError",
+        "SubmitError",
+        "UnknownJobError",
     }
 )
 _WORK = frozenset(
@@ -58,6 +62,7 @@ _WORK = frozenset(
         "PlanError",
         "EvaluationError",
         "ServeError",
+        "JobError",
     }
 )
 

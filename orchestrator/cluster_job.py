@@ -1,0 +1,198 @@
+"""Jobs on a cluster: submit, list, follow, stop. The only module that talks to Ray's job server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+STUDY = "actiongrid_study"  # marks our jobs among all jobs of a cluster
+# A stopped driver lets running checkpoints finish; Ray's own three seconds would kill it before.
+STOP_SECONDS = 60
+_RECONNECTS = 5
+_POLL_SECONDS = 1.0
+
+
+class JobError(RuntimeError):
+    """The cluster's job server cannot be reached, or refuses."""
+
+
+class UnknownJobError(ValueError):
+    """No such job on this cluster."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of ours. Times are seconds since 1970; `exit_code` is the driver's own, if it ended."""
+
+    name: str
+    study: str
+    state: str
+    started: float | None
+    ended: float | None
+    exit_code: int | None
+    message: str
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs no more."""
+        return self.state in ENDED
+
+
+class JobServer:
+    """The job server of one cluster.
+
+    `address` is its URL (`http://head:8265`), a Ray address or None for the Ray on this machine. Ray reads
+    the token from `RAY_AUTH_TOKEN`, `RAY_AUTH_TOKEN_PATH` or `~/.ray/auth_token` where `RAY_AUTH_MODE` is
+    `token`.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        """Connect.
+
+        Raises:
+            JobError: no answer, or the token is missing or wrong.
+        """
+        self._address = address
+        if address is not None:
+            # Ray lets these two win over an address that was asked for.
+            for variable in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
+                os.environ.pop(variable, None)
+        self._client = self._guarded(lambda: _client(address))
+
+    def submit(self, study: str, entrypoint: str, folder: Path) -> str:
+        """Start `entrypoint` in a copy of `folder` on the head; returns the job's name."""
+        name = f"{study}-{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(2).hex()}"
+        environment = {
+            "working_dir": str(folder),
+            "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)},
+        }
+        return str(
+            self._guarded(
+                lambda: self._client.submit_job(
+                    entrypoint=entrypoint,
+                    submission_id=name,
+                    runtime_env=environment,
+                    metadata={STUDY: study},
+                )
+            )
+        )
+
+    def jobs(self) -> tuple[Job, ...]:
+        """All jobs that `submit` has started on this cluster, the newest first."""
+        found = [_job(one) for one in self._guarded(self._client.list_jobs) if STUDY in (one.metadata or {})]
+        return tuple(sorted(found, key=lambda job: -(job.started or 0)))
+
+    def job(self, name: str | None) -> Job:
+        """The job of this name (or of the only one that begins so); None means the newest.
+
+        Raises:
+            UnknownJobError: there is none, or there are several.
+        """
+        jobs = self.jobs()
+        if name is None:
+            matches = jobs[:1]
+        else:
+            matches = tuple(job for job in jobs if job.name == name) or tuple(
+                job for job in jobs if job.name.startswith(name)
+            )
+        if len(matches) != 1:
+            known = ", ".join(job.name for job in (matches or jobs)) or "none"
+            what = f"several jobs begin with {name}" if matches else f"no job {name or 'yet'}"
+            raise UnknownJobError(
+                f"{what}; {self._address or 'this cluster'}; jobs there: {known}; see actiongrid jobs list"
+            )
+        return matches[0]
+
+    def log(self, name: str) -> str:
+        """All that the job has printed."""
+        return str(self._guarded(lambda: self._client.get_job_logs(name)))
+
+    def follow(self, name: str, skip: int = 0) -> Iterator[str]:
+        """What the job prints, until it has ended; leaves out the first `skip` characters.
+
+        A connection that breaks is made anew, and nothing is repeated.
+        """
+        shown, failures = skip, 0
+        while True:
+            position = 0
+            try:
+                for text in _tail(self._client, name):
+                    position += len(text)
+                    if position > shown:
+                        yield text[shown - position :]
+                        shown, failures = position, 0
+            except (OSError, RuntimeError) as error:
+                failures += 1
+                if failures > _RECONNECTS:
+                    raise self._error(error) from error
+            if self.job(name).has_ended and failures == 0:
+                return
+            time.sleep(_POLL_SECONDS)
+
+    def stop(self, name: str) -> Job:
+        """Ask the job to stop and wait until it has; its driver finishes checkpoints first."""
+        self._guarded(lambda: self._client.stop_job(name))
+        deadline = time.monotonic() + STOP_SECONDS + 30
+        while not (job := self.job(name)).has_ended and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        return job
+
+    def _guarded(self, action: Any) -> Any:  # noqa: ANN401 - Ray ships no types
+        try:
+            return action()
+        except Exception as error:
+            raise self._error(error) from error
+
+    def _error(self, error: Exception) -> JobError:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        what = f"{type(error).__name__}: {lines[0] if lines else ''}"
+        where = self._address or "the Ray on this machine"
+        if type(error).__name__ == "AuthenticationError":
+            return JobError(
+                f"the cluster wants its token ({what}); {where}; copy the head's ~/.ray/auth_token to this "
+                "machine and export RAY_AUTH_MODE=token"
+            )
+        return JobError(
+            f"the cluster's job server does not do it ({what}); {where}; "
+            "check that the head runs, and the address: --address http://HEAD:8265 or --cluster FILE"
+        )
+
+
+def _client(address: str | None) -> Any:  # noqa: ANN401
+    from ray.job_submission import JobSubmissionClient
+
+    return JobSubmissionClient(address)
+
+
+def _job(details: Any) -> Job:  # noqa: ANN401
+    milliseconds = 1000
+    return Job(
+        name=details.submission_id,
+        study=details.metadata[STUDY],
+        state=str(getattr(details.status, "value", details.status)),
+        started=details.start_time / milliseconds if details.start_time else None,
+        ended=details.end_time / milliseconds if details.end_time else None,
+        exit_code=details.driver_exit_code,
+        message=details.message or "",
+    )
+
+
+def _tail(client: Any, name: str) -> Iterator[str]:  # noqa: ANN401
+    """Ray's asynchronous stream of a job's log, for callers that wait."""
+    loop = asyncio.new_event_loop()
+    stream = client.tail_job_logs(name)
+    try:
+        while True:
+            try:
+                yield loop.run_until_complete(anext(stream))
+            except StopAsyncIteration:
+                return
+    finally:
+        loop.run_until_complete(stream.aclose())
+        loop.close()
