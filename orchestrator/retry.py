@@ -40,6 +40,8 @@ DETERMINISTIC = frozenset(
 
 # The first match decides: the inner cause is named beside the outer one ("WorkerGroupError: … ReadError").
 _SIGNS: tuple[tuple[FailureKind, str], ...] = (
+    # Another driver's attempt took this one's place, or still holds the run directory.
+    (FailureKind.PREEMPTED, r"\bFencedError\b|\bLockHeldError\b"),
     (FailureKind.MISSING_WEIGHTS, r"MissingWeights|\bWeightsError\b"),
     (FailureKind.DATA, r"\bReadError\b|\bDatasetError\b|\bManifestError\b"),
     (FailureKind.MISMATCH, r"Parent\w*(Error|Mismatch)|parent'?s? .*mismatch|size mismatch|shape mismatch"),

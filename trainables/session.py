@@ -22,6 +22,7 @@ from trainables.data.manifest import read_manifest
 from trainables.data.open_reader import open_reader
 from trainables.device import Compute, Normalisation
 from trainables.evaluate import Stopwatch, gather, predict, write_predictions
+from trainables.fence import require_fence
 from trainables.initialise import initial_model
 from trainables.optimise import build_optimiser, learning_rate, set_learning_rate
 from trainables.result import best_epoch, write_result
@@ -154,6 +155,7 @@ class CellSession:
         )
         self.history.append(row)
         if self.rank == 0:
+            require_fence(self.directory, self.spec.attempt)
             path = self.directory / f"epoch-{epoch:04d}.parquet"
             write_predictions(predictions, path)
             save_checkpoint(self.directory, self._state(), path, self.history)
@@ -183,6 +185,7 @@ class CellSession:
     def finish(self) -> None:
         """Write `result.json` (rank 0): the cell is done once it stands."""
         if self.rank == 0:
+            require_fence(self.directory, self.spec.attempt)
             kept = {record.epoch: record for record in records(self.directory)}
             write_result(
                 self.spec, self.history, kept, self.parent_top1, self.compute, len(self.train_videos)

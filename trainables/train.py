@@ -38,6 +38,7 @@ def train_cell(config: dict[str, Any]) -> None:
     import torch
 
     from trainables.data.open_reader import prepare_frames
+    from trainables.fence import require_fence
     from trainables.run_lock import exclusive
 
     spec = CellSpec.model_validate_json(config["spec"])
@@ -50,6 +51,7 @@ def train_cell(config: dict[str, Any]) -> None:
         return
     # The last worker of a killed driver may outlive it by a second: never write beside it.
     with exclusive(Path(spec.run_dir) / "lock", LOCK_WAIT_SECONDS, f"the run directory of {spec.cell}"):
+        require_fence(Path(spec.run_dir), spec.attempt)
         _run_epochs(spec, place)
 
 

@@ -1,0 +1,51 @@
+"""Which attempt may write into a run directory: the number in its file `fence`, which only grows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainables.data.files import replaced_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FENCE_FILE = "fence"
+
+
+class FencedError(RuntimeError):
+    """A later attempt trains this cell; this one has to stop and write no more."""
+
+
+def read_fence(run_dir: Path) -> int:
+    """The number of the attempt that may write; 0 where none was ever started."""
+    try:
+        return int((run_dir / FENCE_FILE).read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def raise_fence(run_dir: Path, attempt: int) -> None:
+    """Let `attempt` write, and none before it.
+
+    Raises:
+        FencedError: A later attempt was let in already.
+    """
+    require_fence(run_dir, attempt)
+    with replaced_atomically(run_dir / FENCE_FILE) as temporary:
+        temporary.write_text(str(attempt))
+
+
+def require_fence(run_dir: Path, attempt: int | None) -> None:
+    """Return if `attempt` may write; None always may.
+
+    Raises:
+        FencedError: A later attempt was let in.
+    """
+    if attempt is None:
+        return
+    allowed = read_fence(run_dir)
+    if allowed > attempt:
+        raise FencedError(
+            f"attempt {allowed} of another driver trains this cell now, attempt {attempt} stops; {run_dir}; "
+            "nothing has to be done"
+        )
