@@ -50,6 +50,7 @@ VIEWS = (
     "against_published",
     "measured_accuracies",
     "cell_costs",
+    "controls",
 )
 """The files of catalog/views, in the order in which they build on each other."""
 

@@ -13,15 +13,20 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 AttemptState = Literal["done", "failed", "interrupted"]
+ControlAction = Literal["pause", "resume", "cancel"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What all events share. `table` is where the catalog keeps the type, `identity` its primary key."""
+    """What all events share. `table` is where the catalog keeps the type, `identity` its primary key.
+
+    Where `fenced`, a fact of a greater `attempt` holds against one of a smaller, whenever each was written.
+    """
 
     version: ClassVar[int] = 1
     table: ClassVar[str] = ""
     identity: ClassVar[tuple[str, ...]] = ()
+    fenced: ClassVar[bool] = False
 
     time: float | None = field(default=None, kw_only=True)
 
@@ -75,7 +80,7 @@ class CellPlanned(Event):
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted(Event):
-    """A driver started to train a cell. `attempt` counts from 1 over all submissions."""
+    """A driver started to train a cell. `attempt` grows over all drivers and submissions."""
 
     table: ClassVar[str] = "attempts_started"
     identity: ClassVar[tuple[str, ...]] = ("key", "attempt")
@@ -93,6 +98,7 @@ class EpochFinished(Event):
 
     table: ClassVar[str] = "epochs"
     identity: ClassVar[tuple[str, ...]] = ("key", "epoch")
+    fenced: ClassVar[bool] = True
 
     key: str
     epoch: int
@@ -130,6 +136,7 @@ class CellFinished(Event):
 
     table: ClassVar[str] = "finished"
     identity: ClassVar[tuple[str, ...]] = ("key",)
+    fenced: ClassVar[bool] = True
 
     key: str
     attempt: int
@@ -244,6 +251,20 @@ class CellEvaluated(Event):
     hardware: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class StudyControlled(Event):
+    """Somebody told the drivers of a study what to do with the cells whose names match the pattern `cells`."""
+
+    table: ClassVar[str] = "controls"
+    identity: ClassVar[tuple[str, ...]] = ("study", "command")
+
+    study: str
+    command: str
+    action: ControlAction
+    cells: str
+    who: str
+
+
 EVENT_TYPES: tuple[type[Event], ...] = (
     StudySubmitted,
     CellPlanned,
@@ -255,4 +276,5 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     VideosQuarantined,
     DatasetBuilt,
     CellEvaluated,
+    StudyControlled,
 )

@@ -1,7 +1,8 @@
 """Events → rows of the `recorded` tables: pure, and independent of the order in which journals are read.
 
 Of two events that state the same fact (type and identity), the one with the greater (time, writer, position)
-holds. The rule is commutative, associative and idempotent: any number of replays, in any order, and any
+holds; of a fenced type first the one with the greater attempt, so that a driver that lost its cell cannot undo
+what the next one wrote. The rule is commutative, associative and idempotent: any number of replays, in any order, and any
 mixture of old and new rows end in the same table.
 """
 
@@ -38,6 +39,7 @@ def batches(lines: Iterable[Line]) -> dict[type[Event], pa.Table]:
 def upsert_sql(event_type: type[Event], batch: str) -> str:
     """Return the statement that merges the relation `batch` into the event type's table."""
     table, keys = f"recorded.{event_type.table}", ", ".join(event_type.identity)
+    fence = "attempt DESC, " if event_type.fenced else ""
     return f"""
         INSERT OR REPLACE INTO {table} BY NAME
         SELECT * FROM (
@@ -45,7 +47,9 @@ def upsert_sql(event_type: type[Event], batch: str) -> str:
             UNION ALL BY NAME
             SELECT * FROM {table} SEMI JOIN {batch} USING ({keys})
         )
-        QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY time DESC, writer DESC, position DESC) = 1
+        QUALIFY row_number() OVER (
+            PARTITION BY {keys} ORDER BY {fence}time DESC, writer DESC, position DESC
+        ) = 1
     """
 
 

@@ -1,5 +1,6 @@
 -- What the journals say, one table an event type, one row a fact. `time`, `writer` and `position` (the byte
--- offset in the writer's journal) say which event the row comes from; of two with one key the later one holds.
+-- offset in the writer's journal) say which event the row comes from; of two with one key the later one holds,
+-- in `epochs` and `finished` that of the later attempt.
 -- States are VARCHAR because an ENUM cannot grow, and there are no foreign keys because they block upserts.
 CREATE SCHEMA recorded;
 
@@ -71,6 +72,12 @@ CREATE TABLE recorded.evaluations (
     views BIGINT, seconds DOUBLE, predictions VARCHAR, versions JSON, hardware JSON,
     time DOUBLE, writer VARCHAR, position BIGINT,
     PRIMARY KEY (key, evaluation)
+);
+
+CREATE TABLE recorded.controls (
+    study VARCHAR, command VARCHAR, action VARCHAR, cells VARCHAR, who VARCHAR,
+    time DOUBLE, writer VARCHAR, position BIGINT,
+    PRIMARY KEY (study, command)
 );
 
 -- What Parquet files of predictions say: filled when a query first needs it (catalog/predictions.py), never part
