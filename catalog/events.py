@@ -253,7 +253,7 @@ class CellEvaluated(Event):
 
 @dataclass(frozen=True, slots=True)
 class StudyControlled(Event):
-    """Somebody told the drivers of a study what to do with the cells whose names match the pattern `cells`."""
+    """Somebody told a study's drivers what to do with the cells whose names match the pattern `cells`."""
 
     table: ClassVar[str] = "controls"
     identity: ClassVar[tuple[str, ...]] = ("study", "command")

@@ -1,9 +1,9 @@
 """Events → rows of the `recorded` tables: pure, and independent of the order in which journals are read.
 
 Of two events that state the same fact (type and identity), the one with the greater (time, writer, position)
-holds; of a fenced type first the one with the greater attempt, so that a driver that lost its cell cannot undo
-what the next one wrote. The rule is commutative, associative and idempotent: any number of replays, in any order, and any
-mixture of old and new rows end in the same table.
+holds; of a fenced type first the one with the greater attempt, so that a driver that lost its cell cannot
+undo what the next one wrote. The rule is commutative, associative and idempotent: any number of replays, in
+any order, and any mixture of old and new rows end in the same table.
 """
 
 from __future__ import annotations

@@ -81,8 +81,8 @@ class ParentCheckpoint(Frozen):
 class CellSpec(Frozen):
     """All that a Ray Train worker needs to train one cell. `run_dir` receives checkpoints and history.
 
-    `frames_on_local_disk`: a folder of each machine's own disk that frame stores are copied to first. A worker
-    of `attempt` stops as soon as a later attempt was let into `run_dir` (`trainables.fence`).
+    `frames_on_local_disk`: a folder of each machine's own disk that frame stores are copied to first. A
+    worker of `attempt` stops as soon as a later attempt was let into `run_dir` (`trainables.fence`).
     """
 
     cell: str
