@@ -7,18 +7,17 @@ Errors go to stderr as `error: what; where; what to do`. Exit codes: 0 success, 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from orchestrator.commands import catalog as catalog_commands
 from orchestrator.commands import data as data_commands
-from orchestrator.commands.common import StorageOption, fail
+from orchestrator.commands.common import fail
 from orchestrator.commands.dashboard import dashboard
 from orchestrator.commands.evaluate import evaluate
 from orchestrator.commands.explain import explain
 from orchestrator.commands.plan import plan
+from orchestrator.commands.report import report
 from orchestrator.commands.results import results
 from orchestrator.commands.run import run
 from orchestrator.commands.status import status
@@ -39,27 +38,10 @@ app.command()(evaluate)
 app.command()(results)
 app.command()(dashboard)
 app.command()(submit)
+app.command()(report)
 app.add_typer(data_commands.app, name="data")
 app.add_typer(jobs, name="jobs")
 app.add_typer(catalog_commands.app, name="catalog")
-
-
-@app.command()
-def report(
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="HTML file to write.")] = None,
-    storage: StorageOption = None,
-) -> None:
-    """Write one self-contained HTML page with figures and tables, yours beside the published results."""
-    from catalog import Catalog
-    from dashboards.report import write_report
-    from orchestrator.commands.common import storage_path
-    from orchestrator.layout import Layout
-
-    root = storage_path(storage)
-    path = output or Layout(root).report
-    with Catalog.open(root) as catalog:
-        written = write_report(catalog, path)
-    typer.echo(f"report: {written.resolve()}")
 
 
 def main() -> None:

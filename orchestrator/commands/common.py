@@ -45,10 +45,16 @@ _BAD_INPUT = frozenset(
         "CellChoiceError",
         "ProtocolError",
         "AccessError",
+        "RatesError",
+        "UnknownGpuError",
+        "PriceError",
         "ClusterError",
         "ClusterSizeError",
         "SubmitError",
         "UnknownJobError",
+        "FilterError",
+        "FigureError",
+        "BrowserError",
     }
 )
 _WORK = frozenset(
@@ -63,6 +69,7 @@ _WORK = frozenset(
         "EvaluationError",
         "ServeError",
         "JobError",
+        "DrawingError",
     }
 )
 

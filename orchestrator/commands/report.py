@@ -1,0 +1,118 @@
+"""`actiongrid report`: one self-contained HTML page, or one figure of it as a file for a paper."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.commands.common import StorageOption, storage_path
+
+if TYPE_CHECKING:
+    from dashboards.figures.relations import Source
+
+
+class ImageFormat(StrEnum):
+    """What a figure is written as."""
+
+    SVG = "svg"
+    PDF = "pdf"
+    PNG = "png"
+
+
+class Show(StrEnum):
+    """Whose results a figure shows."""
+
+    YOURS = "yours"
+    PUBLISHED = "published"
+    BOTH = "both"
+
+
+_SOURCES: dict[Show, Source] = {Show.YOURS: "own", Show.PUBLISHED: "published", Show.BOTH: "both"}
+
+
+class PaperWidth(StrEnum):
+    """How wide a figure is in print."""
+
+    COLUMN = "column"
+    PAGE = "page"
+
+
+def report(
+    figure: Annotated[
+        str | None, typer.Option(help="Only this figure: fig1, fig4 … fig8, contributions, grid, cost, …")
+    ] = None,
+    form: Annotated[
+        ImageFormat | None, typer.Option("--format", help="Of a figure (default: by FILE's ending, or svg).")
+    ] = None,
+    show: Annotated[Show | None, typer.Option(help="Whose results a figure shows (default: both).")] = None,
+    width: Annotated[
+        PaperWidth | None, typer.Option(help="Of a figure: column (3.4 in) or page (7 in, the default).")
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--filter", help="Of a figure, as in the dashboard's address: 'module=tam&frames=8,16'."
+        ),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")] = None,
+    storage: StorageOption = None,
+) -> None:
+    """Write one self-contained HTML page with figures and tables, or one figure for a paper."""
+    root = storage_path(storage)
+    if figure is None:
+        given = {"--format": form, "--show": show, "--width": width, "--filter": where}
+        wrong = [name for name, value in given.items() if value is not None]
+        if wrong:
+            raise typer.BadParameter(f"{wrong[0]} is for one figure; give --figure NAME too")
+        _write_page(root, output)
+    else:
+        form = form or _format_of(output)
+        _write_figure(
+            root,
+            figure,
+            form,
+            output or Path(f"{figure}.{form}"),
+            show=show or Show.BOTH,
+            width=width or PaperWidth.PAGE,
+            where=where or "",
+        )
+
+
+def _write_page(root: Path, output: Path | None) -> None:
+    from catalog import Catalog
+    from dashboards.report import write_report
+    from orchestrator.layout import Layout
+
+    with Catalog.open(root) as catalog:
+        written = write_report(catalog, output or Layout(root).report)
+    typer.echo(f"report: {written.resolve()}")
+
+
+def _write_figure(
+    root: Path,
+    name: str,
+    form: ImageFormat,
+    output: Path,
+    *,
+    show: Show,
+    width: PaperWidth,
+    where: str,
+) -> None:
+    from catalog import Catalog
+    from dashboards.figures.filters import from_query_string
+    from dashboards.report_image import write_image
+    from dashboards.report_paper import paper_figure
+
+    source = _SOURCES[show]
+    with Catalog.open(root) as catalog:
+        drawn = paper_figure(catalog, name, source, width.value, from_query_string(where))
+    written = write_image(drawn, output, form.value)
+    typer.echo(f"figure: {written.resolve()}")
+
+
+def _format_of(output: Path | None) -> ImageFormat:
+    ending = output.suffix.removeprefix(".").lower() if output else ""
+    return ImageFormat(ending) if ending in set(ImageFormat) else ImageFormat.SVG
