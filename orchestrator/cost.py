@@ -14,6 +14,9 @@ PASSES_PER_STEP = 3
 # Achieved on the study's GPUs according to its own bill (DESIGN §7: 608 EFLOP in 2,640 GPU-hours).
 ASSUMED_TFLOPS = 64.0
 SECONDS_PER_HOUR = 3600
+BYTES_PER_NUMBER = 4
+# What a cell takes beside training and evaluation, before any was measured: its processes start.
+START_UP_SECONDS = 12.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,16 @@ def cell_flops(cell: Cell, *, train_macs: int, eval_macs: int, train_videos: int
     epochs, views = cell.recipe.epochs, cell.evaluation.clips * cell.evaluation.crops
     trained = training_flops(train_macs, train_videos, epochs)
     return trained + evaluation_flops(eval_macs, val_videos, epochs, views)
+
+
+def checkpoint_bytes(params: int, epochs: int, momentum: float, keep: int) -> int:
+    """Bytes of the checkpoints that a cell leaves: the last `keep` and the best one, weights in fp32.
+
+    SGD with momentum keeps one more number for each weight. BN's running statistics and the file format are
+    left out: about 1 % of a ResNet-50.
+    """
+    numbers = 2 if momentum > 0 else 1
+    return BYTES_PER_NUMBER * params * numbers * min(epochs, keep + 1)
 
 
 def gpu_hours(flops: float, tflops: float = ASSUMED_TFLOPS) -> float:

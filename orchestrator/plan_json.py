@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.cost import gpu_hours
 from orchestrator.plan_model import Plan, PlannedCell, Totals
 
+if TYPE_CHECKING:
+    from orchestrator.forecast import CellForecast, Forecast
 
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """The plan as `actiongrid plan --json` prints it: `cells` and `totals`."""
-    return {
+
+def plan_json(plan: Plan, forecast: Forecast | None = None) -> dict[str, Any]:
+    """The plan as `actiongrid plan --json` prints it: `cells`, `totals` and, where reckoned, `forecast`."""
+    costs = forecast.cells if forecast else {}
+    printed: dict[str, Any] = {
         "study": plan.study,
-        "cells": [_cell_json(planned) for planned in plan.cells],
+        "cells": [
+            _cell_json(planned) | _cell_forecast_json(costs.get(planned.cell.name)) for planned in plan.cells
+        ],
         "totals": _totals_json(plan.totals),
+    }
+    return printed if forecast is None else printed | {"forecast": _forecast_json(forecast)}
+
+
+def _cell_forecast_json(cost: CellForecast | None) -> dict[str, Any]:
+    if cost is None:
+        return {}
+    return {
+        "seconds": cost.seconds,
+        "unit_hours": cost.unit_hours,
+        "tflops": cost.rate.tflops,
+        "rate_is_measured": cost.rate.measured,
+        "checkpoint_bytes": cost.checkpoint_bytes,
+    }
+
+
+def _forecast_json(forecast: Forecast) -> dict[str, Any]:
+    """`whole` and `left` with their `unit_hours`: hours of one `unit`, a GPU or a CPU core."""
+    return {
+        "gpu": forecast.rates.gpu.name,
+        "unit": forecast.unit,
+        "rates": forecast.rates.origin,
+        "assumed_tflops": forecast.rates.gpu.assumed_tflops,
+        "start_up_seconds": forecast.rates.start_up_seconds,
+        "price": forecast.price,
+        "whole": asdict(forecast.whole),
+        "left": asdict(forecast.left),
+        "shares": [
+            {"axis": share.axis, "value": share.value, **asdict(share.left)} for share in forecast.shares
+        ],
+        "critical_path": forecast.critical and asdict(forecast.critical),
+        "makespans": [asdict(row) for row in forecast.counts],
+        "enough": forecast.enough,
     }
 
 
@@ -49,7 +88,6 @@ def _totals_json(totals: Totals) -> dict[str, Any]:
         "macs": totals.macs,
         "flops": totals.flops,
         "flops_left": totals.flops_left,
-        "gpu_hours_left": gpu_hours(totals.flops_left),
         "cells_of_unknown_cost": totals.cells_of_unknown_cost,
         "critical_path": path and {"chain": path.chain, "cells": list(path.cells), "flops": path.flops},
         "missing_datasets": [

@@ -19,6 +19,7 @@ from orchestrator.driver import Driver
 from orchestrator.evaluation_records import dataset_built_event
 from orchestrator.known_cells import known_cells
 from orchestrator.layout import Layout
+from orchestrator.measured_rates import Measured, measured_rates
 from orchestrator.plan import DatasetState, DoneCell, FailureInfo, Plan, PlannedCell, State, make_plan
 from orchestrator.records import epoch_event, finished_event, planned_event
 from orchestrator.study_model import Study
@@ -65,10 +66,15 @@ class Outcome:
 
 def plan_study(study: Study, storage: Path, weights_dir: str | None) -> Plan:
     """What the study means on this storage today; reads manifests and journals, runs nothing."""
-    layout = Layout(storage)
-    states = dataset_states(study, layout)
+    return plan_and_measure(study, storage, weights_dir)[0]
+
+
+def plan_and_measure(study: Study, storage: Path, weights_dir: str | None) -> tuple[Plan, Measured]:
+    """The same, and how fast this storage's finished cells trained."""
+    states = dataset_states(study, Layout(storage))
     with Catalog.open(storage) as catalog:
-        return _plan(study, states, catalog, weights_problems(study, weights_dir))
+        plan = _plan(study, states, catalog, weights_problems(study, weights_dir))
+        return plan, measured_rates(catalog)
 
 
 def _plan(

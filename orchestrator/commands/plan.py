@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -24,17 +26,38 @@ def plan(
     study: StudyArgument,
     storage: StorageOption = None,
     weights_dir: WeightsOption = None,
+    gpu: Annotated[
+        str | None,
+        typer.Option("--gpu", help="Reckon with this GPU, such as h100; default: what ran here, else a100."),
+    ] = None,
+    rates: Annotated[
+        Path | None,
+        typer.Option("--rates", help="Reckon with measured rates: the JSON of benchmarks/train_step.py."),
+    ] = None,
+    price: Annotated[
+        str | None, typer.Option("--price", help="Price of a GPU-hour, such as 2.5/gpu-hour.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show every cell's state and reason, MACs, parameters and the critical path; runs nothing."""
+    """Show every cell's state and reason, what the study costs and on how many GPUs; runs nothing."""
+    from orchestrator.forecast import make_forecast, on_gpus
+    from orchestrator.forecast_text import forecast_lines
+    from orchestrator.price import parse_price
+    from orchestrator.rates_choice import choose_rates
     from orchestrator.study import load_study
-    from orchestrator.submission import plan_study
+    from orchestrator.submission import plan_and_measure
 
-    planned = plan_study(load_study(study), storage_path(storage), weights_dir)
+    unit_price = None if price is None else parse_price(price)
+    planned, measured = plan_and_measure(load_study(study), storage_path(storage), weights_dir)
+    chosen = choose_rates(measured, on_gpus=on_gpus(planned), gpu=gpu, file=rates)
+    forecast = make_forecast(planned, chosen, unit_price)
     if as_json:
-        typer.echo(json.dumps(plan_json(planned)))
+        typer.echo(json.dumps(plan_json(planned, forecast)))
         return
-    show_plan(planned, wide_console())
+    console = wide_console()
+    show_plan(planned, console)
+    for line in forecast_lines(forecast):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_plan(planned: Plan, console: Console) -> None:
@@ -48,6 +71,10 @@ def show_plan(planned: Plan, console: Console) -> None:
         table.add_row(one.cell.name, str(one.state), params, f"{one.macs / 1e9:.3f}", flops, one.reason)
     console.print(table)
     for line in totals_lines(planned.totals):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    older = sum(one.supersedes is not None for one in planned.cells)
+    if older:
+        line = f"{older} cells have results under an older key: they stay, `actiongrid explain CELL` compares"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -1,0 +1,107 @@
+"""A forecast as lines for the terminal: sums, shares by axis, and time against the number of GPUs."""
+
+from __future__ import annotations
+
+from orchestrator.forecast import Amount, Forecast
+from orchestrator.makespan import GpuCount
+
+_BAR = 48  # characters of the longest bar
+
+
+def forecast_lines(forecast: Forecast) -> list[str]:
+    """What is left to pay for, an empty line between its parts; nothing left is one line."""
+    if not forecast.left.cells:
+        return [f"nothing is left to do; checkpoints: {size(forecast.whole.checkpoint_bytes)}"]
+    return [*_sums(forecast), "", *_shares(forecast), "", *_counts(forecast)]
+
+
+def _sums(forecast: Forecast) -> list[str]:
+    left = forecast.left
+    money = "" if left.money is None else f", {left.money:,.2f} at {forecast.price:g} a GPU-hour"
+    lines = [
+        f"left to do: {left.unit_hours:,.1f} {forecast.unit}-hours{money}; rates {forecast.rates.origin}",
+        f"checkpoints: {size(forecast.whole.checkpoint_bytes)} when all cells are done",
+    ]
+    if forecast.critical is not None:
+        lines.append(f"longest chain: {time_text(forecast.critical.seconds)} for {forecast.critical.chain}")
+    return lines
+
+
+def _shares(forecast: Forecast) -> list[str]:
+    money = forecast.price is not None and forecast.on_gpus
+    head = ["left, by axis", "", "cells", "MACs", f"{forecast.unit}-hours", ""]
+    rows = [[*head, *(["money"] if money else []), "checkpoints"]]
+    axis = ""
+    for share in forecast.shares:
+        hours = share.left.unit_hours
+        rows.append(
+            [
+                share.axis.replace("_", " ") if share.axis != axis else "",
+                share.value,
+                str(share.left.cells),
+                _percent(share.left.macs, forecast.left.macs),
+                f"{hours:,.1f}",
+                _percent(hours, forecast.left.unit_hours),
+                *([f"{share.left.money or 0:,.2f}"] if money else []),
+                size(share.left.checkpoint_bytes),
+            ]
+        )
+        axis = share.axis
+    return _aligned(rows)
+
+
+def _counts(forecast: Forecast) -> list[str]:
+    unit = "GPUs" if forecast.on_gpus else "CPUs"
+    known = [row.seconds for row in forecast.counts if row.seconds]
+    longest = max(known, default=0.0)
+    lines = [f"{unit:>5}  {'time':>9}"] + [_count_line(row, longest) for row in forecast.counts]
+    if forecast.enough is not None:
+        lines.append(f"more than {forecast.enough} {unit} do not help: the longest chain sets the time")
+    return lines
+
+
+def _count_line(row: GpuCount, longest: float) -> str:
+    if row.seconds is None:
+        return f"{row.count:>5}  {'-':>9}  some cell needs more"
+    bar = "#" * max(1, round(_BAR * row.seconds / longest)) if longest > 0 else ""
+    return f"{row.count:>5}  {time_text(row.seconds):>9}  {bar}"
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Columns in line: words to the left, figures to the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(
+            text.ljust(width) if place < 2 else text.rjust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.0f} %" if whole > 0 else "-"
+
+
+def amount_text(amount: Amount, unit: str, price: float | None) -> str:
+    """A cell's or a sum's cost on one line."""
+    money = "" if price is None or amount.money is None else f", {amount.money:,.2f}"
+    return f"{amount.flops / 1e18:.4g} EFLOP, {amount.unit_hours:.3g} {unit}-hours{money}"
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that suits them, powers of 1000."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.3g} TB"
+
+
+def time_text(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
+    for limit, divisor, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / divisor:.3g} {unit}"
+    return f"{seconds / 86400:,.1f} d"

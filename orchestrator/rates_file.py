@@ -1,0 +1,115 @@
+"""Measured rates from a file: the rows that `benchmarks/train_step.py --json` prints."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orchestrator.rates import Sample
+from trainables.models.registry import BACKBONES, MODULES
+
+# The variant that training uses; where a file has none of this name, the fastest counts.
+DEFAULT_VARIANT = "default"
+
+
+class RatesError(ValueError):
+    """A file of rates that cannot be used."""
+
+
+class RateRow(BaseModel):
+    """One measurement of a training step: `tflops` achieved by one GPU, at 6 FLOPs a MAC and clip."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    gpu: str
+    model: str
+    frames: Annotated[int, Field(gt=0)]
+    batch: Annotated[int, Field(gt=0)]
+    variant: str
+    clips_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    tflops: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def read_rates(path: Path) -> tuple[Sample, ...]:
+    """The best measured rate of every device, model and clip length in a file.
+
+    Raises:
+        RatesError: the file is missing, no JSON list of such rows, or names a model that does not exist.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise RatesError(f"rates cannot be read ({error.strerror}); {path}; name a file of rates") from error
+    except ValueError as error:
+        raise RatesError(f"rates are no JSON ({error}); {path}; {_WANTED}") from error
+    if not isinstance(content, list) or not content:
+        raise RatesError(f"rates are not a list of rows; {path}; {_WANTED}")
+    best: dict[tuple[str, str, bool, str, int], RateRow] = {}
+    for number, item in enumerate(content, start=1):
+        row = _row(item, path, number)
+        place = (*_model(row.model, path, number), row.gpu, row.frames)
+        if place not in best or _order(row) > _order(best[place]):
+            best[place] = row
+    return tuple(
+        Sample(gpu, module, backbone, pooled, frames, row.tflops * 1e12, 1.0)
+        for (module, backbone, pooled, gpu, frames), row in best.items()
+    )
+
+
+_WANTED = "give the list that `benchmarks/train_step.py --json` prints"
+
+
+def one_device(samples: Sequence[Sample], path: Path) -> str:
+    """The only device of a file's rows.
+
+    Raises:
+        RatesError: there are several.
+    """
+    devices = sorted({sample.device for sample in samples})
+    if len(devices) > 1:
+        raise RatesError(f"rates of several GPUs ({', '.join(devices)}); {path}; choose one with --gpu")
+    return devices[0]
+
+
+def _row(item: Any, path: Path, number: int) -> RateRow:  # noqa: ANN401 - whatever the file holds
+    try:
+        return RateRow.model_validate(item)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "row"
+        raise RatesError(f"{field}: {first['msg'].lower()}; {path}, row {number}; {_WANTED}") from error
+
+
+def _order(row: RateRow) -> tuple[bool, float]:
+    return row.variant == DEFAULT_VARIANT, row.tflops
+
+
+def _model(name: str, path: Path, number: int) -> tuple[str, str, bool]:
+    found = _models().get(_plain(name))
+    if found is None:
+        raise RatesError(
+            f"unknown model '{name}'; {path}, row {number}; name it as cells are, such as TAM-ResNet50-tp"
+        )
+    return found
+
+
+def _models() -> Mapping[str, tuple[str, str, bool]]:
+    return {
+        _plain(f"{module.paper_name}-{backbone.paper_name}{'-tp' if pooled else ''}"): (
+            module.name,
+            backbone.name,
+            pooled,
+        )
+        for module in MODULES.values()
+        for backbone in BACKBONES.values()
+        for pooled in (False, True)
+    }
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
