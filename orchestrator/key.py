@@ -15,9 +15,10 @@ from orchestrator.cell import Cell
 from trainables.data.datasets import DatasetConfig
 from trainables.models.registry import BACKBONES, MODULES
 from trainables.recipe import Evaluation, Recipe
-from trainables.train_version import EVALUATE, STEP
+from trainables.train_version import EVALUATE, INITIALISE, STEP, TEMPORAL_POOLING
 
 FORMAT = "1"
+FIRST = "1"
 KEY_LENGTH = 32
 DECLARED = "declared:"
 
@@ -108,6 +109,7 @@ def _model_parts(cell: Cell, num_classes: int | None) -> dict[str, Any]:
         "temporal_pooling": cell.temporal_pooling,
         "frames": cell.frames,
         "num_classes": num_classes,
+        **(_from_second("temporal_pooling_version", TEMPORAL_POOLING) if cell.temporal_pooling else {}),
     }
 
 
@@ -115,11 +117,16 @@ def _initial_parts(cell: Cell, val_hash: str, parent_key: str | None) -> dict[st
     """What the weights are before the first step."""
     if parent_key is None:
         weights = BACKBONES[cell.backbone].weights_file if cell.recipe.init == "imagenet" else None
-        return {"weights_file": weights}
+        return {"weights_file": weights, **_from_second("version", INITIALISE)}
     if cell.recipe.inherit == "last":
         return {"parent": parent_key}
     # Validation chose the parent's checkpoint, so its protocol and videos decide these weights too.
     return {"parent": parent_key, "chosen_by": evaluation_parts(cell.evaluation), "chosen_on": val_hash}
+
+
+def _from_second(name: str, version: str) -> dict[str, str]:
+    """A version that joined the key later counts from its second value on, so that no older key moved."""
+    return {} if version == FIRST else {name: version}
 
 
 def _data_versions() -> dict[str, str]:

@@ -1,7 +1,9 @@
 """Versions of the code that turns a recipe into weights; part of every cell's key.
 
-Raise one when a change makes the same configuration give different weights (`STEP`), different measured
-accuracies (`EVALUATE`) or checkpoints that older code cannot read (`CHECKPOINT`).
+Raise one when a change makes the same configuration give different weights (`STEP`: the training step, the
+schedule and the order of clips; `INITIALISE`: what a starter's weights are before the first step;
+`TEMPORAL_POOLING`: the models with it), different measured accuracies (`EVALUATE`) or checkpoints that older
+code cannot read (`CHECKPOINT`). `tests/golden` fails where behaviour moves and the version does not.
 """
 
 from __future__ import annotations
@@ -9,3 +11,5 @@ from __future__ import annotations
 STEP = "1"
 EVALUATE = "1"
 CHECKPOINT = "1"
+INITIALISE = "1"
+TEMPORAL_POOLING = "1"

@@ -219,3 +219,41 @@ def test_allowing_more_videos_to_be_missing_is_not_another_dataset() -> None:
     mine = FolderDataset(path="/mine", allow_missing=0.1)
     assert declared_hash(mine) == declared_hash(FolderDataset(path="/mine"))
     assert declared_hash(mine) != declared_hash(FolderDataset(path="/mine", min_frames=9))
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "counts"),
+    [
+        ("STEP", CHILD, True),
+        ("INITIALISE", STARTER, True),
+        ("INITIALISE", CHILD, False),
+        ("TEMPORAL_POOLING", replace(STARTER, temporal_pooling=True), True),
+        ("TEMPORAL_POOLING", STARTER, False),
+        ("EVALUATE", CHILD, True),
+        ("EVALUATE", recipe(CHILD, inherit="last"), False),
+    ],
+)
+def test_a_raised_version_changes_the_keys_of_what_it_decides(
+    monkeypatch: pytest.MonkeyPatch, name: str, cell: Cell, counts: bool
+) -> None:
+    before = key(cell)
+    monkeypatch.setattr(f"orchestrator.key.{name}", "2")
+    assert (key(cell) != before) is counts
+
+
+@pytest.mark.parametrize("component", ["sampling", "augment", "cut"])
+def test_a_raised_version_of_the_data_changes_every_key(
+    monkeypatch: pytest.MonkeyPatch, component: str
+) -> None:
+    before = key(STARTER), key(CHILD)
+    monkeypatch.setattr(f"trainables.data.{component}.VERSION", "2")
+    assert key(STARTER) != before[0]
+    assert key(CHILD) != before[1]
+
+
+def test_keys_of_before_stand() -> None:
+    """Results that were computed under these keys must be found again: a moved key trains everything anew."""
+    assert (key(STARTER), key(CHILD)) == (
+        "f70927b3ac6685fc47447cd718412a2b",
+        "c2ac8567dedcd42014363698153ad959",
+    )
