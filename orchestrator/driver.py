@@ -1,7 +1,8 @@
 """The driver of one submission: which cell next, what is journalled, what is retried. Knows no Ray.
 
 Tune's adapter (`orchestrator.tuner`) asks and tells; every fact is in the journal before anything is done
-about it. What a trial did is read from its cell's run directory.
+about it. What a trial did is read from its cell's run directory; what other drivers did, from the storage
+(`orchestrator.lease_cells`): a cell is started only under its lease.
 """
 
 from __future__ import annotations
@@ -14,42 +15,57 @@ from dataclasses import replace
 from pathlib import Path
 
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, Event
+from orchestrator.cell_request import cell_request
 from orchestrator.cell_trial import TrialRequest
-from orchestrator.layout import Layout, file_name
+from orchestrator.control import Standing, standings, with_descendants
+from orchestrator.layout import Layout
+from orchestrator.lease_cells import Claim, News, SharedCells
 from orchestrator.records import epoch_event, finished_event
 from orchestrator.retry import Attempts, classify, decide
 from orchestrator.schedule import Free, GridState, Progress, Task
+from orchestrator.stopping import CHECKPOINT_WAIT_SECONDS, Stops, checkpoint_in_writing
 from orchestrator.work import CellFailure, CellWork, RunningCell, Terms
-from trainables.recipe import CellSpec, ParentCheckpoint
+from trainables.fence import FencedError, raise_fence
 from trainables.result import read_history, read_result
 
 BACK_OFF_SECONDS = 2.0
 POLL_SECONDS = 1.0
+HEAR_SECONDS = 2.0
 
 
 class Driver:
-    """State of one submission. Tune's thread changes it, the terminal's reads it; both hold the lock."""
+    """State of one submission. Tune's thread changes it, the terminal's reads it; both hold the lock.
+
+    `stop`, once set, asks the driver to leave its cells as soon as no checkpoint is being written.
+    """
 
     def __init__(
         self,
         work: Sequence[CellWork],
         layout: Layout,
         append: Callable[[Event], Event],
-        attempts_made: Mapping[str, int],
+        shared: SharedCells,
         terms: Terms,
+        stop: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._work = {item.cell.name: item for item in work}
         self._layout = layout
         self._append = append
+        self._shared = shared
         self._terms = terms
-        self._attempts_made = dict(attempts_made)
+        self._stop = stop or threading.Event()
+        self._leave_by: float | None = None
         self._counts: dict[str, Attempts] = {}
         self._not_before: dict[str, float] = {}
         self._running: dict[str, RunningCell] = {}
         self._requests: dict[str, TrialRequest] = {}
+        self._elsewhere: dict[str, str] = {}
+        self._standing: dict[str, Standing] = {}
+        self._stops = Stops(clock)
         self._next_poll = 0.0
+        self._next_hearing = 0.0
         self._failures: list[CellFailure] = []
         self._journalled_epochs: dict[str, int] = {}
         self._seconds: dict[str, float] = {}
@@ -61,9 +77,31 @@ class Driver:
 
     @property
     def is_finished(self) -> bool:
-        """Nothing runs and nothing can start any more."""
+        """Nothing runs and nothing can start any more, here or elsewhere."""
         with self._lock:
-            return self._grid.is_finished
+            return self._grid.is_finished or (not self._running and not self._left())
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the driver was asked to stop."""
+        return self._stop.is_set()
+
+    @property
+    def leave_now(self) -> bool:
+        """Whether the driver was asked to stop, and no cell is writing a checkpoint (or for too long)."""
+        if not self._stop.is_set():
+            return False
+        with self._lock:
+            if self._leave_by is None:
+                self._leave_by = self._clock() + CHECKPOINT_WAIT_SECONDS
+            return self._clock() >= self._leave_by or not any(map(self._writes, self._running.values()))
+
+    @property
+    def has_work(self) -> bool:
+        """Whether some cell could be started here, as far as other drivers and commands go."""
+        with self._lock:
+            skip = self._skip()
+            return bool(self._running) or any(name not in skip for name in self._grid.names(Progress.READY))
 
     @property
     def progress(self) -> Mapping[str, Progress]:
@@ -76,6 +114,20 @@ class Driver:
         """The cells in training."""
         with self._lock:
             return tuple(self._running.values())
+
+    @property
+    def holders(self) -> Mapping[str, str]:
+        """The cells that other drivers hold, by name, and who that is."""
+        with self._lock:
+            return dict(self._elsewhere)
+
+    @property
+    def standing(self) -> Mapping[str, Standing]:
+        """The cells that do not run and are paused, or cancelled by themselves or through a parent."""
+        with self._lock:
+            open_names = self._open_names()
+            paused = {name: self._standing[name] for name in open_names if name in self._standing}
+            return paused | dict.fromkeys(self._cancelled(open_names), Standing.CANCELLED)
 
     @property
     def failures(self) -> tuple[CellFailure, ...]:
@@ -91,7 +143,7 @@ class Driver:
 
     @property
     def top1(self) -> Mapping[str, float]:
-        """Top-1 in percent of the cells that this submission finished, by name."""
+        """Top-1 in percent of the cells that were finished meanwhile, here or elsewhere, by name."""
         with self._lock:
             return dict(self._top1)
 
@@ -103,136 +155,182 @@ class Driver:
     def next_trial(self, total: Free) -> TrialRequest | None:
         """Start the ready cell with the longest remaining chain that fits; journal it, return its trial."""
         with self._lock:
-            self._give_up_what_never_fits(total)
-            name = self._grid.next(total, skip=self._backing_off())
-            if name is None:
+            self.poll()
+            if self._stop.is_set():
                 return None
-            request = self._start(self._work[name])
-            self._grid.started(name)
-            return request
+            self._give_up_what_never_fits(total)
+            room = self._shared.room(total)
+            while room is not None and (name := self._grid.next(room, skip=self._skip())) is not None:
+                request = self._start(self._work[name])
+                if request is not None:
+                    self._grid.started(name)
+                    self._publish()
+                    return request
+            return None
 
-    def _backing_off(self) -> frozenset[str]:
+    def _skip(self) -> frozenset[str]:
         now = self._clock()
-        return frozenset(name for name, moment in self._not_before.items() if moment > now)
+        backing_off = (name for name, moment in self._not_before.items() if moment > now)
+        return frozenset((*backing_off, *self._elsewhere, *self._standing))
 
     def _give_up_what_never_fits(self, total: Free) -> None:
         for name in self._grid.never_fits(total):
-            if self._grid.progress[name] is Progress.READY:
-                demand = self._work[name].cell.resources
+            if self._grid.progress[name] is Progress.READY and name not in self._elsewhere:
+                item, demand = self._work[name], self._work[name].cell.resources
                 self._give_up(
-                    self._work[name],
-                    self._attempts_made.get(self._work[name].key, 0),
+                    item,
+                    self._shared.attempts(item.key),
                     f"asks for {demand.cpus} CPUs and {demand.gpus:g} GPUs, the cluster has {total.cpus:g} "
                     f"and {total.gpus:g}; resources; lower the study's resources or use a larger cluster",
                     "",
                 )
 
-    def _start(self, item: CellWork) -> TrialRequest:
-        attempt = self._attempts_made.get(item.key, 0) + 1
-        self._attempts_made[item.key] = attempt
-        run_dir = self._layout.run_dir(item.cell.name, item.key)
-        log = run_dir / f"attempt-{attempt}.log"
+    def _start(self, item: CellWork) -> TrialRequest | None:
+        """The cell's next attempt, or None where another driver has the cell."""
         name = item.cell.name
-        request = TrialRequest(
-            name=f"{file_name(name)}-{item.key[:8]}-a{attempt}",
-            cell=name,
-            key=item.key,
-            attempt=attempt,
-            spec=self._spec(item, run_dir).model_dump_json(),
-            workers=item.cell.resources.workers,
-            cpus_per_worker=item.cell.resources.cpus_per_worker,
-            gpus_per_worker=item.cell.resources.gpus_per_worker,
-            train_storage=str(self._layout.ray_dir / "train" / self._terms.writer),
-            log=str(log),
-            local=self._terms.local,
-        )
-        self._append(AttemptStarted(item.key, attempt, self._terms.writer, platform.node(), str(run_dir)))
+        run_dir = self._layout.run_dir(name, item.key)
+        claim = self._claim(item, run_dir)
+        if claim.attempt is None:
+            self._elsewhere[name] = claim.holder
+            return None
+        try:
+            request = cell_request(item, claim.attempt, self._layout, self._terms)
+            driver, host = self._terms.writer, platform.node()
+            self._append(AttemptStarted(item.key, claim.attempt, driver, host, str(run_dir)))
+        except BaseException:
+            self._shared.release(item.key)
+            raise
         self._requests[name] = request
-        self._running[name] = RunningCell(name, attempt, time.time(), item.cell.recipe.epochs, {})
+        self._running[name] = RunningCell(name, claim.attempt, time.time(), item.cell.recipe.epochs, {})
         return request
 
-    def _spec(self, item: CellWork, run_dir: Path) -> CellSpec:
-        cell = item.cell
-        return CellSpec(
-            cell=cell.name,
-            key=item.key,
-            module=cell.module,
-            backbone=cell.backbone,
-            temporal_pooling=cell.temporal_pooling,
-            frames=cell.frames,
-            dataset=cell.dataset,
-            seed=cell.seed,
-            num_classes=item.num_classes,
-            recipe=cell.recipe,
-            evaluation=cell.evaluation,
-            manifest=item.manifest,
-            run_dir=str(run_dir),
-            workers=cell.resources.workers,
-            threads=cell.resources.cpus_per_worker,
-            weights_dir=self._terms.weights_dir,
-            frames_on_local_disk=self._terms.frames_on_local_disk,
-            parent=self._parent(item),
-        )
-
-    def _parent(self, item: CellWork) -> ParentCheckpoint | None:
-        """The parent's chosen checkpoint. A missing result is the worker's to refuse: it names the file."""
-        if item.parent_key is None or item.cell.parent is None:
-            return None
-        run_dir = self._layout.run_dir(item.cell.parent, item.parent_key)
-        result = read_result(run_dir, item.parent_key)
-        chosen = result.checkpoint(item.cell.recipe.inherit) if result is not None else {}
-        parent_frames = int(result.frames) if result is not None else item.cell.frames
-        # A tenth of an epoch at most: the parent's clips are shorter and need no backward pass.
-        recheck = max(1, item.train_videos // 10) if self._terms.parent_check else 0
-        return ParentCheckpoint(
-            key=item.parent_key,
-            cell=item.cell.parent,
-            path=str(run_dir / chosen.get("path", "result.json")),
-            sha256=chosen.get("sha256", ""),
-            frames=parent_frames,
-            epoch=int(chosen.get("epoch", 1)),
-            evaluation=result.protocol if result is not None else item.cell.evaluation,
-            predictions_path=str(run_dir / chosen.get("predictions", "")),
-            recheck_videos=recheck,
-        )
+    def _claim(self, item: CellWork, run_dir: Path) -> Claim:
+        claim = self._shared.claim(item.key)
+        if claim.attempt is None:
+            return claim
+        try:
+            raise_fence(run_dir, claim.attempt)
+        except FencedError:
+            self._shared.release(item.key)
+            return Claim(None, "another driver")
+        return claim if self._shared.is_ours(item.key) else Claim(None, "another driver")
 
     def poll(self) -> None:
-        """Journal the epochs that stand on disk by now; looks at most once a second.
+        """Journal the epochs that stand on disk by now, and hear of others; looks at most once a second.
 
         The run directory is the truth: a checkpoint's record is written before its epoch is reported. Reports
         that travel through Ray are neither exactly- nor at-least-once, so nothing else is asked.
         """
         with self._lock:
-            if self._clock() < self._next_poll:
+            now = self._clock()
+            if now < self._next_poll:
                 return
-            self._next_poll = self._clock() + POLL_SECONDS
+            self._next_poll = now + POLL_SECONDS
             for request in tuple(self._requests.values()):
                 self._journal_epochs(request)
+            if now >= self._next_hearing:
+                self._next_hearing = now + HEAR_SECONDS
+                self._hear(self._shared.news())
+
+    def look_around(self) -> None:
+        """See which of the ready cells other drivers hold, before anything is started here."""
+        with self._lock:
+            for name in self._grid.names(Progress.READY):
+                holder = self._shared.holder(self._work[name].key)
+                if holder is not None:
+                    self._elsewhere[name] = holder
+            self._hear(self._shared.news())
+
+    def _hear(self, news: News) -> None:
+        """Take in what other drivers finished or gave up, who holds what, and what people commanded."""
+        ready = self._grid.names(Progress.READY)
+        while ready:  # a cell that was finished elsewhere makes its child ready, which may be finished too
+            known = [name for name in ready if self._take_in(name, news)]
+            ready = self._grid.names(Progress.READY) if known else ()
+        for name in tuple(self._elsewhere):
+            holder = self._shared.holder(self._work[name].key)
+            if holder is None:
+                del self._elsewhere[name]
+            else:
+                self._elsewhere[name] = holder
+        self._standing = standings(self._work, news.commands)
+        for name, cell in self._running.items():
+            self._stops.ask(name, self._standing.get(name), self._epoch(cell))
+        self._publish()
+
+    def _take_in(self, name: str, news: News) -> bool:
+        """Whether a ready cell turned out to be finished or given up elsewhere."""
+        item = self._work[name]
+        if item.key in news.finished:
+            self._elsewhere.pop(name, None)
+            self._shared.release(item.key)
+            self._top1[name] = news.finished[item.key]
+            self._grid.started(name)
+            self._grid.finished(name)
+            return True
+        failure = news.failed.get(item.key)
+        if failure is None or name not in self._elsewhere:
+            return False
+        holder = self._elsewhere.pop(name)
+        blocked = self._grid.failed(name)
+        self._failures.append(CellFailure(name, f"{failure.error} ({holder})", failure.log, blocked))
+        return True
+
+    def _epoch(self, cell: RunningCell) -> int:
+        return self._journalled_epochs.get(self._work[cell.name].key, 0)
+
+    @property
+    def to_kill(self) -> frozenset[str]:
+        """The names of trials that have to end now: cancelled, or paused and at the end of an epoch."""
+        with self._lock:
+            cells = self._running.values()
+            due = (cell for cell in cells if self._stops.is_due(cell, self._epoch(cell), self._writes))
+            return frozenset(self._requests[cell.name].name for cell in due)
+
+    def _writes(self, cell: RunningCell) -> bool:
+        run_dir = self._layout.run_dir(cell.name, self._work[cell.name].key)
+        return checkpoint_in_writing(run_dir, cell.started)
 
     def _journal_epochs(self, request: TrialRequest) -> None:
         known = self._journalled_epochs.get(request.key, 0)
-        for row in read_history(self._layout.run_dir(request.cell, request.key))[known:]:
+        rows = read_history(self._layout.run_dir(request.cell, request.key))[known:]
+        if not rows or not self._shared.is_ours(request.key):
+            return
+        for row in rows:
             self._append(epoch_event(request.key, request.attempt, row))
             self._journalled_epochs[request.key] = int(row["epoch"])
             if request.cell in self._running:
                 self._running[request.cell] = replace(self._running[request.cell], metrics=dict(row))
 
     def trial_ended(self, request: TrialRequest, error: str | None) -> None:
-        """Journal the end of an attempt: done if a result stands, else retried or given up."""
+        """Journal the end of an attempt: done if a result stands, else stopped, retried or given up."""
         with self._lock:
             self._journal_epochs(request)
             running = self._running.pop(request.cell)
             del self._requests[request.cell]
+            stopped = self._stops.pop(request.cell)
             item = self._work[request.cell]
             result = read_result(self._layout.run_dir(request.cell, request.key), request.key)
-            if result is not None:
+            if not self._shared.is_ours(request.key):
+                self._stopped(item, request, "another driver took the cell over")
+                self._elsewhere[request.cell] = self._shared.holder(request.key) or "another driver"
+            elif result is not None:
                 self._append(AttemptEnded(request.key, request.attempt, "done"))
                 self._append(finished_event(item, request.attempt, result, self._layout))
+                self._shared.release(request.key)
                 self._seconds[request.cell] = time.time() - running.started
                 self._top1[request.cell] = result.history[-1]["top1"]
                 self._grid.finished(request.cell)
-                return
-            self._failed(item, request, error or "the trial ended without a result; report this as a bug")
+            elif stopped:
+                self._stopped(item, request, "stopped by command")
+            else:
+                self._failed(item, request, error or "the trial ended without a result; report this as a bug")
+            self._publish()
+
+    def _stopped(self, item: CellWork, request: TrialRequest, why: str) -> None:
+        self._append(AttemptEnded(request.key, request.attempt, "interrupted", why))
+        self._shared.release(item.key)
+        self._grid.requeued(item.cell.name)
 
     def _failed(self, item: CellWork, request: TrialRequest, error: str) -> None:
         self._append(AttemptEnded(request.key, request.attempt, "failed", error, request.log))
@@ -249,14 +347,45 @@ class Driver:
 
     def _give_up(self, item: CellWork, attempt: int, error: str, log: str) -> None:
         self._append(CellFailed(item.key, attempt, error, log))
+        self._shared.release(item.key)
         blocked = self._grid.failed(item.cell.name)
         self._failures.append(CellFailure(item.cell.name, error, log, blocked))
 
+    def _open_names(self) -> tuple[str, ...]:
+        """The cells that are neither over nor running."""
+        waiting = (Progress.READY, Progress.WAITING)
+        return tuple(name for name, progress in self._grid.progress.items() if progress in waiting)
+
+    def _cancelled(self, open_names: Sequence[str]) -> frozenset[str]:
+        """Of these the cancelled ones, and those that wait for one."""
+        if Standing.CANCELLED not in self._standing.values():
+            return frozenset()
+        cancelled = (name for name in open_names if self._standing.get(name) is Standing.CANCELLED)
+        return with_descendants(cancelled, {name: self._work[name].waits_for for name in open_names})
+
+    def _left(self) -> bool:
+        open_names = self._open_names()
+        return len(self._cancelled(open_names)) < len(open_names)
+
+    def _publish(self) -> None:
+        demands = [self._work[name].cell.resources for name in self._running]
+        skip = self._skip()
+        ready = {
+            self._work[name].cell.resources for name in self._grid.names(Progress.READY) if name not in skip
+        }
+        running = (float(sum(one.cpus for one in demands)), float(sum(one.gpus for one in demands)))
+        self._shared.publish(running, sorted((float(one.cpus), float(one.gpus)) for one in ready))
+
     def interrupted(self) -> None:
-        """Journal that what still runs was stopped on purpose; it goes on from its last epoch next time."""
+        """Journal that what still runs was stopped on purpose; it goes on from its last epoch next time.
+
+        To be called when its workers are gone: another driver may start the cells at once.
+        """
         with self._lock:
             for cell in self._running.values():
                 item = self._work[cell.name]
-                self._append(AttemptEnded(item.key, cell.attempt, "interrupted"))
+                if self._shared.is_ours(item.key):
+                    self._append(AttemptEnded(item.key, cell.attempt, "interrupted"))
             self._running.clear()
             self._requests.clear()
+            self._shared.release_all()

@@ -27,9 +27,14 @@ class Layout:
         return self.root / "ray"
 
     @property
-    def driver_lock(self) -> Path:
-        """Held by the driver that works on this storage."""
-        return self.root / "driver.lock"
+    def leases(self) -> Path:
+        """Who trains which cell (`orchestrator.lease`)."""
+        return self.root / "leases"
+
+    @property
+    def drivers(self) -> Path:
+        """Who works on this storage (`orchestrator.lease_drivers`)."""
+        return self.root / "drivers"
 
     @property
     def report(self) -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -19,12 +19,15 @@ from rich.text import Text
 from orchestrator.work import CellFailure, RunningCell
 
 PLAIN_STATUS_SECONDS = 30.0
-STATES = ("done", "running", "waiting", "failed", "blocked")
+STATES = ("done", "running", "elsewhere", "paused", "waiting", "cancelled", "failed", "blocked")
 
 
 @dataclass(frozen=True)
 class GridView:
-    """What the terminal shows at one moment. `states` covers all cells of the study, by name."""
+    """What the terminal shows at one moment. `states` covers all cells of the study, by name.
+
+    `holders` names the drivers that train the cells that are `elsewhere`; `notice` is what users have to know.
+    """
 
     study: str
     states: dict[str, str]
@@ -33,6 +36,8 @@ class GridView:
     top1: dict[str, float]
     eta_seconds: float | None
     elapsed_seconds: float
+    holders: Mapping[str, str] = field(default_factory=dict)
+    notice: str = ""
 
 
 def counts(view: GridView) -> Counter[str]:
@@ -78,6 +83,14 @@ def cell_columns(cell: RunningCell) -> tuple[str, ...]:
     )
 
 
+def held_lines(holders: Mapping[str, str]) -> list[str]:
+    """One line for every other driver that trains cells of this study."""
+    return [
+        f"{count} cells held by {holder}" if count > 1 else f"1 cell held by {holder}"
+        for holder, count in sorted(Counter(holders.values()).items())
+    ]
+
+
 def render(view: GridView) -> Group:
     """The rich display of a view."""
     by_state = counts(view)
@@ -89,6 +102,7 @@ def render(view: GridView) -> Group:
         ProgressBar(total=max(1, len(view.states)), completed=over, width=60),
         Text(summary_line(view)),
         table,
+        *(Text(line) for line in (*held_lines(view.holders), view.notice) if line),
     )
 
 
@@ -120,6 +134,7 @@ class LiveView:
 
     def _show_plain(self) -> None:
         before: dict[str, str] = {}
+        notice = ""
         shown = time.monotonic()
         last = False
         while not last:
@@ -127,6 +142,9 @@ class LiveView:
             view = self._snapshot()
             for line in changes(before, view):
                 self._console.print(line, markup=False, highlight=False)
+            if view.notice != notice:
+                notice = view.notice
+                self._console.print(notice or "going on", markup=False, highlight=False)
             before = view.states
             if time.monotonic() - shown > PLAIN_STATUS_SECONDS:
                 shown = time.monotonic()
@@ -139,7 +157,7 @@ def changes(before: dict[str, str], view: GridView) -> list[str]:
     by_state = counts(view)
     lines = []
     for name, state in view.states.items():
-        if before.get(name) == state or (not before and state != "running"):
+        if before.get(name) == state or (not before and state not in ("running", "elsewhere")):
             continue
         if state == "running":
             lines.append(f"started {name}")
@@ -148,6 +166,10 @@ def changes(before: dict[str, str], view: GridView) -> list[str]:
                 f"done    {name}: top-1 {view.top1.get(name, float('nan')):.1f} % "
                 f"({by_state['done']}/{len(view.states)}, {duration(view.eta_seconds)} to go)"
             )
+        elif state == "elsewhere":
+            lines.append(f"held    {name}: by {view.holders.get(name, 'another driver')}")
+        elif state in ("paused", "cancelled"):
+            lines.append(f"{state:<9} {name}")
         elif state == "failed":
             error = next((failure.error for failure in view.failures if failure.name == name), "")
             lines.append(f"failed  {name}: {error}")

@@ -13,6 +13,13 @@ class RaySessionError(RuntimeError):
     """Ray cannot be started, reached or used."""
 
 
+def cluster_address() -> str:
+    """The connected cluster's own address: the same for all its drivers, however they named it."""
+    import ray
+
+    return str(ray.get_runtime_context().gcs_address)
+
+
 @contextmanager
 def ray_session(address: str | None, cpus: int | None, gpus: int | None) -> Iterator[None]:
     """Run the body with an initialised Ray: a local one of `cpus` and `gpus`, or the cluster at `address`.

@@ -146,7 +146,7 @@ class Study(Frozen):
     A cell is in the grid if it matches at least one `include` (or there is none) and no `exclude`.
     `frames_on_local_disk` is a folder of each machine's own disk that frame stores are copied to first, for
     storage that is remote or slow. `retries` is how often one cell may fail and be tried again within one
-    submission.
+    submission. Of several drivers on one Ray cluster that of the higher `priority` gets free resources first.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -160,3 +160,4 @@ class Study(Frozen):
     frames_on_local_disk: Annotated[str, Field(min_length=1)] | None = None
     parent_check: bool = True
     retries: Annotated[int, Field(ge=0)] = 2
+    priority: int = 0

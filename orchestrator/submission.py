@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 from rich.console import Console
 
@@ -19,18 +20,21 @@ from orchestrator.driver import Driver
 from orchestrator.evaluation_records import dataset_built_event
 from orchestrator.known_cells import known_cells
 from orchestrator.layout import Layout
+from orchestrator.lease_cells import SharedCells, shared_cells
+from orchestrator.lease_drivers import Presence
 from orchestrator.measured_rates import Measured, measured_rates
 from orchestrator.plan import DatasetState, DoneCell, FailureInfo, Plan, PlannedCell, State, make_plan
 from orchestrator.records import epoch_event, finished_event, planned_event
+from orchestrator.signals import StopSignals
 from orchestrator.study_model import Study
 from orchestrator.view import GridViewer
 from orchestrator.weights import weights_problems
 from orchestrator.work import CellFailure, CellWork, Terms
 from trainables.result import read_result
-from trainables.run_lock import exclusive
+from trainables.run_lock import LockHeldError
 
-# Long enough for a killed driver's lock to be gone, short enough to be told of a living one.
-DRIVER_LOCK_SECONDS = 3.0
+WAIT_SECONDS = 0.5
+BUILD_WAIT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class Options:
 class Outcome:
     """How a submission ended. `states` by cell name; `trained` counts the cells that this run finished.
 
-    `blocked_at_plan` names, by reason, the cells that could not even start.
+    `blocked_at_plan` names, by reason, the cells that could not even start; `cancelled` those that people
+    cancelled, and what waits for them.
     """
 
     states: Mapping[str, str]
@@ -57,6 +62,7 @@ class Outcome:
     failures: tuple[CellFailure, ...]
     blocked_at_plan: Mapping[str, tuple[str, ...]]
     interrupted: bool
+    cancelled: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -89,12 +95,15 @@ def _plan(
 class Submission:
     """The state of one submission between its steps; used once."""
 
-    def __init__(self, study: Study, options: Options, journal: Journal, catalog: Catalog) -> None:
+    def __init__(
+        self, study: Study, options: Options, journal: Journal, catalog: Catalog, shared: SharedCells
+    ) -> None:
         self._study = study
         self._options = options
         self._layout = Layout(options.storage)
         self._journal = journal
         self._catalog = catalog
+        self._shared = shared
         self._writer = journal.path.stem
         self._states: Mapping[str, DatasetState] = {}
         self._weights_problems: Mapping[str, str] = {}
@@ -118,7 +127,7 @@ class Submission:
 
         known = dataset_states(self._study, self._layout)
         readers = Readers(self._options.address, self._layout.log(f"{self._writer}-data"))
-        states = build_missing(self._study, known, self._layout, Builder(show, announce, readers))
+        states = self._build(known, Builder(show, announce, readers))
         self._states = states
         self._journal_datasets(states)
         # Cells that wait for a dataset need no weights yet, so nothing is downloaded for them.
@@ -132,6 +141,19 @@ class Submission:
             plan = self._replan(states)
         self._plan = plan
         return plan
+
+    def _build(self, known: Mapping[str, DatasetState], builder: Builder) -> Mapping[str, DatasetState]:
+        """Build what is missing; a dataset that another driver is building is waited for."""
+        told = ""
+        while True:
+            try:
+                return build_missing(self._study, known, self._layout, builder)
+            except LockHeldError as error:
+                if str(error) != told:
+                    told = str(error)
+                    builder.announce(f"waiting: {told.split('; ')[0]}")
+                time.sleep(BUILD_WAIT_SECONDS)
+                known = dataset_states(self._study, self._layout)
 
     def _replan(self, states: Mapping[str, DatasetState]) -> Plan:
         self._catalog.refresh()
@@ -157,12 +179,9 @@ class Submission:
             self._journal.append(planned_event(planned, self._study.name, self._writer))
 
     def _close_dead_attempts(self) -> None:
-        """The driver's lock is ours, so an attempt that still counts as running has lost its driver."""
-        self._catalog.refresh()
-        running = self._catalog.query("SELECT key, attempt, driver FROM attempts WHERE state = 'running'")
-        for row in running.to_pylist():
-            error = f"its driver {row['driver']} ended without a word"
-            self._journal.append(AttemptEnded(row["key"], row["attempt"], "interrupted", error))
+        for attempt in self._shared.dead_attempts():
+            error = f"its driver {attempt.driver} ended without a word"
+            self._journal.append(AttemptEnded(attempt.key, attempt.attempt, "interrupted", error))
 
     def _adopt_results(self, plan: Plan) -> bool:
         """Journal results that a worker finished after its driver had died."""
@@ -173,17 +192,18 @@ class Submission:
                 continue
             run_dir = self._layout.run_dir(planned.cell.name, planned.key)
             result = read_result(run_dir, planned.key)
-            if result is not None:
+            if result is not None and self._shared.claim(planned.key).attempt is not None:
                 item = self._work_item(planned, frozenset())
                 attempt = attempts.get(planned.key, 1)
                 for row in result.history:
                     self._journal.append(epoch_event(planned.key, attempt, row))
                 self._journal.append(finished_event(item, attempt, result, self._layout))
+                self._shared.release(planned.key)
                 adopted = True
         return adopted
 
-    def driver(self) -> Driver:
-        """The driver of the cells that have to run."""
+    def driver(self, stop: Event) -> Driver:
+        """The driver of the cells that have to run, until `stop` is set."""
         to_run = [planned for planned in self.plan.cells if planned.state is State.TO_RUN]
         names = frozenset(planned.cell.name for planned in to_run)
         work = [self._work_item(planned, names) for planned in to_run]
@@ -195,8 +215,9 @@ class Submission:
             frames_on_local_disk=self._study.frames_on_local_disk,
             local=self._options.address is None,
         )
-        self._catalog.refresh()
-        return Driver(work, self._layout, self._journal.append, attempts_made(self._catalog), terms)
+        driver = Driver(work, self._layout, self._journal.append, self._shared, terms, stop)
+        driver.look_around()
+        return driver
 
     def _work_item(self, planned: PlannedCell, running: frozenset[str]) -> CellWork:
         parent = planned.cell.parent
@@ -221,57 +242,85 @@ def writer_name() -> str:
 
 
 def submit(study: Study, options: Options, show: ShowProgress, announce: Announce) -> Outcome:
-    """Run what is missing of `study` on one storage, alone: a second driver is refused.
+    """Run what is missing of `study` on one storage, beside other drivers: one of them trains each cell.
+
+    Ctrl-C, SIGTERM and SIGHUP stop the cells well; before they run, they raise KeyboardInterrupt.
 
     Raises:
-        LockHeldError: Another driver works on this storage.
         DatasetError: A dataset cannot be built as declared.
         RaySessionError: Ray does not start or cannot be reached.
+        LeaseError: The storage cannot be shared by several drivers.
     """
-    layout = Layout(options.storage)
+    layout, writer = Layout(options.storage), writer_name()
     with (
-        exclusive(layout.driver_lock, DRIVER_LOCK_SECONDS, f"storage {options.storage}"),
-        Journal.open(options.storage, writer_name()) as journal,
+        StopSignals() as signals,
+        Journal.open(options.storage, writer) as journal,
         Catalog.open(options.storage) as catalog,
+        shared_cells(layout, writer, study.name, study.priority, catalog) as (shared, presence),
     ):
-        submission = Submission(study, options, journal, catalog)
+        submission = Submission(study, options, journal, catalog, shared)
         plan = submission.prepare(show, announce)
-        driver = submission.driver()
-        interrupted = False
+        driver = submission.driver(signals.asked)
         if driver.work:
             log = layout.log(submission.writer)
             announce(f"{len(driver.work)} of {len(plan.cells)} cells to run; Ray's own output: {log}")
-            interrupted = _run_on_ray(submission, driver, options)
-        outcome = _outcome(submission, driver, interrupted)
+            try:
+                with signals.deferred():
+                    _run(submission, driver, options, signals, presence)
+            except KeyboardInterrupt:
+                # Asked a second time: Ray is gone by now, and what follows takes no time.
+                signals.asked.set()
+            finally:
+                driver.interrupted()
+        outcome = _outcome(submission, driver, interrupted=not driver.is_finished)
         catalog.refresh()
         catalog.snapshot()
     return outcome
 
 
-def _run_on_ray(submission: Submission, driver: Driver, options: Options) -> bool:
-    """Run the driver's cells with a live view; returns whether the user interrupted."""
+def _run(
+    submission: Submission, driver: Driver, options: Options, signals: StopSignals, presence: Presence
+) -> None:
+    """Run the driver's cells with a live view until they are done or the driver is to stop."""
     from orchestrator.progress import LiveView
     from orchestrator.quiet import output_to
-    from orchestrator.ray_session import ray_session
+    from orchestrator.ray_session import cluster_address, ray_session
     from orchestrator.tuner import run_grid
 
     layout = Layout(options.storage)
     with output_to(layout.log(submission.writer)) as terminal:
         console = Console(file=terminal)
-        with (
-            ray_session(options.address, options.cpus, options.gpus),
-            LiveView(console, GridViewer(submission.plan, driver).view),
-        ):
-            run_grid(driver, submission.writer, layout.ray_dir / "tune")
-    interrupted = not driver.is_finished
-    driver.interrupted()
-    return interrupted
+        viewer = GridViewer(submission.plan, driver)
+        if not driver.has_work:
+            # Ray takes seconds to start and half a gigabyte: not only to wait for others.
+            with LiveView(console, viewer.view):
+                _wait_for_work(driver)
+        if driver.is_finished or driver.is_stopping:
+            return
+        with ray_session(options.address, options.cpus, options.gpus):
+            signals.take_over()
+            presence.publish(cluster=cluster_address() if options.address else None)
+            with LiveView(console, viewer.view):
+                run_grid(driver, submission.writer, layout.ray_dir / "tune")
 
 
-def _outcome(submission: Submission, driver: Driver, interrupted: bool) -> Outcome:
+def _wait_for_work(driver: Driver) -> None:
+    while not (driver.has_work or driver.is_finished or driver.is_stopping):
+        time.sleep(WAIT_SECONDS)
+        driver.poll()
+
+
+def _outcome(submission: Submission, driver: Driver, *, interrupted: bool) -> Outcome:
     blocked: dict[str, tuple[str, ...]] = {}
     for planned in submission.plan.cells:
         if planned.state is State.BLOCKED:
             blocked[planned.reason] = (*blocked.get(planned.reason, ()), planned.cell.name)
     view = GridViewer(submission.plan, driver).view()
-    return Outcome(view.states, len(driver.top1), driver.failures, blocked, interrupted)
+    return Outcome(
+        states=view.states,
+        trained=len(driver.finished_seconds),
+        failures=driver.failures,
+        blocked_at_plan=blocked,
+        interrupted=interrupted,
+        cancelled=tuple(name for name, state in view.states.items() if state == "cancelled"),
+    )

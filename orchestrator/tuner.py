@@ -42,6 +42,14 @@ class GridDriver(Protocol):
     def is_finished(self) -> bool:
         """Nothing runs and nothing can start any more."""
 
+    @property
+    def leave_now(self) -> bool:
+        """Whether the grid is to be left as it is, at once."""
+
+    @property
+    def to_kill(self) -> frozenset[str]:
+        """The names of requests whose trials are to be ended now."""
+
     def next_trial(self, total: Free) -> TrialRequest | None:
         """The cell to start now on a cluster of this size, or None: nothing is ready or nothing fits."""
 
@@ -54,6 +62,10 @@ class GridDriver(Protocol):
 
 class GridError(RuntimeError):
     """The driver's own code failed inside a Tune callback."""
+
+
+class _LeftError(BaseException):
+    """Carries the wish to leave through Tune, which handles every `Exception` itself, at length."""
 
 
 class DriverLink:
@@ -72,6 +84,11 @@ class DriverLink:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DriverLink:
         return self
+
+    def leave_if_asked(self) -> None:
+        """Leave `run_grid`, where the driver wants that; the end of the Ray session ends the trials."""
+        if self.guarded(lambda: self.driver.leave_now):
+            raise _LeftError
 
     def guarded(self, action: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the action returns
         """Run a driver's action; keep its exception for later, for it would abort the whole grid."""
@@ -92,6 +109,8 @@ class GridSearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> Any:  # noqa: ANN401 - a config, None or Searcher.FINISHED
         """Return the next trial's config. Tune requires this argument's name."""
+        # While no trial runs Tune calls nothing but this, so here is the driver's turn.
+        self._link.leave_if_asked()
         if self._link.problems or self._link.driver.is_finished:
             return Searcher.FINISHED
         request = self._link.guarded(lambda: self._link.driver.next_trial(cluster_size()))
@@ -119,6 +138,9 @@ class GridCallback(tune.Callback):  # type: ignore[misc]
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:  # noqa: ANN401
         """Tune's loop went round once."""
         self._link.guarded(self._link.driver.poll)
+        self._link.leave_if_asked()
+        for name in self._link.guarded(lambda: self._link.driver.to_kill) or ():
+            _end_trial(trials, name)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ANN401
         """A cell trained to its end."""
@@ -130,6 +152,17 @@ class GridCallback(tune.Callback):  # type: ignore[misc]
         request = TrialRequest(**trial.config)
         error = read_error_log(Path(request.log)) or _error_text(trial)
         self._link.guarded(lambda: self._link.driver.trial_ended(request, error))
+
+
+def _end_trial(trials: list[Any], name: str) -> None:
+    """Kill a running trial's process; its Train controller and workers die with it, which own nothing else.
+
+    Tune hears of it as of any death and calls `on_trial_error`; later calls for the same trial do nothing.
+    """
+    for trial in trials:
+        actor = trial.temporary_state.ray_actor if trial.config["name"] == name else None
+        if trial.status == "RUNNING" and actor is not None:
+            ray.kill(actor)
 
 
 def _error_text(trial: Any) -> str:  # noqa: ANN401 - ray.tune's Trial
@@ -147,9 +180,9 @@ def cluster_size() -> Free:
 
 
 def run_grid(driver: GridDriver, name: str, storage: Path) -> None:
-    """Run the driver's cells as Tune trials until it is finished or interrupted.
+    """Run the driver's cells as Tune trials until it is finished or wants to leave.
 
-    Needs an initialised Ray. Tune's own files go to `storage/name`; nothing is ever restored from them.
+    Needs an initialised Ray, whose end ends trials that are left running. Tune's own files go to `storage/name`; nothing is ever restored from them.
 
     Raises:
         GridError: The driver's code failed; what was journalled before stands.
@@ -174,6 +207,9 @@ def run_grid(driver: GridDriver, name: str, storage: Path) -> None:
             verbose=0,
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    except _LeftError:
+        logger.info("left the grid as asked")
     if link.problems:
         raise GridError(f"the driver failed: {link.problems[0]!r}") from link.problems[0]

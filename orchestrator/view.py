@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from orchestrator.driver import Driver
 from orchestrator.eta import CellTime, eta_seconds, seconds_per_flop
@@ -38,7 +39,11 @@ class GridViewer:
     def view(self) -> GridView:
         """The state of every cell of the study now."""
         states = {planned.cell.name: _shown(planned.state) for planned in self._plan.cells}
-        states |= {name: _SHOWN[progress] for name, progress in self._driver.progress.items()}
+        progress = self._driver.progress
+        states |= {name: _SHOWN[one] for name, one in progress.items()}
+        holders = {name: one for name, one in self._driver.holders.items() if progress[name] in _OPEN}
+        states |= dict.fromkeys(holders, "elsewhere")
+        states |= {name: str(one) for name, one in self._driver.standing.items()}
         return GridView(
             study=self._plan.study,
             states=states,
@@ -47,7 +52,19 @@ class GridViewer:
             top1=dict(self._driver.top1),
             eta_seconds=self._eta(),
             elapsed_seconds=time.monotonic() - self._started,
+            holders=holders,
+            notice=self._notice(states),
         )
+
+    def _notice(self, states: Mapping[str, str]) -> str:
+        """What keeps the driver waiting or makes it leave, where nothing else says so."""
+        if self._driver.is_stopping:
+            return "stopping: running cells go on from their last epoch the next time; again to stop at once"
+        if self._driver.running or self._driver.has_work or self._driver.is_finished:
+            return ""
+        if "elsewhere" in states.values():
+            return "waiting for cells that other drivers train"
+        return "paused; go on with: actiongrid resume" if "paused" in states.values() else ""
 
     def _eta(self) -> float | None:
         driver = self._driver

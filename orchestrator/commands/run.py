@@ -44,7 +44,7 @@ def run(
     outcome = submit(load_study(study), options, BuildView(sys.stderr), typer.echo)
     for line in outcome_lines(outcome, study):
         typer.echo(line, err=not outcome.complete)
-    if outcome.interrupted:
+    if outcome.interrupted or (outcome.cancelled and not outcome.failures):
         raise typer.Exit(INTERRUPTED)
     if not outcome.complete:
         raise typer.Exit(WORK_FAILED)
@@ -61,7 +61,12 @@ def outcome_lines(outcome: Outcome, study: str) -> list[str]:
             lines.append(f"  blocks {', '.join(failure.blocked)}")
     for reason, cells in outcome.blocked_at_plan.items():
         lines.append(f"blocked: {len(cells)} cells ({cells[0]}{', …' if len(cells) > 1 else ''}): {reason}")
-    if outcome.interrupted:
+    if outcome.cancelled:
+        first, more = outcome.cancelled[0], ", …" if len(outcome.cancelled) > 1 else ""
+        lines.append(f"cancelled by `actiongrid cancel`: {len(outcome.cancelled)} cells ({first}{more})")
+    if outcome.cancelled and not outcome.failures and not outcome.interrupted:
+        lines.append(f"a new run takes them up again: actiongrid run {study}")
+    elif outcome.interrupted:
         lines.append(f"interrupted; go on with: actiongrid run {study}")
     elif not outcome.complete:
         lines.append(f"mend the cause, then: actiongrid run {study}")

@@ -147,17 +147,6 @@ def in_mid_grid(events: list[Any]) -> bool:
     return bool(done) and bool(begun - done)
 
 
-def test_a_second_driver_is_refused_and_told_who_holds_the_storage(undisturbed: Path, study: Path) -> None:
-    from trainables.run_lock import exclusive
-
-    with exclusive(undisturbed / "driver.lock", 1, "the storage"):
-        refused = subprocess.run(
-            command("run", study, "--storage", undisturbed), capture_output=True, text=True, check=False
-        )
-    assert refused.returncode == 2
-    assert f"pid {os.getpid()}" in refused.stderr
-
-
 def test_a_broken_parent_blocks_its_descendants_and_nothing_else(
     undisturbed: Path, study: Path, tmp_path: Path
 ) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from catalog import Catalog, Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, CellFinished, EpochFinished, Event
 from orchestrator.cell import Cell, expand
 from orchestrator.cell_trial import TrialRequest
 from orchestrator.driver import Driver
 from orchestrator.layout import Layout
+from orchestrator.lease import Leases
+from orchestrator.lease_cells import SharedCells
+from orchestrator.lease_drivers import Presence, Watch, this_driver
 from orchestrator.schedule import Free, Progress
 from orchestrator.study import parse_study
 from orchestrator.work import CellWork, Terms
@@ -32,24 +37,34 @@ TOTAL = Free(cpus=2)
 
 
 class Bench:
-    """A driver with its journal in a list, and the means to play its trials."""
+    """A driver on a real storage, with what it journals in a list too, and the means to play its trials."""
 
-    def __init__(self, tmp_path: Path, retries: int = 1, attempts: dict[str, int] | None = None) -> None:
+    def __init__(self, tmp_path: Path, retries: int = 1, name: str = "driver") -> None:
         self.layout = Layout(tmp_path)
         self.events: list[Event] = []
         self.clock = 0.0
+        self.stop = threading.Event()
+        self.name = name
+        self.journal = Journal.open(tmp_path, name)
+        self.watch = Watch(self.layout.drivers, clock=lambda: self.clock)
+        leases = Leases(self.layout.leases, name, self.watch.is_dead)
+        self.presence = Presence(self.layout.drivers, this_driver(name, "toy", 0))
+        self.presence.publish(running=(0.0, 0.0), ready=((1.0, 0.0),))
+        self.shared = SharedCells(leases, self.watch, self.presence, Catalog.open(tmp_path))
         cells = expand(parse_study(STUDY, "toy.yaml"))
         self.keys = {cell.name: f"{number:032x}" for number, cell in enumerate(cells)}
         work = [self.item(cell) for cell in cells]
         terms = Terms(
-            "driver",
+            name,
             retries=retries,
             parent_check=True,
             weights_dir=None,
             frames_on_local_disk="/scratch",
             local=True,
         )
-        self.driver = Driver(work, self.layout, self.append, attempts or {}, terms, clock=lambda: self.clock)
+        self.driver = Driver(
+            work, self.layout, self.append, self.shared, terms, self.stop, clock=lambda: self.clock
+        )
 
     def item(self, cell: Cell) -> CellWork:
         return CellWork(
@@ -68,7 +83,7 @@ class Bench:
 
     def append(self, event: Event) -> Event:
         self.events.append(event)
-        return event
+        return self.journal.append(event)
 
     def of(self, kind: type[Event]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -246,9 +261,11 @@ def test_an_error_that_would_come_again_is_not_retried(tmp_path: Path) -> None:
 
 
 def test_attempts_count_over_submissions(tmp_path: Path) -> None:
-    probe = Bench(tmp_path)
-    first = probe.next()
-    bench = Bench(tmp_path, attempts={first.key: 3})
+    """Also over those that were made when there were no leases yet."""
+    with Journal.open(tmp_path, "before") as journal:
+        for key in range(4):
+            journal.append(AttemptStarted(f"{key:032x}", 3, "before", "host", "run"))
+    bench = Bench(tmp_path)
     assert bench.next().attempt == 4
     assert bench.of(AttemptStarted)[0].attempt == 4
 

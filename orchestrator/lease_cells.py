@@ -1,0 +1,210 @@
+"""The cells of a storage as one of several drivers sees them: claims, attempts, and what the others did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.control import Command
+from orchestrator.layout import Layout
+from orchestrator.lease import Lease, LeaseLostError, Leases, Slot
+from orchestrator.lease_drivers import Amount, DriverRecord, Presence, Watch, this_driver
+from orchestrator.lease_room import room_for
+from orchestrator.schedule import Free
+
+if TYPE_CHECKING:
+    from catalog import Catalog
+
+_COMMANDS = "SELECT command, action, cells, who FROM recorded.controls WHERE study = ? ORDER BY time, command"
+_FAILED = """
+    SELECT key, attempt, error, log FROM recorded.failed
+    QUALIFY attempt = max(attempt) OVER (PARTITION BY key)
+"""
+_RUNNING = "SELECT key, attempt, driver FROM attempts WHERE state = 'running'"
+_KNOWN = """
+    SELECT coalesce(max(attempt), 0) AS attempts, exists(FROM recorded.finished WHERE key = $key) AS done
+    FROM recorded.attempts_started WHERE key = $key
+"""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The number of the attempt that may be made now; else, in words, who holds the cell."""
+
+    attempt: int | None
+    holder: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that another driver gave up."""
+
+    attempt: int
+    error: str
+    log: str
+
+
+@dataclass(frozen=True)
+class News:
+    """What the journals say by now: top-1 of finished cells and failures, by key, and commands to the study.
+
+    Failures and commands are those since this driver began.
+    """
+
+    finished: Mapping[str, float]
+    failed: Mapping[str, Failure]
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True)
+class DeadAttempt:
+    """An attempt that counts as running although its driver is gone."""
+
+    key: str
+    attempt: int
+    driver: str
+
+
+class SharedCells:
+    """Made when a submission begins; all that is known of other drivers comes from the storage."""
+
+    def __init__(self, leases: Leases, watch: Watch, presence: Presence, catalog: Catalog) -> None:
+        self._leases = leases
+        self._watch = watch
+        self._presence = presence
+        self._catalog = catalog
+        self._held: dict[str, Lease] = {}
+        self._others: tuple[DriverRecord, ...] = ()
+        self._failed_before = {key: failure.attempt for key, failure in self._failures().items()}
+        self._commands_before = frozenset(command.id for command in self._commands())
+
+    def claim(self, key: str) -> Claim:
+        """The next attempt at a cell, where no other driver holds it and it is not done by now.
+
+        Raises:
+            LeaseError: The storage knows no hard links.
+        """
+        lease = self._lease(key)
+        if isinstance(lease, Slot):
+            return Claim(None, self._name(lease.owner))
+        self._held[key] = lease
+        # What the one before journalled is there: the lease was given up after it.
+        self._catalog.refresh()
+        (known,) = self._catalog.query(_KNOWN, {"key": key}).to_pylist()
+        if known["done"]:
+            self.release(key)
+            return Claim(None, "a driver that has finished it")
+        while lease.number <= known["attempts"]:  # attempts from before there were leases
+            lease = self._leases.advance(lease)
+            self._held[key] = lease
+        return Claim(lease.number)
+
+    def _lease(self, key: str) -> Lease | Slot:
+        held = self._held.pop(key, None)
+        if held is None:
+            return self._leases.claim(key)
+        try:
+            return self._leases.advance(held)
+        except LeaseLostError:
+            return self._leases.look(key)
+
+    def is_ours(self, key: str) -> bool:
+        """Whether this driver still holds the cell."""
+        lease = self._held.get(key)
+        return lease is not None and self._leases.is_held(lease)
+
+    def release(self, key: str) -> None:
+        """Give a cell back, where it is held."""
+        lease = self._held.pop(key, None)
+        if lease is not None:
+            self._leases.release(lease)
+
+    def release_all(self) -> None:
+        """Give back all that is held."""
+        for key in tuple(self._held):
+            self.release(key)
+
+    def holder(self, key: str) -> str | None:
+        """The living driver that holds a cell, in words, or None."""
+        owner = self._leases.look(key).owner
+        if owner is None or owner == self._presence.record.writer or self._watch.is_dead(owner):
+            return None
+        return self._name(owner)
+
+    def _name(self, owner: str | None) -> str:
+        if owner is None:
+            return "another driver"
+        record = self._watch.record(owner)
+        return str(record) if record is not None else owner
+
+    def attempts(self, key: str) -> int:
+        """The highest attempt so far; 0 where there was none."""
+        (known,) = self._catalog.query(_KNOWN, {"key": key}).to_pylist()
+        return int(known["attempts"])
+
+    def news(self) -> News:
+        """Read what was journalled, and who is alive."""
+        self._others = self._watch.drivers()
+        self._catalog.refresh()
+        rows = self._catalog.query("SELECT key, top1 FROM recorded.finished").to_pylist()
+        before = self._failed_before
+        return News(
+            finished={row["key"]: row["top1"] for row in rows},
+            failed={key: one for key, one in self._failures().items() if one.attempt > before.get(key, 0)},
+            commands=tuple(one for one in self._commands() if one.id not in self._commands_before),
+        )
+
+    def _failures(self) -> dict[str, Failure]:
+        rows = self._catalog.query(_FAILED).to_pylist()
+        return {row["key"]: Failure(row["attempt"], row["error"], row["log"] or "") for row in rows}
+
+    def _commands(self) -> list[Command]:
+        rows = self._catalog.query(_COMMANDS, [self._presence.record.study]).to_pylist()
+        return [Command(row["command"], row["action"], row["cells"], row["who"]) for row in rows]
+
+    def publish(self, running: Amount, ready: Sequence[Amount]) -> None:
+        """Tell the others what this driver occupies and what it could start at once."""
+        self._presence.publish(running=running, ready=tuple(ready))
+
+    def room(self, total: Free) -> Free | None:
+        """What this driver may use of its cluster, or None while a study of higher priority goes first."""
+        return room_for(self._presence.record, self._others, total)
+
+    def dead_attempts(self) -> tuple[DeadAttempt, ...]:
+        """Attempts without an end that no living driver makes.
+
+        A cell's lease is looked at before and after the journals are read: where it was free all the time,
+        all that its last owner had to say is in them.
+        """
+        before = {row["key"]: self._leases.look(row["key"]) for row in self._running()}
+        found = []
+        for row in self._running():
+            slot = before.get(row["key"])
+            free = slot is not None and (slot.owner is None or self._watch.is_dead(slot.owner))
+            if free and self._leases.look(row["key"]) == slot:
+                found.append(DeadAttempt(row["key"], row["attempt"], row["driver"]))
+        return tuple(found)
+
+    def _running(self) -> list[dict[str, Any]]:
+        self._catalog.refresh()
+        rows: list[dict[str, Any]] = self._catalog.query(_RUNNING).to_pylist()
+        return rows
+
+
+@contextmanager
+def shared_cells(
+    layout: Layout, writer: str, study: str, priority: int, catalog: Catalog
+) -> Iterator[tuple[SharedCells, Presence]]:
+    """Take part in the work on a storage: with a heartbeat, and without a lease that is left behind."""
+    watch = Watch(layout.drivers)
+    leases = Leases(layout.leases, writer, watch.is_dead)
+    leases.reap()
+    watch.forget_the_dead()
+    with Presence(layout.drivers, this_driver(writer, study, priority)) as presence:
+        cells = SharedCells(leases, watch, presence, catalog)
+        try:
+            yield cells, presence
+        finally:
+            cells.release_all()
