@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cell_trial import TrialRequest, describe_error, read_error_log, run_evaluation
 from orchestrator.layout import file_name
+from orchestrator.placement_groups import remove_orphaned
 from trainables.evaluate_cell import result_path
 
 if TYPE_CHECKING:
@@ -16,8 +17,17 @@ if TYPE_CHECKING:
     from orchestrator.evaluation_jobs import EvaluationJob
     from orchestrator.study_model import Resources
 
-# The task only waits for its workers, for which Train asks; it stays on the head, as Tune's trials do.
-_TASK = {"num_cpus": 0, "max_retries": 0, "resources": {"node:__internal_head__": 0.001}}
+# It only waits for its workers, for which Train asks, and stays on the head, as Tune's trials do. An actor: what
+# a dead one leaves behind can be told from what the others use (orchestrator.placement_groups).
+_ACTOR = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
+
+
+class EvaluationRun:
+    """The process that starts one evaluation and waits for it."""
+
+    def run(self, config: dict[str, Any]) -> None:
+        """See `orchestrator.cell_trial.run_evaluation`."""
+        run_evaluation(config)
 
 
 def run_jobs(
@@ -29,24 +39,28 @@ def run_jobs(
     """Run all jobs; `ended` hears of each at once, with its error or None. Needs an initialised Ray."""
     import ray
 
-    task = ray.remote(**_TASK)(run_evaluation)
+    actor = ray.remote(**_ACTOR)(EvaluationRun)
     size = ray.cluster_resources()
     total = {"CPU": size.get("CPU", 0.0), "GPU": size.get("GPU", 0.0)}
     waiting = deque(jobs)
-    running: dict[Any, EvaluationJob] = {}
+    running: dict[Any, tuple[Any, EvaluationJob]] = {}
     while waiting or running:
         for _ in range(len(waiting)):
             job = waiting.popleft()
             if not _fits(total, [job.resources]):
                 ended(job, _too_large(job, total))
-            elif _fits(total, [job.resources, *(one.resources for one in running.values())]):
-                running[task.remote(_request(job, train_storage, local).as_config())] = job
+            elif _fits(total, [job.resources, *(one.resources for _, one in running.values())]):
+                runner = actor.remote()
+                running[runner.run.remote(_request(job, train_storage, local).as_config())] = runner, job
             else:
                 waiting.append(job)
         if running:
             (ready, *_), _ = ray.wait(list(running), num_returns=1)
-            job = running.pop(ready)
-            ended(job, _error(ready, job))
+            _, job = running.pop(ready)
+            error = _error(ready, job)
+            if error is not None:
+                remove_orphaned()
+            ended(job, error)
 
 
 def _request(job: EvaluationJob, train_storage: Path, local: bool) -> TrialRequest:

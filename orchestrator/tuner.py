@@ -17,6 +17,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from orchestrator.cell_trial import TrialRequest, read_error_log, run_cell
+from orchestrator.placement_groups import remove_orphaned
 from orchestrator.schedule import Free
 
 logger = logging.getLogger(__name__)
@@ -150,6 +151,7 @@ class GridCallback(tune.Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ANN401
         """An attempt failed, or its process died."""
         request = TrialRequest(**trial.config)
+        self._link.guarded(remove_orphaned)
         error = read_error_log(Path(request.log)) or _error_text(trial)
         self._link.guarded(lambda: self._link.driver.trial_ended(request, error))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from trainables.sgd import Sgd
+
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from trainables.recipe import Recipe
@@ -26,20 +27,12 @@ def learning_rate(recipe: Recipe, epoch: int) -> float:
     return recipe.lr
 
 
-def build_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+def build_optimiser(model: nn.Module, recipe: Recipe) -> Sgd:
     """SGD over all parameters; weight decay applies to BN and biases too, as in the reference."""
-    import torch
-
-    return torch.optim.SGD(
+    return Sgd(
         model.parameters(),
         lr=recipe.lr,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
         nesterov=recipe.nesterov,
     )
-
-
-def set_learning_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
-    """Use `value` for every parameter group."""
-    for group in optimiser.param_groups:
-        group["lr"] = value

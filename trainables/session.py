@@ -24,7 +24,7 @@ from trainables.device import Compute, Normalisation
 from trainables.evaluate import Stopwatch, gather, predict, write_predictions
 from trainables.fence import require_fence
 from trainables.initialise import initial_model
-from trainables.optimise import build_optimiser, learning_rate, set_learning_rate
+from trainables.optimise import build_optimiser, learning_rate
 from trainables.result import best_epoch, write_result
 from trainables.step import TrainingStep, seed_everything, train_one_epoch
 
@@ -99,7 +99,7 @@ class CellSession:
     def train_epoch(self, epoch: int) -> Metrics:
         """Train and evaluate one epoch, write its checkpoint (rank 0) and return its metrics row."""
         rate = learning_rate(self.spec.recipe, epoch)
-        set_learning_rate(self.step.optimiser, rate)
+        self.step.optimiser.lr = rate
         seed_everything(self.spec.seed, epoch, self.rank)
         self.compute.reset_peak()
         watch = Stopwatch()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trainables.data.reader import FrameReader
     from trainables.device import Compute, Normalisation
     from trainables.recipe import CellSpec
+    from trainables.sgd import Sgd
 
 
 class DivergedError(RuntimeError):
@@ -39,7 +40,7 @@ class TrainingStep:
     """What one step needs. `network` is the DDP-wrapped model where there are several workers."""
 
     network: nn.Module
-    optimiser: torch.optim.Optimizer
+    optimiser: Sgd
     compute: Compute
     norm: Normalisation
     accumulate: int
@@ -50,7 +51,7 @@ class TrainingStep:
         cls,
         spec: CellSpec,
         model: nn.Module,
-        optimiser: torch.optim.Optimizer,
+        optimiser: Sgd,
         compute: Compute,
         norm: Normalisation,
         world: int,
@@ -78,7 +79,7 @@ class TrainingStep:
         pieces = min(self.accumulate, size)
         loss_sum = torch.zeros((), device=self.compute.device)
         right = torch.zeros((), device=self.compute.device)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         for share in batch.chunks(pieces):
             target = share.labels.to(self.compute.device)
             clips = self.compute.inputs(share, self.norm)
