@@ -382,6 +382,8 @@ class Driver:
         To be called when its workers are gone: another driver may start the cells at once.
         """
         with self._lock:
+            for request in self._requests.values():
+                self._journal_epochs(request)
             for cell in self._running.values():
                 item = self._work[cell.name]
                 if self._shared.is_ours(item.key):

@@ -58,7 +58,7 @@ def this_driver(writer: str, study: str, priority: int) -> DriverRecord:
     """The record of the process that asks."""
     return DriverRecord(
         writer=writer,
-        user=_user(),
+        user=user_name(),
         host=platform.node(),
         pid=os.getpid(),
         machine=this_machine(),
@@ -198,7 +198,8 @@ def process_start(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who runs this process."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

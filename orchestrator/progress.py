@@ -26,7 +26,7 @@ STATES = ("done", "running", "elsewhere", "paused", "waiting", "cancelled", "fai
 class GridView:
     """What the terminal shows at one moment. `states` covers all cells of the study, by name.
 
-    `holders` names the drivers that train the cells that are `elsewhere`; `notice` is what users have to know.
+    `holders` names the drivers that train the cells that are `elsewhere`; `notice` is what to know.
     """
 
     study: str
@@ -144,7 +144,7 @@ class LiveView:
                 self._console.print(line, markup=False, highlight=False)
             if view.notice != notice:
                 notice = view.notice
-                self._console.print(notice or "going on", markup=False, highlight=False)
+                self._console.print(notice or "going on", markup=False, highlight=False, soft_wrap=True)
             before = view.states
             if time.monotonic() - shown > PLAIN_STATUS_SECONDS:
                 shown = time.monotonic()

@@ -184,7 +184,8 @@ def cluster_size() -> Free:
 def run_grid(driver: GridDriver, name: str, storage: Path) -> None:
     """Run the driver's cells as Tune trials until it is finished or wants to leave.
 
-    Needs an initialised Ray, whose end ends trials that are left running. Tune's own files go to `storage/name`; nothing is ever restored from them.
+    Needs an initialised Ray, whose end ends trials that are left running. Tune's own files go to
+    `storage/name`; nothing is ever restored from them.
 
     Raises:
         GridError: The driver's code failed; what was journalled before stands.

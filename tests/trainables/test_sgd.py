@@ -31,7 +31,8 @@ def train(model: nn.Module, optimiser: torch.optim.Optimizer | Sgd, steps: range
 
 
 @pytest.mark.parametrize(
-    "settings", [SETTINGS, SETTINGS | {"nesterov": False}, {"momentum": 0.0, "weight_decay": 0.0, "nesterov": False}]
+    "settings",
+    [SETTINGS, SETTINGS | {"nesterov": False}, {"momentum": 0.0, "weight_decay": 0.0, "nesterov": False}],
 )
 def test_ten_steps_are_torchs_bit_for_bit(settings: dict[str, float]) -> None:
     ours, theirs = network(), network()

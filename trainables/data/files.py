@@ -15,7 +15,7 @@ def replaced_atomically(path: Path, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the block ends well, flush it to disk and rename it.
 
     Several threads, processes and machines may write the same file at once: each has a temporary path of
-    its own. `durable=False` leaves out the flush: for files that a checksum recorded elsewhere will vouch for.
+    its own. `durable=False` leaves out the flush: for files for which a checksum elsewhere will vouch.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{uuid4().hex}.tmp{path.suffix}")
