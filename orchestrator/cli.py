@@ -27,7 +27,6 @@ from orchestrator.commands.status import status
 from orchestrator.commands.submit import jobs, submit
 
 
-
 class _InterruptedError(Exception):
     """Ctrl-C in a command, past Typer, which would end it without a word."""
 

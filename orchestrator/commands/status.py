@@ -1,4 +1,4 @@
-"""`actiongrid status`: states, progress, failures and how to mend them, from the journals alone."""
+"""`actiongrid status`: states, progress, who trains what, failures and how to mend them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.commands.common import JsonOption, StorageOption, storage_path, wide_console
+from orchestrator.progress import held_lines
 
 _CELLS = """
     SELECT study_cells.study, cells.cell, cells.state, epochs.epoch, epochs.train_loss, epochs.top1,
-        epochs.clips_per_second, cells.reason, cells.log
+        epochs.clips_per_second, cells.reason, cells.log, cells.key
     FROM study_cells JOIN cells USING (key)
     LEFT JOIN (FROM epochs QUALIFY row_number() OVER (PARTITION BY key ORDER BY epoch DESC) = 1) AS epochs
         USING (key)
@@ -29,9 +30,17 @@ def status(
 ) -> None:
     """Show how far the studies of a storage are, what failed and how to go on."""
     from catalog import Catalog
+    from orchestrator.layout import Layout
+    from orchestrator.lease_status import commanded, held_by
 
-    with Catalog.open(storage_path(storage)) as catalog:
+    root = storage_path(storage)
+    with Catalog.open(root) as catalog:
         rows = catalog.query(_CELLS, {"study": study}).to_pylist()
+        commands = commanded(catalog, rows)
+    holders = held_by(Layout(root), {row["key"] for row in rows if row["state"] != "done"})
+    for row in rows:
+        row["held_by"] = holders.get(row.pop("key"))
+        row["command"] = commands.get((row["study"], row["cell"]))
     if as_json:
         typer.echo(json.dumps(rows))
         return
@@ -44,15 +53,17 @@ def status(
 
 
 def _show_study(name: str, rows: list[dict[str, Any]], console: Console) -> None:
-    states = [row["state"] for row in rows]
+    states = [_state(row) for row in rows]
     by_state = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
     console.print(f"{name}: {by_state} of {len(rows)} cells", markup=False, highlight=False)
     table = Table(box=None, pad_edge=False)
     for column in ("cell", "state", "epoch", "loss", "top-1", "clips/s"):
         table.add_column(column, justify="left" if column in ("cell", "state") else "right")
     for row in rows:
-        table.add_row(row["cell"], row["state"], *(_number(row[key], form) for key, form in _COLUMNS.items()))
+        table.add_row(row["cell"], _state(row), *(_number(row[key], form) for key, form in _COLUMNS.items()))
     console.print(table)
+    for line in held_lines({row["cell"]: row["held_by"] for row in rows if row["held_by"]}):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     failed = [row for row in rows if row["state"] == "failed"]
     for row in failed:
         console.print(
@@ -60,6 +71,13 @@ def _show_study(name: str, rows: list[dict[str, Any]], console: Console) -> None
         )
     if failed:
         console.print(f"mend the cause, then: actiongrid run {name}", markup=False)
+
+
+def _state(row: dict[str, Any]) -> str:
+    """A cell's state in words; one that is said to run but that nobody holds has lost its driver."""
+    if row["state"] == "running":
+        return "running" if row["held_by"] else "interrupted"
+    return str(row["command"] or row["state"])
 
 
 _COLUMNS = {"epoch": "d", "train_loss": ".3f", "top1": ".1f", "clips_per_second": ".0f"}

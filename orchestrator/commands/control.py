@@ -1,0 +1,101 @@
+"""`actiongrid pause`, `resume` and `cancel`: tell a study's drivers what to do, from another terminal."""
+
+from __future__ import annotations
+
+import platform
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.commands.common import NotFoundError, StorageOption, storage_path
+
+if TYPE_CHECKING:
+    from catalog import Catalog
+    from catalog.events import ControlAction
+    from orchestrator.lease_drivers import DriverRecord
+
+JOURNAL_WAIT_SECONDS = 5.0
+_NAMED = 5
+
+StudyName = Annotated[str, typer.Argument(help="The study's name, as `actiongrid status` shows it.")]
+Cells = Annotated[str, typer.Option(help="Only cells whose names match; * and ? stand for any letters.")]
+
+
+def pause(study: StudyName, cells: Cells = "*", storage: StorageOption = None) -> None:
+    """Stop a running study's cells after their current epoch and start no others until `resume`."""
+    _command("pause", study, cells, storage_path(storage))
+
+
+def resume(study: StudyName, cells: Cells = "*", storage: StorageOption = None) -> None:
+    """Let paused cells of a running study go on from their last epoch."""
+    _command("resume", study, cells, storage_path(storage))
+
+
+def cancel(study: StudyName, cells: Cells = "*", storage: StorageOption = None) -> None:
+    """Stop cells of a running study for good; its driver ends without them, a new run takes them up again."""
+    _command("cancel", study, cells, storage_path(storage))
+
+
+def _command(action: ControlAction, study: str, pattern: str, storage: Path) -> None:
+    from catalog import Catalog
+    from orchestrator.control import matching
+
+    with Catalog.open(storage) as catalog:
+        names = _cells_of(catalog, study)
+    chosen = matching(names, pattern)
+    if not chosen:
+        raise NotFoundError(
+            f"no cell matches; --cells {pattern}; study {study} has {', '.join(names[:_NAMED])}"
+            f"{', …' if len(names) > _NAMED else ''}"
+        )
+    drivers = _drivers(study, storage)
+    if not drivers:
+        raise NotFoundError(
+            f"nothing to {action}; no driver works on study {study}; start one with: actiongrid run"
+        )
+    _journal(action, study, pattern, storage)
+    told = ", ".join(map(str, drivers))
+    typer.echo(f"{action}: {len(chosen)} of {len(names)} cells of {study}; told {told}")
+
+
+def _cells_of(catalog: Catalog, study: str) -> list[str]:
+    rows = catalog.query("SELECT study, cell FROM study_cells WHERE current ORDER BY cell").to_pylist()
+    names = [row["cell"] for row in rows if row["study"] == study]
+    if not names:
+        known = sorted({row["study"] for row in rows})
+        raise NotFoundError(f"no such study; {study}; this storage has {', '.join(known) or 'none yet'}")
+    return names
+
+
+def _drivers(study: str, storage: Path) -> list[DriverRecord]:
+    from orchestrator.layout import Layout
+    from orchestrator.lease_drivers import Watch
+
+    return [one for one in Watch(Layout(storage).drivers).drivers() if one.study == study]
+
+
+def _journal(action: ControlAction, study: str, pattern: str, storage: Path) -> None:
+    """Write the command into this host's journal of commands; those who give one at once take turns.
+
+    Raises:
+        JournalError: the journal is not to be had, or cannot be written.
+    """
+    from catalog import Journal, JournalError
+    from catalog.events import StudyControlled
+    from orchestrator.layout import file_name
+    from orchestrator.lease_drivers import user_name
+
+    event = StudyControlled(study, uuid.uuid4().hex, action, pattern, f"{user_name()}@{platform.node()}")
+    deadline = time.monotonic() + JOURNAL_WAIT_SECONDS
+    while True:
+        try:
+            with Journal.open(storage, file_name(f"control-{platform.node() or 'host'}")) as journal:
+                journal.append(event)
+                return
+        except JournalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
