@@ -1,4 +1,4 @@
-"""What would fail late on a cluster is refused early: other versions, a storage not shared, no dashboard."""
+"""What would fail late on a cluster is refused early: other versions, or a storage that is not shared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cluster_size import HEAD_RESOURCE, cluster_maximum
+from orchestrator.cluster_size import cluster_maximum
 from orchestrator.quiet import output_to
 from orchestrator.ray_session import ray_session
 
@@ -30,7 +30,7 @@ class ClusterError(ValueError):
 class Answer:
     """What one machine told. `seen` is whether the driver's file was there, `wrote` its own file's name.
 
-    `problem` is why it could not write, or why its dashboard did not answer.
+    `problem` is why it could not write.
     """
 
     node: str
@@ -84,8 +84,7 @@ def check_machines(storage: Path) -> None:
     """Ask every machine of the connected cluster.
 
     Raises:
-        ClusterError: a machine does not answer, runs other versions, or does not share the storage; or the
-            head's dashboard does not answer.
+        ClusterError: a machine does not answer, runs other versions, or does not share the storage.
     """
     import ray
 
@@ -117,8 +116,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def answer(node: str, probe: str, head: bool) -> Answer:
-    """Run on one machine: find the driver's file, write one beside it; on the head, ask the dashboard."""
+def answer(node: str, probe: str) -> Answer:
+    """Run on one machine: find the driver's file, and write one beside it."""
     deadline = time.monotonic() + SEEN_SECONDS
     path = Path(probe)
     while not path.exists() and time.monotonic() < deadline:
@@ -130,19 +129,7 @@ def answer(node: str, probe: str, head: bool) -> Answer:
         own.write_text(node)
     except OSError as error:
         return Answer(node, versions(), seen=True, wrote=None, problem=str(error))
-    return Answer(node, versions(), seen=True, wrote=own.name, problem=_dashboard_problem() if head else None)
-
-
-def _dashboard_problem() -> str | None:
-    """Why the state API does not answer here, where Train's cleaner of placement groups will ask it."""
-    from ray.util.state import list_nodes
-
-    try:
-        list_nodes(limit=1, timeout=15)
-    except Exception as error:
-        lines = str(error).strip().splitlines()
-        return f"{type(error).__name__}: {lines[0] if lines else ''}"
-    return None
+    return Answer(node, versions(), seen=True, wrote=own.name, problem=None)
 
 
 def _ask(nodes: Sequence[Mapping[str, Any]], probe: Path) -> list[Answer]:
@@ -153,8 +140,7 @@ def _ask(nodes: Sequence[Mapping[str, Any]], probe: Path) -> list[Answer]:
     asked = {}
     for node in nodes:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        head = HEAD_RESOURCE in node["Resources"]
-        asked[task.options(scheduling_strategy=there).remote(_name(node), str(probe), head)] = node
+        asked[task.options(scheduling_strategy=there).remote(_name(node), str(probe))] = node
     ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_SECONDS)
     if late:
         names = ", ".join(_name(asked[one]) for one in late)
@@ -206,11 +192,6 @@ def _refuse_unshared(answers: Sequence[Answer], storage: Path, written: set[str]
             raise ClusterError(
                 f"{one.node} cannot write to the storage ({one.problem}); --storage {storage}; "
                 "mount it writable for the user who runs Ray there"
-            )
-        if one.problem:
-            raise ClusterError(
-                f"the head's dashboard does not answer ({one.problem}), so a dead trial's GPUs would never "
-                f"be given back; {one.node}; restart the head with --include-dashboard=true"
             )
 
 

@@ -151,6 +151,7 @@ class _Evaluating:
     def _measure(self, journal: Journal, jobs: list[EvaluationJob]) -> None:
         if not jobs:
             return
+        from orchestrator.cluster_checks import check_cluster
         from orchestrator.evaluation_runs import run_jobs
         from orchestrator.quiet import output_to
         from orchestrator.ray_session import ray_session
@@ -169,6 +170,7 @@ class _Evaluating:
             self._outcomes.append(_outcome(job, computed=True))
 
         place = self._place
+        check_cluster(place.address, place.storage, log)
         with output_to(log), ray_session(place.address, place.cpus, place.gpus):
             run_jobs(jobs, self._layout.ray_dir / "train" / writer, place.address is None, ended)
 

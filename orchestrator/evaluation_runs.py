@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cell_trial import TrialRequest, describe_error, read_error_log, run_evaluation
+from orchestrator.cluster_size import cluster_maximum, cluster_size
 from orchestrator.layout import file_name
 from orchestrator.placement_groups import remove_orphaned
 from trainables.evaluate_cell import result_path
@@ -40,8 +41,8 @@ def run_jobs(
     import ray
 
     actor = ray.remote(**_ACTOR)(EvaluationRun)
-    size = ray.cluster_resources()
-    total = {"CPU": size.get("CPU", 0.0), "GPU": size.get("GPU", 0.0)}
+    size = cluster_size(cluster_maximum())
+    total = {"CPU": size.cpus, "GPU": size.gpus}
     waiting = deque(jobs)
     running: dict[Any, tuple[Any, EvaluationJob]] = {}
     while waiting or running:

@@ -15,6 +15,7 @@ from rich.console import Console
 from catalog import Catalog, Journal, attempts_made, done_cells, failed_cells
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
 from orchestrator.cell import expand
+from orchestrator.cluster_checks import check_cluster
 from orchestrator.datasets import Announce, Builder, ShowProgress, build_missing, dataset_states
 from orchestrator.driver import Driver
 from orchestrator.evaluation_records import dataset_built_event
@@ -248,10 +249,12 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
 
     Raises:
         DatasetError: A dataset cannot be built as declared.
+        ClusterError: The cluster cannot do it, such as machines that do not share the storage.
         RaySessionError: Ray does not start or cannot be reached.
         LeaseError: The storage cannot be shared by several drivers.
     """
     layout, writer = Layout(options.storage), writer_name()
+    check_cluster(options.address, options.storage, layout.log(f"{writer}-check"))
     with (
         StopSignals() as signals,
         Journal.open(options.storage, writer) as journal,

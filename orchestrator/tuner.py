@@ -17,6 +17,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from orchestrator.cell_trial import TrialRequest, read_error_log, run_cell
+from orchestrator.cluster_size import Maximum, cluster_maximum, cluster_size
 from orchestrator.placement_groups import remove_orphaned
 from orchestrator.schedule import Free
 
@@ -104,9 +105,10 @@ class DriverLink:
 class GridSearcher(Searcher):  # type: ignore[misc]
     """Tune's source of trials: the driver's next cell, None while nothing can start, FINISHED at the end."""
 
-    def __init__(self, link: DriverLink) -> None:
+    def __init__(self, link: DriverLink, maximum: Maximum) -> None:
         super().__init__(metric=None, mode=None)
         self._link = link
+        self._maximum = maximum
 
     def suggest(self, trial_id: str) -> Any:  # noqa: ANN401 - a config, None or Searcher.FINISHED
         """Return the next trial's config. Tune requires this argument's name."""
@@ -114,7 +116,7 @@ class GridSearcher(Searcher):  # type: ignore[misc]
         self._link.leave_if_asked()
         if self._link.problems or self._link.driver.is_finished:
             return Searcher.FINISHED
-        request = self._link.guarded(lambda: self._link.driver.next_trial(cluster_size()))
+        request = self._link.guarded(lambda: self._link.driver.next_trial(cluster_size(self._maximum)))
         return request.as_config() if request is not None else None
 
     def on_trial_complete(
@@ -175,12 +177,6 @@ def _error_text(trial: Any) -> str:  # noqa: ANN401 - ray.tune's Trial
     return lines[-1] if lines else "ActorDiedError: the trial's process died without a word"
 
 
-def cluster_size() -> Free:
-    """CPUs and GPUs of the whole cluster, running cells included."""
-    resources = ray.cluster_resources()
-    return Free(cpus=resources.get("CPU", 0.0), gpus=resources.get("GPU", 0.0))
-
-
 def run_grid(driver: GridDriver, name: str, storage: Path) -> None:
     """Run the driver's cells as Tune trials until it is finished or wants to leave.
 
@@ -196,7 +192,7 @@ def run_grid(driver: GridDriver, name: str, storage: Path) -> None:
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=GridSearcher(link),
+            search_alg=GridSearcher(link, cluster_maximum()),
             num_samples=-1,
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.config["name"],

@@ -51,7 +51,8 @@ def evaluate(
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Measure even what was measured before.")] = False,
     address: Annotated[
-        str | None, typer.Option(help="A Ray cluster's address, or `auto`; default: a local Ray.")
+        str | None,
+        typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster's address, or `auto`; default: a local Ray."),
     ] = None,
     cpus: Annotated[int | None, typer.Option(min=1, help="CPUs of the local Ray; default: all.")] = None,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs of the local Ray; default: all.")] = None,

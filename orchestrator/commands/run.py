@@ -22,7 +22,8 @@ def run(
     study: StudyArgument,
     storage: StorageOption = None,
     address: Annotated[
-        str | None, typer.Option(help="A Ray cluster's address, or `auto`; default: a local Ray.")
+        str | None,
+        typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster's address, or `auto`; default: a local Ray."),
     ] = None,
     cpus: Annotated[int | None, typer.Option(min=1, help="CPUs of the local Ray; default: all.")] = None,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs of the local Ray; default: all.")] = None,
