@@ -1,160 +1,18 @@
-"""The driver without Ray: trials are played by writing what a worker would leave in the run directory."""
+"""The driver without Ray: what it starts, journals, tries again and gives up."""
 
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from catalog import Catalog, Journal
+from catalog import Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, CellFinished, EpochFinished, Event
-from orchestrator.cell import Cell, expand
-from orchestrator.cell_trial import TrialRequest
-from orchestrator.driver import Driver
-from orchestrator.layout import Layout
-from orchestrator.lease import Leases
-from orchestrator.lease_cells import SharedCells
-from orchestrator.lease_drivers import Presence, Watch, this_driver
 from orchestrator.schedule import Free, Progress
-from orchestrator.study import parse_study
-from orchestrator.work import CellWork, Terms
-from trainables.recipe import CellSpec, Evaluation
-from trainables.result import CellResult
-
-STUDY = """
-name: toy
-axes: {module: [tsn, tam], backbone: [tiny], frames: [8, 16], dataset: [synthetic-motion]}
-datasets: {synthetic-motion: {kind: synthetic-motion}}
-recipe:
-  base: {init: random, epochs: 2, batch_size: 8, crop_size: 32, inherit: best}
-evaluation: {crop_size: 32, short_side: 36}
-"""
-TOTAL = Free(cpus=2)
-
-
-class Bench:
-    """A driver on a real storage, with what it journals in a list too, and the means to play its trials."""
-
-    def __init__(self, tmp_path: Path, retries: int = 1, name: str = "driver") -> None:
-        self.layout = Layout(tmp_path)
-        self.events: list[Event] = []
-        self.clock = 0.0
-        self.stop = threading.Event()
-        self.name = name
-        self.journal = Journal.open(tmp_path, name)
-        self.watch = Watch(self.layout.drivers, clock=lambda: self.clock)
-        leases = Leases(self.layout.leases, name, self.watch.is_dead)
-        self.presence = Presence(self.layout.drivers, this_driver(name, "toy", 0))
-        self.presence.publish(running=(0.0, 0.0), ready=((1.0, 0.0),))
-        self.shared = SharedCells(leases, self.watch, self.presence, Catalog.open(tmp_path))
-        cells = expand(parse_study(STUDY, "toy.yaml"))
-        self.keys = {cell.name: f"{number:032x}" for number, cell in enumerate(cells)}
-        work = [self.item(cell) for cell in cells]
-        terms = Terms(
-            name,
-            retries=retries,
-            parent_check=True,
-            weights_dir=None,
-            frames_on_local_disk="/scratch",
-            local=True,
-        )
-        self.driver = Driver(
-            work, self.layout, self.append, self.shared, terms, self.stop, clock=lambda: self.clock
-        )
-
-    def item(self, cell: Cell) -> CellWork:
-        return CellWork(
-            cell=cell,
-            key=self.keys[cell.name],
-            parent_key=self.keys[cell.parent] if cell.parent else None,
-            waits_for=cell.parent,
-            flops=float(cell.frames),
-            params=1,
-            macs=1,
-            manifest="manifest.parquet",
-            num_classes=4,
-            train_videos=40,
-            evaluation_key="protocol",
-        )
-
-    def append(self, event: Event) -> Event:
-        self.events.append(event)
-        return self.journal.append(event)
-
-    def of(self, kind: type[Event]) -> list[Any]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-    def next(self) -> TrialRequest:
-        request = self.driver.next_trial(TOTAL)
-        assert request is not None
-        return request
-
-    def write_epochs(self, request: TrialRequest, epochs: int) -> None:
-        run_dir = self.layout.run_dir(request.cell, request.key)
-        run_dir.mkdir(parents=True, exist_ok=True)
-        record = {
-            "epoch": epochs,
-            "sha256": "0" * 64,
-            "path": "epoch.pt",
-            "predictions_path": "epoch.parquet",
-            "history": history(epochs),
-        }
-        (run_dir / f"epoch-{epochs:04d}.json").write_text(json.dumps(record))
-
-    def finish(self, request: TrialRequest) -> None:
-        self.write_epochs(request, 2)
-        run_dir = self.layout.run_dir(request.cell, request.key)
-        (run_dir / "result.json").write_text(json.dumps(asdict(cell_result(request))))
-        self.driver.trial_ended(request, None)
-
-
-def history(epochs: int) -> tuple[dict[str, float], ...]:
-    names = (
-        "lr",
-        "train_loss",
-        "train_top1",
-        "val_loss",
-        "top1",
-        "top5",
-        "clips_per_second",
-        "train_seconds",
-    )
-    return tuple({"epoch": n, **dict.fromkeys(names, float(10 * n))} for n in range(1, epochs + 1))
-
-
-def cell_result(request: TrialRequest) -> CellResult:
-    spec = CellSpec.model_validate_json(request.spec)
-    files = {
-        name: {"epoch": "2", "path": f"{name}.pt", "sha256": name * 16, "predictions": f"{name}.parquet"}
-        for name in ("last", "best")
-    }
-    return CellResult(
-        cell=spec.cell,
-        key=spec.key,
-        history=history(2),
-        last_epoch=2,
-        best_epoch=2,
-        checkpoints=files,
-        train_videos=40,
-        eval_videos=12,
-        train_seconds=1.0,
-        eval_seconds=1.0,
-        train_clips_per_second=1.0,
-        eval_clips_per_second=1.0,
-        peak_memory_bytes=1,
-        params=1,
-        macs=1,
-        parent_top1=None,
-        frames=spec.frames,
-        seed=0,
-        evaluation=Evaluation(crop_size=32, short_side=36).model_dump(mode="json"),
-        versions={},
-        hardware={},
-    )
+from tests.orchestrator.driver_bench import TOTAL, Bench, cell_result
+from trainables.recipe import CellSpec
 
 
 def test_a_grid_runs_to_its_end_parents_first(tmp_path: Path) -> None:
