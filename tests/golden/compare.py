@@ -1,0 +1,132 @@
+"""Golden values against those of today: which cases moved, and which component is to blame."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.golden.components import HOMES
+
+FILE = Path(__file__).with_name("golden.json")
+ROOT = Path(__file__).parents[2]
+UPDATE = "python tests/golden/update.py"
+
+# PyTorch's and MKL's kernels, and the C library's functions, differ from one processor to the next.
+PINNED = {
+    "ATEN_CPU_CAPABILITY": "default",
+    "MKL_CBWR": "COMPATIBLE",
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX,-AVX2,-FMA,-FMA4,-AVX512F",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "CUDA_VISIBLE_DEVICES": "",
+}
+
+Recorded = Mapping[str, Any]
+
+
+def record_here(*groups: str, **environment: str) -> dict[str, Any]:
+    """Compute the cases of `groups` (all) in a process of its own; `environment` replaces the pins."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.golden.record", *groups],
+        cwd=ROOT,
+        env=os.environ | PINNED | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"the golden cases cannot be computed: {done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def load() -> dict[str, Any]:
+    """The committed values."""
+    golden: dict[str, Any] = json.loads(FILE.read_text())
+    return golden
+
+
+def save(recorded: Recorded) -> None:
+    """Write the values, a case a line, so that a difference shows what moved."""
+    lines = [f" {json.dumps(name)}: {json.dumps(case)}" for name, case in recorded["cases"].items()]
+    head = f'{{"platform": {json.dumps(recorded["platform"])},\n"cases": {{\n'
+    FILE.write_text(head + ",\n".join(lines) + "\n}}\n")
+
+
+def moved(golden: Recorded, found: Recorded) -> tuple[str, ...]:
+    """The cases with other values than the golden ones; bits count on the same platform."""
+    bits = golden["platform"] == found["platform"]
+    return tuple(
+        name
+        for name, case in golden["cases"].items()
+        if name in found["cases"] and not same(case, found["cases"][name]["values"], bits=bits)
+    )
+
+
+def same(case: Mapping[str, Any], values: Sequence[Any], *, bits: bool) -> bool:
+    """Whether `values` are a golden case's."""
+    wanted = case["values"]
+    if bits or wanted == values:
+        return bool(wanted == values)
+    if case["tolerance"] is None:
+        return True
+    if len(wanted) != len(values):
+        return False
+    scale = max((abs(number) for number in map(_number, wanted) if number is not None), default=1.0)
+    return all(_close(one, two, case["tolerance"], scale) for one, two in zip(wanted, values, strict=True))
+
+
+def _close(wanted: Any, value: Any, tolerance: float, scale: float) -> bool:
+    one, two = _number(wanted), _number(value)
+    if one is None or two is None:
+        return bool(wanted == value)
+    return math.isclose(one, two, rel_tol=tolerance, abs_tol=tolerance * scale)
+
+
+def _number(value: Any) -> float | None:
+    """The number that a hexadecimal float is; None for anything else."""
+    is_hex = isinstance(value, str) and value.lstrip("-").startswith(("0x", "inf", "nan"))
+    return float.fromhex(value) if is_hex else None
+
+
+def unraised(golden: Recorded, found: Recorded) -> tuple[str, ...]:
+    """The cases that moved although each of their components declares the version of before."""
+    return tuple(
+        name
+        for name in moved(golden, found)
+        if golden["cases"][name]["components"] == found["cases"][name]["components"]
+    )
+
+
+def outdated(golden: Recorded, found: Recorded) -> tuple[str, ...]:
+    """The cases that are new or gone, or whose golden values are of other versions."""
+    before, now = golden["cases"], found["cases"]
+    return tuple(
+        name
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name, {}).get("components") != now.get(name, {}).get("components")
+    )
+
+
+def suspects(golden: Recorded, wrong: Sequence[str]) -> tuple[str, ...]:
+    """The components all of whose cases moved; if there is none, all that the moved cases have."""
+    cases = {name: case["components"] for name, case in golden["cases"].items()}
+    involved = dict.fromkeys(component for name in wrong for component in cases[name])
+    whole = [one for one in involved if all(name in wrong for name, has in cases.items() if one in has)]
+    return tuple(whole or involved)
+
+
+def blame(golden: Recorded, wrong: Sequence[str]) -> str:
+    """What to do about cases that moved while their versions stand."""
+    found = suspects(golden, wrong)
+    homes = "; ".join(f"{HOMES[name][0]} in {HOMES[name][1]}" for name in found)
+    return (
+        f"behaviour of {' or '.join(found)} changed but its version did not: "
+        f"raise {homes} and run `{UPDATE}` (moved: {', '.join(wrong)})"
+    )
