@@ -98,12 +98,12 @@ class Leases:
 
     def reap(self) -> None:
         """Free what dead owners left behind."""
-        for key in self.keys():
+        for key in self.known():
             slot = self.look(key)
             if slot.owner is not None and slot.owner != self._owner and self._is_dead(slot.owner):
                 self.release(Lease(key, slot.number))
 
-    def keys(self) -> Iterator[str]:
+    def known(self) -> Iterator[str]:
         """The keys that ever had a lease."""
         if self._folder.is_dir():
             yield from sorted(entry.name for entry in os.scandir(self._folder) if entry.is_dir())

@@ -1,0 +1,114 @@
+"""Drivers as processes, for the tests that start several of them, stop them and kill them."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from catalog import Tail
+from catalog.events import Event
+from tests.integration.studies import command
+
+STUDY = """
+name: {name}
+axes: {{module: {modules}, backbone: [tiny], frames: {frames}, dataset: [synthetic-motion]}}
+datasets:
+  synthetic-motion: {{kind: synthetic-motion, train_per_class: 4, val_per_class: 2}}
+recipe:
+  base: {{init: random, batch_size: 8, lr: 0.05, crop_size: 32, inherit: last, epochs: {epochs}}}
+evaluation: {{crop_size: 32, short_side: 36, batch_size: 8}}
+"""
+
+
+def write_study(folder: Path, name: str, modules: str, frames: str = "[8]", epochs: int = 2) -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(STUDY.format(name=name, modules=modules, frames=frames, epochs=epochs))
+    return path
+
+
+class RunningDriver:
+    """`actiongrid run` in the background; what it prints is kept."""
+
+    def __init__(self, study: Path, storage: Path, *options: str) -> None:
+        self._output = storage.parent / f"{storage.name}-{study.stem}-{time.monotonic_ns()}.txt"
+        arguments = command("run", study, "--storage", storage, *options)
+        with self._output.open("w") as output:
+            self.process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text()
+
+    def ends_with(self, code: int, seconds: float = 240) -> str:
+        """Wait for the end, check the exit code and return what was printed."""
+        try:
+            ended = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running\n{self.output}") from None
+        assert ended == code, f"exit {ended}\n{self.output}"
+        return self.output
+
+    def says(self, text: str, seconds: float = 120) -> None:
+        """Wait until it has printed `text`."""
+        wait_for(lambda: text in self.output, f"{text!r} in\n{self.output}", seconds)
+
+    def __enter__(self) -> RunningDriver:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        wait_for(lambda: not ray_processes(self.pid), f"Ray of {self.pid} gone", 60)
+
+
+class Events:
+    """All that has been journalled in a storage so far."""
+
+    def __init__(self, storage: Path) -> None:
+        self._tail = Tail(storage)
+        self._events: list[Event] = []
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        self._events.extend(self._tail.poll())
+        return [event for event in self._events if isinstance(event, kind)]
+
+    def wait(self, kind: type[Event], number: int, seconds: float = 180) -> list[Any]:
+        """Wait until there are so many events of a kind."""
+        wait_for(lambda: len(self.of(kind)) >= number, f"{number} x {kind.__name__}", seconds)
+        return self.of(kind)
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.2)
+
+
+def ray_processes(session_of: int) -> list[psutil.Process]:
+    """Processes of the Ray that the driver with this pid started: their command lines name its session."""
+    mark = f"_{session_of}/"
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(mark in part and "session_" in part for part in process.info["cmdline"] or ())
+    ]
+
+
+def held_leases(storage: Path) -> list[str]:
+    """The keys whose leases somebody, dead or alive, still has."""
+    from orchestrator.layout import Layout
+    from orchestrator.lease import Leases
+
+    leases = Leases(Layout(storage).leases, "test", lambda _: False)
+    return [key for key in leases.known() if leases.look(key).owner is not None]

@@ -1,0 +1,177 @@
+"""Several drivers on one storage, stopping, commands from another terminal: the command on a real Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from catalog.events import AttemptEnded, AttemptStarted, CellFinished, EpochFinished
+from tests.integration.running import (
+    Events,
+    RunningDriver,
+    held_leases,
+    ray_processes,
+    wait_for,
+    write_study,
+)
+from tests.integration.studies import actiongrid, query
+
+pytestmark = pytest.mark.slow
+
+ONE_CPU = ("--cpus", "1")
+TSN, TAM, S3D = (f"{module}-Tiny-f8@synthetic-motion" for module in ("TSN", "TAM", "S3D"))
+
+
+def test_two_drivers_on_overlapping_studies_train_each_cell_once(tmp_path: Path) -> None:
+    """They are started together, so that the second also meets the first one's build of the dataset."""
+    storage = tmp_path / "storage"
+    ours = write_study(tmp_path, "ours", "[tsn, tam]")
+    theirs = write_study(tmp_path, "theirs", "[tam, tsn, s3d]")
+    with RunningDriver(ours, storage, *ONE_CPU) as one, RunningDriver(theirs, storage, *ONE_CPU) as two:
+        first, second = one.ends_with(0), two.ends_with(0)
+    events = Events(storage)
+    started = [event.key for event in events.of(AttemptStarted)]
+    assert len(started) == len(set(started)) == 3
+    assert len(events.of(CellFinished)) == 3
+    assert "2 of 2 cells done" in first
+    assert "3 of 3 cells done" in second
+    trained = [int(text.rpartition("done, ")[2].split()[0]) for text in (first, second)]
+    assert sum(trained) == 3 and min(trained) >= 1
+    assert held_leases(storage) == []
+    assert list((storage / "drivers").iterdir()) == []
+    datasets(storage, tmp_path)
+
+
+def datasets(storage: Path, folder: Path) -> None:
+    """Keep the dataset for the tests after: generating the same videos again only costs time."""
+    kept = folder.parent / "datasets-of-driver-tests"
+    if not kept.exists():
+        shutil.copytree(storage / "datasets", kept)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    kept = tmp_path.parent / "datasets-of-driver-tests"
+    if kept.exists():
+        shutil.copytree(kept, tmp_path / "storage" / "datasets")
+    return tmp_path / "storage"
+
+
+def test_a_waiting_driver_takes_a_killed_ones_cell_over(tmp_path: Path, storage: Path) -> None:
+    study = write_study(tmp_path, "one", "[tsn]", epochs=30)
+    events = Events(storage)
+    with RunningDriver(study, storage, *ONE_CPU) as one:
+        # The cell's worker starts for seconds, so that it is not done before the second driver looks.
+        events.wait(AttemptStarted, 1)
+        with RunningDriver(study, storage, *ONE_CPU) as two:
+            two.says(f"held    {TSN}: by ")
+            two.says("waiting for cells that other drivers train")
+            assert f"pid {one.pid}" in two.output
+            assert ray_processes(two.pid) == [], "nothing to do: no Ray"
+            status = json.loads(actiongrid("status", "--json", "--storage", storage))
+            assert f"pid {one.pid}" in status[0]["held_by"]
+            events.wait(EpochFinished, 1)
+            os.kill(one.pid, signal.SIGKILL)
+            one.process.wait()
+            output = two.ends_with(0)
+    assert "1 of 1 cells done, 1 of them trained by this run" in output
+    assert [event.attempt for event in events.of(AttemptStarted)] == [1, 2]
+    (finished,) = events.of(CellFinished)
+    assert finished.attempt == 2
+    rows = query(storage, "SELECT attempt, state FROM attempts ORDER BY attempt")
+    assert [row["state"] for row in rows] == ["interrupted", "done"]
+    by_first = [event.epoch for event in events.of(EpochFinished) if event.attempt == 1]
+    assert by_first, "the second went on from there"
+    assert held_leases(storage) == []
+
+
+def test_pause_resume_sigterm_and_cancel(tmp_path: Path, storage: Path) -> None:
+    study = write_study(tmp_path, "long", "[tsn]", frames="[8, 16]", epochs=2000)
+    events = Events(storage)
+
+    def control(*arguments: str) -> str:
+        return actiongrid(*arguments, "--storage", storage)
+
+    with RunningDriver(study, storage, *ONE_CPU) as driver:
+        events.wait(EpochFinished, 1)
+        assert f"pid {driver.pid}" in control("pause", "long")
+        (ended,) = events.wait(AttemptEnded, 1)
+        assert ended.state == "interrupted"
+        rows = json.loads(control("status", "long", "--json"))
+        assert [(row["command"], row["held_by"]) for row in rows] == [("paused", None)] * 2
+        assert driver.process.poll() is None
+        stood = len(events.of(EpochFinished))
+        control("resume", "long", "--cells", "*-f8@*")
+        events.wait(EpochFinished, stood + 1)
+        assert [event.attempt for event in events.of(AttemptStarted)] == [1, 2]
+        os.kill(driver.pid, signal.SIGTERM)
+        asked = time.monotonic()
+        output = driver.ends_with(130)
+        assert time.monotonic() - asked < 30
+        assert f"interrupted; go on with: actiongrid run {study}" in output
+        wait_for(lambda: not ray_processes(driver.pid), "no Ray left behind", 20)
+    assert [event.state for event in events.of(AttemptEnded)] == ["interrupted"] * 2
+    assert held_leases(storage) == []
+    before = epochs_on_disk(storage)
+    with RunningDriver(study, storage, *ONE_CPU) as driver:
+        wait_for(lambda: epochs_on_disk(storage) > before, "it goes on where it was", 180)
+        assert "told" in control("cancel", "long")
+        output = driver.ends_with(130)
+    assert "cancelled by `actiongrid cancel`: 2 cells" in output
+    assert f"a new run takes them up again: actiongrid run {study}" in output
+    assert held_leases(storage) == []
+    kept = [row["epochs"] for row in query(storage, "SELECT count(*) AS epochs FROM epochs GROUP BY key")]
+    assert kept == [epochs_on_disk(storage)], "every epoch once, none lost"
+
+
+def epochs_on_disk(storage: Path) -> int:
+    return max(int(path.stem.split("-")[1]) for path in storage.glob("runs/*/epoch-*.json"))
+
+
+@pytest.fixture
+def cluster() -> Iterator[subprocess.Popen[str]]:
+    holder = subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.cluster_holder"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    yield holder
+    holder.communicate(timeout=60)
+
+
+def test_ctrl_c_leaves_a_cluster_as_it_was(
+    cluster: subprocess.Popen[str], tmp_path: Path, storage: Path
+) -> None:
+    assert cluster.stdout is not None and cluster.stdin is not None
+    address = cluster.stdout.readline().strip()
+
+    def alive() -> dict[str, object]:
+        assert cluster.stdout is not None and cluster.stdin is not None
+        cluster.stdin.write("?\n")
+        cluster.stdin.flush()
+        told: dict[str, object] = json.loads(cluster.stdout.readline())
+        return told
+
+    nothing = {"actors": [], "groups": 0, "cpus": 2.0}
+    assert alive() == nothing
+    study = write_study(tmp_path, "long", "[tsn, tam]", epochs=2000)
+    events = Events(storage)
+    with RunningDriver(study, storage, "--address", address) as driver:
+        wait_for(lambda: len({event.key for event in events.of(EpochFinished)}) == 2, "both train", 180)
+        busy = alive()
+        assert busy["groups"] and busy["cpus"] == 0
+        os.kill(driver.pid, signal.SIGINT)
+        driver.ends_with(130, seconds=60)
+    wait_for(lambda: alive() == nothing, "the cluster is empty", 30)
+    assert held_leases(storage) == []
