@@ -63,12 +63,12 @@ def sample_of(row: Mapping[str, Any]) -> Sample | None:
     The seconds count once for each GPU (or CPU core) that the cell held; a share of a GPU counts as that.
     """
     config, hardware = json.loads(row["config"]), json.loads(row["hardware"])
-    recipe, evaluation, resources = (config.get(part, {}) for part in ("recipe", "evaluation", "resources"))
+    resources = config.get("resources", {})
     device, seconds = hardware.get("device"), row["train_seconds"] + row["eval_seconds"]
     units = units_of(
         hardware.get("workers", 1), resources.get("cpus_per_worker", 1), resources.get("gpus_per_worker", 0)
     )
-    flops = _flops(row, recipe, evaluation)
+    flops = recorded_flops(row, config)
     if not isinstance(device, str) or seconds <= 0 or flops <= 0:
         return None
     return Sample(
@@ -87,12 +87,14 @@ def units_of(workers: int, cpus_per_worker: int, gpus_per_worker: float) -> floa
     return workers * (gpus_per_worker or cpus_per_worker)
 
 
-def _flops(row: Mapping[str, Any], recipe: Mapping[str, Any], evaluation: Mapping[str, Any]) -> float:
-    trained = training_flops(row["macs"], row["train_videos"], row["epochs"])
+def recorded_flops(sizes: Mapping[str, Any], config: Mapping[str, Any]) -> float:
+    """FLOPs of a cell from its `epochs`, `macs`, `train_videos` and `eval_videos`, and its configuration."""
+    recipe, evaluation = config.get("recipe", {}), config.get("evaluation", {})
+    trained = training_flops(sizes["macs"], sizes["train_videos"], sizes["epochs"])
     views = evaluation.get("clips", 1) * evaluation.get("crops", 1)
     # Convolutions' work grows with the picture's area, near enough.
     area: float = (evaluation.get("crop_size", 224) / recipe.get("crop_size", 224)) ** 2
-    return trained + area * evaluation_flops(row["macs"], row["eval_videos"], row["epochs"], views)
+    return trained + area * evaluation_flops(sizes["macs"], sizes["eval_videos"], sizes["epochs"], views)
 
 
 def devices(samples: Sequence[Sample], *, gpus: bool) -> tuple[Sample, ...]:

@@ -1,4 +1,4 @@
-"""`actiongrid explain`: a cell's state, key parts and lineage, from the journals."""
+"""`actiongrid explain`: a cell's state, key parts, lineage and cost, and what differs from other cells."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from orchestrator.evaluation_cells import no_such_cell
 
 if TYPE_CHECKING:
     from catalog import Catalog
+    from orchestrator.measured_rates import Measured
 
 
 def explain(
@@ -20,8 +21,9 @@ def explain(
     storage: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show why a cell is as it is: state, attempts, line of parents, evaluations, the parts of its key."""
+    """Show why a cell is as it is: state, attempts, line of parents, evaluations, key, what changed, cost."""
     from catalog import Catalog
+    from orchestrator.measured_rates import measured_rates
 
     root = storage_path(storage)
     with Catalog.open(root) as catalog:
@@ -29,7 +31,8 @@ def explain(
         if not rows:
             names = catalog.query("SELECT DISTINCT cell FROM cells").column("cell").to_pylist()
             raise NotFoundError(f"{no_such_cell(cell, names)} ({root})")
-        found = [_describe(catalog, row) for row in rows]
+        measured = measured_rates(catalog)
+        found = [_describe(catalog, row, measured) for row in rows]
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -38,24 +41,37 @@ def explain(
 
 
 def _find(catalog: Catalog, cell: str) -> list[dict[str, Any]]:
-    sql = "SELECT * FROM cells WHERE cell = $cell OR starts_with(key, $cell) ORDER BY current DESC, study"
+    sql = (
+        "SELECT * FROM cells WHERE cell = $cell OR starts_with(key, $cell) ORDER BY current DESC, study, key"
+    )
     return list(catalog.query(sql, {"cell": cell}).to_pylist())
 
 
-def _describe(catalog: Catalog, row: dict[str, Any]) -> dict[str, Any]:
+def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict[str, Any]:
+    from orchestrator.explanation import compared, first_weights, rerun_cost, superseded_by
+
     attempts = catalog.query(
         "SELECT attempt, state, driver, error, log FROM attempts WHERE key = $key ORDER BY attempt",
         {"key": row["key"]},
     )
+    lineage = _lineage(catalog, row["key"])
+    oldest = catalog.query(
+        "SELECT key_parts FROM recorded.cells WHERE key = $key LIMIT 1", {"key": lineage[-1]["key"]}
+    ).to_pylist()[0]
     return {
         "cell": row["cell"],
         "key": row["key"],
         "study": row["study"],
         "current": row["current"],
         "state": row["state"],
+        "reason": row["reason"],
         "attempts": attempts.to_pylist(),
-        "lineage": _lineage(catalog, row["key"]),
+        "lineage": lineage,
+        "first_weights": first_weights(lineage, json.loads(oldest["key_parts"])),
         "evaluations": evaluation_rows(catalog, row["key"]),
+        "superseded_by": superseded_by(catalog, row),
+        "nearest": compared(catalog, row),
+        "rerun": rerun_cost(catalog, row, measured),
         "key_parts": json.loads(row["key_parts"]),
     }
 
@@ -76,18 +92,48 @@ def _lineage(catalog: Catalog, key: str) -> list[dict[str, Any]]:
 
 
 def _show(one: dict[str, Any]) -> None:
-    typer.echo(
-        f"{one['cell']} of study {one['study']}: {one['state']}" + ("" if one["current"] else " (older plan)")
-    )
+    older = "" if one["current"] else " (older plan)"
+    why = f": {one['reason']}" if one["reason"] else ""
+    typer.echo(f"{one['cell']} of study {one['study']}: {one['state']}{older}{why}")
     typer.echo(f"  key {one['key']}")
     for attempt in one["attempts"]:
         error = f": {attempt['error']}; log: {attempt['log']}" if attempt["error"] else ""
         typer.echo(f"  attempt {attempt['attempt']} by {attempt['driver']}: {attempt['state']}{error}")
     for step in one["lineage"]:
-        top1 = f"top-1 {step['top1']:.2f} %" if step["top1"] is not None else "not done"
-        typer.echo(f"  {'  ' * step['depth']}{step['cell']} ({step['key'][:12]}): {top1}")
+        typer.echo(f"  {'  ' * step['depth']}{step['cell']} ({step['key'][:12]}): {_top1(step['top1'])}")
+    typer.echo(f"  {'  ' * len(one['lineage'])}{one['first_weights']}")
     for evaluation in one["evaluations"]:
         typer.echo(f"  {evaluation['level']} level: {evaluation_text(evaluation)}")
+    for line in _others_lines(one):
+        typer.echo(f"  {line}")
     typer.echo("  key parts:")
     for name, value in one["key_parts"].items():
         typer.echo(f"    {name}: {json.dumps(value)}")
+
+
+def _others_lines(one: dict[str, Any]) -> list[str]:
+    """What took the cell's place, which finished cell is nearest, and what a rerun would cost."""
+    lines = []
+    newer, other, cost = one["superseded_by"], one["nearest"], one["rerun"]
+    if newer is not None:
+        lines.append(f"superseded by {newer['key'][:12]} ({_top1(newer['top1'])}): {_changes(newer)}")
+    if other is not None:
+        name = "" if other["cell"] == one["cell"] else f"{other['cell']} "
+        what = f"{name}{other['key'][:12]} of study {other['study']} ({_top1(other['top1'])})"
+        lines.append(f"nearest finished cell {what}: {_changes(other)}")
+    if cost is not None:
+        lines.append(
+            f"a rerun: {cost['flops']:.3g} FLOP, {cost['unit_hours']:.3g} {cost['unit']}-hours at "
+            f"{cost['tflops']:.3g} TFLOP/s ({cost['rates'] if cost['rate_is_measured'] else 'assumed'})"
+        )
+    return lines
+
+
+def _changes(other: dict[str, Any]) -> str:
+    from orchestrator.key_difference import Difference
+
+    return ", ".join(str(Difference(**row)) for row in other["differences"]) or "no part of the key differs"
+
+
+def _top1(value: float | None) -> str:
+    return "not done" if value is None else f"top-1 {value:.2f} %"

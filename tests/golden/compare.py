@@ -78,15 +78,14 @@ def same(case: Mapping[str, Any], values: Sequence[Any], *, bits: bool) -> bool:
         return True
     if len(wanted) != len(values):
         return False
-    scale = max((abs(number) for number in map(_number, wanted) if number is not None), default=1.0)
-    return all(_close(one, two, case["tolerance"], scale) for one, two in zip(wanted, values, strict=True))
+    return all(_close(one, two, case["tolerance"]) for one, two in zip(wanted, values, strict=True))
 
 
-def _close(wanted: Any, value: Any, tolerance: float, scale: float) -> bool:
+def _close(wanted: Any, value: Any, tolerance: float) -> bool:
     one, two = _number(wanted), _number(value)
     if one is None or two is None:
         return bool(wanted == value)
-    return math.isclose(one, two, rel_tol=tolerance, abs_tol=tolerance * scale)
+    return math.isclose(one, two, rel_tol=tolerance, abs_tol=tolerance)
 
 
 def _number(value: Any) -> float | None:

@@ -41,8 +41,8 @@ Values = list[Any]
 class Case:
     """One thing that is computed: the components that decide it and its values.
 
-    On another kind of machine or with another torch floats may differ by `tolerance`, relative to the largest
-    of the case; what is not `portable` there, because a random generator draws it, is not compared.
+    On another kind of machine or with another torch floats may differ by `tolerance`, relative and absolute;
+    what is not `portable`, because a random generator draws it, is not compared there.
     """
 
     name: str
