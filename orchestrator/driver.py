@@ -388,6 +388,7 @@ class Driver:
                 item = self._work[cell.name]
                 if self._shared.is_ours(item.key):
                     self._append(AttemptEnded(item.key, cell.attempt, "interrupted"))
+                self._grid.requeued(cell.name)
             self._running.clear()
             self._requests.clear()
             self._shared.release_all()

@@ -28,6 +28,8 @@ TRIAL_RESOURCES: dict[str, float] = {"node:__internal_head__": 0.0001}
 
 TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Signals are `orchestrator.signals`' to receive.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_MAX_PENDING_TRIALS_PG": "64",

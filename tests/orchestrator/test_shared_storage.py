@@ -230,6 +230,15 @@ def test_a_stop_waits_for_checkpoints_and_nothing_new_starts(one: Bench) -> None
     assert [event.state for event in one.of(AttemptEnded)] == ["interrupted"]
 
 
+def test_a_driver_whose_last_cells_were_interrupted_is_not_finished(one: Bench) -> None:
+    for _ in range(3):
+        one.finish(one.next())
+    one.next()
+    one.stop.set()
+    one.driver.interrupted()
+    assert not one.driver.is_finished
+
+
 def test_what_an_earlier_attempt_left_half_written_holds_up_nobody(tmp_path: Path) -> None:
     predictions = tmp_path / "epoch-0001.parquet"
     predictions.write_text("")
