@@ -52,10 +52,8 @@ def test_both_keys_can_be_compared(explain: Any) -> None:
     assert today["nearest"]["key"] == before["key"]
     assert (today["nearest"]["top1"], today["nearest"]["differences"]) == (50.0, [CHANGE])
     text = explain(today["key"][:14])
-    assert (
-        f"nearest finished cell {before['key'][:12]} of study lengths (top-1 50.00 %): recipe.lr (0.01 → 0.02)"
-        in text
-    )
+    other = f"nearest finished cell {before['key'][:12]} of study lengths (top-1 50.00 %)"
+    assert f"{other}: recipe.lr (0.01 → 0.02)" in text
 
 
 def test_a_child_differs_by_its_parent_alone(explain: Any) -> None:
