@@ -17,16 +17,17 @@ datasets:
 recipe:
   base: {{init: random, epochs: {epochs}, batch_size: 8, lr: 0.05, crop_size: 32, crop_scales: [1.0]}}
 evaluation: {{crop_size: 32, short_side: 36, batch_size: 8}}
-resources: {{default: {{workers: {workers}}}}}
+resources: {{default: {{workers: {workers}, cpus_per_worker: {cpus}}}}}
 retries: 1
 """
 
 
 def write_study(
-    folder: Path, name: str, *, modules: str = "[tsn]", epochs: int = 2, workers: int = 1
+    folder: Path, name: str, *, modules: str = "[tsn]", epochs: int = 2, workers: int = 1, cpus: int = 1
 ) -> Path:
     path = folder / f"{name}.yaml"
-    path.write_text(STUDY.format(name=name, modules=modules, epochs=epochs, workers=workers))
+    text = STUDY.format(name=name, modules=modules, epochs=epochs, workers=workers, cpus=cpus)
+    path.write_text(text)
     return path
 
 
