@@ -5,7 +5,7 @@ ACTIONGRID_STORAGE ?= demo-storage
 export ACTIONGRID_STORAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lock clean
+.PHONY: help install demo test chaos check format lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -30,6 +30,9 @@ demo: install  ## run the demo study and write its report
 
 test: install  ## all tests
 	$(BIN)/python -m pytest
+
+chaos: install  ## fifty kills of everything, at random moments
+	ACTIONGRID_KILLS=50 $(BIN)/python -m pytest -s tests/chaos
 
 check: install  ## lint, types and the fast tests
 	$(BIN)/ruff check .

@@ -123,6 +123,10 @@ class LiveView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Show the last state and leave the terminal as it was; a second call does nothing."""
         self._stop.set()
         self._thread.join(timeout=10)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
@@ -33,6 +34,9 @@ from orchestrator.weights import weights_problems
 from orchestrator.work import CellFailure, CellWork, Terms
 from trainables.result import read_result
 from trainables.run_lock import LockHeldError
+
+if TYPE_CHECKING:
+    from orchestrator.progress import LiveView
 
 WAIT_SECONDS = 0.5
 BUILD_WAIT_SECONDS = 2.0
@@ -288,6 +292,7 @@ def _run(
     from orchestrator.progress import LiveView
     from orchestrator.quiet import output_to
     from orchestrator.ray_session import cluster_address, ray_session
+    from orchestrator.ray_watch import watched
     from orchestrator.tuner import run_grid
 
     layout = Layout(options.storage)
@@ -303,8 +308,20 @@ def _run(
         with ray_session(options.address, options.cpus, options.gpus):
             signals.take_over()
             presence.publish(cluster=cluster_address() if options.address else None)
-            with LiveView(console, viewer.view):
+            with LiveView(console, viewer.view) as view, watched(lambda: _ray_died(driver, view, console)):
                 run_grid(driver, submission.writer, layout.ray_dir / "tune")
+
+
+def _ray_died(driver: Driver, view: LiveView, console: Console) -> NoReturn:
+    """Journal what still ran, give the leases back and leave: without Ray nothing here goes on."""
+    from orchestrator.ray_watch import end_process
+
+    def last_words() -> None:
+        view.close()
+        console.print("interrupted: Ray died on this machine; give the same command again to go on")
+        driver.interrupted()
+
+    end_process(last_words)
 
 
 def _wait_for_work(driver: Driver) -> None:
