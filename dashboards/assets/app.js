@@ -1,7 +1,6 @@
-// What the browser does by itself: links within the app, the theme, zooms that survive news, saving of drawings.
+// What the browser does by itself: links within the app, the theme, saving of drawings.
 (function () {
   "use strict";
-  const drawn = {};
 
   function go(href) {
     const target = new URL(href, location.href);
@@ -19,35 +18,11 @@
     return all ? "?" + all : "";
   }
 
-  function same(one, other) {
-    return JSON.stringify(one) === JSON.stringify(other);
-  }
-
-  // An axis was zoomed by hand where it shows another range than the one that it was drawn with.
-  function zoomed(shown, before) {
-    if (!shown || !shown.range || shown.autorange === true) {
-      return false;
-    }
-    return !same(shown.range, (before || {}).range) && !(shown.autorange && same(shown.autorange, before.autorange));
-  }
-
-  function keepZoom(fresh, before, shown) {
-    for (const axis of Object.keys(fresh.layout)) {
-      if (/^[xy]axis\d*$/.test(axis) && zoomed(shown[axis], before[axis] || {})) {
-        fresh.layout[axis].range = shown[axis].range;
-        fresh.layout[axis].autorange = false;
-      }
-    }
-  }
-
+  // What the axes were made with, for zoom.js; as text, because Plotly empties objects in which little stands.
   function axes(layout) {
-    const found = {};
-    for (const name of Object.keys(layout)) {
-      if (/^[xy]axis\d*$/.test(name)) {
-        found[name] = { range: layout[name].range, autorange: layout[name].autorange };
-      }
-    }
-    return JSON.parse(JSON.stringify(found));
+    const names = Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name));
+    const found = names.map((name) => [name, { range: layout[name].range }]);
+    return JSON.stringify(Object.fromEntries(found));
   }
 
   // A click on a point that belongs to a cell opens it: its data are [text, key, …]. Plotly itself is asked, because
@@ -127,13 +102,9 @@
       },
 
       draw: function (text, current, id) {
-        const fresh = JSON.parse(text);
-        const before = drawn[id.name];
-        if (before && current && current.layout) {
-          keepZoom(fresh, before, current.layout);
-        }
-        drawn[id.name] = axes(JSON.parse(text).layout);
         openOnClick(id.name, 50);
+        const fresh = JSON.parse(text);
+        fresh.layout.meta = { ...fresh.layout.meta, asked: axes(fresh.layout) };
         return fresh;
       },
 

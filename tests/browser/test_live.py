@@ -96,6 +96,45 @@ def test_news_keep_the_zoom_and_what_was_hidden_in_the_legend(scene: Scene) -> N
     assert page.evaluate(RANGES) != before
 
 
+def test_a_zoom_outlives_a_drag_the_theme_and_the_end_of_the_cell(scene: Scene) -> None:
+    page = scene.look.open(f"/cell?key={CELL}")
+    page.wait_for_selector(".js-plotly-plot .nsewdrag")
+    page.wait_for_timeout(500)
+    box = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
+    assert box is not None
+    shown = "document.querySelector('.js-plotly-plot').data[0].x.length"
+    everything = page.evaluate(RANGES)
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.7 * box["height"], steps=5)
+    with Journal.open(scene.storage, "driver-2") as journal:
+        report_epoch(journal, CELL, 7)
+        # Nothing is drawn under the hand that drags.
+        page.wait_for_timeout(2500)
+        assert page.evaluate(shown) == 6
+        page.mouse.up()
+        page.wait_for_function(f"() => {shown} === 7", timeout=NEWS_SECONDS * 1000)
+        zoomed = page.evaluate(RANGES)
+        assert zoomed != everything
+        report_epoch(journal, CELL, 8)
+    page.wait_for_function(f"() => {shown} === 8", timeout=NEWS_SECONDS * 1000)
+    assert page.evaluate(RANGES) == zoomed
+    # The page is made anew for another theme, and when a cell that has finished has more to show.
+    page.locator("#theme-switch").click()
+    page.wait_for_function(
+        "() => document.querySelector('.js-plotly-plot')?.layout?.paper_bgcolor === '#14181d'", timeout=15_000
+    )
+    page.wait_for_timeout(500)
+    assert page.evaluate(RANGES) == zoomed
+    finish(scene.storage, CELL)
+    page.wait_for_selector("#page .state.done", timeout=NEWS_SECONDS * 1000)
+    page.wait_for_timeout(1000)
+    assert page.evaluate(RANGES) == zoomed
+    page.mouse.dblclick(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    page.wait_for_timeout(800)
+    assert page.evaluate(RANGES) != zoomed
+
+
 def mean_text(storage: Path) -> str:
     """The accuracy that the figure's text gives for the cell's model."""
     with Catalog.open(storage) as catalog:
