@@ -1,52 +1,104 @@
-"""How long the rest takes, from what the finished cells took here (pure)."""
+"""How long the rest takes: the plan's own model of time, calibrated by what trained here so far (pure)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Before anything has finished: processes to start per cell, and a CPU core's or small GPU's pace.
-START_UP_SECONDS = 12.0
+from orchestrator.cell import Cell
+from orchestrator.cost import START_UP_SECONDS
+from orchestrator.forecast import cell_seconds, held_units
+from orchestrator.makespan import simulate
+from orchestrator.rates import Rates, Sample, mean_device
+from orchestrator.schedule import Free, GridState, Task
+
+_HERE = "here"
 
 
 @dataclass(frozen=True)
-class CellTime:
-    """A cell's cost in FLOPs, what it waits for and how long it has run already (None: not started)."""
+class TrainedCell:
+    """What a cell has shown of its pace: `flops` of its work took `seconds` of wall time since its start."""
 
-    name: str
-    waits_for: str | None
+    cell: Cell
     flops: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class OpenCell:
+    """A cell that is not done: its work in FLOPs, which cell it waits for, how long it has run already."""
+
+    cell: Cell
+    flops: float
+    waits_for: str | None = None
     running_for: float | None = None
 
 
-def seconds_per_flop(finished: Mapping[str, float], flops: Mapping[str, float]) -> float | None:
-    """The pace of the finished cells (wall seconds by name), start-up taken off; None before the first."""
-    work = sum(flops[name] for name in finished)
-    seconds = sum(max(seconds - START_UP_SECONDS, 0.1 * seconds) for seconds in finished.values())
-    return seconds / work if work > 0 else None
+def rates_so_far(trained: Sequence[TrainedCell]) -> Rates | None:
+    """The rates of this submission's cells, start-up taken off; None before the first has shown its pace.
+
+    Cells on another backbone than any of these are taken to run as these do on average.
+    """
+    gpus = any(one.cell.resources.gpus > 0 for one in trained)
+    samples = tuple(
+        Sample(
+            _HERE,
+            one.cell.module,
+            one.cell.backbone,
+            one.cell.temporal_pooling,
+            one.cell.frames,
+            one.flops,
+            max(one.seconds - START_UP_SECONDS, 0.1 * one.seconds)
+            * held_units(one.cell.resources, gpus=gpus),
+        )
+        for one in trained
+        if one.flops > 0 and one.seconds > 0
+    )
+    if not samples:
+        return None
+    return Rates(mean_device(_HERE, samples), samples, _HERE, START_UP_SECONDS)
 
 
-def eta_seconds(left: Sequence[CellTime], pace: float | None, slots: int) -> float | None:
-    """Seconds until all of `left` is done on `slots` cells at a time: total work or the longest chain.
+def eta_seconds(left: Sequence[OpenCell], rates: Rates | None, room: Free) -> float | None:
+    """Seconds until all of `left` is done in this room, the longest remaining chain first.
 
-    None while no cell has finished, because nothing is known of this machine's pace.
+    None while nothing is known of this machine's pace. A cell that is larger than the room is given as much
+    as it asks for.
     """
     if not left:
         return 0.0
-    if pace is None:
+    if rates is None:
         return None
-    own = {
-        cell.name: max(START_UP_SECONDS + cell.flops * pace - (cell.running_for or 0.0), 1.0) for cell in left
+    gpus = any(one.cell.resources.gpus > 0 for one in left)
+    seconds = {
+        one.cell.name: cell_seconds(
+            one.flops,
+            rates.of(one.cell),
+            held_units(one.cell.resources, gpus=gpus),
+            rates.start_up_seconds,
+        )
+        or 0.0
+        for one in left
     }
-    parents = {cell.name: cell.waits_for for cell in left}
-    longest = max(_chain_seconds(name, parents, own) for name in own)
-    return max(sum(own.values()) / max(1, slots), longest)
+    tasks = [
+        Task(
+            one.cell.name,
+            one.waits_for if one.waits_for in seconds and one.running_for is None else None,
+            seconds[one.cell.name],
+            one.cell.resources,
+        )
+        for one in left
+    ]
+    running = {
+        one.cell.name: max(seconds[one.cell.name] - one.running_for, 1.0)
+        for one in left
+        if one.running_for is not None
+    }
+    return simulate(GridState(tasks), seconds, _roomy(room, tasks), running)
 
 
-def _chain_seconds(name: str, parents: Mapping[str, str | None], own: Mapping[str, float]) -> float:
-    total = 0.0
-    current: str | None = name
-    while current is not None and current in own:
-        total += own[current]
-        current = parents[current]
-    return total
+def _roomy(room: Free, tasks: Sequence[Task]) -> Free:
+    return Free(
+        cpus=max(room.cpus, *(task.demand.cpus for task in tasks)),
+        gpus=max(room.gpus, *(task.demand.gpus for task in tasks)),
+    )

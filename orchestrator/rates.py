@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Protocol
 
-from orchestrator.gpus import Gpu
+from orchestrator.gpus import SHARE_OF_PEAK, Gpu
+
+Place = tuple[str | int | bool, ...]
 
 
 class Modelled(Protocol):
@@ -72,31 +75,30 @@ class Rates:
         The same cell, else the same module and backbone, else the same backbone. A model on another backbone
         says nothing: rates of large and toy models are a thousandfold apart.
         """
-        for level in _levels(cell):
-            found = [sample for sample in self.samples if level.items() <= _axes(sample).items()]
-            if found:
-                return Rate(_tflops(found), measured=True)
+        for place in _places(cell):
+            if place in self._measured:
+                return Rate(self._measured[place], measured=True)
         return Rate(self.gpu.assumed_tflops, measured=False)
 
-
-def _levels(cell: Modelled) -> Iterator[Mapping[str, Any]]:
-    axes = _axes(cell)
-    for names in (tuple(axes), ("module", "backbone", "frames"), ("module", "backbone"), ("backbone",)):
-        yield {name: axes[name] for name in names}
-
-
-def _axes(one: Modelled) -> dict[str, Any]:
-    return {
-        "module": one.module,
-        "backbone": one.backbone,
-        "temporal_pooling": one.temporal_pooling,
-        "frames": one.frames,
-    }
+    @cached_property
+    def _measured(self) -> Mapping[Place, float]:
+        """TFLOP/s by place, over all the samples that belong there."""
+        work: dict[Place, tuple[float, float]] = {}
+        for sample in self.samples:
+            for place in _places(sample):
+                flops, seconds = work.get(place, (0.0, 0.0))
+                work[place] = flops + sample.flops, seconds + sample.seconds
+        return {place: flops / seconds / 1e12 for place, (flops, seconds) in work.items()}
 
 
-def _tflops(samples: Iterable[Sample]) -> float:
-    chosen = tuple(samples)
-    return sum(one.flops for one in chosen) / sum(one.seconds for one in chosen) / 1e12
+def _places(one: Modelled) -> tuple[Place, ...]:
+    """What a rate can be known of, from this very cell to its backbone."""
+    return (
+        (one.backbone, one.module, one.frames, one.temporal_pooling),
+        (one.backbone, one.module, one.frames),
+        (one.backbone, one.module),
+        (one.backbone,),
+    )
 
 
 def busiest_device(samples: Sequence[Sample]) -> str | None:
@@ -105,3 +107,9 @@ def busiest_device(samples: Sequence[Sample]) -> str | None:
     for sample in samples:
         seconds[sample.device] = seconds.get(sample.device, 0.0) + sample.seconds
     return max(seconds, key=lambda device: seconds[device]) if seconds else None
+
+
+def mean_device(name: str, samples: Sequence[Sample]) -> Gpu:
+    """A device that achieves for any model what it achieved for those measured."""
+    mean = sum(one.flops for one in samples) / sum(one.seconds for one in samples) / 1e12
+    return Gpu(name, mean / SHARE_OF_PEAK, name)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.cost import START_UP_SECONDS
-from orchestrator.gpus import CPU_CORE, DEFAULT_GPU, SHARE_OF_PEAK, Gpu, UnknownGpuError, gpu_named, gpu_of
+from orchestrator.gpus import CPU_CORE, DEFAULT_GPU, Gpu, UnknownGpuError, gpu_named, gpu_of
 from orchestrator.measured_rates import Measured, devices
-from orchestrator.rates import Rates, Sample, busiest_device
+from orchestrator.rates import Rates, Sample, busiest_device, mean_device
 from orchestrator.rates_file import RatesError, one_device, read_rates
 
 
@@ -63,12 +63,9 @@ def _of_gpu(samples: Sequence[Sample], wanted: Gpu) -> tuple[Sample, ...]:
 
 
 def _device(name: str, samples: Sequence[Sample]) -> Gpu:
-    """A device that no figure is known for is assumed to run other models as it ran those measured."""
+    """The device of this name; one that no figure is known for runs other models as it ran those measured."""
     known = gpu_of(name)
-    if known is not None:
-        return known
-    mean = sum(one.flops for one in samples) / sum(one.seconds for one in samples) / 1e12
-    return Gpu(name, mean / SHARE_OF_PEAK, name)
+    return mean_device(name, samples) if known is None else known
 
 
 def _assumption(gpu: Gpu) -> str:

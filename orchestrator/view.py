@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping
 
 from orchestrator.driver import Driver
-from orchestrator.eta import CellTime, eta_seconds, seconds_per_flop
+from orchestrator.eta import OpenCell, TrainedCell, eta_seconds, rates_so_far
 from orchestrator.plan import Plan, State
 from orchestrator.progress import GridView
-from orchestrator.schedule import Progress
+from orchestrator.schedule import Free, Progress
 
 _OPEN = (Progress.WAITING, Progress.READY, Progress.RUNNING)
 
@@ -28,13 +28,13 @@ def _shown(state: State) -> str:
 
 
 class GridViewer:
-    """Takes views of a driver; remembers how many cells ran side by side, for the time to go."""
+    """Takes views of a driver; remembers what its cells held side by side, for the time to go."""
 
     def __init__(self, plan: Plan, driver: Driver) -> None:
         self._plan = plan
         self._driver = driver
         self._started = time.monotonic()
-        self._slots = 1
+        self._room = Free(cpus=1)
 
     def view(self) -> GridView:
         """The state of every cell of the study now."""
@@ -67,13 +67,32 @@ class GridViewer:
         return "paused; go on with: actiongrid resume" if "paused" in states.values() else ""
 
     def _eta(self) -> float | None:
-        driver = self._driver
-        flops = {name: item.flops for name, item in driver.work.items()}
-        running = {cell.name: time.time() - cell.started for cell in driver.running}
-        self._slots = max(self._slots, len(running))
+        driver, now = self._driver, time.time()
+        running = {cell.name: cell for cell in driver.running}
+        held = [driver.work[name].cell.resources for name in running]
+        self._room = Free(
+            cpus=max(self._room.cpus, sum(one.cpus for one in held)),
+            gpus=max(self._room.gpus, sum(one.gpus for one in held)),
+        )
+        finished = [self._trained(name, 1.0, seconds) for name, seconds in driver.finished_seconds.items()]
+        # An epoch is half over on average; better than nothing until the first cell has finished.
+        begun = [
+            self._trained(name, min((one.metrics["epoch"] + 0.5) / one.epochs, 1.0), now - one.started)
+            for name, one in running.items()
+            if "epoch" in one.metrics
+        ]
         left = [
-            CellTime(name, driver.work[name].waits_for, flops[name], running.get(name))
+            OpenCell(
+                driver.work[name].cell,
+                driver.work[name].flops,
+                driver.work[name].waits_for,
+                now - running[name].started if name in running else None,
+            )
             for name, progress in driver.progress.items()
             if progress in _OPEN
         ]
-        return eta_seconds(left, seconds_per_flop(driver.finished_seconds, flops), self._slots)
+        return eta_seconds(left, rates_so_far(finished or begun), self._room)
+
+    def _trained(self, name: str, share: float, seconds: float) -> TrainedCell:
+        item = self._driver.work[name]
+        return TrainedCell(item.cell, item.flops * share, seconds)

@@ -29,7 +29,27 @@ RESERVED = {
     "ray.tune": {"orchestrator/tuner.py"},
     "ray.train": {"orchestrator/cell_trial.py", "trainables/train.py"},
 }
-PURE_CORE = ("cell", "cost", "dataset_names", "key", "plan", "plan_model", "plan_totals", "retry", "schedule")
+PURE_CORE = (
+    "cell",
+    "cost",
+    "dataset_names",
+    "eta",
+    "forecast",
+    "forecast_text",
+    "gpus",
+    "key",
+    "key_difference",
+    "makespan",
+    "plan",
+    "plan_json",
+    "plan_model",
+    "plan_reason",
+    "plan_totals",
+    "price",
+    "rates",
+    "retry",
+    "schedule",
+)
 LIGHT_MODULES = (
     "orchestrator.study",
     "orchestrator.cell",

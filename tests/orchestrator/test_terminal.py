@@ -5,7 +5,6 @@ import io
 import pytest
 from rich.console import Console
 
-from orchestrator.eta import CellTime, eta_seconds, seconds_per_flop
 from orchestrator.progress import GridView, changes, duration, render, summary_line
 from orchestrator.work import CellFailure, RunningCell
 
@@ -52,18 +51,3 @@ def test_the_display_shows_a_running_cells_numbers() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(None, "?"), (5, "0:05"), (65, "1:05"), (3600, "1:00:00")])
 def test_duration(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
-
-
-def test_nothing_is_promised_before_a_cell_has_finished() -> None:
-    assert seconds_per_flop({}, {"a": 1.0}) is None
-    assert eta_seconds([CellTime("a", None, 1.0)], None, 2) is None
-    assert eta_seconds([], None, 2) == 0.0
-
-
-def test_the_rest_takes_as_long_as_its_work_or_its_longest_chain() -> None:
-    pace = seconds_per_flop({"done": 112.0}, {"done": 100.0})
-    assert pace == pytest.approx(1.0)
-    chain = [CellTime("f8", None, 88.0), CellTime("f16", "f8", 188.0)]
-    assert eta_seconds(chain, pace, 8) == pytest.approx(300.0)
-    wide = [CellTime(name, None, 88.0) for name in "abcd"]
-    assert eta_seconds(wide, pace, 2) == pytest.approx(200.0)
