@@ -6,6 +6,7 @@ import asyncio
 import os
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,17 +44,17 @@ def run_cell(config: dict[str, Any]) -> None:
     """Tune's trainable: train one cell as a Ray Train run and wait for it."""
     from trainables.train import train_cell
 
-    _run(TrialRequest(**config), train_cell)
+    run_workers(TrialRequest(**config), train_cell)
 
 
 def run_evaluation(config: dict[str, Any]) -> None:
     """Evaluate one finished cell as a Ray Train run and wait for it."""
     from trainables.evaluate_cell import evaluate_cell
 
-    _run(TrialRequest(**config), evaluate_cell)
+    run_workers(TrialRequest(**config), evaluate_cell)
 
 
-def _run(request: TrialRequest, worker: Callable[[dict[str, Any]], None]) -> None:
+def run_workers(request: TrialRequest, worker: Callable[[dict[str, Any]], None]) -> None:
     """Run `worker` in as many processes as the request says.
 
     `DataParallelTrainer` instead of its child `TorchTrainer`: the latter imports torch into this process and
@@ -151,7 +152,15 @@ def describe_error(error: BaseException) -> str:
 
 
 def write_error_log(path: Path, error: BaseException) -> None:
-    """Write the attempt's log: one line that says what went wrong, then the whole traceback."""
+    """Write the attempt's log: one line that says what went wrong, then the whole traceback.
+
+    A storage that takes nothing more gets none: the error itself must still reach the driver.
+    """
+    with suppress(OSError):
+        _write_error_log(path, error)
+
+
+def _write_error_log(path: Path, error: BaseException) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     cause = root_cause(error)
     with path.open("w") as log:

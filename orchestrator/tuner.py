@@ -179,8 +179,10 @@ def _error_text(trial: Any) -> str:  # noqa: ANN401 - ray.tune's Trial
     return lines[-1] if lines else "ActorDiedError: the trial's process died without a word"
 
 
-def run_grid(driver: GridDriver, name: str, storage: Path) -> None:
-    """Run the driver's cells as Tune trials until it is finished or wants to leave.
+def run_grid(
+    driver: GridDriver, name: str, storage: Path, run: Callable[[dict[str, Any]], None] = run_cell
+) -> None:
+    """Run the driver's cells as Tune trials of `run` until it is finished or wants to leave.
 
     Needs an initialised Ray, whose end ends trials that are left running. Tune's own files go to
     `storage/name`; nothing is ever restored from them.
@@ -190,7 +192,7 @@ def run_grid(driver: GridDriver, name: str, storage: Path) -> None:
     """
     os.environ.update(TUNE_ENVIRONMENT)
     link = DriverLink(driver)
-    trainable = tune.with_resources(run_cell, tune.PlacementGroupFactory([TRIAL_RESOURCES]))
+    trainable = tune.with_resources(run, tune.PlacementGroupFactory([TRIAL_RESOURCES]))
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
