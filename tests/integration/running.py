@@ -59,7 +59,7 @@ class RunningDriver:
 
     def says(self, text: str, seconds: float = 120) -> None:
         """Wait until it has printed `text`."""
-        wait_for(lambda: text in self.output, f"{text!r} in\n{self.output}", seconds)
+        wait_for(lambda: text in self.output, f"it says {text!r}", seconds, self)
 
     def __enter__(self) -> RunningDriver:
         return self
@@ -82,16 +82,22 @@ class Events:
         self._events.extend(self._tail.poll())
         return [event for event in self._events if isinstance(event, kind)]
 
-    def wait(self, kind: type[Event], number: int, seconds: float = 180) -> list[Any]:
-        """Wait until there are so many events of a kind."""
-        wait_for(lambda: len(self.of(kind)) >= number, f"{number} x {kind.__name__}", seconds)
+    def wait(self, kind: type[Event], number: int, driver: RunningDriver) -> list[Any]:
+        """Wait until there are so many events of a kind; the driver is to make them."""
+        wait_for(lambda: len(self.of(kind)) >= number, f"{number} x {kind.__name__}", 180, driver)
         return self.of(kind)
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None:
+def wait_for(
+    condition: Callable[[], object], what: str, seconds: float, driver: RunningDriver | None = None
+) -> None:
+    """Wait until `condition` holds; fail at once where the driver that is to bring it about has ended."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
+        if driver is not None:
+            assert driver.process.poll() is None, f"ended before: {what}\n{driver.output}"
+        shown = driver.output if driver is not None else ""
+        assert time.monotonic() < deadline, f"never happened: {what}\n{shown}"
         time.sleep(0.2)
 
 
