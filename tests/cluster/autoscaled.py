@@ -16,16 +16,24 @@ from ray.cluster_utils import AutoscalingCluster
 
 SMALL = 80 << 20
 SECONDS = 200.0
+HEAD = "f" * 51 + "00000"
+MODULE = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
 
 
 class FakeCluster(AutoscalingCluster):  # type: ignore[misc]
-    """Ray's own, whose template file is not in the published package."""
+    """Ray's own, whose template file is not in the published package; so it is an external provider here."""
 
     def _generate_config(
         self, head_resources: dict[str, Any], worker_node_types: dict[str, Any], **more: Any
     ) -> dict[str, Any]:
         head = {"resources": head_resources, "node_config": {}, "max_workers": 0}
-        provider = {"type": "fake_multinode", "launch_multiple": True, "head_node_id": "f" * 51 + "00000"}
+        provider = {
+            "type": "external",
+            "module": MODULE,
+            "launch_multiple": True,
+            "head_node_id": HEAD,
+            "disable_node_updaters": True,
+        }
         empty: dict[str, Any] = {
             name: []
             for name in ("cluster_synced_files", "rsync_exclude", "rsync_filter", "initialization_commands")
