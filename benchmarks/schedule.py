@@ -11,8 +11,8 @@ the order in which they become ready (all 8-frame cells first); `chain_per_trial
 chain, in the study's order; `chain_per_trial_longest` does so with the longest chain first.
 
 `--real` runs a grid of sleeping cells on a local Ray, through the Tune adapter and the Ray Train runs of
-`actiongrid run`, and compares its time with the bound plus what starting a cell costs, which is measured in
-the same run.
+`actiongrid run`, and compares its time with the bound plus what a cell costs beside its sleep, which is
+measured in the same run: from its release to its first step, and from its last step to its child's release.
 """
 
 from __future__ import annotations
@@ -20,14 +20,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
 
+from orchestrator.cell_trial import TrialRequest
 from orchestrator.cost import ASSUMED_TFLOPS, gpu_hours
 from orchestrator.makespan import Queue, longest_chain, lower_bound, simulate
 from orchestrator.plan import Plan, make_plan
 from orchestrator.schedule import Free, GridState, Task
 from orchestrator.study import load_study
+from orchestrator.study_model import Resources
 
 GPUS = (1, 2, 4, 8, 16, 18, 32, 64)
 POLICIES = ("longest_chain_first", "breadth_first", "chain_per_trial", "chain_per_trial_longest")
@@ -110,18 +117,157 @@ def simulated(tasks: Sequence[Task], counts: Sequence[int]) -> list[dict[str, ob
     return rows
 
 
+def sleeping_tasks(cells: int, scale: float) -> list[Task]:
+    """Chains of four cells that sleep as long as the paper's take: 1, 1, 2, 4, in chains of four lengths."""
+    tasks: list[Task] = []
+    for chain in range(cells // 4):
+        for place, share in enumerate((1, 1, 2, 4)):
+            parent = f"chain{chain}-{place - 1}" if place else None
+            seconds = scale * share * (1 + chain % 4) / 2
+            tasks.append(Task(f"chain{chain}-{place}", parent, seconds, Resources()))
+    return tasks
+
+
+def sleep_worker(config: dict[str, Any]) -> None:
+    """The worker of a sleeping cell; writes when it began and ended its sleep."""
+    import json
+    import time
+    from pathlib import Path
+
+    import ray.train
+
+    spec = json.loads(config["spec"])
+    began = time.time()
+    time.sleep(spec["seconds"])
+    Path(spec["log"]).write_text(json.dumps([began, time.time()]))
+    ray.train.report({"slept": spec["seconds"]})
+
+
+def sleep_cell(config: dict[str, Any]) -> None:
+    """Tune's trainable: one sleeping cell as a Ray Train run."""
+    from orchestrator.cell_trial import TrialRequest, run_workers
+
+    run_workers(TrialRequest(**config), sleep_worker)
+
+
+class SleepDriver:
+    """Hands out sleeping cells by the real schedule and notes when each was released and told of."""
+
+    leave_now = False
+    to_kill: frozenset[str] = frozenset()
+
+    def __init__(self, tasks: Sequence[Task], folder: Path) -> None:
+        self.tasks = {task.name: task for task in tasks}
+        self.grid = GridState(tasks)
+        self.folder = folder
+        self.started: dict[str, float] = {}
+        self.ended: dict[str, float] = {}
+        self.errors: list[str] = []
+
+    @property
+    def is_finished(self) -> bool:
+        return self.grid.is_finished
+
+    def next_trial(self, total: Free) -> TrialRequest | None:
+        name = self.grid.next(total)
+        if name is None:
+            return None
+        self.grid.started(name)
+        self.started[name] = time.time()
+        log = str(self.folder / f"{name}.json")
+        spec = json.dumps({"seconds": self.tasks[name].cost, "log": log})
+        return TrialRequest(
+            name=name,
+            cell=name,
+            key=name,
+            attempt=1,
+            spec=spec,
+            workers=1,
+            cpus_per_worker=1,
+            gpus_per_worker=0,
+            train_storage=str(self.folder / "train"),
+            log=str(self.folder / f"{name}.log"),
+            local=True,
+        )
+
+    def poll(self) -> None:
+        """Nothing to look at while cells sleep."""
+
+    def trial_ended(self, request: TrialRequest, error: str | None) -> None:
+        self.ended[request.cell] = time.time()
+        if error is not None:
+            self.errors.append(error)
+            self.grid.failed(request.cell)
+            return
+        self.grid.finished(request.cell)
+
+
+def replay(cells: int, slots: int, scale: float) -> dict[str, Any]:
+    """Run sleeping cells for real; times in seconds, `before` and `after` are medians beside the sleep."""
+    from orchestrator.quiet import output_to
+    from orchestrator.ray_session import ray_session
+    from orchestrator.tuner import run_grid
+
+    tasks = sleeping_tasks(cells, scale)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        output_to(Path(name) / "ray.log"),
+        ray_session(None, slots, 0),
+    ):
+        driver = SleepDriver(tasks, Path(name))
+        begun = time.time()
+        run_grid(driver, "sleep", Path(name) / "tune", sleep_cell)
+        taken = max(driver.ended.values()) - begun
+        if driver.errors:
+            raise SystemExit(f"error: {len(driver.errors)} cells failed; {driver.errors[0]}; see Ray's logs")
+        slept = {task.name: json.loads((Path(name) / f"{task.name}.json").read_text()) for task in tasks}
+    before = {task.name: slept[task.name][0] - driver.started[task.name] for task in tasks}
+    after = {task.name: driver.ended[task.name] - slept[task.name][1] for task in tasks}
+    sleeps = {task.name: task.cost for task in tasks}
+    beside = {task.name: task.cost + before[task.name] + after[task.name] for task in tasks}
+    bound, with_start_up = (cpu_bound(tasks, seconds, slots) for seconds in (sleeps, beside))
+    return {
+        "cells": len(tasks),
+        "slots": slots,
+        "makespan": taken,
+        "lower_bound": bound,
+        "lower_bound_with_start_up": with_start_up,
+        "ratio": taken / with_start_up,
+        "before": median(before.values()),
+        "after": median(after.values()),
+    }
+
+
+def cpu_bound(tasks: Sequence[Task], seconds: Mapping[str, float], slots: int) -> float:
+    """As `lower_bound`, for cells that hold one CPU each."""
+    return max(sum(seconds.values()) / slots, longest_chain(tasks, seconds))
+
+
+def show_replay(row: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(row))
+        return
+    bounds = (
+        f"{row['lower_bound']:.1f} s, with what cells cost beside {row['lower_bound_with_start_up']:.1f} s"
+    )
+    print(f"{row['cells']} sleeping cells on {row['slots']} slots: {row['makespan']:.1f} s")
+    print(f"lower bound of the sleeps alone {bounds}: x {row['ratio']:.3f} of the latter")
+    print(
+        f"beside its sleep a cell takes {row['before']:.1f} s before and {row['after']:.1f} s after (medians)"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--gpus", type=int, nargs="+", default=GPUS)
     parser.add_argument("--real", action="store_true", help="sleeping cells on a local Ray")
     parser.add_argument("--cells", type=int, default=24, help="sleeping cells of --real")
     parser.add_argument("--slots", type=int, default=3, help="cells at a time of --real")
+    parser.add_argument("--scale", type=float, default=2.5, help="seconds of an 8-frame sleep of --real")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.real:
-        from benchmarks.schedule_real import replay
-
-        replay(options.cells, options.slots, as_json=options.json)
+        show_replay(replay(options.cells, options.slots, options.scale), as_json=options.json)
         return
     tasks = paper_tasks(make_plan(load_study("deep-analysis")))
     rows = simulated(tasks, options.gpus)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.forecast import Amount, Forecast
+from orchestrator.forecast import Forecast
 from orchestrator.makespan import GpuCount
 
 _BAR = 48  # characters of the longest bar
@@ -19,7 +19,7 @@ def _sums(forecast: Forecast) -> list[str]:
     left = forecast.left
     money = "" if left.money is None else f", {left.money:,.2f} at {forecast.price:g} a GPU-hour"
     lines = [
-        f"left to do: {left.unit_hours:,.1f} {forecast.unit}-hours{money}; rates {forecast.rates.origin}",
+        f"left to do: {hours(left.unit_hours)} {forecast.unit}-hours{money}; rates {forecast.rates.origin}",
         f"checkpoints: {size(forecast.whole.checkpoint_bytes)} when all cells are done",
     ]
     if forecast.critical is not None:
@@ -33,15 +33,14 @@ def _shares(forecast: Forecast) -> list[str]:
     rows = [[*head, *(["money"] if money else []), "checkpoints"]]
     axis = ""
     for share in forecast.shares:
-        hours = share.left.unit_hours
         rows.append(
             [
                 share.axis.replace("_", " ") if share.axis != axis else "",
                 share.value,
                 str(share.left.cells),
                 _percent(share.left.macs, forecast.left.macs),
-                f"{hours:,.1f}",
-                _percent(hours, forecast.left.unit_hours),
+                hours(share.left.unit_hours),
+                _percent(share.left.unit_hours, forecast.left.unit_hours),
                 *([f"{share.left.money or 0:,.2f}"] if money else []),
                 size(share.left.checkpoint_bytes),
             ]
@@ -83,20 +82,27 @@ def _percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.0f} %" if whole > 0 else "-"
 
 
-def amount_text(amount: Amount, unit: str, price: float | None) -> str:
-    """A cell's or a sum's cost on one line."""
-    money = "" if price is None or amount.money is None else f", {amount.money:,.2f}"
-    return f"{amount.flops / 1e18:.4g} EFLOP, {amount.unit_hours:.3g} {unit}-hours{money}"
+def work(flops: float) -> str:
+    """Floating-point operations in the unit that suits them."""
+    return _scaled(flops, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"))
+
+
+def hours(value: float) -> str:
+    """Hours with as many digits as they deserve."""
+    return f"{value:,.1f}" if value >= 10 else f"{value:.2g}"
 
 
 def size(count: int) -> str:
     """Bytes in the unit that suits them, powers of 1000."""
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
+    return _scaled(count, ("B", "kB", "MB", "GB", "TB"))
+
+
+def _scaled(amount: float, units: tuple[str, ...]) -> str:
+    for unit in units[:-1]:
         if amount < 1000:
-            return f"{amount:.3g} {unit}"
+            return f"{amount:.4g} {unit}"
         amount /= 1000
-    return f"{amount:.3g} TB"
+    return f"{amount:.4g} {units[-1]}"
 
 
 def time_text(seconds: float) -> str:

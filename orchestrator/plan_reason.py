@@ -79,7 +79,8 @@ def change_since(
 
 
 def _at_stage(own: Sequence[Difference], cell: Cell) -> str:
-    kinds = " and ".join(dict.fromkeys(one.kind for one in own))
+    *most, last = dict.fromkeys(one.kind for one in own)
+    kinds = f"{', '.join(most)} and {last}" if most else last
     return f"{kinds} changed at stage f{cell.frames}, {describe(own)}"
 
 

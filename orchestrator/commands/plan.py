@@ -18,6 +18,7 @@ from orchestrator.commands.common import (
     storage_path,
     wide_console,
 )
+from orchestrator.forecast_text import forecast_lines, work
 from orchestrator.plan import Plan, plan_json
 from orchestrator.plan_model import Totals
 
@@ -41,7 +42,6 @@ def plan(
 ) -> None:
     """Show every cell's state and reason, what the study costs and on how many GPUs; runs nothing."""
     from orchestrator.forecast import make_forecast, on_gpus
-    from orchestrator.forecast_text import forecast_lines
     from orchestrator.price import parse_price
     from orchestrator.rates_choice import choose_rates
     from orchestrator.study import load_study
@@ -63,11 +63,11 @@ def plan(
 def show_plan(planned: Plan, console: Console) -> None:
     """Print the plan as a table with totals below."""
     table = Table(box=None, pad_edge=False)
-    for column in ("cell", "state", "params", "GMACs", "EFLOP", "reason"):
+    for column in ("cell", "state", "params", "GMACs", "work", "reason"):
         table.add_column(column, justify="left" if column in ("cell", "state", "reason") else "right")
     for one in planned.cells:
         params = f"{one.params / 1e6:.2f} M" if one.params is not None else "?"
-        flops = f"{one.flops / 1e18:.3g}" if one.flops is not None else "?"
+        flops = work(one.flops) if one.flops is not None else "?"
         table.add_row(one.cell.name, str(one.state), params, f"{one.macs / 1e9:.3f}", flops, one.reason)
     console.print(table)
     for line in totals_lines(planned.totals):
@@ -83,8 +83,8 @@ def totals_lines(totals: Totals) -> list[str]:
     states = ", ".join(f"{count} {state}" for state, count in totals.by_state.items())
     lines = [
         f"{totals.cells} cells in {totals.chains} chains: {states}",
-        f"one clip of every cell: {totals.macs / 1e12:.2f} TMACs; training and evaluation: "
-        f"{totals.flops / 1e18:.4g} EFLOP, of which {totals.flops_left / 1e18:.4g} left",
+        f"one clip of every cell: {totals.macs / 1e9:,.1f} GMACs; training and evaluation: "
+        f"{work(totals.flops)}, of which {work(totals.flops_left)} left",
     ]
     if totals.cells_of_unknown_cost:
         lines.append(
@@ -92,6 +92,6 @@ def totals_lines(totals: Totals) -> list[str]:
         )
     if totals.critical_path is not None:
         path = totals.critical_path
-        lines.append(f"critical path: {path.chain} ({len(path.cells)} cells, {path.flops / 1e18:.4g} EFLOP)")
+        lines.append(f"critical path: {path.chain} ({len(path.cells)} cells, {work(path.flops)})")
     missing = totals.missing_datasets
     return lines + [f"dataset {one.name} is missing ({one.cells} cells): {one.how}" for one in missing]

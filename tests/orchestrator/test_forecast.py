@@ -134,7 +134,7 @@ def test_more_gpus_help_where_long_clips_are_trained_on_several() -> None:
 
 def test_text_shows_the_same_figures() -> None:
     text = "\n".join(forecast_lines(forecast(price=3600.0)))
-    assert "left to do: 0.0 GPU-hours, 12.00 at 3600 a GPU-hour" in text
+    assert "left to do: 0.0033 GPU-hours, 12.00 at 3600 a GPU-hour" in text
     assert "more than 3 GPUs do not help: the longest chain sets the time" in text
     assert "    1          -  some cell needs more" in text
     assert f"    2        7 s  {'#' * 48}" in text

@@ -77,6 +77,19 @@ def test_a_cell_that_changed_as_well_as_its_parent_says_both(finished: Path) -> 
     assert reasons[F64] == f"recipe changed at stage f64, {why}; its parent changed too"
 
 
+def test_what_else_changed_is_listed_by_kind(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "VERSION", "9")
+    edited = STUDY.replace("train_per_class: 2", "train_per_class: 3").replace("epochs: 2", "epochs: 3")
+    storage = finished.parent / "other"
+    shutil.copytree(finished, storage)
+    build(storage, edited)
+    reason = plan(storage, edited)[F8].reason
+    assert reason.startswith(
+        "code, training data and recipe changed at stage f8, fields data.sampling_version (1"
+    )
+    assert "recipe.epochs (2 → 3)" in reason
+
+
 def test_another_chain_names_the_parent_of_before(finished: Path) -> None:
     shorter = STUDY.replace("[8, 16, 32, 64]", "[8, 32, 64]")
     reasons = {name: reason for name, (_, reason) in states(finished, shorter).items()}
