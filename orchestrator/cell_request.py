@@ -24,7 +24,7 @@ def cell_request(item: CellWork, attempt: int, layout: Layout, terms: Terms) -> 
         workers=item.cell.resources.workers,
         cpus_per_worker=item.cell.resources.cpus_per_worker,
         gpus_per_worker=item.cell.resources.gpus_per_worker,
-        train_storage=str(layout.ray_dir / "train" / terms.writer),
+        train_storage=str(Path(terms.ray_files) / "train" / terms.writer),
         log=str(run_dir / f"attempt-{attempt}.log"),
         local=terms.local,
     )

@@ -45,6 +45,11 @@ def matching(names: Iterable[str], pattern: str) -> list[str]:
     return [name for name in names if fnmatchcase(name, pattern)]
 
 
+def cancelled(standing: Mapping[str, Standing], parents: Mapping[str, str | None]) -> frozenset[str]:
+    """Of the cells in `parents` the cancelled ones, and those that wait for one; `parents` by name."""
+    return with_descendants((name for name in parents if standing.get(name) is Standing.CANCELLED), parents)
+
+
 def with_descendants(names: Iterable[str], parents: Mapping[str, str | None]) -> frozenset[str]:
     """These cells and all that wait for one of them, directly or not; `parents` by name."""
     found = frozenset(names)

@@ -17,18 +17,18 @@ from pathlib import Path
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, Event
 from orchestrator.cell_request import cell_request
 from orchestrator.cell_trial import TrialRequest
-from orchestrator.control import Standing, standings, with_descendants
+from orchestrator.control import Standing, cancelled, standings
 from orchestrator.layout import Layout
 from orchestrator.lease_cells import Claim, News, SharedCells
+from orchestrator.outage import Outage, is_outage, room_for_a_checkpoint
 from orchestrator.records import epoch_event, finished_event
-from orchestrator.retry import Attempts, classify, decide
-from orchestrator.schedule import Free, GridState, Progress, Task
+from orchestrator.retry import Attempts, FailureKind, back_off_seconds, classify, decide
+from orchestrator.schedule import Free, GridState, Progress, Task, too_large
 from orchestrator.stopping import CHECKPOINT_WAIT_SECONDS, Stops, checkpoint_in_writing
 from orchestrator.work import CellFailure, CellWork, RunningCell, Terms
 from trainables.fence import FencedError, raise_fence
 from trainables.result import read_history, read_result
 
-BACK_OFF_SECONDS = 2.0
 POLL_SECONDS = 1.0
 HEAR_SECONDS = 2.0
 
@@ -52,10 +52,13 @@ class Driver:
         self._clock = clock
         self._work = {item.cell.name: item for item in work}
         self._layout = layout
-        self._append = append
+        self._stop = stop or threading.Event()
+        self.outage = Outage(
+            layout.root, room_for_a_checkpoint(item.params for item in work), self._stop, clock
+        )
+        self._journal = append
         self._shared = shared
         self._terms = terms
-        self._stop = stop or threading.Event()
         self._leave_by: float | None = None
         self._counts: dict[str, Attempts] = {}
         self._not_before: dict[str, float] = {}
@@ -74,6 +77,9 @@ class Driver:
         self._grid = GridState(
             [Task(item.cell.name, item.waits_for, max(item.flops, 1.0), item.cell.resources) for item in work]
         )
+
+    def _append(self, event: Event) -> None:
+        self.outage.patiently(lambda: self._journal(event))
 
     @property
     def is_finished(self) -> bool:
@@ -156,17 +162,25 @@ class Driver:
         """Start the ready cell with the longest remaining chain that fits; journal it, return its trial."""
         with self._lock:
             self.poll()
-            if self._stop.is_set():
+            if self._stop.is_set() or not self.outage.is_over():
                 return None
             self._give_up_what_never_fits(total)
-            room = self._shared.room(total)
-            while room is not None and (name := self._grid.next(room, skip=self._skip())) is not None:
-                request = self._start(self._work[name])
-                if request is not None:
-                    self._grid.started(name)
-                    self._publish()
-                    return request
-            return None
+            try:
+                return self._next_that_fits(self._shared.room(total))
+            except OSError as error:
+                if not is_outage(error):
+                    raise
+                self.outage.begins(error.strerror or str(error))
+                return None
+
+    def _next_that_fits(self, room: Free | None) -> TrialRequest | None:
+        while room is not None and (name := self._grid.next(room, skip=self._skip())) is not None:
+            request = self._start(self._work[name])
+            if request is not None:
+                self._grid.started(name)
+                self._publish()
+                return request
+        return None
 
     def _skip(self) -> frozenset[str]:
         now = self._clock()
@@ -176,14 +190,9 @@ class Driver:
     def _give_up_what_never_fits(self, total: Free) -> None:
         for name in self._grid.never_fits(total):
             if self._grid.progress[name] is Progress.READY and name not in self._elsewhere:
-                item, demand = self._work[name], self._work[name].cell.resources
-                self._give_up(
-                    item,
-                    self._shared.attempts(item.key),
-                    f"asks for {demand.cpus} CPUs and {demand.gpus:g} GPUs, the cluster has {total.cpus:g} "
-                    f"and {total.gpus:g}; resources; lower the study's resources or use a larger cluster",
-                    "",
-                )
+                item = self._work[name]
+                error = too_large(item.cell.resources, total)
+                self._give_up(item, self._shared.attempts(item.key), error, "")
 
     def _start(self, item: CellWork) -> TrialRequest | None:
         """The cell's next attempt, or None where another driver has the cell."""
@@ -337,11 +346,13 @@ class Driver:
         kind = classify(error)
         counts = self._counts.get(request.cell, Attempts()).after(kind)
         self._counts[request.cell] = counts
+        if kind is FailureKind.STORAGE:
+            self.outage.begins(error)
         decision = decide(kind, counts, retries=self._terms.retries)
         if decision.retry:
             self._grid.requeued(request.cell)
             ended = counts.failures + counts.preemptions
-            self._not_before[request.cell] = self._clock() + BACK_OFF_SECONDS * 2 ** (ended - 1)
+            self._not_before[request.cell] = self._clock() + back_off_seconds(ended)
             return
         self._give_up(item, request.attempt, f"{error} ({decision.reason})", request.log)
 
@@ -358,10 +369,7 @@ class Driver:
 
     def _cancelled(self, open_names: Sequence[str]) -> frozenset[str]:
         """Of these the cancelled ones, and those that wait for one."""
-        if Standing.CANCELLED not in self._standing.values():
-            return frozenset()
-        cancelled = (name for name in open_names if self._standing.get(name) is Standing.CANCELLED)
-        return with_descendants(cancelled, {name: self._work[name].waits_for for name in open_names})
+        return cancelled(self._standing, {name: self._work[name].waits_for for name in open_names})
 
     def _left(self) -> bool:
         open_names = self._open_names()

@@ -23,7 +23,7 @@ class Layout:
 
     @property
     def ray_dir(self) -> Path:
-        """What Tune and Train write for themselves; nothing is ever restored from it."""
+        """What Tune and Train write for themselves on a cluster; nothing is ever restored from it."""
         return self.root / "ray"
 
     @property

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+logger = logging.getLogger(__name__)
+
 OBJECT_STORE_BYTES = 256 << 20
+_TRIES = 3
 
 
 class RaySessionError(RuntimeError):
@@ -24,25 +28,20 @@ def cluster_address() -> str:
 def ray_session(address: str | None, cpus: int | None, gpus: int | None) -> Iterator[None]:
     """Run the body with an initialised Ray: a local one of `cpus` and `gpus`, or the cluster at `address`.
 
+    The local one runs without Ray's dashboard, some ten processes: what Train needed it for, giving back the
+    resources of dead trials, `orchestrator.placement_groups` does.
+
     Raises:
-        RaySessionError: Ray does not start or answer, or runs without its dashboard. Train's placement-group
-            cleaner needs the dashboard: without it the GPUs of a dead trial are never given back.
+        RaySessionError: Ray does not start or answer.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
     try:
         if address is None:
-            context = ray.init(
-                address="local",
-                num_cpus=cpus,
-                num_gpus=gpus,
-                object_store_memory=OBJECT_STORE_BYTES,
-                include_dashboard=True,
-                log_to_driver=False,
-            )
+            _start_local(cpus, gpus)
         else:
-            context = ray.init(address=address, log_to_driver=False)
+            ray.init(address=address, log_to_driver=False)
     except Exception as error:
         where = "a local Ray" if address is None else address
         raise RaySessionError(
@@ -50,11 +49,29 @@ def ray_session(address: str | None, cpus: int | None, gpus: int | None) -> Iter
             "check `--address` and, on a cluster with tokens, export RAY_AUTH_MODE=token"
         ) from error
     try:
-        if not context.address_info.get("webui_url"):
-            raise RaySessionError(
-                "Ray runs without its dashboard, so a dead trial's GPUs would never be given back; "
-                f"{address or 'local Ray'}; start Ray with --include-dashboard=true"
-            )
         yield
     finally:
         ray.shutdown()
+
+
+def _start_local(cpus: int | None, gpus: int | None) -> None:
+    """Start a local Ray; tries again where a busy machine needs longer than Ray's own 30 s."""
+    import ray
+
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                num_gpus=gpus,
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+            )
+        except Exception as error:
+            ray.shutdown()
+            if not tries_left or "timed out" not in str(error):
+                raise
+            logger.warning("Ray did not start in time; trying again: %s", error)
+        else:
+            return

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 MAX_PREEMPTIONS = 50
+BACK_OFF_SECONDS = 2.0
+LONGEST_BACK_OFF_SECONDS = 300.0
 
 
 class FailureKind(StrEnum):
@@ -22,6 +24,7 @@ class FailureKind(StrEnum):
     CONFIGURATION = "configuration"
     DIVERGED = "diverged"
     PREEMPTED = "preempted"
+    STORAGE = "storage"
     MEMORY = "memory"
     CHECKPOINT = "checkpoint"
     PROCESS_DIED = "process-died"
@@ -38,10 +41,14 @@ DETERMINISTIC = frozenset(
     }
 )
 
+NOT_COUNTED = frozenset({FailureKind.PREEMPTED, FailureKind.STORAGE})
+"""No failures of the cell: they have a budget of their own."""
+
 # The first match decides: the inner cause is named beside the outer one ("WorkerGroupError: … ReadError").
 _SIGNS: tuple[tuple[FailureKind, str], ...] = (
     # Another driver's attempt took this one's place, or still holds the run directory.
     (FailureKind.PREEMPTED, r"\bFencedError\b|\bLockHeldError\b"),
+    (FailureKind.STORAGE, r"\bStoreWriteError\b"),
     (FailureKind.MISSING_WEIGHTS, r"MissingWeights|\bWeightsError\b"),
     (FailureKind.DATA, r"\bReadError\b|\bDatasetError\b|\bManifestError\b"),
     (FailureKind.MISMATCH, r"Parent\w*(Error|Mismatch)|parent'?s? .*mismatch|size mismatch|shape mismatch"),
@@ -66,7 +73,7 @@ class Attempts:
 
     def after(self, kind: FailureKind) -> Attempts:
         """The counts after one more end of this kind."""
-        if kind is FailureKind.PREEMPTED:
+        if kind in NOT_COUNTED:
             return Attempts(self.failures, self.preemptions + 1)
         return Attempts(self.failures + 1, self.preemptions)
 
@@ -100,8 +107,13 @@ def decide(
     """
     if kind in DETERMINISTIC:
         return Decision(False, f"{kind}: would fail the same way again")
-    if kind is FailureKind.PREEMPTED:
+    if kind in NOT_COUNTED:
         count = f"pre-emption {attempts.preemptions} of at most {max_preemptions}"
         return Decision(attempts.preemptions <= max_preemptions, f"{kind}: {count}; not counted as a failure")
     count = f"failure {attempts.failures}, {retries} retries allowed"
     return Decision(attempts.failures <= retries, f"{kind}: {count}")
+
+
+def back_off_seconds(ends: int) -> float:
+    """How long a cell that has ended `ends` times without a result waits before it is tried again."""
+    return min(BACK_OFF_SECONDS * 2.0 ** (min(ends, 30) - 1), LONGEST_BACK_OFF_SECONDS)

@@ -198,3 +198,11 @@ def _parents_first(tasks: Sequence[Task], children: Mapping[str, tuple[str, ...]
     if len(order) != len(tasks):
         raise ValueError("some tasks wait for each other; a chain must start with a task without parent")
     return order
+
+
+def too_large(demand: Resources, total: Free) -> str:
+    """The error of a cell that asks for more than the whole cluster has."""
+    return (
+        f"asks for {demand.cpus} CPUs and {demand.gpus:g} GPUs, the cluster has {total.cpus:g} "
+        f"and {total.gpus:g}; resources; lower the study's resources or use a larger cluster"
+    )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -101,8 +103,15 @@ class Submission:
     """The state of one submission between its steps; used once."""
 
     def __init__(
-        self, study: Study, options: Options, journal: Journal, catalog: Catalog, shared: SharedCells
+        self,
+        study: Study,
+        options: Options,
+        journal: Journal,
+        catalog: Catalog,
+        shared: SharedCells,
+        ray_files: Path,
     ) -> None:
+        self.ray_files = ray_files
         self._study = study
         self._options = options
         self._layout = Layout(options.storage)
@@ -219,6 +228,7 @@ class Submission:
             weights_dir=self._options.weights_dir,
             frames_on_local_disk=self._study.frames_on_local_disk,
             local=self._options.address is None,
+            ray_files=str(self.ray_files),
         )
         driver = Driver(work, self._layout, self._journal.append, self._shared, terms, stop)
         driver.look_around()
@@ -264,8 +274,9 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
         Journal.open(options.storage, writer) as journal,
         Catalog.open(options.storage) as catalog,
         shared_cells(layout, writer, study.name, study.priority, catalog) as (shared, presence),
+        _ray_files(options, layout) as ray_files,
     ):
-        submission = Submission(study, options, journal, catalog, shared)
+        submission = Submission(study, options, journal, catalog, shared, ray_files)
         plan = submission.prepare(show, announce)
         driver = submission.driver(signals.asked)
         if driver.work:
@@ -285,6 +296,19 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
     return outcome
 
 
+@contextmanager
+def _ray_files(options: Options, layout: Layout) -> Iterator[Path]:
+    """Where Tune and Train write for themselves: on the storage only where other machines have to see it.
+
+    Nothing is ever restored from it, and neither of them outlives a storage that is full.
+    """
+    if options.address is not None:
+        yield layout.ray_dir
+        return
+    with tempfile.TemporaryDirectory(prefix="actiongrid-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 def _run(
     submission: Submission, driver: Driver, options: Options, signals: StopSignals, presence: Presence
 ) -> None:
@@ -298,6 +322,7 @@ def _run(
     layout = Layout(options.storage)
     with output_to(layout.log(submission.writer)) as terminal:
         console = Console(file=terminal)
+        driver.outage.tell(lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
         viewer = GridViewer(submission.plan, driver)
         if not driver.has_work:
             # Ray takes seconds to start and half a gigabyte: not only to wait for others.
@@ -309,7 +334,7 @@ def _run(
             signals.take_over()
             presence.publish(cluster=cluster_address() if options.address else None)
             with LiveView(console, viewer.view) as view, watched(lambda: _ray_died(driver, view, console)):
-                run_grid(driver, submission.writer, layout.ray_dir / "tune")
+                run_grid(driver, submission.writer, submission.ray_files / "tune")
 
 
 def _ray_died(driver: Driver, view: LiveView, console: Console) -> NoReturn:

@@ -58,6 +58,8 @@ class GridViewer:
 
     def _notice(self, states: Mapping[str, str]) -> str:
         """What keeps the driver waiting or makes it leave, where nothing else says so."""
+        if self._driver.outage.notice:
+            return self._driver.outage.notice
         if self._driver.is_stopping:
             return "stopping: running cells go on from their last epoch the next time; again to stop at once"
         if self._driver.running or self._driver.has_work or self._driver.is_finished:

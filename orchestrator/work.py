@@ -27,7 +27,7 @@ class CellWork:
 
 @dataclass(frozen=True)
 class Terms:
-    """What holds for the whole submission."""
+    """What holds for the whole submission. `ray_files`: where Tune and Train write for themselves."""
 
     writer: str
     retries: int
@@ -35,6 +35,7 @@ class Terms:
     weights_dir: str | None
     frames_on_local_disk: str | None
     local: bool
+    ray_files: str
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from trainables.checkpoint import (
 from trainables.data.loader import eval_batches, eval_ring, train_ring
 from trainables.data.manifest import read_manifest
 from trainables.data.open_reader import open_reader
+from trainables.data.store_spool import writing
 from trainables.device import Compute, Normalisation
 from trainables.evaluate import Stopwatch, gather, predict, write_predictions
 from trainables.fence import require_fence
@@ -157,9 +158,10 @@ class CellSession:
         if self.rank == 0:
             require_fence(self.directory, self.spec.attempt)
             path = self.directory / f"epoch-{epoch:04d}.parquet"
-            write_predictions(predictions, path)
-            save_checkpoint(self.directory, self._state(), path, self.history)
-            prune(self.directory, self._epochs_to_keep())
+            with writing(self.directory):
+                write_predictions(predictions, path)
+                save_checkpoint(self.directory, self._state(), path, self.history)
+                prune(self.directory, self._epochs_to_keep())
 
     def _share_buffers(self) -> None:
         """Give every worker rank 0's BN statistics: the model that is evaluated is the one that is saved."""
@@ -187,9 +189,10 @@ class CellSession:
         if self.rank == 0:
             require_fence(self.directory, self.spec.attempt)
             kept = {record.epoch: record for record in records(self.directory)}
-            write_result(
-                self.spec, self.history, kept, self.parent_top1, self.compute, len(self.train_videos)
-            )
+            with writing(self.directory):
+                write_result(
+                    self.spec, self.history, kept, self.parent_top1, self.compute, len(self.train_videos)
+                )
         if self.world > 1:
             dist.barrier()
             dist.destroy_process_group()

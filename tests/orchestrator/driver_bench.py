@@ -59,6 +59,7 @@ class Bench:
             weights_dir=None,
             frames_on_local_disk="/scratch",
             local=True,
+            ray_files=str(tmp_path / "ray"),
         )
         self.driver = Driver(
             work, self.layout, self.append, self.shared, terms, self.stop, clock=lambda: self.clock

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.retry import DETERMINISTIC, Attempts, FailureKind, classify, decide
+from orchestrator.retry import DETERMINISTIC, NOT_COUNTED, Attempts, FailureKind, classify, decide
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,7 @@ from orchestrator.retry import DETERMINISTIC, Attempts, FailureKind, classify, d
         ),
         ("CheckpointError: checksum of epoch-3.pt differs", FailureKind.CHECKPOINT),
         ("RuntimeError: checkpoint epoch-3 is truncated", FailureKind.CHECKPOINT),
+        ("StoreWriteError: cannot write (No space left on device); runs; …", FailureKind.STORAGE),
         ("ray.exceptions.NodeDiedError: The node was drained", FailureKind.PREEMPTED),
         ("ActorDiedError: The actor died because its node has died.", FailureKind.PREEMPTED),
         ("the instance was preempted", FailureKind.PREEMPTED),
@@ -45,7 +46,7 @@ def test_failures_are_told_apart_by_their_text(error: str, kind: FailureKind) ->
     assert classify(error) is kind
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind is not FailureKind.PREEMPTED])
+@pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind not in NOT_COUNTED])
 def test_retries_end_at_the_studys_number_and_deterministic_failures_at_once(kind: FailureKind) -> None:
     attempts, tries = Attempts(), 1
     while decide(kind, attempts := attempts.after(kind), retries=2).retry:

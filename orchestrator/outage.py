@@ -1,0 +1,123 @@
+"""A storage that takes nothing more: the driver waits, says so, and goes on when there is room again."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from threading import Event
+from typing import TypeVar
+
+Given = TypeVar("Given")
+
+LOOK_SECONDS = 3.0
+_PROBE_BYTES = 64 << 10
+
+# Of a full, read-only, broken or unreachable file system; anything else is a fault of ours.
+_OUTAGES = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EIO,
+        errno.ESTALE,
+        errno.ENOTCONN,
+        errno.ETIMEDOUT,
+        errno.EHOSTDOWN,
+        errno.EREMOTEIO,
+    }
+)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error says that the storage, and not the work, is at fault."""
+    return isinstance(error, OSError) and error.errno in _OUTAGES
+
+
+def room_for_a_checkpoint(params: Iterable[int]) -> int:
+    """Bytes that the largest of these models (parameters each) needs: its weights and momentum, twice.
+
+    For the checkpoint before is removed after the new one stands.
+    """
+    return 2 * 8 * max(params, default=0) + (1 << 20)
+
+
+class Outage:
+    """Whether the storage below `root` takes writes. `needed` bytes must be free for work to go on.
+
+    `stop`, once set, ends every wait.
+    """
+
+    def __init__(
+        self, root: Path, needed: int, stop: Event, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._root = root
+        self._needed = needed
+        self._stop = stop
+        self._clock = clock
+        self._say: Callable[[str], None] = lambda _: None
+        self._reason = ""
+        self._next_look = 0.0
+
+    @property
+    def notice(self) -> str:
+        """What users have to know, "" while all is well."""
+        if not self._reason:
+            return ""
+        return f"paused: {self._reason}; {self._root}; make room or mend the storage: it goes on by itself"
+
+    def tell(self, say: Callable[[str], None]) -> None:
+        """Where to print that an outage begins or ends, at once."""
+        self._say = say
+
+    def begins(self, reason: str) -> None:
+        """Something could not be written."""
+        told = bool(self._reason)
+        self._reason = reason
+        if not told:
+            self._next_look = self._clock() + LOOK_SECONDS
+            self._say(self.notice)
+
+    def is_over(self) -> bool:
+        """Whether there is no outage (any more); looks every few seconds."""
+        if self._reason and self._clock() >= self._next_look:
+            self._next_look = self._clock() + LOOK_SECONDS
+            if self._takes_writes():
+                self._reason = ""
+                self._say(f"the storage takes writes again; {self._root}; going on")
+        return not self._reason
+
+    def patiently(self, action: Callable[[], Given]) -> Given:
+        """Do something that writes; where the storage takes nothing, wait until it does.
+
+        Raises:
+            OSError: another one than an outage's, or an outage while the driver is to stop.
+        """
+        while True:
+            try:
+                return action()
+            except OSError as error:
+                if not is_outage(error) or self._stop.is_set():
+                    raise
+                self.begins(error.strerror or str(error))
+            while not self.is_over() and not self._stop.wait(LOOK_SECONDS / 3):
+                pass
+
+    def _takes_writes(self) -> bool:
+        probe = self._root / f".room-{os.getpid()}.tmp"
+        try:
+            if shutil.disk_usage(self._root).free < self._needed:
+                return False
+            try:
+                with probe.open("wb") as file:
+                    file.write(bytes(_PROBE_BYTES))
+                    file.flush()
+                    os.fsync(file.fileno())
+            finally:
+                probe.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True

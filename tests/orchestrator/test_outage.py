@@ -1,0 +1,83 @@
+"""A storage without room, on a real small file system where that may be mounted."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from orchestrator import outage
+from orchestrator.outage import Outage, is_outage
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_only_the_storages_faults_are_outages() -> None:
+    assert is_outage(OSError(errno.ENOSPC, "No space left on device"))
+    assert is_outage(OSError(errno.ESTALE, "Stale file handle"))
+    assert not is_outage(FileNotFoundError(errno.ENOENT, "No such file"))
+    assert not is_outage(ValueError("no"))
+
+
+def test_it_is_told_once_and_ends_when_there_is_room(tmp_path: Path) -> None:
+    clock, said, needed = Clock(), list[str](), [2**60, 0]
+    one = Outage(tmp_path, needed[0], Event(), clock)
+    one.tell(said.append)
+    assert one.is_over() and one.notice == ""
+    one.begins("No space left on device")
+    one.begins("No space left on device")
+    assert len(said) == 1 and "paused: No space left on device" in said[0] and "by itself" in said[0]
+    clock.now = 100.0
+    assert not one.is_over() and one.notice  # an exabyte is never free
+    roomy = Outage(tmp_path, needed[1], Event(), clock)
+    roomy.tell(said.append)
+    roomy.begins("No space left on device")
+    assert not roomy.is_over(), "looks only every few seconds"
+    clock.now = 200.0
+    assert roomy.is_over() and roomy.notice == ""
+    assert "going on" in said[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_is_repeated_until_it_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outage, "LOOK_SECONDS", 0.01)
+    one, tries = Outage(tmp_path, 0, Event()), list[int]()
+
+    def write() -> str:
+        tries.append(1)
+        if len(tries) < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return "written"
+
+    assert one.patiently(write) == "written"
+    assert len(tries) == 3 and one.notice == ""
+
+
+def test_other_errors_and_a_stop_end_the_wait(tmp_path: Path) -> None:
+    def fails(number: int) -> None:
+        raise OSError(number, "no")
+
+    with pytest.raises(OSError, match="no"):
+        Outage(tmp_path, 0, Event()).patiently(lambda: fails(errno.ENOENT))
+    stop, ended = Event(), Event()
+    full = Outage(tmp_path, 2**60, stop)
+
+    def wait() -> None:
+        with pytest.raises(OSError, match="no"):
+            full.patiently(lambda: fails(errno.ENOSPC))
+        ended.set()
+
+    thread = Thread(target=wait)
+    thread.start()
+    assert not ended.wait(0.3)
+    stop.set()
+    thread.join(10)
+    assert ended.is_set()
