@@ -183,7 +183,7 @@ def kill_while_writing(
 
 
 def found_once(storage: Path, writer: str, wanted: range) -> dict[str, int]:
-    """How many of a writer's acknowledged events are missing in its journal or the catalog, or twice there."""
+    """How many of a writer's acknowledged events are missing in its journal or the catalog, or doubled."""
     tail = Tail(storage)
     lines = [line.event for line in tail.lines() if line.writer == writer]
     counts: dict[tuple[str, int], int] = {}
