@@ -113,19 +113,22 @@ def outdated(golden: Recorded, found: Recorded) -> tuple[str, ...]:
     )
 
 
-def suspects(golden: Recorded, wrong: Sequence[str]) -> tuple[str, ...]:
-    """The components all of whose cases moved; if there is none, all that the moved cases have."""
-    cases = {name: case["components"] for name, case in golden["cases"].items()}
-    involved = dict.fromkeys(component for name in wrong for component in cases[name])
-    whole = [one for one in involved if all(name in wrong for name, has in cases.items() if one in has)]
-    return tuple(whole or involved)
+def suspects(found: Recorded, wrong: Sequence[str]) -> tuple[str, ...]:
+    """The components that all the moved cases have, without those whose own cases all stand."""
+    cases = found["cases"]
+    first, *rest = (tuple(cases[name]["components"]) for name in wrong)
+    common = [one for one in first if all(one in other for other in rest)]
+    involved = common or list(dict.fromkeys(one for name in wrong for one in cases[name]["components"]))
+    own = {one: [name for name, case in cases.items() if one in case["shows"]] for one in involved}
+    left = [one for one in involved if not own[one] or any(name in wrong for name in own[one])]
+    return tuple(left or involved)
 
 
-def blame(golden: Recorded, wrong: Sequence[str]) -> str:
-    """What to do about cases that moved while their versions stand."""
-    found = suspects(golden, wrong)
-    homes = "; ".join(f"{HOMES[name][0]} in {HOMES[name][1]}" for name in found)
+def blame(found: Recorded, wrong: Sequence[str]) -> str:
+    """What to do about cases of a recording that moved while their versions stand."""
+    guilty = suspects(found, wrong)
+    homes = " or ".join(f"{HOMES[name][0]} in {HOMES[name][1]}" for name in guilty)
     return (
-        f"behaviour of {' or '.join(found)} changed but its version did not: "
+        f"behaviour of {' or '.join(guilty)} changed but its version did not: "
         f"raise {homes} and run `{UPDATE}` (moved: {', '.join(wrong)})"
     )

@@ -32,7 +32,7 @@ def data_cases() -> Iterator[Case]:
     yield Case("sampling", ("sampling",), list(_frames()))
     yield Case("augment", ("augment",), list(_rectangles()))
     yield Case("cuts", ("views",), list(_cuts()))
-    yield Case("views", ("views", "augment"), list(_pixels()))
+    yield Case("views", ("views", "sampling", "augment"), list(_pixels()))
     yield Case("frame format", ("frame format",), list(_kept()))
     yield Case("best epoch", ("evaluation",), list(_best()))
     for average in ("logits", "softmax"):

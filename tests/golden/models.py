@@ -41,6 +41,7 @@ Values = list[Any]
 class Case:
     """One thing that is computed: the components that decide it and its values.
 
+    It was made to show the first `shows` of its components; the others take part.
     On another kind of machine or with another torch floats may differ by `tolerance`, relative and absolute;
     what is not `portable`, because a random generator draws it, is not compared there.
     """
@@ -50,6 +51,7 @@ class Case:
     values: Values
     tolerance: float = 1e-9
     portable: bool = True
+    shows: int = 1
 
 
 class Exact(Compute):
@@ -133,7 +135,7 @@ def _training(module: str, pooled: bool, label: str = "", portable: bool = True,
         values += [float(sum(tensor.sum() for tensor in model.parameters()))]
         values += [float(sum(tensor.square().sum() for tensor in model.state_dict().values()))]
     name = f"train {module}-tiny{'-tp' if pooled else ''}{f' {label}' if label else ''}"
-    components = (*_models_of(module, "tiny", pooled), "train step", "sampling", "augment", "views")
+    components = ("train step", *_models_of(module, "tiny", pooled), "sampling", "augment", "views")
     # The step sums losses in float32.
     return Case(name, components, values, tolerance=1e-6, portable=portable)
 
@@ -163,7 +165,8 @@ def _logits(module: str, backbone: str, pooled: bool, size: int) -> Case:
     with torch.inference_mode():
         logits = model(torch.from_numpy(grey).double() / 128.0 - 1.0)
     name = f"logits {module}-{backbone}{'-tp' if pooled else ''}"
-    return Case(name, _models_of(module, backbone, pooled), logits.flatten().tolist())
+    components = _models_of(module, backbone, pooled)
+    return Case(name, components, logits.flatten().tolist(), shows=len(components))
 
 
 def _schedules() -> Iterator[float]:

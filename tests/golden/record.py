@@ -33,6 +33,7 @@ def record(groups: Sequence[str]) -> dict[str, Any]:
     for case in (case for group in groups for case in GROUPS[group]()):
         cases[case.name] = {
             "components": {name: declared[name] for name in case.components},
+            "shows": case.components[: case.shows],
             "tolerance": case.tolerance if case.portable else None,
             "values": _written(case),
         }

@@ -21,7 +21,7 @@ def main() -> int:
         wrong = unraised(golden, found)
         elsewhere = golden["platform"] != found["platform"]
         if wrong:
-            print(f"error: {blame(golden, wrong)}", file=sys.stderr)
+            print(f"error: {blame(found, wrong)}", file=sys.stderr)
             return 1
         if elsewhere and "--platform" not in sys.argv:
             print(f"error: recorded on {golden['platform']}; here is {found['platform']}; say --platform")
