@@ -13,6 +13,8 @@ from typing import Any
 
 # Seconds between the Train controller's looks at its workers: every report waits for one of them.
 POLL_SECONDS = "0.1"
+# How long a cell on a cluster waits for the machines of its workers.
+WORKERS_SECONDS = "1800"
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,9 @@ def _set_train_environment(local: bool) -> None:
     if local:
         # One machine cannot be pre-empted in part; the watcher is one process more for every cell.
         settings["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
+    else:
+        # A machine that the autoscaler orders is minutes away; Train's own minute would fail the cell.
+        settings["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = WORKERS_SECONDS
     os.environ.update(settings)
 
 

@@ -59,6 +59,8 @@ _SIGNS: tuple[tuple[FailureKind, str], ...] = (
     (FailureKind.CHECKPOINT, r"Checkpoint\w*Error|checkpoint\b.*\b(corrupt|damaged|truncated|checksum)"),
     (FailureKind.PREEMPTED, r"pre-?empt|NodeDied|node .{0,80}\b(died|dead|terminated|removed|draining)"),
     (FailureKind.PREEMPTED, r"spot interruption|\bACTOR_DIED_NODE\b"),
+    # No machine came for its workers: the cluster's doing, not the cell's.
+    (FailureKind.PREEMPTED, r"\bWorkerGroupStartupTimeout"),
     (FailureKind.PROCESS_DIED, r"ActorDied|ActorUnavailable|RayActorError|WorkerCrashed|WorkerGroup\w*Error"),
     (FailureKind.PROCESS_DIED, r"actor .{0,80}\b(died|dead)|worker .{0,80}\b(died|crashed|exited)|SIGKILL"),
 )
