@@ -35,6 +35,7 @@ from orchestrator.retry import DETERMINISTIC, NOT_COUNTED, Attempts, FailureKind
         ("ray.exceptions.NodeDiedError: The node was drained", FailureKind.PREEMPTED),
         ("ActorDiedError: The actor died because its node has died.", FailureKind.PREEMPTED),
         ("the instance was preempted", FailureKind.PREEMPTED),
+        ("WorkerGroupStartupTimeoutError: The worker group startup timed out", FailureKind.PREEMPTED),
         ("the instance was pre-empted", FailureKind.PREEMPTED),
         ("ray.exceptions.ActorDiedError: The actor died unexpectedly", FailureKind.PROCESS_DIED),
         ("WorkerCrashedError: The worker died unexpectedly", FailureKind.PROCESS_DIED),
