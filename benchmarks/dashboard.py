@@ -114,6 +114,11 @@ ROWS = (
     FROM bench WHERE done
     """,
 )
+SETTLED = """
+    INSERT INTO kept.attempt_epochs
+    SELECT key, attempt, min(epoch), max(epoch), min(time), max(time)
+    FROM recorded.epochs GROUP BY key, attempt
+"""
 QUESTIONS = {
     "cells by position": """
         SELECT module, backbone, temporal_pooling, dataset, frames, count(*) AS n, count(f.key) AS done,
@@ -166,6 +171,18 @@ def fill(live: LiveCatalog, cells: int, epochs: int) -> None:
     for statement in ROWS:
         connection.execute(statement, {"epochs": epochs} if "$epochs" in statement else None)
     connection.execute("DROP TABLE bench")
+    settle(live)
+
+
+def settle(live: LiveCatalog) -> None:
+    """Let what follows from the epochs follow, as it does when journals are read."""
+    live.catalog._connection.execute(SETTLED)
+
+
+def forget(live: LiveCatalog) -> None:
+    """Forget what is remembered between two questions, as when events of every kind have come."""
+    live._answers.clear()
+    live.catalog._fresh = frozenset()
 
 
 def measure(live: LiveCatalog, address: str, repeat: int) -> dict[str, float]:
@@ -174,7 +191,7 @@ def measure(live: LiveCatalog, address: str, repeat: int) -> dict[str, float]:
     queries, callbacks, size = [], [], 0
     with counted(live) as spent:
         for _ in range(repeat):
-            live._answers.clear()
+            forget(live)
             spent.clear()
             begun = time.perf_counter()
             blocks = page_blocks(live, read_address(path, search), "light")
@@ -258,7 +275,7 @@ def first_paint(live: LiveCatalog, repeat: int) -> dict[str, float] | None:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         for _ in range(repeat):
             for name, (address, selector) in targets.items():
-                live._answers.clear()
+                forget(live)
                 page = browser.new_context().new_page()
                 page.goto(f"http://127.0.0.1:{server.port}{address}", wait_until="commit")
                 page.wait_for_selector(selector, timeout=60_000)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Self
 import duckdb
 
 from catalog import snapshots
-from catalog.events import EVENT_TYPES
+from catalog.events import EVENT_TYPES, EpochFinished
 from catalog.journal import Fault, Tail
+from catalog.kept import FOLLOWED, KEPT, Sources, needed, outdated, sources
 from catalog.predictions import FILES, PredictionFile, PredictionReader, Table, tables_behind
-from catalog.projection import batches, upsert_sql
+from catalog.projection import batches, follow_sql, upsert_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,6 +111,7 @@ class Catalog:
         self._tail = Tail(storage)
         self._predictions = PredictionReader(storage)
         self._connection = _connect(":memory:", _SEALED)
+        self._fresh: frozenset[str] = frozenset()
         _create(self._connection)
         self._connection.execute("SET lock_configuration = true")
 
@@ -160,9 +162,11 @@ class Catalog:
             _require_one_read(sql)
             # Only the loading waits for others: a slow query must not hold up the refresh.
             with self._lock:
-                for table in _tables_behind(sql):
+                for table in self._loaded_by(sql):
                     self._load(table)
+                self._keep(needed(sql, _sources()))
                 cursor = self._connection.cursor()
+                _begin(cursor)
             with cursor:
                 return _read(cursor, sql, params, timeout_seconds, max_rows)
         except duckdb.InterruptException as error:
@@ -205,6 +209,13 @@ class Catalog:
         """Free the memory; the catalog cannot be used afterwards."""
         with self._lock:
             self._connection.close()
+            if "_parser" in self.__dict__:
+                self._parser.close()
+
+    @cached_property
+    def _parser(self) -> duckdb.DuckDBPyConnection:
+        # An empty database gives the names in a statement as written; ours would look into views.
+        return _connect(":memory:", {"threads": "1"})
 
     def _take_in(self) -> int:
         tables = batches(self._tail.lines())
@@ -215,12 +226,28 @@ class Catalog:
             for event_type, table in tables.items():
                 self._connection.register("batch", table)
                 self._connection.execute(upsert_sql(event_type, "batch"))
+                if event_type is EpochFinished:
+                    self._connection.execute(follow_sql("batch"))
                 self._connection.unregister("batch")
             self._connection.execute("COMMIT")
         except Exception:
             self._connection.execute("ROLLBACK")
             raise
+        self._fresh -= outdated({event_type.table for event_type in tables}, _sources())
         return sum(table.num_rows for table in tables.values())
+
+    def _loaded_by(self, sql: str) -> frozenset[Table]:
+        """The tables of the schema `loaded` that a statement reads; too many where that cannot be told."""
+        known = _views_on_predictions()
+        named = {name for name in known if re.search(rf"\b{name}\b", sql, re.IGNORECASE)}
+        if not named:
+            return frozenset()
+        try:
+            tables = self._parser.get_table_names(sql, qualified=True)
+        except duckdb.Error:
+            tables = named
+        read = {table.split(".")[-1].strip('"').lower() for table in tables}
+        return frozenset(table for name in named & read for table in known[name])
 
     def _load(self, table: Table) -> None:
         """Fill a table of the schema `loaded` from the files that the journals speak of."""
@@ -234,11 +261,21 @@ class Catalog:
             if file.rows is not None:
                 _insert(self._connection, f"loaded.{table}", file.rows)
 
+    def _keep(self, tables: Iterable[str]) -> None:
+        """Fill those of the tables of the schema `kept` whose sources have changed since they were filled."""
+        for table in tables:
+            if table not in self._fresh:
+                sql = f"CREATE OR REPLACE TABLE kept.{table} AS FROM computed.{table}"
+                self._connection.execute(sql)
+                self._fresh |= {table}
+
     def _write(self, path: Path) -> None:
+        self._keep(KEPT)
+        tables = [*(f"recorded.{name}" for name in RECORDED), *(f"kept.{name}" for name in (FOLLOWED, *KEPT))]
         with _connect(str(path), {}) as file:
             _create(file)
-            for table in RECORDED:
-                _insert(file, f"recorded.{table}", _rows(self._connection, table))
+            for table in tables:
+                _insert(file, table, self._connection.sql(f"FROM {table}").to_arrow_table())
 
     def __enter__(self) -> Self:
         return self
@@ -257,7 +294,6 @@ def _read(
     max_rows: int | None,
 ) -> pa.Table:
     timer = None if timeout_seconds is None else threading.Timer(timeout_seconds, cursor.interrupt)
-    cursor.execute("BEGIN TRANSACTION READ ONLY")
     try:
         if timer is not None:
             timer.daemon = True
@@ -268,6 +304,13 @@ def _read(
         if timer is not None:
             timer.cancel()
         cursor.execute("ROLLBACK")
+
+
+def _begin(cursor: duckdb.DuckDBPyConnection) -> None:
+    """Begin to read; what others write from now on stays unseen."""
+    cursor.execute("BEGIN TRANSACTION READ ONLY")
+    # A transaction sees the state of the moment in which it first reads.
+    cursor.execute("FROM recorded.quarantined LIMIT 0")
 
 
 def _connect(path: str, config: dict[str, str], *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
@@ -326,26 +369,19 @@ def _require_one_read(sql: str) -> None:
         )
 
 
-def _tables_behind(sql: str) -> frozenset[Table]:
-    """The tables of the schema `loaded` that a statement reads; too many where that cannot be told."""
-    known = _views_on_predictions()
-    named = {name for name in known if re.search(rf"\b{name}\b", sql, re.IGNORECASE)}
-    if not named:
-        return frozenset()
-    try:
-        # An empty database gives the names as written; ours would look into views and stumble over USING.
-        with _connect(":memory:", {}) as empty:
-            tables = empty.get_table_names(sql, qualified=True)
-    except duckdb.Error:
-        tables = named
-    read = {table.split(".")[-1].strip('"').lower() for table in tables}
-    return frozenset(table for name in named & read for table in known[name])
+@cache
+def _views_on_predictions() -> Mapping[str, frozenset[Table]]:
+    return tables_behind(_view_texts())
 
 
 @cache
-def _views_on_predictions() -> Mapping[str, frozenset[Table]]:
+def _sources() -> Mapping[str, Sources]:
+    return sources(_view_texts())
+
+
+def _view_texts() -> list[str]:
     folder = resources.files("catalog") / "views"
-    return tables_behind([(folder / f"{view}.sql").read_text() for view in VIEWS])
+    return [(folder / f"{view}.sql").read_text() for view in VIEWS]
 
 
 def _shortened(sql: str) -> str:

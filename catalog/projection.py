@@ -53,6 +53,22 @@ def upsert_sql(event_type: type[Event], batch: str) -> str:
     """
 
 
+def follow_sql(batch: str) -> str:
+    """Return the statement that merges a relation of epochs into `kept.attempt_epochs`.
+
+    Least and greatest need no order either, and epochs that are read twice change nothing.
+    """
+    return f"""
+        INSERT INTO kept.attempt_epochs
+        SELECT key, attempt, min(epoch), max(epoch), min(time), max(time) FROM {batch} GROUP BY key, attempt
+        ON CONFLICT DO UPDATE SET
+            first_epoch = least(first_epoch, excluded.first_epoch),
+            last_epoch = greatest(last_epoch, excluded.last_epoch),
+            first_time = least(first_time, excluded.first_time),
+            last_time = greatest(last_time, excluded.last_time)
+    """
+
+
 def _batch(event_type: type[Event], lines: list[Line]) -> pa.Table:
     import pyarrow as pa
 

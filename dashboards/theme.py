@@ -13,6 +13,8 @@ from zlib import crc32
 
 import plotly.graph_objects as go
 
+from dashboards.sketch import Sketch
+
 MODULE_COLOURS = {
     "tsn": "#E69F00",
     "tam": "#0072B2",
@@ -121,10 +123,9 @@ def cell_name(row: Mapping[str, Any]) -> str:
     return f"{label(row['module'])}-{label(row['backbone'])}{pooling}-f{row['frames']}@{row['dataset']}"
 
 
-def styled(figure: go.Figure, height: int, theme: Theme = AUTO) -> go.Figure:
+def styled(figure: Sketch, height: int, theme: Theme = AUTO) -> Sketch:
     """Give a figure the common look; `height` in pixels."""
     figure.update_layout(
-        template="none",
         height=height,
         margin={"l": 56, "r": 12, "t": 44, "b": 48},
         paper_bgcolor=theme.paper,
@@ -149,7 +150,7 @@ def styled(figure: go.Figure, height: int, theme: Theme = AUTO) -> go.Figure:
     return figure
 
 
-def frames_axis(figure: go.Figure, frames: Sequence[int]) -> None:
+def frames_axis(figure: Sketch, frames: Sequence[int]) -> None:
     """Put frames on a log₂ axis: the paper's lengths as ticks, and others where cells have them."""
     ticks = sorted({*frames, *(tick for tick in FRAME_TICKS if min(frames) <= tick <= max(frames))})
     figure.update_xaxes(
@@ -164,8 +165,8 @@ def frames_axis(figure: go.Figure, frames: Sequence[int]) -> None:
 
 def empty_figure(message: str, theme: Theme = AUTO) -> go.Figure:
     """Return a figure that only says why there is nothing to see."""
-    figure = styled(go.Figure(), 160, theme)
+    figure = styled(Sketch(), 160, theme)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     figure.add_annotation(text=message, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
-    return figure
+    return figure.drawn()

@@ -3,7 +3,7 @@
 -- empty top1, so that what is missing can be counted; a result that is no number counts as missing too.
 -- Of several keys with one seed (an edited study), cells of the study's latest submission go first, then the
 -- one finished last. Accuracies in percent, macs of one clip.
-CREATE VIEW cell_accuracies AS
+CREATE VIEW computed.cell_accuracies AS
 WITH candidates AS NOT MATERIALIZED (
     SELECT
         planned.study, planned.key, planned.cell, planned.dataset, planned.module, planned.backbone,
@@ -29,6 +29,8 @@ SELECT
     'published', paper, dataset, module, backbone, temporal_pooling, frames, NULL, NULL, NULL, true,
     top1, top5, macs, params, NULL
 FROM published;
+CREATE TABLE kept.cell_accuracies AS FROM computed.cell_accuracies WITH NO DATA;
+CREATE VIEW cell_accuracies AS FROM kept.cell_accuracies;
 
 -- Seeds averaged, over any relation with the columns of `cell_accuracies` (top1_std: sample standard deviation).
 -- `cell` and `key` are those of the cell with the lowest seed.

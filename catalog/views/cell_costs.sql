@@ -1,24 +1,17 @@
 -- When attempts occupied their GPUs or CPUs, in seconds since 1970. An attempt without a recorded end lasts until
 -- its last epoch.
 CREATE VIEW attempt_spans AS
-WITH endless AS MATERIALIZED (
-    SELECT key, attempt FROM recorded.attempts_started ANTI JOIN recorded.attempts_ended USING (key, attempt)
-),
-last_epochs AS (
-    SELECT key, attempt, max(time) AS time
-    FROM recorded.epochs SEMI JOIN endless USING (key, attempt) GROUP BY key, attempt
-)
 SELECT
     started.key, started.attempt, started.time AS started,
-    greatest(coalesce(ended.time, last_epochs.time, started.time), started.time) AS ended
+    greatest(coalesce(ended.time, epochs.last_time, started.time), started.time) AS ended
 FROM recorded.attempts_started AS started
 LEFT JOIN recorded.attempts_ended AS ended USING (key, attempt)
-LEFT JOIN last_epochs USING (key, attempt);
+LEFT JOIN kept.attempt_epochs AS epochs USING (key, attempt);
 
 -- What a cell costs: one row a study and cell. `seconds` were spent in all its attempts; `expected_seconds` is
 -- what a finished cell took, and for the others MACs × epochs at the pace of the finished cells of the dataset
 -- (of all datasets, where it has none; empty before the first). Hours are seconds × GPUs (or CPUs) / 3600.
-CREATE VIEW cell_costs AS
+CREATE VIEW computed.cell_costs AS
 WITH spent AS (SELECT key, sum(ended - started) AS seconds FROM attempt_spans GROUP BY key),
 configured AS (
     -- One look at each text for all its values, and one for all cells that share it.
@@ -27,27 +20,26 @@ configured AS (
     ])::DOUBLE[] AS numbers
     FROM (SELECT DISTINCT config FROM recorded.cells)
 ),
-sized AS (
+sized AS MATERIALIZED (
     SELECT
-        grid_cells.*, recorded.cells.macs, recorded.cells.parent_key, numbers[1] AS epochs,
-        coalesce(numbers[2], 1) AS workers, coalesce(numbers[3], 0) * workers AS gpus,
-        coalesce(numbers[4], 1) * workers AS cpus, coalesce(spent.seconds, 0) AS seconds
-    FROM grid_cells JOIN recorded.cells USING (study, key)
-    LEFT JOIN configured USING (config) LEFT JOIN spent USING (key)
+        cells.* EXCLUDE (config), numbers[1] AS epochs,
+        coalesce(numbers[3], 0) * coalesce(numbers[2], 1) AS gpus,
+        coalesce(numbers[4], 1) * coalesce(numbers[2], 1) AS cpus, coalesce(spent.seconds, 0) AS seconds
+    FROM computed.grid_cells AS cells LEFT JOIN configured USING (config) LEFT JOIN spent USING (key)
 ),
-paced AS (
-    SELECT *,
-        sum(seconds) FILTER (state = 'done') OVER (PARTITION BY dataset)
-            / nullif(sum(macs * epochs) FILTER (state = 'done') OVER (PARTITION BY dataset), 0) AS pace_here,
-        sum(seconds) FILTER (state = 'done') OVER ()
-            / nullif(sum(macs * epochs) FILTER (state = 'done') OVER (), 0) AS pace_anywhere
-    FROM sized
-)
+finished AS MATERIALIZED (
+    SELECT dataset, sum(seconds) AS seconds, sum(macs * epochs) AS work
+    FROM sized WHERE state = 'done' GROUP BY dataset
+),
+paces AS (SELECT dataset, seconds / nullif(work, 0) AS pace FROM finished)
 SELECT
-    * EXCLUDE (pace_here, pace_anywhere, workers),
-    CASE WHEN state = 'done' THEN seconds ELSE macs * epochs * coalesce(pace_here, pace_anywhere) END
-        AS expected_seconds
-FROM paced;
+    sized.*,
+    CASE WHEN state = 'done' THEN seconds ELSE macs * epochs * coalesce(
+        pace, (SELECT sum(seconds) / nullif(sum(work), 0) FROM finished)
+    ) END AS expected_seconds
+FROM sized LEFT JOIN paces USING (dataset);
+CREATE TABLE kept.cell_costs AS FROM computed.cell_costs WITH NO DATA;
+CREATE VIEW cell_costs AS FROM kept.cell_costs;
 
 -- Hours by the values of every axis, over any relation with the columns of `cell_costs`: spent so far, and
 -- expected for the whole; `unknown` counts cells whose cost nobody can tell yet.
@@ -70,17 +62,14 @@ SELECT
     count(*) FILTER (expected_seconds IS NULL) AS unknown
 FROM axes GROUP BY axis, value;
 
--- Accuracy against what it took to get it, over any relation with the columns of `cell_costs`: one row a finished
--- cell. A cell needs its ancestors, so that `chain_seconds` sums the chain from its starter.
+-- Accuracy against what it took to get it, over any relation with the columns of `cell_costs` and every key once:
+-- one row a finished cell. A cell needs its ancestors, so that `chain_seconds` sums the chain from its starter.
 CREATE MACRO accuracy_per_cost_of(relation) AS TABLE
 WITH RECURSIVE cost AS MATERIALIZED (
     SELECT
-        key, any_value(cell) AS cell, any_value(parent_key) AS parent_key, any_value(dataset) AS dataset,
-        any_value(module) AS module, any_value(backbone) AS backbone,
-        any_value(temporal_pooling) AS temporal_pooling, any_value(frames) AS frames, any_value(seed) AS seed,
-        any_value(state) AS state, any_value(top1) AS top1, any_value(seconds) AS seconds,
-        any_value(gpus) AS gpus, any_value(cpus) AS cpus
-    FROM query_table(relation) GROUP BY key
+        key, cell, parent_key, dataset, module, backbone, temporal_pooling, frames, seed, state, top1, seconds,
+        gpus, cpus
+    FROM query_table(relation)
 ),
 chains AS (
     SELECT key, seconds * gpus AS gpu_seconds, seconds * cpus AS cpu_seconds

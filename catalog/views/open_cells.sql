@@ -1,6 +1,6 @@
 -- One row a planned cell (key) that has no result: planned, running, failed or blocked, and why.
 -- Finished cells are left out first, because they are the many: the joins see only what is open.
-CREATE VIEW open_cells AS
+CREATE VIEW computed.open_cells AS
 WITH RECURSIVE unfinished AS MATERIALIZED (
     SELECT key, any_value(cell) AS cell, any_value(parent_key) AS parent_key
     FROM recorded.cells ANTI JOIN recorded.finished USING (key) GROUP BY key
@@ -49,3 +49,6 @@ SELECT
     END AS reason,
     CASE WHEN own_state = 'failed' THEN log END AS log
 FROM own LEFT JOIN blockers USING (key);
+
+CREATE TABLE kept.open_cells AS FROM computed.open_cells WITH NO DATA;
+CREATE VIEW open_cells AS FROM kept.open_cells;

@@ -9,13 +9,10 @@ running AS MATERIALIZED (
 ),
 reported AS (
     SELECT
-        epochs.key, max(epochs.epoch) AS epoch, max(epochs.time) AS reported,
-        max(epochs.time) FILTER (epochs.attempt = running.attempt) - any_value(started) AS seconds,
-        count(*) FILTER (epochs.attempt = running.attempt) AS epochs_here
-    FROM recorded.epochs AS epochs JOIN running USING (key)
-    -- Rows stand in the order of time, so that this bound spares reading most of them.
-    WHERE epochs.time >= (SELECT min(started) FROM running) - 31 * 86400
-    GROUP BY epochs.key
+        key, max(last_epoch) AS epoch, max(last_time) AS reported,
+        max(last_time) FILTER (epochs.attempt = running.attempt) - any_value(started) AS seconds,
+        max(last_epoch - first_epoch + 1) FILTER (epochs.attempt = running.attempt) AS epochs_here
+    FROM kept.attempt_epochs AS epochs JOIN running USING (key) GROUP BY key
 ),
 planned AS (
     SELECT key, any_value(cell) AS cell, any_value(config ->> '$.recipe.epochs')::BIGINT AS epochs

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, key, module_keys, note
 from dashboards.figures.relations import Source, ask, measured_accuracies
+from dashboards.sketch import Sketch, Trace, scatter
 from dashboards.theme import (
     AUTO,
     NEUTRAL,
@@ -39,7 +39,7 @@ _SELECT = """
     QUALIFY source = 'published' OR count(DISTINCT (clips, crops)) OVER (
         PARTITION BY source, study, dataset, module, backbone, temporal_pooling, frames, sampling
     ) > 1
-    ORDER BY source, dataset, module, backbone, temporal_pooling, frames, sampling, crops, clips
+    ORDER BY source, dataset, module, backbone, temporal_pooling, frames, sampling, crops, clips, study, cell
 """
 
 
@@ -59,10 +59,10 @@ def draw_accuracy_by_clips(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         return empty_figure(text, theme)
     datasets = sorted({row["dataset"] for row in rows})
     titles = [f"{label(name)}: {what}" for name in datasets for what in ("by clips", "by MACs")]
-    figure = make_subplots(
+    figure = Sketch(
         rows=len(datasets),
         cols=2,
-        subplot_titles=titles,
+        titles=titles,
         horizontal_spacing=0.09,
         vertical_spacing=0.32 / len(datasets),
     )
@@ -81,7 +81,7 @@ def draw_accuracy_by_clips(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_layout(legend={**LEGEND, "y": -70 / (290 * len(datasets))}, margin={"t": 60})
     if any(row["source"] == "published" for row in rows):
         note(figure, "paper: dense sampling is saturated after 4–5 clips, uniform gains little from several")
-    return figure
+    return figure.drawn()
 
 
 def _lines(rows: list[Row]) -> dict[tuple[Any, ...], list[Row]]:
@@ -94,11 +94,11 @@ def _lines(rows: list[Row]) -> dict[tuple[Any, ...], list[Row]]:
     return lines
 
 
-def _trace(line: list[Row], x: str) -> go.Scatter:
+def _trace(line: list[Row], x: str) -> Trace:
     first = line[0]
     colour, published = module_colour(first["module"]), first["source"] == "published"
     symbol = PUBLISHED_SYMBOL if published else backbone_symbol(first["backbone"] or "")
-    return go.Scatter(
+    return scatter(
         x=[row[x] for row in line],
         y=[row["top1"] for row in line],
         mode="lines+markers",
@@ -123,7 +123,7 @@ def _hover(row: Row) -> str:
     return "<br>".join(lines)
 
 
-def _add_legend(figure: go.Figure, rows: list[Row]) -> None:
+def _add_legend(figure: Sketch, rows: list[Row]) -> None:
     module_keys(figure, (row["module"] for row in rows))
     for sampling in sorted({row["sampling"] for row in rows}):
         line = {"color": NEUTRAL, "dash": _DASHES.get(sampling, "solid"), "width": 2}

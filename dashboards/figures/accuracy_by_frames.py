@@ -18,6 +18,7 @@ from dashboards.figures.panels import (
     published_key,
 )
 from dashboards.figures.relations import Source, ask, mean_accuracies
+from dashboards.sketch import Sketch, Trace, scatter
 from dashboards.theme import (
     AUTO,
     NEUTRAL,
@@ -96,7 +97,7 @@ def _lines(rows: list[Row], dataset: str) -> dict[tuple[str, ...], list[Row]]:
     return lines
 
 
-def _draw_chance(figure: go.Figure, column: int, rows: list[Row]) -> None:
+def _draw_chance(figure: Sketch, column: int, rows: list[Row]) -> None:
     values = [row["top1"] for row in rows]
     low, high, chance = min(values), max(values), rows[0]["chance"]
     height = max(high - low, 5.0)
@@ -123,12 +124,12 @@ def _draw_chance(figure: go.Figure, column: int, rows: list[Row]) -> None:
     figure.update_yaxes(range=[low - margin, high + margin], row=1, col=column)
 
 
-def _line(line: list[Row], *, opened: bool) -> go.Scatter:
+def _line(line: list[Row], *, opened: bool) -> Trace:
     first = line[0]
     colour = module_colour(first["module"])
     spread = [row["top1_std"] for row in line]
     symbol = backbone_symbol(first["backbone"])
-    return go.Scatter(
+    return scatter(
         error_y={"array": spread, "thickness": 1, "width": 3} if any(spread) else None,
         mode="lines+markers",
         line={"color": colour, "dash": "dash" if first["temporal_pooling"] else "solid", "width": 2},
@@ -138,8 +139,8 @@ def _line(line: list[Row], *, opened: bool) -> go.Scatter:
     )
 
 
-def _stars(line: list[Row]) -> go.Scatter:
-    return go.Scatter(
+def _stars(line: list[Row]) -> Trace:
+    return scatter(
         mode="markers",
         marker={"symbol": PUBLISHED_SYMBOL, "size": 10, "color": module_colour(line[0]["module"])},
         legendgroup="published",
@@ -172,7 +173,7 @@ def _hover(row: Row) -> str:
     return "<br>".join(lines)
 
 
-def _add_legend(figure: go.Figure, rows: list[Row], alone: bool) -> None:
+def _add_legend(figure: Sketch, rows: list[Row], alone: bool) -> None:
     module_keys(figure, (row["module"] for row in rows))
     backbone_keys(figure, (row["backbone"] for row in rows))
     if len({row["temporal_pooling"] for row in rows}) > 1:
@@ -182,8 +183,8 @@ def _add_legend(figure: go.Figure, rows: list[Row], alone: bool) -> None:
         published_key(figure)
 
 
-def _add_pooling_menu(figure: go.Figure) -> None:
-    poolings = [None if trace.meta is None else trace.meta["pooling"] for trace in figure.data]
+def _add_pooling_menu(figure: Sketch) -> None:
+    poolings = [trace["meta"]["pooling"] if "meta" in trace else None for trace in figure.traces]
     choices = {"without temporal pooling": (False,), "with temporal pooling": (True,), "both": (False, True)}
     if len({pooling for pooling in poolings if pooling is not None}) < 2:
         return
@@ -192,8 +193,8 @@ def _add_pooling_menu(figure: go.Figure) -> None:
         for name, wanted in choices.items()
     }
     first = next(iter(shown.values()))
-    for trace, visible in zip(figure.data, first, strict=True):
-        trace.visible = visible
+    for trace, visible in zip(figure.traces, first, strict=True):
+        trace["visible"] = visible
     buttons = [
         {"label": name, "method": "restyle", "args": [{"visible": visible}]}
         for name, visible in shown.items()
@@ -204,9 +205,9 @@ def _add_pooling_menu(figure: go.Figure) -> None:
     )
 
 
-def _finish(figure: go.Figure, rows: list[Row], crowded: bool, theme: Theme) -> go.Figure:
+def _finish(figure: Sketch, rows: list[Row], crowded: bool, theme: Theme) -> go.Figure:
     styled(figure, 480 if crowded else 420, theme)
     frames_axis(figure, [row["frames"] for row in rows])
     figure.update_yaxes(title="top-1 (%)", col=1)
     figure.update_layout(legend={**LEGEND, "y": -0.26}, margin={"t": 96 if crowded else 44})
-    return figure
+    return figure.drawn()

@@ -11,6 +11,7 @@ from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, backbone_keys, dataset_panels, key, module_keys
 from dashboards.figures.relations import Source, ask, measured_accuracies
+from dashboards.sketch import Sketch, Trace, scatter
 from dashboards.theme import (
     AUTO,
     NEUTRAL,
@@ -35,7 +36,8 @@ _SELECT = """
         source, study, dataset, module, backbone, temporal_pooling, frames, cell, sampling, clips, crops,
         views, top1, seeds, macs, params, total_macs, measured_by, source_table
     FROM measured WHERE total_macs > 0
-    ORDER BY source, dataset, module, backbone, temporal_pooling, frames, views
+    ORDER BY
+        source, dataset, module, backbone, temporal_pooling, frames, views, study, cell, measured_by, sampling
 """
 
 
@@ -70,7 +72,7 @@ def draw_accuracy_by_macs(table: pa.Table, theme: Theme = AUTO, circle: Circle =
     figure.update_yaxes(title="top-1 (%)", col=1)
     figure.update_layout(legend={**LEGEND, "y": -0.2, "itemsizing": "constant"})
     _say_what_area_is(figure, circle, rows)
-    return figure
+    return figure.drawn()
 
 
 def _groups(rows: list[Row]) -> dict[tuple[str, str, str | None], list[Row]]:
@@ -80,11 +82,11 @@ def _groups(rows: list[Row]) -> dict[tuple[str, str, str | None], list[Row]]:
     return groups
 
 
-def _circles(rows: list[Row], circle: Circle, largest: float) -> go.Scatter:
+def _circles(rows: list[Row], circle: Circle, largest: float) -> Trace:
     first = rows[0]
     colour, opened = module_colour(first["module"]), first["source"] == "published"
     symbol = backbone_symbol(first["backbone"] or "")
-    return go.Scatter(
+    return scatter(
         x=[row["total_macs"] for row in rows],
         y=[row["top1"] for row in rows],
         mode="markers",
@@ -117,7 +119,7 @@ def _hover(row: Row) -> str:
     return "<br>".join(lines)
 
 
-def _say_what_area_is(figure: go.Figure, circle: Circle, rows: list[Row]) -> None:
+def _say_what_area_is(figure: Sketch, circle: Circle, rows: list[Row]) -> None:
     what = "MACs of one clip" if circle == "macs" else "parameters"
     unknown = sum(not row[circle] for row in rows)
     note = f"area: {what}" + (f" (not known of {unknown})" if unknown else "")

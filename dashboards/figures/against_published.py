@@ -10,6 +10,7 @@ from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, backbone_keys, dataset_panels, key, module_keys
 from dashboards.figures.relations import ask, mean_accuracies
+from dashboards.sketch import Trace, scatter
 from dashboards.theme import AUTO, NEUTRAL, Theme, backbone_symbol, empty_figure, module_colour, styled
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def draw_against_published(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_yaxes(zeroline=True, zerolinewidth=2)
     figure.update_yaxes(title="own − published (points)", col=1)
     figure.update_layout(legend={**LEGEND, "y": -0.2})
-    return figure
+    return figure.drawn()
 
 
 def _lines(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
@@ -69,9 +70,9 @@ def _lines(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
     return lines
 
 
-def _points(rows: list[Row]) -> go.Scatter:
+def _points(rows: list[Row]) -> Trace:
     symbol, colour = backbone_symbol(rows[0]["backbone"]), module_colour(rows[0]["module"])
-    return go.Scatter(
+    return scatter(
         x=[row["published_top1"] for row in rows],
         y=[row["difference"] for row in rows],
         error_y={

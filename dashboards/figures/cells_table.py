@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from catalog import Catalog
 from catalog.export import display
 from dashboards.figures.filters import ALL, Filters
+from dashboards.sketch import Sketch, text_table
 from dashboards.theme import AUTO, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
@@ -67,5 +68,5 @@ def draw_cells_table(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     if table.num_rows == 0:
         return empty_figure("No cell has been planned yet.", theme)
     cells = [[display(value) for value in table.column(name).to_pylist()] for name in TITLES]
-    figure = go.Figure(go.Table(header={"values": list(TITLES.values())}, cells={"values": cells}))
-    return styled(figure, 480, theme)
+    figure = Sketch(text_table(header={"values": list(TITLES.values())}, cells={"values": cells}))
+    return styled(figure, 480, theme).drawn()

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from dashboards.figures.panels import Row, note
+from dashboards.sketch import Sketch, scatter
 from dashboards.statistics.intervals import wilson_interval
 from dashboards.theme import AUTO, MODULE_COLOURS, Theme, empty_figure, styled
 
@@ -38,8 +39,8 @@ def draw_class_accuracy(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         return empty_figure("No predictions are known of this evaluation yet.", theme)
     shown = rows if len(rows) <= SHOWN else [*rows[: SHOWN // 2], *rows[-SHOWN // 2 :]]
     spans = [wilson_interval(round(row["top1"] * row["videos"] / 100), row["videos"]) for row in shown]
-    figure = go.Figure(
-        go.Scatter(
+    figure = Sketch(
+        scatter(
             x=[row["top1"] for row in shown],
             y=list(range(len(shown))),
             error_x={
@@ -67,7 +68,7 @@ def draw_class_accuracy(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     if len(shown) < len(rows):
         note(figure, f"the {SHOWN // 2} best and the {SHOWN // 2} worst of {len(rows)} classes")
         figure.add_hline(y=SHOWN // 2 - 0.5, line={"dash": "dot", "color": theme.line})
-    return figure
+    return figure.drawn()
 
 
 def _name(row: Row) -> str:

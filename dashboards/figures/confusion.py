@@ -6,9 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
+from plotly.colors import get_colorscale
 
 from catalog import Catalog
 from dashboards.figures.panels import Row
+from dashboards.sketch import Sketch, heatmap
 from dashboards.theme import AUTO, MAGNITUDE, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
@@ -62,15 +64,15 @@ def draw_confusion(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         "tickvals": list(range(len(classes))),
         "ticktext": [names[c] for c in classes],
     }
-    figure = go.Figure(
-        go.Heatmap(
+    figure = Sketch(
+        heatmap(
             z=shares,
             customdata=hovers,
             hovertemplate="%{customdata}: %{z:.1f} %<extra></extra>",
-            colorscale=MAGNITUDE,
+            colorscale=get_colorscale(MAGNITUDE),
             zmin=0,
             zmax=100,
-            colorbar={"title": "% of class", "thickness": 12},
+            colorbar={"title": {"text": "% of class"}, "thickness": 12},
         )
     )
     named = len(classes) <= NAMED
@@ -78,7 +80,7 @@ def draw_confusion(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     ticks = axis if named else {"showticklabels": False}
     figure.update_xaxes(title={"text": "predicted class", "standoff": 8}, tickangle=-45, **ticks)
     figure.update_yaxes(title={"text": "true class", "standoff": 8}, autorange="reversed", **ticks)
-    return figure
+    return figure.drawn()
 
 
 def _names(rows: list[Row]) -> dict[int, str]:

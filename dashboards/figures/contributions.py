@@ -10,6 +10,7 @@ from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, dataset_panels, published_key
 from dashboards.figures.relations import Source, mean_accuracies
+from dashboards.sketch import Sketch, Trace, bar, scatter
 from dashboards.theme import (
     AUTO,
     NEUTRAL,
@@ -37,8 +38,13 @@ _PAIRS = """
 """
 
 _PRINTED = """
-    WITH ours AS (
-        UNPIVOT (FROM contributions WHERE source = 'published') ON phi, psi_ta, psi_ta_tp
+    WITH literature AS (
+        SELECT
+            'published' AS source, paper AS study, dataset, module, backbone, temporal_pooling, frames, top1
+        FROM published
+    ),
+    ours AS (
+        UNPIVOT (FROM contributions_of('literature')) ON phi, psi_ta, psi_ta_tp
         INTO NAME metric VALUE computed
     )
     SELECT
@@ -131,10 +137,10 @@ def _query(catalog: Catalog, filters: Filters, source: Source, select: str) -> p
     return catalog.query(f"WITH {accuracies.sql} {_PAIRS} {select}", params)
 
 
-def _bars(row: Row) -> go.Bar:
+def _bars(row: Row) -> Trace:
     values = [row[metric] for metric in METRICS]
     hatched = row["source"] == "published"
-    return go.Bar(
+    return bar(
         x=list(METRICS.values()),
         y=values,
         name=label(row["module"]),
@@ -149,8 +155,8 @@ def _bars(row: Row) -> go.Bar:
     )
 
 
-def _stars(row: Row) -> go.Scatter:
-    return go.Scatter(
+def _stars(row: Row) -> Trace:
+    return scatter(
         x=list(METRICS.values()),
         y=[row[metric] for metric in METRICS],
         mode="markers",
@@ -183,17 +189,17 @@ def _hovers(row: Row, source: str) -> list[str]:
     return hovers
 
 
-def _show_each_name_once(figure: go.Figure) -> None:
+def _show_each_name_once(figure: Sketch) -> None:
     seen: set[str] = set()
-    for trace in figure.data:
-        if trace.type == "bar":
-            trace.showlegend = trace.name not in seen
-            seen.add(trace.name)
+    for trace in figure.traces:
+        if trace["type"] == "bar":
+            trace["showlegend"] = trace["name"] not in seen
+            seen.add(trace["name"])
 
 
-def _finish(figure: go.Figure, theme: Theme) -> go.Figure:
+def _finish(figure: Sketch, theme: Theme) -> go.Figure:
     styled(figure, 380, theme)
     figure.update_yaxes(zeroline=True, zerolinewidth=2)
     figure.update_xaxes(tickfont={"size": 15})
     figure.update_layout(barmode="group", scattermode="group", bargap=0.3, legend={**LEGEND, "y": -0.15})
-    return figure
+    return figure.drawn()

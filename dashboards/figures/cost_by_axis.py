@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from catalog import Catalog
 from dashboards.figures.costs import unit
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, note
 from dashboards.figures.relations import ask, chosen_cells
+from dashboards.sketch import Sketch, Trace, bar
 from dashboards.theme import AUTO, Theme, empty_figure, label, styled
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def cost_by_axis_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     What open cells will cost is estimated from the finished ones of their data set; `unknown` counts those of
     which nobody can tell.
     """
-    return ask(catalog, chosen_cells(catalog, filters, "cell_costs"), _SELECT)
+    return ask(catalog, chosen_cells(filters, "cell_costs"), _SELECT)
 
 
 def draw_cost_by_axis(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -46,9 +46,7 @@ def draw_cost_by_axis(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         "module"
     ]
     titles = [axis.replace("_", " ") for axis in axes]
-    figure = make_subplots(
-        rows=-(-len(axes) // 3), cols=min(3, len(axes)), subplot_titles=titles, vertical_spacing=0.25
-    )
+    figure = Sketch(rows=-(-len(axes) // 3), cols=min(3, len(axes)), titles=titles, vertical_spacing=0.25)
     for place, axis in enumerate(axes):
         here = [row for row in rows if row["axis"] == axis]
         for trace in _bars(here, kind, first=place == 0, theme=theme):
@@ -65,14 +63,14 @@ def draw_cost_by_axis(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
             if not _known(rows)
             else f"{unknown} cells of unknown cost are left out",
         )
-    return figure
+    return figure.drawn()
 
 
 def _known(rows: list[Row]) -> bool:
     return any(row["gpu_hours_expected"] or row["cpu_hours_expected"] for row in rows)
 
 
-def _bars(rows: list[Row], kind: str, *, first: bool, theme: Theme) -> list[go.Bar]:
+def _bars(rows: list[Row], kind: str, *, first: bool, theme: Theme) -> list[Trace]:
     names = [_name(row) for row in rows]
     bars = []
     for part, style in (
@@ -81,7 +79,7 @@ def _bars(rows: list[Row], kind: str, *, first: bool, theme: Theme) -> list[go.B
     ):
         hours = [row[f"{kind}_hours_{part}"] for row in rows]
         bars.append(
-            go.Bar(
+            bar(
                 x=names,
                 y=hours,
                 name="expected for the whole" if part == "expected" else "spent",

@@ -11,6 +11,7 @@ from dashboards.figures.costs import unit
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, backbone_keys, dataset_panels, key, module_keys
 from dashboards.figures.relations import ask, chosen_cells
+from dashboards.sketch import Trace, scatter
 from dashboards.theme import AUTO, NEUTRAL, Theme, backbone_symbol, empty_figure, module_colour, styled
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def cost_front_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
 
     # A chain's ancestors cost hours even where a filter hides them, so that filters apply afterwards.
     chains = filters.without("frames", "state")
-    table = ask(catalog, chosen_cells(catalog, chains, "cell_costs"), _SELECT)
+    table = ask(catalog, chosen_cells(chains, "cell_costs"), _SELECT)
     rows = [row for row in table.to_pylist() if not filters.frames or row["frames"] in filters.frames]
     if filters.state and "done" not in filters.state:
         rows = []
@@ -64,7 +65,7 @@ def draw_cost_front(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
             (row for row in rows if row["dataset"] == dataset), key=lambda row: row[f"{kind}_hours"]
         )
         best = [row for row in here if row["on_front"]]
-        line = go.Scatter(
+        line = scatter(
             x=[row[f"{kind}_hours"] for row in best],
             y=[row["top1"] for row in best],
             mode="lines",
@@ -82,7 +83,7 @@ def draw_cost_front(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_xaxes(title={"text": f"{name} of the chain", "standoff": 4}, rangemode="tozero")
     figure.update_yaxes(title="top-1 (%)", col=1)
     figure.update_layout(legend={**LEGEND, "y": -0.2})
-    return figure
+    return figure.drawn()
 
 
 def _groups(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
@@ -92,9 +93,9 @@ def _groups(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
     return groups
 
 
-def _points(rows: list[Row], kind: str, name: str) -> go.Scatter:
+def _points(rows: list[Row], kind: str, name: str) -> Trace:
     symbol, colour = backbone_symbol(rows[0]["backbone"]), module_colour(rows[0]["module"])
-    return go.Scatter(
+    return scatter(
         x=[row[f"{kind}_hours"] for row in rows],
         y=[row["top1"] for row in rows],
         mode="markers",

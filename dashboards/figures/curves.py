@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from catalog import Catalog
 from dashboards.figures.panels import LEGEND, Row, key
+from dashboards.sketch import Sketch, Trace, scatter
 from dashboards.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
@@ -27,31 +27,33 @@ PANELS: dict[str, tuple[tuple[str, str], ...]] = {
 _DASHES = {"training": "dot", "validation": "solid"}
 _COLOURS = tuple(MODULE_COLOURS.values())
 
-# Rows stand in the order of time, so that the bounds spare reading most of a large catalog.
 _SPANS = """
-    SELECT min(started.time) AS first, max(coalesce(ended.time, 1e12)) AS last
-    FROM recorded.attempts_started AS started
-    LEFT JOIN recorded.attempts_ended AS ended USING (key, attempt)
-    WHERE list_contains($keys, started.key)
+    SELECT key, min(first_time) AS first, max(last_time) AS last
+    FROM kept.attempt_epochs WHERE list_contains($keys, key) GROUP BY key
+"""
+# Rows stand in the order of time, so that the bounds spare reading most of a large catalog.
+_EPOCHS = """
+    SELECT * FROM recorded.epochs WHERE time BETWEEN $first_{place} AND $last_{place} AND key = $key_{place}
 """
 _SQL = """
     SELECT
         names.cell, epochs.key, epochs.epoch, epochs.attempt, epochs.train_loss, epochs.val_loss,
         epochs.train_top1, epochs.top1, epochs.top5, epochs.lr, epochs.clips_per_second, epochs.seconds
-    FROM recorded.epochs AS epochs
+    FROM ({epochs}) AS epochs
     LEFT JOIN (
         SELECT key, any_value(cell) AS cell FROM recorded.cells WHERE list_contains($keys, key) GROUP BY key
     ) AS names USING (key)
-    WHERE epochs.time BETWEEN $first AND $last AND list_contains($keys, epochs.key)
     ORDER BY list_position($keys, epochs.key), epochs.epoch
 """
 
 
 def curves_data(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
     """Return one row a cell and epoch, in the order of `keys`: accuracies in percent, clips a second."""
-    span = catalog.query(_SPANS, {"keys": list(keys)}).to_pylist()[0]
-    bounds = {"first": (span["first"] or 0.0) - 60, "last": (span["last"] or 1e12) + 60}
-    return catalog.query(_SQL, {"keys": list(keys), **bounds})
+    spans = catalog.query(_SPANS, {"keys": list(keys)}).to_pylist()
+    params = {f"{name}_{place}": span[name] for place, span in enumerate(spans) for name in span}
+    parts = [_EPOCHS.format(place=place) for place in range(len(spans))]
+    epochs = " UNION ALL ".join(parts) or "FROM recorded.epochs LIMIT 0"
+    return catalog.query(_SQL.format(epochs=epochs), {"keys": list(keys), **params})
 
 
 def draw_curves(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -66,9 +68,7 @@ def draw_curves(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     for row in rows:
         cells.setdefault(row["key"], []).append(row)
     titles = [_title(name, columns, rows) for name, columns in PANELS.items()]
-    figure = make_subplots(
-        rows=2, cols=2, subplot_titles=titles, vertical_spacing=0.16, horizontal_spacing=0.1
-    )
+    figure = Sketch(rows=2, cols=2, titles=titles, vertical_spacing=0.16, horizontal_spacing=0.1)
     for number, line in enumerate(cells.values()):
         for panel, columns in enumerate(PANELS.values()):
             for column, part in columns:
@@ -83,12 +83,12 @@ def draw_curves(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_xaxes(title={"text": "epoch", "standoff": 4}, row=2)
     figure.update_xaxes(tickformat="d", rangemode="tozero")
     figure.update_layout(legend={**LEGEND, "y": -0.12})
-    return figure
+    return figure.drawn()
 
 
-def _trace(line: list[Row], column: str, part: str, colour: str) -> go.Scatter:
+def _trace(line: list[Row], column: str, part: str, colour: str) -> Trace:
     values = [row[column] if _usable(row[column]) else None for row in line]
-    return go.Scatter(
+    return scatter(
         x=[row["epoch"] for row in line],
         y=values,
         # A single epoch has no line to draw.

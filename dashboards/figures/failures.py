@@ -10,6 +10,7 @@ from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND
 from dashboards.figures.relations import ask, chosen_cells
+from dashboards.sketch import Sketch, bar
 from dashboards.theme import AUTO, STATE_COLOURS, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _SELECT = """
 
 def failures_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     """Return one row a kind of failure: attempts, cells hit, cells that are failed now, and an example."""
-    return ask(catalog, chosen_cells(catalog, filters, "grid_cells"), _SELECT)
+    return ask(catalog, chosen_cells(filters, "cell_costs"), _SELECT)
 
 
 def draw_failures(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -38,13 +39,13 @@ def draw_failures(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     rows = table.to_pylist()
     if not rows:
         return empty_figure("Nothing has failed so far.", theme)
-    figure = go.Figure()
+    figure = Sketch()
     for column, name, colour in (
         ("attempts", "attempts lost", STATE_COLOURS["blocked"]),
         ("cells_failed", "cells failed now", STATE_COLOURS["failed"]),
     ):
         figure.add_trace(
-            go.Bar(
+            bar(
                 x=[row[column] for row in rows],
                 y=[row["kind"] for row in rows],
                 orientation="h",
@@ -65,4 +66,4 @@ def draw_failures(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_xaxes(title={"text": "number", "standoff": 4}, rangemode="tozero", tickformat="d")
     figure.update_yaxes(autorange="reversed", showgrid=False, type="category")
     figure.update_layout(barmode="group", legend={**LEGEND, "y": 1.02, "yanchor": "bottom"})
-    return figure
+    return figure.drawn()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import plotly.graph_objects as go
+from plotly.colors import get_colorscale
 
 from catalog import Catalog
 from dashboards.figures.filters import ALL, AXES, STATES, Filters
 from dashboards.figures.panels import Row
 from dashboards.figures.relations import Source, chosen_cells
+from dashboards.sketch import Sketch, heatmap
 from dashboards.theme import (
     AUTO,
     DIVERGING,
@@ -62,7 +64,7 @@ def grid_data(catalog: Catalog, filters: Filters = ALL, source: Source = "own") 
     `key` and `cell` are those of the cell that asks for attention most, `epoch`, `epochs` and `eta_seconds`
     those of a running one. Positions with published results only have no cells.
     """
-    chosen = chosen_cells(catalog, filters, "grid_cells")
+    chosen = chosen_cells(filters, "grid_cells")
     literature = "FALSE" if source == "own" else filters.where(AXES).sql
     select = _SELECT.format(literature=literature)
     return catalog.query(f"WITH {chosen.sql} {select}", {**chosen.params, "source": source})
@@ -84,8 +86,8 @@ def draw_grid(table: pa.Table, theme: Theme = AUTO, value: Value = "state") -> g
     models = sorted({_model(row) for row in rows}, key=lambda model: (module_order(model[0]), model[1:]))
     places = {(_model(row), (row["dataset"], row["frames"])): row for row in rows}
     found = [[places.get((model, column)) for column in columns] for model in models]
-    figure = go.Figure(
-        go.Heatmap(
+    figure = Sketch(
+        heatmap(
             x=[[label(dataset) for dataset, _ in columns], [f"f{frames}" for _, frames in columns]],
             y=[_model_name(model) for model in models],
             z=[[None if row is None else _number(row, value) for row in line] for line in found],
@@ -104,7 +106,7 @@ def draw_grid(table: pa.Table, theme: Theme = AUTO, value: Value = "state") -> g
     figure.update_xaxes(side="top", showline=False, dividercolor=theme.grid, tickfont={"size": 11}, ticks="")
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 11}, ticks="")
     figure.update_layout(margin={"t": 64, "b": 12})
-    return figure
+    return figure.drawn()
 
 
 def duration(seconds: float) -> str:
@@ -183,9 +185,12 @@ def _scale(rows: list[Row], value: Value) -> dict[str, Any]:
         steps = [(edge, STATE_COLOURS[state]) for state, *edges in _edges() for edge in edges]
         return {"colorscale": steps, "zmin": -0.5, "zmax": len(STATES) - 0.5, "showscale": False}
     if value == "accuracy":
-        return {"colorscale": MAGNITUDE, "colorbar": {"title": "top-1 (%)", "thickness": 12}}
+        return {
+            "colorscale": get_colorscale(MAGNITUDE),
+            "colorbar": {"title": {"text": "top-1 (%)"}, "thickness": 12},
+        }
     largest = max([1.0, *(abs(row["difference"]) for row in rows if row["difference"] is not None)])
-    bar = {"title": "own −<br>published", "thickness": 12}
+    bar = {"title": {"text": "own −<br>published"}, "thickness": 12}
     return {"colorscale": DIVERGING, "zmin": -largest, "zmax": largest, "colorbar": bar}
 
 

@@ -10,6 +10,7 @@ from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, dataset_panels, key
 from dashboards.figures.relations import Source, measured_accuracies
+from dashboards.sketch import Trace, bar
 from dashboards.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _MEASURED = """
     WHERE module IN ('i3d', 'i3d_se') AND frames = $frames AND (
         source = 'own' OR source_table = 'mini results'
     )
-    GROUP BY ALL
+    GROUP BY ALL ORDER BY source, study, dataset, module, backbone, temporal_pooling
 """
 # What the paper prints: accuracies in Table 2, changes in the text about Figure 7.
 _PRINTED = """
@@ -106,7 +107,7 @@ def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_xaxes(tickangle=-30, tickfont={"size": 11})
     figure.update_xaxes(categoryorder="array", categoryarray=[name for *_, name in STEPS])
     figure.update_layout(barmode="group", bargap=0.25, legend={**LEGEND, "y": -0.4})
-    return figure
+    return figure.drawn()
 
 
 def _by_dataset(rows: list[Row]) -> dict[tuple[str, ...], list[Row]]:
@@ -184,9 +185,9 @@ def _schema() -> Any:  # noqa: ANN401  (pyarrow is untyped here)
     return pa.schema(kinds.items())
 
 
-def _bars(rows: list[Row], *, silent: bool) -> go.Bar:
+def _bars(rows: list[Row], *, silent: bool) -> Trace:
     published = rows[0]["source"] == "published"
-    return go.Bar(
+    return bar(
         x=[row["step"] for row in rows],
         y=[row["top1"] for row in rows],
         marker={"color": module_colour("i3d"), "pattern": {"shape": "/" if published else ""}},

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from dashboards.figures.panels import Row
+from dashboards.sketch import Sketch, scatter
 from dashboards.theme import AUTO, NEUTRAL, STATE_COLOURS, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def draw_lineage(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     if not rows:
         return empty_figure("This cell has not been planned yet.", theme)
     places = range(1, len(rows) + 1)
-    figure = go.Figure(
-        go.Scatter(
+    figure = Sketch(
+        scatter(
             x=[0, *places],
             y=[0] * (len(rows) + 1),
             mode="markers+text",
@@ -51,10 +52,10 @@ def draw_lineage(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_xaxes(visible=False, range=[-0.5, len(rows) + 0.5])
     figure.update_yaxes(visible=False, range=[-2.2, 1])
     figure.update_layout(margin={"l": 24, "r": 24, "t": 12, "b": 12})
-    return figure
+    return figure.drawn()
 
 
-def _arrow(figure: go.Figure, place: int, row: Row, theme: Theme) -> None:
+def _arrow(figure: Sketch, place: int, row: Row, theme: Theme) -> None:
     figure.add_annotation(
         x=place,
         y=0,

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from dashboards.figures.panels import Row, note
+from dashboards.sketch import Sketch, scatter
 from dashboards.statistics.paired import PairedCounts, bootstrap_difference, holm, mcnemar
 from dashboards.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
 
@@ -75,8 +76,8 @@ def draw_paired(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         return empty_figure(problems[0] if problems else "Choose at least two cells to compare.", theme)
     colour = MODULE_COLOURS["tam"]
     sure = [row["holm"] < SIGNIFICANT for row in rows]
-    figure = go.Figure(
-        go.Scatter(
+    figure = Sketch(
+        scatter(
             x=[row["difference"] for row in rows],
             y=list(range(len(rows))),
             error_x={
@@ -110,7 +111,7 @@ def draw_paired(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         range=[len(rows) - 0.4, -0.6],
     )
     note(figure, "filled: p < 0.05 (McNemar, exact, Holm's correction)")
-    return figure
+    return figure.drawn()
 
 
 def _compared(row: Row) -> Row:

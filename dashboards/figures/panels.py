@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
-
+from dashboards.sketch import Sketch, scatter
 from dashboards.theme import (
     NEUTRAL,
     PUBLISHED_SYMBOL,
@@ -21,25 +19,23 @@ Row = dict[str, Any]
 LEGEND: dict[str, Any] = {"orientation": "h", "yanchor": "top", "x": 0, "groupclick": "togglegroup"}
 
 
-def dataset_panels(datasets: Sequence[str]) -> go.Figure:
+def dataset_panels(datasets: Sequence[str]) -> Sketch:
     """Return an empty figure with one panel a dataset, side by side."""
-    return make_subplots(
-        cols=len(datasets), subplot_titles=[label(name) for name in datasets], horizontal_spacing=0.08
-    )
+    return Sketch(cols=len(datasets), titles=[label(name) for name in datasets], horizontal_spacing=0.08)
 
 
-def key(figure: go.Figure, name: str, group: str, **style: Any) -> None:  # noqa: ANN401
+def key(figure: Sketch, name: str, group: str, **style: Any) -> None:  # noqa: ANN401
     """Add a legend entry that draws nothing."""
-    figure.add_trace(go.Scatter(x=[None], y=[None], name=name, legendgroup=group, showlegend=True, **style))
+    figure.add_trace(scatter(x=[None], y=[None], name=name, legendgroup=group, showlegend=True, **style))
 
 
-def module_keys(figure: go.Figure, modules: Iterable[str]) -> None:
+def module_keys(figure: Sketch, modules: Iterable[str]) -> None:
     """Add a legend entry a module: its colour."""
     for module in sorted(set(modules), key=module_order):
         key(figure, label(module), module, mode="lines", line={"color": module_colour(module), "width": 4})
 
 
-def backbone_keys(figure: go.Figure, backbones: Iterable[str]) -> None:
+def backbone_keys(figure: Sketch, backbones: Iterable[str]) -> None:
     """Add a legend entry a backbone: its symbol; none where there is only one."""
     names = sorted(set(backbones))
     for name in names if len(names) > 1 else ():
@@ -47,13 +43,13 @@ def backbone_keys(figure: go.Figure, backbones: Iterable[str]) -> None:
         key(figure, label(name), f"backbone {name}", mode="markers", marker=marker)
 
 
-def published_key(figure: go.Figure) -> None:
+def published_key(figure: Sketch) -> None:
     """Add the legend entry of published results: an open star."""
     marker = {"symbol": PUBLISHED_SYMBOL, "size": 10, "color": NEUTRAL}
     key(figure, "published", "published", mode="markers", marker=marker)
 
 
-def note(figure: go.Figure, text: str) -> None:
+def note(figure: Sketch, text: str) -> None:
     """Write a line below the title of a figure, at the top left."""
     figure.add_annotation(
         text=text,

@@ -67,21 +67,19 @@ def measured_accuracies(filters: Filters, source: Source) -> Where:
     return Where(sql, accuracies.params)
 
 
-def chosen_cells(catalog: Catalog, filters: Filters, view: str) -> Where:
+def chosen_cells(filters: Filters, view: str) -> Where:
     """Return a CTE `chosen`: the rows of a view with one row a study and cell, each cell once.
 
-    A cell can stand in several studies; where only one is looked at, nothing needs to be counted again.
+    A cell can stand in several studies: it counts in the first of those that are looked at.
     """
     where = filters.where(_CELL_FILTERS)
-    single = len(filters.study) == 1 or _studies(catalog) <= 1
-    once = "" if single else "QUALIFY row_number() OVER (PARTITION BY key ORDER BY study) = 1"
+    once = {
+        0: "AND first_study",
+        1: "",
+    }.get(len(filters.study), "QUALIFY row_number() OVER (PARTITION BY key ORDER BY study) = 1")
     return Where(f"chosen AS (FROM {view} WHERE {where.sql} {once})", where.params)
 
 
 def ask(catalog: Catalog, ctes: Where, select: str) -> pa.Table:
     """Return the rows of `select`, which may name the CTEs."""
     return catalog.query(f"WITH {ctes.sql} {select}", ctes.params or None)
-
-
-def _studies(catalog: Catalog) -> int:
-    return int(catalog.query("SELECT count(DISTINCT study) AS n FROM recorded.cells").column("n")[0].as_py())

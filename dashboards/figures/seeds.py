@@ -11,6 +11,7 @@ from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import Row
 from dashboards.figures.relations import Source
+from dashboards.sketch import Sketch, Trace, scatter
 from dashboards.statistics.intervals import mean_interval
 from dashboards.theme import (
     AUTO,
@@ -74,7 +75,7 @@ def draw_seeds(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     rows = table.to_pylist()[:SHOWN]
     if not rows:
         return empty_figure("No model has been trained with several seeds yet.", theme)
-    figure = go.Figure()
+    figure = Sketch()
     for place, row in enumerate(rows):
         figure.add_trace(_points(row, place))
         figure.add_trace(_mean(row, place))
@@ -93,11 +94,11 @@ def draw_seeds(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         showgrid=False,
     )
     figure.update_layout(margin={"t": 20}, showlegend=False)
-    return figure
+    return figure.drawn()
 
 
-def _points(row: Row, place: int) -> go.Scatter:
-    return go.Scatter(
+def _points(row: Row, place: int) -> Trace:
+    return scatter(
         x=row["values"],
         y=[place] * len(row["values"]),
         mode="markers",
@@ -107,10 +108,10 @@ def _points(row: Row, place: int) -> go.Scatter:
     )
 
 
-def _mean(row: Row, place: int) -> go.Scatter:
+def _mean(row: Row, place: int) -> Trace:
     known = row["low"] is not None
     error: dict[str, Any] = {"array": [row["high"] - row["mean"]]} if known else {}
-    return go.Scatter(
+    return scatter(
         x=[row["mean"]],
         y=[place],
         error_x={**error, "thickness": 2, "width": 5} if known else None,
@@ -125,8 +126,8 @@ def _mean(row: Row, place: int) -> go.Scatter:
     )
 
 
-def _stars(stars: list[tuple[int, Row]]) -> go.Scatter:
-    return go.Scatter(
+def _stars(stars: list[tuple[int, Row]]) -> Trace:
+    return scatter(
         x=[row["published_top1"] for _, row in stars],
         y=[place for place, _ in stars],
         mode="markers",

@@ -8,6 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from catalog.export import display
+from dashboards.sketch import Sketch, text_table
 from dashboards.theme import AUTO, Theme, styled
 
 
@@ -18,8 +19,8 @@ def draw_table(
     cells = [[display(row[name]) for row in rows] for name in titles]
     plain = theme.paper
     widths = [_width([title, *column]) for title, column in zip(titles.values(), cells, strict=True)]
-    figure = go.Figure(
-        go.Table(
+    figure = Sketch(
+        text_table(
             columnwidth=widths,
             header={
                 "values": [f"<b>{title}</b>" for title in titles.values()],
@@ -40,7 +41,7 @@ def draw_table(
     )
     styled(figure, min(640, 80 + 26 * max(len(rows), 1)), theme)
     figure.update_layout(margin={"l": 4, "r": 4, "t": 8, "b": 8})
-    return figure
+    return figure.drawn()
 
 
 def _width(texts: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, dataset_panels, published_key
 from dashboards.figures.relations import Source, ask, mean_accuracies
+from dashboards.sketch import Sketch, Trace, bar, scatter
 from dashboards.theme import (
     AUTO,
     PUBLISHED_SYMBOL,
@@ -75,17 +76,17 @@ def _groups(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
     return groups
 
 
-def _bars(module: str, rows: list[Row]) -> go.Bar:
+def _bars(module: str, rows: list[Row]) -> Trace:
     hatched = rows[0]["source"] == "published"
-    return go.Bar(
+    return bar(
         name=label(module),
         marker={"color": module_colour(module), "pattern": {"shape": "/" if hatched else ""}},
         **_common(module, rows),
     )
 
 
-def _stars(module: str, rows: list[Row]) -> go.Scatter:
-    return go.Scatter(
+def _stars(module: str, rows: list[Row]) -> Trace:
+    return scatter(
         mode="markers",
         marker={"symbol": PUBLISHED_SYMBOL, "size": 8, "color": module_colour(module)},
         **_common(module, rows),
@@ -116,18 +117,18 @@ def _hover(row: Row) -> str:
     return "<br>".join(lines)
 
 
-def _name_each_module_once(figure: go.Figure) -> None:
+def _name_each_module_once(figure: Sketch) -> None:
     seen: set[str] = set()
-    for trace in figure.data:
-        if trace.type == "bar":
-            trace.showlegend = trace.name not in seen
-            seen.add(trace.name)
+    for trace in figure.traces:
+        if trace["type"] == "bar":
+            trace["showlegend"] = trace["name"] not in seen
+            seen.add(trace["name"])
 
 
-def _finish(figure: go.Figure, theme: Theme) -> go.Figure:
+def _finish(figure: Sketch, theme: Theme) -> go.Figure:
     styled(figure, 400, theme)
     figure.update_yaxes(zeroline=True, zerolinewidth=2)
     figure.update_yaxes(title="gain (points of top-1)", col=1)
     figure.update_xaxes(tickfont={"size": 11}, dividercolor=theme.grid)
     figure.update_layout(barmode="group", scattermode="group", bargap=0.25, legend={**LEGEND, "y": -0.24})
-    return figure
+    return figure.drawn()

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.relations import ask, chosen_cells
+from dashboards.sketch import Sketch, scatter
 from dashboards.theme import AUTO, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _SELECT = """
 
 def utilisation_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     """Return the mean number of busy GPUs, CPU cores and attempts in 200 equal intervals of time."""
-    return ask(catalog, chosen_cells(catalog, filters, "cell_costs"), _SELECT)
+    return ask(catalog, chosen_cells(filters, "cell_costs"), _SELECT)
 
 
 def draw_utilisation(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -35,8 +36,8 @@ def draw_utilisation(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         return empty_figure("Nothing has run yet.", theme)
     gpus = any(row["gpus"] > 0 for row in rows)
     column, name = ("gpus", "busy GPUs") if gpus else ("cpus", "busy CPU cores")
-    figure = go.Figure(
-        go.Scatter(
+    figure = Sketch(
+        scatter(
             x=[row["time"] for row in rows],
             y=[max(0.0, row[column]) for row in rows],
             mode="lines",
@@ -54,4 +55,4 @@ def draw_utilisation(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_xaxes(title={"text": "time (UTC)", "standoff": 4})
     figure.update_yaxes(title=name, rangemode="tozero")
     figure.update_layout(margin={"t": 16})
-    return figure
+    return figure.drawn()

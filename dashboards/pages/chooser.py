@@ -61,7 +61,7 @@ def options(catalog: Catalog, filters: Filters, typed: str, keys: Sequence[str])
 
 def cells_block(view: View) -> Block:
     """Return the list of the cells that pass the filters."""
-    chosen = chosen_cells(view.catalog, view.filters, "grid_cells")
+    chosen = chosen_cells(view.filters, "grid_cells")
     table = view.catalog.query(f"WITH {chosen.sql} {_LIST}", chosen.params)
     columns: dict[str, Column | str] = {
         "cell": Column("cell", make=lambda row: cell_link(view.address, row["key"], row["cell"])),
@@ -77,6 +77,6 @@ def cells_block(view: View) -> Block:
 def _named(catalog: Catalog, filters: Filters) -> Where:
     """The cells to choose from; states take longer, so that only a filter on them looks at them."""
     if filters.state:
-        return chosen_cells(catalog, filters, "grid_cells")
+        return chosen_cells(filters, "grid_cells")
     where = filters.where((*AXES, "study", "seed"))
     return Where(f"chosen AS (FROM recorded.cells WHERE {where.sql})", where.params)

@@ -25,10 +25,14 @@ _CELLS = """
     SELECT
         key, any_value(cell) AS cell, any_value(dataset) AS dataset, any_value(module) AS module,
         any_value(backbone) AS backbone, any_value(temporal_pooling) AS temporal_pooling,
-        any_value(frames) AS frames, arg_max(grid.state, grid.study) AS state, any_value(grid.top1) AS top1,
-        any_value(finished.best_top1) AS best_top1, any_value(finished.epochs) AS epochs
-    FROM grid_cells AS grid LEFT JOIN recorded.finished AS finished USING (key)
-    WHERE list_contains($keys, key) GROUP BY key ORDER BY list_position($keys, key)
+        any_value(frames) AS frames,
+        CASE WHEN bool_or(finished.key IS NOT NULL) THEN 'done' ELSE coalesce(any_value(state), 'planned') END
+            AS state,
+        any_value(CASE WHEN isfinite(top1) THEN top1 END) AS top1,
+        any_value(best_top1) AS best_top1, any_value(epochs) AS epochs
+    FROM study_cells LEFT JOIN recorded.finished AS finished USING (key) LEFT JOIN open_cells USING (key)
+    WHERE list_contains($keys, key) AND (current OR finished.key IS NOT NULL)
+    GROUP BY key ORDER BY list_position($keys, key)
 """
 
 

@@ -33,7 +33,7 @@ _TOTALS = """
 
 def blocks(view: View) -> list[Block]:
     """Return the totals, hours by axis, utilisation, accuracy against hours, and failures."""
-    totals = ask(view.catalog, chosen_cells(view.catalog, view.filters, "cell_costs"), _TOTALS)
+    totals = ask(view.catalog, chosen_cells(view.filters, "cell_costs"), _TOTALS)
     axes = cost_by_axis_data(view.catalog, view.filters)
     used = utilisation_data(view.catalog, view.filters)
     front = cost_front_data(view.catalog, view.filters)

@@ -14,7 +14,7 @@ from grid_events import DEMO, HARDWARE, VERSIONS, grid_events, key_of, write_qui
 
 from catalog import Catalog, check
 from catalog import catalog as catalog_module
-from catalog.catalog import _tables_behind, _views_on_predictions
+from catalog.catalog import _views_on_predictions
 from catalog.events import CellEvaluated, CellFinished, CellPlanned, DatasetBuilt, Event
 from catalog.journal import Journal
 from catalog.predictions import tables_behind
@@ -266,8 +266,9 @@ BOTH = {"predictions", "view_predictions"}
         ("FROM evaluations", set()),
     ],
 )
-def test_only_queries_that_need_predictions_load_them(sql: str, needed: set[str]) -> None:
-    assert _tables_behind(sql) == needed
+def test_only_queries_that_need_predictions_load_them(tmp_path: Path, sql: str, needed: set[str]) -> None:
+    with Catalog(tmp_path) as catalog:
+        assert catalog._loaded_by(sql) == needed
 
 
 def test_views_built_on_predictions_are_found_by_themselves() -> None:
