@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,8 +29,10 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        # Libraries put words of their own in place of the system's.
+        reason = os.strerror(error.errno) if error.errno else error
         raise StoreWriteError(
-            f"cannot write ({error.strerror or error}); {path}; make room or mend the storage and give the "
+            f"cannot write ({reason}); {path}; make room or mend the storage and give the "
             "same command again: it goes on where it stopped"
         ) from error
 

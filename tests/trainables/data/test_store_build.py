@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +13,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.small_disk import fill_up, small_disk
 from trainables.data.build import build_dataset
 from trainables.data.build_progress import BuildProgress
 from trainables.data.datasets import DatasetError, FolderDataset
@@ -198,18 +196,6 @@ def test_two_builds_of_one_dataset_do_not_meet(motion: Manifest, tmp_path: Path)
 # --- a full disk -------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def small_disk(folder: Path, kib: int) -> Iterator[Path]:
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "none", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
-        pytest.skip("needs the right to mount a small file system")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def test_a_disk_that_is_too_small_is_told_before_anything_is_written(
     motion: Manifest, tmp_path: Path
 ) -> None:
@@ -218,16 +204,6 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(
         with pytest.raises(StoreWriteError, match=r"need about \d.* KiB, \d.* KiB are free; .*disk"):
             build_dataset(config, "own", disk / "built")
         assert not (disk / "built" / SHARDS).exists()
-
-
-def fill_up(path: Path) -> None:
-    """Take all room that is left, while others write beside it."""
-    with path.open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(4096)):
-                pass
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
 
 
 def test_a_disk_that_gets_full_stops_the_build_cleanly(motion: Manifest, tmp_path: Path) -> None:
