@@ -23,6 +23,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -151,6 +152,7 @@ def compare(
                     share = min(1.0, used / options.seconds / len(dashboards))
                 made["dashboards_cpu"] = share if setting != "alone" else 0.0
                 first += made["acknowledged"]
+                print(f"{name}, {setting}: {made['append_us']:.0f} µs", file=sys.stderr)
                 found.setdefault((name, setting), []).append(made)
     return first, [
         {
@@ -218,6 +220,8 @@ def main() -> None:
             json.dumps(write(options.storage, options.writer, options.first, options.seconds, options.pace))
         )
         return
+    # Whoever ends this ends the dashboards too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         storage = Path(folder)
         make_grid(storage)
