@@ -15,7 +15,7 @@ import ray
 from ray.cluster_utils import AutoscalingCluster
 
 SMALL = 80 << 20
-SECONDS = 200.0
+SECONDS = 400.0
 HEAD = "f" * 51 + "00000"
 MODULE = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.studies import ROOT, environment, write_study
+from tests.cluster.studies import ROOT, call, command, environment, write_study
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +25,8 @@ def test_machines_come_for_a_gang_of_workers_and_go_when_idle(tmp_path: Path) ->
     if allowed.returncode != 0:
         pytest.skip(f"namespaces are not allowed here: {allowed.stderr.decode().strip()}")
     study = write_study(tmp_path, "gang", workers=2, cpus=2)
+    # Built here, so that nothing but the cell asks for machines.
+    call(command("data", "build", study, "--storage", tmp_path / "storage"), dict(os.environ))
     folder = Path(tempfile.mkdtemp(prefix="ag"))  # not pytest's: Ray's sockets need a short path
     try:
         program = [sys.executable, str(Path(__file__).parent / "autoscaled.py")]
@@ -34,7 +37,7 @@ def test_machines_come_for_a_gang_of_workers_and_go_when_idle(tmp_path: Path) ->
             text=True,
             env=environment(folder) | {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"},
             cwd=ROOT,
-            timeout=400,
+            timeout=560,
             check=False,
         )
     finally:

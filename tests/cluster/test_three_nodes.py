@@ -17,16 +17,7 @@ from tests.cluster.three_nodes import ThreeNodes, kill_9, three_nodes, wait_for
 
 pytestmark = pytest.mark.slow
 
-WORKER_NODES = """
-from ray.util.state import list_actors
-alive = list_actors(filters=[("state", "=", "ALIVE")])
-print(json.dumps([actor.node_id for actor in alive if "TrainWorker" in actor.class_name]))
-"""
-LEFT = """
-from ray.util.state import list_actors, list_placement_groups
-groups = [g.placement_group_id for g in list_placement_groups() if g.state != "REMOVED"]
-print(json.dumps([groups, [a.class_name for a in list_actors(filters=[("state", "=", "ALIVE")])]]))
-"""
+EPOCHS = 20
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +44,7 @@ def test_without_the_token_nobody_may_submit(cluster: ThreeNodes, tmp_path: Path
 
 def test_a_node_dies_in_mid_cell_and_its_cells_finish_elsewhere(cluster: ThreeNodes, tmp_path: Path) -> None:
     storage = tmp_path / "storage"
-    study = write_study(tmp_path, "moved", modules="[tsn, tam]", epochs=6)
+    study = write_study(tmp_path, "moved", modules="[tsn, tam]", epochs=EPOCHS)
     # Submitted and detached: nothing of ours holds the job up.
     arguments = cluster.on_cluster("submit", study, "--storage", storage, "--no-follow")
     submitted = call(arguments, cluster.env).stdout
@@ -62,17 +53,16 @@ def test_a_node_dies_in_mid_cell_and_its_cells_finish_elsewhere(cluster: ThreeNo
 
     tail, events = Tail(storage), []
     wait_for(lambda: (events.extend(tail.poll()), _in_mid_cell(events))[1], 200)
-    used = [node for node in cluster.ask(WORKER_NODES) if node != cluster.head]
-    assert used  # or the kill would prove nothing
-    kill_9(cluster.raylets[used[0]])
+    busy = _working_nodes(cluster)
+    kill_9(cluster.raylets[busy[0]])
 
     followed = call(cluster.on_cluster("jobs", "attach", name), cluster.env).stdout
     assert "2 of 2 cells done" in followed
     assert f"{name}: succeeded" in followed
     events.extend(tail.poll())
-    assert sorted(event.epochs for event in events if isinstance(event, CellFinished)) == [6, 6]
+    assert sorted(event.epochs for event in events if isinstance(event, CellFinished)) == [EPOCHS] * 2
     cut_short = [event.key for event in events if isinstance(event, AttemptEnded) if event.state != "done"]
-    assert len(cut_short) >= 1
+    assert len(cut_short) >= 1  # or the kill would prove nothing
     begun = [event.key for event in events if isinstance(event, AttemptStarted)]
     assert len(begun) == 2 + len(cut_short)
     # Each epoch was trained once: what stood before the kill was gone on from.
@@ -80,8 +70,13 @@ def test_a_node_dies_in_mid_cell_and_its_cells_finish_elsewhere(cluster: ThreeNo
     for event in events:
         if isinstance(event, EpochFinished):
             seconds.setdefault((event.key, event.epoch), set()).add(event.seconds)
-    assert len(seconds) == 12 and all(len(one) == 1 for one in seconds.values())
-    assert wait_for(lambda: cluster.ask(LEFT) == [[], []], 30)
+    assert len(seconds) == 2 * EPOCHS and all(len(one) == 1 for one in seconds.values())
+    assert wait_for(lambda: not cluster.left, 30), cluster.left
+
+
+def _working_nodes(cluster: ThreeNodes) -> list[str]:
+    workers = [row for row in cluster.living("actors") if "TrainWorker" in row["class_name"]]
+    return [row["node_id"] for row in workers if row["state"] == "ALIVE"]
 
 
 def _in_mid_cell(events: list[Any]) -> bool:
@@ -135,7 +130,7 @@ def test_a_stopped_job_ends_and_leaves_nothing(cluster: ThreeNodes, tmp_path: Pa
     assert "stopped; submit the study again to go on" in stopped
     logs = call(cluster.on_cluster("jobs", "logs", "stopped"), cluster.env).stdout
     assert "interrupted; go on with" in logs
-    assert wait_for(lambda: cluster.ask(LEFT) == [[], []], 30)
+    assert wait_for(lambda: not cluster.left, 30), cluster.left
 
 
 def test_an_unknown_job_is_named(cluster: ThreeNodes) -> None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.request import Request, urlopen
 
 from tests.cluster.studies import ROOT, command, environment
 
@@ -35,18 +36,20 @@ class ThreeNodes:
         """The command line of our command with this cluster's address behind it."""
         return [*command(*arguments), "--address", self.dashboard]
 
-    def ask(self, code: str) -> Any:
-        """Run Python on the cluster in a process of its own; `code` prints JSON."""
-        program = f"import json, ray\nray.init(address={self.address!r}, log_to_driver=False)\n{code}"
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            capture_output=True,
-            text=True,
-            env=self.env,
-            timeout=90,
-            check=True,
-        )
-        return json.loads(done.stdout.strip().splitlines()[-1])
+    def living(self, kind: str) -> list[dict[str, Any]]:
+        """The cluster's `actors` or `placement_groups` that are not gone, from its own state API."""
+        token = (self.folder / "home/.ray/auth_token").read_text()
+        request = Request(f"{self.dashboard}/api/v0/{kind}?limit=1000&detail=1")
+        request.add_header("Authorization", f"Bearer {token}")
+        with urlopen(request, timeout=30) as answer:
+            rows: list[dict[str, Any]] = json.load(answer)["data"]["result"]["result"]
+        return [row for row in rows if row["state"] not in ("DEAD", "REMOVED")]
+
+    @property
+    def left(self) -> list[str]:
+        """What jobs have left on the cluster."""
+        actors = [row["class_name"] for row in self.living("actors")]
+        return actors + [row["placement_group_id"] for row in self.living("placement_groups")]
 
     def processes(self) -> list[str]:
         """What still runs of this cluster and its jobs, by the folder in the command lines."""
