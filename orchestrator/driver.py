@@ -12,21 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, Event
 from orchestrator.cell_request import cell_request
 from orchestrator.cell_trial import TrialRequest
 from orchestrator.control import Standing, cancelled, standings
 from orchestrator.layout import Layout
-from orchestrator.lease_cells import Claim, News, SharedCells
+from orchestrator.lease_cells import News, SharedCells
 from orchestrator.outage import Outage, is_outage, room_for_a_checkpoint
 from orchestrator.records import epoch_event, finished_event
 from orchestrator.retry import Attempts, FailureKind, back_off_seconds, classify, decide
 from orchestrator.schedule import Free, GridState, Progress, Task, too_large
 from orchestrator.stopping import CHECKPOINT_WAIT_SECONDS, Stops, checkpoint_in_writing
 from orchestrator.work import CellFailure, CellWork, RunningCell, Terms
-from trainables.fence import FencedError, raise_fence
 from trainables.result import read_history, read_result
 
 POLL_SECONDS = 1.0
@@ -91,6 +89,11 @@ class Driver:
     def is_stopping(self) -> bool:
         """Whether the driver was asked to stop."""
         return self._stop.is_set()
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether nothing starts here because a study of higher priority has cells ready."""
+        return self._shared.gives_way
 
     @property
     def leave_now(self) -> bool:
@@ -198,7 +201,7 @@ class Driver:
         """The cell's next attempt, or None where another driver has the cell."""
         name = item.cell.name
         run_dir = self._layout.run_dir(name, item.key)
-        claim = self._claim(item, run_dir)
+        claim = self._shared.claim(item.key, run_dir)
         if claim.attempt is None:
             self._elsewhere[name] = claim.holder
             return None
@@ -212,17 +215,6 @@ class Driver:
         self._requests[name] = request
         self._running[name] = RunningCell(name, claim.attempt, time.time(), item.cell.recipe.epochs, {})
         return request
-
-    def _claim(self, item: CellWork, run_dir: Path) -> Claim:
-        claim = self._shared.claim(item.key)
-        if claim.attempt is None:
-            return claim
-        try:
-            raise_fence(run_dir, claim.attempt)
-        except FencedError:
-            self._shared.release(item.key)
-            return Claim(None, "another driver")
-        return claim if self._shared.is_ours(item.key) else Claim(None, "another driver")
 
     def poll(self) -> None:
         """Journal the epochs that stand on disk by now, and hear of others; looks at most once a second.

@@ -13,9 +13,14 @@ from orchestrator.lease import Lease, LeaseLostError, Leases, Slot
 from orchestrator.lease_drivers import Amount, DriverRecord, Presence, Watch, this_driver
 from orchestrator.lease_room import room_for
 from orchestrator.schedule import Free
+from trainables.fence import FencedError, raise_fence
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from catalog import Catalog
+
+_SOMEBODY = "another driver"
 
 _COMMANDS = "SELECT command, action, cells, who FROM recorded.controls WHERE study = ? ORDER BY time, command"
 _FAILED = """
@@ -77,11 +82,14 @@ class SharedCells:
         self._catalog = catalog
         self._held: dict[str, Lease] = {}
         self._others: tuple[DriverRecord, ...] = ()
+        self.gives_way = False
         self._failed_before = {key: failure.attempt for key, failure in self._failures().items()}
         self._commands_before = frozenset(command.id for command in self._commands())
 
-    def claim(self, key: str) -> Claim:
+    def claim(self, key: str, run_dir: Path | None = None) -> Claim:
         """The next attempt at a cell, where no other driver holds it and it is not done by now.
+
+        From then on only this attempt may write into `run_dir`.
 
         Raises:
             LeaseError: The storage knows no hard links.
@@ -99,7 +107,18 @@ class SharedCells:
         while lease.number <= known["attempts"]:  # attempts from before there were leases
             lease = self._leases.advance(lease)
             self._held[key] = lease
+        if run_dir is not None and not self._fences(run_dir, lease):
+            self.release(key)
+            return Claim(None, _SOMEBODY)
         return Claim(lease.number)
+
+    def _fences(self, run_dir: Path, lease: Lease) -> bool:
+        """Whether the earlier attempts' workers are shut out, and this one is not itself by now."""
+        try:
+            raise_fence(run_dir, lease.number)
+        except FencedError:
+            return False
+        return self._leases.is_held(lease)
 
     def _lease(self, key: str) -> Lease | Slot:
         held = self._held.pop(key, None)
@@ -135,7 +154,7 @@ class SharedCells:
 
     def _name(self, owner: str | None) -> str:
         if owner is None:
-            return "another driver"
+            return _SOMEBODY
         record = self._watch.record(owner)
         return str(record) if record is not None else owner
 
@@ -170,7 +189,9 @@ class SharedCells:
 
     def room(self, total: Free) -> Free | None:
         """What this driver may use of its cluster, or None while a study of higher priority goes first."""
-        return room_for(self._presence.record, self._others, total)
+        room = room_for(self._presence.record, self._others, total)
+        self.gives_way = room is None
+        return room
 
     def dead_attempts(self) -> tuple[DeadAttempt, ...]:
         """Attempts without an end that no living driver makes.

@@ -62,6 +62,8 @@ class GridViewer:
             return self._driver.outage.notice
         if self._driver.is_stopping:
             return "stopping: running cells go on from their last epoch the next time; again to stop at once"
+        if self._driver.gives_way:
+            return "waiting: the cells of a study of higher priority go first"
         if self._driver.running or self._driver.has_work or self._driver.is_finished:
             return ""
         if "elsewhere" in states.values():

@@ -294,6 +294,7 @@ def test_a_driver_of_lower_priority_starts_nothing_before_the_others_ready_cells
     two.presence.publish(cluster="head:6379")
     pass_time(one, two)
     assert two.driver.next_trial(TOTAL) is None
+    assert two.driver.gives_way and not one.driver.gives_way
     one.next()
     one.next()
     one.driver.interrupted()
