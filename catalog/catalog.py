@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -74,6 +75,8 @@ RECORDED = tuple(event.table for event in EVENT_TYPES)
 """The tables of the schema `recorded`."""
 
 _READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
+
+warnings.filterwarnings("ignore", "Arrow output on a DB-API result makes an extra copy", UserWarning)
 
 _SEALED = {
     "enable_external_access": "false",
@@ -298,6 +301,10 @@ def _read(
         if timer is not None:
             timer.daemon = True
             timer.start()
+        if not params and max_rows is None:
+            # A relation is planned twice, once for its columns: that costs more than one more copy of rows.
+            return cursor.execute(sql).to_arrow_table()
+        # Values of parameters help the planner only here.
         rows = cursor.sql(sql, params=params)
         return (rows if max_rows is None else rows.limit(max_rows)).to_arrow_table()
     finally:

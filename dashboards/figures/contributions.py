@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from dashboards.figures.filters import ALL, Filters
+from dashboards.figures.filters import ALL, Filters, Where
 from dashboards.figures.panels import LEGEND, Row, dataset_panels, published_key
-from dashboards.figures.relations import Source, mean_accuracies
+from dashboards.figures.relations import Source, ask, mean_accuracies
 from dashboards.sketch import Sketch, Trace, bar, scatter
 from dashboards.theme import (
     AUTO,
@@ -33,7 +33,7 @@ _COLUMNS = "source, study, dataset, module, phi, psi_ta, psi_ta_tp, n, n_ta_tp, 
 
 _PAIRS = """
     , pairs AS (
-        FROM contribution_pairs_of('accuracy') WHERE len($modules) = 0 OR list_contains($modules, module)
+        FROM contribution_pairs_of('accuracy') WHERE {modules}
     )
 """
 
@@ -133,8 +133,9 @@ def draw_contributions(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
 def _query(catalog: Catalog, filters: Filters, source: Source, select: str) -> pa.Table:
     # TSN is what modules are compared with, so that a filter on modules must not take it away.
     accuracies = mean_accuracies(filters.without("module", "temporal_pooling"), source)
-    params = {**accuracies.params, "modules": list(filters.module)}
-    return catalog.query(f"WITH {accuracies.sql} {_PAIRS} {select}", params)
+    modules = filters.where(("module",))
+    ctes = Where(accuracies.sql, {**accuracies.params, **modules.params})
+    return ask(catalog, ctes, _PAIRS.format(modules=modules.sql) + select)
 
 
 def _bars(row: Row) -> Trace:

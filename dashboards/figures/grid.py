@@ -10,7 +10,7 @@ from plotly.colors import get_colorscale
 from catalog import Catalog
 from dashboards.figures.filters import ALL, AXES, STATES, Filters
 from dashboards.figures.panels import Row
-from dashboards.figures.relations import Source, chosen_cells
+from dashboards.figures.relations import Source, ask, chosen_cells
 from dashboards.sketch import Sketch, heatmap
 from dashboards.theme import (
     AUTO,
@@ -40,7 +40,7 @@ _NOTHING = {
 }
 
 _SELECT = """
-    , places AS MATERIALIZED (FROM grid_of('chosen') WHERE $source <> 'published'),
+    , places AS MATERIALIZED (FROM grid_of('chosen') WHERE {own}),
     training AS (SELECT running_key AS key FROM places),
     own AS (
         SELECT places.*, progress.epoch, progress.epochs, progress.eta_seconds
@@ -66,8 +66,8 @@ def grid_data(catalog: Catalog, filters: Filters = ALL, source: Source = "own") 
     """
     chosen = chosen_cells(filters, "grid_cells")
     literature = "FALSE" if source == "own" else filters.where(AXES).sql
-    select = _SELECT.format(literature=literature)
-    return catalog.query(f"WITH {chosen.sql} {select}", {**chosen.params, "source": source})
+    own = "FALSE" if source == "published" else "TRUE"
+    return ask(catalog, chosen, _SELECT.format(literature=literature, own=own))
 
 
 def state_of(row: Row) -> str | None:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, dataset_panels, key, note
-from dashboards.figures.relations import Source, measured_accuracies
+from dashboards.figures.relations import Source, ask, measured_accuracies
 from dashboards.sketch import Sketch, bar
 from dashboards.theme import AUTO, NEUTRAL, Theme, cell_name, empty_figure, label, styled
 
@@ -35,7 +35,7 @@ _SELECT = """
         GROUP BY ALL
     )
     SELECT *, video_top1 - clip_top1 AS gain FROM ranked
-    QUALIFY $everything OR video_top1 IS NOT NULL OR count(*) OVER (
+    QUALIFY {everything} OR video_top1 IS NOT NULL OR count(*) OVER (
         PARTITION BY source, study, dataset, module, backbone, temporal_pooling, frames
     ) > 1
     ORDER BY source, dataset, module, backbone, temporal_pooling, frames, sampling DESC, study, cell
@@ -51,7 +51,7 @@ def sampling_data(
     `everything`.
     """
     ctes = measured_accuracies(filters, source)
-    return catalog.query(f"WITH {ctes.sql} {_SELECT}", {**ctes.params, "everything": everything})
+    return ask(catalog, ctes, _SELECT.format(everything=str(everything).upper()))
 
 
 def published_gains_data(catalog: Catalog) -> pa.Table:
