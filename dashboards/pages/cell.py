@@ -146,7 +146,7 @@ def _evaluations(view: View, cell: Row) -> list[Block]:
     return [
         *blocks,
         Text("evaluation-choice", choice(view.address, "evaluation", "Classes by", names, chosen)),
-        Figure("confusion", "Confusion", draw_confusion(confusion, view.theme), confusion),
+        Figure("confusion", "Confusion", draw_confusion(confusion, view.theme), confusion, narrowest=560),
         Figure("classes", "Accuracy by class", draw_class_accuracy(classes, view.theme), classes),
     ]
 
