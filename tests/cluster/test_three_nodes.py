@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.cluster.three_nodes import ThreeNodes, kill_9, three_nodes, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-EPOCHS = 20
+EPOCHS = 60
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +53,9 @@ def test_a_node_dies_in_mid_cell_and_its_cells_finish_elsewhere(cluster: ThreeNo
     assert [(job["name"], job["study"]) for job in jobs(cluster)] == [(name, "moved")]
 
     tail, events = Tail(storage), []
-    wait_for(lambda: (events.extend(tail.poll()), _in_mid_cell(events))[1], 200)
-    busy = _working_nodes(cluster)
-    kill_9(cluster.raylets[busy[0]])
+    # Both cells are in their middle, so each of the two nodes trains one of them.
+    wait_for(lambda: (events.extend(tail.poll()), _in_mid_cell(events) == 2)[1], 200)
+    kill_9(next(pid for node, pid in cluster.raylets.items() if node != cluster.head))
 
     followed = call(cluster.on_cluster("jobs", "attach", name), cluster.env).stdout
     assert "2 of 2 cells done" in followed
@@ -74,16 +75,10 @@ def test_a_node_dies_in_mid_cell_and_its_cells_finish_elsewhere(cluster: ThreeNo
     assert wait_for(lambda: not cluster.left, 30), cluster.left
 
 
-def _working_nodes(cluster: ThreeNodes) -> list[str]:
-    workers = [row for row in cluster.living("actors") if "TrainWorker" in row["class_name"]]
-    return [row["node_id"] for row in workers if row["state"] == "ALIVE"]
-
-
-def _in_mid_cell(events: list[Any]) -> bool:
-    """A cell has an epoch behind it and several before it."""
+def _in_mid_cell(events: list[Any]) -> int:
+    """How many cells have an epoch behind them and are not done."""
     done = {event.key for event in events if isinstance(event, CellFinished)}
-    behind = [event.key for event in events if isinstance(event, EpochFinished) and event.key not in done]
-    return any(behind.count(key) == 1 for key in behind)
+    return len({event.key for event in events if isinstance(event, EpochFinished)} - done)
 
 
 def test_rays_own_job_command_finds_the_cluster_and_everything_done(
@@ -120,12 +115,26 @@ def test_a_storage_inside_the_jobs_copy_of_the_repository_is_refused(
     assert (job["study"], job["state"], job["exit_code"]) == ("lost", "FAILED", 2)
 
 
-def test_a_stopped_job_ends_and_leaves_nothing(cluster: ThreeNodes, tmp_path: Path) -> None:
+def test_ctrl_c_detaches_and_a_stopped_job_ends_and_leaves_nothing(
+    cluster: ThreeNodes, tmp_path: Path
+) -> None:
     storage = tmp_path / "storage"
     study = write_study(tmp_path, "stopped", epochs=60)
-    call(cluster.on_cluster("submit", study, "--storage", storage, "--no-follow"), cluster.env)
+    follower = subprocess.Popen(
+        cluster.on_cluster("submit", study, "--storage", storage),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=cluster.env,
+        cwd=ROOT,
+        text=True,
+    )
     tail, events = Tail(storage), []
     wait_for(lambda: (events.extend(tail.poll()), _in_mid_cell(events))[1], 120)
+    follower.send_signal(signal.SIGINT)
+    printed, _ = follower.communicate(timeout=30)
+    assert follower.returncode == 130
+    assert "detached, the job goes on; come back with: actiongrid jobs attach stopped-" in printed
+    assert jobs(cluster)[0]["state"] == "RUNNING"
     stopped = call(cluster.on_cluster("jobs", "stop", "stopped"), cluster.env).stdout
     assert "stopped; submit the study again to go on" in stopped
     logs = call(cluster.on_cluster("jobs", "logs", "stopped"), cluster.env).stdout
