@@ -6,6 +6,7 @@ import json
 import platform
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,8 +46,18 @@ def here() -> dict[str, str]:
     return {
         "system": platform.system(),
         "machine": platform.machine(),
+        "processor": _processor(),
         "torch": torch.__version__.split("+")[0],
     }
+
+
+def _processor() -> str:
+    """The model's name: some libraries choose their kernels by it, whatever they are told."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def _written(case: Case) -> list[Any]:
