@@ -58,7 +58,8 @@ def test_a_key_is_32_hex_digits_and_stable() -> None:
             "inherit: best, weight_decay: 5e-4, flip: 0.50, crop_scales: [1, .875, 0.75, 0.66]",
         ),
         STUDY
-        + "retries: 7\nparent_check: false\nresources: {default: {cpus_per_worker: 9, gpus_per_worker: 1}}\n",
+        + "retries: 7\npriority: 9\nparent_check: false\n"
+        + "resources: {default: {cpus_per_worker: 9, gpus_per_worker: 1}}\n",
         STUDY + "evaluation: {batch_size: 5}\n",
     ],
 )
