@@ -113,11 +113,11 @@ def test_a_zoom_outlives_a_drag_the_theme_and_the_end_of_the_cell(scene: Scene) 
         page.wait_for_timeout(2500)
         assert page.evaluate(shown) == 6
         page.mouse.up()
-        page.wait_for_function(f"() => {shown} === 7", timeout=NEWS_SECONDS * 1000)
+        page.wait_for_function(f"() => {shown} === 7", timeout=20_000)
         zoomed = page.evaluate(RANGES)
         assert zoomed != everything
         report_epoch(journal, CELL, 8)
-    page.wait_for_function(f"() => {shown} === 8", timeout=NEWS_SECONDS * 1000)
+    page.wait_for_function(f"() => {shown} === 8", timeout=20_000)
     assert page.evaluate(RANGES) == zoomed
     # The page is made anew for another theme, and when a cell that has finished has more to show.
     page.locator("#theme-switch").click()
@@ -127,7 +127,7 @@ def test_a_zoom_outlives_a_drag_the_theme_and_the_end_of_the_cell(scene: Scene) 
     page.wait_for_timeout(500)
     assert page.evaluate(RANGES) == zoomed
     finish(scene.storage, CELL)
-    page.wait_for_selector("#page .state.done", timeout=NEWS_SECONDS * 1000)
+    page.wait_for_selector("#page .state.done", timeout=20_000)
     page.wait_for_timeout(1000)
     assert page.evaluate(RANGES) == zoomed
     page.mouse.dblclick(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
