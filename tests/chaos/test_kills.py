@@ -17,7 +17,7 @@ from tests.integration.studies import CHAINS, actiongrid, query
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("ACTIONGRID_KILLS", "5"))
+KILLS = int(os.environ.get("ACTIONGRID_KILLS", "4"))
 SEED = int(os.environ.get("ACTIONGRID_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 
 STUDY = (
