@@ -108,11 +108,16 @@ def cluster_maximum() -> Maximum:
     return maximum_of(config or {})
 
 
-def cluster_size(maximum: Maximum) -> Free:
-    """CPUs and GPUs that the cluster has or can have, busy or not. Needs an initialised Ray."""
+def cluster_size(maximum: Maximum) -> Free | None:
+    """CPUs and GPUs that the cluster has or can have, busy or not; None where Ray is dying: no node is alive.
+
+    Needs an initialised Ray.
+    """
     import ray
 
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not alive:
+        return None
     head: Resources = next((one for one in alive if HEAD_RESOURCE in one), {})
     return maximum.size(head, [one for one in alive if HEAD_RESOURCE not in one])
 

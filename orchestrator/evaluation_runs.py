@@ -10,6 +10,7 @@ from orchestrator.cell_trial import TrialRequest, describe_error, read_error_log
 from orchestrator.cluster_size import cluster_maximum, cluster_size
 from orchestrator.layout import file_name
 from orchestrator.placement_groups import remove_orphaned
+from orchestrator.schedule import Free
 from trainables.evaluate_cell import result_path
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def run_jobs(
     import ray
 
     actor = ray.remote(**_ACTOR)(EvaluationRun)
-    size = cluster_size(cluster_maximum())
+    size = cluster_size(cluster_maximum()) or Free(cpus=0)
     total = {"CPU": size.cpus, "GPU": size.gpus}
     waiting = deque(jobs)
     running: dict[Any, tuple[Any, EvaluationJob]] = {}

@@ -118,7 +118,10 @@ class GridSearcher(Searcher):  # type: ignore[misc]
         self._link.leave_if_asked()
         if self._link.problems or self._link.driver.is_finished:
             return Searcher.FINISHED
-        request = self._link.guarded(lambda: self._link.driver.next_trial(cluster_size(self._maximum)))
+        size = self._link.guarded(lambda: cluster_size(self._maximum))
+        if size is None:  # orchestrator.ray_watch ends this process; no cell is to blame
+            return None
+        request = self._link.guarded(lambda: self._link.driver.next_trial(size))
         return request.as_config() if request is not None else None
 
     def on_trial_complete(
