@@ -194,5 +194,10 @@ def _tail(client: Any, name: str) -> Iterator[str]:  # noqa: ANN401
             except StopAsyncIteration:
                 return
     finally:
+        # Ctrl-C leaves the wait for the next text behind, and a stream that is waited for cannot be closed.
+        waiting = asyncio.all_tasks(loop)
+        for task in waiting:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
         loop.run_until_complete(stream.aclose())
         loop.close()

@@ -48,7 +48,9 @@ class ThreeNodes:
     @property
     def left(self) -> list[str]:
         """What jobs have left on the cluster."""
-        actors = [row["class_name"] for row in self.living("actors")]
+        # Ray Train keeps one for the whole cluster, without resources.
+        kept = "_AutoscalingCoordinatorActor"
+        actors = [row["class_name"] for row in self.living("actors") if row["class_name"] != kept]
         return actors + [row["placement_group_id"] for row in self.living("placement_groups")]
 
     def processes(self) -> list[str]:
