@@ -198,6 +198,7 @@ def _tail(client: Any, name: str) -> Iterator[str]:  # noqa: ANN401
         waiting = asyncio.all_tasks(loop)
         for task in waiting:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
+        if waiting:
+            loop.run_until_complete(asyncio.wait(waiting))
         loop.run_until_complete(stream.aclose())
         loop.close()
