@@ -5,7 +5,7 @@ ACTIONGRID_STORAGE ?= demo-storage
 export ACTIONGRID_STORAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos check format lock clean
+.PHONY: help install demo test long chaos check format lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -28,8 +28,11 @@ demo: install  ## run the demo study and write its report
 	$(BIN)/actiongrid run demo
 	$(BIN)/actiongrid report
 
-test: install  ## all tests
-	$(BIN)/python -m pytest
+test: install  ## all tests but those of `make long`
+	$(BIN)/python -m pytest -m "not long"
+
+long: install  ## the tests that build clusters of several machines
+	$(BIN)/python -m pytest -m long
 
 chaos: install  ## fifty kills of everything, at random moments
 	ACTIONGRID_KILLS=50 $(BIN)/python -m pytest -s tests/chaos

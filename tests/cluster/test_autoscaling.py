@@ -14,7 +14,7 @@ import pytest
 
 from tests.cluster.studies import ROOT, call, command, environment, write_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 
 APART = ["unshare", "-n", "-m", "-p", "-f", "--mount-proc", "--kill-child"]
 

@@ -19,7 +19,7 @@ from tests.cluster.machines import Machine, machines, why_not
 from tests.cluster.studies import ROOT, call, command, environment, write_study
 
 # Two minutes on an idle machine; other work beside it makes it several times that.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from catalog.events import AttemptEnded, AttemptStarted, CellFinished, EpochFini
 from tests.cluster.studies import ROOT, call, command, write_study
 from tests.cluster.three_nodes import ThreeNodes, kill_9, three_nodes, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 
 EPOCHS = 60
 
