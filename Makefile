@@ -31,7 +31,7 @@ demo: install  ## run the demo study and write its report
 test: install  ## all tests but those of `make long`
 	$(BIN)/python -m pytest -m "not long"
 
-long: install  ## the tests that build clusters of several machines
+long: install  ## the tests that take minutes each, such as clusters of several machines
 	$(BIN)/python -m pytest -m long
 
 chaos: install  ## fifty kills of everything, at random moments

@@ -60,7 +60,13 @@ def drawn(page: Page) -> int:
 
 
 @pytest.mark.parametrize(
-    ("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
+    ("scheme", "width"),
+    [
+        ("light", 1280),
+        ("dark", 390),
+        pytest.param("dark", 1280, marks=pytest.mark.long),
+        pytest.param("light", 390, marks=pytest.mark.long),
+    ],
 )
 def test_every_page_opens_and_is_drawn(
     browser: Browser, dashboard: Dashboard, scheme: str, width: int

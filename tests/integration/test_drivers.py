@@ -67,6 +67,7 @@ def storage(tmp_path: Path) -> Path:
     return tmp_path / "storage"
 
 
+@pytest.mark.long
 def test_a_waiting_driver_takes_a_killed_ones_cell_over(tmp_path: Path, storage: Path) -> None:
     study = write_study(tmp_path, "one", "[tsn]", epochs=30)
     events = Events(storage)
@@ -163,6 +164,7 @@ def cluster() -> Iterator[subprocess.Popen[str]]:
     holder.communicate(timeout=60)
 
 
+@pytest.mark.long
 def test_ctrl_c_leaves_a_cluster_as_it_was(
     cluster: subprocess.Popen[str], tmp_path: Path, storage: Path
 ) -> None:

@@ -102,6 +102,7 @@ def test_the_report_has_the_accuracies(undisturbed: Path, tmp_path: Path) -> Non
     assert "Plotly.newPlot" in html
 
 
+@pytest.mark.long  # tests/chaos has the short form
 def test_kill_9_of_the_driver_loses_and_repeats_nothing(
     undisturbed: Path, study: Path, tmp_path: Path
 ) -> None:
