@@ -34,6 +34,9 @@ def failures_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     return ask(catalog, chosen_cells(filters, "cell_costs"), _SELECT)
 
 
+_COUNTED_ONE_BY_ONE = 8
+
+
 def draw_failures(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     """Draw a bar a kind: attempts that were lost, and cells that have failed for good."""
     rows = table.to_pylist()
@@ -63,7 +66,10 @@ def draw_failures(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
             )
         )
     styled(figure, 150 + 46 * len(rows), theme)
-    figure.update_xaxes(title={"text": "number", "standoff": 4}, rangemode="tozero", tickformat="d")
+    most = max(max(row["attempts"], row["cells_failed"]) for row in rows)
+    # Ticks at halves would be written as whole numbers, each of them twice.
+    ticks = {"dtick": 1} if most <= _COUNTED_ONE_BY_ONE else {"tickformat": "d"}
+    figure.update_xaxes(title={"text": "number", "standoff": 4}, rangemode="tozero", **ticks)
     figure.update_yaxes(autorange="reversed", showgrid=False, type="category")
     figure.update_layout(barmode="group", legend={**LEGEND, "y": 1.02, "yanchor": "bottom"})
     return figure.drawn()
