@@ -28,8 +28,14 @@ demo: install  ## run the demo study and write its report
 	$(BIN)/actiongrid run demo
 	$(BIN)/actiongrid report
 
+# Two at a time: most of the slow ones wait, for Ray to start or for what they killed to be noticed.
+BESIDE := tests/chaos tests/catalog tests/cluster tests/dashboards tests/orchestrator tests/trainables
+
 test: install  ## all tests but those of `make long`
-	$(BIN)/python -m pytest -m "not long"
+	@$(BIN)/python -m pytest -m "not long" $(BESIDE) > .tests-beside.log 2>&1 & beside=$$!; \
+	$(BIN)/python -m pytest -m "not long" $(addprefix --ignore=,$(BESIDE)); first=$$?; \
+	wait $$beside; second=$$?; cat .tests-beside.log; rm .tests-beside.log; \
+	test $$first -eq 0 && test $$second -eq 0
 
 long: install  ## the tests that take minutes each, such as clusters of several machines
 	$(BIN)/python -m pytest -m long
