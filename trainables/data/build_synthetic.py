@@ -31,11 +31,15 @@ def generate(
     paths = [
         directory / "videos" / item.split / classes[item.label] / f"{item.number:05d}.mp4" for item in items
     ]
-    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1), "generate") as pool:
+    pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1), "generate")
+    try:
         for made in pool.map(lambda item, path: _made(config, item, path, log), items, paths):
             if made is not None:
                 log.put(*made)
             counter.step()
+    finally:
+        # As a context manager the pool would make all videos that wait before it lets a Ctrl-C through.
+        pool.shutdown(cancel_futures=True)
     entries = (Entry(path, item.split, item.label) for item, path in zip(items, paths, strict=True))
     return Listing(classes, tuple(entries))
 
