@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 
 import psutil
 
@@ -65,4 +66,14 @@ with watched(lambda: end_process(lambda: print("told", flush=True)), lambda: Fal
     )
     pid, *said = done.stdout.split()
     assert (done.returncode, said) == (130, ["told"]), done.stderr
-    assert not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+    deadline = time.monotonic() + 30
+    while lives(int(pid)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
