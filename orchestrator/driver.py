@@ -17,15 +17,17 @@ from catalog.events import AttemptEnded, AttemptStarted, CellFailed, Event
 from orchestrator.cell_request import cell_request
 from orchestrator.cell_trial import TrialRequest
 from orchestrator.control import Standing, cancelled, standings
+from orchestrator.epochs_on_disk import EpochsOnDisk
 from orchestrator.layout import Layout
 from orchestrator.lease_cells import News, SharedCells
 from orchestrator.outage import Outage, is_outage, room_for_a_checkpoint
-from orchestrator.records import epoch_event, finished_event
+from orchestrator.records import finished_event
 from orchestrator.retry import Attempts, FailureKind, back_off_seconds, classify, decide
 from orchestrator.schedule import Free, GridState, Progress, Task, too_large
 from orchestrator.stopping import CHECKPOINT_WAIT_SECONDS, Stops, checkpoint_in_writing
 from orchestrator.work import CellFailure, CellWork, RunningCell, Terms
-from trainables.result import read_history, read_result
+from trainables.data.files import system_reason
+from trainables.result import read_result
 
 POLL_SECONDS = 1.0
 HEAR_SECONDS = 2.0
@@ -65,10 +67,10 @@ class Driver:
         self._elsewhere: dict[str, str] = {}
         self._standing: dict[str, Standing] = {}
         self._stops = Stops(clock)
+        self._epochs = EpochsOnDisk(layout, self._append, shared)
         self._next_poll = 0.0
         self._next_hearing = 0.0
         self._failures: list[CellFailure] = []
-        self._journalled_epochs: dict[str, int] = {}
         self._seconds: dict[str, float] = {}
         self._top1: dict[str, float] = {}
         self._lock = threading.RLock()
@@ -173,7 +175,7 @@ class Driver:
             except OSError as error:
                 if not is_outage(error):
                     raise
-                self.outage.begins(error.strerror or str(error))
+                self.outage.begins(system_reason(error))
                 return None
 
     def _next_that_fits(self, room: Free | None) -> TrialRequest | None:
@@ -213,22 +215,18 @@ class Driver:
             self._shared.release(item.key)
             raise
         self._requests[name] = request
+        self._epochs.started(request)
         self._running[name] = RunningCell(name, claim.attempt, time.time(), item.cell.recipe.epochs, {})
         return request
 
     def poll(self) -> None:
-        """Journal the epochs that stand on disk by now, and hear of others; looks at most once a second.
-
-        The run directory is the truth: a checkpoint's record is written before its epoch is reported. Reports
-        that travel through Ray are neither exactly- nor at-least-once, so nothing else is asked.
-        """
+        """Journal the epochs that stand on disk by now, and hear of others; looks at most once a second."""
         with self._lock:
             now = self._clock()
             if now < self._next_poll:
                 return
             self._next_poll = now + POLL_SECONDS
-            for request in tuple(self._requests.values()):
-                self._journal_epochs(request)
+            self._journal_epochs()
             if now >= self._next_hearing:
                 self._next_hearing = now + HEAR_SECONDS
                 self._hear(self._shared.news())
@@ -278,7 +276,7 @@ class Driver:
         return True
 
     def _epoch(self, cell: RunningCell) -> int:
-        return self._journalled_epochs.get(self._work[cell.name].key, 0)
+        return self._epochs.last(self._work[cell.name].key)
 
     @property
     def to_kill(self) -> frozenset[str]:
@@ -292,21 +290,17 @@ class Driver:
         run_dir = self._layout.run_dir(cell.name, self._work[cell.name].key)
         return checkpoint_in_writing(run_dir, cell.started)
 
-    def _journal_epochs(self, request: TrialRequest) -> None:
-        known = self._journalled_epochs.get(request.key, 0)
-        rows = read_history(self._layout.run_dir(request.cell, request.key))[known:]
-        if not rows or not self._shared.is_ours(request.key):
-            return
-        for row in rows:
-            self._append(epoch_event(request.key, request.attempt, row))
-            self._journalled_epochs[request.key] = int(row["epoch"])
-            if request.cell in self._running:
-                self._running[request.cell] = replace(self._running[request.cell], metrics=dict(row))
+    def _journal_epochs(self) -> None:
+        for request in self._requests.values():
+            metrics = self._epochs.journal(request)
+            if metrics is not None:
+                self._running[request.cell] = replace(self._running[request.cell], metrics=metrics)
+        self._epochs.journal_stopped()
 
     def trial_ended(self, request: TrialRequest, error: str | None) -> None:
         """Journal the end of an attempt: done if a result stands, else stopped, retried or given up."""
         with self._lock:
-            self._journal_epochs(request)
+            self._epochs.journal(request)
             running = self._running.pop(request.cell)
             del self._requests[request.cell]
             stopped = self._stops.pop(request.cell)
@@ -330,6 +324,7 @@ class Driver:
 
     def _stopped(self, item: CellWork, request: TrialRequest, why: str) -> None:
         self._append(AttemptEnded(request.key, request.attempt, "interrupted", why))
+        self._epochs.stopped(request)
         self._shared.release(item.key)
         self._grid.requeued(item.cell.name)
 
@@ -382,8 +377,7 @@ class Driver:
         To be called when its workers are gone: another driver may start the cells at once.
         """
         with self._lock:
-            for request in self._requests.values():
-                self._journal_epochs(request)
+            self._journal_epochs()
             for cell in self._running.values():
                 item = self._work[cell.name]
                 if self._shared.is_ours(item.key):

@@ -11,6 +11,8 @@ from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
+from trainables.data.files import system_reason
+
 Given = TypeVar("Given")
 
 LOOK_SECONDS = 3.0
@@ -102,7 +104,7 @@ class Outage:
             except OSError as error:
                 if not is_outage(error) or self._stop.is_set():
                     raise
-                self.begins(error.strerror or str(error))
+                self.begins(system_reason(error))
             while not self.is_over() and not self._stop.wait(LOOK_SECONDS / 3):
                 pass
 

@@ -77,13 +77,8 @@ class Outcome:
         return all(state == "done" for state in self.states.values())
 
 
-def plan_study(study: Study, storage: Path, weights_dir: str | None) -> Plan:
-    """What the study means on this storage today; reads manifests and journals, runs nothing."""
-    return plan_and_measure(study, storage, weights_dir)[0]
-
-
 def plan_and_measure(study: Study, storage: Path, weights_dir: str | None) -> tuple[Plan, Measured]:
-    """The same, and how fast this storage's finished cells trained."""
+    """What the study means on this storage today, and how fast its finished cells trained; runs nothing."""
     states = dataset_states(study, Layout(storage))
     with Catalog.open(storage) as catalog:
         plan = _plan(study, states, catalog, weights_problems(study, weights_dir))

@@ -15,8 +15,8 @@ from windows import Dashboard, look_at, running
 
 from catalog import Tail
 from catalog.events import AttemptStarted, CellFinished, CellPlanned, EpochFinished, Event
+from tests.integration.running import ray_processes, wait_until_gone
 from tests.integration.studies import command
-from tests.integration.test_run import ray_processes, wait_until_gone
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -32,10 +32,10 @@ def write_study(folder: Path, name: str, modules: str, frames: str = "[8]", epoc
 
 
 class RunningDriver:
-    """`actiongrid run` in the background; what it prints is kept."""
+    """`actiongrid run` in the background; what it prints is kept, beside the study's file."""
 
     def __init__(self, study: Path, storage: Path, *options: str) -> None:
-        self._output = storage.parent / f"{storage.name}-{study.stem}-{time.monotonic_ns()}.txt"
+        self._output = study.with_name(f"{storage.name}-{study.stem}-{time.monotonic_ns()}.txt")
         arguments = command("run", study, "--storage", storage, *options)
         with self._output.open("w") as output:
             self.process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT)
@@ -68,7 +68,7 @@ class RunningDriver:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        wait_for(lambda: not ray_processes(self.pid), f"Ray of {self.pid} gone", 60)
+        wait_until_gone(self.pid)
 
 
 class Events:
@@ -109,6 +109,11 @@ def ray_processes(session_of: int) -> list[psutil.Process]:
         for process in psutil.process_iter(["cmdline"])
         if any(mark in part and "session_" in part for part in process.info["cmdline"] or ())
     ]
+
+
+def wait_until_gone(session_of: int, seconds: float = 60) -> None:
+    """Wait until nothing is left of the Ray that the driver with this pid started."""
+    wait_for(lambda: not ray_processes(session_of), f"Ray of {session_of} gone", seconds)
 
 
 def held_leases(storage: Path) -> list[str]:

@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from catalog import Tail
 from catalog.events import AttemptStarted, CellFinished, EpochFinished
+from tests.integration.running import wait_until_gone
 from tests.integration.studies import CHAINS, actiongrid, command, query, results
 
 pytestmark = pytest.mark.slow
@@ -26,23 +26,6 @@ MEASURED = ("cell", "key", "top1", "top5", "loss", "best_top1", "best_epoch", "e
 def measured(storage: Path) -> list[dict[str, Any]]:
     """What must not depend on kills: everything but times and attempts."""
     return [{name: row[name] for name in MEASURED} for row in results(storage)]
-
-
-def ray_processes(session_of: int) -> list[psutil.Process]:
-    """Processes of the Ray that the driver with this pid started: their command lines name its session."""
-    mark = f"_{session_of}/"
-    return [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if any(mark in part and "session_" in part for part in process.info["cmdline"] or ())
-    ]
-
-
-def wait_until_gone(session_of: int, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while ray_processes(session_of):
-        assert time.monotonic() < deadline, f"left behind: {ray_processes(session_of)}"
-        time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")

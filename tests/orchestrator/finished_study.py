@@ -13,7 +13,7 @@ from orchestrator.plan import Plan, PlannedCell, State
 from orchestrator.records import planned_event
 from orchestrator.study import parse_study
 from orchestrator.study_model import Study
-from orchestrator.submission import plan_study
+from orchestrator.submission import plan_and_measure
 
 STUDY = """\
 name: lengths
@@ -40,7 +40,7 @@ def plan(storage: Path, text: str = STUDY) -> dict[str, PlannedCell]:
 
 
 def whole_plan(storage: Path, text: str = STUDY) -> Plan:
-    return plan_study(study(text), storage, None)
+    return plan_and_measure(study(text), storage, None)[0]
 
 
 def build(storage: Path, text: str = STUDY) -> None:

@@ -7,8 +7,7 @@ import sys
 import threading
 import time
 
-import psutil
-
+from orchestrator.lease_drivers import process_start
 from orchestrator.ray_watch import LOOKS, watched
 
 TICK = 0.01
@@ -67,13 +66,6 @@ with watched(lambda: end_process(lambda: print("told", flush=True)), lambda: Fal
     pid, *said = done.stdout.split()
     assert (done.returncode, said) == (130, ["told"]), done.stderr
     deadline = time.monotonic() + 30
-    while lives(int(pid)):
+    while process_start(int(pid)) is not None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from catalog import Catalog, Journal
-from catalog.events import AttemptEnded, AttemptStarted, CellFailed, CellFinished, StudyControlled
+from catalog.events import (
+    AttemptEnded,
+    AttemptStarted,
+    CellFailed,
+    CellFinished,
+    EpochFinished,
+    StudyControlled,
+)
+from orchestrator.cell_trial import TrialRequest
 from orchestrator.control import Command, Standing, standings, with_descendants
 from orchestrator.lease_drivers import DriverRecord, this_driver
 from orchestrator.lease_room import room_for
@@ -195,6 +203,33 @@ def test_cancel_stops_at_once_and_ends_the_driver_without_its_cells(one: Bench) 
     assert one.driver.standing == dict.fromkeys(cancelled, Standing.CANCELLED)
     command(one, "resume")
     assert one.driver.is_finished, "what is cancelled stays so"
+
+
+def test_an_epoch_that_stands_after_its_cell_was_stopped_is_journalled(one: Bench) -> None:
+    request = stopped_cell(one)
+    one.write_epochs(request, 1)
+    one.driver.interrupted()
+    assert [(event.key, event.epoch, event.attempt) for event in one.of(EpochFinished)] == [
+        (request.key, 1, request.attempt)
+    ]
+
+
+def test_what_another_driver_trains_is_not_taken_for_an_epoch_of_the_stopped_cell(
+    one: Bench, tmp_path: Path
+) -> None:
+    request = stopped_cell(one)
+    new = Bench(tmp_path, name="new")
+    again = next(trial for trial in (new.next(), new.next()) if trial.cell == request.cell)
+    new.write_epochs(again, 1)
+    one.driver.interrupted()
+    assert one.of(EpochFinished) == []
+
+
+def stopped_cell(bench: Bench) -> TrialRequest:
+    request = bench.next()
+    command(bench, "cancel")
+    bench.driver.trial_ended(request, "ActorDiedError: killed")
+    return request
 
 
 def test_a_new_submission_starts_without_old_commands(one: Bench, tmp_path: Path) -> None:

@@ -38,6 +38,11 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def system_reason(error: OSError) -> str:
+    """The system's own words for an error: libraries put others in their place."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
 def sha256_of(path: Path) -> str:
     """Hash of the file's content, in hexadecimal."""
     with path.open("rb") as stream:

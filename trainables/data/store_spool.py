@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainables.data.files import system_reason
 from trainables.data.frame_format import FrameFormat
 
 if TYPE_CHECKING:
@@ -29,10 +29,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # Libraries put words of their own in place of the system's.
-        reason = os.strerror(error.errno) if error.errno else error
         raise StoreWriteError(
-            f"cannot write ({reason}); {path}; make room or mend the storage and give the "
+            f"cannot write ({system_reason(error)}); {path}; make room or mend the storage and give the "
             "same command again: it goes on where it stopped"
         ) from error
 
