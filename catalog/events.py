@@ -182,6 +182,18 @@ class CellFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointRemoved(Event):
+    """A finished cell's checkpoint of `epoch` was removed, as its studies' `keep` allows."""
+
+    table: ClassVar[str] = "checkpoints_removed"
+    identity: ClassVar[tuple[str, ...]] = ("key", "epoch")
+
+    key: str
+    epoch: int
+    keep: str
+
+
+@dataclass(frozen=True, slots=True)
 class VideosQuarantined(Event):
     """Videos of a dataset that cannot be used. `videos` is a list of {"path", "reason"}."""
 
@@ -273,6 +285,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     AttemptEnded,
     CellFinished,
     CellFailed,
+    CheckpointRemoved,
     VideosQuarantined,
     DatasetBuilt,
     CellEvaluated,

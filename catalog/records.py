@@ -27,6 +27,12 @@ def failed_cells(catalog: Catalog) -> Mapping[str, CellFailed]:
     return _by_key(catalog, CellFailed, latest)
 
 
+def removed_checkpoints(catalog: Catalog) -> Mapping[str, frozenset[int]]:
+    """Return the epochs whose checkpoints were removed, by the key of the finished cell."""
+    rows = catalog.query("SELECT key, list(epoch) AS epochs FROM recorded.checkpoints_removed GROUP BY key")
+    return {row["key"]: frozenset(row["epochs"]) for row in rows.to_pylist()}
+
+
 def attempts_made(catalog: Catalog) -> Mapping[str, int]:
     """Return the highest attempt number started so far, by key."""
     rows = catalog.query("SELECT key, max(attempt) AS attempts FROM recorded.attempts_started GROUP BY key")

@@ -53,6 +53,12 @@ CREATE TABLE recorded.failed (
     PRIMARY KEY (key, attempt)
 );
 
+CREATE TABLE recorded.checkpoints_removed (
+    key VARCHAR, epoch BIGINT, keep VARCHAR,
+    time DOUBLE, writer VARCHAR, position BIGINT,
+    PRIMARY KEY (key, epoch)
+);
+
 CREATE TABLE recorded.quarantined (
     dataset VARCHAR PRIMARY KEY, count BIGINT, videos JSON,
     time DOUBLE, writer VARCHAR, position BIGINT

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 from orchestrator.study_errors import Location
 from orchestrator.study_model import AxisValue, Resources, Stage, Study
+from trainables.keep import KeepPolicy
 from trainables.models.registry import BACKBONES, MODULES
 from trainables.recipe import Evaluation, Frozen, Recipe
 
@@ -30,6 +31,7 @@ class Cell:
     recipe: Recipe
     evaluation: Evaluation
     resources: Resources
+    keep: KeepPolicy = field(default_factory=KeepPolicy)
 
     @property
     def name(self) -> str:
@@ -135,6 +137,7 @@ def _chain_cells(study: Study, chain: Sequence[Mapping[str, AxisValue]]) -> Iter
             recipe=Recipe.model_validate(merge(recipe_layers(study, placed))),
             evaluation=study.evaluation,
             resources=Resources.model_validate(merge(resource_layers(study, placed))),
+            keep=study.keep,
         )
         parent = cell_name(axes)
 

@@ -52,6 +52,7 @@ def _spec(item: CellWork, attempt: int, run_dir: Path, layout: Layout, terms: Te
         frames_on_local_disk=terms.frames_on_local_disk,
         parent=_parent(item, layout, terms),
         attempt=attempt,
+        keep=cell.keep,
     )
 
 

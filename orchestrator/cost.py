@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from orchestrator.cell import Cell
+from trainables.keep import KeepPolicy
 
 FLOPS_PER_MAC = 2
 # A step is one pass forward and two passes' worth backward (towards inputs and towards weights).
@@ -78,14 +79,14 @@ def cell_flops(cell: Cell, *, train_macs: int, eval_macs: int, train_videos: int
     return trained + evaluation_flops(eval_macs, val_videos, epochs, views)
 
 
-def checkpoint_bytes(params: int, epochs: int, momentum: float, keep: int) -> int:
-    """Bytes of the checkpoints that a cell leaves: the last `keep` and the best one, weights in fp32.
+def checkpoint_bytes(params: int, epochs: int, momentum: float, keep: KeepPolicy) -> int:
+    """Bytes of the checkpoints that a cell leaves, weights in fp32.
 
     SGD with momentum keeps one more number for each weight. BN's running statistics and the file format are
     left out: about 1 % of a ResNet-50.
     """
     numbers = 2 if momentum > 0 else 1
-    return BYTES_PER_NUMBER * params * numbers * min(epochs, keep + 1)
+    return BYTES_PER_NUMBER * params * numbers * keep.most(epochs)
 
 
 def gpu_hours(flops: float, tflops: float = ASSUMED_TFLOPS) -> float:

@@ -11,10 +11,8 @@ from orchestrator.plan_model import Plan, PlannedCell, State
 from orchestrator.rates import Rate, Rates
 from orchestrator.schedule import Task
 from orchestrator.study_model import Resources
-from trainables.recipe import CellSpec
 
 SHARED_AXES = ("module", "backbone", "temporal_pooling", "frames", "dataset")
-KEPT_CHECKPOINTS = int(CellSpec.model_fields["keep_checkpoints"].default)
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def cell_forecast(planned: PlannedCell, rates: Rates, *, gpus: bool) -> CellFore
     seconds = cell_seconds(planned.flops, rate, units, rates.start_up_seconds)
     kept = None
     if planned.params is not None:
-        kept = checkpoint_bytes(planned.params, recipe.epochs, recipe.momentum, KEPT_CHECKPOINTS)
+        kept = checkpoint_bytes(planned.params, recipe.epochs, recipe.momentum, planned.cell.keep)
     return CellForecast(seconds, None if seconds is None else seconds * units / SECONDS_PER_HOUR, rate, kept)
 
 

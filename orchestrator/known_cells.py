@@ -1,12 +1,13 @@
-"""The finished cells of a catalog, as the plan compares keys with them."""
+"""The finished cells of a catalog: what is done, and what the plan compares keys with."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.key_difference import KnownCell
+from orchestrator.plan_model import DoneCell
 from orchestrator.plan_reason import Known
 
 if TYPE_CHECKING:
@@ -27,6 +28,25 @@ _FINISHED = """
     SEMI JOIN wanted USING (key)
     GROUP BY key ORDER BY key
 """
+
+
+def finished_cells(catalog: Catalog) -> Mapping[str, DoneCell]:
+    """The finished cells by key, with what is left of their checkpoints."""
+    from catalog.records import done_cells, removed_checkpoints
+
+    removed = removed_checkpoints(catalog)
+    return {
+        key: DoneCell(
+            key,
+            cell.evaluation,
+            frozenset(
+                which
+                for which, epoch in (("best", cell.best_epoch), ("last", cell.epochs))
+                if epoch in removed.get(key, ())
+            ),
+        )
+        for key, cell in done_cells(catalog).items()
+    }
 
 
 def known_cells(catalog: Catalog, names: Sequence[str] | None) -> Known:

@@ -207,7 +207,16 @@ class _Planner:
         if parent.state is State.BLOCKED:
             root = next(planned for planned in before if planned.state is State.BLOCKED)
             return f"its starting point {root.cell.name} is blocked: {root.reason}", root.cell.name
-        return self._chosen_otherwise(cell, parent)
+        return self._chosen_otherwise(cell, parent) or self._chosen_is_gone(cell, parent)
+
+    def _chosen_is_gone(self, cell: Cell, parent: PlannedCell) -> tuple[str, str] | None:
+        """A finished parent is not trained again for the sake of a checkpoint that was removed."""
+        which, found = cell.recipe.inherit, self.done.get(parent.key)
+        if found is None or which not in found.removed:
+            return None
+        other = "best" if which == "last" else "last"
+        what = f"the {which} checkpoint of its parent {parent.cell.name} was removed, as keep said"
+        return f"{what}; say inherit: {other}, or train the chain in another storage", parent.cell.name
 
     def _chosen_otherwise(self, cell: Cell, parent: PlannedCell) -> tuple[str, str] | None:
         """A best checkpoint that another protocol chose is not the one that this cell's key promises."""

@@ -40,10 +40,14 @@ class DatasetState:
 
 @dataclass(frozen=True)
 class DoneCell:
-    """A finished cell of the catalog. `evaluation` is its `evaluation_key`, None where it is not recorded."""
+    """A finished cell of the catalog. `evaluation` is its `evaluation_key`, None where it is not recorded.
+
+    `removed` are those of its `best` and `last` checkpoints that a study's `keep` had removed.
+    """
 
     key: str
     evaluation: str | None = None
+    removed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from trainables.data.datasets import DatasetConfig
+from trainables.keep import Keep, KeepPolicy
 from trainables.recipe import Evaluation, Frozen, PositiveInt, Recipe
 
 AXES = ("module", "backbone", "temporal_pooling", "frames", "dataset", "seed")
@@ -147,6 +148,7 @@ class Study(Frozen):
     `frames_on_local_disk` is a folder of each machine's own disk that frame stores are copied to first, for
     storage that is remote or slow. `retries` is how often one cell may fail and be tried again within one
     submission. Of several drivers on one Ray cluster that of the higher `priority` gets free resources first.
+    `keep` says which checkpoints of a cell are kept (`orchestrator.retention`).
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -161,3 +163,4 @@ class Study(Frozen):
     parent_check: bool = True
     retries: Annotated[int, Field(ge=0)] = 2
     priority: int = 0
+    keep: Keep = KeepPolicy()

@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
-from catalog import Catalog, Journal, attempts_made, done_cells, failed_cells
+from catalog import Catalog, Journal, attempts_made, failed_cells
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
 from orchestrator.cell import expand
 from orchestrator.cluster_checks import check_cluster
 from orchestrator.datasets import Announce, Builder, ShowProgress, build_missing, dataset_states
 from orchestrator.driver import Driver
 from orchestrator.evaluation_records import dataset_built_event
-from orchestrator.known_cells import known_cells
+from orchestrator.known_cells import finished_cells, known_cells
 from orchestrator.layout import Layout
 from orchestrator.lease_cells import SharedCells, shared_cells
 from orchestrator.lease_drivers import Presence
 from orchestrator.measured_rates import Measured, measured_rates
-from orchestrator.plan import DatasetState, DoneCell, FailureInfo, Plan, PlannedCell, State, make_plan
+from orchestrator.plan import DatasetState, FailureInfo, Plan, PlannedCell, State, make_plan
 from orchestrator.records import epoch_event, finished_event, planned_event
+from orchestrator.retention import Retention
 from orchestrator.signals import StopSignals
 from orchestrator.study_model import Study
 from orchestrator.view import GridViewer
@@ -88,7 +89,7 @@ def plan_and_measure(study: Study, storage: Path, weights_dir: str | None) -> tu
 def _plan(
     study: Study, states: Mapping[str, DatasetState], catalog: Catalog, problems: Mapping[str, str]
 ) -> Plan:
-    done = {key: DoneCell(key, cell.evaluation) for key, cell in done_cells(catalog).items()}
+    done = finished_cells(catalog)
     failures = {key: FailureInfo(cell.error, cell.attempt) for key, cell in failed_cells(catalog).items()}
     known = known_cells(catalog, [cell.name for cell in expand(study)])
     return make_plan(study, states, done, failures, problems, known)
@@ -225,7 +226,9 @@ class Submission:
             local=self._options.address is None,
             ray_files=str(self.ray_files),
         )
-        driver = Driver(work, self._layout, self._journal.append, self._shared, terms, stop)
+        retention = Retention(self._layout, self._catalog, self._journal.append, self._study.keep)
+        retention.sweep(planned.key for planned in self.plan.cells if planned.state is State.DONE)
+        driver = Driver(work, self._layout, retention.append, self._shared, terms, stop)
         driver.look_around()
         return driver
 

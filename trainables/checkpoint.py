@@ -131,6 +131,18 @@ def load_state(path: Path, sha256: str) -> dict[str, Any]:
     return state
 
 
+def stored_epochs(directory: Path) -> frozenset[int]:
+    """The epochs whose weights are in `directory`, with a record or without."""
+    return frozenset(int(path.stem.removeprefix("epoch-")) for path in directory.glob("epoch-*.pt"))
+
+
+def remove(directory: Path, epochs: Iterable[int]) -> None:
+    """Remove the checkpoints of these epochs of a finished cell; what it predicted stays: it is small."""
+    for epoch in epochs:
+        (directory / f"epoch-{epoch:04d}.json").unlink(missing_ok=True)
+        (directory / f"epoch-{epoch:04d}.pt").unlink(missing_ok=True)
+
+
 def prune(directory: Path, keep_epochs: Iterable[int]) -> None:
     """Remove checkpoints of all epochs but `keep_epochs`: record first, so that none lacks its weights."""
     kept = {f"epoch-{epoch:04d}" for epoch in keep_epochs}

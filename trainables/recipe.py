@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from trainables.keep import Keep, KeepPolicy
+
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -82,7 +84,8 @@ class CellSpec(Frozen):
     """All that a Ray Train worker needs to train one cell. `run_dir` receives checkpoints and history.
 
     `frames_on_local_disk`: a folder of each machine's own disk that frame stores are copied to first. A
-    worker of `attempt` stops as soon as a later attempt was let into `run_dir` (`trainables.fence`).
+    worker of `attempt` stops as soon as a later attempt was let into `run_dir` (`trainables.fence`). `keep`
+    says which checkpoints are kept.
     """
 
     cell: str
@@ -102,6 +105,6 @@ class CellSpec(Frozen):
     threads: PositiveInt = 1
     weights_dir: str | None = None
     parent: ParentCheckpoint | None = None
-    keep_checkpoints: PositiveInt = 2
+    keep: Keep = KeepPolicy()
     frames_on_local_disk: str | None = None
     attempt: int | None = None

@@ -161,7 +161,9 @@ class CellSession:
             with writing(self.directory):
                 write_predictions(predictions, path)
                 save_checkpoint(self.directory, self._state(), path, self.history)
-                prune(self.directory, self._epochs_to_keep())
+                # Only now: the new one stands, so that a kill at any moment leaves one to go on from.
+                done, best = len(self.history), best_epoch(self.history)
+                prune(self.directory, self.spec.keep.while_training(done, best))
 
     def _share_buffers(self) -> None:
         """Give every worker rank 0's BN statistics: the model that is evaluated is the one that is saved."""
@@ -178,11 +180,6 @@ class CellSession:
             "rng": {"seed": self.spec.seed, "next_epoch": len(self.history) + 1},
             "parent_top1": self.parent_top1,
         }
-
-    def _epochs_to_keep(self) -> set[int]:
-        last = len(self.history)
-        keep = set(range(last, max(0, last - self.spec.keep_checkpoints), -1))
-        return keep | {best_epoch(self.history)}
 
     def finish(self) -> None:
         """Write `result.json` (rank 0): the cell is done once it stands."""

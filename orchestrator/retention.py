@@ -1,0 +1,99 @@
+"""Which checkpoints of finished cells may go: what no study keeps and no child can still ask for.
+
+While a cell trains its worker prunes (`KeepPolicy.while_training`); what is left is decided here, when the
+cell and its children are done. The removal is journalled first: a plan then knows that no child can start
+from there any more, and a kill between the two is made up for by the next sweep.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from catalog.events import CellFinished, CheckpointRemoved, Event
+from orchestrator.layout import Layout
+from trainables.checkpoint import remove, stored_epochs
+from trainables.keep import KeepPolicy
+
+if TYPE_CHECKING:
+    from catalog import Catalog
+
+logger = logging.getLogger(__name__)
+
+# `awaited`: how the children that are not done start, each way once.
+_CELLS = """
+    WITH configs AS (
+        SELECT study, arg_max(config, (time, submission)) ->> '$.keep' AS keep
+        FROM recorded.studies GROUP BY study
+    ),
+    wishes AS (
+        SELECT key, any_value(cell) AS cell, list(DISTINCT keep) AS keep, bool_or(keep IS NULL) AS by_default
+        FROM recorded.cells LEFT JOIN configs USING (study) GROUP BY key
+    ),
+    awaited AS (
+        SELECT cells.parent_key AS key, list(DISTINCT cells.config ->> '$.recipe.inherit') AS awaited
+        FROM recorded.cells AS cells ANTI JOIN recorded.finished AS finished USING (key)
+        WHERE cells.parent_key IS NOT NULL GROUP BY cells.parent_key
+    )
+    SELECT key, cell, epochs, best_epoch, keep, by_default, awaited
+    FROM recorded.finished JOIN wishes USING (key) LEFT JOIN awaited USING (key)
+    WHERE list_contains($keys, key)
+"""
+
+
+class Retention:
+    """Removes what a submission's finished cells need not keep; reads all journals, writes this driver's."""
+
+    def __init__(
+        self, layout: Layout, catalog: Catalog, append: Callable[[Event], Event], keep: KeepPolicy
+    ) -> None:
+        self._layout = layout
+        self._catalog = catalog
+        self._append = append
+        # What a worker leaves behind is never less than this, so there is nothing to remove.
+        self._idle = keep.best and keep.last >= KeepPolicy().last
+
+    def append(self, event: Event) -> Event:
+        """Journal an event; where it says that a cell is done, remove what is not needed any more."""
+        stamped = self._append(event)
+        if isinstance(event, CellFinished):
+            self.sweep(key for key in (event.key, event.parent_key) if key is not None)
+        return stamped
+
+    def sweep(self, keys: Iterable[str]) -> None:
+        """Remove what these cells need not keep, as far as they are done.
+
+        A storage that takes nothing now is left as it is: a later sweep finds the same.
+        """
+        if self._idle:
+            return
+        try:
+            self._catalog.refresh()
+            for row in self._catalog.query(_CELLS, {"keys": list(keys)}).to_pylist():
+                self._remove(row, needed_epochs(row))
+        except OSError as error:
+            logger.warning("checkpoints are not removed now: %s", error)
+
+    def _remove(self, row: Mapping[str, Any], needed: frozenset[int]) -> None:
+        run_dir = self._layout.run_dir(row["cell"], row["key"])
+        spare = sorted(stored_epochs(run_dir) - needed)
+        for epoch in spare:
+            self._append(CheckpointRemoved(row["key"], epoch, ", ".join(filter(None, row["keep"]))))
+        remove(run_dir, spare)
+
+
+def needed_epochs(row: Mapping[str, Any]) -> frozenset[int]:
+    """The epochs of a finished cell whose checkpoints stay.
+
+    They are what any of its studies keeps, and what a child that is not done starts from.
+    """
+    last, best = row["epochs"], row["best_epoch"]
+    policies = {KeepPolicy.parse(text) for text in row["keep"] if text is not None}
+    if row["by_default"] or not policies:
+        policies.add(KeepPolicy())
+    kept = (policy.epochs(last, best) for policy in policies)
+    chosen = {"best": {best}, "last": {last}}
+    # Where a journal does not say how a child starts, both stay.
+    asked = (chosen.get(how or "", {best, last}) for how in row["awaited"] or ())
+    return frozenset().union(*kept, *asked)
