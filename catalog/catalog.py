@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 import threading
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import duckdb
 
 from catalog import snapshots
+from catalog.contents import published_tables, schema_text, view_texts
 from catalog.events import EVENT_TYPES, EpochFinished
 from catalog.journal import Fault, Tail
 from catalog.kept import FOLLOWED, KEPT, Sources, needed, outdated, sources
@@ -28,48 +28,6 @@ from catalog.projection import batches, follow_sql, upsert_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-VIEWS = (
-    "open_cells",
-    "cells",
-    "attempts",
-    "epochs",
-    "results",
-    "accuracies",
-    "contributions",
-    "temporal_pooling_gain",
-    "datasets",
-    "failures",
-    "quarantined",
-    "classes",
-    "evaluations",
-    "predictions",
-    "per_class_accuracy",
-    "confusion",
-    "grid_cells",
-    "running_cells",
-    "lineage",
-    "against_published",
-    "measured_accuracies",
-    "cell_costs",
-    "controls",
-)
-"""The files of catalog/views, in the order in which they build on each other."""
-
-PUBLISHED = {
-    "published": ("mini_results.csv",),
-    "published_contributions": ("table7.csv",),
-    "published_datasets": ("datasets.csv",),
-    "published_numbers": (
-        "table2.csv",
-        "table3.csv",
-        "table4.csv",
-        "table5.csv",
-        "table6.csv",
-        "figures.csv",
-    ),
-}
-"""Tables of literature results and their files in catalog/published."""
 
 RECORDED = tuple(event.table for event in EVENT_TYPES)
 """The tables of the schema `recorded`."""
@@ -115,6 +73,7 @@ class Catalog:
         self._predictions = PredictionReader(storage)
         self._connection = _connect(":memory:", _SEALED)
         self._fresh: frozenset[str] = frozenset()
+        self._asked: frozenset[str] = frozenset()
         _create(self._connection)
         self._connection.execute("SET lock_configuration = true")
 
@@ -167,7 +126,7 @@ class Catalog:
             with self._lock:
                 for table in self._loaded_by(sql):
                     self._load(table)
-                self._keep(needed(sql, _sources()))
+                self._asked |= {*self._keep(needed(sql, _sources()))}
                 cursor = self._connection.cursor()
                 _begin(cursor)
             with cursor:
@@ -236,7 +195,11 @@ class Catalog:
         except Exception:
             self._connection.execute("ROLLBACK")
             raise
+        fresh = self._fresh
         self._fresh -= outdated({event_type.table for event_type in tables}, _sources())
+        # What somebody looked at since the last change is asked for again, and should not have to wait then.
+        self._keep([name for name in KEPT if name in fresh & self._asked])
+        self._asked = frozenset()
         return sum(table.num_rows for table in tables.values())
 
     def _loaded_by(self, sql: str) -> frozenset[Table]:
@@ -264,13 +227,14 @@ class Catalog:
             if file.rows is not None:
                 _insert(self._connection, f"loaded.{table}", file.rows)
 
-    def _keep(self, tables: Iterable[str]) -> None:
+    def _keep(self, tables: Sequence[str]) -> Sequence[str]:
         """Fill those of the tables of the schema `kept` whose sources have changed since they were filled."""
         for table in tables:
             if table not in self._fresh:
                 sql = f"CREATE OR REPLACE TABLE kept.{table} AS FROM computed.{table}"
                 self._connection.execute(sql)
                 self._fresh |= {table}
+        return tables
 
     def _write(self, path: Path) -> None:
         self._keep(KEPT)
@@ -325,22 +289,11 @@ def _connect(path: str, config: dict[str, str], *, read_only: bool = False) -> d
 
 
 def _create(connection: duckdb.DuckDBPyConnection) -> None:
-    root = resources.files("catalog")
-    connection.execute((root / "schema.sql").read_text())
-    for table, files in PUBLISHED.items():
-        for file in files:
-            _insert(connection, table, _read_csv((root / "published" / file).read_bytes()))
-    for view in VIEWS:
-        connection.execute((root / "views" / f"{view}.sql").read_text())
-
-
-def _read_csv(data: bytes) -> pa.Table:
-    import io
-
-    from pyarrow import csv
-
-    empty = csv.ConvertOptions(strings_can_be_null=True, null_values=[""])
-    return csv.read_csv(io.BytesIO(data), convert_options=empty)
+    connection.execute(schema_text())
+    for table, rows in published_tables():
+        _insert(connection, table, rows)
+    for text in view_texts():
+        connection.execute(text)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
@@ -378,17 +331,12 @@ def _require_one_read(sql: str) -> None:
 
 @cache
 def _views_on_predictions() -> Mapping[str, frozenset[Table]]:
-    return tables_behind(_view_texts())
+    return tables_behind(view_texts())
 
 
 @cache
 def _sources() -> Mapping[str, Sources]:
-    return sources(_view_texts())
-
-
-def _view_texts() -> list[str]:
-    folder = resources.files("catalog") / "views"
-    return [(folder / f"{view}.sql").read_text() for view in VIEWS]
+    return sources(view_texts())
 
 
 def _shortened(sql: str) -> str:

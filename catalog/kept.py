@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-KEPT = ("open_cells", "cell_accuracies", "cell_costs")
+KEPT = ("planned_keys", "open_cells", "cell_accuracies", "cell_costs")
 """The tables of the schema `kept` that are filled from a view; later ones build on earlier ones."""
 
 FOLLOWED = "attempt_epochs"
@@ -17,7 +17,8 @@ FOLLOWED = "attempt_epochs"
 
 _CREATE = re.compile(r"CREATE (?:VIEW|MACRO) ([\w.]+)")
 _NAME = re.compile(r"(?<![\w.])(?:main\.)?\w+(?:\.\w+)?")
-_NO_NAMES = re.compile(r"'[^']*[^'\w.][^']*'|\bAS \w+")
+_TEXT = re.compile(r"'((?:[^']|'')*)'")
+_NEW_NAME = re.compile(r"\bAS \w+")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def outdated(changed: Collection[str], known: Mapping[str, Sources]) -> frozense
 
 def _names(code: str) -> set[str]:
     # Texts and new names are no names of views; a text of one word can be: that is how macros get relations.
-    plain = _NO_NAMES.sub("", code)
+    plain = _NEW_NAME.sub("", _TEXT.sub(lambda text: text[1] if _NAME.fullmatch(text[1]) else "", code))
     return {name.removeprefix("main.") for name in _NAME.findall(plain)}
 
 

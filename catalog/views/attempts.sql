@@ -1,8 +1,7 @@
 -- One row an attempt. An attempt whose driver was killed has no end: it counts as interrupted once a later
 -- attempt started, and as done once its result stands.
 CREATE VIEW attempts AS
-WITH names AS (SELECT key, any_value(cell) AS cell FROM recorded.cells GROUP BY key),
-latest AS (SELECT key, max(attempt) AS attempt FROM recorded.attempts_started GROUP BY key)
+WITH latest AS (SELECT key, max(attempt) AS attempt FROM recorded.attempts_started GROUP BY key)
 SELECT
     started.key, names.cell, started.attempt,
     CASE
@@ -18,6 +17,6 @@ SELECT
     ended.error, ended.log
 FROM recorded.attempts_started AS started
 JOIN latest USING (key)
-LEFT JOIN names USING (key)
+LEFT JOIN kept.planned_keys AS names USING (key)
 LEFT JOIN recorded.attempts_ended AS ended ON ended.key = started.key AND ended.attempt = started.attempt
 LEFT JOIN recorded.finished AS finished ON finished.key = started.key;

@@ -22,10 +22,10 @@ configured AS (
 ),
 sized AS MATERIALIZED (
     SELECT
-        cells.* EXCLUDE (config), numbers[1] AS epochs,
+        grid.* EXCLUDE (config), numbers[1] AS epochs,
         coalesce(numbers[3], 0) * coalesce(numbers[2], 1) AS gpus,
         coalesce(numbers[4], 1) * coalesce(numbers[2], 1) AS cpus, coalesce(spent.seconds, 0) AS seconds
-    FROM computed.grid_cells AS cells LEFT JOIN configured USING (config) LEFT JOIN spent USING (key)
+    FROM computed.grid_cells AS grid LEFT JOIN configured USING (config) LEFT JOIN spent USING (key)
 ),
 finished AS MATERIALIZED (
     SELECT dataset, sum(seconds) AS seconds, sum(macs * epochs) AS work

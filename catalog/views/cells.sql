@@ -14,16 +14,19 @@ FROM recorded.cells AS planned LEFT JOIN submissions USING (study);
 -- `first_time` is when the study was submitted first.
 CREATE VIEW study_cells AS SELECT * EXCLUDE (config) FROM computed.study_cells;
 
--- One row a planned cell (key) without its state: `study` is the one that was submitted first, `studies` names all.
+-- One row a key: `study` is the one that was submitted first, `studies` names all. Kept, because it changes only
+-- with a submission, and because every view that groups by key is planned anew for every question.
+CREATE VIEW computed.planned_keys AS
+SELECT
+    key, any_value(cell) AS cell, arg_min(study, (first_time, study)) AS study,
+    list(DISTINCT study ORDER BY study) AS studies, bool_or(current) AS current
+FROM study_cells GROUP BY key;
+CREATE TABLE kept.planned_keys AS FROM computed.planned_keys WITH NO DATA;
+
+-- One row a planned cell (key) without its state.
 CREATE VIEW computed.planned_cells AS
-WITH grouped AS NOT MATERIALIZED (
-    SELECT
-        key, arg_min(study, (first_time, study)) AS study, list(DISTINCT study ORDER BY study) AS studies,
-        bool_or(current) AS current
-    FROM study_cells GROUP BY key
-)
 SELECT cell.* EXCLUDE (submission, time, writer, position), studies, current
-FROM recorded.cells AS cell JOIN grouped USING (key, study);
+FROM recorded.cells AS cell JOIN kept.planned_keys AS keys USING (key, study);
 
 -- One row a planned cell (key), with its state today: planned, running, done, failed or blocked.
 -- A key can stand in several studies: `study` is the one that was submitted first, `studies` names all.

@@ -1,7 +1,6 @@
 -- One row a cell and epoch: the one that was measured last, where an attempt repeated an epoch.
 CREATE VIEW epochs AS
-WITH names AS (SELECT key, any_value(cell) AS cell FROM recorded.cells GROUP BY key)
 SELECT
     epochs.key, names.cell, epochs.* EXCLUDE (key, time, writer, position),
     make_timestamp((epochs.time * 1e6)::BIGINT) AS finished
-FROM recorded.epochs AS epochs LEFT JOIN names USING (key);
+FROM recorded.epochs AS epochs LEFT JOIN kept.planned_keys AS names USING (key);

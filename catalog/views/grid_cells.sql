@@ -1,8 +1,8 @@
 CREATE VIEW computed.grid_cells AS
 WITH planned AS NOT MATERIALIZED (
-    SELECT cells.*, finished.key IS NOT NULL AS done, finished.top1 AS last_top1
-    FROM computed.study_cells AS cells LEFT JOIN recorded.finished AS finished USING (key)
-    WHERE cells.current OR finished.key IS NOT NULL
+    SELECT named.*, finished.key IS NOT NULL AS done, finished.top1 AS last_top1
+    FROM computed.study_cells AS named LEFT JOIN recorded.finished AS finished USING (key)
+    WHERE named.current OR finished.key IS NOT NULL
 ),
 -- Few keys stand in several studies, so that only for them the studies are compared.
 several AS (SELECT key FROM recorded.cells GROUP BY key HAVING count(*) > 1),

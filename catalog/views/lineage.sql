@@ -2,19 +2,15 @@
 -- that of the checkpoint that children start from; `rechecked_top1` is what the cell measured of its parent before
 -- it trained (on a part of the videos).
 CREATE VIEW lineage AS
-WITH named AS NOT MATERIALIZED (
-    SELECT
-        key, any_value(parent_key) AS parent_key, any_value(cell) AS cell, any_value(frames) AS frames,
-        any_value(config ->> '$.recipe.init') AS init
-    FROM recorded.cells GROUP BY key
-)
 SELECT
-    named.key, named.parent_key, named.cell, named.frames, named.init,
+    planned.key, planned.parent_key, planned.cell, planned.frames, planned.config ->> '$.recipe.init' AS init,
     CASE WHEN finished.key IS NOT NULL THEN 'done' ELSE coalesce(open_cells.state, 'planned') END AS state,
     open_cells.reason, finished.epochs, finished.best_epoch, finished.top1, finished.best_top1, finished.inherit,
     CASE finished.inherit WHEN 'best' THEN finished.best_top1 WHEN 'last' THEN finished.top1 END AS inherited_top1,
     finished.parent_top1_rechecked AS rechecked_top1
-FROM named LEFT JOIN recorded.finished AS finished USING (key) LEFT JOIN open_cells USING (key);
+FROM computed.planned_cells AS planned
+LEFT JOIN recorded.finished AS finished USING (key)
+LEFT JOIN open_cells USING (key);
 
 -- Where a cell's weights come from: the cell itself (step 0), its parent (step 1) and so on to the starter, which
 -- has the greatest step and goes first.

@@ -19,9 +19,8 @@ MISSING = "–"
 _AXES = ("module", "backbone", "temporal_pooling", "frames", "dataset", "seed")
 
 _SQL = f"""
-    SELECT key, any_value(cell) AS cell, any_value(config)::VARCHAR AS config,
-        {", ".join(f"any_value({name}) AS {name}" for name in _AXES)}
-    FROM recorded.cells WHERE list_contains($keys, key) GROUP BY key ORDER BY list_position($keys, key)
+    SELECT key, cell, config::VARCHAR AS config, {", ".join(_AXES)}
+    FROM computed.planned_cells WHERE list_contains($keys, key) ORDER BY list_position($keys, key)
 """
 
 

@@ -40,9 +40,7 @@ _SQL = """
         names.cell, epochs.key, epochs.epoch, epochs.attempt, epochs.train_loss, epochs.val_loss,
         epochs.train_top1, epochs.top1, epochs.top5, epochs.lr, epochs.clips_per_second, epochs.seconds
     FROM ({epochs}) AS epochs
-    LEFT JOIN (
-        SELECT key, any_value(cell) AS cell FROM recorded.cells WHERE list_contains($keys, key) GROUP BY key
-    ) AS names USING (key)
+    LEFT JOIN kept.planned_keys AS names USING (key)
     ORDER BY list_position($keys, epochs.key), epochs.epoch
 """
 

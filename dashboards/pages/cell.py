@@ -29,7 +29,7 @@ TITLE = "Cell"
 
 _CELL = """
     SELECT * EXCLUDE (log), list_sort(studies) AS studies FROM cells
-    WHERE key = $key OR ($key = '' AND false)
+    WHERE key = $key
 """
 _CELL_BY_NAME = "SELECT key FROM cells WHERE cell = $name ORDER BY current DESC, study LIMIT 1"
 _EVALUATIONS = """
@@ -38,8 +38,7 @@ _EVALUATIONS = """
     FROM evaluations WHERE key = $key ORDER BY measured, evaluation
 """
 _STUDY_FILE = """
-    SELECT arg_max(file, time) AS file FROM recorded.studies
-    WHERE study IN (SELECT study FROM study_cells WHERE key = $key)
+    SELECT arg_max(file, time) AS file FROM recorded.studies WHERE list_contains($studies, study)
 """
 _EVALUATION_COLUMNS: dict[str, Column | str] = {
     "evaluation": Column("evaluation", lambda name: html.Code(_short(name))),
@@ -153,7 +152,7 @@ def _evaluations(view: View, cell: Row) -> list[Block]:
 
 def _reproduce(view: View, cell: Row) -> Component:
     """The commands that train the cell again, in a storage of its own because nothing done is done twice."""
-    rows = view.catalog.query(_STUDY_FILE, {"key": cell["key"]}).to_pylist()
+    rows = view.catalog.query(_STUDY_FILE, {"studies": cell["studies"]}).to_pylist()
     study = shlex.quote(rows[0]["file"] or cell["study"])
     name = shlex.quote(cell["cell"])
     storage = shlex.quote(str(view.storage))

@@ -40,17 +40,19 @@ def chooser(view: View, name: str, keys: Sequence[str], *, several: bool = False
 def options(catalog: Catalog, filters: Filters, typed: str, keys: Sequence[str]) -> list[dict[str, str]]:
     """Return the cells whose name holds every word that was typed, and those chosen already."""
     chosen = _named(catalog, filters)
-    words = [word.lower() for word in typed.split()]
+    words = {f"word_{place}": word.lower() for place, word in enumerate(typed.split())}
+    named = " AND ".join(f"contains(lower(cell || ' ' || key), ${word})" for word in words)
     sql = f"""
         WITH {chosen.sql}
-        (SELECT DISTINCT cell, key FROM chosen WHERE len($words) = 0 OR len(list_filter(
-            $words::VARCHAR[], lambda word: contains(lower(cell || ' ' || key), word))) = len($words)
-        ORDER BY cell, key LIMIT {MOST_OPTIONS})
+        (
+            SELECT DISTINCT cell, key FROM chosen WHERE {named or "true"}
+            ORDER BY cell, key LIMIT {MOST_OPTIONS}
+        )
         UNION
-        SELECT DISTINCT cell, key FROM recorded.cells WHERE list_contains($keys::VARCHAR[], key)
+        SELECT cell, key FROM recorded.cells WHERE list_contains($keys::VARCHAR[], key)
         ORDER BY cell, key
     """
-    rows = catalog.query(sql, {**chosen.params, "words": words, "keys": list(keys)}).to_pylist()
+    rows = catalog.query(sql, {**chosen.params, **words, "keys": list(keys)}).to_pylist()
     known = {row["key"] for row in rows}
     # The field takes away what it does not offer, and the address would change with it.
     rows += [{"cell": f"unknown cell {key}", "key": key} for key in keys if key not in known]

@@ -23,16 +23,14 @@ MOST = 8
 _AXES = ("dataset", "module", "backbone", "temporal_pooling", "frames")
 _CELLS = """
     SELECT
-        key, any_value(cell) AS cell, any_value(dataset) AS dataset, any_value(module) AS module,
-        any_value(backbone) AS backbone, any_value(temporal_pooling) AS temporal_pooling,
-        any_value(frames) AS frames,
-        CASE WHEN bool_or(finished.key IS NOT NULL) THEN 'done' ELSE coalesce(any_value(state), 'planned') END
-            AS state,
-        any_value(CASE WHEN isfinite(top1) THEN top1 END) AS top1,
-        any_value(best_top1) AS best_top1, any_value(epochs) AS epochs
-    FROM study_cells LEFT JOIN recorded.finished AS finished USING (key) LEFT JOIN open_cells USING (key)
+        key, cell, dataset, module, backbone, temporal_pooling, frames,
+        CASE WHEN finished.key IS NOT NULL THEN 'done' ELSE coalesce(state, 'planned') END AS state,
+        CASE WHEN isfinite(top1) THEN top1 END AS top1, best_top1, epochs
+    FROM computed.planned_cells
+    LEFT JOIN recorded.finished AS finished USING (key)
+    LEFT JOIN open_cells USING (key)
     WHERE list_contains($keys, key) AND (current OR finished.key IS NOT NULL)
-    GROUP BY key ORDER BY list_position($keys, key)
+    ORDER BY list_position($keys, key)
 """
 
 

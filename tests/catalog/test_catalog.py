@@ -11,8 +11,9 @@ import pytest
 from grid_events import DEMO, Grid, grid_events, key_of, quarantine_event, write_events, write_quickly
 
 from catalog import Catalog, CatalogError, QueryError, attempts_made, check, done_cells, failed_cells, rebuild
-from catalog.catalog import RECORDED, VIEWS
+from catalog.catalog import RECORDED
 from catalog.codec import FIELD_TYPES
+from catalog.contents import VIEWS
 from catalog.events import (
     EVENT_TYPES,
     AttemptStarted,

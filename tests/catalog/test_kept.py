@@ -21,7 +21,8 @@ GRID = dataclasses.replace(
     DEMO, failing=frozenset({FAILING}), unfinished=frozenset({"I3D-Tiny-tp-f16@synthetic-appearance"})
 )
 OTHER = dataclasses.replace(GRID, study="other", failing=frozenset())
-ASKED = (*KEPT, "cells", "grid_cells", "running_cells", "lineage", "accuracies", "results", "attempt_spans")
+VIEWS = ("cells", "grid_cells", "running_cells", "lineage", "accuracies", "results", "attempt_spans")
+ASKED = (*(f"kept.{name}" for name in KEPT), *VIEWS)
 
 
 def answers(catalog: Catalog) -> dict[str, list[str]]:
@@ -94,12 +95,26 @@ def test_only_what_is_asked_and_has_changed_is_filled_again(tmp_path: Path) -> N
     catalog.query("FROM recorded.cells")
     assert catalog._fresh == frozenset()
     catalog.query("FROM cell_costs")
-    assert catalog._fresh == {"open_cells", "cell_costs"}
+    assert catalog._fresh == {"planned_keys", "open_cells", "cell_costs"}
     catalog.query("FROM contributions")
+    catalog._asked = frozenset()
     last = [event for event in grid_events(GRID) if isinstance(event, EpochFinished)][-1]
     write_quickly(tmp_path, iter([dataclasses.replace(last, time=last.time + 5)]), "later")
     catalog.refresh()
-    assert catalog._fresh == {"open_cells", "cell_accuracies"}
+    assert catalog._fresh == {"planned_keys", "open_cells", "cell_accuracies"}
+
+
+def test_what_was_looked_at_since_the_last_change_is_filled_again_at_once(tmp_path: Path) -> None:
+    write_quickly(tmp_path, grid_events(GRID))
+    catalog = Catalog.open(tmp_path)
+    catalog.query("FROM cell_costs")
+    last = [event for event in grid_events(GRID) if isinstance(event, EpochFinished)][-1]
+    before = {"planned_keys", "open_cells"}
+    for place, fresh in enumerate(({*before, "cell_costs"}, before)):
+        event = dataclasses.replace(last, time=last.time + 5 + place)
+        write_quickly(tmp_path, iter([event]), f"later-{place}")
+        catalog.refresh()
+        assert catalog._fresh == fresh, "nobody looked in between" if place else "somebody looked"
 
 
 def test_a_snapshot_answers_by_itself(tmp_path: Path) -> None:
@@ -111,7 +126,7 @@ def test_a_snapshot_answers_by_itself(tmp_path: Path) -> None:
             view: sorted(map(repr, snapshot.sql(f"FROM {view}").to_arrow_table().to_pylist()))
             for view in ASKED
         }
-    assert found == answers(catalog) and found["open_cells"]
+    assert found == answers(catalog) and found["kept.open_cells"]
 
 
 def test_a_cell_of_several_studies_counts_in_the_first(tmp_path: Path) -> None:
@@ -162,6 +177,9 @@ def test_sources_are_found_through_views_and_macros() -> None:
     assert needed("SELECT main.last.key FROM main.last", found) == ("open_cells",)
     assert needed("SELECT open_cells FROM recorded.open_cells AS last", found) == ("open_cells",)
     assert needed("FROM recorded.cells", found) == ()
+    assert needed("SELECT 'training' AS one, 'training:' || x FROM last WHERE y = 'it''s'", found) == (
+        "open_cells",
+    )
 
 
 def test_every_change_of_a_source_outdates() -> None:
