@@ -80,7 +80,10 @@ class CellPlanned(Event):
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted(Event):
-    """A driver started to train a cell. `attempt` grows over all drivers and submissions."""
+    """A driver started to train a cell. `attempt` grows over all drivers and submissions.
+
+    A cell that ran out of memory is tried again `alone`, then with `accumulation` times as many pieces.
+    """
 
     table: ClassVar[str] = "attempts_started"
     identity: ClassVar[tuple[str, ...]] = ("key", "attempt")
@@ -90,6 +93,8 @@ class AttemptStarted(Event):
     driver: str
     host: str
     run_dir: str
+    accumulation: int = 1
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,8 @@ class AttemptEnded(Event):
 class CellFinished(Event):
     """A cell's result. `top1`, `top5`, `loss` are the last epoch's; accuracies in percent, sizes in bytes.
 
-    `evaluation` names the protocol and the videos that the accuracies were measured with.
+    `evaluation` names the protocol and the videos that the accuracies were measured with. Where
+    `accumulation` is above 1 memory was short: BN counted its statistics over that many times fewer clips.
     """
 
     table: ClassVar[str] = "finished"
@@ -166,6 +172,7 @@ class CellFinished(Event):
     versions: dict[str, Any]
     hardware: dict[str, Any]
     evaluation: str | None = None
+    accumulation: int = 1
 
 
 @dataclass(frozen=True, slots=True)

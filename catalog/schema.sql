@@ -19,7 +19,8 @@ CREATE TABLE recorded.cells (
 );
 
 CREATE TABLE recorded.attempts_started (
-    key VARCHAR, attempt BIGINT, driver VARCHAR, host VARCHAR, run_dir VARCHAR,
+    key VARCHAR, attempt BIGINT, driver VARCHAR, host VARCHAR, run_dir VARCHAR, accumulation BIGINT,
+    alone BOOLEAN,
     time DOUBLE, writer VARCHAR, position BIGINT,
     PRIMARY KEY (key, attempt)
 );
@@ -43,7 +44,7 @@ CREATE TABLE recorded.finished (
     train_seconds DOUBLE, eval_seconds DOUBLE, train_clips_per_second DOUBLE, eval_clips_per_second DOUBLE,
     peak_memory_bytes BIGINT, params BIGINT, macs BIGINT, inherit VARCHAR, parent_key VARCHAR,
     parent_top1_rechecked DOUBLE, checkpoint VARCHAR, checkpoint_sha256 VARCHAR, predictions VARCHAR,
-    versions JSON, hardware JSON, evaluation VARCHAR,
+    versions JSON, hardware JSON, evaluation VARCHAR, accumulation BIGINT,
     time DOUBLE, writer VARCHAR, position BIGINT
 );
 

@@ -53,6 +53,7 @@ def _spec(item: CellWork, attempt: int, run_dir: Path, layout: Layout, terms: Te
         parent=_parent(item, layout, terms),
         attempt=attempt,
         keep=cell.keep,
+        accumulation=item.accumulation,
     )
 
 

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.oom_kills import killed_meanwhile, oom_kills
+
 # Seconds between the Train controller's looks at its workers: every report waits for one of them.
 POLL_SECONDS = "0.1"
 # How long a cell on a cluster waits for the machines of its workers.
@@ -82,11 +84,13 @@ def run_workers(request: TrialRequest, worker: Callable[[dict[str, Any]], None])
             failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=0),
         ),
     )
+    before = oom_kills()
     try:
         trainer.fit()
     except Exception as error:
-        write_error_log(Path(request.log), error)
-        raise RuntimeError(describe_error(error)) from None
+        killed = killed_meanwhile(describe_error(error), before, oom_kills())
+        write_error_log(Path(request.log), error, killed)
+        raise RuntimeError(describe_error(error) + killed) from None
 
 
 def _trainer_class() -> Any:  # noqa: ANN401 - a class of Ray's, which ships no types
@@ -156,20 +160,20 @@ def describe_error(error: BaseException) -> str:
     return text if name in text or name.startswith("UserException") else f"{name}: {text}"
 
 
-def write_error_log(path: Path, error: BaseException) -> None:
-    """Write the attempt's log: one line that says what went wrong, then the whole traceback.
+def write_error_log(path: Path, error: BaseException, addition: str = "") -> None:
+    """Write the attempt's log: one line that says what went wrong (and `addition`), then the whole traceback.
 
     A storage that takes nothing more gets none: the error itself must still reach the driver.
     """
     with suppress(OSError):
-        _write_error_log(path, error)
+        _write_error_log(path, error, addition)
 
 
-def _write_error_log(path: Path, error: BaseException) -> None:
+def _write_error_log(path: Path, error: BaseException, addition: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     cause = root_cause(error)
     with path.open("w") as log:
-        log.write(f"{describe_error(error)}\n\n")
+        log.write(f"{describe_error(error)}{addition}\n\n")
         log.write("".join(traceback.format_exception(error)))
         if cause is not error:
             log.write("\nRoot cause:\n" + "".join(traceback.format_exception(cause)))

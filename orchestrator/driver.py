@@ -20,6 +20,7 @@ from orchestrator.control import Standing, cancelled, standings
 from orchestrator.epochs_on_disk import EpochsOnDisk
 from orchestrator.layout import Layout
 from orchestrator.lease_cells import News, SharedCells
+from orchestrator.memory_retry import eased, easier, held_back
 from orchestrator.outage import Outage, is_outage, room_for_a_checkpoint
 from orchestrator.records import finished_event
 from orchestrator.retry import Attempts, FailureKind, back_off_seconds, classify, decide
@@ -190,7 +191,11 @@ class Driver:
     def _skip(self) -> frozenset[str]:
         now = self._clock()
         backing_off = (name for name, moment in self._not_before.items() if moment > now)
-        return frozenset((*backing_off, *self._elsewhere, *self._standing))
+        skip = frozenset((*backing_off, *self._elsewhere, *self._standing))
+        if not any(item.alone for item in self._work.values()):
+            return skip
+        ready = (self._work[name] for name in self._grid.names(Progress.READY) if name not in skip)
+        return skip | held_back(ready, (self._work[name] for name in self._running))
 
     def _give_up_what_never_fits(self, total: Free) -> None:
         for name in self._grid.never_fits(total):
@@ -210,7 +215,8 @@ class Driver:
         try:
             request = cell_request(item, claim.attempt, self._layout, self._terms)
             driver, host = self._terms.writer, platform.node()
-            self._append(AttemptStarted(item.key, claim.attempt, driver, host, str(run_dir)))
+            started = AttemptStarted(item.key, claim.attempt, driver, host, str(run_dir))
+            self._append(replace(started, accumulation=item.accumulation, alone=item.alone))
         except BaseException:
             self._shared.release(item.key)
             raise
@@ -335,11 +341,14 @@ class Driver:
         self._counts[request.cell] = counts
         if kind is FailureKind.STORAGE:
             self.outage.begins(error)
-        decision = decide(kind, counts, retries=self._terms.retries)
+        easing = easier(item) if kind is FailureKind.MEMORY else None
+        decision = decide(kind, counts, retries=self._terms.retries, way_out=str(easing or ""))
         if decision.retry:
+            if easing is not None:
+                self._work[request.cell] = eased(item, easing)
+                self._grid.ask_otherwise(request.cell, self._work[request.cell].cell.resources)
             self._grid.requeued(request.cell)
-            ended = counts.failures + counts.preemptions
-            self._not_before[request.cell] = self._clock() + back_off_seconds(ended)
+            self._not_before[request.cell] = self._clock() + back_off_seconds(counts.ends)
             return
         self._give_up(item, request.attempt, f"{error} ({decision.reason})", request.log)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.key_difference import KnownCell
+from orchestrator.memory_retry import Easing
 from orchestrator.plan_model import DoneCell
 from orchestrator.plan_reason import Known
 
@@ -47,6 +48,18 @@ def finished_cells(catalog: Catalog) -> Mapping[str, DoneCell]:
         )
         for key, cell in done_cells(catalog).items()
     }
+
+
+_EASED = """
+    SELECT key, alone, accumulation FROM recorded.attempts_started
+    QUALIFY attempt = max(attempt) OVER (PARTITION BY key)
+"""
+
+
+def eased_before(catalog: Catalog) -> Mapping[str, Easing]:
+    """How the cells that ran out of memory were tried the last time, by key, whoever tried."""
+    rows = catalog.query(_EASED).to_pylist()
+    return {row["key"]: Easing(row["alone"], row["accumulation"]) for row in rows if row["alone"]}
 
 
 def known_cells(catalog: Catalog, names: Sequence[str] | None) -> Known:

@@ -91,4 +91,5 @@ def finished_event(item: CellWork, attempt: int, result: CellResult, layout: Lay
         versions=result.versions,
         hardware=result.hardware,
         evaluation=item.evaluation_key,
+        accumulation=result.accumulation,
     )

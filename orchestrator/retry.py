@@ -7,7 +7,7 @@ inside its own exceptions.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 MAX_PREEMPTIONS = 50
@@ -55,7 +55,9 @@ _SIGNS: tuple[tuple[FailureKind, str], ...] = (
     (FailureKind.MISMATCH, r"(Missing|Unexpected) key\(s\) in state_dict|shapes cannot be multiplied"),
     (FailureKind.CONFIGURATION, r"\bStudyError\b|pydantic\w*\.\w*ValidationError|\bModuleNotFoundError\b"),
     (FailureKind.DIVERGED, r"\bDivergedError\b"),
-    (FailureKind.MEMORY, r"OutOfMemory|out of memory|\bMemoryError\b|\bOOM\b"),
+    # Not "OOM": Ray names the kernel's OOM killer as a possible cause of every death.
+    (FailureKind.MEMORY, r"Out_?Of_?Memory|(out of|low on) memory|\bMemoryError\b"),
+    (FailureKind.MEMORY, r"can(no|')t allocate memory|CUBLAS_STATUS_ALLOC_FAILED|\bbad_alloc\b"),
     (FailureKind.CHECKPOINT, r"Checkpoint\w*Error|checkpoint\b.*\b(corrupt|damaged|truncated|checksum)"),
     (FailureKind.PREEMPTED, r"pre-?empt|NodeDied|node .{0,80}\b(died|dead|terminated|removed|draining)"),
     (FailureKind.PREEMPTED, r"spot interruption|\bACTOR_DIED_NODE\b"),
@@ -72,12 +74,20 @@ class Attempts:
 
     failures: int = 0
     preemptions: int = 0
+    memory: int = 0
 
     def after(self, kind: FailureKind) -> Attempts:
         """The counts after one more end of this kind."""
         if kind in NOT_COUNTED:
-            return Attempts(self.failures, self.preemptions + 1)
-        return Attempts(self.failures + 1, self.preemptions)
+            return replace(self, preemptions=self.preemptions + 1)
+        if kind is FailureKind.MEMORY:
+            return replace(self, memory=self.memory + 1)
+        return replace(self, failures=self.failures + 1)
+
+    @property
+    def ends(self) -> int:
+        """All of them."""
+        return self.failures + self.preemptions + self.memory
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,12 @@ def classify(error: str) -> FailureKind:
 
 
 def decide(
-    kind: FailureKind, attempts: Attempts, *, retries: int, max_preemptions: int = MAX_PREEMPTIONS
+    kind: FailureKind,
+    attempts: Attempts,
+    *,
+    retries: int,
+    max_preemptions: int = MAX_PREEMPTIONS,
+    way_out: str = "",
 ) -> Decision:
     """Whether a cell is tried again.
 
@@ -106,9 +121,13 @@ def decide(
         attempts: the counts with the last attempt included (`Attempts.after`).
         retries: how many failures may be followed by another attempt (the study's `retries`).
         max_preemptions: the same for pre-emptions.
+        way_out: how a cell that ran out of memory can be tried more easily, in words.
     """
     if kind in DETERMINISTIC:
         return Decision(False, f"{kind}: would fail the same way again")
+    if kind is FailureKind.MEMORY:
+        # Each time something else is tried, until nothing is left: that is its budget.
+        return Decision(bool(way_out), f"{kind}: {way_out or 'not even single clips at a time fit'}")
     if kind in NOT_COUNTED:
         count = f"pre-emption {attempts.preemptions} of at most {max_preemptions}"
         return Decision(attempts.preemptions <= max_preemptions, f"{kind}: {count}; not counted as a failure")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from orchestrator.study_model import Resources
@@ -125,6 +125,11 @@ class GridState:
         ready = (name for name in (self._order[rank] for rank in self._ready) if name not in skip)
         fitting = (name for name in ready if free.fits(self._tasks[name].demand))
         return next(fitting, None)
+
+    def ask_otherwise(self, name: str, demand: Resources) -> None:
+        """A cell needs something else than was said, from its next start on."""
+        self._tasks[name] = replace(self._tasks[name], demand=demand)
+        self._demands |= {demand}
 
     def never_fits(self, total: Free) -> tuple[str, ...]:
         """The unfinished cells that ask for more than the whole cluster: they would wait for ever."""

@@ -22,11 +22,12 @@ from orchestrator.cluster_checks import check_cluster
 from orchestrator.datasets import Announce, Builder, ShowProgress, build_missing, dataset_states
 from orchestrator.driver import Driver
 from orchestrator.evaluation_records import dataset_built_event
-from orchestrator.known_cells import finished_cells, known_cells
+from orchestrator.known_cells import eased_before, finished_cells, known_cells
 from orchestrator.layout import Layout
 from orchestrator.lease_cells import SharedCells, shared_cells
 from orchestrator.lease_drivers import Presence
 from orchestrator.measured_rates import Measured, measured_rates
+from orchestrator.memory_retry import eased
 from orchestrator.plan import DatasetState, FailureInfo, Plan, PlannedCell, State, make_plan
 from orchestrator.records import epoch_event, finished_event, planned_event
 from orchestrator.retention import Retention
@@ -216,7 +217,9 @@ class Submission:
         """The driver of the cells that have to run, until `stop` is set."""
         to_run = [planned for planned in self.plan.cells if planned.state is State.TO_RUN]
         names = frozenset(planned.cell.name for planned in to_run)
+        before = eased_before(self._catalog)
         work = [self._work_item(planned, names) for planned in to_run]
+        work = [eased(item, before[item.key]) if item.key in before else item for item in work]
         terms = Terms(
             writer=self._writer,
             retries=self._study.retries,

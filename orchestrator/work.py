@@ -10,7 +10,10 @@ from orchestrator.cell import Cell
 
 @dataclass(frozen=True)
 class CellWork:
-    """One cell that has to run. `waits_for` is its parent's name if that has to run too; `flops` its cost."""
+    """One cell that has to run. `waits_for` is its parent's name if that has to run too; `flops` its cost.
+
+    `alone` and `accumulation` are what it takes where memory was short (`orchestrator.memory_retry`).
+    """
 
     cell: Cell
     key: str
@@ -23,6 +26,8 @@ class CellWork:
     num_classes: int
     train_videos: int
     evaluation_key: str
+    alone: bool = False
+    accumulation: int = 1
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,8 @@ class CellSpec(Frozen):
 
     `frames_on_local_disk`: a folder of each machine's own disk that frame stores are copied to first. A
     worker of `attempt` stops as soon as a later attempt was let into `run_dir` (`trainables.fence`). `keep`
-    says which checkpoints are kept.
+    says which checkpoints are kept. Where memory was short, `accumulation` shares each piece of a batch
+    among so many passes: the optimiser sees the same batch, BN smaller ones.
     """
 
     cell: str
@@ -108,3 +109,4 @@ class CellSpec(Frozen):
     keep: Keep = KeepPolicy()
     frames_on_local_disk: str | None = None
     attempt: int | None = None
+    accumulation: PositiveInt = 1

@@ -26,7 +26,7 @@ class CellResult:
     """Everything that a number of this cell depends on, beside the number (DESIGN invariant 8).
 
     `history` has one row per epoch; `checkpoints` refers to those of the `last` and the `best` epoch;
-    accuracies are percent, times seconds.
+    accuracies are percent, times seconds. `accumulation` is the largest of any epoch (`CellSpec`).
     """
 
     cell: str
@@ -50,6 +50,7 @@ class CellResult:
     evaluation: dict[str, Any]
     versions: dict[str, str]
     hardware: dict[str, Any]
+    accumulation: int = 1
 
     @property
     def protocol(self) -> Evaluation:
@@ -105,6 +106,7 @@ def write_result(
         evaluation=spec.evaluation.model_dump(mode="json"),
         versions=library_versions(),
         hardware=hardware(compute, spec.workers),
+        accumulation=max(int(row.get("accumulation", 1)) for row in history),
     )
     write_atomically(Path(spec.run_dir) / RESULT_FILE, json.dumps(asdict(result)).encode())
     return result

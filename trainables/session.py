@@ -22,9 +22,10 @@ from trainables.data.manifest import read_manifest
 from trainables.data.open_reader import open_reader
 from trainables.data.store_spool import writing
 from trainables.device import Compute, Normalisation
-from trainables.evaluate import Stopwatch, gather, predict, write_predictions
+from trainables.evaluate import Stopwatch, Views, gather, predict, write_predictions
 from trainables.fence import require_fence
 from trainables.initialise import initial_model
+from trainables.memory import clips_at_a_time, figures_of_memory
 from trainables.optimise import build_optimiser, learning_rate
 from trainables.result import best_epoch, write_result
 from trainables.step import TrainingStep, seed_everything, train_one_epoch
@@ -66,9 +67,15 @@ class CellSession:
         Raises:
             ParentMismatchError: The parent's checkpoint does not fit or does not measure as recorded.
             MissingWeightsError: ImageNet weights are called for and not to be had.
+            CellMemoryError: Not even the model fits.
         """
         Path(spec.run_dir).mkdir(parents=True, exist_ok=True)
         compute = Compute.choose(spec.recipe, local_rank)
+        with figures_of_memory(spec, compute):
+            return cls._open(spec, rank, world, compute)
+
+    @classmethod
+    def _open(cls, spec: CellSpec, rank: int, world: int, compute: Compute) -> CellSession:
         manifest = read_manifest(Path(spec.manifest))
         resumed = latest_intact(Path(spec.run_dir))
         fresh = initial_model(spec, None if resumed else manifest, compute, rank)
@@ -98,7 +105,15 @@ class CellSession:
         return len(self.history) + 1
 
     def train_epoch(self, epoch: int) -> Metrics:
-        """Train and evaluate one epoch, write its checkpoint (rank 0) and return its metrics row."""
+        """Train and evaluate one epoch, write its checkpoint (rank 0) and return its metrics row.
+
+        Raises:
+            CellMemoryError: There is not enough memory for so many clips at a time.
+        """
+        with figures_of_memory(self.spec, self.compute):
+            return self._train_epoch(epoch)
+
+    def _train_epoch(self, epoch: int) -> Metrics:
         rate = learning_rate(self.spec.recipe, epoch)
         self.step.optimiser.lr = rate
         seed_everything(self.spec.seed, epoch, self.rank)
@@ -123,6 +138,7 @@ class CellSession:
             "train_seconds": train_seconds,
             "train_clips": totals.clips,
             "clips_per_second": totals.clips / train_seconds,
+            "accumulation": self.spec.accumulation,
         }
         self._evaluate(epoch, row)
         return row
@@ -140,7 +156,9 @@ class CellSession:
             threads=self.spec.threads,
             ring=self.eval_ring,
         )
-        own = predict(self.model, batches, self.compute, self.norm)
+        # Where memory is short for training, it is shared out here too; what comes out is the same.
+        at_once = None if self.spec.accumulation == 1 else clips_at_a_time(self.spec)
+        own = predict(self.model, batches, self.compute, self.norm, Views(at_once=at_once))
         predictions = gather(own, self.world)
         seconds = watch.seconds()
         row.update(

@@ -68,7 +68,8 @@ class TrainingStep:
                 network = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
             device_ids = [compute.device.index] if compute.device.type == "cuda" else None
             network = nn.parallel.DistributedDataParallel(network, device_ids=device_ids)
-        return cls(network, optimiser, compute, norm, recipe.accumulate, recipe.clip_norm)
+        pieces = recipe.accumulate * spec.accumulation
+        return cls(network, optimiser, compute, norm, pieces, recipe.clip_norm)
 
     def run(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """One optimiser step on a worker's share of a batch, in `accumulate` pieces.

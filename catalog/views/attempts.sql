@@ -10,7 +10,7 @@ SELECT
         WHEN started.attempt < latest.attempt THEN 'interrupted'
         ELSE 'running'
     END AS state,
-    started.driver, started.host, started.run_dir,
+    started.driver, started.host, started.run_dir, started.accumulation, started.alone,
     make_timestamp((started.time * 1e6)::BIGINT) AS started,
     make_timestamp((ended.time * 1e6)::BIGINT) AS ended,
     ended.time - started.time AS seconds,

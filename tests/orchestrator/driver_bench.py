@@ -37,7 +37,15 @@ TOTAL = Free(cpus=2)
 class Bench:
     """A driver on a real storage, with what it journals in a list too, and the means to play its trials."""
 
-    def __init__(self, tmp_path: Path, retries: int = 1, name: str = "driver") -> None:
+    def __init__(
+        self,
+        tmp_path: Path,
+        retries: int = 1,
+        name: str = "driver",
+        study: str = STUDY,
+        manifest: Path = Path("manifest.parquet"),
+    ) -> None:
+        self.manifest = manifest
         self.layout = Layout(tmp_path)
         self.events: list[Event] = []
         self.clock = 0.0
@@ -49,7 +57,7 @@ class Bench:
         self.presence = Presence(self.layout.drivers, this_driver(name, "toy", 0))
         self.presence.publish(running=(0.0, 0.0), ready=((1.0, 0.0),))
         self.shared = SharedCells(leases, self.watch, self.presence, Catalog.open(tmp_path))
-        cells = expand(parse_study(STUDY, "toy.yaml"))
+        cells = expand(parse_study(study, "toy.yaml"))
         self.keys = {cell.name: f"{number:032x}" for number, cell in enumerate(cells)}
         work = [self.item(cell) for cell in cells]
         terms = Terms(
@@ -57,7 +65,7 @@ class Bench:
             retries=retries,
             parent_check=True,
             weights_dir=None,
-            frames_on_local_disk="/scratch",
+            frames_on_local_disk="/scratch" if study is STUDY else None,
             local=True,
             ray_files=str(tmp_path / "ray"),
         )
@@ -74,7 +82,7 @@ class Bench:
             flops=float(cell.frames),
             params=1,
             macs=1,
-            manifest="manifest.parquet",
+            manifest=str(self.manifest),
             num_classes=4,
             train_videos=40,
             evaluation_key="protocol",

@@ -29,6 +29,17 @@ from orchestrator.retry import DETERMINISTIC, NOT_COUNTED, Attempts, FailureKind
             "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory",
             FailureKind.MEMORY,
         ),
+        (
+            "ActorDiedError: The actor is dead because its worker process has died. "
+            "Worker exit type: NODE_OUT_OF_MEMORY",
+            FailureKind.MEMORY,
+        ),
+        (
+            "ActorDiedError: died (meanwhile the kernel killed 1 processes of this machine: out of memory)",
+            FailureKind.MEMORY,
+        ),
+        ("RuntimeError: DefaultCPUAllocator: can't allocate memory: you tried 9 bytes", FailureKind.MEMORY),
+        ("MemoryError: std::bad_alloc", FailureKind.MEMORY),
         ("CheckpointError: checksum of epoch-3.pt differs", FailureKind.CHECKPOINT),
         ("RuntimeError: checkpoint epoch-3 is truncated", FailureKind.CHECKPOINT),
         ("StoreWriteError: cannot write (No space left on device); runs; …", FailureKind.STORAGE),
@@ -38,6 +49,13 @@ from orchestrator.retry import DETERMINISTIC, NOT_COUNTED, Attempts, FailureKind
         ("WorkerGroupStartupTimeoutError: The worker group startup timed out", FailureKind.PREEMPTED),
         ("the instance was pre-empted", FailureKind.PREEMPTED),
         ("ray.exceptions.ActorDiedError: The actor died unexpectedly", FailureKind.PROCESS_DIED),
+        (
+            "ActorDiedError: The actor is dead because its worker process has died. Worker exit type: "
+            "SYSTEM_ERROR Worker exit detail: Worker unexpectedly exits with a connection error code 2. End "
+            "of file. Some common causes include: (1) the process was killed by the OOM killer due to high "
+            "memory usage, (2) ray stop --force was called, or (3) the worker crashed due to SIGSEGV.",
+            FailureKind.PROCESS_DIED,
+        ),
         ("WorkerCrashedError: The worker died unexpectedly", FailureKind.PROCESS_DIED),
         ("ValueError: something else", FailureKind.UNKNOWN),
         ("", FailureKind.UNKNOWN),
@@ -47,7 +65,19 @@ def test_failures_are_told_apart_by_their_text(error: str, kind: FailureKind) ->
     assert classify(error) is kind
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind not in NOT_COUNTED])
+def test_want_of_memory_ends_when_there_is_nothing_easier_to_try() -> None:
+    attempts = Attempts(failures=5).after(FailureKind.MEMORY)
+    assert attempts == Attempts(failures=5, memory=1)
+    assert decide(FailureKind.MEMORY, attempts, retries=0, way_out="alone").retry
+    given_up = decide(FailureKind.MEMORY, attempts, retries=9)
+    assert given_up.reason == "memory: not even single clips at a time fit"
+    assert not given_up.retry
+
+
+OTHERS = [kind for kind in FailureKind if kind not in {*NOT_COUNTED, FailureKind.MEMORY}]
+
+
+@pytest.mark.parametrize("kind", OTHERS)
 def test_retries_end_at_the_studys_number_and_deterministic_failures_at_once(kind: FailureKind) -> None:
     attempts, tries = Attempts(), 1
     while decide(kind, attempts := attempts.after(kind), retries=2).retry:
@@ -66,14 +96,14 @@ def test_preemptions_have_a_budget_of_their_own() -> None:
         attempts = attempts.after(FailureKind.PREEMPTED)
     assert attempts == Attempts(failures=0, preemptions=7)
     assert decide(FailureKind.PREEMPTED, attempts, retries=0, max_preemptions=7).retry
-    assert decide(FailureKind.MEMORY, attempts.after(FailureKind.MEMORY), retries=1).retry
+    assert decide(FailureKind.UNKNOWN, attempts.after(FailureKind.UNKNOWN), retries=1).retry
     over = attempts.after(FailureKind.PREEMPTED)
     assert not decide(FailureKind.PREEMPTED, over, retries=0, max_preemptions=7).retry
 
 
 def test_the_reason_says_what_and_how_often() -> None:
     assert (
-        decide(FailureKind.MEMORY, Attempts(failures=2), retries=2).reason
-        == "memory: failure 2, 2 retries allowed"
+        decide(FailureKind.UNKNOWN, Attempts(failures=2), retries=2).reason
+        == "unknown: failure 2, 2 retries allowed"
     )
     assert "same way again" in decide(FailureKind.DATA, Attempts(failures=1), retries=2).reason
