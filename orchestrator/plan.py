@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.cell import Cell, chains, expand
 from orchestrator.cost import Size, SizeOf, cell_flops, model_size
 from orchestrator.dataset_names import dataset_config
+from orchestrator.gpu_share import CardMemory, MemoryOf, NoCardError, Share, cell_memory, placed, share_of
 from orchestrator.key import cell_key, declared_hash, evaluation_key, key_parts
 from orchestrator.plan_json import plan_json
 from orchestrator.plan_model import (
@@ -69,8 +70,10 @@ def make_plan(
     failures: Mapping[str, FailureInfo] | None = None,
     weights_problems: Mapping[str, str] | None = None,
     known: Known | None = None,
+    memory: CardMemory | None = None,
     *,
     size_of: SizeOf = model_size,
+    memory_of: MemoryOf = cell_memory,
 ) -> Plan:
     """What the study means today.
 
@@ -81,15 +84,26 @@ def make_plan(
         failures: failed cells by key.
         weights_problems: by backbone, why its ImageNet weights cannot be loaded and the way out.
         known: finished cells to compare with, so that a cell that has to run again says what changed.
+        memory: what is known of the GPUs' memory.
         size_of: counts a cell's model.
+        memory_of: estimates what a cell needs of a GPU's memory.
 
     Raises:
-        StudyError: a cell's model cannot be built, such as one whose pictures are too small for its backbone.
+        StudyError: a cell's model cannot be built, such as one whose pictures are too small for its backbone;
+            or a share is asked for of GPUs whose memory nobody knows.
     """
     given = datasets or {}
     states = {name: given.get(name) or declared_state(study, name) for name in study.axes.dataset}
     planner = _Planner(
-        study, states, done or {}, failures or {}, weights_problems or {}, known or Known(), size_of
+        study,
+        states,
+        done or {},
+        failures or {},
+        weights_problems or {},
+        known or Known(),
+        memory or CardMemory(),
+        size_of,
+        memory_of,
     )
     cells: list[PlannedCell] = []
     for chain in chains(expand(study)):
@@ -127,7 +141,9 @@ class _Planner:
     failures: Mapping[str, FailureInfo]
     weights_problems: Mapping[str, str]
     known: Known
+    memory: CardMemory
     size_of: SizeOf
+    memory_of: MemoryOf
 
     def plan(self, cell: Cell, before: Sequence[PlannedCell]) -> PlannedCell:
         """Plan one cell; `before` are the planned cells of its chain with fewer frames."""
@@ -147,8 +163,9 @@ class _Planner:
         change = self._change(cell, key, parts, before)
         state, reason, blocked_by = self._state(cell, key, evaluation, before, change)
         params, macs, flops = self._costs(cell, dataset)
+        found = self._share(cell, dataset.num_classes) if state is State.TO_RUN else None
         return PlannedCell(
-            cell=cell,
+            cell=placed(cell, found),
             key=key,
             key_parts=parts,
             key_is_provisional=not dataset.built,
@@ -164,6 +181,7 @@ class _Planner:
             flops=flops,
             supersedes=change.supersedes.key if change else None,
             differences=change.differences if change else (),
+            share=found,
         )
 
     def _change(
@@ -243,6 +261,12 @@ class _Planner:
         if parent is not None and parent.state is State.TO_RUN:
             return f"new; its parent {parent.cell.name} will run first"
         return "new"
+
+    def _share(self, cell: Cell, num_classes: int | None) -> Share | None:
+        try:
+            return share_of(cell, num_classes or 1, self.memory, self.memory_of)
+        except NoCardError as error:
+            raise StudyError(self.study.name, [error.problem]) from error
 
     def _costs(self, cell: Cell, dataset: DatasetState) -> tuple[int | None, int, int | None]:
         """Parameters, MACs and FLOPs, as far as they can be known."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from orchestrator.cell import Cell
+from orchestrator.gpu_share import Share
 from orchestrator.key_difference import Difference
 
 
@@ -65,7 +66,7 @@ class PlannedCell:
     `params` and `flops` are None where the number of classes or of videos is not known yet. `macs` counts one
     clip at the recipe's crop size. `blocked_by` names what blocks it: a dataset, a backbone or another cell.
     `supersedes` is the key of the nearest finished cell of the same name, where this one is not finished;
-    `differences` are the fields in which their keys differ.
+    `differences` are the fields in which their keys differ. `share` is what an `auto` cell gets of a GPU.
     """
 
     cell: Cell
@@ -84,6 +85,7 @@ class PlannedCell:
     flops: int | None
     supersedes: str | None = None
     differences: tuple[Difference, ...] = ()
+    share: Share | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from catalog.events import CellFinished, CellPlanned, EpochFinished
 from orchestrator.layout import Layout
@@ -32,6 +33,7 @@ def planned_event(planned: PlannedCell, study: str, submission: str) -> CellPlan
             "recipe": cell.recipe.model_dump(mode="json"),
             "evaluation": cell.evaluation.model_dump(mode="json"),
             "resources": cell.resources.model_dump(mode="json"),
+            **({"memory": asdict(planned.share)} if planned.share else {}),
         },
         submission=submission,
         num_classes=planned.num_classes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -103,11 +103,25 @@ class Recipes(Frozen):
 
 
 class Resources(Frozen):
-    """What one cell occupies while it trains: Ray Train workers and the CPUs and GPUs of each."""
+    """What one cell occupies while it trains: Ray Train workers and the CPUs and GPUs of each.
+
+    `gpus_per_worker: auto` in a file sets `auto_share`: a share of one GPU, by the cell's estimated memory
+    and the card's (`gpu_memory_gb`, in 10⁹ bytes; else that of cards measured before).
+    """
 
     workers: PositiveInt = 1
     cpus_per_worker: PositiveInt = 1
     gpus_per_worker: Annotated[float, Field(ge=0)] = 0
+    auto_share: bool = False
+    gpu_memory_gb: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto(cls, fields: Any) -> Any:  # noqa: ANN401 - whatever a file says
+        if not isinstance(fields, dict) or "gpus_per_worker" not in fields or "auto_share" in fields:
+            return fields
+        auto = fields["gpus_per_worker"] == "auto"
+        return {**fields, "auto_share": auto} | ({"gpus_per_worker": 1.0} if auto else {})
 
     @field_validator("gpus_per_worker")
     @classmethod

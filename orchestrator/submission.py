@@ -26,6 +26,7 @@ from orchestrator.known_cells import eased_before, finished_cells, known_cells
 from orchestrator.layout import Layout
 from orchestrator.lease_cells import SharedCells, shared_cells
 from orchestrator.lease_drivers import Presence
+from orchestrator.measured_memory import card_memory, overshoots
 from orchestrator.measured_rates import Measured, measured_rates
 from orchestrator.memory_retry import eased
 from orchestrator.plan import DatasetState, FailureInfo, Plan, PlannedCell, State, make_plan
@@ -93,7 +94,7 @@ def _plan(
     done = finished_cells(catalog)
     failures = {key: FailureInfo(cell.error, cell.attempt) for key, cell in failed_cells(catalog).items()}
     known = known_cells(catalog, [cell.name for cell in expand(study)])
-    return make_plan(study, states, done, failures, problems, known)
+    return make_plan(study, states, done, failures, problems, known, card_memory(catalog))
 
 
 class Submission:
@@ -293,6 +294,8 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
                 driver.interrupted()
         outcome = _outcome(submission, driver, interrupted=not driver.is_finished)
         catalog.refresh()
+        for warning in overshoots(catalog, driver.finished_seconds):
+            announce(f"warning: {warning}")
         catalog.snapshot()
     return outcome
 

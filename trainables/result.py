@@ -153,9 +153,12 @@ def library_versions() -> dict[str, str]:
 
 
 def hardware(compute: Compute, workers: int) -> dict[str, Any]:
-    """Device name, number of workers and host of this run."""
+    """Device name (and a GPU's memory), number of workers and host of this run."""
     import torch
 
     cuda = compute.device.type == "cuda"
     name = torch.cuda.get_device_name(compute.device) if cuda else f"CPU {platform.machine()}"
-    return {"device": name, "workers": workers, "bf16": compute.bf16, "host": platform.node()}
+    found = {"device": name, "workers": workers, "bf16": compute.bf16, "host": platform.node()}
+    if cuda:
+        found["memory_bytes"] = torch.cuda.get_device_properties(compute.device).total_memory
+    return found

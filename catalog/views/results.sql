@@ -9,6 +9,7 @@ SELECT
     finished.params, finished.macs, finished.eval_videos, finished.train_videos,
     finished.train_seconds, finished.eval_seconds,
     finished.train_clips_per_second, finished.eval_clips_per_second, finished.peak_memory_bytes,
+    (cells.config ->> '$.memory.estimated_bytes')::BIGINT AS estimated_memory_bytes,
     finished.accumulation,
     finished.inherit, finished.parent_key, finished.parent_top1_rechecked,
     published.top1 AS published_top1, published.top5 AS published_top5,

@@ -1,0 +1,111 @@
+"""How large a share of a GPU a cell needs, where the study leaves it to us: `gpus_per_worker: auto` (pure).
+
+A cell's memory is estimated from its model (`trainables.models.memory_estimate`), corrected by what finished
+cells really took, and rounded up to a quarter, a third or half of a card, or a whole one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from orchestrator.cell import Cell
+from orchestrator.study_errors import Problem
+
+# Beside what torch allocates: a process's CUDA context and its libraries. Assumed, not measured.
+CONTEXT_BYTES = 700_000_000
+# Convolutions' workspaces and what the allocator cannot use.
+MARGIN = 1.15
+_PARTS = (4, 3, 2)
+# Ray counts ten-thousandths of a GPU.
+_DIGITS = 10_000
+
+MemoryOf = Callable[[Cell, int], int]
+"""(cell, num_classes) → the most bytes that torch is expected to allocate on one worker's GPU."""
+
+
+@dataclass(frozen=True)
+class CardMemory:
+    """What is known of the GPUs: bytes of one card, None where nobody knows; measured peak over estimate."""
+
+    card_bytes: int | None = None
+    ratio: float = 1.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """The share of a GPU of `card_bytes` that a cell is given for `estimated_bytes` (not corrected)."""
+
+    gpus: float
+    estimated_bytes: int
+    card_bytes: int
+
+
+def cell_memory(cell: Cell, num_classes: int) -> int:
+    """The estimate for one worker of a cell (imports torch)."""
+    from trainables.models.memory_estimate import training_memory
+
+    recipe = cell.recipe
+    memory = training_memory(
+        cell.module,
+        cell.backbone,
+        cell.temporal_pooling,
+        cell.frames,
+        num_classes,
+        recipe.crop_size,
+        momentum=recipe.momentum > 0,
+        bf16=recipe.precision != "fp32",
+    )
+    return memory.peak(-(-recipe.batch_size // (cell.resources.workers * recipe.accumulate)))
+
+
+def share_of(cell: Cell, num_classes: int, known: CardMemory, memory_of: MemoryOf) -> Share | None:
+    """What an `auto` cell is given; None where the study has said how many GPUs it is to have.
+
+    Raises:
+        NoCardError: nobody knows how much memory a GPU has.
+    """
+    if not cell.resources.auto_share:
+        return None
+    declared = cell.resources.gpu_memory_gb
+    card = known.card_bytes if declared is None else int(declared * 1e9)
+    if card is None:
+        raise NoCardError(
+            Problem(
+                ("resources",),
+                f"auto, but nobody knows the GPUs' memory until a cell has finished on one ({cell.name}); "
+                "say gpu_memory_gb: 40 beside it, or how many GPUs: 0.5",
+            )
+        )
+    estimated = memory_of(cell, num_classes)
+    return Share(share(estimated * known.ratio, card, cell.resources.workers), estimated, card)
+
+
+class NoCardError(ValueError):
+    """`auto` for GPUs of unknown size; carries the problem of the study file."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.what)
+        self.problem = problem
+
+
+def share(torch_bytes: float, card_bytes: int, workers: int = 1) -> float:
+    """The smallest of 1/4, 1/3, 1/2 and 1 GPU whose part of the card's memory is enough.
+
+    Workers of one cell never share a GPU: NCCL refuses two ranks on one device.
+    """
+    needed = torch_bytes * MARGIN + CONTEXT_BYTES
+    parts = next((parts for parts in _PARTS if needed * parts <= card_bytes), 1)
+    return 1.0 if workers > 1 else _DIGITS // parts / _DIGITS
+
+
+def allowed_bytes(gpus: float, card_bytes: int) -> float:
+    """What torch may allocate in a share of a card, beside the process's own."""
+    return min(gpus, 1.0) * card_bytes - CONTEXT_BYTES
+
+
+def placed(cell: Cell, found: Share | None) -> Cell:
+    """The cell with the share that was found for it."""
+    if found is None:
+        return cell
+    return replace(cell, resources=cell.resources.model_copy(update={"gpus_per_worker": found.gpus}))
