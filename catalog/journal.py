@@ -13,10 +13,10 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
 from catalog.codec import EventError, UnknownEventError, decode, encode
 from catalog.events import Event
@@ -57,19 +57,35 @@ def journal_dir(storage: Path) -> Path:
     return storage / "journal"
 
 
+class Keeper(Protocol):
+    """Keeps a journal's lines where the storage is a bucket and the journal's file only a copy."""
+
+    def keep(self, offset: int, content: bytes) -> None:
+        """Make lines durable that are to stand at byte `offset`; OSError: they do not count as written."""
+
+    def close(self, size: int) -> None:
+        """Nothing more comes after byte `size`."""
+
+
 class Journal:
     """One writer's journal, open for appending. Threads may share it; processes may not."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, keeper: Keeper | None = None) -> None:
         self.path = path
         self._descriptor = descriptor
+        self._keeper = keeper
+        # With a keeper: how many bytes it has, and those of them that the file still lacks.
+        self._end = os.fstat(descriptor).st_size
+        self._lacking = b""
         self._lock = threading.Lock()
         self._latest = 0.0
         self._torn = _ends_inside_a_line(descriptor)
 
     @classmethod
-    def open(cls, storage: Path, writer: str) -> Journal:
+    def open(cls, storage: Path, writer: str, keeper: Keeper | None = None) -> Journal:
         """Open (or create) the journal of `writer` under `storage` and seal a torn last line.
+
+        With a `keeper` its bytes are the truth; the file has to be up to date, and lines go there first.
 
         Raises:
             JournalError: the name cannot be a file name, or another process writes this journal.
@@ -84,8 +100,9 @@ class Journal:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            journal = cls(path, descriptor)
-            journal._seal()
+            journal = cls(path, descriptor, keeper)
+            if keeper is None:
+                journal._seal()
             sync_directory(folder)
         except OSError as error:
             os.close(descriptor)
@@ -102,22 +119,50 @@ class Journal:
             EventError: a value has the wrong type; nothing was written.
             OSError: the disk refused; the event does not count as written.
         """
+        return self.append_all([event])[0]
+
+    def append_all(self, events: Sequence[Event]) -> list[Event]:
+        """Write several events with one flush, in their order, and return them as written.
+
+        Raises:
+            EventError, OSError: as `append`; none of them counts as written.
+        """
         with self._lock:
-            stamped = self._stamp(event)
-            line = encode(stamped)
-            self._seal()
-            # After a short write or a failed fsync the next line must not be glued to the torn one.
-            self._torn = True
-            if os.write(self._descriptor, line) != len(line):
-                raise OSError(f"short write; {self.path}; free disk space and submit again")
-            os.fsync(self._descriptor)
-            self._torn = False
+            stamped = [self._stamp(event) for event in events]
+            content = b"".join(map(encode, stamped))
+            if content and self._keeper is None:
+                self._write(content)
+            elif content and self._keeper is not None:
+                self._keeper.keep(self._end, content)
+                self._copy(content)
         return stamped
+
+    def _write(self, content: bytes) -> None:
+        self._seal()
+        # After a short write or a failed fsync the next line must not be glued to the torn one.
+        self._torn = True
+        self._put(content)
+        self._torn = False
+
+    def _copy(self, content: bytes) -> None:
+        """Add to the file what the keeper has; the copies of other machines are the same, byte for byte."""
+        self._end += len(content)
+        self._lacking += content
+        os.ftruncate(self._descriptor, self._end - len(self._lacking))
+        self._put(self._lacking)
+        self._lacking = b""
+
+    def _put(self, content: bytes) -> None:
+        if os.write(self._descriptor, content) != len(content):
+            raise OSError(f"short write; {self.path}; free disk space and submit again")
+        os.fsync(self._descriptor)
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         with self._lock:
             if self._descriptor >= 0:
+                if self._keeper is not None:
+                    self._keeper.close(self._end)
                 os.close(self._descriptor)
                 self._descriptor = -1
 

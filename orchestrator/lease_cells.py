@@ -12,6 +12,7 @@ from orchestrator.layout import Layout
 from orchestrator.lease import Lease, LeaseLostError, Leases, Slot
 from orchestrator.lease_drivers import Amount, DriverRecord, Presence, Watch, this_driver
 from orchestrator.lease_room import room_for
+from orchestrator.notes import notes_of
 from orchestrator.schedule import Free
 from trainables.fence import FencedError, raise_fence
 
@@ -219,11 +220,11 @@ def shared_cells(
     layout: Layout, writer: str, study: str, priority: int, catalog: Catalog
 ) -> Iterator[tuple[SharedCells, Presence]]:
     """Take part in the work on a storage: with a heartbeat, and without a lease that is left behind."""
-    watch = Watch(layout.drivers)
-    leases = Leases(layout.leases, writer, watch.is_dead)
+    watch = Watch(notes_of(layout.drivers))
+    leases = Leases(notes_of(layout.leases), writer, watch.is_dead)
     leases.reap()
     watch.forget_the_dead()
-    with Presence(layout.drivers, this_driver(writer, study, priority)) as presence:
+    with Presence(notes_of(layout.drivers), this_driver(writer, study, priority)) as presence:
         cells = SharedCells(leases, watch, presence, catalog)
         try:
             yield cells, presence

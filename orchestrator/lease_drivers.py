@@ -1,6 +1,6 @@
 """Who works on a storage: one file a driver, `<storage>/drivers/<writer>.json`, and its heartbeat.
 
-The heartbeat is the file's time of change: it costs no space on a full disk. Clocks of two machines are never
+The heartbeat is the file's mark (`orchestrator.notes`): its time of change. Clocks of two machines are never
 compared: an observer counts, on its own monotonic clock, how long it has seen no change.
 """
 
@@ -12,14 +12,14 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from trainables.data.files import replaced_atomically
+from orchestrator.notes import Notes
 
 BEAT_SECONDS = 3.0
 TIME_OUT_SECONDS = 30.0
@@ -71,8 +71,9 @@ def this_driver(writer: str, study: str, priority: int) -> DriverRecord:
 class Presence:
     """This driver's record and its heartbeat, from entering to leaving the block."""
 
-    def __init__(self, folder: Path, record: DriverRecord, beat_seconds: float = BEAT_SECONDS) -> None:
-        self._path = folder / f"{record.writer}.json"
+    def __init__(self, notes: Notes, record: DriverRecord, beat_seconds: float = BEAT_SECONDS) -> None:
+        self._notes = notes
+        self._name = f"{record.writer}.json"
         self._record = record
         self._beat_seconds = beat_seconds
         self._stop = threading.Event()
@@ -92,13 +93,15 @@ class Presence:
                 self._write()
 
     def _write(self) -> None:
-        with replaced_atomically(self._path, durable=False) as temporary:
-            temporary.write_text(json.dumps(asdict(self._record)))
+        self._notes.write(self._name, self._content())
+
+    def _content(self) -> bytes:
+        return json.dumps(asdict(self._record)).encode()
 
     def _beat(self) -> None:
         while not self._stop.wait(self._beat_seconds):
             with suppress(OSError):
-                os.utime(self._path)
+                self._notes.beat(self._name, self._content())
 
     def __enter__(self) -> Self:
         self._write()
@@ -110,7 +113,9 @@ class Presence:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        self._path.unlink(missing_ok=True)
+        # Who cannot say goodbye counts as dead a little later.
+        with suppress(OSError):
+            self._notes.remove(self._name)
 
 
 class Watch:
@@ -118,22 +123,22 @@ class Watch:
 
     def __init__(
         self,
-        folder: Path,
+        notes: Notes,
         time_out_seconds: float = TIME_OUT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._folder = folder
+        self._notes = notes
         self._time_out = time_out_seconds
         self._clock = clock
-        self._seen: dict[str, tuple[int | None, float, float]] = {}
+        self._seen: dict[str, tuple[Hashable, float, float]] = {}
 
     def record(self, writer: str) -> DriverRecord | None:
         """What a driver says of itself, or None where that cannot be read."""
         try:
-            fields = json.loads((self._folder / f"{writer}.json").read_text())
+            fields = json.loads(self._notes.read(f"{writer}.json") or b"")
             ready = tuple((cpus, gpus) for cpus, gpus in fields.pop("ready"))
             return DriverRecord(**{**fields, "running": tuple(fields["running"]), "ready": ready})
-        except (OSError, ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError):
             return None
 
     def is_dead(self, writer: str) -> bool:
@@ -144,32 +149,27 @@ class Watch:
 
     def drivers(self) -> tuple[DriverRecord, ...]:
         """All drivers that are not known to be dead."""
-        writers = sorted(path.stem for path in self._folder.glob("[!.]*.json"))
-        records = (self.record(writer) for writer in writers if not self.is_dead(writer))
+        records = (self.record(writer) for writer in self._writers() if not self.is_dead(writer))
         return tuple(record for record in records if record is not None)
 
     def forget_the_dead(self) -> None:
         """Remove the files of drivers whose processes have ended on this machine."""
-        for path in self._folder.glob("[!.]*.json"):
-            record = self.record(path.stem)
+        for writer in self._writers():
+            record = self.record(writer)
             if record is not None and has_ended(record):
-                path.unlink(missing_ok=True)
+                self._notes.remove(f"{writer}.json")
+
+    def _writers(self) -> list[str]:
+        names = (name for name in self._notes.names() if name.endswith(".json") and name[0] != ".")
+        return sorted(name.removesuffix(".json") for name in names)
 
     def _silence(self, writer: str) -> float:
         """Seconds for which a driver's mark has been seen unchanged."""
-        now, mark = self._clock(), self._mark(writer)
+        now, mark = self._clock(), self._notes.mark(f"{writer}.json")
         before, looked, silent = self._seen.get(writer, (mark, now, 0.0))
         silent = silent + min(now - looked, LOOK_SECONDS) if mark == before else 0.0
         self._seen[writer] = (mark, now, silent)
         return silent
-
-    def _mark(self, writer: str) -> int | None:
-        # Opened, because NFS asks the server about a file's time only then.
-        try:
-            with (self._folder / f"{writer}.json").open() as file:
-                return os.fstat(file.fileno()).st_mtime_ns
-        except OSError:
-            return None
 
 
 def has_ended(record: DriverRecord) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.control import Command, standings
 from orchestrator.lease import Leases
 from orchestrator.lease_drivers import Watch
+from orchestrator.notes import notes_of
 
 if TYPE_CHECKING:
     from catalog import Catalog
@@ -18,8 +19,8 @@ _IN_FORCE = "SELECT study, action, cells, who FROM controls WHERE in_force ORDER
 
 def held_by(layout: Layout, keys: Iterable[str]) -> dict[str, str]:
     """The drivers that hold cells, in words, by the cells' keys. Who is known to be dead holds nothing."""
-    watch = Watch(layout.drivers)
-    leases = Leases(layout.leases, "", watch.is_dead)
+    watch = Watch(notes_of(layout.drivers))
+    leases = Leases(notes_of(layout.leases), "", watch.is_dead)
     found = {}
     for key in keys:
         owner = leases.look(key).owner

@@ -48,7 +48,7 @@ NOT_COUNTED = frozenset({FailureKind.PREEMPTED, FailureKind.STORAGE})
 _SIGNS: tuple[tuple[FailureKind, str], ...] = (
     # Another driver's attempt took this one's place, or still holds the run directory.
     (FailureKind.PREEMPTED, r"\bFencedError\b|\bLockHeldError\b"),
-    (FailureKind.STORAGE, r"\bStoreWriteError\b"),
+    (FailureKind.STORAGE, r"\bStoreWriteError\b|\bBucketError\b"),
     (FailureKind.MISSING_WEIGHTS, r"MissingWeights|\bWeightsError\b"),
     (FailureKind.DATA, r"\bReadError\b|\bDatasetError\b|\bManifestError\b"),
     (FailureKind.MISMATCH, r"Parent\w*(Error|Mismatch)|parent'?s? .*mismatch|size mismatch|shape mismatch"),

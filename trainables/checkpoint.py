@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainables.data.files import replaced_atomically, sha256_of
+from trainables.storage.run_files import send
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,7 +46,11 @@ class CheckpointRecord:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` so that `path` holds all of it or does not change, also through a power cut."""
+    """Write `content` so that `path` holds all of it or does not change, also through a power cut.
+
+    On a storage in a bucket it is there before it stands here.
+    """
+    send(path, content)
     with replaced_atomically(path) as temporary:
         temporary.write_bytes(content)
 

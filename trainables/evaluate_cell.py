@@ -94,9 +94,17 @@ def evaluate_cell(config: dict[str, Any]) -> None:
     import torch.distributed as dist
 
     from trainables.data.open_reader import prepare_frames
+    from trainables.storage.arrival import at_home, here
+    from trainables.storage.data_files import fetch_dataset
+    from trainables.storage.run_files import fetch_run
     from trainables.train import join_workers
 
     spec = EvaluationSpec.model_validate_json(config["spec"])
+    spec = spec.model_copy(
+        update={"cell": at_home(spec.cell), "checkpoint": here(spec.cell, spec.checkpoint)}
+    )
+    fetch_dataset(Path(spec.cell.manifest))
+    fetch_run(Path(spec.cell.run_dir))
     prepare_frames(Path(spec.cell.manifest), spec.cell.frames_on_local_disk)
     place = join_workers()
     torch.set_num_threads(spec.cell.threads)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trainables.data.files import replaced_atomically
+from trainables.storage.fence_object import read_fence_object, write_fence_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,9 +19,14 @@ class FencedError(RuntimeError):
 
 def read_fence(run_dir: Path) -> int:
     """The number of the attempt that may write; 0 where none was ever started."""
+    path = run_dir / FENCE_FILE
+    return max(_number(path.read_bytes() if path.is_file() else None), _number(read_fence_object(path)))
+
+
+def _number(content: bytes | None) -> int:
     try:
-        return int((run_dir / FENCE_FILE).read_text())
-    except (FileNotFoundError, ValueError):
+        return int(content or b"0")
+    except ValueError:
         return 0
 
 
@@ -31,6 +37,7 @@ def raise_fence(run_dir: Path, attempt: int) -> None:
         FencedError: A later attempt was let in already.
     """
     require_fence(run_dir, attempt)
+    write_fence_object(run_dir / FENCE_FILE, str(attempt).encode())
     with replaced_atomically(run_dir / FENCE_FILE) as temporary:
         temporary.write_text(str(attempt))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainables.data.files import replaced_atomically
+from trainables.storage.run_files import send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +90,7 @@ def merge(shares: Sequence[Predictions]) -> Predictions:
 
 
 def write_predictions(predictions: Predictions, path: Path, videos: Sequence[str] | None = None) -> None:
-    """Write Parquet columns `index`, `label`, `top`, `scores`, `loss`: temporary name, fsync, rename.
+    """Write Parquet columns `index`, `label`, `top`, `scores`, `loss`: temporary name, fsync, rename, bucket.
 
     Where views were kept, also the lists `view_top` and `view_scores`; where `videos` (the split's paths) are
     given, also `video`.
@@ -111,6 +112,7 @@ def write_predictions(predictions: Predictions, path: Path, videos: Sequence[str
         columns["view_scores"] = _lists(predictions.view_score, pa.float32())
     with replaced_atomically(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
+    send(path)
 
 
 def _lists(rows: NDArray[np.int64] | NDArray[np.float32], kind: pa.DataType) -> pa.ListArray:

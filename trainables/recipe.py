@@ -80,13 +80,21 @@ class ParentCheckpoint(Frozen):
     recheck_videos: Annotated[int, Field(ge=0)]
 
 
+class StorageAddress(Frozen):
+    """A storage in a bucket: its URL, and the mirror on the machine that made the paths beside this."""
+
+    url: str
+    root: str
+
+
 class CellSpec(Frozen):
     """All that a Ray Train worker needs to train one cell. `run_dir` receives checkpoints and history.
 
     `frames_on_local_disk`: a folder of each machine's own disk that frame stores are copied to first. A
     worker of `attempt` stops as soon as a later attempt was let into `run_dir` (`trainables.fence`). `keep`
     says which checkpoints are kept. Where memory was short, `accumulation` shares each piece of a batch
-    among so many passes: the optimiser sees the same batch, BN smaller ones.
+    among so many passes: the optimiser sees the same batch, BN smaller ones. `storage`: where these paths
+    are to be had on other machines; None: all machines share them.
     """
 
     cell: str
@@ -110,3 +118,4 @@ class CellSpec(Frozen):
     frames_on_local_disk: str | None = None
     attempt: int | None = None
     accumulation: PositiveInt = 1
+    storage: StorageAddress | None = None

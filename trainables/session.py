@@ -29,6 +29,7 @@ from trainables.memory import clips_at_a_time, figures_of_memory
 from trainables.optimise import build_optimiser, learning_rate
 from trainables.result import best_epoch, write_result
 from trainables.step import TrainingStep, seed_everything, train_one_epoch
+from trainables.storage.run_files import drop_pruned
 
 if TYPE_CHECKING:
     from trainables.data.manifest import Manifest
@@ -182,6 +183,7 @@ class CellSession:
                 # Only now: the new one stands, so that a kill at any moment leaves one to go on from.
                 done, best = len(self.history), best_epoch(self.history)
                 prune(self.directory, self.spec.keep.while_training(done, best))
+                drop_pruned(self.directory)
 
     def _share_buffers(self) -> None:
         """Give every worker rank 0's BN statistics: the model that is evaluated is the one that is saved."""

@@ -40,8 +40,11 @@ def train_cell(config: dict[str, Any]) -> None:
     from trainables.data.open_reader import prepare_frames
     from trainables.fence import require_fence
     from trainables.run_lock import exclusive
+    from trainables.storage.arrival import at_home
+    from trainables.storage.data_files import fetch_dataset
 
-    spec = CellSpec.model_validate_json(config["spec"])
+    spec = at_home(CellSpec.model_validate_json(config["spec"]))
+    fetch_dataset(Path(spec.manifest))
     # Before the workers meet: one that copies for an hour must not let the others run into their time limit.
     prepare_frames(Path(spec.manifest), spec.frames_on_local_disk)
     place = join_workers()
@@ -73,12 +76,16 @@ def _run_epochs(spec: CellSpec, place: WorkerPlace) -> None:
     import ray.train
 
     from trainables.session import CellSession
+    from trainables.storage.run_files import fetch_parent, fetch_run
 
     if place.world > 1:
         import torch.distributed as dist
 
         # Rank 0 is here only with the lock in hand: from now on all workers see the same checkpoints.
         dist.barrier()
+    fetch_run(Path(spec.run_dir))
+    if spec.parent is not None:
+        fetch_parent(spec.parent)
     session = CellSession.open(spec, place.rank, place.world, place.local_rank)
     for row in _remaining_epochs(session, spec):
         ray.train.report(row)

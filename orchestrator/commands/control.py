@@ -73,8 +73,9 @@ def _cells_of(catalog: Catalog, study: str) -> list[str]:
 def _drivers(study: str, storage: Path) -> list[DriverRecord]:
     from orchestrator.layout import Layout
     from orchestrator.lease_drivers import Watch
+    from orchestrator.notes import notes_of
 
-    return [one for one in Watch(Layout(storage).drivers).drivers() if one.study == study]
+    return [one for one in Watch(notes_of(Layout(storage).drivers)).drivers() if one.study == study]
 
 
 def _journal(action: ControlAction, study: str, pattern: str, storage: Path) -> None:

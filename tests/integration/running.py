@@ -120,6 +120,7 @@ def held_leases(storage: Path) -> list[str]:
     """The keys whose leases somebody, dead or alive, still has."""
     from orchestrator.layout import Layout
     from orchestrator.lease import Leases
+    from orchestrator.notes import notes_of
 
-    leases = Leases(Layout(storage).leases, "test", lambda _: False)
+    leases = Leases(notes_of(Layout(storage).leases), "test", lambda _: False)
     return [key for key in leases.known() if leases.look(key).owner is not None]

@@ -17,6 +17,7 @@ from orchestrator.layout import Layout
 from orchestrator.lease import Leases
 from orchestrator.lease_cells import SharedCells
 from orchestrator.lease_drivers import Presence, Watch, this_driver
+from orchestrator.notes import notes_of
 from orchestrator.schedule import Free
 from orchestrator.study import parse_study
 from orchestrator.work import CellWork, Terms
@@ -52,9 +53,9 @@ class Bench:
         self.stop = threading.Event()
         self.name = name
         self.journal = Journal.open(tmp_path, name)
-        self.watch = Watch(self.layout.drivers, clock=lambda: self.clock)
-        leases = Leases(self.layout.leases, name, self.watch.is_dead)
-        self.presence = Presence(self.layout.drivers, this_driver(name, "toy", 0))
+        self.watch = Watch(notes_of(self.layout.drivers), clock=lambda: self.clock)
+        leases = Leases(notes_of(self.layout.leases), name, self.watch.is_dead)
+        self.presence = Presence(notes_of(self.layout.drivers), this_driver(name, "toy", 0))
         self.presence.publish(running=(0.0, 0.0), ready=((1.0, 0.0),))
         self.shared = SharedCells(leases, self.watch, self.presence, Catalog.open(tmp_path))
         cells = expand(parse_study(study, "toy.yaml"))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from orchestrator.lease import Lease, Leases
 from orchestrator.lease_drivers import Presence, Watch, this_driver
+from orchestrator.notes import DirectoryNotes
 
 KEYS = ("a", "b", "c")
 
@@ -21,8 +22,8 @@ KEYS = ("a", "b", "c")
 def race(root: Path, name: str) -> None:
     log = os.open(root / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     draw = random.Random(name)
-    leases = Leases(root / "leases", name, Watch(root / "drivers").is_dead)
-    with Presence(root / "drivers", this_driver(name, "race", 0)):
+    leases = Leases(DirectoryNotes(root / "leases"), name, Watch(DirectoryNotes(root / "drivers")).is_dead)
+    with Presence(DirectoryNotes(root / "drivers"), this_driver(name, "race", 0)):
         while True:
             lease = leases.claim(draw.choice(KEYS))
             if isinstance(lease, Lease):

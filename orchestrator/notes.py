@@ -1,0 +1,218 @@
+"""Small files through which drivers share a storage: one protocol, for a directory and for a bucket.
+
+Leases and the drivers' presence are written against it (`orchestrator.lease`, `orchestrator.lease_drivers`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+from trainables.data.files import replaced_atomically
+from trainables.storage.bucket import Bucket
+from trainables.storage.mirror import mirror_at
+
+LISTING_SECONDS = 1.0
+
+
+class LeaseError(RuntimeError):
+    """A storage on which no lease can be made."""
+
+
+class Notes(Protocol):
+    """Files by name, `folder/name` at most. Threads may share them.
+
+    Raises:
+        OSError: from every method, where the storage does not answer or takes nothing.
+    """
+
+    def names(self, folder: str = "") -> frozenset[str]:
+        """What lies in a folder, files and folders; others' newest may be missing for a second."""
+
+    def exists(self, name: str) -> bool:
+        """Whether a file is there at this moment."""
+
+    def read(self, name: str) -> bytes | None:
+        """A file's content; None where there is none."""
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Make a file; whether this call did, and no other. No two calls may bring the same content.
+
+        Raises:
+            LeaseError: The storage cannot do that.
+        """
+
+    def write(self, name: str, content: bytes) -> None:
+        """Make a file or replace it, whole or not at all."""
+
+    def touch(self, name: str) -> None:
+        """Make an empty file, where there is none."""
+
+    def beat(self, name: str, content: bytes) -> None:
+        """Change the mark of a file that has this content."""
+
+    def mark(self, name: str) -> Hashable:
+        """What changes whenever a file is written or beats; None where there is none."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+
+
+def notes_of(folder: Path) -> Notes:
+    """The notes in a folder of a storage: on the storage itself, or in the bucket that it mirrors."""
+    mirror = mirror_at(folder.parent)
+    return DirectoryNotes(folder) if mirror is None else BucketNotes(mirror.bucket, folder.name)
+
+
+class DirectoryNotes:
+    """Notes in a local or network directory. What is made exclusively is made by a hard link."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def names(self, folder: str = "") -> frozenset[str]:
+        """See `Notes`."""
+        try:
+            return frozenset(os.listdir(self._folder / folder))  # noqa: PTH208 - names are all that is needed
+        except FileNotFoundError:
+            return frozenset()
+
+    def exists(self, name: str) -> bool:
+        """See `Notes`."""
+        return (self._folder / name).exists()
+
+    def read(self, name: str) -> bytes | None:
+        """See `Notes`."""
+        try:
+            return (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def create(self, name: str, content: bytes) -> bool:
+        """See `Notes`."""
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{uuid4().hex}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            return _linked(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def write(self, name: str, content: bytes) -> None:
+        """See `Notes`."""
+        with replaced_atomically(self._folder / name, durable=False) as temporary:
+            temporary.write_bytes(content)
+
+    def touch(self, name: str) -> None:
+        """See `Notes`."""
+        (self._folder / name).touch()
+
+    def beat(self, name: str, content: bytes) -> None:
+        """See `Notes`. The file's time of change: it costs no space on a full disk."""
+        os.utime(self._folder / name)
+
+    def mark(self, name: str) -> Hashable:
+        """See `Notes`."""
+        # Opened, because NFS asks the server about a file's time only then.
+        try:
+            with (self._folder / name).open() as file:
+                return os.fstat(file.fileno()).st_mtime_ns
+        except OSError:
+            return None
+
+    def remove(self, name: str) -> None:
+        """See `Notes`."""
+        (self._folder / name).unlink(missing_ok=True)
+
+
+class BucketNotes:
+    """Notes in a bucket. What is made exclusively is made by a conditional put.
+
+    A listing, of all folders at once, serves for `LISTING_SECONDS`: a driver asks about many cells in a row.
+    """
+
+    def __init__(self, bucket: Bucket, folder: str) -> None:
+        self._bucket = bucket
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._listed: frozenset[str] = frozenset()
+        self._listed_at = float("-inf")
+
+    def names(self, folder: str = "") -> frozenset[str]:
+        """See `Notes`."""
+        with self._lock:
+            if time.monotonic() - self._listed_at > LISTING_SECONDS:
+                found = self._bucket.below(self._folder)
+                self._listed = frozenset(one.name.removeprefix(f"{self._folder}/") for one in found)
+                self._listed_at = time.monotonic()
+            inside = f"{folder}/" if folder else ""
+            names = (one.removeprefix(inside) for one in self._listed if one.startswith(inside))
+            return frozenset(name.split("/", 1)[0] for name in names)
+
+    def exists(self, name: str) -> bool:
+        """See `Notes`."""
+        return self._bucket.look(self._object(name)) is not None
+
+    def read(self, name: str) -> bytes | None:
+        """See `Notes`."""
+        return self._bucket.read(self._object(name))
+
+    def create(self, name: str, content: bytes) -> bool:
+        """See `Notes`."""
+        made = self._bucket.create(self._object(name), content)
+        self._changed()
+        return made
+
+    def write(self, name: str, content: bytes) -> None:
+        """See `Notes`."""
+        self._bucket.put(self._object(name), content)
+        self._changed()
+
+    def touch(self, name: str) -> None:
+        """See `Notes`."""
+        self._bucket.create(self._object(name), b"")
+        self._changed()
+
+    def beat(self, name: str, content: bytes) -> None:
+        """See `Notes`."""
+        self._bucket.put(self._object(name), content)
+
+    def mark(self, name: str) -> Hashable:
+        """See `Notes`. The same content has the same e_tag, so the time, in seconds, counts too."""
+        one = self._bucket.look(self._object(name))
+        return None if one is None else (one.e_tag, one.modified)
+
+    def remove(self, name: str) -> None:
+        """See `Notes`."""
+        self._bucket.remove([self._object(name)])
+        self._changed()
+
+    def _object(self, name: str) -> str:
+        return f"{self._folder}/{name}"
+
+    def _changed(self) -> None:
+        with self._lock:
+            self._listed_at = float("-inf")
+
+
+def _linked(temporary: Path, path: Path) -> bool:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        # An NFS client that had no answer asks again, and is told that its own link exists.
+        return temporary.stat().st_nlink == 2
+    except PermissionError as error:
+        raise LeaseError(
+            f"the storage makes no hard links ({error}), so drivers could not share it; {path.parent}; "
+            "use a local or NFS directory, or a bucket"
+        ) from error
+    return True

@@ -1,0 +1,117 @@
+"""One folder of a mirror and of its bucket: what is new goes up, what is missing comes down."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from trainables.data.files import replaced_atomically
+from trainables.run_lock import exclusive
+from trainables.storage.bucket import Remote
+from trainables.storage.mirror import Mirror
+
+_INDEX = ".bucket-index.json"
+_LOCK = ".bucket.lock"
+_LOCK_SECONDS = 60.0
+_AT_ONCE = 8
+
+Wanted = Callable[[str], bool]
+
+
+class Folder:
+    """The files of one folder, not of those in it unless named so (`evaluations/x.json`).
+
+    The folder's index says which version of an object each local file is. It is a hint: without it a file
+    comes down again.
+
+    Raises:
+        BucketError: from every method, where the bucket does not answer.
+    """
+
+    def __init__(self, mirror: Mirror, path: Path) -> None:
+        self._mirror = mirror
+        self._path = path
+        self._name = mirror.name(path)
+
+    def send(self, name: str, content: bytes | None = None) -> None:
+        """Put a file's content, or `content` that is only to become the file's, into the bucket."""
+        mark = self._mirror.bucket.put(self._object(name), self._path / name if content is None else content)
+        self._note({name: mark})
+
+    def listed(self) -> list[Remote]:
+        """What the bucket has of this folder."""
+        return self._mirror.bucket.below(self._name)
+
+    def fetch(self, wanted: Wanted) -> list[str]:
+        """Bring the wanted files up to date, each whole or not at all; the names that came down."""
+        return self.fetch_of(self.listed(), wanted)
+
+    def fetch_of(self, listed: Iterable[Remote], wanted: Wanted) -> list[str]:
+        """The same, from a listing that was made before."""
+        known = self._index()
+        missing = [
+            one
+            for one in listed
+            if wanted(self._local(one))
+            and (known.get(self._local(one)) != one.e_tag or not (self._path / self._local(one)).is_file())
+        ]
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fetch") as pool:
+            # Read to the end: the first error is raised here.
+            there = list(pool.map(self._download, missing))
+        came = [one for one, found in zip(missing, there, strict=True) if found]
+        if came:
+            self._note({self._local(one): one.e_tag for one in came})
+        return [self._local(one) for one in came]
+
+    def fetch_again(self, name: str) -> bool:
+        """Bring one file down whatever stands here; whether the bucket has it."""
+        return self._mirror.bucket.download(self._object(name), self._path / name)
+
+    def match(self, pattern: str, wanted: Wanted = lambda _: True) -> None:
+        """Bring all files down, and remove those of the pattern that the bucket does not have (any more)."""
+        listed = self.listed()
+        self.fetch_of(listed, wanted)
+        there = {self._local(one) for one in listed}
+        for path in self._path.glob(pattern):
+            if path.name not in there:
+                path.unlink(missing_ok=True)
+
+    def drop_missing(self, pattern: str) -> None:
+        """Remove objects of the pattern whose files are gone here, in the order of their suffixes.
+
+        `.json` comes first: a record that can be read names files that are there.
+        """
+        names = [self._local(one) for one in self.listed()]
+        gone = [name for name in names if fnmatchcase(name, pattern) and not (self._path / name).exists()]
+        for part in ([one for one in gone if one.endswith(".json")], gone):
+            self._mirror.bucket.remove([self._object(name) for name in part])
+
+    def _download(self, one: Remote) -> bool:
+        path = self._path / self._local(one)
+        found = self._mirror.bucket.download(one.name, path)
+        if found:
+            # Some readers order files by their age.
+            os.utime(path, (one.modified, one.modified))
+        return found
+
+    def _object(self, name: str) -> str:
+        return f"{self._name}/{name}"
+
+    def _local(self, one: Remote) -> str:
+        return one.name.removeprefix(f"{self._name}/")
+
+    def _index(self) -> dict[str, str]:
+        try:
+            return dict(json.loads((self._path / _INDEX).read_text()))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def _note(self, marks: Mapping[str, str]) -> None:
+        with exclusive(self._path / _LOCK, _LOCK_SECONDS, f"the index of {self._path.name}"):
+            index = self._index() | dict(marks)
+            with replaced_atomically(self._path / _INDEX, durable=False) as temporary:
+                temporary.write_text(json.dumps(index))

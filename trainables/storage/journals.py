@@ -1,0 +1,161 @@
+"""Journals in a bucket: segments that are made once each, and whole ones of what was written long ago.
+
+`journal/<writer>/<offset>.jsonl` holds the lines that stand from this byte on in the writer's journal; it is
+made by a conditional put before anybody acts on it. Now and then, and at its end, a writer puts its whole
+journal as `journal/<writer>.jsonl` and removes the segments in it. The file `journal/<writer>.jsonl` of a
+mirror is a beginning of the same bytes, at every moment and on every machine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from trainables.run_lock import exclusive
+from trainables.storage.bucket import Bucket, BucketError, Remote
+from trainables.storage.mirror import Mirror
+
+FOLDER = "journal"
+SEGMENTS_AT_MOST = 100
+_LOCK = ".pull.lock"
+_LOCK_SECONDS = 120.0
+_AT_ONCE = 8
+
+
+class SegmentError(RuntimeError):
+    """Another process writes this journal."""
+
+
+class Segments:
+    """Keeps one writer's lines in the bucket (`catalog.journal.Keeper`). One thread at a time."""
+
+    def __init__(self, mirror: Mirror, writer: str) -> None:
+        self._bucket = mirror.bucket
+        self._path = mirror.root / FOLDER / f"{writer}.jsonl"
+        self._writer = writer
+        self._segments = 0
+
+    def keep(self, offset: int, content: bytes) -> None:
+        """Make lines durable that are to stand at byte `offset`.
+
+        Raises:
+            BucketError: they do not count as written.
+            SegmentError: other lines stand there.
+        """
+        if self._segments >= SEGMENTS_AT_MOST:
+            self._unite(offset)
+        name = segment_name(self._writer, offset)
+        if not self._bucket.create(name, content):
+            where = self._bucket.where(name)
+            raise SegmentError(f"another process writes this journal; {where}; stop one of them")
+        self._segments += 1
+
+    def close(self, size: int) -> None:
+        """Nothing more comes after byte `size`. A bucket that is away keeps the segments."""
+        with suppress(BucketError):
+            self._unite(size)
+
+    def _unite(self, size: int) -> None:
+        content = self._path.read_bytes()
+        if len(content) == size:
+            unite(self._bucket, self._writer, content)
+            self._segments = 0
+
+
+def segment_name(writer: str, offset: int) -> str:
+    """The object of the lines that begin at this byte; names have the order of their bytes."""
+    return f"{FOLDER}/{writer}/{offset:020d}.jsonl"
+
+
+def unite(bucket: Bucket, writer: str, content: bytes) -> None:
+    """Put a journal's beginning as one object; its segments are not needed after that."""
+    if not content:
+        return
+    bucket.put(f"{FOLDER}/{writer}.jsonl", content)
+    segments = bucket.below(f"{FOLDER}/{writer}")
+    bucket.remove([one.name for one in segments if _offset(one) + one.size <= len(content)])
+
+
+def pull_journals(mirror: Mirror) -> None:
+    """Bring the mirror's journals up to date; those that processes of this machine write are so already.
+
+    Raises:
+        BucketError: The bucket does not answer; what came down before stays.
+    """
+    folder = mirror.root / FOLDER
+    with exclusive(folder / _LOCK, _LOCK_SECONDS, "the mirror's journals"):
+        whole, parts = mirror.bucket.folder(FOLDER)
+        for one in whole:
+            _complete(mirror.path(one.name), one, mirror.bucket)
+        for part in parts:
+            _follow(mirror.root / f"{part}.jsonl", mirror.bucket.below(part), mirror.bucket)
+
+
+def unite_abandoned(mirror: Mirror, writers: frozenset[str]) -> None:
+    """Unite the segments of writers that have died; those in `writers` live. The journals are pulled."""
+    _, parts = mirror.bucket.folder(FOLDER)
+    for part in parts:
+        writer = part.removeprefix(f"{FOLDER}/")
+        if writer in writers:
+            continue
+        with _unwritten(mirror.root / f"{part}.jsonl") as file:
+            if file is not None:
+                unite(mirror.bucket, writer, os.pread(file, os.fstat(file).st_size, 0))
+
+
+def _complete(path: Path, one: Remote, bucket: Bucket) -> None:
+    if path.is_file() and path.stat().st_size >= one.size:
+        return
+    with _unwritten(path) as file:
+        if file is not None:
+            start = os.fstat(file).st_size
+            content = bucket.read(one.name, start) if start < one.size else None
+            if content:
+                _append(file, start, content)
+
+
+def _follow(path: Path, segments: list[Remote], bucket: Bucket) -> None:
+    size = path.stat().st_size if path.is_file() else 0
+    new = [one for one in segments if _offset(one) + one.size > size]
+    if not new:
+        return
+    with _unwritten(path) as file, ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="journal") as pool:
+        if file is None:
+            return
+        contents = pool.map(lambda one: bucket.read(one.name), new)
+        for one, content in zip(new, contents, strict=True):
+            end = os.fstat(file).st_size
+            # A gap: what was there is in the whole journal since; the next look finds it.
+            if content is None or _offset(one) > end:
+                return
+            # A writer that died in the middle of its copy has left the beginning of these very bytes.
+            _append(file, end, content[end - _offset(one) :])
+
+
+def _append(file: int, start: int, content: bytes) -> None:
+    while content:
+        written = os.pwrite(file, content, start)
+        start, content = start + written, content[written:]
+    os.fsync(file)
+
+
+@contextmanager
+def _unwritten(path: Path) -> Iterator[int | None]:
+    """The open file, or None while a living process of this machine writes it."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield None
+    else:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _offset(one: Remote) -> int:
+    return int(one.name.rsplit("/", 1)[1].removesuffix(".jsonl"))
