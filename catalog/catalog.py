@@ -23,7 +23,7 @@ from catalog.contents import published_tables, schema_text, view_texts
 from catalog.events import EVENT_TYPES, EpochFinished
 from catalog.journal import Fault, Tail
 from catalog.kept import FOLLOWED, KEPT, Sources, needed, outdated, sources
-from catalog.predictions import FILES, PredictionFile, PredictionReader, Table, tables_behind
+from catalog.predictions import FILES, Fetch, PredictionFile, PredictionReader, Table, tables_behind
 from catalog.projection import batches, follow_sql, upsert_sql
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ class Differences:
 class Catalog:
     """A projection of a storage's journals. Threads may share it; each process opens its own."""
 
-    def __init__(self, storage: Path) -> None:
+    def __init__(self, storage: Path, fetch: Fetch | None = None) -> None:
         self.storage = storage
         self._lock = threading.RLock()
         self._tail = Tail(storage)
-        self._predictions = PredictionReader(storage)
+        self._predictions = PredictionReader(storage, fetch)
         self._connection = _connect(":memory:", _SEALED)
         self._fresh: frozenset[str] = frozenset()
         self._asked: frozenset[str] = frozenset()
@@ -78,13 +78,15 @@ class Catalog:
         self._connection.execute("SET lock_configuration = true")
 
     @classmethod
-    def open(cls, storage: Path | str) -> Catalog:
+    def open(cls, storage: Path | str, fetch: Fetch | None = None) -> Catalog:
         """Build the catalog of a storage from its journals; a storage that does not exist yet is empty.
+
+        `fetch` is asked for files of predictions that are not on this machine.
 
         Raises:
             JournalError: a journal cannot be read.
         """
-        catalog = cls(Path(storage))
+        catalog = cls(Path(storage), fetch)
         catalog.refresh()
         return catalog
 

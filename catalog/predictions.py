@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -52,11 +52,17 @@ class LoadedFile:
     rows: pa.Table | None
 
 
+Fetch = Callable[[Path], None]
+"""Brings a file of the storage to this machine, if it can."""
+
+
 class PredictionReader:
     """Reads each file once, and again where a later event speaks of it; an unreadable one is a fault."""
 
-    def __init__(self, storage: Path) -> None:
+    def __init__(self, storage: Path, fetch: Fetch | None = None) -> None:
+        """`fetch` is asked for a file that is not here."""
         self._storage = storage
+        self._fetch = fetch
         self._numbers: dict[tuple[str, str], int] = {}
         self._loaded: dict[tuple[Table, str, str], PredictionFile] = {}
         self._faults: dict[str, Fault] = {}
@@ -74,7 +80,10 @@ class PredictionReader:
                 continue
             number = self._numbers.setdefault(name, len(self._numbers))
             try:
-                rows = read_rows(self._place(file.path), number, table)
+                path = self._place(file.path)
+                if self._fetch is not None and not path.exists():
+                    self._fetch(path)
+                rows = read_rows(path, number, table)
             except (OSError, KeyError, ValueError, TypeError, NotImplementedError) as error:
                 self._is_faulty(file, error)
                 continue
@@ -90,9 +99,9 @@ class PredictionReader:
         self._faults[file.path] = Fault(file.writer, file.position, "missing", reason)
 
     def _place(self, text: str) -> Path:
-        """The file, also where the storage was moved since: below `runs` it keeps its place."""
+        """The file, where the storage was moved, or is a bucket: below `runs` it keeps its place."""
         path = Path(text)
-        if not path.is_absolute():
+        if not path.is_absolute() and "://" not in text:
             return self._storage / path
         if not path.exists() and "runs" in path.parts:
             last = len(path.parts) - 1 - path.parts[::-1].index("runs")

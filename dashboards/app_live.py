@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,17 +21,26 @@ REMEMBERED = 64
 """Answers that are kept at a time."""
 
 
+@dataclass(frozen=True)
+class Remote:
+    """What has to come to this machine where the storage is a bucket: new journal lines, named files."""
+
+    hear: Callable[[], None] = lambda: None
+    fetch: Callable[[Path], None] | None = None
+
+
 class LiveCatalog:
     """A catalog that is kept up to date, with a number that grows with it. Threads may share it.
 
     It only reads: journals are opened for reading, and the database is in this process's own memory.
     """
 
-    def __init__(self, storage: Path, pause: float = PAUSE_SECONDS) -> None:
+    def __init__(self, storage: Path, pause: float = PAUSE_SECONDS, remote: Remote | None = None) -> None:
         self.storage = storage
+        self._remote = remote or Remote()
         self.trouble: str | None = None
         self._pause = pause
-        self._catalog = Catalog(storage)
+        self._catalog = Catalog(storage, self._remote.fetch)
         self._revision = 0
         self._read_at = float("-inf")
         self._reading = threading.Lock()
@@ -55,6 +65,7 @@ class LiveCatalog:
         with self._reading:
             if time.monotonic() - self._read_at >= self._pause:
                 try:
+                    self._remote.hear()
                     self._revision += self._catalog.refresh() > 0
                     self.trouble = None
                 except Exception as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from dashboards.app_access import PARAMETER, Access, require_safe
-from dashboards.app_live import LiveCatalog
+from dashboards.app_live import LiveCatalog, Remote
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8050
@@ -23,12 +23,13 @@ class ServeError(RuntimeError):
 
 @dataclass(frozen=True)
 class Serving:
-    """Where and how the dashboard is served; `port` 0 takes a free one."""
+    """Where and how the dashboard is served; `port` 0 takes a free one. `remote` is a bucket's."""
 
     storage: Path
     access: Access
     port: int = DEFAULT_PORT
     refresh_seconds: float = DEFAULT_REFRESH_SECONDS
+    remote: Remote | None = None
 
 
 def serve(serving: Serving, say: Callable[[str], None]) -> None:
@@ -43,7 +44,7 @@ def serve(serving: Serving, say: Callable[[str], None]) -> None:
 
     from dashboards.app import build_app
 
-    live = LiveCatalog(serving.storage)
+    live = LiveCatalog(serving.storage, remote=serving.remote)
     live.refresh()
     app = build_app(live, serving.access, serving.refresh_seconds)
     # One line a request is noise; warnings still come through.

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from orchestrator.cell_trial import TrialRequest
 from orchestrator.layout import Layout, file_name
+from orchestrator.remote import address_of
 from orchestrator.work import CellWork, Terms
 from trainables.recipe import CellSpec, ParentCheckpoint
 from trainables.result import read_result
+from trainables.storage.run_files import fetch_small
 
 
 def cell_request(item: CellWork, attempt: int, layout: Layout, terms: Terms) -> TrialRequest:
@@ -51,6 +53,7 @@ def _spec(item: CellWork, attempt: int, run_dir: Path, layout: Layout, terms: Te
         weights_dir=terms.weights_dir,
         frames_on_local_disk=terms.frames_on_local_disk,
         parent=_parent(item, layout, terms),
+        storage=address_of(layout.root),
         attempt=attempt,
         keep=cell.keep,
         accumulation=item.accumulation,
@@ -62,6 +65,7 @@ def _parent(item: CellWork, layout: Layout, terms: Terms) -> ParentCheckpoint | 
     if item.parent_key is None or item.cell.parent is None:
         return None
     run_dir = layout.run_dir(item.cell.parent, item.parent_key)
+    fetch_small(run_dir)
     result = read_result(run_dir, item.parent_key)
     chosen = result.checkpoint(item.cell.recipe.inherit) if result is not None else {}
     parent_frames = int(result.frames) if result is not None else item.cell.frames

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.oom_kills import killed_meanwhile, oom_kills
+from trainables.storage.run_files import fetch_file, send
 
 # Seconds between the Train controller's looks at its workers: every report waits for one of them.
 POLL_SECONDS = "0.1"
@@ -167,6 +168,7 @@ def write_error_log(path: Path, error: BaseException, addition: str = "") -> Non
     """
     with suppress(OSError):
         _write_error_log(path, error, addition)
+        send(path)
 
 
 def _write_error_log(path: Path, error: BaseException, addition: str) -> None:
@@ -181,6 +183,8 @@ def _write_error_log(path: Path, error: BaseException, addition: str) -> None:
 
 def read_error_log(path: Path) -> str | None:
     """The first line of an attempt's log, or None where the trial died before it could write one."""
+    with suppress(OSError):
+        fetch_file(path)
     try:
         with path.open() as log:
             return log.readline().strip() or None

@@ -13,6 +13,7 @@ from orchestrator.layout import Layout
 from orchestrator.plan import DatasetState, declared_state
 from orchestrator.study_model import Study
 from trainables.data.datasets import DatasetConfig, Sources
+from trainables.storage.data_files import fetch_dataset, frames_stand, send_dataset
 
 if TYPE_CHECKING:
     from trainables.data.build_progress import BuildProgress
@@ -101,6 +102,9 @@ def _stands(state: DatasetState) -> bool:
     from trainables.data.store_check import shards_stand
 
     path = Path(state.manifest or "")
+    in_bucket = frames_stand(read_manifest(path), path.parent)
+    if in_bucket is not None:
+        return in_bucket
     return shards_stand(read_manifest(path), path.parent)
 
 
@@ -120,6 +124,8 @@ def build_declared(
     from trainables.data.build import build_dataset
 
     path = declared_path(config, name, layout)
+    if path.is_file():
+        fetch_dataset(path)
     declared = config.sources if config.kind == "official" else None
     manifest = build_dataset(
         config,
@@ -130,6 +136,7 @@ def build_declared(
         executor=builder.executor,
         progress=lambda now: builder.show(name, now),
     )
+    send_dataset(path.parent)
     for line in manifest_lines(manifest, path):
         builder.announce(line)
     return manifest

@@ -21,14 +21,13 @@ from orchestrator.epochs_on_disk import EpochsOnDisk
 from orchestrator.layout import Layout
 from orchestrator.lease_cells import News, SharedCells
 from orchestrator.memory_retry import eased, easier, held_back
-from orchestrator.outage import Outage, is_outage, room_for_a_checkpoint
+from orchestrator.outage import Outage, room_for_a_checkpoint
 from orchestrator.records import finished_event
+from orchestrator.remote import RunReader
 from orchestrator.retry import Attempts, FailureKind, back_off_seconds, classify, decide
 from orchestrator.schedule import Free, GridState, Progress, Task, too_large
 from orchestrator.stopping import CHECKPOINT_WAIT_SECONDS, Stops, checkpoint_in_writing
 from orchestrator.work import CellFailure, CellWork, RunningCell, Terms
-from trainables.data.files import system_reason
-from trainables.result import read_result
 
 POLL_SECONDS = 1.0
 HEAR_SECONDS = 2.0
@@ -68,7 +67,9 @@ class Driver:
         self._elsewhere: dict[str, str] = {}
         self._standing: dict[str, Standing] = {}
         self._stops = Stops(clock)
-        self._epochs = EpochsOnDisk(layout, self._append, shared)
+        self._runs = RunReader(layout, together=terms.local, clock=clock)
+        self._epochs = EpochsOnDisk(self._runs, self._append, shared)
+        shared.be_patient(self.outage.patiently)
         self._next_poll = 0.0
         self._next_hearing = 0.0
         self._failures: list[CellFailure] = []
@@ -171,13 +172,7 @@ class Driver:
             if self._stop.is_set() or not self.outage.is_over():
                 return None
             self._give_up_what_never_fits(total)
-            try:
-                return self._next_that_fits(self._shared.room(total))
-            except OSError as error:
-                if not is_outage(error):
-                    raise
-                self.outage.begins(system_reason(error))
-                return None
+            return self.outage.endured(lambda: self._next_that_fits(self._shared.room(total)))
 
     def _next_that_fits(self, room: Free | None) -> TrialRequest | None:
         while room is not None and (name := self._grid.next(room, skip=self._skip())) is not None:
@@ -214,8 +209,8 @@ class Driver:
             return None
         try:
             request = cell_request(item, claim.attempt, self._layout, self._terms)
-            driver, host = self._terms.writer, platform.node()
-            started = AttemptStarted(item.key, claim.attempt, driver, host, str(run_dir))
+            driver, host, named = self._terms.writer, platform.node(), self._layout.named(run_dir)
+            started = AttemptStarted(item.key, claim.attempt, driver, host, named)
             self._append(replace(started, accumulation=item.accumulation, alone=item.alone))
         except BaseException:
             self._shared.release(item.key)
@@ -232,10 +227,10 @@ class Driver:
             if now < self._next_poll:
                 return
             self._next_poll = now + POLL_SECONDS
-            self._journal_epochs()
+            self.outage.endured(self._journal_epochs)
             if now >= self._next_hearing:
                 self._next_hearing = now + HEAR_SECONDS
-                self._hear(self._shared.news())
+                self.outage.endured(lambda: self._hear(self._shared.news()))
 
     def look_around(self) -> None:
         """See which of the ready cells other drivers hold, before anything is started here."""
@@ -306,12 +301,12 @@ class Driver:
     def trial_ended(self, request: TrialRequest, error: str | None) -> None:
         """Journal the end of an attempt: done if a result stands, else stopped, retried or given up."""
         with self._lock:
-            self._epochs.journal(request)
+            self.outage.patiently(lambda: self._epochs.journal(request))
             running = self._running.pop(request.cell)
             del self._requests[request.cell]
             stopped = self._stops.pop(request.cell)
             item = self._work[request.cell]
-            result = read_result(self._layout.run_dir(request.cell, request.key), request.key)
+            result = self.outage.patiently(lambda: self._runs.result(request))
             if not self._shared.is_ours(request.key):
                 self._stopped(item, request, "another driver took the cell over")
                 self._elsewhere[request.cell] = self._shared.holder(request.key) or "another driver"
@@ -335,7 +330,8 @@ class Driver:
         self._grid.requeued(item.cell.name)
 
     def _failed(self, item: CellWork, request: TrialRequest, error: str) -> None:
-        self._append(AttemptEnded(request.key, request.attempt, "failed", error, request.log))
+        log = self._layout.named(request.log)
+        self._append(AttemptEnded(request.key, request.attempt, "failed", error, log))
         kind = classify(error)
         counts = self._counts.get(request.cell, Attempts()).after(kind)
         self._counts[request.cell] = counts
@@ -350,7 +346,7 @@ class Driver:
             self._grid.requeued(request.cell)
             self._not_before[request.cell] = self._clock() + back_off_seconds(counts.ends)
             return
-        self._give_up(item, request.attempt, f"{error} ({decision.reason})", request.log)
+        self._give_up(item, request.attempt, f"{error} ({decision.reason})", log)
 
     def _give_up(self, item: CellWork, attempt: int, error: str, log: str) -> None:
         self._append(CellFailed(item.key, attempt, error, log))

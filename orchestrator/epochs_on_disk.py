@@ -11,17 +11,16 @@ from typing import Any
 
 from catalog.events import Event
 from orchestrator.cell_trial import TrialRequest
-from orchestrator.layout import Layout
 from orchestrator.lease_cells import SharedCells
 from orchestrator.records import epoch_event
-from trainables.result import read_history
+from orchestrator.remote import RunReader
 
 
 class EpochsOnDisk:
     """What one driver has journalled of the epochs of its cells."""
 
-    def __init__(self, layout: Layout, append: Callable[[Event], object], shared: SharedCells) -> None:
-        self._layout = layout
+    def __init__(self, runs: RunReader, append: Callable[[Event], object], shared: SharedCells) -> None:
+        self._runs = runs
         self._append = append
         self._shared = shared
         self._journalled: dict[str, int] = {}
@@ -33,7 +32,7 @@ class EpochsOnDisk:
 
     def journal(self, request: TrialRequest) -> dict[str, Any] | None:
         """Journal what is new and return the newest epoch's metrics; None where nothing is new."""
-        rows = read_history(self._layout.run_dir(request.cell, request.key))[self.last(request.key) :]
+        rows = self._runs.history(request)[self.last(request.key) :]
         if not rows or not self._may_speak(request):
             return None
         for row in rows:

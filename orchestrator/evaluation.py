@@ -16,6 +16,7 @@ from orchestrator.evaluation_jobs import EvaluationError, EvaluationJob, Wanted,
 from orchestrator.evaluation_records import dataset_built_event, evaluated_event
 from orchestrator.evaluation_videos import VideoSets
 from orchestrator.layout import Layout
+from orchestrator.remote import fetch_cell, open_journal
 from orchestrator.submission import writer_name
 from trainables.evaluate_cell import EvaluationResult, read_evaluation, result_path
 
@@ -90,7 +91,7 @@ class _Evaluating:
         missing = self._usable([job for job in jobs if job.spec.identity not in standing], several=several)
         unknown = [job for job in jobs if job.spec.identity in standing and not self._is_known(job)]
         if missing or unknown:
-            with Journal.open(self._place.storage, writer_name()) as journal:
+            with open_journal(self._place.storage, writer_name()) as journal:
                 for job in unknown:
                     self._journal(journal, job, standing[job.spec.identity])
                 self._measure(journal, missing)
@@ -103,6 +104,7 @@ class _Evaluating:
         videos, jobs = VideoSets(self._layout), []
         for cell in cells:
             try:
+                fetch_cell(self._layout, cell.cell, cell.key)
                 job = make_job(cell, wanted, self._layout, videos)
             except EvaluationError as error:
                 if not several:
@@ -143,9 +145,13 @@ class _Evaluating:
         return (job.spec.cell.key, job.spec.identity) in self._known
 
     def _journal(self, journal: Journal, job: EvaluationJob, result: EvaluationResult) -> None:
-        videos, folder = job.videos, result_path(job.run_dir, result.identity).parent
-        journal.append(dataset_built_event(job.spec.cell.dataset, videos.path, videos.manifest))
-        journal.append(evaluated_event(result, folder))
+        dataset, videos, folder = (
+            job.spec.cell.dataset,
+            job.videos,
+            result_path(job.run_dir, result.identity).parent,
+        )
+        journal.append(dataset_built_event(dataset, videos.path, videos.manifest, self._layout))
+        journal.append(evaluated_event(result, folder, self._layout))
         self.journalled = True
 
     def _measure(self, journal: Journal, jobs: list[EvaluationJob]) -> None:

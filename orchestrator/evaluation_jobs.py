@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from orchestrator.key import KEY_LENGTH, evaluation_key
 from orchestrator.layout import Layout
+from orchestrator.remote import address_of
 from orchestrator.study_model import Resources
 from trainables.evaluate_cell import Average, EvaluationSpec, SplitName, Which
 from trainables.recipe import CellSpec, Evaluation
@@ -87,7 +88,7 @@ def make_job(cell: FinishedCell, wanted: Wanted, layout: Layout, videos: VideoSe
     if wanted.workers is not None:
         resources = resources.model_copy(update={"workers": wanted.workers})
     spec = EvaluationSpec(
-        cell=_spec(cell, protocol, run_dir, found, resources),
+        cell=_spec(cell, protocol, found, resources, layout),
         identity=evaluation_identity(evaluation_key(cell.key, protocol, videos_hash), wanted.average, which),
         checkpoint=str(run_dir / chosen["path"]),
         sha256=chosen["sha256"],
@@ -168,7 +169,7 @@ def _find_videos(cell: FinishedCell, videos: VideoSets) -> tuple[VideoSet, bool]
 
 
 def _spec(
-    cell: FinishedCell, protocol: Evaluation, run_dir: Path, found: VideoSet, resources: Resources
+    cell: FinishedCell, protocol: Evaluation, found: VideoSet, resources: Resources, layout: Layout
 ) -> CellSpec:
     return CellSpec(
         cell=cell.cell,
@@ -183,8 +184,9 @@ def _spec(
         recipe=cell.recipe,
         evaluation=protocol,
         manifest=str(found.path),
-        run_dir=str(run_dir),
+        run_dir=str(layout.run_dir(cell.cell, cell.key)),
         workers=resources.workers,
         threads=resources.cpus_per_worker,
         frames_on_local_disk=cell.frames_on_local_disk,
+        storage=address_of(layout.root),
     )

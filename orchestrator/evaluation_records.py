@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.events import CellEvaluated, DatasetBuilt
+from orchestrator.layout import Layout
 
 if TYPE_CHECKING:
     from trainables.data.manifest import Manifest
     from trainables.evaluate_cell import EvaluationResult
 
 
-def evaluated_event(result: EvaluationResult, folder: Path) -> CellEvaluated:
+def evaluated_event(result: EvaluationResult, folder: Path, layout: Layout) -> CellEvaluated:
     """The journal's form of an evaluation whose predictions stand in `folder`."""
     spec = result.asked
     protocol = spec.cell.evaluation
@@ -37,17 +38,17 @@ def evaluated_event(result: EvaluationResult, folder: Path) -> CellEvaluated:
         videos=result.videos,
         views=result.views,
         seconds=result.seconds,
-        predictions=str(folder / result.predictions),
+        predictions=layout.named(folder / result.predictions),
         versions=result.versions,
         hardware=result.hardware,
     )
 
 
-def dataset_built_event(name: str, path: Path, manifest: Manifest) -> DatasetBuilt:
+def dataset_built_event(name: str, path: Path, manifest: Manifest, layout: Layout) -> DatasetBuilt:
     """The journal's form of a dataset whose manifest stands at `path`."""
     return DatasetBuilt(
         dataset=name,
-        manifest=str(path),
+        manifest=layout.named(path),
         train_hash=manifest.hash("train"),
         val_hash=manifest.hash("val"),
         classes=list(manifest.classes),

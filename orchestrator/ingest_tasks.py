@@ -14,6 +14,7 @@ from orchestrator.ray_session import RaySessionError, ray_session
 from trainables.data.ingest import BatchTask, Events, ingest
 from trainables.data.ingest_local import LocalThreads
 from trainables.data.probe_worker import ProbeWorker
+from trainables.storage.mirror import mirror_around
 
 # A local Ray is up after some 8 s, in which four threads here read some 50 videos of Kinetics. Below this
 # much work starting it would never pay; above, it uses all CPUs where the threads keep to four.
@@ -104,10 +105,12 @@ class Readers:
         Raises:
             RaySessionError: Ray does not start or answer.
         """
-        if self.address is None and not is_large(tasks):
+        # Into a mirror only this machine can write.
+        address = None if mirror_around(self.log) is not None else self.address
+        if address is None and not is_large(tasks):
             yield from LocalThreads().run(tasks)
             return
-        with _session(self.address, self.log):
+        with _session(address, self.log):
             yield from RayTasks().run(tasks)
 
 

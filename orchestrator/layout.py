@@ -6,12 +6,19 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.storage.mirror import mirror_at
+
 
 @dataclass(frozen=True)
 class Layout:
     """The paths under one `--storage` directory. Names of cells are made safe for every file system."""
 
     root: Path
+
+    def named(self, path: Path | str) -> str:
+        """What the journal says of a file below the root: in a bucket, what any machine can resolve."""
+        mirror = mirror_at(self.root)
+        return str(path) if mirror is None else mirror.bucket.where(mirror.name(Path(path)))
 
     def run_dir(self, cell: str, key: str) -> Path:
         """Checkpoints, history and result of one cell; the same for every attempt and every study."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from orchestrator.control import Command
 from orchestrator.layout import Layout
@@ -13,6 +13,7 @@ from orchestrator.lease import Lease, LeaseLostError, Leases, Slot
 from orchestrator.lease_drivers import Amount, DriverRecord, Presence, Watch, this_driver
 from orchestrator.lease_room import room_for
 from orchestrator.notes import notes_of
+from orchestrator.remote import hear, tidy
 from orchestrator.schedule import Free
 from trainables.fence import FencedError, raise_fence
 
@@ -20,6 +21,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from catalog import Catalog
+
+Given = TypeVar("Given")
+
+
+class Patiently(Protocol):
+    """Does something, again and again until the storage lets it (`orchestrator.outage`)."""
+
+    def __call__(self, action: Callable[[], Given]) -> Given:
+        """What the action gives."""
+
+
+def _at_once(action: Callable[[], Given]) -> Given:
+    return action()
+
 
 _SOMEBODY = "another driver"
 
@@ -76,7 +91,17 @@ class DeadAttempt:
 class SharedCells:
     """Made when a submission begins; all that is known of other drivers comes from the storage."""
 
-    def __init__(self, leases: Leases, watch: Watch, presence: Presence, catalog: Catalog) -> None:
+    def __init__(
+        self,
+        leases: Leases,
+        watch: Watch,
+        presence: Presence,
+        catalog: Catalog,
+        hear: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`hear` brings the journals up to date, where the storage is a bucket."""
+        self._hear = hear
+        self._patiently: Patiently = _at_once
         self._leases = leases
         self._watch = watch
         self._presence = presence
@@ -86,6 +111,14 @@ class SharedCells:
         self.gives_way = False
         self._failed_before = {key: failure.attempt for key, failure in self._failures().items()}
         self._commands_before = frozenset(command.id for command in self._commands())
+
+    def be_patient(self, patiently: Patiently) -> None:
+        """How to wait for a storage that does not answer, where a cell's end cannot go on without."""
+        self._patiently = patiently
+
+    def _refresh(self) -> None:
+        self._hear()
+        self._catalog.refresh()
 
     def claim(self, key: str, run_dir: Path | None = None) -> Claim:
         """The next attempt at a cell, where no other driver holds it and it is not done by now.
@@ -100,7 +133,7 @@ class SharedCells:
             return Claim(None, self._name(lease.owner))
         self._held[key] = lease
         # What the one before journalled is there: the lease was given up after it.
-        self._catalog.refresh()
+        self._refresh()
         (known,) = self._catalog.query(_KNOWN, {"key": key}).to_pylist()
         if known["done"]:
             self.release(key)
@@ -133,13 +166,13 @@ class SharedCells:
     def is_ours(self, key: str) -> bool:
         """Whether this driver still holds the cell."""
         lease = self._held.get(key)
-        return lease is not None and self._leases.is_held(lease)
+        return lease is not None and self._patiently(lambda: self._leases.is_held(lease))
 
     def release(self, key: str) -> None:
         """Give a cell back, where it is held."""
         lease = self._held.pop(key, None)
         if lease is not None:
-            self._leases.release(lease)
+            self._patiently(lambda: self._leases.release(lease))
 
     def release_all(self) -> None:
         """Give back all that is held."""
@@ -167,7 +200,7 @@ class SharedCells:
     def news(self) -> News:
         """Read what was journalled, and who is alive."""
         self._others = self._watch.drivers()
-        self._catalog.refresh()
+        self._refresh()
         rows = self._catalog.query("SELECT key, top1 FROM recorded.finished").to_pylist()
         before = self._failed_before
         return News(
@@ -210,7 +243,7 @@ class SharedCells:
         return tuple(found)
 
     def _running(self) -> list[dict[str, Any]]:
-        self._catalog.refresh()
+        self._refresh()
         rows: list[dict[str, Any]] = self._catalog.query(_RUNNING).to_pylist()
         return rows
 
@@ -225,7 +258,8 @@ def shared_cells(
     leases.reap()
     watch.forget_the_dead()
     with Presence(notes_of(layout.drivers), this_driver(writer, study, priority)) as presence:
-        cells = SharedCells(leases, watch, presence, catalog)
+        cells = SharedCells(leases, watch, presence, catalog, lambda: hear(layout.root))
+        tidy(layout.root, frozenset(one.writer for one in watch.drivers()))
         try:
             yield cells, presence
         finally:

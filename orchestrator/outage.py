@@ -12,6 +12,7 @@ from threading import Event
 from typing import TypeVar
 
 from trainables.data.files import system_reason
+from trainables.storage.mirror import mirror_at
 
 Given = TypeVar("Given")
 
@@ -48,15 +49,17 @@ def room_for_a_checkpoint(params: Iterable[int]) -> int:
 
 
 class Outage:
-    """Whether the storage below `root` takes writes. `needed` bytes must be free for work to go on.
+    """Whether the storage below `root`, and the bucket behind it, take writes.
 
-    `stop`, once set, ends every wait.
+    `needed` bytes must be free for work to go on. `stop`, once set, ends every wait.
     """
 
     def __init__(
         self, root: Path, needed: int, stop: Event, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._root = root
+        self._mirror = mirror_at(root)
+        self._where = str(root) if self._mirror is None else self._mirror.bucket.url
         self._needed = needed
         self._stop = stop
         self._clock = clock
@@ -69,7 +72,7 @@ class Outage:
         """What users have to know, "" while all is well."""
         if not self._reason:
             return ""
-        return f"paused: {self._reason}; {self._root}; make room or mend the storage: it goes on by itself"
+        return f"paused: {self._reason}; {self._where}; make room or mend the storage: it goes on by itself"
 
     def tell(self, say: Callable[[str], None]) -> None:
         """Where to print that an outage begins or ends, at once."""
@@ -89,7 +92,7 @@ class Outage:
             self._next_look = self._clock() + LOOK_SECONDS
             if self._takes_writes():
                 self._reason = ""
-                self._say(f"the storage takes writes again; {self._root}; going on")
+                self._say(f"the storage takes writes again; {self._where}; going on")
         return not self._reason
 
     def patiently(self, action: Callable[[], Given]) -> Given:
@@ -108,6 +111,20 @@ class Outage:
             while not self.is_over() and not self._stop.wait(LOOK_SECONDS / 3):
                 pass
 
+    def endured(self, action: Callable[[], Given]) -> Given | None:
+        """Do something that will be done again anyway; None where the storage does not let it.
+
+        Raises:
+            OSError: another one than an outage's.
+        """
+        try:
+            return action()
+        except OSError as error:
+            if not is_outage(error):
+                raise
+            self.begins(system_reason(error))
+            return None
+
     def _takes_writes(self) -> bool:
         probe = self._root / f".room-{os.getpid()}.tmp"
         try:
@@ -120,6 +137,8 @@ class Outage:
                     os.fsync(file.fileno())
             finally:
                 probe.unlink(missing_ok=True)
+            if self._mirror is not None:
+                self._mirror.bucket.check()
         except OSError:
             return False
         return True

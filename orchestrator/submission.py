@@ -31,6 +31,7 @@ from orchestrator.measured_rates import Measured, measured_rates
 from orchestrator.memory_retry import eased
 from orchestrator.plan import DatasetState, FailureInfo, Plan, PlannedCell, State, make_plan
 from orchestrator.records import epoch_event, finished_event, planned_event
+from orchestrator.remote import fetch_results, hear, open_journal, require_writable
 from orchestrator.retention import Retention
 from orchestrator.signals import StopSignals
 from orchestrator.study_model import Study
@@ -168,6 +169,7 @@ class Submission:
                 known = dataset_states(self._study, self._layout)
 
     def _replan(self, states: Mapping[str, DatasetState]) -> Plan:
+        hear(self._options.storage)
         self._catalog.refresh()
         return _plan(self._study, states, self._catalog, self._weights_problems)
 
@@ -180,15 +182,16 @@ class Submission:
             manifest = read_manifest(Path(state.manifest))
             videos = [{"path": video.path, "reason": video.reason} for video in manifest.quarantined]
             self._journal.append(VideosQuarantined(name, len(videos), videos))
-            self._journal.append(dataset_built_event(name, Path(state.manifest), manifest))
+            self._journal.append(dataset_built_event(name, Path(state.manifest), manifest, self._layout))
 
     def _journal_plan(self, plan: Plan) -> None:
         config = self._study.model_dump(mode="json")
         self._journal.append(
             StudySubmitted(self._study.name, self._writer, len(plan.cells), self._options.study_file, config)
         )
-        for planned in plan.cells:
-            self._journal.append(planned_event(planned, self._study.name, self._writer))
+        self._journal.append_all(
+            [planned_event(planned, self._study.name, self._writer) for planned in plan.cells]
+        )
 
     def _close_dead_attempts(self) -> None:
         for attempt in self._shared.dead_attempts():
@@ -199,6 +202,7 @@ class Submission:
         """Journal results that a worker finished after its driver had died."""
         attempts = attempts_made(self._catalog)
         adopted = False
+        fetch_results(self._options.storage)
         for planned in plan.cells:
             if planned.state is not State.TO_RUN:
                 continue
@@ -270,10 +274,11 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
         LeaseError: The storage cannot be shared by several drivers.
     """
     layout, writer = Layout(options.storage), writer_name()
+    require_writable(options.storage)
     check_cluster(options.address, options.storage, layout.log(f"{writer}-check"))
     with (
         StopSignals() as signals,
-        Journal.open(options.storage, writer) as journal,
+        open_journal(options.storage, writer) as journal,
         Catalog.open(options.storage) as catalog,
         shared_cells(layout, writer, study.name, study.priority, catalog) as (shared, presence),
         _ray_files(options, layout) as ray_files,

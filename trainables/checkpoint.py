@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainables.data.files import replaced_atomically, sha256_of
-from trainables.storage.run_files import send
+from trainables.storage.run_files import drop, names_in_bucket, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -138,14 +138,16 @@ def load_state(path: Path, sha256: str) -> dict[str, Any]:
 
 def stored_epochs(directory: Path) -> frozenset[int]:
     """The epochs whose weights are in `directory`, with a record or without."""
-    return frozenset(int(path.stem.removeprefix("epoch-")) for path in directory.glob("epoch-*.pt"))
+    names = {path.name for path in directory.glob("epoch-*.pt")} | names_in_bucket(directory, "epoch-*.pt")
+    return frozenset(int(Path(name).stem.removeprefix("epoch-")) for name in names)
 
 
 def remove(directory: Path, epochs: Iterable[int]) -> None:
     """Remove the checkpoints of these epochs of a finished cell; what it predicted stays: it is small."""
     for epoch in epochs:
-        (directory / f"epoch-{epoch:04d}.json").unlink(missing_ok=True)
-        (directory / f"epoch-{epoch:04d}.pt").unlink(missing_ok=True)
+        for suffix in (".json", ".pt"):
+            drop(directory / f"epoch-{epoch:04d}{suffix}")
+            (directory / f"epoch-{epoch:04d}{suffix}").unlink(missing_ok=True)
 
 
 def prune(directory: Path, keep_epochs: Iterable[int]) -> None:

@@ -10,12 +10,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from orchestrator.remote import StorageError, arrive
+
 DEFAULT_STORAGE = "actiongrid-storage"
 
 StorageOption = Annotated[
     str | None,
     typer.Option(
-        "--storage", help="Storage directory (default: $ACTIONGRID_STORAGE or ./actiongrid-storage)."
+        "--storage",
+        help="Directory, s3://… or gs://… (default: $ACTIONGRID_STORAGE or ./actiongrid-storage).",
     ),
 ]
 WeightsOption = Annotated[
@@ -63,6 +66,8 @@ _WORK = frozenset(
         "ShardError",
         "RaySessionError",
         "JournalError",
+        "BucketError",
+        "SegmentError",
         "CatalogError",
         "GridError",
         "PlanError",
@@ -74,25 +79,19 @@ _WORK = frozenset(
 )
 
 
-class StorageError(ValueError):
-    """A storage that this version cannot use."""
-
-
 class NotFoundError(ValueError):
     """Something that was named on the command line does not exist."""
 
 
 def storage_path(option: str | None) -> Path:
-    """The storage directory that the user means, as an absolute path.
+    """The storage directory that the user means, as an absolute path; of a bucket its mirror, up to date.
 
     Raises:
-        StorageError: A remote address: this version keeps local (or mounted) directories only.
+        StorageError: No directory, or a bucket that is not there or does not answer.
     """
     text = option or os.environ.get("ACTIONGRID_STORAGE") or DEFAULT_STORAGE
     if "://" in text:
-        raise StorageError(
-            f"remote storage is not supported yet; --storage {text}; use a local or network-mounted directory"
-        )
+        return arrive(text)
     path = Path(text).expanduser().resolve()
     if path.exists() and not path.is_dir():
         raise StorageError(f"storage is not a directory; --storage {text}; name a directory")

@@ -84,16 +84,21 @@ def _journal(action: ControlAction, study: str, pattern: str, storage: Path) -> 
     Raises:
         JournalError: the journal is not to be had, or cannot be written.
     """
-    from catalog import Journal, JournalError
+    from catalog import JournalError
     from catalog.events import StudyControlled
     from orchestrator.layout import file_name
     from orchestrator.lease_drivers import user_name
+    from orchestrator.remote import address_of, open_journal
 
     event = StudyControlled(study, uuid.uuid4().hex, action, pattern, f"{user_name()}@{platform.node()}")
+    writer = file_name(f"control-{platform.node() or 'host'}")
+    if address_of(storage) is not None:
+        # No lock reaches other machines: each command there has a journal of its own.
+        writer = f"{writer}-{event.command}"
     deadline = time.monotonic() + JOURNAL_WAIT_SECONDS
     while True:
         try:
-            with Journal.open(storage, file_name(f"control-{platform.node() or 'host'}")) as journal:
+            with open_journal(storage, writer) as journal:
                 journal.append(event)
                 return
         except JournalError:

@@ -23,7 +23,11 @@ def dashboard(
 ) -> None:
     """Open a live view of the grid in the browser, also while it runs. Ctrl-C ends it."""
     from dashboards.app_access import Access
+    from dashboards.app_live import Remote
     from dashboards.app_server import Serving, serve
+    from orchestrator.remote import fetch_predictions, hear
 
-    serving = Serving(storage_path(storage), Access(host, token), port, refresh)
+    root = storage_path(storage)
+    remote = Remote(lambda: hear(root), fetch_predictions)
+    serving = Serving(root, Access(host, token), port, refresh, remote)
     serve(serving, typer.echo)

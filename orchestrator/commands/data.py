@@ -139,8 +139,10 @@ def verify(name: OneName = None, as_json: JsonOption = False, storage: StorageOp
     from orchestrator.build_view import BuildView
     from orchestrator.dataset_report import manifests, verified, verified_lines
     from orchestrator.layout import Layout
+    from orchestrator.remote import fetch_frames
 
     layout, show = Layout(storage_path(storage)), BuildView(sys.stderr)
+    fetch_frames(layout, name)
     rows = [verified(path, manifest, show) for path, manifest in manifests(layout, name)]
     _check_found(rows, name, layout)
     bad = [row for row in rows if row["problems"]]

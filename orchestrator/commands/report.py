@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.commands.common import StorageOption, storage_path
+from orchestrator.remote import address_of, fetch_predictions
 
 if TYPE_CHECKING:
     from dashboards.figures.relations import Source
@@ -86,8 +87,9 @@ def _write_page(root: Path, output: Path | None) -> None:
     from dashboards.report import write_report
     from orchestrator.layout import Layout
 
-    with Catalog.open(root) as catalog:
-        written = write_report(catalog, output or Layout(root).report)
+    with Catalog.open(root, fetch_predictions) as catalog:
+        own = Layout(root).report if address_of(root) is None else Path("report.html")
+        written = write_report(catalog, output or own)
     typer.echo(f"report: {written.resolve()}")
 
 
@@ -107,7 +109,7 @@ def _write_figure(
     from dashboards.report_paper import paper_figure
 
     source = _SOURCES[show]
-    with Catalog.open(root) as catalog:
+    with Catalog.open(root, fetch_predictions) as catalog:
         drawn = paper_figure(catalog, name, source, width.value, from_query_string(where))
     written = write_image(drawn, output, form.value)
     typer.echo(f"figure: {written.resolve()}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.commands.common import StorageOption, storage_path
+from orchestrator.remote import fetch_predictions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,12 +63,12 @@ def results(
     if pivot is not None:
         if sql is not None:
             raise typer.BadParameter("--pivot and --sql are two ways to ask; give one of them")
-        with Catalog.open(storage_path(storage)) as catalog:
+        with Catalog.open(storage_path(storage), fetch_predictions) as catalog:
             _print(_pivoted(catalog, pivot, value, form), form, output)
         return
     latex = form is Format.LATEX
     wide = form not in (Format.TABLE, Format.LATEX, Format.MARKDOWN)
-    with Catalog.open(storage_path(storage)) as catalog:
+    with Catalog.open(storage_path(storage), fetch_predictions) as catalog:
         # One row more tells whether there are more.
         table = catalog.query(
             sql or (_RESULTS if wide else _SHORT.format(dataset="dataset," if latex else "")),

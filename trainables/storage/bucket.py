@@ -43,6 +43,9 @@ class BucketError(OSError):
     def __init__(self, what: str, where: str) -> None:
         super().__init__(errno.EREMOTEIO, what, where)
 
+    def __str__(self) -> str:
+        return f"{self.strerror}; {self.filename}; see to the network and the credentials, then try again"
+
 
 @dataclass(frozen=True)
 class Remote:

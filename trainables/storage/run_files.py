@@ -31,6 +31,28 @@ def send(path: Path, content: bytes | None = None) -> None:
         folder.send(path.name, content)
 
 
+def drop(path: Path) -> None:
+    """Remove a file from the bucket.
+
+    Raises:
+        BucketError: The bucket does not answer.
+    """
+    mirror = mirror_around(path.parent)
+    if mirror is not None:
+        mirror.bucket.remove([mirror.name(path)])
+
+
+def names_in_bucket(run_dir: Path, pattern: str) -> set[str]:
+    """The names of a run directory's files that only the bucket may have.
+
+    Raises:
+        BucketError: The bucket does not answer.
+    """
+    mirror = mirror_around(run_dir)
+    objects = mirror.bucket.below(mirror.name(run_dir)) if mirror is not None else ()
+    return {path.name for path in (Path(one.name) for one in objects) if path.match(pattern)}
+
+
 def drop_pruned(run_dir: Path) -> None:
     """Remove from the bucket the epochs whose files were removed here."""
     folder = _folder(run_dir)

@@ -1,0 +1,22 @@
+"""Writes events as fast as it can and prints each when it was acknowledged; to be killed."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from pathlib import Path
+
+from catalog.events import AttemptEnded
+from orchestrator.remote import open_journal
+
+
+def write(root: Path, first: int) -> None:
+    with open_journal(root, f"writer-{first}-{os.getpid()}") as journal:
+        for number in itertools.count(first):
+            journal.append(AttemptEnded("k" * 32, number, "failed"))
+            os.write(1, f"{number}\n".encode())
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), int(sys.argv[2]))
