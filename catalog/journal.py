@@ -74,9 +74,11 @@ class Journal:
         self.path = path
         self._descriptor = descriptor
         self._keeper = keeper
-        # With a keeper: how many bytes it has, and those of them that the file still lacks.
+        # With a keeper: how many bytes it has, those of them that the file still lacks, and those that it
+        # was given last and may have.
         self._end = os.fstat(descriptor).st_size
         self._lacking = b""
+        self._unsure = b""
         self._lock = threading.Lock()
         self._latest = 0.0
         self._torn = _ends_inside_a_line(descriptor)
@@ -133,8 +135,7 @@ class Journal:
             if content and self._keeper is None:
                 self._write(content)
             elif content and self._keeper is not None:
-                self._keeper.keep(self._end, content)
-                self._copy(content)
+                self._keep(self._keeper, content)
         return stamped
 
     def _write(self, content: bytes) -> None:
@@ -143,6 +144,14 @@ class Journal:
         self._torn = True
         self._put(content)
         self._torn = False
+
+    def _keep(self, keeper: Keeper, content: bytes) -> None:
+        # A keeper whose answer was lost may have what it did not acknowledge: that goes first, as it was.
+        for part in filter(None, (self._unsure, content)):
+            self._unsure = part
+            keeper.keep(self._end, part)
+            self._unsure = b""
+            self._copy(part)
 
     def _copy(self, content: bytes) -> None:
         """Add to the file what the keeper has; the copies of other machines are the same, byte for byte."""

@@ -57,13 +57,14 @@ class Leases:
         return Slot(number, self._owner_of(_lease_name(key, number)))
 
     def claim(self, key: str) -> Lease | Slot:
-        """The lease, where nobody living has it; else what stands in the way.
+        """The lease, where nobody else who lives has it; else what stands in the way.
 
         Raises:
             LeaseError: The storage knows no hard links.
         """
         slot = self.look(key)
-        if slot.owner is not None and not self._is_dead(slot.owner):
+        # Our own is one that we have not heard of: the storage made it, and its answer was lost.
+        if slot.owner not in (None, self._owner) and not self._is_dead(slot.owner or ""):
             return slot
         lease = Lease(key, slot.number + 1)
         return lease if self._create(lease) else self.look(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -34,11 +35,15 @@ def write_study(folder: Path, name: str, modules: str, frames: str = "[8]", epoc
 class RunningDriver:
     """`actiongrid run` in the background; what it prints is kept, beside the study's file."""
 
-    def __init__(self, study: Path, storage: Path, *options: str) -> None:
-        self._output = study.with_name(f"{storage.name}-{study.stem}-{time.monotonic_ns()}.txt")
+    def __init__(
+        self, study: Path, storage: Path | str, *options: str, environment: dict[str, str] | None = None
+    ) -> None:
+        name = f"{Path(storage).name}-{study.stem}-{time.monotonic_ns()}.txt"
+        self._output = study.with_name(name)
         arguments = command("run", study, "--storage", storage, *options)
+        variables = {**os.environ, **(environment or {})}
         with self._output.open("w") as output:
-            self.process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT, env=variables)
 
     @property
     def pid(self) -> int:

@@ -52,10 +52,14 @@ class S3Server:
 
 
 class Wire:
-    """A TCP proxy to a port of this machine; `cut` closes all connections and takes no new ones."""
+    """A TCP proxy to a port of this machine; `cut` closes all connections and takes no new ones.
+
+    While it is `mute`, requests get through and answers do not.
+    """
 
     def __init__(self, target: int) -> None:
         self._target = target
+        self.mute = False
         self.port = free_port()
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
@@ -92,7 +96,19 @@ class Wire:
                 return
             with self._lock:
                 self._open += [client, server]
-            threading.Thread(target=_pipe, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._pipe, args=(client, server), daemon=True).start()
+
+    def _pipe(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError, ValueError), client, server, selectors.DefaultSelector() as ready:
+            ready.register(client, selectors.EVENT_READ, server)
+            ready.register(server, selectors.EVENT_READ, client)
+            while True:
+                for key, _ in ready.select():
+                    assert isinstance(key.fileobj, socket.socket)
+                    data = key.fileobj.recv(1 << 16)
+                    if not data or (self.mute and key.fileobj is server):
+                        return
+                    key.data.sendall(data)
 
     def __enter__(self) -> Wire:
         self.mend()
@@ -100,19 +116,6 @@ class Wire:
 
     def __exit__(self, *_: object) -> None:
         self.cut()
-
-
-def _pipe(one: socket.socket, other: socket.socket) -> None:
-    with contextlib.suppress(OSError, ValueError), one, other, selectors.DefaultSelector() as ready:
-        ready.register(one, selectors.EVENT_READ, other)
-        ready.register(other, selectors.EVENT_READ, one)
-        while True:
-            for key, _ in ready.select():
-                assert isinstance(key.fileobj, socket.socket)
-                data = key.fileobj.recv(1 << 16)
-                if not data:
-                    return
-                key.data.sendall(data)
 
 
 def free_port() -> int:

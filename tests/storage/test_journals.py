@@ -15,7 +15,7 @@ from catalog.events import AttemptEnded, Event
 from orchestrator.remote import hear, open_journal, tidy
 from tests.storage.s3_server import S3Server, Wire
 from trainables.storage import journals
-from trainables.storage.bucket import BucketError
+from trainables.storage.bucket import Bucket, BucketError
 from trainables.storage.journals import SegmentError, Segments, pull_journals, segment_name
 from trainables.storage.mirror import Mirror, open_mirror
 
@@ -92,7 +92,30 @@ def test_what_the_bucket_did_not_take_is_not_written_and_the_next_line_is(
         monkeypatch.setenv("ACTIONGRID_CACHE", str(tmp_path / "third"))
         third = open_mirror(f"{url}/cut")
         pull_journals(third)
-        assert numbers(third.root) == [1, 2, 3]
+        assert numbers(third.root) == [1, 2, 2, 3], "the bucket may have had it, so it goes first, as it was"
+
+
+def test_a_put_whose_answer_was_lost_counts_once_it_can_be_asked(
+    s3: S3Server, url: str, elsewhere: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Wire(s3.port) as wire:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.address)
+        mirror = Mirror(open_mirror(url).root, Bucket(url))
+        with Journal.open(mirror.root, "one", Segments(mirror, "one")) as journal:
+            journal.append(event(1))
+            wire.mute = True
+            with pytest.raises(BucketError):
+                journal.append(event(2))
+            assert len(objects(elsewhere)) == 2, "it was taken all the same"
+            wire.mute = False
+            journal.append(event(2))  # the driver's second try, with a later time
+            journal.append(event(3))
+            assert numbers(mirror.root) == [1, 2, 2, 3]
+        pull_journals(elsewhere)
+        assert numbers(elsewhere.root) == [1, 2, 2, 3] and same_bytes(mirror, elsewhere)
+        with Catalog.open(elsewhere.root) as catalog:
+            rows = catalog.query("SELECT attempt FROM recorded.attempts_ended ORDER BY 1").to_pylist()
+        assert [row["attempt"] for row in rows] == [1, 2, 3], "by their identity each counts once"
 
 
 def test_a_line_that_the_disk_did_not_take_follows_with_the_next(

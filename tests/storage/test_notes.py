@@ -15,6 +15,8 @@ from orchestrator import notes as notes_module
 from orchestrator.lease import Lease, LeaseLostError, Leases, Slot
 from orchestrator.lease_drivers import Presence, Watch, this_driver
 from orchestrator.notes import BucketNotes, DirectoryNotes, Notes
+from tests.storage.s3_server import S3Server, Wire
+from trainables.storage.bucket import Bucket, BucketError
 from trainables.storage.mirror import Mirror, mirror_at
 
 ROOT = Path(__file__).parent.parent.parent
@@ -121,6 +123,22 @@ def test_a_lease_has_one_owner_is_taken_over_once_and_fences(make: MakeNotes) ->
     assert second.look("k") == Slot(3, None)
     assert claimed(second).number == 4
     assert list(second.known()) == ["k"]
+
+
+def test_a_lease_whose_answer_was_lost_is_had_after_all(
+    s3: S3Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Wire(s3.port) as wire:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.address)
+        leases = Leases(BucketNotes(Bucket(url), "leases"), "me", lambda _: False)
+        assert leases.look("k") == Slot(0, None)
+        wire.mute = True
+        with pytest.raises(BucketError):
+            leases.claim("k")
+        wire.mute = False
+        time.sleep(notes_module.LISTING_SECONDS + 0.1)
+        assert leases.look("k") == Slot(1, "me"), "it was made all the same"
+        assert claimed(leases).number == 2
 
 
 def test_a_driver_is_seen_while_its_heart_beats_and_not_after(make: MakeNotes) -> None:

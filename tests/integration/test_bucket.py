@@ -1,0 +1,167 @@
+"""Real studies on a bucket of a real S3 server: other machines, kill -9, and a network that is cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog.events import AttemptStarted, CellFinished, EpochFinished
+from tests.integration.running import Events, RunningDriver, wait_for, write_study
+from tests.integration.studies import command
+from tests.storage.s3_server import S3Server, Wire, environment, in_environment
+from trainables.storage.bucket import checked_url
+from trainables.storage.mirror import mirror_folder
+
+ONE_CPU = ("--cpus", "1")
+EPOCHS = "SELECT cell, epoch, train_loss, val_loss, top1, top5 FROM epochs ORDER BY 1, 2"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine with a cache folder of its own, and how it reaches the server."""
+
+    cache: Path
+    server: str
+    storage: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return environment(self.server, self.cache)
+
+    @property
+    def mirror(self) -> Path:
+        return mirror_folder(checked_url(self.storage), self.environment)
+
+    def actiongrid(self, *arguments: str | Path) -> str:
+        done = subprocess.run(
+            command(*arguments, "--storage", self.storage),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env=in_environment(self.environment),
+            check=False,
+        )
+        assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = json.loads(self.actiongrid("results", "--format", "json", "--sql", sql))
+        return rows
+
+    def driver(self, study: Path) -> RunningDriver:
+        return RunningDriver(study, self.storage, *ONE_CPU, environment=self.environment)
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with S3Server(tmp_path_factory.mktemp("s3") / "log") as server:
+        yield server
+
+
+@pytest.fixture
+def storage(s3: S3Server) -> str:
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    s3.make_bucket(name)
+    return f"s3://{name}/lab"
+
+
+def study(folder: Path) -> Path:
+    return write_study(folder, "chain", "[tsn]", frames="[8, 16]", epochs=8)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The metrics of the same study on a directory, all epochs of both cells."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    directory = Machine(folder, "http://127.0.0.1:1", str(folder / "storage"))
+    directory.actiongrid("run", study(folder), *ONE_CPU)
+    rows = directory.query(EPOCHS)
+    assert len(rows) == 16
+    return rows
+
+
+def test_a_killed_drivers_cell_goes_on_on_an_empty_machine(
+    s3: S3Server, storage: str, tmp_path: Path, undisturbed: list[dict[str, Any]]
+) -> None:
+    one, two, three = (Machine(tmp_path / name, s3.address, storage) for name in ("one", "two", "three"))
+    chain = study(tmp_path)
+    events = Events(one.mirror)
+    with one.driver(chain) as driver:
+        events.wait(EpochFinished, 3, driver)
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.process.wait()
+    assert "2 of 2 cells done, 2 of them trained by this run" in two.actiongrid("run", chain, *ONE_CPU)
+    assert two.query(EPOCHS) == undisturbed
+    first = "TSN-Tiny-f8@synthetic-motion"
+    # How long an epoch took is never the same twice: those of before the kill were not trained again.
+    seen = Events(two.mirror)
+    key = events.of(EpochFinished)[0].key
+    took: dict[int, set[float]] = {}
+    for event in seen.of(EpochFinished):
+        if event.key == key:
+            took.setdefault(event.epoch, set()).add(event.seconds)
+    before = {event.epoch: event.seconds for event in events.of(EpochFinished) if event.attempt == 1}
+    assert set(before) >= {1, 2, 3}
+    assert all(took[epoch] == {seconds} for epoch, seconds in before.items()), "trained twice"
+    assert "2 of 2 cells done, 0 of them trained by this run" in three.actiongrid("run", chain, *ONE_CPU)
+    assert three.query(EPOCHS) == undisturbed
+    assert not list(three.mirror.glob("runs/*/*.pt")), "nothing was trained, so no weights came"
+    (counted,) = three.query(f"SELECT count(*) AS videos FROM predictions WHERE cell = '{first}'")
+    assert counted["videos"] == 8, "predictions come when they are asked for"
+    states = json.loads(three.actiongrid("status", "--json"))
+    assert [row["state"] for row in states] == ["done", "done"]
+    assert "rows in the journals" in three.actiongrid("catalog", "check")
+    assert three.actiongrid("data", "verify").count("ok") >= 1 or three.actiongrid("data", "list")
+    started = [event.run_dir for event in seen.of(AttemptStarted)]
+    assert all(run_dir.startswith(f"{storage}/runs/") for run_dir in started)
+
+
+def test_a_study_waits_for_a_bucket_that_is_away(
+    s3: S3Server, storage: str, tmp_path: Path, undisturbed: list[dict[str, Any]]
+) -> None:
+    with Wire(s3.port) as wire:
+        machine = Machine(tmp_path / "one", wire.address, storage)
+        with machine.driver(study(tmp_path)) as driver:
+            Events(machine.mirror).wait(EpochFinished, 2, driver)
+            wire.cut()
+            driver.says("paused: ")
+            assert storage in driver.output
+            time.sleep(5)
+            assert driver.process.poll() is None
+            wire.mend()
+            output = driver.ends_with(0)
+        assert "takes writes again" in output
+        assert "2 of 2 cells done, 2 of them trained by this run" in output
+        assert machine.query(EPOCHS) == undisturbed
+        assert "0 failed" in json.dumps(
+            machine.query("SELECT count(*) || ' failed' AS n FROM recorded.failed")
+        )
+
+
+@pytest.mark.long
+def test_two_machines_train_each_cell_once(s3: S3Server, storage: str, tmp_path: Path) -> None:
+    one, two = (Machine(tmp_path / name, s3.address, storage) for name in ("one", "two"))
+    both = write_study(tmp_path, "both", "[tsn, tam]", epochs=4)
+    with one.driver(both) as first:
+        wait_for(lambda: "cells to run" in first.output, "the first one begins", 60, first)
+        with two.driver(both) as second:
+            outputs = [driver.ends_with(0) for driver in (first, second)]
+    assert all("2 of 2 cells done" in output for output in outputs)
+    third = Machine(tmp_path / "three", s3.address, storage)
+    third.actiongrid("status")
+    events = Events(third.mirror)
+    keys = [event.key for event in events.of(AttemptStarted)]
+    assert len(keys) == len(set(keys)) == 2, outputs
+    assert len(events.of(CellFinished)) == 2
+    drivers = {event.driver for event in events.of(AttemptStarted)}
+    assert len(drivers) == 2, "one cell each"
