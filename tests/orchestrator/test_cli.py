@@ -63,7 +63,7 @@ def test_a_missing_weight_file_blocks_at_plan_time_with_the_way_out(
         (("plann",), "No such command 'plann'"),
         (("plan",), "Missing argument"),
         (("results", "--sql", "DROP TABLE results"), "not one single read"),
-        (("results", "--storage", "s3://bucket"), "remote storage is not supported yet"),
+        (("results", "--storage", "ftp://bucket"), "not an address of a storage"),
         (("explain", "TAM-Nothing-f8@toy"), "no such cell"),
     ],
 )
