@@ -77,9 +77,9 @@ def draw_accuracy_by_frames(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     alone = all(row["source"] == "published" for row in rows)
     crowded = max(len(_lines(rows, dataset)) for dataset in datasets) > CROWDED
     for column, dataset in enumerate(datasets, start=1):
-        for line in _lines(rows, dataset).values():
-            published = line[0]["source"] == "published"
-            trace = _stars(line) if published and not alone else _line(line, opened=published)
+        for lines in _alike([*_lines(rows, dataset).values()]):
+            published = lines[0][0]["source"] == "published"
+            trace = _stars(lines) if published and not alone else _joined(lines, opened=published)
             figure.add_trace(trace, row=1, col=column)
         _draw_chance(figure, column, [row for row in rows if row["dataset"] == dataset])
     _add_legend(figure, rows, alone)
@@ -95,6 +95,16 @@ def _lines(rows: list[Row], dataset: str) -> dict[tuple[str, ...], list[Row]]:
             name = (row["study"], row["module"], row["backbone"], str(row["temporal_pooling"]))
             lines.setdefault(name, []).append(row)
     return lines
+
+
+def _alike(lines: list[list[Row]]) -> list[list[list[Row]]]:
+    """Lines that differ in nothing but symbols: a browser needs 5 ms for every trace, whatever is in it."""
+    groups: dict[tuple[str, ...], list[list[Row]]] = {}
+    for line in lines:
+        first = line[0]
+        look = (first["source"], first["module"], str(first["temporal_pooling"]))
+        groups.setdefault(look, []).append(line)
+    return [*groups.values()]
 
 
 def _draw_chance(figure: Sketch, column: int, rows: list[Row]) -> None:
@@ -124,38 +134,46 @@ def _draw_chance(figure: Sketch, column: int, rows: list[Row]) -> None:
     figure.update_yaxes(range=[low - margin, high + margin], row=1, col=column)
 
 
-def _line(line: list[Row], *, opened: bool) -> Trace:
-    first = line[0]
+def _joined(lines: list[list[Row]], *, opened: bool) -> Trace:
+    first = lines[0][0]
     colour = module_colour(first["module"])
-    spread = [row["top1_std"] for row in line]
-    symbol = backbone_symbol(first["backbone"])
+    points = _with_gaps(lines)
+    spread = [row["top1_std"] if row else None for row in points]
+    ending = "-open" if opened else ""
+    symbols = [f"{backbone_symbol(row['backbone'])}{ending}" if row else "circle" for row in points]
     return scatter(
         error_y={"array": spread, "thickness": 1, "width": 3} if any(spread) else None,
         mode="lines+markers",
         line={"color": colour, "dash": "dash" if first["temporal_pooling"] else "solid", "width": 2},
-        marker={"symbol": f"{symbol}-open" if opened else symbol, "size": 9, "color": colour},
+        marker={"symbol": symbols, "size": 9, "color": colour},
         legendgroup=first["module"],
-        **_common(line),
+        **_common(points),
     )
 
 
-def _stars(line: list[Row]) -> Trace:
+def _stars(lines: list[list[Row]]) -> Trace:
+    colour = module_colour(lines[0][0]["module"])
     return scatter(
         mode="markers",
-        marker={"symbol": PUBLISHED_SYMBOL, "size": 10, "color": module_colour(line[0]["module"])},
+        marker={"symbol": PUBLISHED_SYMBOL, "size": 10, "color": colour},
         legendgroup="published",
-        **_common(line),
+        **_common(_with_gaps(lines)),
     )
 
 
-def _common(line: list[Row]) -> dict[str, Any]:
+def _with_gaps(lines: list[list[Row]]) -> list[Row | None]:
+    """The points of all lines, with nothing between one line's last and the next one's first."""
+    return [point for line in lines for point in (*line, None)][:-1]
+
+
+def _common(points: list[Row | None]) -> dict[str, Any]:
     return {
-        "x": [row["frames"] for row in line],
-        "y": [row["top1"] for row in line],
-        "customdata": [_hover(row) for row in line],
+        "x": [row["frames"] if row else None for row in points],
+        "y": [row["top1"] if row else None for row in points],
+        "customdata": [_hover(row) if row else None for row in points],
         "hovertemplate": "%{customdata}<extra></extra>",
         "showlegend": False,
-        "meta": {"pooling": line[0]["temporal_pooling"]},
+        "meta": {"pooling": next(row["temporal_pooling"] for row in points if row)},
     }
 
 

@@ -21,6 +21,7 @@ from dashboards.figures.contributions import (
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.theme import BACKBONE_SYMBOLS, MODULE_COLOURS, PUBLISHED_SYMBOL, module_colour
+from tests.dashboards.drawn_lines import drawn_lines
 
 PAIRS: list[tuple[Callable[..., Any], Callable[[Any], go.Figure]]] = [
     (accuracy_by_frames_data, draw_accuracy_by_frames),
@@ -35,10 +36,6 @@ def catalog_of(storage: Path, *grids: Grid) -> Catalog:
     for number, grid in enumerate(grids):
         write_quickly(storage, grid_events(grid), f"driver-{number}")
     return Catalog.open(storage)
-
-
-def lines(figure: go.Figure, kind: str = "lines+markers") -> list[Any]:
-    return [trace for trace in figure.data if trace.mode == kind and trace.x[0] is not None]
 
 
 def own(data: Callable[..., Any], catalog: Catalog, filters: Filters = ALL) -> Any:
@@ -66,38 +63,35 @@ def test_drawing_is_pure(tmp_path: Path, data: Callable[..., Any], draw: Callabl
 def test_figure_4_shows_every_finished_cell_under_its_name(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, DEMO)
     figure = draw_accuracy_by_frames(accuracy_by_frames_data(catalog))
-    drawn = {
-        hover.split("</b>")[0].removeprefix("<b>"): y
-        for trace in lines(figure)
-        for hover, y in zip(trace.customdata, trace.y, strict=True)
-    }
+    drawn = {point.name: point.y for line in drawn_lines(figure) for point in line.points}
     rows = catalog.query("SELECT cell, top1 FROM results").to_pylist()
     assert drawn == {row["cell"]: row["top1"] for row in rows} and len(drawn) == 32
 
 
 def test_figure_4_encodes_module_backbone_and_pooling(tmp_path: Path) -> None:
     figure = draw_accuracy_by_frames(accuracy_by_frames_data(catalog_of(tmp_path, SSV2), source="own"))
-    for trace in lines(figure):
-        name = trace.customdata[0].removeprefix("<b>")
+    lines = drawn_lines(figure)
+    for line in lines:
+        name = line.points[0].name
+        assert {point.name.rpartition("-f")[0] for point in line.points} == {name.rpartition("-f")[0]}
         module = name.split("-")[0].lower()
         backbone = {"Ince": "inception_v1", "ResN": name.split("-")[1].lower()}[name.split("-")[1][:4]]
-        assert (
-            trace.line.color == MODULE_COLOURS[module] and trace.marker.symbol == BACKBONE_SYMBOLS[backbone]
-        )
-        assert trace.line.dash == ("dash" if "-tp-" in name else "solid")
-        assert bool(trace.visible) == ("-tp-" not in name)
-    assert len(lines(figure)) == 24
+        assert {point.symbol for point in line.points} == {BACKBONE_SYMBOLS[backbone]}
+        assert line.trace.line.color == MODULE_COLOURS[module]
+        assert line.trace.line.dash == ("dash" if "-tp-" in name else "solid")
+        assert bool(line.trace.visible) == ("-tp-" not in name)
+    assert len(lines) == 24
     assert figure.layout.xaxis.type == "log" and list(figure.layout.xaxis.tickvals) == [8, 16, 32, 64]
 
 
 def test_published_results_are_open_stars_with_their_own_values(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, SSV2)
     figure = draw_accuracy_by_frames(accuracy_by_frames_data(catalog))
-    stars = lines(figure, "markers")
-    values = sorted(value for trace in stars for value in trace.y)
+    stars = [point for line in drawn_lines(figure, "markers") for point in line.points]
+    values = sorted(star.y for star in stars)
     published = catalog.query("SELECT top1 FROM published WHERE dataset = 'mini-ssv2' ORDER BY top1")
     assert values == published.column("top1").to_pylist()
-    assert {trace.marker.symbol for trace in stars} == {PUBLISHED_SYMBOL}
+    assert {star.symbol for star in stars} == {PUBLISHED_SYMBOL}
 
 
 def test_a_toy_study_has_no_published_counterpart(tmp_path: Path) -> None:
@@ -125,8 +119,8 @@ def test_seeds_become_a_mean_with_a_spread(tmp_path: Path) -> None:
         DEMO, seeds=(0, 1, 2), unfinished=frozenset({"TSN-Tiny-f8@synthetic-motion#2"})
     )
     table = accuracy_by_frames_data(catalog_of(tmp_path, grid), Filters(study=("demo",)))
-    hovers = [hover for trace in lines(draw_accuracy_by_frames(table)) for hover in trace.customdata]
-    (hover,) = [hover for hover in hovers if "<b>TSN-Tiny-f8@synthetic-motion</b>" in hover]
+    points = [point for line in drawn_lines(draw_accuracy_by_frames(table)) for point in line.points]
+    (hover,) = [point.hover for point in points if point.name == "TSN-Tiny-f8@synthetic-motion"]
     assert "mean of 2 of 3 seeds" in hover and "±" in hover
 
 

@@ -30,6 +30,7 @@ from dashboards.figures.printed_tables import TABLES, draw_printed_table, printe
 from dashboards.figures.sampling import draw_sampling, published_gains_data, sampling_data
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.theme import BACKBONE_SYMBOLS, MODULE_COLOURS, label
+from tests.dashboards.drawn_lines import drawn_lines
 
 Model = tuple[str, str, str, bool, int]
 
@@ -67,20 +68,17 @@ def name_of(model: Model) -> str:
 
 def test_figure_4s_points_are_the_published_accuracies(empty: Catalog) -> None:
     figure = draw_accuracy_by_frames(accuracy_by_frames_data(empty, source="published"))
-    points = {
-        name: (frames, top1)
-        for trace in figure.data
-        if trace.customdata is not None
-        for name, frames, top1 in zip(named(trace), trace.x, trace.y, strict=True)
-    }
+    lines = drawn_lines(figure)
+    points = {point.name: (point.x, point.y) for line in lines for point in line.points}
     assert points == {name_of(model): (model[4], values["top1"]) for model, values in RESULTS.items()}
     assert [note.text for note in figure.layout.annotations][:3] == ["Mini-Kinetics", "Mini-MiT", "Mini-SSV2"]
-    lines = [trace for trace in figure.data if trace.customdata is not None]
-    for trace in lines:
-        _, module, backbone, pooled, _ = next(model for model in RESULTS if name_of(model) == named(trace)[0])
-        assert trace.line.color == MODULE_COLOURS[module]
-        assert trace.marker.symbol == f"{BACKBONE_SYMBOLS[backbone]}-open"
-        assert trace.line.dash == ("dash" if pooled else "solid")
+    for line in lines:
+        models = [next(model for model in RESULTS if name_of(model) == point.name) for point in line.points]
+        assert len({model[:4] for model in models}) == 1 and len(models) == 4
+        _, module, backbone, pooled, _ = models[0]
+        assert line.trace.line.color == MODULE_COLOURS[module]
+        assert {point.symbol for point in line.points} == {f"{BACKBONE_SYMBOLS[backbone]}-open"}
+        assert line.trace.line.dash == ("dash" if pooled else "solid")
     assert len(lines) == 72 and list(figure.layout.xaxis3.tickvals) == [8, 16, 32, 64]
 
 
