@@ -44,6 +44,17 @@ _PAGE_TEMPLATE = """<!DOCTYPE html>
 <script>
 document.documentElement.dataset.theme = localStorage.getItem("actiongrid-theme")
   || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+// All pages but the grid have drawings. Dash would load Plotly, 5 MB, only when the first one has arrived; it
+// waits for a promise in its place.
+if (location.pathname !== "/") {
+  window.Plotly = new Promise(function (loaded, failed) {
+    const script = document.createElement("script");
+    script.src = "/_dash-component-suites/plotly/package_data/plotly.min.js";
+    script.onload = loaded;
+    script.onerror = failed;
+    document.head.append(script);
+  });
+}
 </script>
 </head>
 <body>
@@ -119,6 +130,7 @@ def _connect(app: Dash, live: LiveCatalog) -> None:
     app.callback(
         Output({"kind": "html", "name": ALL}, "children"),
         Output({"kind": "drawn", "name": ALL}, "data"),
+        Output({"kind": "folded", "name": ALL}, "data"),
         Output("digests", "data", allow_duplicate=True),
         Output("again", "data"),
         Input("revision", "data"),
@@ -152,6 +164,12 @@ def _connect(app: Dash, live: LiveCatalog) -> None:
         Input({"kind": "drawn", "name": MATCH}, "data"),
         State({"kind": "plot", "name": MATCH}, "figure"),
         State({"kind": "plot", "name": MATCH}, "id"),
+    )
+    clientside(
+        in_browser("fold"),
+        Output({"kind": "unfolded", "name": MATCH}, "hidden"),
+        Input({"kind": "folded", "name": MATCH}, "data"),
+        State({"kind": "folded", "name": MATCH}, "id"),
     )
     clientside(
         in_browser("run"),
@@ -195,9 +213,9 @@ def _show_news(
     theme: str | None,
     seen: dict[str, str],
     again: int,
-) -> tuple[Any, Any, Any, Any]:
-    slots = ctx.outputs_list
-    nothing = [no_update] * len(slots[0]), [no_update] * len(slots[1]), no_update, no_update
+) -> tuple[Any, ...]:
+    slots = ctx.outputs_list[:3]
+    nothing = (*([no_update] * len(kind) for kind in slots), no_update, no_update)
     address = _address(path, search)
     if theme is None or address is None or not PAGES.get(address.page, PAGES["grid"]).live:
         return nothing
@@ -205,7 +223,7 @@ def _show_news(
     parts = {f"{part.kind}:{part.name}": part for block in blocks for part in block.parts}
     if problem or parts.keys() != seen.keys():
         # The page has other parts now, so that it is made anew.
-        return (*nothing[:3], again + 1)
+        return (*nothing[:-1], again + 1)
 
     def news(slot: dict[str, Any]) -> Any:  # noqa: ANN401  (what the slot shows)
         name = f"{slot['id']['kind']}:{slot['id']['name']}"
@@ -213,7 +231,7 @@ def _show_news(
         return parts[name].value if fresh else no_update
 
     digests = _digests(blocks)
-    changed = [news(slot) for slot in slots[0]], [news(slot) for slot in slots[1]]
+    changed = [[news(slot) for slot in kind] for kind in slots]
     return (*changed, no_update if digests == seen else digests, no_update)
 
 

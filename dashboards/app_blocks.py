@@ -14,6 +14,7 @@ from dash.development.base_component import Component
 from plotly.io.json import to_json_plotly
 
 from catalog.export import display
+from dashboards.component_html import as_html
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -134,7 +135,7 @@ class Figure:
         return (
             Part("drawn", self.name, drawing, _digest(drawing)),
             _html(f"{self.name}-note", self.note),
-            _html(f"{self.name}-table", table(self.rows, self.columns)),
+            _folded(f"{self.name}-table", table(self.rows, self.columns)),
         )
 
     def component(self, csv: str) -> Component:
@@ -168,7 +169,7 @@ class Figure:
                 className="tools",
             ),
             _slot(note),
-            html.Details([html.Summary("Data of this figure"), _slot(rows)]),
+            _unfolding("Data of this figure", rows),
         ]
         return html.Section([_heading(self.title, self.caption), *body])
 
@@ -241,6 +242,19 @@ def _side(column: Column) -> str:
 
 def _html(name: str, content: Content) -> Part:
     return Part("html", name, content, _digest(str(to_json_plotly(content))))
+
+
+def _folded(name: str, content: Component) -> Part:
+    text = as_html(content)
+    return Part("folded", name, text, _digest(text))
+
+
+def _unfolding(title: str, part: Part) -> Component:
+    """A part that the browser makes when it is opened (assets/folded.js)."""
+    named: dict[str, Any] = {"data-name": part.name}
+    box = html.Div(id={"kind": "unfolded", "name": part.name}, className="folded", **named)
+    store = dcc.Store(id={"kind": part.kind, "name": part.name}, data=part.value)
+    return html.Div([store, html.Details([html.Summary(title), box])])
 
 
 def _slot(part: Part) -> Component:

@@ -108,6 +108,11 @@
         return fresh;
       },
 
+      fold: function (text, id) {
+        actiongridFolded.keep(id.name, text);
+        return false;
+      },
+
       choose: function () {
         const changed = dash_clientside.callback_context.triggered[0];
         if (!changed || changed.value === undefined || changed.value === null) {

@@ -152,10 +152,14 @@ def test_curves_grow_while_a_cell_trains(scene: Scene) -> None:
         "() => Math.max(...document.querySelector('.js-plotly-plot').data.map((trace) => trace.x.length))"
     )
     assert page.evaluate(longest) == 6
+    data = page.locator("section", has=page.get_by_role("heading", name="Curves"))
+    assert data.locator("tbody tr").count() == 0, "what is folded is not made"
+    data.locator("summary").click()
     with Journal.open(scene.storage, "driver-2") as journal:
         for epoch in (7, 8):
             report_epoch(journal, CELL, epoch)
             page.wait_for_function(f"() => ({longest})() === {epoch}", timeout=NEWS_SECONDS * 1000)
+            data.locator(f"tbody tr:nth-child({epoch})").wait_for(timeout=NEWS_SECONDS * 1000)
 
 
 def test_nothing_is_sent_while_nothing_happens(scene: Scene) -> None:

@@ -178,6 +178,7 @@ def test_a_cell_shows_its_chain_attempts_and_classes(look: Look) -> None:
     assert "actiongrid run 'kitchen & co.yaml'" in text and "training:best" in text
     data = page.locator("section", has=page.get_by_role("heading", name="Accuracy by class"))
     data.locator("summary").click()
+    data.locator("tbody tr").first.wait_for()
     assert all(one in data.inner_text() for one in CLASSES)
     page.get_by_role("link", name=chain[0]).first.click()
     page.wait_for_function(f"() => document.querySelector('h1').innerText === '{chain[0]}'")
@@ -194,6 +195,7 @@ def test_compare_shows_differences_first_and_how_sure_they_are(look: Look) -> No
     assert [one.split("\t")[0] for one in settings] == ["module", "recipe.lr"]
     paired = page.locator("section", has=page.get_by_role("heading", name="Paired significance"))
     paired.locator("summary").click()
+    paired.locator("tbody tr").first.wait_for()
     assert "101" in paired.locator("td").all_inner_texts()
 
 
