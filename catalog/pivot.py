@@ -9,12 +9,14 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from catalog.export import latex_text
+from catalog.names import label
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 AXES = ("dataset", "module", "backbone", "temporal_pooling", "frames", "seed")
 DECIMALS = 2
+_NAMED = ("dataset", "module", "backbone")
 
 Row = Mapping[str, Any]
 
@@ -124,7 +126,7 @@ def pivot_latex(table: Pivot, decimals: int = DECIMALS) -> bytes:
             _latex_field(field, decimals, bold=(place, column) in table.best)
             for column, field in enumerate(line)
         ]
-        body.append(" & ".join([*(latex_text(name) for name in names), *texts]) + r" \\")
+        body.append(" & ".join([*_printed(table.row_axes, names), *texts]) + r" \\")
     columns = "l" * len(table.row_axes) + "r" * len(table.columns)
     top = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
     lines = [*top, *head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
@@ -203,7 +205,12 @@ def _best(
 
 
 def _heads(table: Pivot) -> list[str]:
-    return [latex_text(" ".join(names)) for names in table.columns]
+    return [" ".join(_printed(table.column_axes, names)) for names in table.columns]
+
+
+def _printed(axes: Sequence[str], names: Sequence[str]) -> list[str]:
+    pairs = zip(axes, names, strict=True)
+    return [latex_text(label(name) if axis in _NAMED else name) for axis, name in pairs]
 
 
 def _latex_field(field: Mean | None, decimals: int, *, bold: bool) -> str:

@@ -10,8 +10,8 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from catalog import Catalog
+from catalog.names import label
 from dashboards.figures.filters import STATES, FilterError, Filters
-from dashboards.theme import label
 
 NAMES = tuple(field.name for field in fields(Filters))
 TITLES = {"temporal_pooling": "pooling"}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from catalog import Catalog
+from catalog.names import label
 from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
 from dashboards.figures.accuracy_by_macs import accuracy_by_macs_data, draw_accuracy_by_macs
 from dashboards.figures.against_published import (
@@ -30,7 +31,6 @@ from dashboards.figures.printed_tables import TABLES, printed_table_data
 from dashboards.figures.sampling import draw_sampling, sampling_data
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.markup import Column, details, paragraph, quantity, signed, table, three_decimals
-from dashboards.theme import label
 
 if TYPE_CHECKING:
     import pyarrow as pa

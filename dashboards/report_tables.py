@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from catalog import Catalog
+from catalog.names import label
 from dashboards.figures.cells_table import TITLES, cells_table_data
 from dashboards.markup import Column, paragraph, quantity, signed, state, table
-from dashboards.theme import label
 
 
 def failed_cells(catalog: Catalog) -> str:

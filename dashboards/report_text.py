@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from catalog import Catalog
+from catalog.names import label
 from dashboards.markup import Column, details, enumeration, paragraph, state, table
-from dashboards.theme import label
 
 STATES = ("done", "running", "planned", "blocked", "failed")
 

@@ -13,6 +13,7 @@ from zlib import crc32
 
 import plotly.graph_objects as go
 
+from catalog.names import label
 from dashboards.sketch import Sketch
 
 MODULE_COLOURS = {
@@ -68,26 +69,6 @@ LIGHT = Theme("light", "#333a42", "rgba(0,0,0,0.10)", "rgba(0,0,0,0.40)", "#ffff
 DARK = Theme("dark", "#c9d1da", "rgba(255,255,255,0.12)", "rgba(255,255,255,0.35)", "#14181d")
 THEMES = {theme.name: theme for theme in (AUTO, LIGHT, DARK)}
 
-_LABELS = {
-    "inception_v1": "InceptionV1",
-    "resnet18": "ResNet18",
-    "resnet50": "ResNet50",
-    "resnet101": "ResNet101",
-    "tiny": "Tiny",
-    "mini-ssv2": "Mini-SSV2",
-    "mini-kinetics": "Mini-Kinetics",
-    "mini-mit": "Mini-MiT",
-    "ssv2": "SSV2",
-    "kinetics": "Kinetics",
-    "mit": "MiT",
-    "conv": "Conv.",
-    "i3d_se": "I3D-SE",
-    "corrnet": "CorrNet",
-    "assemblenet": "AssembleNet",
-    "nonlocal": "Non-local",
-    "slowfast": "SlowFast",
-}
-_MODULES_ARE_ACRONYMS = 5
 _SPARE_COLOURS = ("#D55E00", "#56B4E9", "#0072B2", "#009E73")
 _SPARE_SYMBOLS = ("triangle-down", "hexagon", "pentagon", "triangle-left")
 _ORDER = tuple(MODULE_COLOURS)
@@ -106,13 +87,6 @@ def backbone_symbol(backbone: str) -> str:
 def module_order(module: str) -> tuple[int, str]:
     """Return a sort key: the paper's modules first, in the order of its figures."""
     return (_ORDER.index(module) if module in _ORDER else len(_ORDER), module)
-
-
-def label(name: str) -> str:
-    """Return the name that the paper prints: `tam` → TAM, `resnet18` → ResNet18."""
-    if name in _LABELS:
-        return _LABELS[name]
-    return name.upper() if name in MODULE_COLOURS or len(name) < _MODULES_ARE_ACRONYMS else name
 
 
 def cell_name(row: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog import Catalog
+from catalog.names import label
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, key, module_keys, note
 from dashboards.figures.relations import Source, ask, measured_accuracies
@@ -19,7 +20,6 @@ from dashboards.theme import (
     backbone_symbol,
     cell_name,
     empty_figure,
-    label,
     module_colour,
     styled,
 )

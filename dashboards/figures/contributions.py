@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog import Catalog
+from catalog.names import label
 from dashboards.figures.filters import ALL, Filters, Where
 from dashboards.figures.panels import LEGEND, Row, dataset_panels, published_key
 from dashboards.figures.relations import Source, ask, mean_accuracies
@@ -17,7 +18,6 @@ from dashboards.theme import (
     PUBLISHED_SYMBOL,
     Theme,
     empty_figure,
-    label,
     module_colour,
     module_order,
     styled,

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from catalog import Catalog
+from catalog.names import label
 from dashboards.figures.costs import unit
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, note
 from dashboards.figures.relations import ask, chosen_cells
 from dashboards.sketch import Sketch, Trace, bar
-from dashboards.theme import AUTO, Theme, empty_figure, label, styled
+from dashboards.theme import AUTO, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from plotly.colors import get_colorscale
 
 from catalog import Catalog
+from catalog.names import label
 from dashboards.figures.filters import ALL, AXES, STATES, Filters
 from dashboards.figures.panels import Row
 from dashboards.figures.relations import Source, ask, chosen_cells
@@ -20,7 +21,6 @@ from dashboards.theme import (
     Theme,
     cell_name,
     empty_figure,
-    label,
     module_order,
     styled,
 )

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from catalog import Catalog
+from catalog.names import label
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, dataset_panels, key, note
 from dashboards.figures.relations import Source, ask, measured_accuracies
 from dashboards.sketch import Sketch, bar
-from dashboards.theme import AUTO, NEUTRAL, Theme, cell_name, empty_figure, label, styled
+from dashboards.theme import AUTO, NEUTRAL, Theme, cell_name, empty_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,20 +7,12 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog import Catalog
+from catalog.names import label
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, dataset_panels, published_key
 from dashboards.figures.relations import Source, ask, mean_accuracies
 from dashboards.sketch import Sketch, Trace, bar, scatter
-from dashboards.theme import (
-    AUTO,
-    PUBLISHED_SYMBOL,
-    Theme,
-    empty_figure,
-    label,
-    module_colour,
-    module_order,
-    styled,
-)
+from dashboards.theme import AUTO, PUBLISHED_SYMBOL, Theme, empty_figure, module_colour, module_order, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

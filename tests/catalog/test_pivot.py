@@ -52,6 +52,13 @@ def test_lengths_go_across_in_their_order_and_the_best_is_marked() -> None:
     assert table.best == {(1, 0), (2, 1), (1, 2)}
 
 
+def test_models_and_data_sets_have_the_names_that_papers_print() -> None:
+    rows = [result(module, 8, 60.0, "mini-ssv2", backbone="inception_v1") for module in ("tam", "tsn")]
+    lines = pivot_latex(pivot(rows, "module,backbone×dataset,frames")).decode().splitlines()
+    assert lines[2] == r"module & backbone & Mini-SSV2 f8 \\"
+    assert [line.split(" & ")[:2] for line in lines[4:6]] == [["TAM", "InceptionV1"], ["TSN", "InceptionV1"]]
+
+
 def test_different_data_sets_are_never_averaged() -> None:
     other = [result(row["module"], row["frames"], 10.0 + place, "e") for place, row in enumerate(ROWS)]
     table = pivot([*ROWS, *other], "module×frames")

@@ -14,6 +14,7 @@ from grid_events import DEMO, Grid, grid_events, write_quickly
 
 from catalog import Catalog
 from catalog.events import CellEvaluated, Event
+from catalog.names import label
 from dashboards.figures.accuracy_by_clips import accuracy_by_clips_data, draw_accuracy_by_clips
 from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
 from dashboards.figures.accuracy_by_macs import LARGEST, accuracy_by_macs_data, draw_accuracy_by_macs
@@ -29,7 +30,7 @@ from dashboards.figures.i3d_steps import draw_i3d_steps, i3d_steps_data
 from dashboards.figures.printed_tables import TABLES, draw_printed_table, printed_table_data
 from dashboards.figures.sampling import draw_sampling, published_gains_data, sampling_data
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
-from dashboards.theme import BACKBONE_SYMBOLS, MODULE_COLOURS, label
+from dashboards.theme import BACKBONE_SYMBOLS, MODULE_COLOURS
 from tests.dashboards.drawn_lines import drawn_lines
 
 Model = tuple[str, str, str, bool, int]

@@ -1,0 +1,31 @@
+"""The names of modules, backbones and datasets as the field prints them."""
+
+from __future__ import annotations
+
+_LABELS = {
+    "inception_v1": "InceptionV1",
+    "resnet18": "ResNet18",
+    "resnet50": "ResNet50",
+    "resnet101": "ResNet101",
+    "tiny": "Tiny",
+    "mini-ssv2": "Mini-SSV2",
+    "mini-kinetics": "Mini-Kinetics",
+    "mini-mit": "Mini-MiT",
+    "ssv2": "SSV2",
+    "kinetics": "Kinetics",
+    "mit": "MiT",
+    "conv": "Conv.",
+    "i3d_se": "I3D-SE",
+    "corrnet": "CorrNet",
+    "assemblenet": "AssembleNet",
+    "nonlocal": "Non-local",
+    "slowfast": "SlowFast",
+}
+_ACRONYM = 5
+
+
+def label(name: str) -> str:
+    """Return the name that the paper prints: `tam` → TAM, `resnet18` → ResNet18."""
+    if name in _LABELS:
+        return _LABELS[name]
+    return name.upper() if len(name) < _ACRONYM else name
