@@ -24,6 +24,11 @@ _LABELS = {
 _ACRONYM = 5
 
 
+def dataset_label(name: str) -> str:
+    """Return a dataset's name as the paper prints it; people's own stay as they wrote them."""
+    return _LABELS.get(name, name)
+
+
 def label(name: str) -> str:
     """Return the name that the paper prints: `tam` → TAM, `resnet18` → ResNet18."""
     if name in _LABELS:

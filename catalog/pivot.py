@@ -9,14 +9,14 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from catalog.export import latex_text
-from catalog.names import label
+from catalog.names import dataset_label, label
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 AXES = ("dataset", "module", "backbone", "temporal_pooling", "frames", "seed")
 DECIMALS = 2
-_NAMED = ("dataset", "module", "backbone")
+_LABELS = {"dataset": dataset_label, "module": label, "backbone": label}
 
 Row = Mapping[str, Any]
 
@@ -210,7 +210,7 @@ def _heads(table: Pivot) -> list[str]:
 
 def _printed(axes: Sequence[str], names: Sequence[str]) -> list[str]:
     pairs = zip(axes, names, strict=True)
-    return [latex_text(label(name) if axis in _NAMED else name) for axis, name in pairs]
+    return [latex_text(_LABELS[axis](name) if axis in _LABELS else name) for axis, name in pairs]
 
 
 def _latex_field(field: Mean | None, decimals: int, *, bold: bool) -> str:

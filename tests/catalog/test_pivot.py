@@ -85,17 +85,17 @@ def test_latex_as_it_is_printed() -> None:
         r"\toprule",
         r"module & f8 & f16 \\",
         r"\midrule",
-        r"i3d & 62.63 & -- \\",
-        r"tam & \textbf{65.44} & 68.63 \\",
-        r"tsn & 33.94 & \textbf{70.00} \\",
+        r"I3D & 62.63 & -- \\",
+        r"TAM & \textbf{65.44} & 68.63 \\",
+        r"TSN & 33.94 & \textbf{70.00} \\",
         r"\bottomrule",
         r"\end{tabular}",
     ]
 
 
 def test_names_cannot_break_latex() -> None:
-    text = pivot_latex(pivot([result("a_b&c", 8, 1.0), result("x%", 8, 2.0)], "module×frames")).decode()
-    assert r"a\_b\&c" in text and r"x\%" in text
+    text = pivot_latex(pivot([result("a_b&c", 8, 1.0), result("much%", 8, 2.0)], "module×frames")).decode()
+    assert r"a\_b\&c" in text and r"much\%" in text
 
 
 def test_results_that_print_alike_share_the_bold() -> None:
