@@ -6,7 +6,9 @@ an immutable snapshot.
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,6 +17,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
 
 import duckdb
 
@@ -71,7 +74,7 @@ class Catalog:
         self._lock = threading.RLock()
         self._tail = Tail(storage)
         self._predictions = PredictionReader(storage, fetch)
-        self._connection = _connect(":memory:", _SEALED)
+        self._connection = _connect(":memory:", {**_SEALED, **_spilling()})
         self._fresh: frozenset[str] = frozenset()
         self._asked: frozenset[str] = frozenset()
         _create(self._connection)
@@ -288,6 +291,13 @@ def _begin(cursor: duckdb.DuckDBPyConnection) -> None:
 
 def _connect(path: str, config: dict[str, str], *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     return duckdb.connect(path, read_only=read_only, config=dict(config))
+
+
+def _spilling() -> dict[str, str]:
+    """Where rows go that do not fit into memory: DuckDB would take the directory one happens to be in."""
+    return {
+        "temp_directory": str(Path(tempfile.gettempdir()) / f"actiongrid-{os.getpid()}-{uuid4().hex[:8]}")
+    }
 
 
 def _create(connection: duckdb.DuckDBPyConnection) -> None:

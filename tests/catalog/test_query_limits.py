@@ -81,3 +81,15 @@ def test_readers_see_whole_refreshes_while_others_write(tmp_path: Path) -> None:
         reader.join(timeout=30)
     assert len(seen) > 10 and all(one == other for one, other in seen)
     assert catalog.query("SELECT count(*) AS n FROM cells").column("n")[0].as_py() == 32
+
+
+def test_what_does_not_fit_into_memory_is_not_left_where_one_happens_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Catalog(tmp_path / "storage") as catalog:
+        (row,) = catalog.query("SELECT current_setting('temp_directory') AS folder").to_pylist()
+        with pytest.raises(QueryError, match="refused"):
+            catalog.query("SELECT * FROM read_text('/etc/hostname')")
+    assert not Path(row["folder"]).is_relative_to(tmp_path)
+    assert Path(row["folder"]).is_absolute() and list(tmp_path.iterdir()) == []
