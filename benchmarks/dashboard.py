@@ -35,6 +35,7 @@ from dashboards.app_live import LiveCatalog
 from dashboards.app_pages import page_blocks
 
 POSITIONS = 288
+AT_ONCE = 50_000
 
 CELLS = """
     CREATE TEMP TABLE bench AS
@@ -105,7 +106,8 @@ ROWS = (
         3.0 / epoch AS val_loss, top1 * epoch / $epochs AS top1, 90.0 AS top5, 100.0 AS clips_per_second,
         50.0 AS seconds, time + epoch * 50 AS time, 'bench' AS writer, 0 AS position
     FROM bench CROSS JOIN range(1, $epochs + 1) AS epochs(epoch)
-    WHERE done OR frames = 8 AND module IN ('tam', 'i3d') AND epoch <= $epochs // 2
+    WHERE (done OR frames = 8 AND module IN ('tam', 'i3d') AND epoch <= $epochs // 2)
+        AND time BETWEEN 1.79e9 + 60.0 * $first AND 1.79e9 + 60.0 * ($first + $cells - 1)
     """,
     """
     INSERT INTO recorded.finished BY NAME
@@ -172,7 +174,11 @@ def fill(live: LiveCatalog, cells: int, epochs: int) -> None:
     connection = live.catalog._connection
     connection.execute(CELLS, {"seeds": max(1, round(cells / POSITIONS))})
     for statement in ROWS:
-        connection.execute(statement, {"epochs": epochs} if "$epochs" in statement else None)
+        # One transaction has to fit into memory; what is committed can be put off to the disk.
+        for first in range(1, cells + POSITIONS, AT_ONCE) if "$cells" in statement else (None,):
+            values = {"epochs": epochs, "first": first, "cells": AT_ONCE}
+            used = {name: value for name, value in values.items() if f"${name}" in statement}
+            connection.execute(statement, used or None)
     connection.execute("DROP TABLE bench")
     settle(live)
 
