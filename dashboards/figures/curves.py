@@ -54,6 +54,18 @@ def curves_data(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
     return catalog.query(_SQL.format(epochs=epochs), {"keys": list(keys), **params})
 
 
+def cell_colours(names: Sequence[str]) -> list[str]:
+    """Return a colour for every cell: the first one of a module has the module's, as on all other pages."""
+    own = [MODULE_COLOURS.get(name.split("-")[0].lower()) for name in names]
+    spare = [colour for colour in _COLOURS if colour not in own] or list(_COLOURS)
+    chosen: list[str] = []
+    for colour in own:
+        others = len(chosen) - len({one for one in chosen if one in own})
+        first = colour is not None and colour not in chosen
+        chosen.append(str(colour) if first else spare[others % len(spare)])
+    return chosen
+
+
 def draw_curves(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     """Draw four panels over epochs; several cells have a colour each, training is dotted.
 
@@ -67,13 +79,14 @@ def draw_curves(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         cells.setdefault(row["key"], []).append(row)
     titles = [_title(name, columns, rows) for name, columns in PANELS.items()]
     figure = Sketch(rows=2, cols=2, titles=titles, vertical_spacing=0.16, horizontal_spacing=0.1)
-    for number, line in enumerate(cells.values()):
+    colours = cell_colours([_name(line[0]) for line in cells.values()])
+    for line, colour in zip(cells.values(), colours, strict=True):
         for panel, columns in enumerate(PANELS.values()):
             for column, part in columns:
-                trace = _trace(line, column, part, _COLOURS[number % len(_COLOURS)])
+                trace = _trace(line, column, part, colour)
                 figure.add_trace(trace, row=panel // 2 + 1, col=panel % 2 + 1)
-    for number, line in enumerate(cells.values()):
-        style = {"color": _COLOURS[number % len(_COLOURS)], "width": 4}
+    for line, colour in zip(cells.values(), colours, strict=True):
+        style = {"color": colour, "width": 4}
         key(figure, _name(line[0]), line[0]["key"], mode="lines", line=style)
     for part, dash in _DASHES.items():
         key(figure, part, part, mode="lines", line={"color": NEUTRAL, "dash": dash, "width": 2})

@@ -17,7 +17,7 @@ from dashboards.figures.config_differences import config_differences, config_dif
 from dashboards.figures.confusion import confusion_data, draw_confusion
 from dashboards.figures.cost_by_axis import cost_by_axis_data, draw_cost_by_axis
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front, front
-from dashboards.figures.curves import curves_data, draw_curves
+from dashboards.figures.curves import cell_colours, curves_data, draw_curves
 from dashboards.figures.failures import draw_failures, failures_data
 from dashboards.figures.filters import Filters
 from dashboards.figures.grid import draw_grid, duration, grid_data
@@ -25,7 +25,7 @@ from dashboards.figures.lineage import draw_lineage, lineage_data
 from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.figures.utilisation import draw_utilisation, utilisation_data
-from dashboards.theme import STATE_COLOURS
+from dashboards.theme import MODULE_COLOURS, STATE_COLOURS
 from tests.dashboards.figure_list import build, write_predictions
 
 GRID = Grid(
@@ -126,6 +126,15 @@ def test_a_running_cell_says_how_long_it_takes(tmp_path: Path) -> None:
 )
 def test_durations_are_rough(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_curves_have_their_modules_colours_where_they_are_free() -> None:
+    tam, tsn, i3d = (MODULE_COLOURS[module] for module in ("tam", "tsn", "i3d"))
+    assert cell_colours(["TAM-ResNet50-f8@d", "TSN-ResNet50-f8@d"]) == [tam, tsn]
+    again = cell_colours(["TAM-ResNet50-f8@d", "TAM-ResNet50-f16@d", "I3D-Tiny-f8@d", "TAM-Tiny-f8@d"])
+    assert again[::2] == [tam, i3d] and len(set(again)) == 4
+    # Nobody has seven modules' cells beside each other, but then everything must still be drawn.
+    assert len(cell_colours([f"{module}-Tiny-f8@d" for module in MODULE_COLOURS] + ["odd"])) == 8
 
 
 def test_curves_are_the_epochs(catalog: Catalog) -> None:
