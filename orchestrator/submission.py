@@ -30,6 +30,7 @@ from orchestrator.measured_memory import card_memory, overshoots
 from orchestrator.measured_rates import Measured, measured_rates
 from orchestrator.memory_retry import eased
 from orchestrator.plan import DatasetState, FailureInfo, Plan, PlannedCell, State, make_plan
+from orchestrator.ray_leftovers import leftovers, remove
 from orchestrator.records import epoch_event, finished_event, planned_event
 from orchestrator.remote import fetch_results, hear, open_journal, require_writable
 from orchestrator.retention import Retention
@@ -276,6 +277,10 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
     layout, writer = Layout(options.storage), writer_name()
     require_writable(options.storage)
     check_cluster(options.address, options.storage, layout.log(f"{writer}-check"))
+    for leftover in leftovers(layout):
+        if leftover.warning:
+            announce(leftover.warning)
+        remove(leftover)
     with (
         StopSignals() as signals,
         open_journal(options.storage, writer) as journal,

@@ -1,0 +1,92 @@
+"""What dead drivers' Ray left: damaged state files are told of, never unpickled; the living keep theirs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from orchestrator.layout import Layout
+from orchestrator.lease_drivers import Presence, process_start, this_driver
+from orchestrator.notes import notes_of
+from orchestrator.ray_leftovers import damaged_files, leftovers, remove
+
+
+def dead_driver(layout: Layout, writer: str) -> None:
+    """The record of a driver whose process really ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    started = process_start(ended.pid)
+    ended.wait()
+    record = asdict(this_driver(writer, "s", 0)) | {"pid": ended.pid, "started": started or 1}
+    layout.drivers.mkdir(exist_ok=True)
+    (layout.drivers / f"{writer}.json").write_text(json.dumps(record))
+
+
+def state_files(layout: Layout, writer: str) -> tuple[Path, Path, Path]:
+    tune, train = layout.ray_dir / "tune" / writer, layout.ray_dir / "train" / writer / "cell-a1"
+    for folder in (tune, train):
+        folder.mkdir(parents=True)
+    files = (
+        tune / "tuner.pkl",
+        tune / "experiment_state-2026-11-23.json",
+        train / "checkpoint_manager_snapshot.json",
+    )
+    files[0].write_bytes(pickle.dumps({"state": list(range(100))}))
+    files[1].write_text(json.dumps({"trials": []}))
+    files[2].write_text(json.dumps({"results": []}))
+    return files
+
+
+def test_whole_files_of_a_dead_driver_go_without_a_word(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    files = state_files(layout, "dead")
+    dead_driver(layout, "dead")
+    (found,) = leftovers(layout)
+    assert (found.writer, found.damaged, found.warning) == ("dead", (), "")
+    remove(found)
+    assert not any(file.exists() for file in files)
+    assert leftovers(layout) == ()
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut"])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_damaged_state_file_is_told_of(tmp_path: Path, which: int, damage: str) -> None:
+    layout = Layout(tmp_path)
+    file = state_files(layout, "dead")[which]
+    content = file.read_bytes()
+    file.write_bytes(b"" if damage == "empty" else content[: len(content) // 2])
+    dead_driver(layout, "dead")
+    (found,) = leftovers(layout)
+    assert found.damaged == (file,)
+    assert found.warning == (
+        f"warning: Ray's state files of dead, which died, are damaged ({file.name}); {file.parent}; "
+        "nothing has to be done: going on from the journal"
+    )
+
+
+def test_living_and_unknown_drivers_are_left_alone(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    for writer in ("living", "unknown"):
+        state_files(layout, writer)[0].write_bytes(b"")
+    with Presence(notes_of(layout.drivers), this_driver("living", "s", 0)):
+        assert leftovers(layout) == ()
+
+
+def test_a_storage_without_ray_files_has_none(tmp_path: Path) -> None:
+    assert leftovers(Layout(tmp_path)) == ()
+
+
+def test_no_state_file_is_ever_unpickled(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (os.mkdir, (str(tmp_path / "ran"),))
+
+    (tmp_path / "tuner.pkl").write_bytes(pickle.dumps(Evil()))
+    assert list(damaged_files(tmp_path)) == []
+    assert not (tmp_path / "ran").exists()
