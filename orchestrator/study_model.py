@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from trainables.data.datasets import DatasetConfig
 from trainables.keep import Keep, KeepPolicy
@@ -102,6 +102,9 @@ class Recipes(Frozen):
     overrides: tuple[RecipeOverride, ...] = ()
 
 
+_GPUS_OR_AUTO = {"anyOf": [{"type": "number", "minimum": 0}, {"const": "auto"}]}
+
+
 class Resources(Frozen):
     """What one cell occupies while it trains: Ray Train workers and the CPUs and GPUs of each.
 
@@ -111,7 +114,7 @@ class Resources(Frozen):
 
     workers: PositiveInt = 1
     cpus_per_worker: PositiveInt = 1
-    gpus_per_worker: Annotated[float, Field(ge=0)] = 0
+    gpus_per_worker: Annotated[float, Field(ge=0), WithJsonSchema(_GPUS_OR_AUTO)] = 0
     auto_share: bool = False
     gpu_memory_gb: Annotated[float, Field(gt=0)] | None = None
 

@@ -16,7 +16,7 @@ from orchestrator.measured_memory import card_memory, overshoots
 from orchestrator.plan import Plan, make_plan
 from orchestrator.records import planned_event
 from orchestrator.schedule import Free, GridState, Task
-from orchestrator.study import StudyError, parse_study
+from orchestrator.study import StudyError, parse_study, study_json_schema
 from orchestrator.study_model import Resources
 from tests.orchestrator.finished_study import NAMES, STUDY, build, finish, plan
 
@@ -106,6 +106,11 @@ def test_a_wrong_word_for_a_share_is_one_line() -> None:
         parse_study(STUDY + "resources: {default: {gpus_per_worker: automatic}}\n", "s.yaml")
     (line,) = caught.value.lines
     assert "gpus_per_worker" in line
+
+
+def test_editors_are_told_of_both() -> None:
+    field = study_json_schema()["$defs"]["Resources"]["properties"]["gpus_per_worker"]
+    assert field["anyOf"] == [{"type": "number", "minimum": 0}, {"const": "auto"}]
 
 
 def finished_storage(storage: Path, peak: int, **result: Any) -> Path:
