@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.cluster_probe import Probe, probe_in
 from orchestrator.cluster_size import cluster_maximum
 from orchestrator.quiet import output_to
 from orchestrator.ray_session import ray_session
@@ -88,17 +88,15 @@ def check_machines(storage: Path) -> None:
     """
     import ray
 
-    storage.mkdir(parents=True, exist_ok=True)
-    probe = storage / f".probe-{uuid.uuid4().hex}"
-    probe.write_text(probe.name)
+    probe = probe_in(storage)
+    probe.place()
     try:
         answers = _ask([node for node in ray.nodes() if node["Alive"]], probe)
         here = versions()
         _refuse_other_versions(answers, here)
-        _refuse_unshared(answers, storage, {file.name for file in storage.glob(f"{probe.name}-*")})
+        _refuse_unshared(answers, storage, probe.answers())
     finally:
-        for file in storage.glob(f"{probe.name}*"):
-            file.unlink(missing_ok=True)
+        probe.clear()
 
 
 def versions() -> dict[str, str]:
@@ -116,23 +114,17 @@ def versions() -> dict[str, str]:
     return found
 
 
-def answer(node: str, probe: str) -> Answer:
+def answer(node: str, probe: Probe) -> Answer:
     """Run on one machine: find the driver's file, and write one beside it."""
-    deadline = time.monotonic() + SEEN_SECONDS
-    path = Path(probe)
-    while not path.exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    if not path.exists():
-        return Answer(node, versions(), seen=False, wrote=None, problem=None)
-    own = path.with_name(f"{path.name}-{uuid.uuid4().hex}")
     try:
-        own.write_text(node)
+        if not probe.is_seen(SEEN_SECONDS):
+            return Answer(node, versions(), seen=False, wrote=None, problem=None)
+        return Answer(node, versions(), seen=True, wrote=probe.answer(node), problem=None)
     except OSError as error:
         return Answer(node, versions(), seen=True, wrote=None, problem=str(error))
-    return Answer(node, versions(), seen=True, wrote=own.name, problem=None)
 
 
-def _ask(nodes: Sequence[Mapping[str, Any]], probe: Path) -> list[Answer]:
+def _ask(nodes: Sequence[Mapping[str, Any]], probe: Probe) -> list[Answer]:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -140,7 +132,7 @@ def _ask(nodes: Sequence[Mapping[str, Any]], probe: Path) -> list[Answer]:
     asked = {}
     for node in nodes:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked[task.options(scheduling_strategy=there).remote(_name(node), str(probe))] = node
+        asked[task.options(scheduling_strategy=there).remote(_name(node), probe)] = node
     ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_SECONDS)
     if late:
         names = ", ".join(_name(asked[one]) for one in late)
@@ -191,7 +183,7 @@ def _refuse_unshared(answers: Sequence[Answer], storage: Path, written: set[str]
         if one.wrote is None:
             raise ClusterError(
                 f"{one.node} cannot write to the storage ({one.problem}); --storage {storage}; "
-                "mount it writable for the user who runs Ray there"
+                "mount it writable for the user who runs Ray there, or give it the bucket's credentials"
             )
 
 

@@ -52,7 +52,7 @@ def arrive(url: str) -> Path:
 
 
 def require_writable(storage: Path) -> None:
-    """Find out now, and not after an hour, whether a bucket takes writes.
+    """Find out now, and not after an hour, whether a bucket takes writes, and conditional ones.
 
     Raises:
         StorageError: It does not.
@@ -60,7 +60,7 @@ def require_writable(storage: Path) -> None:
     mirror = mirror_at(storage)
     if mirror is not None:
         try:
-            mirror.bucket.check()
+            mirror.bucket.check_exclusive()
         except BucketError as error:
             raise _unusable(error) from None
 

@@ -32,7 +32,7 @@ from orchestrator.memory_retry import eased
 from orchestrator.plan import DatasetState, FailureInfo, Plan, PlannedCell, State, make_plan
 from orchestrator.ray_leftovers import leftovers, remove
 from orchestrator.records import epoch_event, finished_event, planned_event
-from orchestrator.remote import fetch_results, hear, open_journal, require_writable
+from orchestrator.remote import address_of, fetch_results, hear, open_journal, require_writable
 from orchestrator.retention import Retention
 from orchestrator.signals import StopSignals
 from orchestrator.study_model import Study
@@ -316,7 +316,8 @@ def _ray_files(options: Options, layout: Layout) -> Iterator[Path]:
 
     Nothing is ever restored from it, and neither of them outlives a storage that is full.
     """
-    if options.address is not None:
+    # Of a mirror every machine has its own; Train's and Tune's own files are the head's alone anyway.
+    if options.address is not None and address_of(options.storage) is None:
         yield layout.ray_dir
         return
     with tempfile.TemporaryDirectory(prefix="actiongrid-", ignore_cleanup_errors=True) as folder:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -23,7 +24,9 @@ from trainables.storage.bucket import checked_url
 from trainables.storage.mirror import mirror_folder
 
 ONE_CPU = ("--cpus", "1")
-EPOCHS = "SELECT cell, epoch, train_loss, val_loss, top1, top5 FROM epochs ORDER BY 1, 2"
+# Enough that a driver, which looks once a second, can be killed in the middle of a cell.
+EPOCHS = 40
+METRICS = "SELECT cell, epoch, train_loss, val_loss, top1, top5 FROM epochs ORDER BY 1, 2"
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def storage(s3: S3Server) -> str:
 
 
 def study(folder: Path) -> Path:
-    return write_study(folder, "chain", "[tsn]", frames="[8, 16]", epochs=8)
+    return write_study(folder, "chain", "[tsn]", frames="[8, 16]", epochs=EPOCHS)
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +88,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]
     folder = tmp_path_factory.mktemp("undisturbed")
     directory = Machine(folder, "http://127.0.0.1:1", str(folder / "storage"))
     directory.actiongrid("run", study(folder), *ONE_CPU)
-    rows = directory.query(EPOCHS)
-    assert len(rows) == 16
+    rows = directory.query(METRICS)
+    assert len(rows) == 2 * EPOCHS
     return rows
 
 
@@ -101,7 +104,7 @@ def test_a_killed_drivers_cell_goes_on_on_an_empty_machine(
         os.kill(driver.pid, signal.SIGKILL)
         driver.process.wait()
     assert "2 of 2 cells done, 2 of them trained by this run" in two.actiongrid("run", chain, *ONE_CPU)
-    assert two.query(EPOCHS) == undisturbed
+    assert two.query(METRICS) == undisturbed
     first = "TSN-Tiny-f8@synthetic-motion"
     # How long an epoch took is never the same twice: those of before the kill were not trained again.
     seen = Events(two.mirror)
@@ -114,14 +117,18 @@ def test_a_killed_drivers_cell_goes_on_on_an_empty_machine(
     assert set(before) >= {1, 2, 3}
     assert all(took[epoch] == {seconds} for epoch, seconds in before.items()), "trained twice"
     assert "2 of 2 cells done, 0 of them trained by this run" in three.actiongrid("run", chain, *ONE_CPU)
-    assert three.query(EPOCHS) == undisturbed
+    assert three.query(METRICS) == undisturbed
     assert not list(three.mirror.glob("runs/*/*.pt")), "nothing was trained, so no weights came"
     (counted,) = three.query(f"SELECT count(*) AS videos FROM predictions WHERE cell = '{first}'")
     assert counted["videos"] == 8, "predictions come when they are asked for"
     states = json.loads(three.actiongrid("status", "--json"))
     assert [row["state"] for row in states] == ["done", "done"]
     assert "rows in the journals" in three.actiongrid("catalog", "check")
-    assert three.actiongrid("data", "verify").count("ok") >= 1 or three.actiongrid("data", "list")
+    assert "synthetic-motion" in three.actiongrid("data", "verify")
+    (measured,) = json.loads(three.actiongrid("evaluate", first, "--clips", "2", "--json", *ONE_CPU))
+    assert measured["views"] == 2 and measured["computed"]
+    (again,) = json.loads(one.actiongrid("evaluate", first, "--clips", "2", "--json", *ONE_CPU))
+    assert not again["computed"] and again["top1"] == measured["top1"]
     started = [event.run_dir for event in seen.of(AttemptStarted)]
     assert all(run_dir.startswith(f"{storage}/runs/") for run_dir in started)
 
@@ -142,7 +149,7 @@ def test_a_study_waits_for_a_bucket_that_is_away(
             output = driver.ends_with(0)
         assert "takes writes again" in output
         assert "2 of 2 cells done, 2 of them trained by this run" in output
-        assert machine.query(EPOCHS) == undisturbed
+        assert machine.query(METRICS) == undisturbed
         assert "0 failed" in json.dumps(
             machine.query("SELECT count(*) || ' failed' AS n FROM recorded.failed")
         )
@@ -165,3 +172,33 @@ def test_two_machines_train_each_cell_once(s3: S3Server, storage: str, tmp_path:
     assert len(events.of(CellFinished)) == 2
     drivers = {event.driver for event in events.of(AttemptStarted)}
     assert len(drivers) == 2, "one cell each"
+
+
+@pytest.fixture
+def far_cluster(s3: S3Server, tmp_path: Path) -> Iterator[str]:
+    """The address of a Ray cluster whose processes have another cache folder than the drivers of the test."""
+    holder = subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.cluster_holder"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=in_environment(environment(s3.address, tmp_path / "far")),
+    )
+    assert holder.stdout is not None
+    yield holder.stdout.readline().strip()
+    holder.communicate(timeout=60)
+
+
+@pytest.mark.long
+def test_workers_on_another_machine_have_a_mirror_of_their_own(
+    s3: S3Server, storage: str, tmp_path: Path, far_cluster: str, undisturbed: list[dict[str, Any]]
+) -> None:
+    near, far = (Machine(tmp_path / name, s3.address, storage) for name in ("near", "far"))
+    output = near.actiongrid("run", study(tmp_path), "--address", far_cluster)
+    assert "2 of 2 cells done, 2 of them trained by this run" in output
+    assert near.query(METRICS) == undisturbed
+    assert len(list(far.mirror.glob("runs/*/*.pt"))) >= 4
+    assert not list(near.mirror.glob("runs/*/*.pt")), "the driver needs no weights"
+    assert list(near.mirror.glob("datasets/*/videos")) and not list(far.mirror.glob("datasets/*/videos"))
+    assert list(far.mirror.glob("datasets/*/shards/*")), "frames are read where cells train"

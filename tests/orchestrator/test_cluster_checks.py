@@ -17,6 +17,7 @@ from orchestrator.cluster_checks import (
     refuse_lost_storage,
     versions,
 )
+from orchestrator.cluster_probe import DirectoryProbe
 
 STORAGE = Path("/mnt/grid")
 
@@ -24,7 +25,7 @@ STORAGE = Path("/mnt/grid")
 def test_a_machine_that_shares_the_storage_sees_the_drivers_file_and_writes_its_own(tmp_path: Path) -> None:
     probe = tmp_path / ".probe-1"
     probe.write_text("here")
-    told = answer("node a", str(probe))
+    told = answer("node a", DirectoryProbe(str(probe)))
     assert told.seen and told.wrote is not None and told.problem is None
     assert (tmp_path / told.wrote).read_text() == "node a"
     _refuse_unshared([told], tmp_path, {told.wrote})
@@ -35,7 +36,7 @@ def test_a_machine_with_a_directory_of_its_own_is_named(
 ) -> None:
     assert SEEN_SECONDS > 1
     monkeypatch.setattr("orchestrator.cluster_checks.SEEN_SECONDS", 0.1)
-    blind = answer("node b", str(tmp_path / ".probe-1"))
+    blind = answer("node b", DirectoryProbe(str(tmp_path / ".probe-1")))
     assert not blind.seen
     with pytest.raises(ClusterError, match=r"1 of 2 machines do not share the storage: node b .*/mnt/grid"):
         _refuse_unshared([Answer("node a", {}, True, "x", None), blind], STORAGE, {"x"})

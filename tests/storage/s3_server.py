@@ -54,12 +54,14 @@ class S3Server:
 class Wire:
     """A TCP proxy to a port of this machine; `cut` closes all connections and takes no new ones.
 
-    While it is `mute`, requests get through and answers do not.
+    While it is `mute`, requests get through and answers do not. Where it is `careless`, no condition reaches
+    the server, which is then one of those that know none.
     """
 
     def __init__(self, target: int) -> None:
         self._target = target
         self.mute = False
+        self.careless = False
         self.port = free_port()
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
@@ -108,6 +110,8 @@ class Wire:
                     data = key.fileobj.recv(1 << 16)
                     if not data or (self.mute and key.fileobj is server):
                         return
+                    if self.careless:
+                        data = data.replace(b"if-none-match", b"x-no-condition")
                     key.data.sendall(data)
 
     def __enter__(self) -> Wire:

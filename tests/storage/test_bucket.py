@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.commands.common import storage_path
 from orchestrator.outage import is_outage
-from orchestrator.remote import StorageError
+from orchestrator.remote import StorageError, require_writable
 from tests.storage.s3_server import S3Server, Wire, environment
 from trainables.storage.bucket import AddressError, Bucket, BucketError, checked_url
 from trainables.storage.folder import Folder
@@ -85,6 +85,19 @@ def test_what_is_no_storage_is_told_in_one_line(wrong: str, url: str) -> None:
         storage_path(wrong)
     assert wrong.rstrip("/") in str(raised.value) and str(raised.value).count("; ") == 2
     assert "\n" not in str(raised.value)
+
+
+def test_a_server_without_conditional_puts_is_refused(
+    s3: S3Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_writable(storage_path(url))
+    with Wire(s3.port) as wire:
+        wire.careless = True
+        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.address)
+        root = storage_path(f"{url}/careless")
+        with pytest.raises(StorageError, match="no conditional puts"):
+            require_writable(root)
+    require_writable(root.parent)
 
 
 def test_a_url_is_its_mirror(url: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import threading
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator import notes as notes_module
+from orchestrator.cluster_checks import answer
+from orchestrator.cluster_probe import BucketProbe, probe_in
 from orchestrator.lease import Lease, LeaseLostError, Leases, Slot
 from orchestrator.lease_drivers import Presence, Watch, this_driver
 from orchestrator.notes import BucketNotes, DirectoryNotes, Notes
@@ -173,3 +176,17 @@ def test_the_right_notes_are_found(tmp_path: Path, mirror: Mirror) -> None:
     assert isinstance(notes_module.notes_of(tmp_path / "leases"), DirectoryNotes)
     assert isinstance(notes_module.notes_of(mirror.root / "leases"), BucketNotes)
     assert mirror_at(tmp_path) is None
+
+
+def test_machines_find_out_whether_they_share_a_storage(tmp_path: Path, mirror: Mirror, url: str) -> None:
+    for storage in (tmp_path / "storage", mirror.root):
+        probe = probe_in(storage)
+        assert not probe.is_seen(0.1)
+        probe.place()
+        told = answer("node a", pickle.loads(pickle.dumps(probe)))
+        assert told.seen and probe.answers() == {told.wrote}
+        probe.clear()
+        assert probe.answers() == set() and not probe.is_seen(0.1)
+    assert not list((tmp_path / "storage").iterdir()) and mirror.bucket.below("") == []
+    lost = answer("node b", BucketProbe("s3://no-such-bucket/x", ".probe-1"))
+    assert (lost.wrote is None and "no-such-bucket" in (lost.problem or "")) or not lost.seen

@@ -168,6 +168,18 @@ class Bucket:
         self.put(name, b"")
         self.remove([name])
 
+    def check_exclusive(self) -> None:
+        """Find out whether an object can be made exclusively: not all that speak S3 look at the condition.
+
+        Raises:
+            BucketError: Also where two calls made the same object.
+        """
+        name = f".probe-{uuid4().hex}"
+        made = self.create(name, b"first"), self.create(name, b"second")
+        self.remove([name])
+        if made != (True, False):
+            raise BucketError("bucket knows no conditional puts, so drivers could not share it", self.url)
+
     def where(self, name: str) -> str:
         """An object's whole address."""
         return f"{self.url}/{name}"
