@@ -16,7 +16,7 @@ from orchestrator.remote import hear, open_journal, tidy
 from tests.storage.s3_server import S3Server, Wire
 from trainables.storage import journals
 from trainables.storage.bucket import Bucket, BucketError
-from trainables.storage.journals import SegmentError, Segments, pull_journals, segment_name
+from trainables.storage.journals import SegmentError, Segments, pull_journals, segment_name, unite
 from trainables.storage.mirror import Mirror, open_mirror
 
 ROOT = Path(__file__).parent.parent.parent
@@ -208,6 +208,19 @@ def test_what_the_dead_left_in_pieces_is_united(mirror: Mirror, elsewhere: Mirro
     pull_journals(elsewhere)
     assert same_bytes(mirror, elsewhere)
     assert mirror.path("journal/one.jsonl").read_bytes().count(b"\n") == 4
+
+
+def test_who_takes_a_living_writer_for_dead_takes_nothing_from_it(mirror: Mirror, elsewhere: Mirror) -> None:
+    with open_journal(mirror.root, "one") as journal:
+        journal.append_all([event(1), event(2)])
+        pull_journals(elsewhere)
+        short = elsewhere.path("journal/one.jsonl").read_bytes()
+        journal.append(event(3))
+    assert objects(mirror) == ["journal/one.jsonl"]
+    unite(elsewhere.bucket, "one", short, ours=False)
+    assert mirror.bucket.read("journal/one.jsonl") == mirror.path("journal/one.jsonl").read_bytes()
+    pull_journals(elsewhere)
+    assert numbers(elsewhere.root) == [1, 2, 3]
 
 
 def test_kill_9_at_any_moment_loses_nothing_that_was_acknowledged(

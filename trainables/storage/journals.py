@@ -22,7 +22,7 @@ from trainables.storage.mirror import Mirror
 FOLDER = "journal"
 SEGMENTS_AT_MOST = 100
 _LOCK = ".pull.lock"
-_LOCK_SECONDS = 120.0
+_LOCK_SECONDS = 600.0
 _AT_ONCE = 8
 
 
@@ -62,7 +62,7 @@ class Segments:
     def _unite(self, size: int) -> None:
         content = self._path.read_bytes()
         if len(content) == size:
-            unite(self._bucket, self._writer, content)
+            unite(self._bucket, self._writer, content, ours=True)
             self._segments = 0
 
 
@@ -71,11 +71,18 @@ def segment_name(writer: str, offset: int) -> str:
     return f"{FOLDER}/{writer}/{offset:020d}.jsonl"
 
 
-def unite(bucket: Bucket, writer: str, content: bytes) -> None:
-    """Put a journal's beginning as one object; its segments are not needed after that."""
+def unite(bucket: Bucket, writer: str, content: bytes, *, ours: bool) -> None:
+    """Put a journal's beginning as one object; its segments are not needed after that.
+
+    One that is not `ours` gets it only while it has none: its writer may live, and have put a longer one.
+    """
+    name = f"{FOLDER}/{writer}.jsonl"
     if not content:
         return
-    bucket.put(f"{FOLDER}/{writer}.jsonl", content)
+    if ours:
+        bucket.put(name, content)
+    elif not bucket.create(name, content):
+        return
     segments = bucket.below(f"{FOLDER}/{writer}")
     bucket.remove([one.name for one in segments if _offset(one) + one.size <= len(content)])
 
@@ -104,7 +111,7 @@ def unite_abandoned(mirror: Mirror, writers: frozenset[str]) -> None:
             continue
         with _unwritten(mirror.root / f"{part}.jsonl") as file:
             if file is not None:
-                unite(mirror.bucket, writer, os.pread(file, os.fstat(file).st_size, 0))
+                unite(mirror.bucket, writer, os.pread(file, os.fstat(file).st_size, 0), ours=False)
 
 
 def _complete(path: Path, one: Remote, bucket: Bucket) -> None:
