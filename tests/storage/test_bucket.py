@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cell_trial import describe_error
 from orchestrator.commands.common import storage_path
 from orchestrator.outage import is_outage
 from orchestrator.remote import StorageError, require_writable
+from orchestrator.retry import FailureKind, classify
 from tests.storage.s3_server import S3Server, Wire, environment
 from trainables.storage.bucket import AddressError, Bucket, BucketError, checked_url
 from trainables.storage.folder import Folder
@@ -75,6 +77,7 @@ def test_a_bucket_that_is_away_is_an_outage(s3: S3Server, url: str, monkeypatch:
             with pytest.raises(BucketError, match="does not answer") as raised:
                 action()
             assert is_outage(raised.value) and raised.value.errno == errno.EREMOTEIO
+            assert classify(describe_error(raised.value)) is FailureKind.STORAGE
         wire.mend()
         assert bucket.read("a") == b"a"
 

@@ -19,6 +19,7 @@ from trainables.checkpoint import (
     remove,
     save_checkpoint,
     stored_epochs,
+    write_atomically,
 )
 from trainables.data.build import build_dataset
 from trainables.data.datasets.synthetic import SyntheticMotion
@@ -94,6 +95,9 @@ def test_no_epoch_stands_that_the_bucket_does_not_have(
         with pytest.raises(BucketError):
             write_epochs(run_dir, 2)
         assert [row["epoch"] for row in read_history(run_dir)] == [1]
+        with pytest.raises(BucketError):
+            write_atomically(run_dir / "result.json", b"{}")
+        assert not (run_dir / "result.json").exists(), "a driver here would believe it"
         wire.mend()
         write_epochs(run_dir, 2)
         assert len(read_history(run_dir)) == 2
