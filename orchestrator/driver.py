@@ -301,12 +301,13 @@ class Driver:
     def trial_ended(self, request: TrialRequest, error: str | None) -> None:
         """Journal the end of an attempt: done if a result stands, else stopped, retried or given up."""
         with self._lock:
+            # The result first: asking for it brings the last epochs, where they are in a bucket.
+            result = self.outage.patiently(lambda: self._runs.result(request))
             self.outage.patiently(lambda: self._epochs.journal(request))
             running = self._running.pop(request.cell)
             del self._requests[request.cell]
             stopped = self._stops.pop(request.cell)
             item = self._work[request.cell]
-            result = self.outage.patiently(lambda: self._runs.result(request))
             if not self._shared.is_ours(request.key):
                 self._stopped(item, request, "another driver took the cell over")
                 self._elsewhere[request.cell] = self._shared.holder(request.key) or "another driver"

@@ -129,10 +129,13 @@ def test_a_driver_elsewhere_sees_results_and_history(mirror: Mirror, elsewhere: 
     assert len(reader.history(request)) == 2, "looks every few seconds"
     now[0] = 10.0
     assert len(reader.history(request)) == 3
-    together = RunReader(Layout(elsewhere.root), together=True, clock=lambda: now[0])
     write_epochs(mirror.root / RUN, 4)
+    assert reader.result(request) is None
+    assert len(reader.history(request)) == 4, "at the end of an attempt nothing is missing"
+    together = RunReader(Layout(elsewhere.root), together=True, clock=lambda: now[0])
+    write_epochs(mirror.root / RUN, 5)
     now[0] = 20.0
-    assert len(together.history(request)) == 3, "what is not written on this machine does not come"
+    assert len(together.history(request)) == 4, "what is not written on this machine does not come"
 
 
 def test_a_parents_checkpoint_that_was_damaged_on_its_way_comes_again(
