@@ -5,7 +5,7 @@ WITH planned AS NOT MATERIALIZED (
     WHERE named.current OR finished.key IS NOT NULL
 ),
 -- Few keys stand in several studies, so that only for them the studies are compared.
-several AS (SELECT key FROM recorded.cells GROUP BY key HAVING count(*) > 1),
+several AS (SELECT key FROM kept.planned_keys WHERE len(studies) > 1),
 shared AS (SELECT key, min(study) AS first FROM planned SEMI JOIN several USING (key) GROUP BY key)
 SELECT
     planned.study, planned.key, planned.cell, planned.module, planned.backbone, planned.temporal_pooling,

@@ -9,7 +9,7 @@ from dash.development.base_component import Component
 
 from catalog import Catalog
 from dashboards.app_blocks import Block, Column, Table, state
-from dashboards.figures.filters import AXES, Filters, Where
+from dashboards.figures.filters import ALL, AXES, Filters, Where
 from dashboards.figures.relations import chosen_cells
 from dashboards.pages.parts import cell_link
 from dashboards.pages.view import View
@@ -45,7 +45,7 @@ def options(catalog: Catalog, filters: Filters, typed: str, keys: Sequence[str])
     sql = f"""
         WITH {chosen.sql}
         (
-            SELECT DISTINCT cell, key FROM chosen WHERE {named or "true"}
+            SELECT cell, key FROM chosen WHERE {named or "true"}
             ORDER BY cell, key LIMIT {MOST_OPTIONS}
         )
         UNION
@@ -77,8 +77,11 @@ def cells_block(view: View) -> Block:
 
 
 def _named(catalog: Catalog, filters: Filters) -> Where:
-    """The cells to choose from; states take longer, so that only a filter on them looks at them."""
+    """The cells to choose from, once each; states take longer: only a filter on them looks at them."""
     if filters.state:
         return chosen_cells(filters, "grid_cells")
+    if filters == ALL:
+        return Where("chosen AS (FROM kept.planned_keys)", {})
     where = filters.where((*AXES, "study", "seed"))
-    return Where(f"chosen AS (FROM recorded.cells WHERE {where.sql})", where.params)
+    once = f"SELECT DISTINCT cell, key FROM recorded.cells WHERE {where.sql}"
+    return Where(f"chosen AS ({once})", where.params)
