@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ import pytest
 from catalog.catalog import view_texts
 from catalog.kept import needed, sources
 from orchestrator import known_cells, lease_cells, measured_memory
+from orchestrator.plan import make_plan
+from orchestrator.study import parse_study
+from orchestrator.view import GridViewer
+from tests.orchestrator.driver_bench import STUDY, Bench
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,6 +27,26 @@ def test_a_drivers_questions_keep_no_table_of_all_cells_ready() -> None:
     assert needed("SELECT count(*) FROM cell_costs", known), "else this test cannot fail"
     asked = (lease_cells._COMMANDS, lease_cells._FAILED, lease_cells._KNOWN, known_cells._EASED)
     assert [needed(sql, known) for sql in (*asked, measured_memory._MEASURED)] == [()] * 5
+
+
+def test_the_time_to_go_of_a_large_grid_is_not_reckoned_for_every_view(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, plan = Bench(tmp_path), make_plan(parse_study(STUDY, "toy.yaml"))
+    viewer, reckoned = GridViewer(plan, bench.driver), []
+
+    def slow(*_: object) -> float:
+        reckoned.append(time.sleep(0.05))
+        return 100.0
+
+    monkeypatch.setattr("orchestrator.view.eta_seconds", slow)
+    seen = [viewer.view().eta_seconds for _ in range(3)]
+    assert len(reckoned) == 1
+    assert seen[0] == 100.0
+    assert 90.0 < (seen[2] or 0.0) < 100.0
+    monkeypatch.setattr("orchestrator.view.eta_seconds", lambda *_: 7.0)
+    monkeypatch.setattr(viewer, "_reckon_at", 0.0)
+    assert viewer.view().eta_seconds == 7.0, "when it is due it is reckoned anew"
 
 
 @pytest.mark.slow
