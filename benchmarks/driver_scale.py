@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from typing import Any
 import psutil
 
 from catalog import Catalog, Journal
+from orchestrator.cell import expand
 from orchestrator.cell_trial import TrialRequest
 from orchestrator.driver import Driver
 from orchestrator.layout import Layout
@@ -33,6 +33,7 @@ from orchestrator.lease_cells import shared_cells
 from orchestrator.plan import DatasetState, Plan, make_plan
 from orchestrator.records import planned_event
 from orchestrator.schedule import Free
+from orchestrator.sizes_apart import counted_apart
 from orchestrator.study import parse_study
 from orchestrator.view import GridViewer
 from orchestrator.work import CellWork, Terms
@@ -100,7 +101,8 @@ def trivial_plan(cells: int) -> Plan:
     """A plan of so many cells (whole chains), their dataset taken as built."""
     seeds = list(range(-(-cells // BY_SEED)))
     state = DatasetState("toy", True, "manifest", "train", "val", 4, 100, 20, True, "built")
-    plan = make_plan(parse_study(STUDY.format(seeds=seeds), "trivial.yaml"), {"toy": state})
+    study = parse_study(STUDY.format(seeds=seeds), "trivial.yaml")
+    plan = make_plan(study, {"toy": state}, size_of=counted_apart(expand(study), [4]))
     return replace(plan, cells=plan.cells[: cells - cells % CHAIN])
 
 
@@ -224,6 +226,12 @@ def through_ray(plan: Plan, storage: Path, slots: int) -> Meter:
     return meter
 
 
+def peak_memory_mb() -> float:
+    """The most that this program has held: `ru_maxrss` would count what the one that started it held."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--cells", type=int, default=1000)
@@ -236,7 +244,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         run = through_ray if options.ray else played
         meter = run(plan, Path(name), options.slots)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    peak = peak_memory_mb()
     if options.json:
         print(json.dumps({"rows": meter.rows, "peak_memory_mb": peak}))
         return

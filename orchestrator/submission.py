@@ -19,6 +19,7 @@ from catalog import Catalog, Journal, attempts_made, failed_cells
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
 from orchestrator.cell import expand
 from orchestrator.cluster_checks import check_cluster
+from orchestrator.cost import SizeOf, model_size
 from orchestrator.datasets import Announce, Builder, ShowProgress, build_missing, dataset_states
 from orchestrator.driver import Driver
 from orchestrator.evaluation_records import dataset_built_event
@@ -35,6 +36,7 @@ from orchestrator.records import epoch_event, finished_event, planned_event
 from orchestrator.remote import address_of, fetch_results, hear, open_journal, require_writable
 from orchestrator.retention import Retention
 from orchestrator.signals import StopSignals
+from orchestrator.sizes_apart import counted_apart
 from orchestrator.study_model import Study
 from orchestrator.view import GridViewer
 from orchestrator.weights import weights_problems
@@ -91,12 +93,17 @@ def plan_and_measure(study: Study, storage: Path, weights_dir: str | None) -> tu
 
 
 def _plan(
-    study: Study, states: Mapping[str, DatasetState], catalog: Catalog, problems: Mapping[str, str]
+    study: Study,
+    states: Mapping[str, DatasetState],
+    catalog: Catalog,
+    problems: Mapping[str, str],
+    size_of: SizeOf = model_size,
 ) -> Plan:
     done = finished_cells(catalog)
     failures = {key: FailureInfo(cell.error, cell.attempt) for key, cell in failed_cells(catalog).items()}
     known = known_cells(catalog, [cell.name for cell in expand(study)])
-    return make_plan(study, states, done, failures, problems, known, card_memory(catalog))
+    cards = card_memory(catalog)
+    return make_plan(study, states, done, failures, problems, known, cards, size_of=size_of)
 
 
 class Submission:
@@ -172,7 +179,8 @@ class Submission:
     def _replan(self, states: Mapping[str, DatasetState]) -> Plan:
         hear(self._options.storage)
         self._catalog.refresh()
-        return _plan(self._study, states, self._catalog, self._weights_problems)
+        size_of = counted_apart(expand(self._study), [state.num_classes or 1 for state in states.values()])
+        return _plan(self._study, states, self._catalog, self._weights_problems, size_of)
 
     def _journal_datasets(self, states: Mapping[str, DatasetState]) -> None:
         from trainables.data.manifest import read_manifest
