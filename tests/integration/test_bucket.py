@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from catalog.events import AttemptStarted, CellFinished, EpochFinished
+from catalog.events import AttemptEnded, AttemptStarted, CellFinished, EpochFinished
 from tests.integration.running import Events, RunningDriver, wait_for, write_study
 from tests.integration.studies import command
 from tests.storage.s3_server import S3Server, Wire, environment, in_environment
-from trainables.storage.bucket import checked_url
+from trainables.storage.bucket import Bucket, checked_url
 from trainables.storage.mirror import mirror_folder
 
 ONE_CPU = ("--cpus", "1")
@@ -93,6 +93,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]
     return rows
 
 
+@pytest.mark.long
 def test_a_killed_drivers_cell_goes_on_on_an_empty_machine(
     s3: S3Server, storage: str, tmp_path: Path, undisturbed: list[dict[str, Any]]
 ) -> None:
@@ -202,3 +203,40 @@ def test_workers_on_another_machine_have_a_mirror_of_their_own(
     assert not list(near.mirror.glob("runs/*/*.pt")), "the driver needs no weights"
     assert list(near.mirror.glob("datasets/*/videos")) and not list(far.mirror.glob("datasets/*/videos"))
     assert list(far.mirror.glob("datasets/*/shards/*")), "frames are read where cells train"
+
+
+@pytest.mark.long
+def test_commands_from_another_machine_and_ctrl_c(s3: S3Server, storage: str, tmp_path: Path) -> None:
+    with Wire(s3.port) as wire:
+        one = Machine(tmp_path / "one", wire.address, storage)
+        two = Machine(tmp_path / "two", s3.address, storage)
+        forever = write_study(tmp_path, "long", "[tsn]", epochs=2000)
+        events = Events(one.mirror)
+        with one.driver(forever) as driver:
+            events.wait(EpochFinished, 2, driver)
+            assert f"pid {driver.pid}" in two.actiongrid("pause", "long")
+            (ended,) = events.wait(AttemptEnded, 1, driver)
+            assert ended.state == "interrupted"
+            (row,) = json.loads(two.actiongrid("status", "long", "--json"))
+            assert (row["command"], row["held_by"]) == ("paused", None)
+            stood = len(events.of(EpochFinished))
+            two.actiongrid("resume", "long")
+            events.wait(EpochFinished, stood + 1, driver)
+            os.kill(driver.pid, signal.SIGINT)
+            assert "interrupted; go on with" in driver.ends_with(130, seconds=90)
+        with pytest.MonkeyPatch.context() as patch:
+            for variable, value in two.environment.items():
+                patch.setenv(variable, value)
+            left = [found.name for found in Bucket(storage).below("")]
+        assert not [name for name in left if "/drivers/" in f"/{name}"], "no driver is left behind"
+        leases = {name for name in left if name.startswith("leases/") and name.endswith(".json")}
+        assert {name.replace(".json", ".free") for name in leases} <= set(left), "and no lease"
+        with one.driver(forever) as driver:
+            before = len(events.of(EpochFinished))
+            events.wait(EpochFinished, before + 1, driver)
+            wire.cut()
+            driver.says("paused: ")
+            os.kill(driver.pid, signal.SIGINT)
+            wait_for(lambda: driver.process.poll() is not None, "it ends without the bucket", 120)
+            assert "Traceback" not in driver.output, driver.output
+            assert "error: bucket does not answer" in driver.output, driver.output
