@@ -47,7 +47,7 @@ def submit(
     storage: Annotated[
         str | None,
         typer.Option(
-            help="Directory that all machines there share; default: the cluster's ACTIONGRID_STORAGE."
+            help="Directory that all machines there share, or s3://…; default: its ACTIONGRID_STORAGE."
         ),
     ] = None,
     weights_dir: Annotated[
