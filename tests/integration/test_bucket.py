@@ -142,7 +142,7 @@ def test_a_study_waits_for_a_bucket_that_is_away(
         with machine.driver(study(tmp_path)) as driver:
             Events(machine.mirror).wait(EpochFinished, 2, driver)
             wire.cut()
-            driver.says("paused: ")
+            driver.says("paused: bucket does not answer")
             assert storage in driver.output
             time.sleep(5)
             assert driver.process.poll() is None

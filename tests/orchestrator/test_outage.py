@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator import outage
 from orchestrator.outage import Outage, is_outage
+from trainables.storage.bucket import BucketError
 
 
 class Clock:
@@ -81,3 +82,22 @@ def test_other_errors_and_a_stop_end_the_wait(tmp_path: Path) -> None:
     stop.set()
     thread.join(10)
     assert ended.is_set()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "a library's own words"), "paused: No space left on device; "),
+        (
+            BucketError("bucket does not answer: refused", "s3://b"),
+            "paused: bucket does not answer: refused; ",
+        ),
+    ],
+)
+def test_the_line_says_what_went_wrong(tmp_path: Path, error: OSError, said: str) -> None:
+    def fail() -> None:
+        raise error
+
+    one = Outage(tmp_path, 0, Event(), Clock())
+    assert one.endured(fail) is None
+    assert one.notice.startswith(said)

@@ -38,8 +38,14 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+class RemoteStorageError(OSError):
+    """A storage elsewhere that does not answer or refuses; `strerror` says more than its `errno`."""
+
+
 def system_reason(error: OSError) -> str:
-    """The system's own words for an error: libraries put others in their place."""
+    """What went wrong: the system's own words, in whose place libraries put others."""
+    if isinstance(error, RemoteStorageError):
+        return str(error.strerror)
     return os.strerror(error.errno) if error.errno else str(error)
 
 

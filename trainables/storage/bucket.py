@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from trainables.data.files import replaced_atomically
+from trainables.data.files import RemoteStorageError, replaced_atomically
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -37,7 +37,7 @@ class AddressError(ValueError):
     """An address that names no storage that this version knows."""
 
 
-class BucketError(OSError):
+class BucketError(RemoteStorageError):
     """A bucket that does not answer, or refuses; its `errno` is that of a file server that is away."""
 
     def __init__(self, what: str, where: str) -> None:
