@@ -82,10 +82,18 @@ def test_a_bucket_that_is_away_is_an_outage(s3: S3Server, url: str, monkeypatch:
         assert bucket.read("a") == b"a"
 
 
-@pytest.mark.parametrize("wrong", ["s3://no-such-bucket-here/x", "s4://x/y", "s3://"])
-def test_what_is_no_storage_is_told_in_one_line(wrong: str, url: str) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("s3://no-such-bucket-here/x", "bucket refuses: NoSuchBucket; "),
+        ("s4://x/y", "not an address of a storage; "),
+        ("s3://", "not an address of a storage; "),
+    ],
+)
+def test_what_is_no_storage_is_told_in_one_line(wrong: str, said: str, url: str) -> None:
     with pytest.raises(StorageError) as raised:
         storage_path(wrong)
+    assert str(raised.value).startswith(said)
     assert wrong.rstrip("/") in str(raised.value) and str(raised.value).count("; ") == 2
     assert "\n" not in str(raised.value)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -198,7 +199,9 @@ class Bucket:
                 raise
             raise BucketError(f"bucket is not there: {_first_line(error)}", self.where(name)) from None
         except (BaseError, PermissionError) as error:
-            raise BucketError(f"bucket does not answer: {_first_line(error)}", self.where(name)) from None
+            refused = re.search(r"<Code>(\w+)</Code>", str(error))
+            what = f"refuses: {refused[1]}" if refused else f"does not answer: {_first_line(error)}"
+            raise BucketError(f"bucket {what}", self.where(name)) from None
 
 
 @contextmanager
