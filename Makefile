@@ -29,13 +29,14 @@ demo: install  ## run the demo study and write its report
 	$(BIN)/actiongrid report
 
 # Two at a time: most of the slow ones wait, for Ray to start or for what they killed to be noticed.
-# A shell lets what it starts in the background ignore Ctrl-C, which some tests send.
+# Shells (and nohup) let what they start in the background ignore signals that some tests send.
 BESIDE := tests/chaos tests/catalog tests/cluster tests/dashboards tests/orchestrator tests/trainables
+PYTEST := $(BIN)/python -c 'import signal, sys, pytest; signal.signal(signal.SIGINT, signal.default_int_handler); \
+	signal.signal(signal.SIGHUP, signal.SIG_DFL); sys.exit(pytest.main(sys.argv[1:]))'
 
 test: install  ## all tests but those of `make long`
-	@$(BIN)/python -c 'import signal, sys, pytest; signal.signal(signal.SIGINT, signal.default_int_handler); \
-		sys.exit(pytest.main(sys.argv[1:]))' -m "not long" $(BESIDE) > .tests-beside.log 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest -m "not long" $(addprefix --ignore=,$(BESIDE)); first=$$?; \
+	@$(PYTEST) -m "not long" $(BESIDE) > .tests-beside.log 2>&1 & beside=$$!; \
+	$(PYTEST) -m "not long" $(addprefix --ignore=,$(BESIDE)); first=$$?; \
 	wait $$beside; second=$$?; cat .tests-beside.log; rm .tests-beside.log; \
 	test $$first -eq 0 && test $$second -eq 0
 

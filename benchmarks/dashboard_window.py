@@ -73,6 +73,7 @@ class Window:
         outputs = [
             slots("html", "children"),
             slots("drawn", "data"),
+            slots("folded", "data"),
             {"id": "digests", "property": again.group().partition(".")[2] if again else "data"},
             self._output("again.data"),
         ]

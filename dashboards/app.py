@@ -9,7 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import flask
-from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import (
+    ALL,
+    MATCH,
+    ClientsideFunction,
+    Dash,
+    Input,
+    Output,
+    State,
+    ctx,
+    dcc,
+    html,
+    no_update,
+    set_props,
+)
 from dash.development.base_component import Component
 
 from catalog import QueryError
@@ -142,7 +155,6 @@ def _connect(app: Dash, live: LiveCatalog) -> None:
     app.callback(
         Output({"kind": "filter", "name": ALL}, "options"),
         Output({"kind": "filter", "name": ALL}, "value"),
-        Output("address", "search"),
         Output("filters-count", "children"),
         Input({"kind": "filter", "name": ALL}, "value"),
         Input("address", "search"),
@@ -242,10 +254,10 @@ def _filter(
     _: int,
     path: str | None,
     offered: list[list[dict[str, Any]] | None],
-) -> tuple[Any, Any, Any, Any]:
+) -> tuple[Any, Any, Any]:
     address = _address(path, search)
     if address is None:
-        return [no_update] * len(NAMES), [no_update] * len(NAMES), no_update, no_update
+        return [no_update] * len(NAMES), [no_update] * len(NAMES), no_update
     found = live.remembered("filter-values", lambda: filter_values(live.catalog))
     options_ = [filter_options(name, found[name]) for name in NAMES]
     fresh = [no_update if new == old else new for new, old in zip(options_, offered, strict=True)]
@@ -253,10 +265,12 @@ def _filter(
     filters = chosen_filters(values) if changed_by_hand else address.filters
     target = Address(address.page, filters, address.choices).search
     shown = shown_values(filters)
+    if target != (search or ""):
+        # Were the address an output, every page would wait for its filters.
+        set_props("address", {"search": target})
     return (
         fresh,
         [no_update if new == (old or []) else new for new, old in zip(shown, values, strict=True)],
-        no_update if target == (search or "") else target,
         _count(sum(bool(one) for one in shown)),
     )
 

@@ -33,9 +33,10 @@ def _element(component: Component) -> str:
         raise TypeError(f"not an HTML element; {type(component).__name__}; show it outside of folded parts")
     tag = type(component).__name__.lower()
     given = component.to_plotly_json()["props"]  # type: ignore[no-untyped-call]
+    # Dash keeps free attributes in a set, whose order changes from process to process.
     attributes = "".join(
         f' {_NAMES.get(name, name.lower())}="{escape(str(value))}"'
-        for name, value in given.items()
+        for name, value in sorted(given.items())
         if name not in _WITHOUT and value is not None
     )
     return f"<{tag}{attributes}>{as_html(given.get('children'))}</{tag}>"

@@ -17,7 +17,7 @@ def test_elements_attributes_and_text() -> None:
     )
     assert as_html(html.Div("x", tabIndex="0", role="region")) == '<div role="region" tabindex="0">x</div>'
     assert as_html(html.Th("n", scope="col", **{"data-name": "a", "aria-label": "n"})) == (
-        '<th scope="col" data-name="a" aria-label="n">n</th>'
+        '<th aria-label="n" data-name="a" scope="col">n</th>'
     )
 
 
