@@ -37,6 +37,8 @@ def test_killed_dashboards_cost_the_driver_no_line(tmp_path: Path) -> None:
         driver = threading.Thread(target=drive)
         with watched(windows, interval=0.05):
             driver.start()
+            stack.callback(driver.join)
+            stack.callback(ended.set)
             for one in dashboards:
                 # Each is killed in the middle of looking at what is being written.
                 deadline = time.monotonic() + 30
@@ -45,8 +47,6 @@ def test_killed_dashboards_cost_the_driver_no_line(tmp_path: Path) -> None:
                     time.sleep(0.01)
                 assert windows[dashboards.index(one)].refreshes >= asked + 2
                 one.kill()
-            ended.set()
-            driver.join()
     assert len(acknowledged) > 20
     tail = Tail(tmp_path)
     lines = [line.event for line in tail.lines() if line.writer == "driver-2"]
