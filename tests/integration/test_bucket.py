@@ -134,6 +134,7 @@ def test_a_killed_drivers_cell_goes_on_on_an_empty_machine(
     assert all(run_dir.startswith(f"{storage}/runs/") for run_dir in started)
 
 
+@pytest.mark.long  # tests/storage has the parts of it
 def test_a_study_waits_for_a_bucket_that_is_away(
     s3: S3Server, storage: str, tmp_path: Path, undisturbed: list[dict[str, Any]]
 ) -> None:
