@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,21 @@ def ray_processes(session_of: int) -> list[psutil.Process]:
 def wait_until_gone(session_of: int, seconds: float = 60) -> None:
     """Wait until nothing is left of the Ray that the driver with this pid started."""
     wait_for(lambda: not ray_processes(session_of), f"Ray of {session_of} gone", seconds)
+
+
+@contextmanager
+def held_cluster(environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A Ray cluster in a process of its own (`cluster_holder`), which prints its address first."""
+    holder = subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.cluster_holder"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+    yield holder
+    holder.communicate(timeout=60)
 
 
 def held_leases(storage: Path) -> list[str]:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 
 from catalog.events import AttemptEnded, AttemptStarted, CellFinished, EpochFinished
-from tests.integration.running import Events, RunningDriver, wait_for, write_study
+from tests.integration.running import Events, RunningDriver, held_cluster, wait_for, write_study
 from tests.integration.studies import command
 from tests.storage.s3_server import S3Server, Wire, environment, in_environment
 from trainables.storage.bucket import Bucket, checked_url
@@ -179,17 +178,9 @@ def test_two_machines_train_each_cell_once(s3: S3Server, storage: str, tmp_path:
 @pytest.fixture
 def far_cluster(s3: S3Server, tmp_path: Path) -> Iterator[str]:
     """The address of a Ray cluster whose processes have another cache folder than the drivers of the test."""
-    holder = subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.cluster_holder"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=in_environment(environment(s3.address, tmp_path / "far")),
-    )
-    assert holder.stdout is not None
-    yield holder.stdout.readline().strip()
-    holder.communicate(timeout=60)
+    with held_cluster(in_environment(environment(s3.address, tmp_path / "far"))) as holder:
+        assert holder.stdout is not None
+        yield holder.stdout.readline().strip()
 
 
 @pytest.mark.long

@@ -148,9 +148,8 @@ def test_ctrl_c_stops_it_at_once_and_blames_no_video(
 def test_ray_tasks_give_the_same_bytes_though_their_workers_are_killed(
     videos: Path, undisturbed: tuple[Path, float], tmp_path: Path
 ) -> None:
-    import ray
-
     from orchestrator.ingest_tasks import RayTasks
+    from orchestrator.ray_session import ray_session
     from trainables.data.build import build_dataset
     from trainables.data.build_progress import BuildProgress
     from trainables.data.datasets import FolderDataset
@@ -167,12 +166,9 @@ def test_ray_tasks_give_the_same_bytes_though_their_workers_are_killed(
             victims.extend(one.pid for one in workers if "_ingest" in " ".join(one.cmdline()))
             psutil.Process(victims[0]).kill()
 
-    ray.init(num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False)
-    try:
-        config = FolderDataset(path=str(videos), frame_format=FrameFormat(shard_mb=1))
+    config = FolderDataset(path=str(videos), frame_format=FrameFormat(shard_mb=1))
+    with ray_session(None, cpus=2, gpus=0):
         manifest = build_dataset(config, "own", target, executor=RayTasks(), progress=strike)
-    finally:
-        ray.shutdown()
     assert victims
     assert len(manifest.videos) == VIDEOS
     assert contents(tmp_path / "storage") == contents(undisturbed[0])

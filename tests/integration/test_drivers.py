@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from catalog.events import AttemptEnded, AttemptStarted, CellFinished, EpochFini
 from tests.integration.running import (
     Events,
     RunningDriver,
+    held_cluster,
     held_leases,
     ray_processes,
     wait_for,
@@ -154,15 +154,8 @@ def epochs_on_disk(storage: Path) -> int:
 
 @pytest.fixture
 def cluster() -> Iterator[subprocess.Popen[str]]:
-    holder = subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.cluster_holder"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    yield holder
-    holder.communicate(timeout=60)
+    with held_cluster() as holder:
+        yield holder
 
 
 @pytest.mark.long

@@ -8,15 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.placement_groups import remove_orphaned
+from orchestrator.ray_session import ray_session
 
 
 @pytest.fixture
 def local_ray() -> Iterator[None]:
-    import ray
-
-    ray.init(num_cpus=3, object_store_memory=80 * 2**20, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+    with ray_session(None, cpus=3, gpus=0):
+        yield
 
 
 @pytest.mark.slow

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from catalog.events import AttemptStarted, EpochFinished
-from tests.integration.running import Events, RunningDriver, write_study
+from tests.integration.running import Events, RunningDriver, held_cluster, write_study
 from tests.integration.studies import results
 
 pytestmark = pytest.mark.slow
@@ -18,16 +16,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    holder = subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.cluster_holder"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert holder.stdout is not None
-    yield holder.stdout.readline().strip()
-    holder.communicate(timeout=60)
+    with held_cluster() as holder:
+        assert holder.stdout is not None
+        yield holder.stdout.readline().strip()
 
 
 def cut_short(ray_files: Path) -> set[str]:

@@ -71,10 +71,10 @@ class Folder:
         """Bring one file down whatever stands here; whether the bucket has it."""
         return self._mirror.bucket.download(self._object(name), self._path / name)
 
-    def match(self, pattern: str, wanted: Wanted = lambda _: True) -> None:
+    def match(self, pattern: str) -> None:
         """Bring all files down, and remove those of the pattern that the bucket does not have (any more)."""
         listed = self.listed()
-        self.fetch_of(listed, wanted)
+        self.fetch_of(listed, lambda _: True)
         there = {self._local(one) for one in listed}
         for path in self._path.glob(pattern):
             if path.name not in there:
