@@ -41,8 +41,8 @@ FROM sized LEFT JOIN paces USING (dataset);
 CREATE TABLE kept.cell_costs AS FROM computed.cell_costs WITH NO DATA;
 CREATE VIEW cell_costs AS FROM kept.cell_costs;
 
--- Hours by the values of every axis, over any relation with the columns of `cell_costs`: spent so far, and
--- expected for the whole; `unknown` counts cells whose cost nobody can tell yet.
+-- Hours by the values of every axis, over any relation with the columns of `cell_costs`: spent so far, expected
+-- for the whole and left of the open cells; `unknown` counts cells whose cost nobody can tell yet.
 CREATE MACRO costs_by_axis_of(relation) AS TABLE
 WITH cost AS MATERIALIZED (FROM query_table(relation)),
 axes AS (
@@ -52,11 +52,16 @@ axes AS (
             module, backbone, CASE WHEN temporal_pooling THEN 'tp' ELSE 'no tp' END, 'f' || frames, dataset,
             seed::VARCHAR
         ]) AS value,
-        state, seconds, expected_seconds, gpus, cpus
+        state, seconds, expected_seconds, gpus, cpus,
+        CASE
+            WHEN state <> 'done' AND expected_seconds IS NOT NULL THEN greatest(expected_seconds - seconds, 0)
+        END AS seconds_left
     FROM cost
 )
 SELECT
     axis, value, count(*) AS cells, count(*) FILTER (state = 'done') AS done,
+    count(*) FILTER (state = 'running') AS running, sum(seconds_left) AS seconds_left,
+    sum(seconds_left * gpus) / 3600 AS gpu_hours_left, sum(seconds_left * cpus) / 3600 AS cpu_hours_left,
     sum(seconds * gpus) / 3600 AS gpu_hours_spent, sum(expected_seconds * gpus) / 3600 AS gpu_hours_expected,
     sum(seconds * cpus) / 3600 AS cpu_hours_spent, sum(expected_seconds * cpus) / 3600 AS cpu_hours_expected,
     count(*) FILTER (expected_seconds IS NULL) AS unknown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -29,12 +30,29 @@ _SELECT = """
 
 
 def cost_by_axis_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
-    """Return one row an axis and value: hours of GPUs and of CPU cores, spent and expected for the whole.
+    """Return one row an axis and value: hours of GPUs and of CPU cores spent, expected and left.
 
     What open cells will cost is estimated from the finished ones of their data set; `unknown` counts those of
     which nobody can tell.
     """
     return ask(catalog, chosen_cells(filters, "cell_costs"), _SELECT)
+
+
+def costs_of_all(table: pa.Table) -> Row | None:
+    """Return the sums over all cells of what `cost_by_axis_data` counts; None without cells.
+
+    A sum is None where no cell has a figure: hours left, before the first cell has finished.
+    """
+    rows = [row for row in table.to_pylist() if row["axis"] == AXES[0]]
+    if not rows:
+        return None
+    names = [name for name in rows[0] if name not in ("axis", "value")]
+    return {name: _sum([row[name] for row in rows]) for name in names}
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def draw_cost_by_axis(table: pa.Table, theme: Theme = AUTO) -> go.Figure:

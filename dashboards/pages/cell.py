@@ -16,6 +16,7 @@ from dashboards.figures.class_accuracy import class_accuracy_data, draw_class_ac
 from dashboards.figures.confusion import confusion_data, draw_confusion
 from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.lineage import draw_lineage, lineage_data
+from dashboards.pages.at_once import at_once
 from dashboards.pages.chooser import cells_block, chooser
 from dashboards.pages.parts import cell_link, choice, link
 from dashboards.pages.view import View
@@ -78,7 +79,13 @@ def _key(view: View) -> str:
 
 def _cell(view: View, cell: Row) -> list[Block]:
     key = cell["key"]
-    curves, lineage = curves_data(view.catalog, [key]), lineage_data(view.catalog, key)
+    curves, lineage, tried, measured, files = at_once(
+        lambda: curves_data(view.catalog, [key]),
+        lambda: lineage_data(view.catalog, key),
+        lambda: attempts_data(view.catalog, key),
+        lambda: view.catalog.query(_EVALUATIONS, {"key": key}),
+        lambda: view.catalog.query(_STUDY_FILE, {"studies": cell["studies"]}),
+    )
     attempts: dict[str, Column | str] = {
         **ATTEMPTS,
         "started": Column("started (UTC)", lambda time: f"{time:%Y-%m-%d %H:%M:%S}" if time else ""),
@@ -95,9 +102,9 @@ def _cell(view: View, cell: Row) -> list[Block]:
             note=_chain(view, lineage),
             narrowest=150 * (lineage.num_rows + 1),
         ),
-        Table("attempts", "Attempts", attempts_data(view.catalog, key), attempts, "Not tried yet."),
-        *_evaluations(view, cell),
-        Text("reproduce", _reproduce(view, cell)),
+        Table("attempts", "Attempts", tried, attempts, "Not tried yet."),
+        *_evaluations(view, cell, measured),
+        Text("reproduce", _reproduce(view, cell, files.to_pylist()[0]["file"])),
         Text("configuration", _json("Configuration", cell["config"])),
         Text("key-parts", _json("What its key is made of", cell["key_parts"])),
     ]
@@ -127,8 +134,7 @@ def _chain(view: View, lineage: pa.Table) -> Component:
     return html.P(["Chain: ", *steps], className="soft") if len(rows) > 1 else html.Span()
 
 
-def _evaluations(view: View, cell: Row) -> list[Block]:
-    table = view.catalog.query(_EVALUATIONS, {"key": cell["key"]})
+def _evaluations(view: View, cell: Row, table: pa.Table) -> list[Block]:
     shown = [row["evaluation"] for row in table.to_pylist() if row["predictions"]]
     blocks: list[Block] = [
         Table("evaluations", "Evaluations", table, _EVALUATION_COLUMNS, "It has not finished yet.")
@@ -136,8 +142,10 @@ def _evaluations(view: View, cell: Row) -> list[Block]:
     if not shown:
         return blocks
     chosen = view.address.choice("evaluation", shown)
-    confusion = confusion_data(view.catalog, cell["key"], chosen)
-    classes = class_accuracy_data(view.catalog, cell["key"], chosen)
+    confusion, classes = at_once(
+        lambda: confusion_data(view.catalog, cell["key"], chosen),
+        lambda: class_accuracy_data(view.catalog, cell["key"], chosen),
+    )
     if confusion.num_rows == 0:
         text = "Its predictions are recorded, but their file cannot be read here."
         return [*blocks, Text("no-predictions", message(text))]
@@ -150,10 +158,9 @@ def _evaluations(view: View, cell: Row) -> list[Block]:
     ]
 
 
-def _reproduce(view: View, cell: Row) -> Component:
+def _reproduce(view: View, cell: Row, file: str | None) -> Component:
     """The commands that train the cell again, in a storage of its own because nothing done is done twice."""
-    rows = view.catalog.query(_STUDY_FILE, {"studies": cell["studies"]}).to_pylist()
-    study = shlex.quote(rows[0]["file"] or cell["study"])
+    study = shlex.quote(file or cell["study"])
     name = shlex.quote(cell["cell"])
     storage = shlex.quote(str(view.storage))
     lines = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dashboards.app_blocks import Block, Column, Figure, Table, Text, message, state
 from dashboards.figures.config_differences import config_differences_data
@@ -11,9 +11,13 @@ from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.filters import Filters
 from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.seeds import draw_seeds, seeds_data
+from dashboards.pages.at_once import at_once
 from dashboards.pages.chooser import cells_block, chooser
 from dashboards.pages.parts import WITH_NAMES, cell_link
 from dashboards.pages.view import View
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TITLE = "Compare"
 
@@ -58,18 +62,22 @@ def _compared(view: View, keys: Sequence[str]) -> list[Block]:
         "best_top1": "best top-1",
         "epochs": "epochs",
     }
-    differences = config_differences_data(view.catalog, keys)
-    curves = curves_data(view.catalog, keys)
+    differences, curves, pairs, seeds = at_once(
+        lambda: config_differences_data(view.catalog, keys),
+        lambda: curves_data(view.catalog, keys),
+        lambda: paired_data(view.catalog, keys),
+        lambda: _seeds_data(view, table.to_pylist()),
+    )
     return [
         Table("compared", "Cells", table, columns),
         _differences(differences),
         Figure("curves", "Curves", draw_curves(curves, view.theme), curves),
-        *_significance(view, keys),
-        _seeds(view, table.to_pylist()),
+        *([_significance(view, pairs)] if len(keys) > 1 else []),
+        _seeds(view, seeds),
     ]
 
 
-def _differences(table: Any) -> Block:  # noqa: ANN401  (a pyarrow table)
+def _differences(table: pa.Table) -> Block:
     from pyarrow import compute
 
     several = table.num_columns > 3
@@ -79,19 +87,16 @@ def _differences(table: Any) -> Block:  # noqa: ANN401  (a pyarrow table)
     return Table("differences", title, shown, names, "Their configurations are the same.", most=300)
 
 
-def _significance(view: View, keys: Sequence[str]) -> list[Block]:
-    if len(keys) < 2:
-        return []
-    table = paired_data(view.catalog, keys)
+def _significance(view: View, table: pa.Table) -> Block:
     caption = (
         "Differences in top-1 on the same evaluation videos, with a bootstrap interval over videos; filled "
         "where McNemar's exact test, corrected for the number of pairs (Holm), is below 0.05."
     )
     drawing = draw_paired(table, view.theme)
-    return [Figure("paired", "Paired significance", drawing, table, caption, narrowest=WITH_NAMES)]
+    return Figure("paired", "Paired significance", drawing, table, caption, narrowest=WITH_NAMES)
 
 
-def _seeds(view: View, rows: list[dict[str, Any]]) -> Block:
+def _seeds_data(view: View, rows: list[dict[str, Any]]) -> pa.Table:
     """The models of the chosen cells with all their seeds."""
     import pyarrow as pa
 
@@ -100,7 +105,10 @@ def _seeds(view: View, rows: list[dict[str, Any]]) -> Block:
     models = {tuple(row[name] for name in _AXES) for row in rows}
     kept = [tuple(row[name] for name in _AXES) in models for row in table.to_pylist()]
     # An empty list alone would have no type.
-    table = table.filter(pa.array(kept, pa.bool_()))
+    return table.filter(pa.array(kept, pa.bool_()))
+
+
+def _seeds(view: View, table: pa.Table) -> Block:
     caption = "The models of these cells, averaged over their seeds, with Student's 95 % interval."
     return Figure(
         "seeds", "Seeds averaged", draw_seeds(table, view.theme), table, caption, narrowest=WITH_NAMES

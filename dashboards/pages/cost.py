@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dash import html
 from dash.development.base_component import Component
 
 from dashboards.app_blocks import Block, Figure, Text, message
-from dashboards.figures.cost_by_axis import cost_by_axis_data, draw_cost_by_axis
+from dashboards.figures.cost_by_axis import cost_by_axis_data, costs_of_all, draw_cost_by_axis
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front
+from dashboards.figures.costs import unit
 from dashboards.figures.failures import draw_failures, failures_data
 from dashboards.figures.grid import duration
-from dashboards.figures.relations import ask, chosen_cells
+from dashboards.figures.panels import Row
 from dashboards.figures.utilisation import draw_utilisation, utilisation_data
+from dashboards.pages.at_once import at_once
 from dashboards.pages.view import View
 
 TITLE = "Cost"
 
-_TOTALS = """
-    SELECT
-        count(*) AS cells, count(*) FILTER (state = 'done') AS done,
-        count(*) FILTER (state = 'running') AS running, sum(seconds * gpus) / 3600 AS gpu_hours,
-        sum(seconds * cpus) / 3600 AS cpu_hours,
-        sum(greatest(expected_seconds - seconds, 0)) FILTER (state <> 'done') AS seconds_left,
-        sum(greatest(expected_seconds - seconds, 0) * gpus) FILTER (state <> 'done') / 3600 AS gpu_hours_left,
-        sum(greatest(expected_seconds - seconds, 0) * cpus) FILTER (state <> 'done') / 3600 AS cpu_hours_left,
-        count(*) FILTER (expected_seconds IS NULL) AS unknown
-    FROM chosen
-"""
-
 
 def blocks(view: View) -> list[Block]:
     """Return the totals, hours by axis, utilisation, accuracy against hours, and failures."""
-    totals = ask(view.catalog, chosen_cells(view.filters, "cell_costs"), _TOTALS)
-    axes = cost_by_axis_data(view.catalog, view.filters)
-    used = utilisation_data(view.catalog, view.filters)
-    front = cost_front_data(view.catalog, view.filters)
-    failed = failures_data(view.catalog, view.filters)
+    axes, used, front, failed = at_once(
+        lambda: cost_by_axis_data(view.catalog, view.filters),
+        lambda: utilisation_data(view.catalog, view.filters),
+        lambda: cost_front_data(view.catalog, view.filters),
+        lambda: failures_data(view.catalog, view.filters),
+    )
     return [
-        Text("totals", _totals(totals.to_pylist()[0])),
+        Text("totals", _totals(costs_of_all(axes))),
         Figure(
             "cost-by-axis",
             "Hours by axis",
@@ -60,24 +49,24 @@ def blocks(view: View) -> list[Block]:
     ]
 
 
-def _totals(row: dict[str, Any]) -> Component:
-    if not row["cells"]:
+def _totals(row: Row | None) -> Component:
+    if row is None:
         return message("No cell has been planned in this storage yet, or none passes the filters.")
-    kind, unit = ("gpu", "GPU-hours") if row["gpu_hours"] else ("cpu", "CPU-core-hours")
+    kind, name = unit([row], "{}_hours_expected" if row["cpu_hours_expected"] else "{}_hours_spent")
     facts = [
         f"{row['done']:,} of {row['cells']:,} cells are done",
-        f"{row[f'{kind}_hours'] or 0:,.2f} {unit} spent",
+        f"{row[f'{kind}_hours_spent'] or 0:,.2f} {name} spent",
     ]
     if row["done"] < row["cells"]:
-        facts.append(_left(row, kind, unit))
+        facts.append(_left(row, kind, name))
     return html.Ul([html.Li(fact) for fact in facts], className="counts")
 
 
-def _left(row: dict[str, Any], kind: str, unit: str) -> str:
+def _left(row: Row, kind: str, name: str) -> str:
     hours = row[f"{kind}_hours_left"]
     if hours is None:
         return "what is left cannot be told before the first cell has finished"
-    text = f"about {hours:,.2f} {unit} left"
+    text = f"about {hours:,.2f} {name} left"
     if row["unknown"]:
         text += f" (without {row['unknown']:,} cells of unknown cost)"
     if row["running"]:

@@ -18,6 +18,7 @@ from dashboards.figures.i3d_steps import draw_i3d_steps, i3d_steps_data
 from dashboards.figures.relations import Source
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
+from dashboards.pages.at_once import at_once
 from dashboards.pages.parts import WITH_NAMES
 from dashboards.pages.view import View
 
@@ -60,14 +61,17 @@ def pooling_gain(view: View, source: Source) -> list[Block]:
 
 def contributions(view: View, source: Source) -> list[Block]:
     """Return Φ̄ and Ψ̄ (Table 7) and the cells behind them."""
-    table = contributions_data(view.catalog, view.filters, source)
-    pairs = contribution_pairs_data(view.catalog, view.filters, source)
+    table, pairs, printed = at_once(
+        lambda: contributions_data(view.catalog, view.filters, source),
+        lambda: contribution_pairs_data(view.catalog, view.filters, source),
+        lambda: printed_contributions_data(view.catalog),
+    )
     symbols = ", ".join(METRICS.values())
     caption = (
         f"{symbols} (Equation 1, Table 7): Φ̄ is how much of a module's accuracy TSN reaches without looking "
         "at motion, Ψ̄ how much of what TSN leaves open the module gains."
     )
-    note = html.P(footnote(printed_contributions_data(view.catalog)), className="soft")
+    note = html.P(footnote(printed), className="soft")
     drawing = draw_contributions(table, view.theme)
     title = "Spatial and temporal contributions"
     missing = sum((row["missing"] or 0) + (row["missing_ta_tp"] or 0) for row in table.to_pylist())

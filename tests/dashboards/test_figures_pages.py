@@ -15,7 +15,7 @@ from dashboards.figures.against_published import against_published_data, draw_ag
 from dashboards.figures.class_accuracy import SHOWN, class_accuracy_data, draw_class_accuracy
 from dashboards.figures.config_differences import config_differences, config_differences_data
 from dashboards.figures.confusion import confusion_data, draw_confusion
-from dashboards.figures.cost_by_axis import cost_by_axis_data, draw_cost_by_axis
+from dashboards.figures.cost_by_axis import cost_by_axis_data, costs_of_all, draw_cost_by_axis
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front, front
 from dashboards.figures.curves import cell_colours, curves_data, draw_curves
 from dashboards.figures.failures import draw_failures, failures_data
@@ -308,6 +308,25 @@ def test_hours_are_counted_and_expected_by_axis(tmp_path: Path) -> None:
     assert figure.layout.yaxis.title.text == "GPU-hours"
     spent = [trace for trace in figure.data if trace.name == "spent"]
     assert [list(trace.x) for trace in spent] == [["TAM", "TSN"], ["f8", "f16"]]
+
+
+def test_totals_count_every_cell_once_and_what_is_left(tmp_path: Path) -> None:
+    catalog = costly(tmp_path, gpus=2)
+    totals = costs_of_all(cost_by_axis_data(catalog))
+    assert totals is not None
+    assert (totals["cells"], totals["done"], totals["unknown"]) == (4, 3, 0)
+    assert totals["gpu_hours_spent"] == pytest.approx(4.0)
+    assert totals["gpu_hours_left"] == pytest.approx(2.0)
+    assert costs_of_all(cost_by_axis_data(catalog, Filters(module=("i3d",)))) is None
+
+
+def test_before_a_cell_has_finished_nothing_is_said_of_what_is_left(tmp_path: Path) -> None:
+    catalog = build(tmp_path, (event for event in grid_events(GRID) if isinstance(event, CellPlanned)))
+    totals = costs_of_all(cost_by_axis_data(catalog))
+    assert totals is not None
+    assert totals["unknown"] == totals["cells"] > 0
+    assert totals["gpu_hours_left"] is None
+    assert totals["cpu_hours_left"] is None
 
 
 def test_without_gpus_cores_are_counted(tmp_path: Path) -> None:
