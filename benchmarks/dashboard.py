@@ -1,41 +1,44 @@
 """How long the dashboard's pages take: queries, whole callbacks, the same questions to SQLite, first paint.
 
-    python benchmarks/dashboard.py [--cells 288 10000] [--million] [--epochs 60] [--repeat 5] [--paint]
+    python -m benchmarks.dashboard [--cells 288 10000] [--million] [--epochs 60] [--repeat 5] [--paint]
 
 A catalog of the paper's 288 positions × seeds is made inside DuckDB, in the tables that journals are
 projected into, with `--epochs` epochs a finished cell. Times are medians in milliseconds on a warm process.
 Before each look at a page a cell starts, reports an epoch and finishes, in a journal: `refresh` is the time
 to take that in, `query` the page's own inside the catalog, `callback` all that the page costs the server:
 queries, drawing and JSON. `first_query` is `query` where nobody has looked yet. `--million` adds 1,000,000
-cells (they need 10 GB of memory and more at 60 epochs).
+cells (they need 10 GB of memory and more at 60 epochs; SQLite is left out).
+
+`--paint` opens pages in fresh windows of Chromium, nothing cached, and the catalog not asked before:
+`first_paint` is the first pixel, `content_paint` what the catalog says, `drawing_paint` the first drawing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
-import shutil
 import sqlite3
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.dashboard_paint import first_paint
 from catalog import Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFinished, EpochFinished
-from dashboards.app import build_app
-from dashboards.app_access import Access
 from dashboards.app_address import read_address
 from dashboards.app_live import LiveCatalog
 from dashboards.app_pages import page_blocks
 
+Span = tuple[tuple[float, float], tuple[float, float]]
+
 POSITIONS = 288
 AT_ONCE = 50_000
+MOST_IN_SQLITE = 100_000
 
 CELLS = """
     CREATE TEMP TABLE bench AS
@@ -241,13 +244,13 @@ def measure(live: LiveCatalog, address: str, repeat: int) -> dict[str, float]:
     forget(live)
     with counted(live) as spent:
         page_blocks(live, read_address(path, search), "light")
-        first = 1000 * sum(one[0] for one in spent)
+        first = 1000 * together(spent)[0]
         looks = [look(live, path, search, spent) for _ in range(repeat)]
     middle = {name: round(statistics.median(one[name] for one in looks), 1) for name in looks[0]}
     return {**middle, "first_query_ms": round(first, 1)}
 
 
-def look(live: LiveCatalog, path: str, search: str, spent: list[list[float]]) -> dict[str, float]:
+def look(live: LiveCatalog, path: str, search: str, spent: list[Span]) -> dict[str, float]:
     """Take in what has happened, then make the page."""
     happen(live)
     begun = now()
@@ -258,7 +261,7 @@ def look(live: LiveCatalog, path: str, search: str, spent: list[list[float]]) ->
     blocks = page_blocks(live, read_address(path, search), "light")
     size = sum(len(str(part.value)) for block in blocks for part in block.parts)
     callback = since(begun)
-    query = [sum(one) for one in zip(*spent, strict=True)]
+    query = together(spent)
     times = {"refresh": refresh, "query": query, "callback": callback}
     return {
         **{f"{name}_ms": 1000 * clock for name, (clock, _) in times.items()},
@@ -268,9 +271,9 @@ def look(live: LiveCatalog, path: str, search: str, spent: list[list[float]]) ->
 
 
 @contextmanager
-def counted(live: LiveCatalog) -> Iterator[list[list[float]]]:
-    """The seconds that each query of the catalog takes, by the clock and of the processor."""
-    spent: list[list[float]] = []
+def counted(live: LiveCatalog) -> Iterator[list[Span]]:
+    """When each query of the catalog began and ended."""
+    spent: list[Span] = []
     ask = live.catalog.query
 
     def query(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (stands in for another)
@@ -278,13 +281,25 @@ def counted(live: LiveCatalog) -> Iterator[list[list[float]]]:
         try:
             return ask(*arguments, **options)
         finally:
-            spent.append(since(begun))
+            spent.append((begun, now()))
 
     live.catalog.query = query  # type: ignore[method-assign]
     try:
         yield spent
     finally:
         del live.catalog.query
+
+
+def together(spans: list[Span]) -> list[float]:
+    """The seconds in which at least one query ran, by the clock and of the processor (some run at once)."""
+    ended = (0.0, 0.0)
+    found = [0.0, 0.0]
+    for begun, end in sorted(spans):
+        if end > ended:
+            pieces = zip(found, max(begun, ended), end, strict=True)
+            found = [one + last - first for one, first, last in pieces]
+            ended = end
+    return found
 
 
 def now() -> tuple[float, float]:
@@ -328,32 +343,10 @@ def median_ms(ask: Callable[[], object], repeat: int) -> float:
     return round(1000 * statistics.median(times), 2)
 
 
-def first_paint(live: LiveCatalog, repeat: int) -> dict[str, float] | None:
-    """Milliseconds from opening the address in a fresh Chromium window to the grid and to a figure."""
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        return None
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    from playwright.sync_api import sync_playwright
-    from werkzeug.serving import make_server
-
-    server = make_server("127.0.0.1", 0, build_app(live, Access("127.0.0.1"), 5.0).server, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    targets = {"grid_ms": ("/", ".grid a"), "figure_ms": ("/findings", ".js-plotly-plot .main-svg")}
-    found: dict[str, list[float]] = {name: [] for name in targets}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        for _ in range(repeat):
-            for name, (address, selector) in targets.items():
-                forget(live)
-                page = browser.new_context().new_page()
-                page.goto(f"http://127.0.0.1:{server.port}{address}", wait_until="commit")
-                page.wait_for_selector(selector, timeout=60_000)
-                found[name].append(float(page.evaluate("performance.now()")))
-                page.context.close()
-        browser.close()
-    server.shutdown()
-    return {name: round(statistics.median(times)) for name, times in found.items()}
+def painted_pages(live: LiveCatalog) -> dict[str, str]:
+    """The addresses that are opened in a browser: one of each page."""
+    first = {address.partition("?")[0]: name for name, address in reversed(pages(live).items())}
+    return {name: address for name, address in pages(live).items() if name in first.values()}
 
 
 def main() -> None:
@@ -374,10 +367,11 @@ def main() -> None:
             fill(live, cells, options.epochs)
             for name, address in pages(live).items():
                 rows.append({"cells": cells, "page": name, **measure(live, address, options.repeat)})
-            rows += [{"cells": cells, **row} for row in against_sqlite(live, options.repeat)]
-            paint = first_paint(live, options.repeat) if options.paint else None
-            if paint is not None:
-                rows.append({"cells": cells, "page": "first paint", **paint})
+            if cells <= MOST_IN_SQLITE:
+                rows += [{"cells": cells, **row} for row in against_sqlite(live, options.repeat)]
+            if options.paint:
+                painted = first_paint(live, painted_pages(live), partial(forget, live), options.repeat)
+                rows += [{"cells": cells, **row} for row in painted]
             live.close()
     if options.json:
         print(json.dumps({"rows": rows}))

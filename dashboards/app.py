@@ -28,6 +28,7 @@ from dash.development.base_component import Component
 from catalog import QueryError
 from dashboards.app_access import Access, guard
 from dashboards.app_address import Address, read_address
+from dashboards.app_ahead import install_ahead
 from dashboards.app_blocks import Block, message
 from dashboards.app_downloads import csv_address, install_downloads
 from dashboards.app_filters import (
@@ -57,15 +58,27 @@ _PAGE_TEMPLATE = """<!DOCTYPE html>
 <script>
 document.documentElement.dataset.theme = localStorage.getItem("actiongrid-theme")
   || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+// The server makes the page while the scripts load.
+fetch("/ahead/" + document.documentElement.dataset.theme + location.pathname + location.search).catch(() => {});
 // All pages but the grid have drawings. Dash would load Plotly, 5 MB, only when the first one has arrived; it
-// waits for a promise in its place.
+// waits for a promise in its place. What can be read stands there before Plotly is taken in, which takes longest.
 if (location.pathname !== "/") {
+  const plotly = "/_dash-component-suites/plotly/package_data/plotly.min.js";
+  const ahead = document.createElement("link");
+  Object.assign(ahead, { rel: "preload", as: "script", href: plotly });
+  document.head.append(ahead);
   window.Plotly = new Promise(function (loaded, failed) {
-    const script = document.createElement("script");
-    script.src = "/_dash-component-suites/plotly/package_data/plotly.min.js";
-    script.onload = loaded;
-    script.onerror = failed;
-    document.head.append(script);
+    const watching = new MutationObserver(function () {
+      if (document.querySelector("main h1, main h2, main .problem")) {
+        watching.disconnect();
+        requestAnimationFrame(() => setTimeout(function () {
+          const script = document.createElement("script");
+          Object.assign(script, { src: plotly, onload: loaded, onerror: failed });
+          document.head.append(script);
+        }));
+      }
+    });
+    watching.observe(document, { childList: true, subtree: true });
   });
 }
 </script>
@@ -83,6 +96,7 @@ def build_app(live: LiveCatalog, access: Access, refresh_seconds: float) -> Dash
     server = flask.Flask("actiongrid")
     guard(server, access)
     install_downloads(server, live)
+    install_ahead(server, live)
     app = Dash(
         "actiongrid",
         server=server,  # type: ignore[arg-type]  # its annotation knows only True and False

@@ -1,0 +1,28 @@
+"""Makes a page while the browser that opens it still loads its scripts."""
+
+from __future__ import annotations
+
+import flask
+
+from catalog import QueryError
+from dashboards.app_address import read_address
+from dashboards.app_live import LiveCatalog
+from dashboards.app_pages import page_blocks
+
+ROUTE = "/ahead"
+
+
+def install_ahead(server: flask.Flask, live: LiveCatalog) -> None:
+    """Answer, with nothing, `/ahead/THEME/PAGE?…`: what `page_blocks` remembers is there when Dash asks for it."""
+
+    def make(theme: str, page: str = "") -> flask.Response:
+        try:
+            address = read_address(page, flask.request.query_string.decode())
+            for block in page_blocks(live, address, theme):
+                _ = block.parts  # drawings as JSON: they are remembered too
+        except (QueryError, ValueError):
+            pass  # whoever asks for the page is told
+        return flask.Response(status=204)
+
+    server.add_url_rule(f"{ROUTE}/<theme>/", "ahead-first", make)
+    server.add_url_rule(f"{ROUTE}/<theme>/<page>", "ahead", make)
