@@ -48,47 +48,7 @@ from dashboards.pages.parts import link
 logger = logging.getLogger(__name__)
 
 _ASSETS = Path(__file__).parent / "assets"
-_PAGE_TEMPLATE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-{%metas%}
-<title>{%title%}</title>
-{%favicon%}
-{%css%}
-<script>
-document.documentElement.dataset.theme = localStorage.getItem("actiongrid-theme")
-  || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-// The server makes the page while the scripts load.
-fetch("/ahead/" + document.documentElement.dataset.theme + location.pathname + location.search).catch(() => {});
-// All pages but the grid have drawings. Dash would load Plotly, 5 MB, only when the first one has arrived; it
-// waits for a promise in its place. What can be read stands there before Plotly is taken in, which takes longest.
-if (location.pathname !== "/") {
-  const plotly = "/_dash-component-suites/plotly/package_data/plotly.min.js";
-  const ahead = document.createElement("link");
-  Object.assign(ahead, { rel: "preload", as: "script", href: plotly });
-  document.head.append(ahead);
-  window.Plotly = new Promise(function (loaded, failed) {
-    const watching = new MutationObserver(function () {
-      if (document.querySelector("main h1, main h2, main .problem")) {
-        watching.disconnect();
-        requestAnimationFrame(() => setTimeout(function () {
-          const script = document.createElement("script");
-          Object.assign(script, { src: plotly, onload: loaded, onerror: failed });
-          document.head.append(script);
-        }));
-      }
-    });
-    watching.observe(document, { childList: true, subtree: true });
-  });
-}
-</script>
-</head>
-<body>
-{%app_entry%}
-<footer>{%config%}{%scripts%}{%renderer%}</footer>
-</body>
-</html>
-"""
+_PAGE = Path(__file__).parent / "page.html"
 
 
 def build_app(live: LiveCatalog, access: Access, refresh_seconds: float) -> Dash:
@@ -105,7 +65,7 @@ def build_app(live: LiveCatalog, access: Access, refresh_seconds: float) -> Dash
         suppress_callback_exceptions=True,
         title="ActionGrid",
         update_title="",
-        index_string=_PAGE_TEMPLATE,
+        index_string=_PAGE.read_text(),
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
     app.layout = _layout(live, refresh_seconds)

@@ -13,7 +13,7 @@ ROUTE = "/ahead"
 
 
 def install_ahead(server: flask.Flask, live: LiveCatalog) -> None:
-    """Answer, with nothing, `/ahead/THEME/PAGE?…`: what `page_blocks` remembers is there when Dash asks for it."""
+    """Answer `/ahead/THEME/PAGE?…` with nothing: what `page_blocks` remembers is there when Dash asks."""
 
     def make(theme: str, page: str = "") -> flask.Response:
         try:

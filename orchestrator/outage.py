@@ -6,7 +6,8 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import TypeVar
@@ -46,6 +47,26 @@ def room_for_a_checkpoint(params: Iterable[int]) -> int:
     For the checkpoint before is removed after the new one stands.
     """
     return 2 * 8 * max(params, default=0) + (1 << 20)
+
+
+@contextmanager
+def interrupted_anyway(asked: Event, say: Callable[[str], None]) -> Iterator[None]:
+    """What a driver does that was asked to stop ends as interrupted, though the storage takes no word of it.
+
+    What stands in the storage counts: the next submission takes up the cells when their leases have expired.
+
+    Raises:
+        KeyboardInterrupt: in place of an outage's OSError, once `asked` is set.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not (asked.is_set() and is_outage(error)):
+            raise
+        say(
+            f"the storage could not be told that this ends ({system_reason(error)}); what stands in it counts"
+        )
+        raise KeyboardInterrupt from error
 
 
 class Outage:

@@ -30,6 +30,7 @@ from orchestrator.lease_drivers import Presence
 from orchestrator.measured_memory import card_memory, overshoots
 from orchestrator.measured_rates import Measured, measured_rates
 from orchestrator.memory_retry import eased
+from orchestrator.outage import interrupted_anyway
 from orchestrator.plan import DatasetState, FailureInfo, Plan, PlannedCell, State, make_plan
 from orchestrator.ray_leftovers import leftovers, remove
 from orchestrator.records import epoch_event, finished_event, planned_event
@@ -291,6 +292,7 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
         remove(leftover)
     with (
         StopSignals() as signals,
+        interrupted_anyway(signals.asked, announce),
         open_journal(options.storage, writer) as journal,
         Catalog.open(options.storage) as catalog,
         shared_cells(layout, writer, study.name, study.priority, catalog) as (shared, presence),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -42,3 +44,24 @@ def test_a_full_disk_pauses_the_study_until_there_is_room(tmp_path: Path) -> Non
         assert not query(storage, "SELECT * FROM failures")
         actiongrid("catalog", "check", "--storage", storage)
         assert not list((storage / "runs").rglob(".*.tmp*"))
+
+
+@pytest.mark.long
+def test_ctrl_c_on_a_full_disk_can_be_gone_on_from(tmp_path: Path) -> None:
+    study = tmp_path / "chains.yaml"
+    study.write_text(STUDY)
+    with small_disk(tmp_path / "disk", KIB) as disk:
+        storage = disk / "storage"
+        with RunningDriver(study, storage, "--cpus", "2") as driver:
+            Events(storage).wait(EpochFinished, 1, driver)
+            fill_up(disk / "other")
+            driver.says("paused: ", seconds=240)
+            os.kill(driver.pid, signal.SIGINT)
+            said = driver.ends_with(130, seconds=120)
+        assert "Traceback" not in said, said
+        (disk / "other").unlink()
+        stood = {(one.key, one.epoch) for one in Events(storage).of(EpochFinished)}
+        with RunningDriver(study, storage, "--cpus", "2") as driver:
+            driver.ends_with(0, seconds=300)
+        assert stood <= {(one.key, one.epoch) for one in Events(storage).of(EpochFinished)}
+        assert [row["epochs"] for row in results(storage)] in ([60, 3], [3, 60])

@@ -9,7 +9,7 @@ from threading import Event, Thread
 import pytest
 
 from orchestrator import outage
-from orchestrator.outage import Outage, is_outage
+from orchestrator.outage import Outage, interrupted_anyway, is_outage
 from trainables.storage.bucket import BucketError
 
 
@@ -26,6 +26,19 @@ def test_only_the_storages_faults_are_outages() -> None:
     assert is_outage(OSError(errno.ESTALE, "Stale file handle"))
     assert not is_outage(FileNotFoundError(errno.ENOENT, "No such file"))
     assert not is_outage(ValueError("no"))
+
+
+def test_who_was_asked_to_stop_is_interrupted_though_the_storage_is_away() -> None:
+    asked, said, full = Event(), list[str](), OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError), interrupted_anyway(asked, said.append):
+        raise full
+    assert not said
+    asked.set()
+    with pytest.raises(KeyboardInterrupt), interrupted_anyway(asked, said.append):
+        raise full
+    assert "could not be told that this ends (No space left on device)" in said[0]
+    with pytest.raises(FileNotFoundError), interrupted_anyway(asked, said.append):
+        raise FileNotFoundError(errno.ENOENT, "No such file")
 
 
 def test_it_is_told_once_and_ends_when_there_is_room(tmp_path: Path) -> None:
