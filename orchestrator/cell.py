@@ -12,6 +12,7 @@ from orchestrator.study_model import AxisValue, Resources, Stage, Study
 from trainables.keep import KeepPolicy
 from trainables.models.registry import BACKBONES, MODULES
 from trainables.recipe import Evaluation, Frozen, Recipe
+from trainables.speed_switches import Speed
 
 
 @dataclass(frozen=True)
@@ -167,11 +168,17 @@ def resource_layers(study: Study, placed: Mapping[str, AxisValue]) -> Layers:
 
 
 def merge(layers: Layers) -> dict[str, Any]:
-    """The fields that the file names, later layers over earlier ones."""
+    """The fields that the file names, later layers over earlier ones; of `speed` switch by switch."""
     merged: dict[str, Any] = {}
     for _, layer in layers:
-        merged |= {name: getattr(layer, name) for name in layer.model_fields_set}
+        merged |= {name: _over(merged.get(name), getattr(layer, name)) for name in layer.model_fields_set}
     return merged
+
+
+def _over(before: Any, value: Any) -> Any:  # noqa: ANN401 - whatever a field holds
+    if not isinstance(value, Speed):
+        return value
+    return {**(before or {}), **value.model_dump(exclude_unset=True)}
 
 
 def origin(layers: Layers, field: str) -> Location:

@@ -54,7 +54,7 @@ def cell_memory(cell: Cell, num_classes: int) -> int:
         num_classes,
         recipe.crop_size,
         momentum=recipe.momentum > 0,
-        bf16=recipe.precision != "fp32",
+        bf16=recipe.precision in ("auto", "bf16"),
     )
     return memory.peak(-(-recipe.batch_size // (cell.resources.workers * recipe.accumulate)))
 

@@ -76,8 +76,13 @@ def declared_hash(config: DatasetConfig) -> str:
 
 
 def recipe_parts(recipe: Recipe, *, starter: bool) -> dict[str, Any]:
-    """The fields of a recipe that decide weights, given the choices that make others idle."""
-    parts: dict[str, Any] = recipe.model_dump(mode="json")
+    """The fields of a recipe that decide weights, given the choices that make others idle.
+
+    Of the switches of a fast step those that round differently (the rule: `trainables.speed_switches`).
+    """
+    parts: dict[str, Any] = recipe.model_dump(mode="json", exclude={"speed"})
+    if switched := recipe.speed.in_key():
+        parts["speed"] = switched
     # Where statistics are shared (or not) is counted as batch_statistics_shards.
     idle = {"sync_bn"}
     idle |= {"inherit"} if starter else {"init", "inflation"}

@@ -10,6 +10,7 @@ from orchestrator.dataset_names import dataset_names
 from orchestrator.study_errors import Location, Problem, choices
 from orchestrator.study_model import CellMatch, Study
 from trainables.models.registry import BACKBONES, MODULES
+from trainables.speed_switches import impossible
 
 Finding = tuple[Location, str]
 
@@ -139,6 +140,13 @@ def _batch_statistics(study: Study, cell: Cell) -> Iterator[Finding]:
         yield where, "0, but sync_bn with several workers runs on GPUs only; give GPUs or say sync_bn: false"
 
 
+def _speed(study: Study, cell: Cell) -> Iterator[Finding]:
+    recipe, held = cell.recipe, cell.resources
+    found = impossible(recipe.speed, recipe.precision, workers=held.workers, gpus=held.gpus_per_worker)
+    for (field, *inner), what in found:
+        yield (*_recipe_field(study, cell, field), *inner), what
+
+
 _CELL_CHECKS: tuple[Callable[[Study, Cell], Iterator[Finding]], ...] = (
     _weights,
     _batch,
@@ -146,4 +154,5 @@ _CELL_CHECKS: tuple[Callable[[Study, Cell], Iterator[Finding]], ...] = (
     _crops,
     _milestones,
     _batch_statistics,
+    _speed,
 )

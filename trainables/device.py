@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import resource
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import torch
 
 from trainables.data.resample import views_by_products, views_one_by_one
 from trainables.models.registry import backbone_info
+from trainables.speed_switches import PLAIN, Machine, Switches, resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from trainables.data.clip_ring import Batch
     from trainables.models.video_model import VideoModel
     from trainables.recipe import Recipe
@@ -34,23 +39,46 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class Compute:
-    """Device and autocast of one worker. bf16 is used on GPUs only, unless asked for."""
+    """Device, autocast and switches of one worker. bf16 is used on GPUs only, unless asked for."""
 
     device: torch.device
     bf16: bool
+    switches: Switches = PLAIN
 
     @classmethod
     def choose(cls, recipe: Recipe, local_rank: int) -> Compute:
         """CUDA device `local_rank` if there is one, else the CPU; `precision: auto` means bf16 on CUDA."""
         if not torch.cuda.is_available():
-            return cls(torch.device("cpu"), bf16=recipe.precision == "bf16")
+            switches = resolve(recipe.speed, recipe.precision, Machine(cuda=False))
+            return cls(torch.device("cpu"), recipe.precision == "bf16", switches)
         device = torch.device("cuda", local_rank % torch.cuda.device_count())
         torch.cuda.set_device(device)
-        return cls(device, bf16=recipe.precision != "fp32")
+        switches = resolve(recipe.speed, recipe.precision, Machine(True, _can_compile(device)))
+        return cls(device, recipe.precision in ("auto", "bf16"), switches)
 
     def place(self, model: VideoModel) -> VideoModel:
         """Move `model` here with channels-last weights: quicker on GPUs, and 1.1 to 1.8 times so on a CPU."""
-        return model.to(memory_format=model.memory_format).to(self.device)
+        if self.switches.channels_last:
+            model = model.to(memory_format=model.memory_format)
+        return model.to(self.device)
+
+    @contextlib.contextmanager
+    def backends(self) -> Iterator[None]:
+        """Have cuDNN and cuBLAS as the switches want them, and afterwards as they were."""
+        from torch.backends import cuda, cudnn
+
+        if not self.switches.cudnn_benchmark and self.switches.fp32 == "as is":
+            yield
+            return
+        before = cudnn.benchmark, cudnn.allow_tf32, cuda.matmul.allow_tf32
+        cudnn.benchmark = self.switches.cudnn_benchmark
+        if self.switches.fp32 != "as is":
+            # One pair of the older names: the newer ones cannot be read by the older afterwards.
+            cudnn.allow_tf32 = cuda.matmul.allow_tf32 = self.switches.fp32 == "tf32"
+        try:
+            yield
+        finally:
+            cudnn.benchmark, cudnn.allow_tf32, cuda.matmul.allow_tf32 = before
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """bf16 autocast where chosen, nothing elsewhere."""
@@ -77,11 +105,9 @@ class Compute:
     def normalise(self, clips: torch.Tensor, norm: Normalisation) -> torch.Tensor:
         """Clips (N, 3, T, H, W) of grey levels 0 to 255 → normalised, on the device; bytes become float32."""
         on_device = clips.to(self.device, non_blocking=True)
-        shape = (1, 3, 1, 1, 1)
-        scale = torch.tensor([255.0 * s for s in norm.std], device=self.device).view(shape)
-        shift = torch.tensor([m / s for m, s in zip(norm.mean, norm.std, strict=True)], device=self.device)
+        scale, shift = _constants(norm, self.device)
         floats = on_device if on_device.is_floating_point() else on_device.float()
-        return floats.div_(scale).sub_(shift.view(shape))
+        return floats.div_(scale).sub_(shift)
 
     def reset_peak(self) -> None:
         """Start measuring peak memory afresh (CUDA only; a process's resident peak cannot be reset)."""
@@ -93,3 +119,18 @@ class Compute:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@lru_cache(maxsize=8)
+def _constants(norm: Normalisation, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Divisor and subtrahend of grey levels, (1, 3, 1, 1, 1), uploaded once for a process."""
+    shape = (1, 3, 1, 1, 1)
+    with torch.inference_mode(False):
+        scale = torch.tensor([255.0 * s for s in norm.std], device=device)
+        shift = torch.tensor([m / s for m, s in zip(norm.mean, norm.std, strict=True)], device=device)
+    return scale.view(shape), shift.view(shape)
+
+
+def _can_compile(device: torch.device) -> bool:
+    """Whether torch's compiler has what it needs here: Triton, and a card that it knows (Volta or newer)."""
+    return find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (7, 0)

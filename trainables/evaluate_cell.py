@@ -131,7 +131,8 @@ def measure(spec: EvaluationSpec, rank: int, world: int, local_rank: int) -> Eva
     model = _model(spec, compute, rank)
     compute.reset_peak()
     watch = Stopwatch()
-    own = _predicted(spec, model, manifest, compute, rank, world)
+    with compute.backends():
+        own = _predicted(spec, model, manifest, compute, rank, world)
     predictions = gather(own, world)
     return _write(spec, predictions, manifest, compute, watch.seconds()) if rank == 0 else None
 

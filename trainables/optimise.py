@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from trainables.recipe import Recipe
+    from trainables.speed_switches import Switches
 
 
 def learning_rate(recipe: Recipe, epoch: int) -> float:
@@ -27,7 +28,7 @@ def learning_rate(recipe: Recipe, epoch: int) -> float:
     return recipe.lr
 
 
-def build_optimiser(model: nn.Module, recipe: Recipe) -> Sgd:
+def build_optimiser(model: nn.Module, recipe: Recipe, switches: Switches | None = None) -> Sgd:
     """SGD over all parameters; weight decay applies to BN and biases too, as in the reference."""
     return Sgd(
         model.parameters(),
@@ -35,4 +36,7 @@ def build_optimiser(model: nn.Module, recipe: Recipe) -> Sgd:
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
         nesterov=recipe.nesterov,
+        kernels=None if switches is None else switches.optimiser,
+        # What a recorded backward pass returns lies where the next one writes: it has to be added elsewhere.
+        keep_gradients=switches is not None and switches.cuda_graphs,
     )

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from trainables.keep import Keep, KeepPolicy
+from trainables.speed_switches import Precision, Speed
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -22,7 +23,10 @@ class Frozen(BaseModel):
 
 
 class Recipe(Frozen):
-    """How one cell is trained. `batch_size` counts clips per optimiser step over all workers."""
+    """How one cell is trained. `batch_size` counts clips per optimiser step over all workers.
+
+    `precision`: `auto` is bf16 on a GPU and fp32 on a CPU; tf32 is of GPUs only.
+    """
 
     epochs: PositiveInt = 75
     batch_size: PositiveInt = 72
@@ -48,7 +52,8 @@ class Recipe(Frozen):
     crop_scales: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0, 0.875, 0.75, 0.66)
     short_side_range: tuple[PositiveInt, PositiveInt] = (256, 320)
     flip: Fraction = 0.5
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Precision = "auto"
+    speed: Speed = Speed()
 
 
 class Evaluation(Frozen):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainables.checkpoint import CheckpointRecord, Metrics, read_record, write_atomically
 from trainables.recipe import Evaluation
+from trainables.speed_switches import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -153,12 +154,14 @@ def library_versions() -> dict[str, str]:
 
 
 def hardware(compute: Compute, workers: int) -> dict[str, Any]:
-    """Device name (and a GPU's memory), number of workers and host of this run."""
+    """Device name (and a GPU's memory), number of workers, host and, unless plain, the step's switches."""
     import torch
 
     cuda = compute.device.type == "cuda"
     name = torch.cuda.get_device_name(compute.device) if cuda else f"CPU {platform.machine()}"
     found = {"device": name, "workers": workers, "bf16": compute.bf16, "host": platform.node()}
+    if compute.switches != PLAIN:
+        found["switches"] = asdict(compute.switches)
     if cuda:
         found["memory_bytes"] = torch.cuda.get_device_properties(compute.device).total_memory
     return found

@@ -72,7 +72,7 @@ class CellSession:
         """
         Path(spec.run_dir).mkdir(parents=True, exist_ok=True)
         compute = Compute.choose(spec.recipe, local_rank)
-        with figures_of_memory(spec, compute):
+        with figures_of_memory(spec, compute), compute.backends():
             return cls._open(spec, rank, world, compute)
 
     @classmethod
@@ -95,7 +95,7 @@ class CellSession:
             self.parent_top1 = state["parent_top1"]
             logger.info("%s goes on from epoch %d", self.spec.cell, resumed.epoch)
         model = self.compute.place(self.model)
-        optimiser = build_optimiser(model, self.spec.recipe)
+        optimiser = build_optimiser(model, self.spec.recipe, self.compute.switches)
         if optimiser_state is not None:
             optimiser.load_state_dict(optimiser_state)
         self.step = TrainingStep.create(self.spec, model, optimiser, self.compute, self.norm, self.world)
@@ -111,7 +111,7 @@ class CellSession:
         Raises:
             CellMemoryError: There is not enough memory for so many clips at a time.
         """
-        with figures_of_memory(self.spec, self.compute):
+        with figures_of_memory(self.spec, self.compute), self.compute.backends():
             return self._train_epoch(epoch)
 
     def _train_epoch(self, epoch: int) -> Metrics:

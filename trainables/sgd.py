@@ -12,13 +12,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+    from trainables.speed_switches import Optimiser
 
 _TORCHS_OWN = {"dampening": 0, "maximize": False, "foreach": None, "differentiable": False, "fused": None}
 """Settings that ours has not, with which torch.optim.SGD takes up our state."""
 
 
 class Sgd:
-    """Steps parameters against their gradients; the state is laid out as `torch.optim.SGD` lays it out."""
+    """Steps parameters against their gradients; the state is laid out as `torch.optim.SGD` lays it out.
+
+    `kernels`: one parameter after the other, lists of them, or one kernel for all; None: lists on a GPU, else
+    one after the other. `keep_gradients`: they stay where they are and are set to zero, for recorded backward
+    passes (`trainables.speed`).
+    """
 
     def __init__(
         self,
@@ -28,16 +34,30 @@ class Sgd:
         momentum: float,
         weight_decay: float,
         nesterov: bool,
+        kernels: Optimiser | None = None,
+        keep_gradients: bool = False,
     ) -> None:
         self.lr = lr
         self._parameters = [one for one in parameters if one.requires_grad]
         self._momentum, self._weight_decay, self._nesterov = momentum, weight_decay, nesterov
+        self._kernels, self._keep_gradients = kernels, keep_gradients
         self._buffers: dict[int, torch.Tensor] = {}
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Forget the gradients, or set them to zero in their places."""
+        if self._keep_gradients:
+            self._fill_with_zeros()
+            return
         for parameter in self._parameters:
             parameter.grad = None
+
+    def _fill_with_zeros(self) -> None:
+        import torch
+
+        for parameter in self._parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        torch._foreach_zero_([one.grad for one in self._parameters if one.grad is not None])
 
     def step(self) -> None:
         """One step of every parameter that has a gradient, in place."""
@@ -47,12 +67,17 @@ class Sgd:
         places = [at for at, one in enumerate(self._parameters) if one.grad is not None]
         parameters = [self._parameters[at] for at in places]
         buffers = [self._buffers.get(at) for at in places]
+        kernels = self._kernels or ("foreach" if parameters and parameters[0].is_cuda else "single")
+        if kernels == "fused" and len({one is None for one in buffers}) > 1:
+            # One kernel makes either all momentum buffers or none.
+            kernels = "foreach"
         with torch.no_grad():
             sgd(
                 parameters,
                 [one.grad for one in parameters if one.grad is not None],
                 buffers,
-                foreach=parameters[0].is_cuda if parameters else False,
+                foreach=kernels == "foreach",
+                fused=kernels == "fused",
                 lr=self.lr,
                 momentum=self._momentum,
                 weight_decay=self._weight_decay,

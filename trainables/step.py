@@ -12,13 +12,18 @@ import torch.nn.functional as F
 from torch import nn
 
 from trainables.data.loader import train_batches
+from trainables.models.recompute import recompute_blocks
+from trainables.optimise import build_optimiser
+from trainables.speed import Forward, fast_forward
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from trainables.data.clip_ring import Batch, ClipRing
     from trainables.data.manifest import Video
     from trainables.data.reader import FrameReader
     from trainables.device import Compute, Normalisation
-    from trainables.recipe import CellSpec
+    from trainables.recipe import CellSpec, Recipe
     from trainables.sgd import Sgd
 
 
@@ -37,9 +42,13 @@ class EpochTotals:
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """What one step needs. `network` is the DDP-wrapped model where there are several workers."""
+    """What one step needs. `network` is the DDP-wrapped model where there are several workers.
+
+    `forward` is the network as the switches execute it (`trainables.speed`).
+    """
 
     network: nn.Module
+    forward: Forward
     optimiser: Sgd
     compute: Compute
     norm: Normalisation
@@ -59,6 +68,8 @@ class TrainingStep:
         """Wrap `model` for `world` workers (SyncBN where the recipe asks for it)."""
         network = model
         recipe = spec.recipe
+        if compute.switches.checkpoint_activations:
+            recompute_blocks(model)
         if world > 1:
             if recipe.sync_bn:
                 if compute.device.type != "cuda":
@@ -69,7 +80,18 @@ class TrainingStep:
             device_ids = [compute.device.index] if compute.device.type == "cuda" else None
             network = nn.parallel.DistributedDataParallel(network, device_ids=device_ids)
         pieces = recipe.accumulate * spec.accumulation
-        return cls(network, optimiser, compute, norm, pieces, recipe.clip_norm)
+        # The compiler comes last: it has to see where DDP cuts the backward pass into buckets.
+        forward = fast_forward(network, compute.switches)
+        return cls(network, forward, optimiser, compute, norm, pieces, recipe.clip_norm)
+
+    @classmethod
+    def alone(cls, model: nn.Module, recipe: Recipe, compute: Compute, norm: Normalisation) -> TrainingStep:
+        """The step of one worker that holds `model`, without a cell around it."""
+        if compute.switches.checkpoint_activations:
+            recompute_blocks(model)
+        optimiser = build_optimiser(model, recipe, compute.switches)
+        forward = fast_forward(model, compute.switches)
+        return cls(model, forward, optimiser, compute, norm, recipe.accumulate, recipe.clip_norm)
 
     def run(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """One optimiser step on a worker's share of a batch, in `accumulate` pieces.
@@ -77,19 +99,31 @@ class TrainingStep:
         Returns the summed loss and the number of right top-1 predictions, as 0-d tensors on the device.
         """
         size = len(batch.labels)
-        pieces = min(self.accumulate, size)
+        return self.learn(self._shares(batch, min(self.accumulate, size)), size)
+
+    def _shares(self, batch: Batch, pieces: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for share in batch.chunks(pieces):
+            target = share.labels.to(self.compute.device, non_blocking=True)
+            yield self.compute.inputs(share, self.norm), target
+
+    def learn(
+        self, shares: Iterable[tuple[torch.Tensor, torch.Tensor]], size: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One optimiser step on `size` clips in shares of (clips (n, 3, T, H, W), labels (n,)), as `run`.
+
+        Nothing in it waits for the device.
+        """
         loss_sum = torch.zeros((), device=self.compute.device)
         right = torch.zeros((), device=self.compute.device)
         self.optimiser.zero_grad()
-        for share in batch.chunks(pieces):
-            target = share.labels.to(self.compute.device)
-            clips = self.compute.inputs(share, self.norm)
+        for clips, target in shares:
             with self.compute.autocast():
-                logits = self.network(clips)
+                logits = self.forward(clips)
                 loss = F.cross_entropy(logits, target, reduction="sum")
+            # Before the backward pass: a recorded one may write its results over the logits.
+            right += (logits.detach().argmax(dim=1) == target).sum()
             (loss / size).backward()  # type: ignore[no-untyped-call]
             loss_sum += loss.detach()
-            right += (logits.detach().argmax(dim=1) == target).sum()
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         self.optimiser.step()
@@ -117,7 +151,8 @@ def train_one_epoch(
         DivergedError: The epoch's mean loss is not finite.
     """
     step.network.train()
-    totals = torch.zeros(3, dtype=torch.float64)
+    # On the device, so that no step waits for the one before it to be computed.
+    totals = torch.zeros(3, dtype=torch.float64, device=step.compute.device)
     batches = train_batches(
         videos,
         spec.recipe,
@@ -132,11 +167,10 @@ def train_one_epoch(
     )
     for batch in batches:
         loss_sum, right = step.run(batch)
-        totals += torch.stack([loss_sum, right, torch.full_like(right, len(batch.labels))]).cpu().double()
+        totals += torch.stack([loss_sum, right, torch.full_like(right, len(batch.labels))]).double()
     if world > 1:
-        totals = totals.to(step.compute.device)
         dist.all_reduce(totals)
-    loss, right_total, clips = (float(x) for x in totals)
+    loss, right_total, clips = totals.tolist()
     mean_loss = loss / clips
     if not math.isfinite(mean_loss):
         raise DivergedError(

@@ -90,6 +90,12 @@ def test_cosmetic_edits_change_no_key(edited: str) -> None:
         {"crop_scales": (1.0,)},
         {"flip": 0.0},
         {"precision": "fp32"},
+        {"precision": "tf32"},
+        {"speed": {"compile": "default"}},
+        {"speed": {"compile": "max-autotune"}},
+        {"speed": {"channels_last": "off"}},
+        {"speed": {"optimiser": "fused"}},
+        {"speed": {"cudnn_benchmark": "on"}},
     ],
 )
 def test_every_choice_that_decides_weights_changes_the_key(change: dict[str, Any]) -> None:
@@ -98,7 +104,7 @@ def test_every_choice_that_decides_weights_changes_the_key(change: dict[str, Any
 
 def test_every_recipe_field_is_in_the_key_unless_it_is_idle() -> None:
     """A field added to the recipe must change keys until someone says here that it is idle."""
-    known_idle = {"sync_bn", "inherit", "milestones", "gamma", "sampling_rate", "short_side_range"}
+    known_idle = {"sync_bn", "inherit", "milestones", "gamma", "sampling_rate", "short_side_range", "speed"}
     parts = key_parts(STARTER, num_classes=2, train_hash="t", val_hash="v", parent_key=None)
     assert set(Recipe.model_fields) - set(parts["recipe"]) == known_idle
 
@@ -117,6 +123,9 @@ def test_every_recipe_field_is_in_the_key_unless_it_is_idle() -> None:
         (recipe(STARTER, init="random"), {"inflation": "divide"}),
         (recipe(STARTER, augmentation="random_short_side"), {"crop_scales": (1.0,)}),
         (recipe(STARTER, schedule="multistep", epochs=40), {"milestones": (15, 30, 40, 99)}),
+        (STARTER, {"speed": {"compile": "off", "channels_last": "on", "cudnn_benchmark": "off"}}),
+        (STARTER, {"speed": {"optimiser": "single", "cuda_graphs": "on", "checkpoint_activations": "on"}}),
+        (STARTER, {"speed": {"optimiser": "foreach"}}),
     ],
 )
 def test_idle_fields_do_not(cell: Cell, change: dict[str, Any]) -> None:
@@ -130,6 +139,11 @@ def test_idle_fields_do_not(cell: Cell, change: dict[str, Any]) -> None:
         (recipe(STARTER, schedule="multistep"), {"milestones": (3,)}),
         (recipe(STARTER, schedule="multistep"), {"gamma": 0.5}),
         (recipe(STARTER, sampling="dense"), {"sampling_rate": 4}),
+        (recipe(STARTER, speed={"compile": "default"}), {"speed": {"compile": "max-autotune"}}),
+        (
+            recipe(STARTER, speed={"compile": "default"}),
+            {"speed": {"compile": "default", "checkpoint_activations": "on"}},
+        ),
         (recipe(STARTER, augmentation="random_short_side"), {"short_side_range": (300, 310)}),
     ],
 )

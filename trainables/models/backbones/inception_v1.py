@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.models.framework import Backbone, BackboneStyle, SpatioTemporalModule
+from trainables.models.recompute import RecomputableBlock
 
 STYLE = BackboneStyle(bn_eps=1e-3, cubic_stem=True, temporal_bias=True, kaiming=False)
 
@@ -38,7 +39,7 @@ BLOCKS: tuple[tuple[str, BlockWidths], ...] = (
 )
 
 
-class InceptionBlock(nn.Module):
+class InceptionBlock(RecomputableBlock):
     """Four parallel branches, concatenated. The "5x5" branch is a 3x3 one, as in torchvision."""
 
     def __init__(self, module: SpatioTemporalModule, cin: int, widths: BlockWidths) -> None:
@@ -50,7 +51,7 @@ class InceptionBlock(nn.Module):
         self.branch4 = nn.Sequential(module.branch_pool(), module.conv(cin, b4, 1))
         self.out_channels: int = b1 + b2 + b3 + b4
 
-    def forward(self, x: Tensor) -> Tensor:
+    def block(self, x: Tensor) -> Tensor:
         """Map (…, Cin, …) to (…, b1 + b2 + b3 + b4, …)."""
         return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], dim=1)
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.models.framework import Backbone, BackboneStyle, SpatioTemporalModule
+from trainables.models.recompute import RecomputableBlock
 
 STYLE = BackboneStyle()
 
@@ -22,7 +23,7 @@ RENAMES = (
 )
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(RecomputableBlock):
     """ReLU(main path + shortcut). The shortcut takes the block's input before any aggregation."""
 
     def __init__(self, aggregate: nn.Module, main: Sequence[nn.Module], shortcut: nn.Module | None) -> None:
@@ -33,7 +34,7 @@ class ResidualBlock(nn.Module):
         self.downsample = shortcut
         self._depth = len(main)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def block(self, x: Tensor) -> Tensor:
         """Map the module's layout to the same layout, strided as the block was built."""
         out: Tensor = self.aggregate(x)
         for number in range(1, self._depth + 1):

@@ -1,0 +1,133 @@
+"""torch's compiler on a CPU: the same numbers, the same names, and one compilation for one shape.
+
+What it makes of a GPU's kernels is not seen here; which operations it fuses into one pass is the same there.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.trainables.test_session import train, weights
+from tests.trainables.test_speed import CPU, assert_close, clips, state_after, tiny
+from tests.trainables.toy import toy_spec
+from trainables.device import Compute
+from trainables.models.layers import ConvUnit, TemporalPool
+from trainables.models.modules.tam import TemporalAggregation
+from trainables.speed import Compiled, compiler_options
+from trainables.speed_switches import Speed, Switches
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler here"
+    ),
+]
+COMPILED = Switches(compile="default")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Compile here and now, in this process, and leave nothing behind."""
+    from torch._inductor import config
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
+    torch.set_num_threads(1)
+    torch.compiler.reset()
+    with config.patch(compile_threads=1):
+        yield
+    torch.compiler.reset()
+
+
+def compilations() -> int:
+    from torch._dynamo.utils import counters
+
+    return int(counters["stats"]["unique_graphs"])
+
+
+@pytest.mark.parametrize("module", ["tam", "i3d"])
+def test_compiled_steps_are_the_plain_ones(module: str) -> None:
+    """Dropout's draws included: a few steps, weights, gradients and BN's statistics."""
+    assert_close(state_after(tiny(module)), state_after(tiny(module), compile="default"), 1e-5)
+
+
+def test_so_are_steps_that_recompute() -> None:
+    recomputed = state_after(tiny(), compile="default", checkpoint_activations=True)
+    assert_close(state_after(tiny()), recomputed, 1e-5)
+
+
+def test_another_shape_runs_plainly_and_compiles_nothing() -> None:
+    model = Compute(CPU, bf16=False).place(tiny()).train()
+    forward = Compiled(model, COMPILED)
+    pixels, _ = clips(5)
+    before = compilations()
+    for _ in range(2):
+        forward(pixels[:3])
+    assert compilations() == before + 1
+    for count in (1, 2, 4, 5):
+        forward(pixels[:count])
+    model.eval()
+    with torch.inference_mode():
+        model(pixels)
+    assert compilations() == before + 1
+
+
+def test_a_compiled_cells_checkpoint_is_one_of_a_plain_cell(toy_data: Path, tmp_path: Path) -> None:
+    plain = toy_spec(toy_data, tmp_path / "plain", epochs=2)
+    compiled = toy_spec(toy_data, tmp_path / "compiled", epochs=2, speed=Speed(compile="default"))
+    train(plain)
+    train(compiled, until=1)
+    session = train(compiled)  # goes on from the checkpoint of a compiled epoch
+    assert len(session.history) == 2
+    assert weights(compiled).keys() == weights(plain).keys()
+    assert_close(weights(plain), weights(compiled), 1e-3)
+
+
+def kernels_of(module: nn.Module, x: torch.Tensor) -> list[str]:
+    """The names of the fused loops that a forward and a backward pass become, and of what is called."""
+    from torch._inductor.utils import run_fw_bw_and_get_code
+
+    fast = torch.compile(module, dynamic=False, options=compiler_options(COMPILED))
+    _, codes = run_fw_bw_and_get_code(lambda: fast(x))
+    return sorted(
+        {name for code in codes for name in re.findall(r"(?:cpp_fused\w+|extern_kernels\.\w+)\(", code)}
+    )
+
+
+class Sum(nn.Module):
+    """The end of a residual block: BN, sum, ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unit = ConvUnit(nn.Conv2d(8, 8, 1, bias=False), 1e-5, relu=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.unit(x)
+        out += x
+        return torch.relu_(out)
+
+
+def test_bn_sum_and_relu_are_one_pass() -> None:
+    names = kernels_of(Sum().train(), torch.randn(4, 8, 6, 6))
+    assert any(re.search(r"batch_norm.*add.*relu|add.*batch_norm.*relu", name) for name in names), names
+
+
+def test_a_temporal_pool_is_one_pass_and_no_call() -> None:
+    pool = TemporalPool(8, "max")
+    names = kernels_of(pool, torch.randn(16, 8, 6, 6, requires_grad=True))
+    assert names, "nothing was compiled"
+    assert not any(name.startswith("extern") for name in names), names
+
+
+def test_tam_is_sums_and_products_without_a_convolution() -> None:
+    names = kernels_of(
+        TemporalAggregation(8, 8, kaiming=True).train(), torch.randn(16, 8, 6, 6, requires_grad=True)
+    )
+    assert not any("conv" in name for name in names), names
+    assert any("relu" in name and "mul" in name for name in names), names
