@@ -6,7 +6,6 @@ On a CPU, where autocast rounds as on a GPU: operands to 8 bits of mantissa, sum
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest

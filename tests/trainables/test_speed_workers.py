@@ -1,0 +1,38 @@
+"""Two workers share a step under DDP: compiled or recomputed, it is the plain one, under the same names."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.trainables.test_speed import assert_close, assert_same
+
+ROOT = Path(__file__).parents[2]
+
+
+def state(folder: Path, compiler: str = "off", recompute: bool = False) -> dict[str, torch.Tensor]:
+    folder.mkdir()
+    arguments = [str(folder), compiler, str(recompute)]
+    command = [sys.executable, "-m", "tests.trainables.speed_worker"]
+    workers = [
+        subprocess.Popen([*command, str(rank), *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    said = [worker.communicate(timeout=300)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], "\n".join(said)[-3000:]
+    loaded: dict[str, torch.Tensor] = torch.load(folder / "state.pt", weights_only=True)
+    return loaded
+
+
+@pytest.mark.slow
+def test_a_shared_step_is_the_same_however_it_is_executed(tmp_path: Path) -> None:
+    plain = state(tmp_path / "plain")
+    assert not any("module." in name or "_orig_mod" in name for name in plain)
+    assert_same(plain, state(tmp_path / "recomputed", recompute=True))
+    if shutil.which("g++") or shutil.which("clang++"):
+        assert_close(plain, state(tmp_path / "compiled", "default"), 1e-5)
