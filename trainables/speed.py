@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ def fast_forward(network: nn.Module, switches: Switches) -> Forward:
     return network
 
 
-def compiler_options(switches: Switches) -> dict[str, str | int | bool]:
+def compiler_options(switches: Switches) -> dict[str, str | int | bool | Callable[..., Any]]:
     """What torch's compiler is told: its own modes' options, spelt out, and ours."""
     harder = _HARDER if switches.compile == "max-autotune" else {}
     return {**_ALWAYS, **harder, "triton.cudagraphs": switches.cuda_graphs}
@@ -79,7 +79,7 @@ class Compiled:
             plain: Tensor = self._network(clips)
             return plain
         if self._graphs:
-            torch.compiler.cudagraph_mark_step_begin()
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         return self._fast(clips)
 
     def _first(self, clips: Tensor) -> Tensor:

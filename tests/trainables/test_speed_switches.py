@@ -78,7 +78,7 @@ GPUS = "{default: {gpus_per_worker: 1}}"
             "recipe.base.speed.cuda_graphs: on, but a step that 2 workers share cannot be recorded",
         ),
         ("{base: {speed: {compile: on}}}", GPUS, "'on' is not one of them; allowed: auto, off, default"),
-        ("{base: {speed: {compiled: off}}}", GPUS, "unknown field; did you mean compile?"),
+        ("{base: {speed: {compiled: off}}}", GPUS, "checkpoint_activations; did you mean compile?"),
     ],
 )
 def test_what_cannot_be_is_refused_when_it_is_planned(recipe: str, resources: str, says: str) -> None:
