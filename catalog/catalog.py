@@ -145,7 +145,11 @@ class Catalog:
             raise QueryError(f"query refused ({error}); {_shortened(sql)}; see `DESCRIBE results`") from error
 
     def snapshot(self, storage: Path | None = None) -> Path:
-        """Publish an immutable snapshot under `storage` (its own by default) and return the file's path."""
+        """Publish an immutable snapshot under `storage` (its own by default) and return the file's path.
+
+        Raises:
+            SnapshotError, OSError: it cannot be written, such as on a full disk.
+        """
         target = self.storage if storage is None else Path(storage)
 
         def write(path: Path) -> None:
@@ -153,7 +157,13 @@ class Catalog:
             with self._lock:
                 self._write(path)
 
-        return snapshots.publish(target, write)
+        try:
+            return snapshots.publish(target, write)
+        except duckdb.IOException as error:
+            reason = str(error).splitlines()[0]
+            raise snapshots.SnapshotError(
+                f"snapshot cannot be written ({reason}); {target}; make room, then actiongrid catalog rebuild"
+            ) from error
 
     def compare(self, snapshot: Path) -> dict[str, Differences]:
         """Compare the recorded rows with a snapshot's, table by table.

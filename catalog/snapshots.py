@@ -25,20 +25,30 @@ def snapshot_link(storage: Path) -> Path:
     return storage / "catalog.duckdb"
 
 
+class SnapshotError(OSError):
+    """A snapshot cannot be written; the one before it stays."""
+
+
 def publish(storage: Path, write: Callable[[Path], None]) -> Path:
     """Let `write` make a new file and switch the symlink to it; return the file.
 
     Publishers take turns, so that numbers never clash and the symlink never points to a removed file.
+
+    Raises:
+        OSError: the storage does not take it; nothing is left of it.
     """
     folder = storage / "snapshots"
     folder.mkdir(parents=True, exist_ok=True)
     with _turn(folder):
         _remove(folder.glob("tmp-*"))
         temporary = folder / f"tmp-{os.getpid()}.duckdb"
-        write(temporary)
-        _sync_file(temporary)
-        final = folder / f"catalog-{max([0, *_numbered(folder)]) + 1}.duckdb"
-        temporary.rename(final)
+        try:
+            write(temporary)
+            _sync_file(temporary)
+            final = folder / f"catalog-{max([0, *_numbered(folder)]) + 1}.duckdb"
+            temporary.rename(final)
+        finally:
+            _remove(folder.glob(f"{temporary.name}*"))
         sync_directory(folder)
         _switch(storage, final)
         stale = sorted(_numbered(folder).items())[:-KEPT]

@@ -15,6 +15,7 @@ from orchestrator.evaluation_cells import FinishedCell, choose_cells, is_pattern
 from orchestrator.evaluation_jobs import EvaluationError, EvaluationJob, Wanted, check_checkpoint, make_job
 from orchestrator.evaluation_records import dataset_built_event, evaluated_event
 from orchestrator.evaluation_videos import VideoSets
+from orchestrator.last_snapshot import leave_snapshot
 from orchestrator.layout import Layout
 from orchestrator.remote import fetch_cell, open_journal
 from orchestrator.submission import writer_name
@@ -66,7 +67,7 @@ def evaluate_cells(
         evaluating = _Evaluating(place, known, announce)
         outcomes = evaluating.run(choice.cells, wanted, several=is_pattern(text))
         if evaluating.journalled:
-            catalog.snapshot()
+            leave_snapshot(catalog, announce)
     return outcomes
 
 

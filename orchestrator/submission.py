@@ -24,6 +24,7 @@ from orchestrator.datasets import Announce, Builder, ShowProgress, build_missing
 from orchestrator.driver import Driver
 from orchestrator.evaluation_records import dataset_built_event
 from orchestrator.known_cells import eased_before, finished_cells, known_cells
+from orchestrator.last_snapshot import leave_snapshot
 from orchestrator.layout import Layout
 from orchestrator.lease_cells import SharedCells, shared_cells
 from orchestrator.lease_drivers import Presence
@@ -316,7 +317,7 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
         catalog.refresh()
         for warning in overshoots(catalog, driver.finished_seconds):
             announce(f"warning: {warning}")
-        catalog.snapshot()
+        leave_snapshot(catalog, announce)
     return outcome
 
 

@@ -13,7 +13,7 @@ WITH builds AS (
     FROM recorded.datasets_built GROUP BY train_hash
 ),
 planned AS (
-    SELECT key, any_value(cell) AS cell, any_value(key_parts ->> '$.data.train') AS train_hash
-    FROM recorded.cells GROUP BY key
+    SELECT key, cell.cell, key_parts ->> '$.data.train' AS train_hash
+    FROM recorded.cells AS cell JOIN kept.planned_keys AS keys USING (key, study)
 )
 SELECT key, cell, names FROM planned LEFT JOIN builds USING (train_hash);

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 SIGNIFICANT = 0.05
 
 _SQL = """
-    WITH chosen AS MATERIALIZED (
-        SELECT predictions.key, cell, index, video, label, correct
-        FROM predictions LEFT JOIN recorded.finished USING (key)
-        WHERE list_contains($keys, predictions.key)
-            AND predictions.evaluation = coalesce($evaluation, 'training:' || finished.inherit)
+    WITH looked_at AS MATERIALIZED (SELECT unnest($keys) AS key),
+    inherited AS MATERIALIZED (
+        SELECT key, inherit FROM looked_at LEFT JOIN recorded.finished USING (key)
+    ),
+    chosen AS MATERIALIZED (
+        SELECT key, cell, index, video, label, correct
+        FROM predictions JOIN inherited USING (key)
+        WHERE predictions.evaluation = coalesce($evaluation, 'training:' || inherit)
     ),
     sizes AS (SELECT key, any_value(cell) AS cell, count(*) AS videos FROM chosen GROUP BY key),
     counts AS (
