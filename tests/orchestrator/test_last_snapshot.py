@@ -1,4 +1,4 @@
-"""A snapshot that a full disk does not take: said; the one before stays, and nothing is left of the new one."""
+"""A snapshot that a full disk does not take: it is said, and the one before stays, whole and alone."""
 
 from __future__ import annotations
 
