@@ -89,15 +89,13 @@ class Compute:
     def inputs(self, batch: Batch, norm: Normalisation) -> torch.Tensor:
         """All views of a batch, (N * V, 3, T, S, S), resized and normalised on the device.
 
-        Rectangles of bytes are what is copied to an accelerator; it works on them in the autocast dtype.
+        An accelerator works on the rectangles of bytes that were copied to it, in the autocast dtype.
         """
         if self.device.type == "cpu":
             views = views_one_by_one(batch.pixels, batch.cuts, batch.size)
         else:
-            pixels = batch.pixels.to(self.device, non_blocking=True)
-            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            copied.record()
-            batch.slot.copied_at(copied)
+            # `trainables.upload` has brought them; for those that it has not, the host waits here.
+            pixels = batch.pixels.to(self.device)
             dtype = torch.bfloat16 if self.bf16 else torch.float32
             views = views_by_products(pixels, batch.cuts, batch.size, dtype)
         return self.normalise(views.flatten(0, 1), norm)

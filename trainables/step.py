@@ -15,6 +15,7 @@ from trainables.data.loader import train_batches
 from trainables.models.recompute import recompute_blocks
 from trainables.optimise import build_optimiser
 from trainables.speed import Forward, fast_forward
+from trainables.upload import uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -165,7 +166,7 @@ def train_one_epoch(
         threads=spec.threads,
         ring=ring,
     )
-    for batch in batches:
+    for batch in uploaded(batches, step.compute.device):
         loss_sum, right = step.run(batch)
         totals += torch.stack([loss_sum, right, torch.full_like(right, len(batch.labels))]).double()
     if world > 1:

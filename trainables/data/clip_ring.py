@@ -15,6 +15,7 @@ class Slot:
     """One buffer, uint8 (N, C, T, H, W, 3); pinned where an accelerator copies from it."""
 
     def __init__(self, shape: tuple[int, ...], pin: bool) -> None:
+        self.pinned = pin
         self.pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=pin)
         self._copied: torch.cuda.Event | None = None
 

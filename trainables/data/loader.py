@@ -25,6 +25,7 @@ from trainables.data.sampling import eval_indices, train_indices
 from trainables.recipe import Evaluation, Recipe
 
 _AHEAD = 2  # batches being prepared while one is used: bounds memory, and makes a slow consumer hold us back
+_TRAVELLING = 1  # one more on its way to an accelerator (`trainables.upload`)
 _CHUNK = 4  # clips a task: a toy clip takes less time than handing it to a thread
 
 LARGEST_RING_BYTES = 24 << 30
@@ -61,14 +62,15 @@ def eval_ring(videos: Sequence[Video], evaluation: Evaluation, frames: int, pin:
 
 
 def _ring(shape: tuple[int, ...], pin: bool) -> ClipRing:
-    needed = (_AHEAD + 1) * prod(shape)
+    count = _AHEAD + 1 + (_TRAVELLING if pin else 0)
+    needed = count * prod(shape)
     if needed > LARGEST_RING_BYTES:
         clips = f"{shape[0]} x {shape[1]} clips of {shape[2]} frames of up to {shape[4]} x {shape[3]} pixels"
         raise ValueError(
             f"buffers of {needed / 2**30:.0f} GiB for {clips}; loader; "
             "build the dataset with a smaller short_side, or lower batch_size"
         )
-    return ClipRing(shape, _AHEAD + 1, pin)
+    return ClipRing(shape, count, pin)
 
 
 def num_train_steps(num_videos: int, batch_size: int) -> int:
@@ -217,10 +219,12 @@ class _Prefetch:
 
     def _finish(self, pending: _Pending) -> Batch:
         sources = [source for task in pending.tasks for source in task.result()]
+        labels = [source.video.label for source in sources]
         return Batch(
             pixels=pending.slot.pixels[: len(sources)],
             cuts=[source.cut for source in sources],
-            labels=torch.tensor([source.video.label for source in sources], dtype=torch.int64),
+            # From memory that is not pinned even a copy of some bytes may wait for the device.
+            labels=torch.tensor(labels, dtype=torch.int64, pin_memory=pending.slot.pinned),
             indices=torch.from_numpy(pending.indices.copy()),
             size=self.size,
             slot=pending.slot,

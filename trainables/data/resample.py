@@ -61,7 +61,8 @@ def views_by_products(
     """
     count, clips, frames, height, width = pixels.shape[:5]
     geometry = torch.tensor([[_geometry(cut, view, size) for view in cut.views] for cut in cuts])
-    geometry = geometry.to(pixels.device, non_blocking=True)  # (N, V, 10)
+    if pixels.is_cuda:
+        geometry = geometry.pin_memory().to(pixels.device, non_blocking=True)  # (N, V, 10)
     columns = _weights(geometry[..., :4], size, width, geometry[..., 8]).to(dtype)
     rows = _weights(geometry[..., 4:8], size, height, geometry[..., 9]).to(dtype)
     # Plain batched products: broadcasting `matmul` would copy the weights for every colour and frame.
