@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,8 @@ from trainables.predictions import (
     read_predictions,
     write_predictions,
 )
+from trainables.speed import Forward, fast_forward
+from trainables.upload import uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from trainables.data.clip_ring import Batch
     from trainables.device import Compute, Normalisation
     from trainables.evaluate_cell import Average
+    from trainables.speed_switches import Switches
 
 __all__ = [
     "Predictions",
@@ -58,21 +61,32 @@ def predict(
     compute: Compute,
     norm: Normalisation,
     views: Views = Views(),
+    forward: Forward | None = None,
 ) -> Predictions:
     """Evaluate `model` on `batches` of V views a video, averaged over the V views.
 
     Of each video only the best classes are kept, so memory does not grow with classes or views' logits. The
-    model is left in evaluation mode.
+    model is left in evaluation mode. `forward` is how it is executed (`fast_evaluation`), if not plainly.
     """
     model.eval()
+    # What is compiled in inference mode can break the training of the same model (pytorch#135892).
+    no_gradients = torch.inference_mode if forward in (None, model) else torch.no_grad
+    forward = forward or model
     rows: list[tuple[torch.Tensor, ...]] = []
-    for batch in batches:
+    before: _Scores | None = None
+    for batch in uploaded(batches, compute.device):
         clips = compute.inputs(batch, norm)
         # Not around the loop: the loader's reused buffers must not become inference tensors.
-        with torch.inference_mode(), compute.autocast():
-            logits = _forward(model, clips, views.at_once)
-        scores = logits.clone().float().view(len(batch.labels), batch.views, -1)
-        rows.append((batch.indices, batch.labels, *_ranked(scores, batch.labels, views)))
+        with no_gradients(), compute.autocast():
+            logits = _forward(forward, clips, views.at_once)
+        logits = logits.clone().float().view(len(batch.labels), batch.views, -1)
+        scores = _Scores.leaving(logits, batch, views)
+        # Ranked only now: the device has the next batch to work on while these scores are looked at.
+        if before is not None:
+            rows.append(before.ranked(views))
+        before = scores
+    if before is not None:
+        rows.append(before.ranked(views))
     if not rows:
         return no_predictions()
     index, label, top, score, loss, view_top, view_score = (
@@ -83,26 +97,60 @@ def predict(
     ).ordered()
 
 
-def _forward(model: nn.Module, clips: torch.Tensor, at_once: int | None) -> torch.Tensor:
+def fast_evaluation(model: nn.Module, switches: Switches) -> Forward:
+    """How `model` is executed in evaluation: compiled where training is, for the first shape that comes.
+
+    Never recorded: batches follow each other without gaps, and a recording would keep its memory.
+    """
+    return fast_forward(model, replace(switches, cuda_graphs=False))
+
+
+def _forward(forward: Forward, clips: torch.Tensor, at_once: int | None) -> torch.Tensor:
     """Logits (N, K) of clips (N, 3, T, S, S), in pieces: all views of one video can be too many at once."""
     if at_once is None or len(clips) <= at_once:
-        return model(clips)  # type: ignore[no-any-return]
-    return torch.cat([model(piece) for piece in torch.split(clips, at_once)])
+        return forward(clips)
+    return torch.cat([forward(piece) for piece in torch.split(clips, at_once)])
 
 
-def _ranked(logits: torch.Tensor, labels: torch.Tensor, views: Views) -> tuple[torch.Tensor, ...]:
-    """Logits (N, V, K) → on the CPU: top, scores (N, k), loss (N,), view_top, view_score (N, V or 0)."""
-    if views.average == "softmax":
-        logits = logits.softmax(dim=2)
-        mean = logits.mean(dim=1).cpu()
-        loss = F.nll_loss(mean.clamp_min(torch.finfo(mean.dtype).tiny).log(), labels, reduction="none")
-    else:
-        mean = logits.mean(dim=1).cpu()
-        loss = F.cross_entropy(mean, labels, reduction="none")
-    scores, top = mean.topk(min(TOP, mean.shape[1]), dim=1)
-    view_score, view_top = (part.cpu() for part in logits.max(dim=2))
-    kept = logits.shape[1] if views.keep else 0
-    return top, scores, loss, view_top[:, :kept], view_score[:, :kept]
+@dataclass(frozen=True)
+class _Scores:
+    """What a batch of N videos gave, on its way to the CPU; there once `arrived` (None: there already).
+
+    `mean`: (N, K), averaged over the views. `view_score`, `view_top`: (N, V), the first class of each view.
+    """
+
+    indices: torch.Tensor
+    labels: torch.Tensor
+    mean: torch.Tensor
+    view_score: torch.Tensor
+    view_top: torch.Tensor
+    arrived: torch.cuda.Event | None
+
+    @classmethod
+    def leaving(cls, logits: torch.Tensor, batch: Batch, views: Views) -> _Scores:
+        """Average logits (N, V, K) on their device, and start to copy what is needed of them."""
+        if views.average == "softmax":
+            logits = logits.softmax(dim=2)
+        figures = (logits.mean(dim=1), *logits.max(dim=2))
+        mean, view_score, view_top = (part.to("cpu", non_blocking=True) for part in figures)
+        arrived = None
+        if logits.is_cuda:
+            arrived = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+            arrived.record(torch.cuda.current_stream(logits.device))
+        return cls(batch.indices, batch.labels, mean, view_score, view_top, arrived)
+
+    def ranked(self, views: Views) -> tuple[torch.Tensor, ...]:
+        """Indices, labels; top, scores (N, k), loss (N,), view_top, view_score (N, V or 0)."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        mean, labels = self.mean, self.labels
+        if views.average == "softmax":
+            loss = F.nll_loss(mean.clamp_min(torch.finfo(mean.dtype).tiny).log(), labels, reduction="none")
+        else:
+            loss = F.cross_entropy(mean, labels, reduction="none")
+        scores, top = mean.topk(min(TOP, mean.shape[1]), dim=1)
+        kept = self.view_top.shape[1] if views.keep else 0
+        return self.indices, labels, top, scores, loss, self.view_top[:, :kept], self.view_score[:, :kept]
 
 
 def gather(own: Predictions, world: int) -> Predictions:

@@ -153,7 +153,7 @@ def _predicted(
     from trainables.data.loader import eval_batches, eval_ring
     from trainables.data.open_reader import open_reader
     from trainables.device import Normalisation
-    from trainables.evaluate import Views, predict
+    from trainables.evaluate import Views, fast_evaluation, predict
 
     cell = spec.cell
     videos = manifest.split(spec.split)
@@ -169,7 +169,8 @@ def _predicted(
         ring=eval_ring(videos, cell.evaluation, cell.frames, pin=compute.device.type == "cuda"),
     )
     views = Views(spec.average, keep=True, at_once=cell.evaluation.batch_size)
-    return predict(model, batches, compute, Normalisation.of(cell.backbone), views)
+    forward = fast_evaluation(model, compute.switches)
+    return predict(model, batches, compute, Normalisation.of(cell.backbone), views, forward)
 
 
 def _write(

@@ -22,7 +22,7 @@ from trainables.data.manifest import read_manifest
 from trainables.data.open_reader import open_reader
 from trainables.data.store_spool import writing
 from trainables.device import Compute, Normalisation
-from trainables.evaluate import Stopwatch, Views, gather, predict, write_predictions
+from trainables.evaluate import Stopwatch, Views, fast_evaluation, gather, predict, write_predictions
 from trainables.fence import require_fence
 from trainables.initialise import initial_model
 from trainables.memory import clips_at_a_time, figures_of_memory
@@ -99,6 +99,7 @@ class CellSession:
         if optimiser_state is not None:
             optimiser.load_state_dict(optimiser_state)
         self.step = TrainingStep.create(self.spec, model, optimiser, self.compute, self.norm, self.world)
+        self.in_evaluation = fast_evaluation(model, self.compute.switches)
 
     @property
     def first_epoch(self) -> int:
@@ -159,7 +160,8 @@ class CellSession:
         )
         # Where memory is short for training, it is shared out here too; what comes out is the same.
         at_once = None if self.spec.accumulation == 1 else clips_at_a_time(self.spec)
-        own = predict(self.model, batches, self.compute, self.norm, Views(at_once=at_once))
+        views = Views(at_once=at_once)
+        own = predict(self.model, batches, self.compute, self.norm, views, self.in_evaluation)
         predictions = gather(own, self.world)
         seconds = watch.seconds()
         row.update(
