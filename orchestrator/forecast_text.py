@@ -38,15 +38,15 @@ def _shares(forecast: Forecast) -> list[str]:
                 share.axis.replace("_", " ") if share.axis != axis else "",
                 share.value,
                 str(share.left.cells),
-                _percent(share.left.macs, forecast.left.macs),
+                percent(share.left.macs, forecast.left.macs),
                 hours(share.left.unit_hours),
-                _percent(share.left.unit_hours, forecast.left.unit_hours),
+                percent(share.left.unit_hours, forecast.left.unit_hours),
                 *([f"{share.left.money or 0:,.2f}"] if money else []),
                 size(share.left.checkpoint_bytes),
             ]
         )
         axis = share.axis
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def _counts(forecast: Forecast) -> list[str]:
@@ -66,19 +66,20 @@ def _count_line(row: GpuCount, longest: float) -> str:
     return f"{row.count:>5}  {time_text(row.seconds):>9}  {bar}"
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
-    """Columns in line: words to the left, figures to the right."""
+def aligned(rows: list[list[str]], words: int = 2) -> list[str]:
+    """Columns in line: the first `words` ones to the left, the others, of figures, to the right."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [
         "  ".join(
-            text.ljust(width) if place < 2 else text.rjust(width)
+            text.ljust(width) if place < words else text.rjust(width)
             for place, (text, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
 
 
-def _percent(part: float, whole: float) -> str:
+def percent(part: float, whole: float) -> str:
+    """A part of something as people read it."""
     return f"{100 * part / whole:.0f} %" if whole > 0 else "-"
 
 

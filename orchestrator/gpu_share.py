@@ -1,22 +1,30 @@
 """How large a share of a GPU a cell needs, where the study leaves it to us: `gpus_per_worker: auto` (pure).
 
 A cell's memory is estimated from its model (`trainables.models.memory_estimate`), corrected by what finished
-cells really took, and rounded up to a quarter, a third or half of a card, or a whole one.
+cells really took, and rounded up to a quarter, a third or half of a card, or a whole one. Where it was
+measured what cells gain side by side (`orchestrator.packing`), no more of them share a card than pays.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from orchestrator.cell import Cell
+from orchestrator.packing import Packing
 from orchestrator.study_errors import Problem
+
+if TYPE_CHECKING:
+    from orchestrator.plan_model import Plan
 
 # Beside what torch allocates: a process's CUDA context and its libraries. Assumed, not measured.
 CONTEXT_BYTES = 700_000_000
 # Convolutions' workspaces and what the allocator cannot use.
 MARGIN = 1.15
 _PARTS = (4, 3, 2)
+BY_MEMORY = "memory"
 # Ray counts ten-thousandths of a GPU.
 _DIGITS = 10_000
 
@@ -26,19 +34,27 @@ MemoryOf = Callable[[Cell, int], int]
 
 @dataclass(frozen=True)
 class CardMemory:
-    """What is known of the GPUs: bytes of one card, None where nobody knows; measured peak over estimate."""
+    """What is known of the GPUs: bytes of one card, None where nobody knows; measured peak over estimate.
+
+    `packing` is what was measured side by side, None where nothing was.
+    """
 
     card_bytes: int | None = None
     ratio: float = 1.0
+    packing: Packing | None = None
 
 
 @dataclass(frozen=True)
 class Share:
-    """The share of a GPU of `card_bytes` that a cell is given for `estimated_bytes` (not corrected)."""
+    """The share of a GPU of `card_bytes` that a cell is given for `estimated_bytes` (not corrected).
+
+    `rule` says what decided: the memory that it needs, or what was measured side by side.
+    """
 
     gpus: float
     estimated_bytes: int
     card_bytes: int
+    rule: str = BY_MEMORY
 
 
 def cell_memory(cell: Cell, num_classes: int) -> int:
@@ -78,7 +94,19 @@ def share_of(cell: Cell, num_classes: int, known: CardMemory, memory_of: MemoryO
             )
         )
     estimated = memory_of(cell, num_classes)
-    return Share(share(estimated * known.ratio, card, cell.resources.workers), estimated, card)
+    fitting = share(estimated * known.ratio, card, cell.resources.workers)
+    gpus, rule = _worth(cell, fitting, known.packing)
+    return Share(gpus, estimated, card, rule)
+
+
+def _worth(cell: Cell, fitting: float, packing: Packing | None) -> tuple[float, str]:
+    """The share that pays, of at least the `fitting` one, and the rule that decided."""
+    if packing is None or fitting == 1:
+        return fitting, BY_MEMORY
+    limit = packing.limit(cell, round(1 / fitting))
+    if limit is None:
+        return fitting, BY_MEMORY
+    return _part(limit.together), limit.why
 
 
 class NoCardError(ValueError):
@@ -96,7 +124,11 @@ def share(torch_bytes: float, card_bytes: int, workers: int = 1) -> float:
     """
     needed = torch_bytes * MARGIN + CONTEXT_BYTES
     parts = next((parts for parts in _PARTS if needed * parts <= card_bytes), 1)
-    return 1.0 if workers > 1 else _DIGITS // parts / _DIGITS
+    return 1.0 if workers > 1 else _part(parts)
+
+
+def _part(parts: int) -> float:
+    return _DIGITS // parts / _DIGITS
 
 
 def allowed_bytes(gpus: float, card_bytes: int) -> float:
@@ -109,3 +141,12 @@ def placed(cell: Cell, found: Share | None) -> Cell:
     if found is None:
         return cell
     return replace(cell, resources=cell.resources.model_copy(update={"gpus_per_worker": found.gpus}))
+
+
+def share_lines(plan: Plan) -> list[str]:
+    """How many cells were given which share, and what decided; nothing where the study said how many GPUs."""
+    found = Counter((one.share.gpus, one.share.rule) for one in plan.cells if one.share)
+    return [
+        f"{count} cell{'s' if count > 1 else ''} with {gpus:g} of a GPU each, decided by {rule}"
+        for (gpus, rule), count in sorted(found.items())
+    ]

@@ -44,6 +44,11 @@ class Layout:
         return self.root / "drivers"
 
     @property
+    def packing(self) -> Path:
+        """What was measured of cells side by side on one GPU, put here by people (`benchmarks.packing`)."""
+        return self.root / "packing.json"
+
+    @property
     def report(self) -> Path:
         """Where `actiongrid report` writes unless told otherwise."""
         return self.root / "report.html"

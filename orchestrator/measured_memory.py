@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.gpu_share import CardMemory, allowed_bytes
+from orchestrator.packing_file import chosen_packing
 
 if TYPE_CHECKING:
     from catalog import Catalog
@@ -22,6 +25,15 @@ _MEASURED = """
     WHERE finished.hardware ->> '$.device' NOT LIKE 'CPU%' AND finished.peak_memory_bytes > 0
     GROUP BY key
 """
+
+
+def known_cards(catalog: Catalog, storage: Path, packing: Path | None = None) -> CardMemory:
+    """What the finished cells of a storage tell of its GPUs, with what was measured side by side.
+
+    Raises:
+        RatesError: the file of measurements cannot be used (`orchestrator.packing_file`).
+    """
+    return replace(card_memory(catalog), packing=chosen_packing(storage, packing))
 
 
 def card_memory(catalog: Catalog) -> CardMemory:

@@ -32,6 +32,7 @@ def _cell_forecast_json(cost: CellForecast | None) -> dict[str, Any]:
         "unit_hours": cost.unit_hours,
         "tflops": cost.rate.tflops,
         "rate_is_measured": cost.rate.measured,
+        "rate_basis": cost.rate.basis,
         "checkpoint_bytes": cost.checkpoint_bytes,
     }
 
@@ -72,6 +73,7 @@ def _cell_json(planned: PlannedCell) -> dict[str, Any]:
         "key_is_provisional": planned.key_is_provisional,
         "num_classes": planned.num_classes,
         "blocked_by": planned.blocked_by,
+        "share": planned.share and asdict(planned.share),
         "supersedes": planned.supersedes,
         "differences": [
             {"field": one.field, "before": one.before, "after": one.after} for one in planned.differences

@@ -11,6 +11,10 @@ from orchestrator.gpus import SHARE_OF_PEAK, Gpu
 
 Place = tuple[str | int | bool, ...]
 
+ASSUMED = "assumed"
+# In the order of `_places`.
+BASES = ("this cell", "its length", "its model", "its backbone")
+
 
 class Modelled(Protocol):
     """What of a cell decides how fast it trains; `orchestrator.cell.Cell` has it."""
@@ -50,10 +54,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Rate:
-    """What one unit achieves for a cell, in TFLOP/s. `measured` tells it from an assumption."""
+    """What one unit achieves for a cell, in TFLOP/s. `measured` tells it from an assumption.
+
+    `basis` says what was measured: this cell, or others of its length, its model or its backbone.
+    """
 
     tflops: float
     measured: bool
+    basis: str = ASSUMED
 
 
 @dataclass(frozen=True)
@@ -75,9 +83,9 @@ class Rates:
         The same cell, else the same module and backbone, else the same backbone. A model on another backbone
         says nothing: rates of large and toy models are a thousandfold apart.
         """
-        for place in _places(cell):
+        for basis, place in zip(BASES, _places(cell), strict=True):
             if place in self._measured:
-                return Rate(self._measured[place], measured=True)
+                return Rate(self._measured[place], measured=True, basis=basis)
         return Rate(self.gpu.assumed_tflops, measured=False)
 
     @cached_property

@@ -41,27 +41,49 @@ def read_rates(path: Path) -> tuple[Sample, ...]:
     Raises:
         RatesError: the file is missing, no JSON list of such rows, or names a model that does not exist.
     """
+    return tuple(
+        Sample(gpu, module, backbone, pooled, frames, row.tflops * 1e12, 1.0)
+        for (module, backbone, pooled, gpu, frames), row in _best(path).items()
+    )
+
+
+def best_rows(path: Path) -> tuple[RateRow, ...]:
+    """The rows that `read_rates` takes: of every device, model and clip length the default or the fastest.
+
+    Raises:
+        RatesError: as `read_rates`.
+    """
+    return tuple(_best(path).values())
+
+
+def _best(path: Path) -> dict[tuple[str, str, bool, str, int], RateRow]:
+    best: dict[tuple[str, str, bool, str, int], RateRow] = {}
+    for number, item in enumerate(rows_of(path, _WANTED), start=1):
+        row = _row(item, path, number)
+        place = (*model_named(row.model, path, number), row.gpu, row.frames)
+        if place not in best or _order(row) > _order(best[place]):
+            best[place] = row
+    return best
+
+
+_WANTED = "give the list that `benchmarks/train_step.py --json` prints"
+
+
+def rows_of(path: Path, wanted: str) -> list[Any]:
+    """The rows of a file of measurements; `wanted` says in an error what to give instead.
+
+    Raises:
+        RatesError: the file is missing or no JSON list.
+    """
     try:
         content = json.loads(path.read_text())
     except OSError as error:
         raise RatesError(f"rates cannot be read ({error.strerror}); {path}; name a file of rates") from error
     except ValueError as error:
-        raise RatesError(f"rates are no JSON ({error}); {path}; {_WANTED}") from error
+        raise RatesError(f"rates are no JSON ({error}); {path}; {wanted}") from error
     if not isinstance(content, list) or not content:
-        raise RatesError(f"rates are not a list of rows; {path}; {_WANTED}")
-    best: dict[tuple[str, str, bool, str, int], RateRow] = {}
-    for number, item in enumerate(content, start=1):
-        row = _row(item, path, number)
-        place = (*_model(row.model, path, number), row.gpu, row.frames)
-        if place not in best or _order(row) > _order(best[place]):
-            best[place] = row
-    return tuple(
-        Sample(gpu, module, backbone, pooled, frames, row.tflops * 1e12, 1.0)
-        for (module, backbone, pooled, gpu, frames), row in best.items()
-    )
-
-
-_WANTED = "give the list that `benchmarks/train_step.py --json` prints"
+        raise RatesError(f"rates are not a list of rows; {path}; {wanted}")
+    return content
 
 
 def one_device(samples: Sequence[Sample], path: Path) -> str:
@@ -89,7 +111,12 @@ def _order(row: RateRow) -> tuple[bool, float]:
     return row.variant == DEFAULT_VARIANT, row.tflops
 
 
-def _model(name: str, path: Path, number: int) -> tuple[str, str, bool]:
+def model_named(name: str, path: Path, number: int) -> tuple[str, str, bool]:
+    """Module, backbone and temporal pooling of a model named as cells are, in row `number` of a file.
+
+    Raises:
+        RatesError: there is no such model.
+    """
     found = _models().get(_plain(name))
     if found is None:
         raise RatesError(

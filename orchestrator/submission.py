@@ -23,12 +23,13 @@ from orchestrator.cost import SizeOf, model_size
 from orchestrator.datasets import Announce, Builder, ShowProgress, build_missing, dataset_states
 from orchestrator.driver import Driver
 from orchestrator.evaluation_records import dataset_built_event
+from orchestrator.gpu_share import CardMemory
 from orchestrator.known_cells import eased_before, finished_cells, known_cells
 from orchestrator.last_snapshot import leave_snapshot
 from orchestrator.layout import Layout
 from orchestrator.lease_cells import SharedCells, shared_cells
 from orchestrator.lease_drivers import Presence
-from orchestrator.measured_memory import card_memory, overshoots
+from orchestrator.measured_memory import known_cards, overshoots
 from orchestrator.measured_rates import Measured, measured_rates
 from orchestrator.memory_retry import eased
 from orchestrator.outage import interrupted_anyway
@@ -63,6 +64,7 @@ class Options:
     cpus: int | None = None
     gpus: int | None = None
     weights_dir: str | None = None
+    packing: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,14 @@ class Outcome:
         return all(state == "done" for state in self.states.values())
 
 
-def plan_and_measure(study: Study, storage: Path, weights_dir: str | None) -> tuple[Plan, Measured]:
+def plan_and_measure(
+    study: Study, storage: Path, weights_dir: str | None, packing: Path | None = None
+) -> tuple[Plan, Measured]:
     """What the study means on this storage today, and how fast its finished cells trained; runs nothing."""
     states = dataset_states(study, Layout(storage))
     with Catalog.open(storage) as catalog:
-        plan = _plan(study, states, catalog, weights_problems(study, weights_dir))
+        cards = known_cards(catalog, storage, packing)
+        plan = _plan(study, states, catalog, weights_problems(study, weights_dir), cards)
         return plan, measured_rates(catalog)
 
 
@@ -99,12 +104,12 @@ def _plan(
     states: Mapping[str, DatasetState],
     catalog: Catalog,
     problems: Mapping[str, str],
+    cards: CardMemory,
     size_of: SizeOf = model_size,
 ) -> Plan:
     done = finished_cells(catalog)
     failures = {key: FailureInfo(cell.error, cell.attempt) for key, cell in failed_cells(catalog).items()}
     known = known_cells(catalog, [cell.name for cell in expand(study)])
-    cards = card_memory(catalog)
     return make_plan(study, states, done, failures, problems, known, cards, size_of=size_of)
 
 
@@ -182,7 +187,8 @@ class Submission:
         hear(self._options.storage)
         self._catalog.refresh()
         size_of = counted_apart(expand(self._study), [state.num_classes or 1 for state in states.values()])
-        return _plan(self._study, states, self._catalog, self._weights_problems, size_of)
+        cards = known_cards(self._catalog, self._options.storage, self._options.packing)
+        return _plan(self._study, states, self._catalog, self._weights_problems, cards, size_of)
 
     def _journal_datasets(self, states: Mapping[str, DatasetState]) -> None:
         from trainables.data.manifest import read_manifest

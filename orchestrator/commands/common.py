@@ -25,6 +25,13 @@ WeightsOption = Annotated[
     str | None,
     typer.Option("--weights-dir", help="Folder with torchvision's ImageNet weight files."),
 ]
+PackingOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--packing",
+        help="Share GPUs as measured: JSON of benchmarks/packing.py; default: the storage's packing.json.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 StudyArgument = Annotated[str, typer.Argument(help="A study file, or a shipped study: demo, deep-analysis.")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from orchestrator.commands.common import (
     JsonOption,
+    PackingOption,
     StorageOption,
     StudyArgument,
     WeightsOption,
@@ -19,6 +21,7 @@ from orchestrator.commands.common import (
     wide_console,
 )
 from orchestrator.forecast_text import forecast_lines, work
+from orchestrator.gpu_share import share_lines
 from orchestrator.plan import Plan, plan_json
 from orchestrator.plan_model import Totals
 
@@ -38,25 +41,39 @@ def plan(
     price: Annotated[
         str | None, typer.Option("--price", help="Price of a GPU-hour, such as 2.5/gpu-hour.")
     ] = None,
+    goal: Annotated[
+        float | None,
+        typer.Option("--goal", min=0.0, help="GPU-hours to keep to: name the cells that stand in the way."),
+    ] = None,
+    packing: PackingOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show every cell's state and reason, what the study costs and on how many GPUs; runs nothing."""
     from orchestrator.forecast import make_forecast, on_gpus
+    from orchestrator.forecast_cells import make_goal
+    from orchestrator.forecast_cells_text import goal_lines, largest_lines
     from orchestrator.price import parse_price
     from orchestrator.rates_choice import choose_rates
     from orchestrator.study import load_study
     from orchestrator.submission import plan_and_measure
 
     unit_price = None if price is None else parse_price(price)
-    planned, measured = plan_and_measure(load_study(study), storage_path(storage), weights_dir)
+    planned, measured = plan_and_measure(load_study(study), storage_path(storage), weights_dir, packing)
     chosen = choose_rates(measured, on_gpus=on_gpus(planned), gpu=gpu, file=rates)
     forecast = make_forecast(planned, chosen, unit_price)
+    kept_to = None if goal is None else make_goal(planned, forecast, goal)
     if as_json:
-        typer.echo(json.dumps(plan_json(planned, forecast)))
+        printed = plan_json(planned, forecast)
+        typer.echo(json.dumps(printed if kept_to is None else printed | {"goal": asdict(kept_to)}))
         return
     console = wide_console()
     show_plan(planned, console)
-    for line in forecast_lines(forecast):
+    lines = forecast_lines(forecast)
+    if rates is not None:
+        lines += ["", *largest_lines(planned, forecast)]
+    if kept_to is not None:
+        lines += ["", *goal_lines(forecast, kept_to)]
+    for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -70,7 +87,7 @@ def show_plan(planned: Plan, console: Console) -> None:
         flops = work(one.flops) if one.flops is not None else "?"
         table.add_row(one.cell.name, str(one.state), params, f"{one.macs / 1e9:.3f}", flops, one.reason)
     console.print(table)
-    for line in totals_lines(planned.totals):
+    for line in (*totals_lines(planned.totals), *share_lines(planned)):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     older = sum(one.supersedes is not None for one in planned.cells)
     if older:

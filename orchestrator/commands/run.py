@@ -10,6 +10,7 @@ import typer
 from orchestrator.commands.common import (
     INTERRUPTED,
     WORK_FAILED,
+    PackingOption,
     StorageOption,
     StudyArgument,
     WeightsOption,
@@ -28,6 +29,7 @@ def run(
     cpus: Annotated[int | None, typer.Option(min=1, help="CPUs of the local Ray; default: all.")] = None,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs of the local Ray; default: all.")] = None,
     weights_dir: WeightsOption = None,
+    packing: PackingOption = None,
 ) -> None:
     """Run what is missing of a study: build its datasets, train its cells. Safe to kill and run again."""
     from orchestrator.build_view import BuildView
@@ -41,6 +43,7 @@ def run(
         cpus=cpus,
         gpus=gpus,
         weights_dir=weights_dir,
+        packing=packing,
     )
     outcome = submit(load_study(study), options, BuildView(sys.stderr), typer.echo)
     for line in outcome_lines(outcome, study):

@@ -64,6 +64,7 @@ def test_cells_get_shares_by_their_memory() -> None:
         "gpus": 0.3333,
         "estimated_bytes": 3 * 10**9,
         "card_bytes": 16 * 10**9,
+        "rule": "memory",
     }
     assert event.config["resources"]["gpus_per_worker"] == 0.3333
 
