@@ -2,23 +2,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalog import Catalog, Journal
 from orchestrator.cli import main
 from orchestrator.explanation import Position
 from orchestrator.gpu_share import CardMemory, share_lines
 from orchestrator.layout import Layout
+from orchestrator.lease_cells import shared_cells
 from orchestrator.packing import WORTH_GAIN, Packing, SideBySide
 from orchestrator.packing_file import MPS_PIPE, chosen_packing, read_packing, under_mps
 from orchestrator.plan import Plan, make_plan
 from orchestrator.rates_file import RatesError
 from orchestrator.records import planned_event
 from orchestrator.study import parse_study
-from tests.orchestrator.finished_study import STUDY
+from orchestrator.submission import Options, Submission
+from tests.orchestrator.finished_study import STUDY, build
 
 AUTO = STUDY + "resources: {default: {gpus_per_worker: auto, gpu_memory_gb: 80}}\n"
 ROOMY = dict.fromkeys((8, 16, 32, 64), 10**9)  # four of them fit on any card
@@ -229,3 +233,27 @@ def test_the_plan_says_which_rule_decided(
     assert found["cells"][0]["share"]["rule"].startswith("side by side at best 1.00 x")
     assert run(monkeypatch, "plan", study, "--storage", storage, "--packing", tmp_path / "none") == 2
     assert "rates cannot be read" in capsys.readouterr().err
+
+
+def test_a_run_places_its_cells_as_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """All of a submission but Ray: what is journalled, and what the driver is given."""
+    monkeypatch.delenv(MPS_PIPE, raising=False)
+    storage, study = tmp_path / "storage", parse_study(AUTO, "s.yaml")
+    build(storage, AUTO)
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(rows(1.3, 1.2, 1.1)))
+    options = Options(storage, "s.yaml", packing=other)
+    with (
+        Journal.open(storage, "driver") as journal,
+        Catalog.open(storage) as catalog,
+        shared_cells(Layout(storage), "driver", study.name, 0, catalog) as (shared, _),
+    ):
+        submission = Submission(study, options, journal, catalog, shared, tmp_path)
+        submission.prepare(lambda *_: None, lambda _: None)
+        work = submission.driver(Event()).work
+        catalog.refresh()
+        journalled = catalog.query(
+            "SELECT config ->> '$.memory.rule' AS rule FROM recorded.cells"
+        ).to_pylist()
+    assert [item.cell.resources.gpus_per_worker for item in work.values()] == [0.5] * 4
+    assert all(row["rule"].startswith("2 side by side 1.30 x: tam tiny f8, other.json") for row in journalled)
