@@ -8,6 +8,7 @@ device already), the loader alone, then end to end with each number of loader th
 pinned ring → upload → views → step. Columns:
 
 - clips_per_s, tflops: end to end; of_step: against the step alone in this run (step_clips_per_s).
+- views_of_step: the same for steps that cut their clips from bytes on the device, without loading or upload.
 - idle: the part of the time in which the training stream had no step to work on.
 - cores_used: CPU seconds of the whole process (loader, upload, launching) per second.
 - loader_clips_per_cpu_s: the loader alone with so many threads. cores_needed: what the step alone would need
@@ -113,6 +114,7 @@ def measure_cell(
     with tempfile.TemporaryDirectory() as run_dir:
         cell = Cell.open(setting, manifest, Path(run_dir))
         alone = [step_alone(cell, seconds / 2)]
+        cut = step_alone(cell, seconds / 2, views=True)
         fed = [
             (count, loader_alone(cell.source, count, seconds), end_to_end(cell, count, seconds))
             for count in threads
@@ -131,6 +133,7 @@ def measure_cell(
             "tflops": tflops(setting, whole.clips_per_s),
             "step_clips_per_s": round(step, 2),
             "of_step": round(whole.clips_per_s / step, 4),
+            "views_of_step": round(cut.clips_per_s / step, 4),
             "idle": round(whole.idle, 4),
             "cores_used": round(whole.cores, 2),
             "loader_clips_per_cpu_s": round(loader, 2),
@@ -154,13 +157,16 @@ def end_to_end(cell: Cell, threads: int, seconds: float) -> Pace:
     )
 
 
-def step_alone(cell: Cell, seconds: float) -> Pace:
-    """The step on clips that are ready on the device: no loading, no upload, no views."""
+def step_alone(cell: Cell, seconds: float, *, views: bool = False) -> Pace:
+    """The step on clips that are ready on the device; with `views`, on bytes there that each step cuts."""
     session = cell.session
     with closing(cell.source.batches(threads=1)) as batches:
         batch = next(batches)
-        given = _Given(session.compute, session.compute.inputs(batch, session.norm))
-    return paced(session, replace(session.step, compute=given), repeat(batch), seconds)
+        there = replace(batch, pixels=batch.pixels.clone().to(session.compute.device))
+    if views:
+        return paced(session, session.step, repeat(there), seconds)
+    given = _Given(session.compute, session.compute.inputs(there, session.norm))
+    return paced(session, replace(session.step, compute=given), repeat(there), seconds)
 
 
 class _Given:

@@ -4,33 +4,44 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from benchmarks import cell, evaluation, packing
 from benchmarks.packing import NotMeasuredError, mps_server
 from orchestrator.explanation import Position
 from orchestrator.packing_file import MPS_PIPE, read_packing
 from orchestrator.rates_file import read_rates
 
-ROOT = Path(__file__).parents[2]
 TINY = ("--device", "cpu", "--shape", "tiny", "--crop", "32", "--model", "TSN-Tiny")
 
 pytestmark = pytest.mark.slow
 
 
-def rows_of(name: str, *options: str) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", f"benchmarks.{name}", *TINY, *options, "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
+Measure = Callable[..., list[dict[str, Any]]]
 
 
-def test_a_cell_is_measured_against_its_step_alone(tmp_path: Path) -> None:
-    rows = rows_of("cell", "--threads", "1", "2", "--batch", "8", "--seconds", "0.5")
+@pytest.fixture
+def rows_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Measure:
+    """Run a benchmark's `main` in this process; gives its JSON rows."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+    def measured(benchmark: ModuleType, *options: str) -> list[dict[str, Any]]:
+        monkeypatch.setattr("sys.argv", [benchmark.__name__, *TINY, *options, "--json"])
+        capsys.readouterr()
+        benchmark.main()
+        found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+        return found
+
+    return measured
+
+
+def test_a_cell_is_measured_against_its_step_alone(rows_of: Measure, tmp_path: Path) -> None:
+    rows = rows_of(cell, "--threads", "1", "2", "--batch", "8", "--seconds", "0.5")
     assert [row["threads"] for row in rows] == [1, 2]
     for row in rows:
         assert 0 <= row["idle"] < 1
@@ -42,7 +53,7 @@ def test_a_cell_is_measured_against_its_step_alone(tmp_path: Path) -> None:
     (sample,) = read_rates(file)
     assert sample.flops == max(row["tflops"] for row in rows) * 1e12, "a study can be projected with them"
     required = rows_of(
-        "cell",
+        cell,
         "--required",
         "100",
         "--frames",
@@ -65,8 +76,8 @@ def test_a_cell_is_measured_against_its_step_alone(tmp_path: Path) -> None:
         assert row["loader_cores"] == pytest.approx(cores, abs=0.01)
 
 
-def test_an_evaluation_is_measured_by_batch_and_gives_the_same() -> None:
-    rows = rows_of("evaluation", "--batch", "4", "30", "--videos", "6", "--threads", "1")
+def test_an_evaluation_is_measured_by_batch_and_gives_the_same(rows_of: Measure) -> None:
+    rows = rows_of(evaluation, "--batch", "4", "30", "--videos", "6", "--threads", "1")
     assert [(row["protocol"], row["batch"]) for row in rows] == [
         ("10x3", 4),
         ("10x3", 30),
@@ -80,8 +91,8 @@ def test_an_evaluation_is_measured_by_batch_and_gives_the_same() -> None:
         assert row["score_difference"] <= 1e-5
 
 
-def test_cells_side_by_side_give_rows_that_the_plan_can_use(tmp_path: Path) -> None:
-    rows = rows_of("packing", "--together", "1", "2", "--threads", "1", "--batch", "8", "--seconds", "0.5")
+def test_cells_side_by_side_give_rows_that_the_plan_can_use(rows_of: Measure, tmp_path: Path) -> None:
+    rows = rows_of(packing, "--together", "1", "2", "--threads", "1", "--batch", "8", "--seconds", "0.5")
     assert [(row["side_by_side"], row["mps"]) for row in rows] == [(1, False), (2, False)]
     assert rows[0]["gain"] == 1.0
     assert rows[1]["gain"] == pytest.approx(rows[1]["clips_per_s"] / rows[0]["clips_per_s"], rel=1e-2)
@@ -90,21 +101,15 @@ def test_cells_side_by_side_give_rows_that_the_plan_can_use(tmp_path: Path) -> N
     assert read_packing(file, mps=False).limit(Position("tsn", "tiny", False, 8), 4) is not None
 
 
-def test_cells_that_cannot_run_are_no_rows_but_a_word_on_stderr() -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.packing",
-        *TINY,
-        "--together",
-        "1",
-        "--frames",
-        "7",
-        "--json",
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == []
-    assert done.stderr.startswith("not measured: TSN-Tiny f7, 1 together: ")
+def test_cells_that_cannot_run_are_no_rows_but_a_word_on_stderr(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["packing", *TINY, "--together", "1", "--frames", "7", "--json"])
+    packing.main()
+    out, err = capsys.readouterr()
+    assert json.loads(out) == []
+    assert err.startswith("not measured: TSN-Tiny f7, 1 together: ")
+    assert "frames" in err
 
 
 CONTROL = """#!/bin/sh
