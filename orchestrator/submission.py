@@ -15,31 +15,29 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
-from catalog import Catalog, Journal, attempts_made, failed_cells
+from catalog import Catalog, Journal, attempts_made
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
 from orchestrator.cell import expand
 from orchestrator.cluster_checks import check_cluster
-from orchestrator.cost import SizeOf, model_size
 from orchestrator.datasets import Announce, Builder, ShowProgress, build_missing, dataset_states
 from orchestrator.driver import Driver
 from orchestrator.evaluation_records import dataset_built_event
-from orchestrator.gpu_share import CardMemory
-from orchestrator.known_cells import eased_before, finished_cells, known_cells
+from orchestrator.known_cells import eased_before
 from orchestrator.last_snapshot import leave_snapshot
 from orchestrator.layout import Layout
 from orchestrator.lease_cells import SharedCells, shared_cells
 from orchestrator.lease_drivers import Presence
-from orchestrator.measured_memory import known_cards, overshoots
-from orchestrator.measured_rates import Measured, measured_rates
+from orchestrator.measured_memory import overshoots
 from orchestrator.memory_retry import eased
 from orchestrator.outage import interrupted_anyway
-from orchestrator.plan import DatasetState, FailureInfo, Plan, PlannedCell, State, make_plan
+from orchestrator.plan import DatasetState, Plan, PlannedCell, State
 from orchestrator.ray_leftovers import leftovers, remove
 from orchestrator.records import epoch_event, finished_event, planned_event
 from orchestrator.remote import address_of, fetch_results, hear, open_journal, require_writable
 from orchestrator.retention import Retention
 from orchestrator.signals import StopSignals
 from orchestrator.sizes_apart import counted_apart
+from orchestrator.storage_plan import plan_with
 from orchestrator.study_model import Study
 from orchestrator.view import GridViewer
 from orchestrator.weights import weights_problems
@@ -86,31 +84,6 @@ class Outcome:
     def complete(self) -> bool:
         """Whether every cell of the study is done."""
         return all(state == "done" for state in self.states.values())
-
-
-def plan_and_measure(
-    study: Study, storage: Path, weights_dir: str | None, packing: Path | None = None
-) -> tuple[Plan, Measured]:
-    """What the study means on this storage today, and how fast its finished cells trained; runs nothing."""
-    states = dataset_states(study, Layout(storage))
-    with Catalog.open(storage) as catalog:
-        cards = known_cards(catalog, storage, packing)
-        plan = _plan(study, states, catalog, weights_problems(study, weights_dir), cards)
-        return plan, measured_rates(catalog)
-
-
-def _plan(
-    study: Study,
-    states: Mapping[str, DatasetState],
-    catalog: Catalog,
-    problems: Mapping[str, str],
-    cards: CardMemory,
-    size_of: SizeOf = model_size,
-) -> Plan:
-    done = finished_cells(catalog)
-    failures = {key: FailureInfo(cell.error, cell.attempt) for key, cell in failed_cells(catalog).items()}
-    known = known_cells(catalog, [cell.name for cell in expand(study)])
-    return make_plan(study, states, done, failures, problems, known, cards, size_of=size_of)
 
 
 class Submission:
@@ -187,8 +160,8 @@ class Submission:
         hear(self._options.storage)
         self._catalog.refresh()
         size_of = counted_apart(expand(self._study), [state.num_classes or 1 for state in states.values()])
-        cards = known_cards(self._catalog, self._options.storage, self._options.packing)
-        return _plan(self._study, states, self._catalog, self._weights_problems, cards, size_of)
+        where, packing = self._options.storage, self._options.packing
+        return plan_with(self._study, where, states, self._catalog, self._weights_problems, packing, size_of)
 
     def _journal_datasets(self, states: Mapping[str, DatasetState]) -> None:
         from trainables.data.manifest import read_manifest

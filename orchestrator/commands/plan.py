@@ -54,8 +54,8 @@ def plan(
     from orchestrator.forecast_cells_text import goal_lines, largest_lines
     from orchestrator.price import parse_price
     from orchestrator.rates_choice import choose_rates
+    from orchestrator.storage_plan import plan_and_measure
     from orchestrator.study import load_study
-    from orchestrator.submission import plan_and_measure
 
     unit_price = None if price is None else parse_price(price)
     planned, measured = plan_and_measure(load_study(study), storage_path(storage), weights_dir, packing)

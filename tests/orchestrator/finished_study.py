@@ -11,9 +11,9 @@ from orchestrator.datasets import Builder, build_missing, dataset_states
 from orchestrator.layout import Layout
 from orchestrator.plan import Plan, PlannedCell, State
 from orchestrator.records import planned_event
+from orchestrator.storage_plan import plan_and_measure
 from orchestrator.study import parse_study
 from orchestrator.study_model import Study
-from orchestrator.submission import plan_and_measure
 
 STUDY = """\
 name: lengths

@@ -1,0 +1,56 @@
+"""What a study means on a storage today: the plan from its catalog, datasets and measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from catalog import Catalog, failed_cells
+from orchestrator.cell import expand
+from orchestrator.cost import SizeOf, model_size
+from orchestrator.datasets import dataset_states
+from orchestrator.known_cells import finished_cells, known_cells
+from orchestrator.layout import Layout
+from orchestrator.measured_memory import known_cards
+from orchestrator.measured_rates import Measured, measured_rates
+from orchestrator.plan import DatasetState, FailureInfo, Plan, make_plan
+from orchestrator.study_model import Study
+from orchestrator.weights import weights_problems
+
+
+def plan_and_measure(
+    study: Study, storage: Path, weights_dir: str | None, packing: Path | None = None
+) -> tuple[Plan, Measured]:
+    """The plan of a study, and how fast the storage's finished cells trained; runs nothing.
+
+    `packing` is a file of cells measured side by side (`orchestrator.packing_file`).
+
+    Raises:
+        RatesError: that file cannot be used.
+    """
+    states = dataset_states(study, Layout(storage))
+    with Catalog.open(storage) as catalog:
+        problems = weights_problems(study, weights_dir)
+        plan = plan_with(study, storage, states, catalog, problems, packing)
+        return plan, measured_rates(catalog)
+
+
+def plan_with(
+    study: Study,
+    storage: Path,
+    states: Mapping[str, DatasetState],
+    catalog: Catalog,
+    problems: Mapping[str, str],
+    packing: Path | None,
+    size_of: SizeOf = model_size,
+) -> Plan:
+    """The plan with datasets in these states and the weights' `problems` by backbone (`make_plan`).
+
+    Raises:
+        RatesError: the file `packing` cannot be used.
+    """
+    done = finished_cells(catalog)
+    failures = {key: FailureInfo(cell.error, cell.attempt) for key, cell in failed_cells(catalog).items()}
+    known = known_cells(catalog, [cell.name for cell in expand(study)])
+    cards = known_cards(catalog, storage, packing)
+    return make_plan(study, states, done, failures, problems, known, cards, size_of=size_of)
