@@ -79,11 +79,17 @@ def trained(sets: Sets, seed: int, bf16: bool) -> tuple[list[float], float]:
 def test_losses_stay_together_over_200_steps(sets: Sets) -> None:
     plain, rounded = trained(sets, 0, bf16=False)[0], trained(sets, 0, bf16=True)[0]
     apart = np.abs(np.array(plain) - np.array(rounded))
-    print(apart[:10].max(), apart.mean(), np.mean(plain[-50:]), np.mean(rounded[-50:]))
-    assert apart.max() > 0
+    # From 1.4 (chance) to 0.005; measured over three seeds: 0.04, 0.04 and 0.005 and 0.006 at the end.
+    assert 1e-4 < apart[:10].max() < 0.1
+    assert apart.mean() < 0.1
+    assert np.mean(plain[-50:]) < 0.03
+    assert np.mean(rounded[-50:]) < 0.03
 
 
 @pytest.mark.long
 def test_the_accuracy_is_the_same_within_what_seeds_make_of_it(sets: Sets) -> None:
     plain, rounded = ([trained(sets, seed, bf16)[1] for seed in range(3)] for bf16 in (False, True))
-    print(plain, rounded)
+    one_video = 100 / len(sets.val[1])
+    noise = max(plain) - min(plain) + one_video
+    assert abs(np.mean(plain) - np.mean(rounded)) <= noise
+    assert min(plain + rounded) > 80  # chance: 25
