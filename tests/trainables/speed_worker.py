@@ -1,4 +1,4 @@
-"""One of two workers of a step, started by `test_speed_workers.py`: RANK FOLDER COMPILE RECOMPUTE."""
+"""One of two workers of a small step, started by `test_speed_workers.py`: RANK FOLDER COMPILE RECOMPUTE."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from tests.trainables.test_speed import CPU, clips, tiny
+from tests.trainables.test_speed import CPU, clips
+from tests.trainables.test_speed_compile import small
 from tests.trainables.toy import toy_spec
 from trainables.device import Compute, Normalisation
 from trainables.optimise import build_optimiser
@@ -21,7 +22,7 @@ def main(rank: int, folder: Path, compiler: str, recompute: bool) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
     compute = Compute(CPU, bf16=False, switches=Switches(compile=compiler, checkpoint_activations=recompute))  # type: ignore[arg-type]
     spec = toy_spec(folder, folder)
-    model = compute.place(tiny()).train()
+    model = compute.place(small()).train()
     optimiser = build_optimiser(model, spec.recipe, compute.switches)
     step = TrainingStep.create(spec, model, optimiser, compute, Normalisation.of("tiny"), world=2)
     pixels, labels = clips(8)
