@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import ray
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from orchestrator.cell_trial import TrialRequest, read_error_log, run_cell
@@ -163,6 +164,29 @@ class GridCallback(tune.Callback):  # type: ignore[misc]
         self._link.guarded(lambda: self._link.driver.trial_ended(request, error))
 
 
+class NewestFirst(FIFOScheduler):  # type: ignore[misc]
+    """Gives a process that has become free to the trial that has none, the newest one.
+
+    Tune's own order gives it to the oldest, for which a process starts just then: it is thrown away, and
+    where cells are shorter than a process's start, so is every later one (1,000 trivial cells took 1,004 s
+    with it and take 126 s). Nor does it look at all trials that ever were.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._order: dict[str, int] = {}
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:  # noqa: ANN401 - Tune's
+        """A trial that is newer than all others."""
+        self._order[trial.trial_id] = len(self._order)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:  # noqa: ANN401 - Tune's
+        """Return the newest trial that waits, or None."""
+        live = tune_controller.get_live_trials()
+        pending = [trial for trial in live if trial.status == "PENDING"]
+        return max(pending, key=lambda trial: self._order[trial.trial_id], default=None)
+
+
 def _end_trial(trials: list[Any], name: str) -> None:
     """Kill a running trial's process; its Train controller and workers die with it, which own nothing else.
 
@@ -200,6 +224,7 @@ def run_grid(
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=GridSearcher(link, cluster_maximum()),
+            scheduler=NewestFirst(),
             num_samples=-1,
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.config["name"],
