@@ -94,13 +94,9 @@ class Switches:
 
 PLAIN = Switches()
 # Chosen by reasoning, not yet by measurement: `benchmarks/train_step.py` on a GPU is to confirm or change
-# them. Recording adds memory and little else where kernels take longer than their launches, so it is off.
-ON_A_GPU = Switches(
-    compile="default",
-    optimiser="foreach",
-    cudnn_benchmark=True,
-    may_fall_back=True,
-)
+# them. What has never run on one is off: the compiler (a month of training must not hang on its first day)
+# and recording, which adds memory and little else where kernels take longer than their launches.
+ON_A_GPU = Switches(optimiser="foreach", cudnn_benchmark=True, may_fall_back=True)
 
 
 def resolve(speed: Speed, precision: Precision, machine: Machine) -> Switches:

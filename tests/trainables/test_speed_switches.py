@@ -26,9 +26,10 @@ def test_a_recipe_that_says_nothing_is_plain_on_a_cpu() -> None:
     assert resolve(Recipe().speed, "auto", CPU) == PLAIN == Switches()
 
 
-def test_and_fast_on_a_gpu_unless_there_is_no_compiler() -> None:
+def test_and_on_a_gpu_what_was_chosen_for_gpus() -> None:
     assert resolve(Speed(), "auto", GPU) == ON_A_GPU
     assert resolve(Speed(), "auto", Machine(cuda=True, can_compile=False)).compile == "off"
+    assert resolve(Speed(), "bf16", GPU).optimiser == "foreach"
 
 
 def test_what_is_asked_for_by_name_is_done_and_does_not_fall_back() -> None:
