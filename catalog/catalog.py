@@ -154,16 +154,16 @@ class Catalog:
 
         def write(path: Path) -> None:
             self.refresh()
-            with self._lock:
-                self._write(path)
+            try:
+                with self._lock:
+                    self._write(path)
+            except duckdb.Error as error:
+                what = f"snapshot cannot be written ({str(error).splitlines()[0]})"
+                raise snapshots.SnapshotError(
+                    f"{what}; {target}; make room, then actiongrid catalog rebuild"
+                ) from error
 
-        try:
-            return snapshots.publish(target, write)
-        except duckdb.IOException as error:
-            reason = str(error).splitlines()[0]
-            raise snapshots.SnapshotError(
-                f"snapshot cannot be written ({reason}); {target}; make room, then actiongrid catalog rebuild"
-            ) from error
+        return snapshots.publish(target, write)
 
     def compare(self, snapshot: Path) -> dict[str, Differences]:
         """Compare the recorded rows with a snapshot's, table by table.
@@ -258,6 +258,8 @@ class Catalog:
             _create(file)
             for table in tables:
                 _insert(file, table, self._connection.sql(f"FROM {table}").to_arrow_table())
+            # What a connection cannot write when it closes is not told, and stays in a file beside.
+            file.execute("CHECKPOINT")
 
     def __enter__(self) -> Self:
         return self

@@ -24,6 +24,8 @@ CONTEXT_BYTES = 700_000_000
 # Convolutions' workspaces and what the allocator cannot use.
 MARGIN = 1.15
 _PARTS = (4, 3, 2)
+# (height, width) of what a clip's crop is cut from, for 16:9 videos stored with a short side of 256.
+_RECTANGLES = {"multi_scale_crop": (256, 256), "random_short_side": (256, 456)}
 BY_MEMORY = "memory"
 # Ray counts ten-thousandths of a GPU.
 _DIGITS = 10_000
@@ -72,7 +74,14 @@ def cell_memory(cell: Cell, num_classes: int) -> int:
         momentum=recipe.momentum > 0,
         bf16=recipe.precision in ("auto", "bf16"),
     )
-    return memory.peak(-(-recipe.batch_size // (cell.resources.workers * recipe.accumulate)))
+    clips = -(-recipe.batch_size // cell.resources.workers)
+    return memory.peak(-(-clips // recipe.accumulate)) + _uploads(cell, clips)
+
+
+def _uploads(cell: Cell, clips: int) -> int:
+    """Bytes of the two buffers that a worker's batches arrive in, whole (`trainables.upload`)."""
+    height, width = _RECTANGLES[cell.recipe.augmentation]
+    return 2 * clips * cell.frames * height * width * 3
 
 
 def share_of(cell: Cell, num_classes: int, known: CardMemory, memory_of: MemoryOf) -> Share | None:

@@ -30,6 +30,7 @@ from orchestrator.lease_drivers import Presence
 from orchestrator.measured_memory import overshoots
 from orchestrator.memory_retry import eased
 from orchestrator.outage import interrupted_anyway
+from orchestrator.packing_file import chosen_packing
 from orchestrator.plan import DatasetState, Plan, PlannedCell, State
 from orchestrator.ray_leftovers import leftovers, remove
 from orchestrator.records import epoch_event, finished_event, planned_event
@@ -265,6 +266,7 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
     """
     layout, writer = Layout(options.storage), writer_name()
     require_writable(options.storage)
+    chosen_packing(options.storage, options.packing)
     check_cluster(options.address, options.storage, layout.log(f"{writer}-check"))
     for leftover in leftovers(layout):
         if leftover.warning:

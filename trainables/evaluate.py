@@ -143,14 +143,16 @@ class _Scores:
         """Indices, labels; top, scores (N, k), loss (N,), view_top, view_score (N, V or 0)."""
         if self.arrived is not None:
             self.arrived.synchronize()
-        mean, labels = self.mean, self.labels
+        mean, labels = self.mean, self.labels.clone()
         if views.average == "softmax":
             loss = F.nll_loss(mean.clamp_min(torch.finfo(mean.dtype).tiny).log(), labels, reduction="none")
         else:
             loss = F.cross_entropy(mean, labels, reduction="none")
         scores, top = mean.topk(min(TOP, mean.shape[1]), dim=1)
         kept = self.view_top.shape[1] if views.keep else 0
-        return self.indices, labels, top, scores, loss, self.view_top[:, :kept], self.view_score[:, :kept]
+        # Copies: what is kept to the end must not hold pinned memory, which every batch would need anew.
+        view_top, view_score = (one[:, :kept].clone() for one in (self.view_top, self.view_score))
+        return self.indices, labels, top, scores, loss, view_top, view_score
 
 
 def gather(own: Predictions, world: int) -> Predictions:

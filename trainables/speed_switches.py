@@ -94,9 +94,9 @@ class Switches:
 
 PLAIN = Switches()
 # Chosen by reasoning, not yet by measurement: `benchmarks/train_step.py` on a GPU is to confirm or change
-# them. What has never run on one is off: the compiler (a month of training must not hang on its first day)
-# and recording, which adds memory and little else where kernels take longer than their launches.
-ON_A_GPU = Switches(optimiser="foreach", cudnn_benchmark=True, may_fall_back=True)
+# them. What has never run on one is off: the compiler (a month of training must not hang on its first day),
+# cuDNN's search (what it tries counts as a cell's peak of memory, and cells may share a card) and recording.
+ON_A_GPU = Switches(optimiser="foreach", may_fall_back=True)
 
 
 def resolve(speed: Speed, precision: Precision, machine: Machine) -> Switches:

@@ -62,17 +62,17 @@ def _compared(view: View, keys: Sequence[str]) -> list[Block]:
         "best_top1": "best top-1",
         "epochs": "epochs",
     }
-    differences, curves, pairs, seeds = at_once(
+    differences, curves, seeds, *pairs = at_once(
         lambda: config_differences_data(view.catalog, keys),
         lambda: curves_data(view.catalog, keys),
-        lambda: paired_data(view.catalog, keys),
         lambda: _seeds_data(view, table.to_pylist()),
+        *([lambda: paired_data(view.catalog, keys)] if len(keys) > 1 else []),
     )
     return [
         Table("compared", "Cells", table, columns),
         _differences(differences),
         Figure("curves", "Curves", draw_curves(curves, view.theme), curves),
-        *([_significance(view, pairs)] if len(keys) > 1 else []),
+        *(_significance(view, one) for one in pairs),
         _seeds(view, seeds),
     ]
 

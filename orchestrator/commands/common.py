@@ -76,6 +76,7 @@ _WORK = frozenset(
         "BucketError",
         "SegmentError",
         "CatalogError",
+        "SnapshotError",
         "GridError",
         "PlanError",
         "EvaluationError",

@@ -62,8 +62,10 @@ def eval_ring(videos: Sequence[Video], evaluation: Evaluation, frames: int, pin:
 
 
 def _ring(shape: tuple[int, ...], pin: bool) -> ClipRing:
-    count = _AHEAD + 1 + (_TRAVELLING if pin else 0)
+    count = _AHEAD + 1
     needed = count * prod(shape)
+    if pin and needed + _TRAVELLING * prod(shape) <= LARGEST_RING_BYTES:
+        count += _TRAVELLING
     if needed > LARGEST_RING_BYTES:
         clips = f"{shape[0]} x {shape[1]} clips of {shape[2]} frames of up to {shape[4]} x {shape[3]} pixels"
         raise ValueError(
