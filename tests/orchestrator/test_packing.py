@@ -21,7 +21,7 @@ from orchestrator.plan import Plan, make_plan
 from orchestrator.rates_file import RatesError
 from orchestrator.records import planned_event
 from orchestrator.study import parse_study
-from orchestrator.submission import Options, Submission
+from orchestrator.submission import Options, Submission, submit
 from tests.orchestrator.finished_study import STUDY, build
 
 AUTO = STUDY + "resources: {default: {gpus_per_worker: auto, gpu_memory_gb: 80}}\n"
@@ -257,3 +257,10 @@ def test_a_run_places_its_cells_as_measured(monkeypatch: pytest.MonkeyPatch, tmp
         ).to_pylist()
     assert [item.cell.resources.gpus_per_worker for item in work.values()] == [0.5] * 4
     assert all(row["rule"].startswith("2 side by side 1.30 x: tam tiny f8, other.json") for row in journalled)
+
+
+def test_an_unusable_file_stops_a_run_before_anything_is_built(tmp_path: Path) -> None:
+    storage, study = tmp_path / "storage", parse_study(AUTO, "s.yaml")
+    with pytest.raises(RatesError, match=r"none\.json"):
+        submit(study, Options(storage, "s.yaml", packing=tmp_path / "none.json"), lambda *_: None, print)
+    assert not list(storage.rglob("datasets/*"))
