@@ -8,7 +8,9 @@ own directories. The files of dead drivers would only fill the storage.
 from __future__ import annotations
 
 import json
+import pickletools
 import shutil
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,6 @@ from orchestrator.notes import notes_of
 
 # Tune's experiment and searcher; a Train run's checkpoints.
 _STATE_FILES = ("experiment_state-*.json", "*.pkl", "checkpoint_manager_snapshot.json")
-_END_OF_PICKLE = b"."
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ def _is_whole(path: Path) -> bool:
         content = path.read_bytes()
         if path.suffix == ".json":
             json.loads(content)
-            return True
-    except (OSError, ValueError):
+        else:
+            # Reads the instructions up to the last one and carries none of them out.
+            deque(pickletools.genops(content), maxlen=0)
+    except (OSError, ValueError, IndexError):
         return False
-    return content.endswith(_END_OF_PICKLE)
+    return True

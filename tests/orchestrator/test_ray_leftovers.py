@@ -90,3 +90,14 @@ def test_no_state_file_is_ever_unpickled(tmp_path: Path) -> None:
     (tmp_path / "tuner.pkl").write_bytes(pickle.dumps(Evil()))
     assert list(damaged_files(tmp_path)) == []
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_pickle_that_is_cut_anywhere_is_damaged(tmp_path: Path) -> None:
+    """Also behind a full stop, which is how a whole one ends."""
+    whole = pickle.dumps({"a.b": ["c.", 1.5, b"x" * 20], "d": "."})
+    path = tmp_path / "tuner.pkl"
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        assert list(damaged_files(tmp_path)) == [path], whole[:length]
+    path.write_bytes(whole)
+    assert list(damaged_files(tmp_path)) == []
