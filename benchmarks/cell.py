@@ -26,7 +26,6 @@ step's rates and `of_step` say nothing of a GPU: these need one. What the loader
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Generator, Iterator
@@ -43,6 +42,7 @@ from benchmarks.training_cell import (
     Setting,
     Source,
     make_store,
+    show,
     spec_of,
     tflops,
     use_device,
@@ -68,11 +68,7 @@ def main() -> None:
         manifest = make_store(options.shape, Path(folder))
         asking = options.required is not None or options.rates is not None
         rows = list(required_rows(options, manifest) if asking else cell_rows(options, manifest))
-    if options.json:
-        print(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        print("  ".join(f"{name} {value}" for name, value in row.items()))
+    show(rows, as_json=options.json)
 
 
 def _options() -> argparse.Namespace:

@@ -16,7 +16,6 @@ Runs on a CPU too (`--device cpu --shape tiny --crop 32`); rates of GPUs need on
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.training_cell import ALL_SHAPES, Cell, Setting, listed, make_store, use_device
+from benchmarks.training_cell import ALL_SHAPES, Cell, Setting, listed, make_store, show, use_device
 from trainables.data.manifest import SHARDS
 from trainables.recipe import Evaluation
 
@@ -52,11 +51,7 @@ def main() -> None:
             for frames in options.frames
             for row in measure_model(options, Setting(model, frames, 1, options.crop), manifest)
         ]
-    if options.json:
-        print(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        print("  ".join(f"{name} {value}" for name, value in row.items()))
+    show(rows, as_json=options.json)
 
 
 def _options() -> argparse.Namespace:

@@ -31,7 +31,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from benchmarks.training_cell import ALL_SHAPES, Cell, Clock, Setting, make_store, use_device
+from benchmarks.training_cell import ALL_SHAPES, Cell, Clock, Setting, make_store, show, use_device
 
 PIPE, LOG = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
 CONTROL = "nvidia-cuda-mps-control"
@@ -64,11 +64,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         manifest = make_store(options.shape, Path(folder))
         rows = list(measure(options, manifest, Path(folder)))
-    if options.json:
-        print(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        print("  ".join(f"{name} {value}" for name, value in row.items()))
+    show(rows, as_json=options.json)
 
 
 def _options() -> argparse.Namespace:

@@ -21,7 +21,7 @@ import json
 import platform
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,9 @@ from benchmarks.train_step_reference import as_reference
 from benchmarks.train_step_roof import roof_seconds, shapes_of, timed
 from benchmarks.train_step_variants import VARIANTS, Variant
 from orchestrator.gpus import gpu_of
+from orchestrator.rates_file import models
 from trainables.models.macs import model_cost
 from trainables.models.memory_estimate import bare_for_training
-from trainables.models.registry import BACKBONES, MODULES
 from trainables.speed_batch import TrainedModel, build_step, largest_batch, synthetic_clips
 from trainables.step import TrainingStep
 
@@ -64,20 +64,6 @@ class Bench:
     def dtype(self) -> torch.dtype:
         """The precision that training takes here, in which the roof is measured."""
         return torch.bfloat16 if self.device.type == "cuda" else torch.float32
-
-
-def models() -> Mapping[str, tuple[str, str, bool]]:
-    """(module, backbone, temporal pooling) by the name that a cell has without its frames."""
-    return {
-        f"{module.paper_name}-{backbone.paper_name}{'-tp' if pooled else ''}": (
-            module.name,
-            backbone.name,
-            pooled,
-        )
-        for module in MODULES.values()
-        for backbone in BACKBONES.values()
-        for pooled in (False, True)
-    }
 
 
 def roof(model: TrainedModel, batch: int, bench: Bench) -> float:

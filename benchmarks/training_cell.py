@@ -6,10 +6,11 @@ its upload. The store holds few videos, listed often: it is in the page cache, s
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -238,3 +239,12 @@ def use_device(device: str) -> None:
 
         if not torch.cuda.is_available():
             raise SystemExit("error: no GPU; --device cuda; say --device cpu")
+
+
+def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Print the rows as a JSON list, or a line each."""
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        print("  ".join(f"{name} {value}" for name, value in row.items()))

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.layout import Layout
 from orchestrator.packing import Packing, SideBySide
-from orchestrator.rates_file import RatesError, model_named, rows_of
+from orchestrator.rates_file import RatesError, checked, model_named, rows_of
 
 WANTED = "give the list that `python -m benchmarks.packing --json` prints"
 MPS_PIPE = "CUDA_MPS_PIPE_DIRECTORY"
@@ -68,12 +68,7 @@ def under_mps(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def _sample(item: Any, path: Path, number: int) -> SideBySide:  # noqa: ANN401 - whatever the file holds
-    try:
-        row = PackingRow.model_validate(item)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "row"
-        raise RatesError(f"{field}: {first['msg'].lower()}; {path}, row {number}; {WANTED}") from error
+    row = checked(PackingRow, item, path, number, WANTED)
     module, backbone, pooled = model_named(row.model, path, number)
     return SideBySide(
         row.gpu, module, backbone, pooled, row.frames, row.side_by_side, row.mps, row.clips_per_s, row.gain

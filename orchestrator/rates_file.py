@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,6 +15,9 @@ from trainables.models.registry import BACKBONES, MODULES
 
 # The variant that training uses; where a file has none of this name, the fastest counts.
 DEFAULT_VARIANT = "default"
+
+
+Row = TypeVar("Row", bound=BaseModel)
 
 
 class RatesError(ValueError):
@@ -59,7 +62,7 @@ def best_rows(path: Path) -> tuple[RateRow, ...]:
 def _best(path: Path) -> dict[tuple[str, str, bool, str, int], RateRow]:
     best: dict[tuple[str, str, bool, str, int], RateRow] = {}
     for number, item in enumerate(rows_of(path, _WANTED), start=1):
-        row = _row(item, path, number)
+        row = checked(RateRow, item, path, number, _WANTED)
         place = (*model_named(row.model, path, number), row.gpu, row.frames)
         if place not in best or _order(row) > _order(best[place]):
             best[place] = row
@@ -98,13 +101,18 @@ def one_device(samples: Sequence[Sample], path: Path) -> str:
     return devices[0]
 
 
-def _row(item: Any, path: Path, number: int) -> RateRow:  # noqa: ANN401 - whatever the file holds
+def checked(kind: type[Row], item: Any, path: Path, number: int, wanted: str) -> Row:  # noqa: ANN401
+    """Row `number` of a file, whatever the file holds there; `wanted` is the way out.
+
+    Raises:
+        RatesError: a field is missing or has a value that it cannot have.
+    """
     try:
-        return RateRow.model_validate(item)
+        return kind.model_validate(item)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "row"
-        raise RatesError(f"{field}: {first['msg'].lower()}; {path}, row {number}; {_WANTED}") from error
+        raise RatesError(f"{field}: {first['msg'].lower()}; {path}, row {number}; {wanted}") from error
 
 
 def _order(row: RateRow) -> tuple[bool, float]:
@@ -117,7 +125,7 @@ def model_named(name: str, path: Path, number: int) -> tuple[str, str, bool]:
     Raises:
         RatesError: there is no such model.
     """
-    found = _models().get(_plain(name))
+    found = {_plain(known): place for known, place in models().items()}.get(_plain(name))
     if found is None:
         raise RatesError(
             f"unknown model '{name}'; {path}, row {number}; name it as cells are, such as TAM-ResNet50-tp"
@@ -125,9 +133,10 @@ def model_named(name: str, path: Path, number: int) -> tuple[str, str, bool]:
     return found
 
 
-def _models() -> Mapping[str, tuple[str, str, bool]]:
+def models() -> Mapping[str, tuple[str, str, bool]]:
+    """(module, backbone, temporal pooling) by the name that a cell has without its frames."""
     return {
-        _plain(f"{module.paper_name}-{backbone.paper_name}{'-tp' if pooled else ''}"): (
+        f"{module.paper_name}-{backbone.paper_name}{'-tp' if pooled else ''}": (
             module.name,
             backbone.name,
             pooled,

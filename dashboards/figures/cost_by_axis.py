@@ -50,6 +50,11 @@ def costs_of_all(table: pa.Table) -> Row | None:
     return {name: _sum([row[name] for row in rows]) for name in names}
 
 
+def unit_of(rows: Sequence[Row]) -> tuple[str, str]:
+    """Return `gpu` or `cpu`, by the hours expected (spent, where none can be told), and the unit's name."""
+    return unit(rows, "{}_hours_expected" if _known(rows) else "{}_hours_spent")
+
+
 def _sum(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) if known else None
@@ -60,7 +65,7 @@ def draw_cost_by_axis(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     rows = table.to_pylist()
     if not rows:
         return empty_figure("No cell has been planned yet.", theme)
-    kind, name = unit(rows, "{}_hours_expected") if _known(rows) else unit(rows, "{}_hours_spent")
+    kind, name = unit_of(rows)
     axes = [axis for axis in AXES if len({row["value"] for row in rows if row["axis"] == axis}) > 1] or [
         "module"
     ]
@@ -85,7 +90,7 @@ def draw_cost_by_axis(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     return figure.drawn()
 
 
-def _known(rows: list[Row]) -> bool:
+def _known(rows: Sequence[Row]) -> bool:
     return any(row["gpu_hours_expected"] or row["cpu_hours_expected"] for row in rows)
 
 

@@ -6,9 +6,8 @@ from dash import html
 from dash.development.base_component import Component
 
 from dashboards.app_blocks import Block, Figure, Text, message
-from dashboards.figures.cost_by_axis import cost_by_axis_data, costs_of_all, draw_cost_by_axis
+from dashboards.figures.cost_by_axis import cost_by_axis_data, costs_of_all, draw_cost_by_axis, unit_of
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front
-from dashboards.figures.costs import unit
 from dashboards.figures.failures import draw_failures, failures_data
 from dashboards.figures.grid import duration
 from dashboards.figures.panels import Row
@@ -52,7 +51,7 @@ def blocks(view: View) -> list[Block]:
 def _totals(row: Row | None) -> Component:
     if row is None:
         return message("No cell has been planned in this storage yet, or none passes the filters.")
-    kind, name = unit([row], "{}_hours_expected" if row["cpu_hours_expected"] else "{}_hours_spent")
+    kind, name = unit_of([row])
     facts = [
         f"{row['done']:,} of {row['cells']:,} cells are done",
         f"{row[f'{kind}_hours_spent'] or 0:,.2f} {name} spent",

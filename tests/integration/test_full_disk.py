@@ -20,15 +20,24 @@ STUDY = CHAINS.replace("module: [tsn, tam]", "module: [tsn]").replace("epochs: 4
 KIB = 48 << 10
 
 
-def test_a_full_disk_pauses_the_study_until_there_is_room(tmp_path: Path) -> None:
-    study = tmp_path / "chains.yaml"
+def study_file(folder: Path) -> Path:
+    study = folder / "chains.yaml"
     study.write_text(STUDY)
+    return study
+
+
+def fill_up_while_it_trains(driver: RunningDriver, disk: Path) -> None:
+    """Take all room on the disk, with `disk / "other"`, after the first epoch; wait for the pause."""
+    Events(disk / "storage").wait(EpochFinished, 1, driver)
+    fill_up(disk / "other")
+    driver.says("paused: ", seconds=240)
+
+
+def test_a_full_disk_pauses_the_study_until_there_is_room(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", KIB) as disk:
-        storage = disk / "storage"
+        storage, study = disk / "storage", study_file(tmp_path)
         with RunningDriver(study, storage, "--cpus", "2") as driver:
-            Events(storage).wait(EpochFinished, 1, driver)
-            fill_up(disk / "other")
-            driver.says("paused: ", seconds=240)
+            fill_up_while_it_trains(driver, disk)
             assert "No space left on device" in driver.output
             assert "make room or mend the storage: it goes on by itself" in driver.output
             time.sleep(4)
@@ -48,14 +57,10 @@ def test_a_full_disk_pauses_the_study_until_there_is_room(tmp_path: Path) -> Non
 
 @pytest.mark.long
 def test_ctrl_c_on_a_full_disk_can_be_gone_on_from(tmp_path: Path) -> None:
-    study = tmp_path / "chains.yaml"
-    study.write_text(STUDY)
     with small_disk(tmp_path / "disk", KIB) as disk:
-        storage = disk / "storage"
+        storage, study = disk / "storage", study_file(tmp_path)
         with RunningDriver(study, storage, "--cpus", "2") as driver:
-            Events(storage).wait(EpochFinished, 1, driver)
-            fill_up(disk / "other")
-            driver.says("paused: ", seconds=240)
+            fill_up_while_it_trains(driver, disk)
             os.kill(driver.pid, signal.SIGINT)
             said = driver.ends_with(130, seconds=120)
         assert "Traceback" not in said, said
