@@ -25,10 +25,10 @@ from typing import Any
 import psutil
 
 from catalog import Catalog, Journal
+from catalog.storage.layout import Layout
 from orchestrator.cell import expand
 from orchestrator.cell_trial import TrialRequest
 from orchestrator.driver import Driver
-from orchestrator.layout import Layout
 from orchestrator.lease_cells import shared_cells
 from orchestrator.plan import DatasetState, Plan, make_plan
 from orchestrator.records import planned_event

@@ -22,8 +22,8 @@ from pathlib import Path
 import av
 from loader import SHAPES, Shape, scene
 
+from catalog.storage.atomic import sha256_of
 from trainables.data.decode import Picture, pictures
-from trainables.data.files import sha256_of
 from trainables.data.frame_format import FrameFormat
 from trainables.data.probe import Probed, probe_file
 from trainables.data.store_spool import SpoolWriter, encoded

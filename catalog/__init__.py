@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from catalog.catalog import Catalog, CatalogError, QueryError
     from catalog.journal import Journal, JournalError, Tail, read_events
     from catalog.maintenance import check, rebuild
-    from catalog.records import attempts_made, done_cells, failed_cells
+    from catalog.queries.finished import attempts_made, done_cells, failed_cells
 
 _HOMES = {
     "Catalog": "catalog.catalog",
@@ -24,9 +24,9 @@ _HOMES = {
     "read_events": "catalog.journal",
     "check": "catalog.maintenance",
     "rebuild": "catalog.maintenance",
-    "attempts_made": "catalog.records",
-    "done_cells": "catalog.records",
-    "failed_cells": "catalog.records",
+    "attempts_made": "catalog.queries.finished",
+    "done_cells": "catalog.queries.finished",
+    "failed_cells": "catalog.queries.finished",
 }
 
 __all__ = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from catalog.storage.layout import Layout, file_name
 from orchestrator.cell_trial import TrialRequest
-from orchestrator.layout import Layout, file_name
 from orchestrator.remote import address_of
 from orchestrator.work import CellWork, Terms
 from trainables.recipe import CellSpec, ParentCheckpoint

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from trainables.storage.bucket import Bucket
-from trainables.storage.mirror import mirror_at
+from catalog.storage.bucket import Bucket
+from catalog.storage.mirror import mirror_at
 
 _PAUSE_SECONDS = 0.2
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator.layout import Layout, file_name
+from catalog.storage.layout import Layout, file_name
 from trainables.data.build_progress import BuildProgress
 from trainables.data.manifest import Manifest, Quarantined, read_manifest
 from trainables.data.store_check import verify

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator.layout import Layout, file_name
+from catalog.storage.layout import Layout, file_name
 from orchestrator.study import shipped_studies
 from trainables.data.datasets import OFFICIAL, DatasetConfig, DatasetError, Sources
 

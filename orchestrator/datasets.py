@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catalog.storage.layout import Layout
 from orchestrator.dataset_names import dataset_config
 from orchestrator.key import declared_hash
-from orchestrator.layout import Layout
 from orchestrator.plan import DatasetState, declared_state
 from orchestrator.study_model import Study
 from trainables.data.datasets import DatasetConfig, Sources

@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, Event
+from catalog.storage.layout import Layout
+from catalog.storage.outage import Outage, room_for_a_checkpoint
 from orchestrator.cell_request import cell_request
 from orchestrator.cell_trial import TrialRequest
 from orchestrator.control import Standing, cancelled, standings
 from orchestrator.epochs_on_disk import EpochsOnDisk
-from orchestrator.layout import Layout
 from orchestrator.lease_cells import News, SharedCells
 from orchestrator.memory_retry import eased, easier, held_back
-from orchestrator.outage import Outage, room_for_a_checkpoint
 from orchestrator.records import finished_event
 from orchestrator.remote import RunReader
 from orchestrator.retry import Attempts, FailureKind, back_off_seconds, classify, decide

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog import Catalog, Journal
+from catalog.storage.layout import Layout
 from orchestrator.evaluation_cells import FinishedCell, choose_cells, is_pattern
 from orchestrator.evaluation_jobs import EvaluationError, EvaluationJob, Wanted, check_checkpoint, make_job
 from orchestrator.evaluation_records import dataset_built_event, evaluated_event
 from orchestrator.evaluation_videos import VideoSets
 from orchestrator.last_snapshot import leave_snapshot
-from orchestrator.layout import Layout
 from orchestrator.remote import fetch_cell, open_journal
 from orchestrator.submission import writer_name
 from trainables.evaluate_cell import EvaluationResult, read_evaluation, result_path

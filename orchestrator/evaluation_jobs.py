@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from catalog.storage.layout import Layout
 from orchestrator.key import KEY_LENGTH, evaluation_key
-from orchestrator.layout import Layout
 from orchestrator.remote import address_of
 from orchestrator.study_model import Resources
 from trainables.evaluate_cell import Average, EvaluationSpec, SplitName, Which
@@ -128,7 +128,7 @@ def check_checkpoint(spec: EvaluationSpec) -> None:
     Raises:
         EvaluationError: it is not.
     """
-    from trainables.data.files import sha256_of
+    from catalog.storage.atomic import sha256_of
 
     path = Path(spec.checkpoint)
     found = sha256_of(path) if path.is_file() else None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.events import CellEvaluated, DatasetBuilt
-from orchestrator.layout import Layout
+from catalog.storage.layout import Layout
 
 if TYPE_CHECKING:
     from trainables.data.manifest import Manifest

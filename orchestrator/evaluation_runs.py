@@ -6,9 +6,9 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catalog.storage.layout import file_name
 from orchestrator.cell_trial import TrialRequest, describe_error, read_error_log, run_evaluation
 from orchestrator.cluster_size import cluster_maximum, cluster_size
-from orchestrator.layout import file_name
 from orchestrator.placement_groups import remove_orphaned
 from orchestrator.schedule import Free
 from trainables.evaluate_cell import result_path

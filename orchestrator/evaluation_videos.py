@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.layout import Layout, file_name
+from catalog.storage.layout import Layout, file_name
 
 if TYPE_CHECKING:
     from trainables.data.manifest import Manifest

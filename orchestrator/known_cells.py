@@ -33,7 +33,7 @@ _FINISHED = """
 
 def finished_cells(catalog: Catalog) -> Mapping[str, DoneCell]:
     """The finished cells by key, with what is left of their checkpoints."""
-    from catalog.records import done_cells, removed_checkpoints
+    from catalog.queries.finished import done_cells, removed_checkpoints
 
     removed = removed_checkpoints(catalog)
     return {

@@ -1,6 +1,6 @@
 """One owner of a cell at a time, across machines: leases as small files that all drivers see.
 
-`<key>/<number>.json` says who owns the lease with that number. It is made exclusively (`orchestrator.notes`),
+`<key>/<number>.json` says who owns the lease with that number. It is made exclusively (`catalog.storage.shared_files`),
 so that only one of many succeeds, on NFS and in a bucket too; the number is one more than the highest that is
 there. The highest number counts, so a number fences: whoever has a lower one has lost the cell.
 `<number>.free` says that its owner gave it up, or that it died. Nothing is ever replaced or removed: a
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
-from orchestrator.notes import Notes
+from catalog.storage.shared_files import Notes
 
 
 class LeaseLostError(RuntimeError):

@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from catalog.storage.fence import FencedError, raise_fence
+from catalog.storage.layout import Layout
+from catalog.storage.shared_files import notes_of
 from orchestrator.control import Command
-from orchestrator.layout import Layout
 from orchestrator.lease import Lease, LeaseLostError, Leases, Slot
 from orchestrator.lease_drivers import Amount, DriverRecord, Presence, Watch, this_driver
 from orchestrator.lease_room import room_for
-from orchestrator.notes import notes_of
 from orchestrator.remote import hear, tidy
 from orchestrator.schedule import Free
-from trainables.fence import FencedError, raise_fence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ Given = TypeVar("Given")
 
 
 class Patiently(Protocol):
-    """Does something, again and again until the storage lets it (`orchestrator.outage`)."""
+    """Does something, again and again until the storage lets it (`catalog.storage.outage`)."""
 
     def __call__(self, action: Callable[[], Given]) -> Given:
         """What the action gives."""

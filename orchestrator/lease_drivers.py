@@ -1,6 +1,6 @@
 """Who works on a storage: one file a driver, `<storage>/drivers/<writer>.json`, and its heartbeat.
 
-The heartbeat is the file's mark (`orchestrator.notes`): its time of change. Clocks of two machines are never
+The heartbeat is the file's mark (`catalog.storage.shared_files`): its time of change. Clocks of two machines are never
 compared: an observer counts, on its own monotonic clock, how long it has seen no change.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from orchestrator.notes import Notes
+from catalog.storage.shared_files import Notes
 
 BEAT_SECONDS = 3.0
 TIME_OUT_SECONDS = 30.0

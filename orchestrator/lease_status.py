@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from catalog.storage.shared_files import notes_of
 from orchestrator.control import Command, standings
 from orchestrator.lease import Leases
 from orchestrator.lease_drivers import Watch
-from orchestrator.notes import notes_of
 
 if TYPE_CHECKING:
     from catalog import Catalog
-    from orchestrator.layout import Layout
+    from catalog.storage.layout import Layout
 
 _IN_FORCE = "SELECT study, action, cells, who FROM controls WHERE in_force ORDER BY given"
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.layout import Layout
+from catalog.storage.layout import Layout
 from orchestrator.packing import Packing, SideBySide
 from orchestrator.rates_file import RatesError, checked, model_named, rows_of
 

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.layout import Layout
+from catalog.storage.layout import Layout
+from catalog.storage.shared_files import notes_of
 from orchestrator.lease_drivers import Watch
-from orchestrator.notes import notes_of
 
 # Tune's experiment and searcher; a Train run's checkpoints.
 _STATE_FILES = ("experiment_state-*.json", "*.pkl", "checkpoint_manager_snapshot.json")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from catalog.events import CellFinished, CellPlanned, EpochFinished
-from orchestrator.layout import Layout
+from catalog.storage.layout import Layout
 from orchestrator.plan import PlannedCell
 from orchestrator.work import CellWork
 from trainables.result import CellResult

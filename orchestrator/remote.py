@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.journal import Journal
+from catalog.storage.bucket import AddressError, BucketError
+from catalog.storage.folder_sync import Folder
+from catalog.storage.journal_segments import Segments, pull_journals, unite_abandoned
+from catalog.storage.mirror import mirror_at, open_mirror
 from trainables.recipe import StorageAddress
 from trainables.result import RESULT_FILE, CellResult, read_history, read_result
-from trainables.storage.bucket import AddressError, BucketError
 from trainables.storage.data_files import fetch_dataset, fetch_manifests
-from trainables.storage.folder import Folder
-from trainables.storage.journals import Segments, pull_journals, unite_abandoned
-from trainables.storage.mirror import mirror_at, open_mirror
 from trainables.storage.run_files import fetch_file, fetch_run, fetch_small
 
 if TYPE_CHECKING:
+    from catalog.storage.layout import Layout
     from orchestrator.cell_trial import TrialRequest
-    from orchestrator.layout import Layout
     from trainables.checkpoint import Metrics
 
 LOOK_SECONDS = 5.0

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from catalog.events import CellFinished, CheckpointRemoved, Event
-from orchestrator.layout import Layout
+from catalog.storage.layout import Layout
 from trainables.checkpoint import remove, stored_epochs
 from trainables.keep import KeepPolicy
 

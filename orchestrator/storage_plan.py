@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from catalog import Catalog, failed_cells
+from catalog.storage.layout import Layout
 from orchestrator.cell import expand
 from orchestrator.cost import SizeOf, model_size
 from orchestrator.datasets import dataset_states
 from orchestrator.known_cells import finished_cells, known_cells
-from orchestrator.layout import Layout
 from orchestrator.measured_memory import known_cards
 from orchestrator.measured_rates import Measured, measured_rates
 from orchestrator.plan import DatasetState, FailureInfo, Plan, make_plan

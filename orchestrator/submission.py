@@ -17,6 +17,9 @@ from rich.console import Console
 
 from catalog import Catalog, Journal, attempts_made
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
+from catalog.storage.layout import Layout
+from catalog.storage.locks import LockHeldError
+from catalog.storage.outage import interrupted_anyway
 from orchestrator.cell import expand
 from orchestrator.cluster_checks import check_cluster
 from orchestrator.datasets import Announce, Builder, ShowProgress, build_missing, dataset_states
@@ -24,12 +27,10 @@ from orchestrator.driver import Driver
 from orchestrator.evaluation_records import dataset_built_event
 from orchestrator.known_cells import eased_before
 from orchestrator.last_snapshot import leave_snapshot
-from orchestrator.layout import Layout
 from orchestrator.lease_cells import SharedCells, shared_cells
 from orchestrator.lease_drivers import Presence
 from orchestrator.measured_memory import overshoots
 from orchestrator.memory_retry import eased
-from orchestrator.outage import interrupted_anyway
 from orchestrator.packing_file import chosen_packing
 from orchestrator.plan import DatasetState, Plan, PlannedCell, State
 from orchestrator.ray_leftovers import leftovers, remove
@@ -44,7 +45,6 @@ from orchestrator.view import GridViewer
 from orchestrator.weights import weights_problems
 from orchestrator.work import CellFailure, CellWork, Terms
 from trainables.result import read_result
-from trainables.run_lock import LockHeldError
 
 if TYPE_CHECKING:
     from orchestrator.progress import LiveView

@@ -26,7 +26,7 @@ FRONT_DOOR = {
 # What only these files may import.
 RESERVED = {
     "duckdb": {"catalog/catalog.py"},
-    "obstore": {"trainables/storage/bucket.py"},
+    "obstore": {"catalog/storage/bucket.py"},
     "ray.tune": {"orchestrator/tuner.py"},
     "ray.train": {"orchestrator/cell_trial.py", "trainables/train.py"},
 }

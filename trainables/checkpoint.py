@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainables.data.files import replaced_atomically, sha256_of
+from catalog.storage.atomic import replaced_atomically, sha256_of
 from trainables.storage.run_files import drop, names_in_bucket, send
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainables.data.files import replaced_atomically
+from catalog.storage.atomic import replaced_atomically
 from trainables.storage.run_files import send
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch.distributed as dist
 
+from catalog.storage.fence import require_fence
 from trainables.checkpoint import (
     CheckpointRecord,
     Metrics,
@@ -23,7 +24,6 @@ from trainables.data.open_reader import open_reader
 from trainables.data.store_spool import writing
 from trainables.device import Compute, Normalisation
 from trainables.evaluate import Stopwatch, Views, fast_evaluation, gather, predict, write_predictions
-from trainables.fence import require_fence
 from trainables.initialise import initial_model
 from trainables.memory import clips_at_a_time, figures_of_memory
 from trainables.optimise import build_optimiser, learning_rate

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainables.data.files import replaced_atomically
+from catalog.storage.atomic import replaced_atomically
 from trainables.device import Compute, Normalisation
 from trainables.memory import is_out_of_memory
 from trainables.models import build_model

@@ -37,9 +37,9 @@ def train_cell(config: dict[str, Any]) -> None:
     """
     import torch
 
+    from catalog.storage.fence import require_fence
+    from catalog.storage.locks import exclusive
     from trainables.data.open_reader import prepare_frames
-    from trainables.fence import require_fence
-    from trainables.run_lock import exclusive
     from trainables.storage.arrival import at_home
     from trainables.storage.data_files import fetch_dataset
 

@@ -71,9 +71,9 @@ def _cells_of(catalog: Catalog, study: str) -> list[str]:
 
 
 def _drivers(study: str, storage: Path) -> list[DriverRecord]:
-    from orchestrator.layout import Layout
+    from catalog.storage.layout import Layout
+    from catalog.storage.shared_files import notes_of
     from orchestrator.lease_drivers import Watch
-    from orchestrator.notes import notes_of
 
     return [one for one in Watch(notes_of(Layout(storage).drivers)).drivers() if one.study == study]
 
@@ -86,7 +86,7 @@ def _journal(action: ControlAction, study: str, pattern: str, storage: Path) -> 
     """
     from catalog import JournalError
     from catalog.events import StudyControlled
-    from orchestrator.layout import file_name
+    from catalog.storage.layout import file_name
     from orchestrator.lease_drivers import user_name
     from orchestrator.remote import address_of, open_journal
 

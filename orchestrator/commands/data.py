@@ -12,9 +12,9 @@ import typer
 from orchestrator.commands.common import INTERRUPTED, WORK_FAILED, JsonOption, StorageOption, storage_path
 
 if TYPE_CHECKING:
+    from catalog.storage.layout import Layout
     from orchestrator.dataset_request import Request
     from orchestrator.datasets import Builder
-    from orchestrator.layout import Layout
 
 app = typer.Typer(help="Datasets: their videos, judged once, and their frame stores.", no_args_is_help=True)
 
@@ -72,11 +72,11 @@ def build(
     Safe to kill and give again: what is built is not built again. Given again for a dataset of this storage,
     the name alone is enough.
     """
+    from catalog.storage.layout import Layout
     from orchestrator.build_view import BuildView
     from orchestrator.dataset_request import Request, is_study
     from orchestrator.datasets import Builder
     from orchestrator.ingest_tasks import Readers
-    from orchestrator.layout import Layout
     from orchestrator.submission import writer_name
 
     chosen: dict[str, Any] = {"quality": quality, "shard_mb": shard_mb, "mode": "direct" if direct else None}
@@ -136,9 +136,9 @@ def verify(name: OneName = None, as_json: JsonOption = False, storage: StorageOp
 
     The next `data build` makes the damaged files again.
     """
+    from catalog.storage.layout import Layout
     from orchestrator.build_view import BuildView
     from orchestrator.dataset_report import manifests, verified, verified_lines
-    from orchestrator.layout import Layout
     from orchestrator.remote import fetch_frames
 
     layout, show = Layout(storage_path(storage)), BuildView(sys.stderr)
@@ -165,8 +165,8 @@ def list_datasets(
     storage: StorageOption = None,
 ) -> None:
     """List the datasets of a storage: videos, frames, bytes, and what is quarantined for what."""
+    from catalog.storage.layout import Layout
     from orchestrator.dataset_report import line_of, manifests, quarantined_lines, row_of
-    from orchestrator.layout import Layout
 
     rows = []
     for path, manifest in manifests(Layout(storage_path(storage))):

@@ -84,8 +84,8 @@ def report(
 
 def _write_page(root: Path, output: Path | None) -> None:
     from catalog import Catalog
+    from catalog.storage.layout import Layout
     from dashboards.report import write_report
-    from orchestrator.layout import Layout
 
     with Catalog.open(root, fetch_predictions) as catalog:
         own = Layout(root).report if address_of(root) is None else Path("report.html")

@@ -30,7 +30,7 @@ def status(
 ) -> None:
     """Show how far the studies of a storage are, what failed and how to go on."""
     from catalog import Catalog
-    from orchestrator.layout import Layout
+    from catalog.storage.layout import Layout
     from orchestrator.lease_status import commanded, held_by
 
     root = storage_path(storage)

@@ -10,14 +10,14 @@ from typing import Any
 
 from catalog import Catalog, Journal
 from catalog.events import Event
+from catalog.storage.layout import Layout
+from catalog.storage.shared_files import notes_of
 from orchestrator.cell import Cell, expand
 from orchestrator.cell_trial import TrialRequest
 from orchestrator.driver import Driver
-from orchestrator.layout import Layout
 from orchestrator.lease import Leases
 from orchestrator.lease_cells import SharedCells
 from orchestrator.lease_drivers import Presence, Watch, this_driver
-from orchestrator.notes import notes_of
 from orchestrator.schedule import Free
 from orchestrator.study import parse_study
 from orchestrator.work import CellWork, Terms

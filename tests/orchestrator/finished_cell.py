@@ -9,8 +9,8 @@ import torch
 
 from catalog import Journal
 from catalog.events import CellFinished, CellPlanned, Event, StudySubmitted
+from catalog.storage.layout import Layout
 from orchestrator.key import evaluation_key
-from orchestrator.layout import Layout
 from tests.trainables.toy import build_toy, toy_spec
 from trainables.recipe import CellSpec
 from trainables.result import CellResult, read_result

@@ -7,8 +7,8 @@ from typing import Any
 
 from catalog import Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFinished, StudySubmitted
+from catalog.storage.layout import Layout
 from orchestrator.datasets import Builder, build_missing, dataset_states
-from orchestrator.layout import Layout
 from orchestrator.plan import Plan, PlannedCell, State
 from orchestrator.records import planned_event
 from orchestrator.storage_plan import plan_and_measure

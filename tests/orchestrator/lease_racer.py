@@ -12,9 +12,9 @@ import sys
 import time
 from pathlib import Path
 
+from catalog.storage.shared_files import DirectoryNotes
 from orchestrator.lease import Lease, Leases
 from orchestrator.lease_drivers import Presence, Watch, this_driver
-from orchestrator.notes import DirectoryNotes
 
 KEYS = ("a", "b", "c")
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from catalog.storage.layout import Layout
 from orchestrator.build_view import BuildView, build_line
 from orchestrator.cli import main
 from orchestrator.dataset_report import kind_of
 from orchestrator.dataset_request import Declared, Request, declared
 from orchestrator.datasets import declared_path, manifest_path
 from orchestrator.ingest_tasks import RAY_FROM_BYTES, RAY_FROM_VIDEOS, is_large
-from orchestrator.layout import Layout
 from orchestrator.study import parse_study
 from trainables.data.build import build_dataset
 from trainables.data.build_progress import BuildProgress

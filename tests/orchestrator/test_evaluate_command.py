@@ -11,6 +11,7 @@ import pytest
 
 from catalog import Catalog
 from catalog.events import AttemptStarted, StudySubmitted
+from catalog.storage.layout import Layout
 from orchestrator.cli import main
 from orchestrator.evaluation_cells import CellChoiceError, choose_cells
 from orchestrator.evaluation_jobs import (
@@ -24,7 +25,6 @@ from orchestrator.evaluation_jobs import (
     resolved_protocol,
 )
 from orchestrator.evaluation_videos import VideoSets
-from orchestrator.layout import Layout
 from tests.orchestrator.finished_cell import CELL, KEY, append, planned, train_cell
 from trainables.data.manifest import read_manifest, write_manifest
 from trainables.evaluate_cell import measure, read_evaluation, result_path

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from catalog.storage.shared_files import DirectoryNotes
 from orchestrator.lease import Lease, LeaseLostError, Leases, Slot
 from orchestrator.lease_drivers import Presence, Watch, has_ended, process_start, this_driver
-from orchestrator.notes import DirectoryNotes
 from tests.orchestrator.lease_racer import KEYS
 
 ROOT = Path(__file__).parent.parent.parent

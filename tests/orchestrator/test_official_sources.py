@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from catalog.storage.layout import Layout
 from orchestrator.datasets import Builder, build_missing, dataset_states
-from orchestrator.layout import Layout
 from orchestrator.study import parse_study
 from tests.trainables.data.dataset_files import DatasetFiles, write_clip, write_jester
 

@@ -8,9 +8,9 @@ from threading import Event, Thread
 
 import pytest
 
-from orchestrator import outage
-from orchestrator.outage import Outage, interrupted_anyway, is_outage
-from trainables.storage.bucket import BucketError
+from catalog.storage import outage
+from catalog.storage.bucket import BucketError
+from catalog.storage.outage import Outage, interrupted_anyway, is_outage
 
 
 class Clock:

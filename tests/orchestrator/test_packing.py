@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog import Catalog, Journal
+from catalog.storage.layout import Layout
 from orchestrator.cli import main
 from orchestrator.explanation import Position
 from orchestrator.gpu_share import CardMemory, share_lines
-from orchestrator.layout import Layout
 from orchestrator.lease_cells import shared_cells
 from orchestrator.packing import WORTH_GAIN, Packing, SideBySide
 from orchestrator.packing_file import MPS_PIPE, chosen_packing, read_packing, under_mps

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.layout import Layout
+from catalog.storage.layout import Layout
+from catalog.storage.shared_files import notes_of
 from orchestrator.lease_drivers import Presence, process_start, this_driver
-from orchestrator.notes import notes_of
 from orchestrator.ray_leftovers import damaged_files, leftovers, remove
 
 

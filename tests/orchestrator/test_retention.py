@@ -8,7 +8,7 @@ import pytest
 
 from catalog import Catalog, Journal
 from catalog.events import CellFinished, CheckpointRemoved, Event, StudySubmitted
-from orchestrator.layout import Layout
+from catalog.storage.layout import Layout
 from orchestrator.plan import State
 from orchestrator.records import planned_event
 from orchestrator.retention import Retention
@@ -112,7 +112,7 @@ def test_the_end_of_the_last_child_removes_its_parents(storage: Path) -> None:
 
 
 def _finished(catalog: Catalog) -> list[CellFinished]:
-    from catalog.records import done_cells
+    from catalog.queries.finished import done_cells
 
     return list(done_cells(catalog).values())
 

@@ -19,6 +19,7 @@ from catalog.events import (
     EpochFinished,
     StudyControlled,
 )
+from catalog.storage.fence import read_fence
 from orchestrator.cell_trial import TrialRequest
 from orchestrator.control import Command, Standing, standings, with_descendants
 from orchestrator.lease_drivers import DriverRecord, this_driver
@@ -26,7 +27,6 @@ from orchestrator.lease_room import room_for
 from orchestrator.schedule import Free, Progress
 from orchestrator.stopping import checkpoint_in_writing
 from tests.orchestrator.driver_bench import TOTAL, Bench, cell_result
-from trainables.fence import read_fence
 
 TSN8, TSN16, TAM8, TAM16 = (
     f"{module}-Tiny-f{frames}@synthetic-motion" for module in ("TSN", "TAM") for frames in (8, 16)

@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+from catalog.storage.mirror import open_mirror
+from catalog.storage.shared_files import notes_of
 from orchestrator.lease import Lease, Leases
-from orchestrator.notes import notes_of
-from trainables.storage.mirror import open_mirror
 
 
 def claim_all(storage: str, output: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from catalog.storage.mirror import Mirror, open_mirror
 from tests.storage.s3_server import S3Server, environment
-from trainables.storage.mirror import Mirror, open_mirror
 
 
 @pytest.fixture(scope="session")

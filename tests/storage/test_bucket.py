@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from catalog.storage.bucket import AddressError, Bucket, BucketError, checked_url
+from catalog.storage.folder_sync import Folder
+from catalog.storage.mirror import MARK, Mirror, mirror_around, mirror_at, mirror_folder, open_mirror
+from catalog.storage.outage import is_outage
 from orchestrator.cell_trial import describe_error
 from orchestrator.commands.common import storage_path
-from orchestrator.outage import is_outage
 from orchestrator.remote import StorageError, require_writable
 from orchestrator.retry import FailureKind, classify
 from tests.storage.s3_server import S3Server, Wire, environment
-from trainables.storage.bucket import AddressError, Bucket, BucketError, checked_url
-from trainables.storage.folder import Folder
-from trainables.storage.mirror import MARK, Mirror, mirror_around, mirror_at, mirror_folder, open_mirror
 
 
 def test_addresses() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from catalog.events import AttemptStarted
+from catalog.storage.bucket import Bucket
+from catalog.storage.mirror import Mirror, open_mirror
 from dashboards.app_live import LiveCatalog, Remote
 from orchestrator.remote import fetch_predictions, hear, open_journal
 from tests.storage.s3_server import S3Server, Wire
-from trainables.storage.bucket import Bucket
-from trainables.storage.mirror import Mirror, open_mirror
 
 
 def started(number: int) -> AttemptStarted:
@@ -30,7 +30,7 @@ def test_it_follows_and_says_when_it_cannot(
         live = LiveCatalog(root, pause=0.0, remote=Remote(lambda: hear(root), fetch_predictions))
         assert live.refresh() == 0 and live.trouble is None
         from catalog import Journal
-        from trainables.storage.journals import Segments
+        from catalog.storage.journal_segments import Segments
 
         with Journal.open(driver.root, "one", Segments(driver, "one")) as journal:
             journal.append(started(1))

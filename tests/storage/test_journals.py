@@ -12,12 +12,12 @@ import pytest
 
 from catalog import Catalog, Journal, Tail
 from catalog.events import AttemptEnded, Event
+from catalog.storage import journal_segments as journals
+from catalog.storage.bucket import Bucket, BucketError
+from catalog.storage.journal_segments import SegmentError, Segments, pull_journals, segment_name, unite
+from catalog.storage.mirror import Mirror, open_mirror
 from orchestrator.remote import hear, open_journal, tidy
 from tests.storage.s3_server import S3Server, Wire
-from trainables.storage import journals
-from trainables.storage.bucket import Bucket, BucketError
-from trainables.storage.journals import SegmentError, Segments, pull_journals, segment_name, unite
-from trainables.storage.mirror import Mirror, open_mirror
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import notes as notes_module
+from catalog.storage import shared_files as notes_module
+from catalog.storage.bucket import Bucket, BucketError
+from catalog.storage.mirror import Mirror, mirror_at
+from catalog.storage.shared_files import BucketNotes, DirectoryNotes, Notes
 from orchestrator.cluster_checks import answer
 from orchestrator.cluster_probe import BucketProbe, probe_in
 from orchestrator.lease import Lease, LeaseLostError, Leases, Slot
 from orchestrator.lease_drivers import Presence, Watch, this_driver
-from orchestrator.notes import BucketNotes, DirectoryNotes, Notes
 from tests.storage.s3_server import S3Server, Wire
-from trainables.storage.bucket import Bucket, BucketError
-from trainables.storage.mirror import Mirror, mirror_at
 
 ROOT = Path(__file__).parent.parent.parent
 MakeNotes = Callable[[str], Notes]

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from catalog.storage.bucket import Bucket, BucketError
+from catalog.storage.fence import FencedError, raise_fence, read_fence, require_fence
+from catalog.storage.mirror import MARK, Mirror, open_mirror
 from orchestrator.remote import RunReader, fetch_results
 from tests.storage.s3_server import S3Server, Wire
 from trainables.checkpoint import (
@@ -25,11 +28,9 @@ from trainables.data.build import build_dataset
 from trainables.data.datasets.synthetic import SyntheticMotion
 from trainables.data.manifest import SHARDS, read_manifest
 from trainables.data.store_check import shards_stand
-from trainables.fence import FencedError, raise_fence, read_fence, require_fence
 from trainables.recipe import CellSpec, Evaluation, ParentCheckpoint, Recipe, StorageAddress
 from trainables.result import read_history
 from trainables.storage.arrival import at_home
-from trainables.storage.bucket import Bucket, BucketError
 from trainables.storage.data_files import (
     DownloadError,
     fetch_dataset,
@@ -37,7 +38,6 @@ from trainables.storage.data_files import (
     frames_stand,
     send_dataset,
 )
-from trainables.storage.mirror import MARK, Mirror, open_mirror
 from trainables.storage.run_files import drop_pruned, fetch_parent, fetch_run, fetch_small, send
 
 RUN = Path("runs") / "TSN-Tiny-f8_toy-0123456789ab"
@@ -114,7 +114,7 @@ def test_a_fence_holds_on_all_machines(mirror: Mirror, elsewhere: Mirror) -> Non
 
 
 def test_a_driver_elsewhere_sees_results_and_history(mirror: Mirror, elsewhere: Mirror) -> None:
-    from orchestrator.layout import Layout
+    from catalog.storage.layout import Layout
 
     write_epochs(mirror.root / RUN, 2)
     (mirror.root / RUN / "result.json").write_text("{}")

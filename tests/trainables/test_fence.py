@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from catalog.storage.fence import FencedError, raise_fence, read_fence, require_fence
 from orchestrator.retry import FailureKind, classify
 from tests.trainables.toy import build_toy, toy_spec
 from trainables.checkpoint import records
-from trainables.fence import FencedError, raise_fence, read_fence, require_fence
 from trainables.result import read_result
 from trainables.session import CellSession
 

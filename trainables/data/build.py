@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catalog.storage.locks import exclusive
 from trainables.data.build_given import in_force, keep
 from trainables.data.build_judge import check, judged
 from trainables.data.build_log import BuildLog
@@ -23,7 +24,6 @@ from trainables.data.datasets import (
 from trainables.data.datasets.listing import list_dataset
 from trainables.data.manifest import SHARDS, Manifest, write_manifest
 from trainables.data.store_spool import writing
-from trainables.run_lock import exclusive
 
 if TYPE_CHECKING:
     from trainables.data.build_progress import Progress

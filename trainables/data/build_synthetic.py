@@ -7,12 +7,12 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from catalog.storage.atomic import sha256_of
 from trainables.data import synthetic
 from trainables.data.build_log import BuildLog
 from trainables.data.build_progress import Counter, Progress
 from trainables.data.datasets import Entry, Listing
 from trainables.data.encode import write_h264
-from trainables.data.files import sha256_of
 from trainables.data.store_spool import writing
 
 _MOST_THREADS = 4

@@ -8,7 +8,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.files import replaced_atomically
+from catalog.storage.atomic import replaced_atomically
 
 QP = 12  # of 51: hardly any loss
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from trainables.data.files import sha256_of
+from catalog.storage.atomic import sha256_of
 from trainables.data.frame_format import FrameFormat
 from trainables.data.probe import Probe, Probed, Rejected, from_json, to_json
 from trainables.data.probe_worker import ProbeWorker

@@ -6,10 +6,10 @@ import errno
 import shutil
 from pathlib import Path
 
-from trainables.data.files import replaced_atomically, sha256_of
+from catalog.storage.atomic import replaced_atomically, sha256_of
+from catalog.storage.locks import exclusive
 from trainables.data.manifest import Manifest
 from trainables.data.shard import Shard
-from trainables.run_lock import exclusive
 
 LOCK_WAIT_SECONDS = 6 * 3600.0
 _SPARE_BYTES = 1 << 30

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainables.data.files import replaced_atomically
+from catalog.storage.atomic import replaced_atomically
 from trainables.data.frame_format import ORIGINALS, FrameFormat
 from trainables.data.shard import Shard
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainables.data.files import replaced_atomically
+from catalog.storage.atomic import replaced_atomically
 
 FORMAT = "1"
 _SCHEMA = pa.schema([("jpeg", pa.large_binary())])

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.data.files import sha256_of
+from catalog.storage.atomic import sha256_of
 from trainables.data.manifest import SHARDS, Manifest
 from trainables.data.store_damage import Damage
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainables.data.files import system_reason
+from catalog.storage.atomic import system_reason
 from trainables.data.frame_format import FrameFormat
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from trainables.data.files import sha256_of
+from catalog.storage.atomic import sha256_of
 from trainables.data.frame_format import FrameFormat
 from trainables.data.manifest import Decoder
 from trainables.data.shard import FORMAT, Shard, write_jpegs

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catalog.storage.mirror import open_mirror
 from trainables.data.store_spool import writing
-from trainables.storage.mirror import open_mirror
 
 if TYPE_CHECKING:
     from trainables.recipe import CellSpec

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.data.files import sha256_of
+from catalog.storage.atomic import sha256_of
+from catalog.storage.bucket import Remote
+from catalog.storage.folder_sync import Folder
+from catalog.storage.locks import exclusive
+from catalog.storage.mirror import Mirror, mirror_around
 from trainables.data.store_spool import writing
-from trainables.run_lock import exclusive
-from trainables.storage.bucket import Remote
-from trainables.storage.folder import Folder
-from trainables.storage.mirror import Mirror, mirror_around
 
 if TYPE_CHECKING:
     from trainables.data.manifest import Manifest

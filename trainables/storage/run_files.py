@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.data.files import sha256_of
+from catalog.storage.atomic import sha256_of
+from catalog.storage.folder_sync import Folder
+from catalog.storage.mirror import mirror_around
 from trainables.data.store_spool import writing
-from trainables.storage.folder import Folder
-from trainables.storage.mirror import mirror_around
 
 if TYPE_CHECKING:
     from trainables.recipe import ParentCheckpoint

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Barrier, Thread
 
-from trainables.data.files import replaced_atomically
+from catalog.storage.atomic import replaced_atomically
 
 
 def test_two_threads_write_the_same_file_at_once(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from catalog.storage.locks import LockHeldError, exclusive
 from tests.small_disk import fill_up, small_disk
 from trainables.data.build import build_dataset
 from trainables.data.build_progress import BuildProgress
@@ -23,7 +24,6 @@ from trainables.data.manifest import SHARDS, Manifest, Video, read_manifest
 from trainables.data.shard import ShardFrames
 from trainables.data.store_check import shards_stand, verify
 from trainables.data.store_spool import StoreWriteError
-from trainables.run_lock import LockHeldError, exclusive
 
 Picture = NDArray[np.uint8]
 

@@ -13,7 +13,7 @@ import pytest
 import simplejpeg
 from numpy.typing import NDArray
 
-from trainables.data.files import sha256_of
+from catalog.storage.atomic import sha256_of
 from trainables.data.frame_format import FrameFormat
 from trainables.data.loader import train_batches, train_ring
 from trainables.data.local_copy import LocalCopyError, copy_shards

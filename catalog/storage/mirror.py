@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from trainables.data.files import replaced_atomically
-from trainables.storage.bucket import Bucket, checked_url
+from catalog.storage.atomic import replaced_atomically
+from catalog.storage.bucket import Bucket, checked_url
 
 MARK = ".actiongrid-bucket.json"
 CACHE_VARIABLE = "ACTIONGRID_CACHE"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.data.files import replaced_atomically
-from trainables.storage.fence_object import read_fence_object, write_fence_object
+from catalog.storage.atomic import replaced_atomically
+from catalog.storage.fence_object import read_fence_object, write_fence_object
 
 if TYPE_CHECKING:
     from pathlib import Path

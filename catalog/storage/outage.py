@@ -12,8 +12,8 @@ from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
-from trainables.data.files import system_reason
-from trainables.storage.mirror import mirror_at
+from catalog.storage.atomic import system_reason
+from catalog.storage.mirror import mirror_at
 
 Given = TypeVar("Given")
 

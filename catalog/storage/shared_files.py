@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
-from trainables.data.files import replaced_atomically
-from trainables.storage.bucket import Bucket
-from trainables.storage.mirror import mirror_at
+from catalog.storage.atomic import replaced_atomically
+from catalog.storage.bucket import Bucket
+from catalog.storage.mirror import mirror_at
 
 LISTING_SECONDS = 1.0
 

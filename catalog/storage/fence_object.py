@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainables.storage.mirror import mirror_around
+from catalog.storage.mirror import mirror_around
 
 
 def read_fence_object(path: Path) -> bytes | None:

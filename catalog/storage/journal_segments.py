@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from trainables.run_lock import exclusive
-from trainables.storage.bucket import Bucket, BucketError, Remote
-from trainables.storage.mirror import Mirror
+from catalog.storage.bucket import Bucket, BucketError, Remote
+from catalog.storage.locks import exclusive
+from catalog.storage.mirror import Mirror
 
 FOLDER = "journal"
 SEGMENTS_AT_MOST = 100

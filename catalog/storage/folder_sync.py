@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from trainables.data.files import replaced_atomically
-from trainables.run_lock import exclusive
-from trainables.storage.bucket import Remote
-from trainables.storage.mirror import Mirror
+from catalog.storage.atomic import replaced_atomically
+from catalog.storage.bucket import Remote
+from catalog.storage.locks import exclusive
+from catalog.storage.mirror import Mirror
 
 _INDEX = ".bucket-index.json"
 _LOCK = ".bucket.lock"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from trainables.data.files import RemoteStorageError, replaced_atomically
+from catalog.storage.atomic import RemoteStorageError, replaced_atomically
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

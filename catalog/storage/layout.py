@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.storage.mirror import mirror_at
+from catalog.storage.mirror import mirror_at
 
 
 @dataclass(frozen=True)
