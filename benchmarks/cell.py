@@ -51,10 +51,10 @@ from benchmarks.training_cell import (
 if TYPE_CHECKING:
     import torch
 
-    from trainables.data.clip_ring import Batch
-    from trainables.device import Compute
-    from trainables.session import CellSession
-    from trainables.step import TrainingStep
+    from trainables.data.clips.ring import Batch
+    from trainables.training.execution.device import Compute
+    from trainables.training.session import CellSession
+    from trainables.training.step import TrainingStep
 
 THREADS = (1, 2, 4, 8, 16)
 WARM_UP = 3  # steps; the first compiles, the others fill the loader
@@ -145,7 +145,7 @@ def _mean(paces: list[Pace]) -> tuple[float, float]:
 
 def end_to_end(cell: Cell, threads: int, seconds: float) -> Pace:
     """From the frame store to the step."""
-    from trainables.upload import uploaded
+    from trainables.training.execution.upload import uploaded
 
     session = cell.session
     return paced(

@@ -37,8 +37,8 @@ from orchestrator.sizes_apart import counted_apart
 from orchestrator.study import parse_study
 from orchestrator.view import GridViewer
 from orchestrator.work import CellWork, Terms
-from trainables.recipe import CellSpec
-from trainables.result import CellResult
+from trainables.recipe.cell_spec import CellSpec
+from trainables.training.result import CellResult
 
 STUDY = """
 name: trivial

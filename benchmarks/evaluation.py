@@ -27,14 +27,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.training_cell import ALL_SHAPES, Cell, Setting, listed, make_store, show, use_device
-from trainables.data.manifest import SHARDS
-from trainables.recipe import Evaluation
+from trainables.data.frames.manifest import SHARDS
+from trainables.recipe.cell_spec import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from trainables.data.clip_ring import Batch
-    from trainables.predictions import Predictions
+    from trainables.data.clips.ring import Batch
+    from trainables.training.predictions import Predictions
 
 PROTOCOLS = {"1x1": (1, 1), "10x3": (10, 3)}
 
@@ -110,7 +110,7 @@ def measure_model(options: argparse.Namespace, setting: Setting, manifest: Path)
 
 def _for_another_shape(cell: Cell) -> None:
     """What is compiled is so for one shape: begin anew."""
-    from trainables.evaluate import fast_evaluation
+    from trainables.training.evaluate import fast_evaluation
 
     switches = cell.session.compute.switches
     if switches.compile != "off":
@@ -161,7 +161,7 @@ def forward(cell: Cell, evaluation: Evaluation, videos: int) -> Measured:
 
 
 def _predicted(cell: Cell, batches: Iterable[Batch], evaluation: Evaluation) -> Predictions:
-    from trainables.evaluate import Views, predict
+    from trainables.training.evaluate import Views, predict
 
     session = cell.session
     views = Views(at_once=evaluation.batch_size)
@@ -170,8 +170,8 @@ def _predicted(cell: Cell, batches: Iterable[Batch], evaluation: Evaluation) -> 
 
 
 def _batches(cell: Cell, evaluation: Evaluation, videos: int, threads: int) -> Any:  # noqa: ANN401 - a generator
-    from trainables.data.loader import eval_batches, eval_ring
-    from trainables.data.store_reader import FrameStoreReader
+    from trainables.data.clips.loader import eval_batches, eval_ring
+    from trainables.data.frames.store_reader import FrameStoreReader
 
     own = listed(Path(cell.session.spec.manifest), "val", videos)
     frames = cell.setting.frames

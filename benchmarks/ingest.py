@@ -23,11 +23,11 @@ import av
 from loader import SHAPES, Shape, scene
 
 from catalog.storage.atomic import sha256_of
-from trainables.data.decode import Picture, pictures
-from trainables.data.frame_format import FrameFormat
-from trainables.data.probe import Probed, probe_file
-from trainables.data.store_spool import SpoolWriter, encoded
-from trainables.data.store_write import ShardWriter, Source, shard_writer
+from trainables.data.frames.frame_format import FrameFormat
+from trainables.data.frames.spool import SpoolWriter, encoded
+from trainables.data.frames.write import ShardWriter, Source, shard_writer
+from trainables.data.ingest.decode import Picture, pictures
+from trainables.data.ingest.probe import Probed, probe_file
 
 FORMAT = FrameFormat()
 
@@ -56,7 +56,7 @@ def decoded(path: Path) -> list[Picture]:
 
 
 def build_one(path: Path, writer: ShardWriter, use_decord: bool = True) -> None:
-    """One video's ingest, as `trainables.data.ingest` does it in two processes."""
+    """One video's ingest, as `trainables.data.ingest.batch` does it in two processes."""
     content, spool = sha256_of(path), SpoolWriter(writer.keep)
     probe = probe_file(path, sink=spool, use_decord=use_decord)
     assert isinstance(probe, Probed), probe

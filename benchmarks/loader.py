@@ -33,18 +33,18 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables.data.augment import View, train_view
-from trainables.data.cut import cut_of
-from trainables.data.decode import open_pyav
-from trainables.data.frame_format import FrameFormat
-from trainables.data.loader import ClipSource, copy_clips, train_batches, train_ring
-from trainables.data.manifest import Video
-from trainables.data.picture_resize import reduced
-from trainables.data.resample import views_one_by_one
-from trainables.data.sampling import train_indices
-from trainables.data.shard import write_shard
-from trainables.data.store_reader import FrameStoreReader
-from trainables.recipe import Recipe
+from trainables.data.clips.augment import View, train_view
+from trainables.data.clips.cut import cut_of
+from trainables.data.clips.loader import ClipSource, copy_clips, train_batches, train_ring
+from trainables.data.clips.resample import views_one_by_one
+from trainables.data.clips.sampling import train_indices
+from trainables.data.frames.frame_format import FrameFormat
+from trainables.data.frames.manifest import Video
+from trainables.data.frames.picture_resize import reduced
+from trainables.data.frames.shard import write_shard
+from trainables.data.frames.store_reader import FrameStoreReader
+from trainables.data.ingest.decode import open_pyav
+from trainables.recipe.cell_spec import Recipe
 
 RECIPE = Recipe(batch_size=8)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import torch
 
-from trainables.data.build import build_dataset
+from trainables.data.clips.loader import train_batches, train_ring
 from trainables.data.datasets import SyntheticMotion
-from trainables.data.loader import train_batches, train_ring
-from trainables.data.open_reader import MEMORY_BYTES, open_reader
-from trainables.recipe import Recipe
+from trainables.data.frames.open_reader import MEMORY_BYTES, open_reader
+from trainables.data.ingest.build import build_dataset
+from trainables.recipe.cell_spec import Recipe
 
 RECIPE = Recipe(batch_size=16, crop_size=32, crop_scales=(1.0, 0.875))
 FRAMES = 8

@@ -230,7 +230,7 @@ def train_one(work: Work) -> None:
 
 
 def _trained(cell: Cell, wanted: float) -> dict[str, float]:
-    from trainables.upload import uploaded
+    from trainables.training.execution.upload import uploaded
 
     step, device = cell.session.step, cell.session.compute.device
     step.network.train()

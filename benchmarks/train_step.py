@@ -35,8 +35,13 @@ from orchestrator.gpus import gpu_of
 from orchestrator.rates_file import models
 from trainables.models.macs import model_cost
 from trainables.models.memory_estimate import bare_for_training
-from trainables.speed_batch import TrainedModel, build_step, largest_batch, synthetic_clips
-from trainables.step import TrainingStep
+from trainables.training.execution.largest_batch import (
+    TrainedModel,
+    build_step,
+    largest_batch,
+    synthetic_clips,
+)
+from trainables.training.step import TrainingStep
 
 RESULTS = Path(__file__).parent / "results"
 FLOPS_A_CLIP = 3 * 2  # a MAC is two; the backward pass takes twice the forward pass

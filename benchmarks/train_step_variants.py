@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from trainables.device import Compute
-from trainables.recipe import Recipe
-from trainables.speed_switches import Machine, Precision, Speed, resolve
+from trainables.recipe.cell_spec import Recipe
+from trainables.recipe.switches import Machine, Precision, Speed, resolve
+from trainables.training.execution.device import Compute
 
 
 class NotHereError(RuntimeError):

@@ -1,6 +1,6 @@
 """What the benchmarks of a whole cell share: a store of generated videos, and a cell that trains on it.
 
-The cell is `trainables.session.CellSession`, that is what `actiongrid run` trains: its switches, its ring,
+The cell is `trainables.training.session.CellSession`, that is what `actiongrid run` trains: its switches, its ring,
 its upload. The store holds few videos, listed often: it is in the page cache, so no disk is measured.
 """
 
@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.loader import SHAPES, Shape, prepare
 from orchestrator.rates_file import model_named
-from trainables.data.frame_format import FrameFormat
-from trainables.data.manifest import SHARDS, Manifest, Video, read_manifest, write_manifest
+from trainables.data.frames.frame_format import FrameFormat
+from trainables.data.frames.manifest import SHARDS, Manifest, Video, read_manifest, write_manifest
 from trainables.models.macs import model_cost
-from trainables.recipe import CellSpec, Evaluation, Recipe
+from trainables.recipe.cell_spec import CellSpec, Evaluation, Recipe
 
 if TYPE_CHECKING:
     import torch
 
-    from trainables.data.clip_ring import Batch, ClipRing
-    from trainables.data.reader import FrameReader
-    from trainables.session import CellSession
+    from trainables.data.clips.ring import Batch, ClipRing
+    from trainables.data.frames.reader import FrameReader
+    from trainables.training.session import CellSession
 
 CLASSES = 200
 # Enough that no epoch ends within a measurement: its end would be measured too.
@@ -92,8 +92,8 @@ class Source:
     @classmethod
     def of(cls, spec: CellSpec, *, pin: bool) -> Source:
         """The listed videos of the spec's store; decoded pictures are not kept."""
-        from trainables.data.loader import train_ring
-        from trainables.data.store_reader import FrameStoreReader
+        from trainables.data.clips.loader import train_ring
+        from trainables.data.frames.store_reader import FrameStoreReader
 
         manifest = Path(spec.manifest)
         videos = listed(manifest, "train")
@@ -102,7 +102,7 @@ class Source:
 
     def batches(self, threads: int) -> Generator[Batch, None, None]:
         """The loader's batches for ever, in the ring."""
-        from trainables.data.loader import train_batches
+        from trainables.data.clips.loader import train_batches
 
         spec = self.spec
         for epoch in count(1):
@@ -133,7 +133,7 @@ class Cell:
         """Build the model on its device."""
         import torch
 
-        from trainables.session import CellSession
+        from trainables.training.session import CellSession
 
         torch.set_num_threads(1)
         spec = spec_of(setting, manifest, run_dir)
@@ -144,7 +144,7 @@ class Cell:
     @property
     def device_name(self) -> str:
         """As results name it."""
-        from trainables.result import hardware
+        from trainables.training.result import hardware
 
         return str(hardware(self.session.compute, 1)["device"])
 

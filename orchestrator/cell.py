@@ -9,10 +9,10 @@ from typing import Any
 
 from orchestrator.study_errors import Location
 from orchestrator.study_model import AxisValue, Resources, Stage, Study
-from trainables.keep import KeepPolicy
 from trainables.models.registry import BACKBONES, MODULES
-from trainables.recipe import Evaluation, Frozen, Recipe
-from trainables.speed_switches import Speed
+from trainables.recipe.cell_spec import Evaluation, Frozen, Recipe
+from trainables.recipe.keep import KeepPolicy
+from trainables.recipe.switches import Speed
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from catalog.storage.layout import Layout, file_name
 from orchestrator.cell_trial import TrialRequest
 from orchestrator.remote import address_of
 from orchestrator.work import CellWork, Terms
-from trainables.recipe import CellSpec, ParentCheckpoint
-from trainables.result import read_result
-from trainables.storage.run_files import fetch_small
+from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
+from trainables.training.result import read_result
+from trainables.training.run_files import fetch_small
 
 
 def cell_request(item: CellWork, attempt: int, layout: Layout, terms: Terms) -> TrialRequest:

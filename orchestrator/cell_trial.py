@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.oom_kills import killed_meanwhile, oom_kills
-from trainables.storage.run_files import fetch_file, send
+from trainables.training.run_files import fetch_file, send
 
 # Seconds between the Train controller's looks at its workers: every report waits for one of them.
 POLL_SECONDS = "0.1"
@@ -24,7 +24,7 @@ WORKERS_SECONDS = "1800"
 class TrialRequest:
     """All that a run needs, small and plain, because Tune pickles it.
 
-    `spec` is a `trainables.recipe.CellSpec` (or, to evaluate, a `trainables.evaluate_cell.EvaluationSpec`) as
+    `spec` is a `trainables.recipe.cell_spec.CellSpec` (or, to evaluate, a `trainables.training.evaluate_cell.EvaluationSpec`) as
     JSON. `log` receives the error and its traceback.
     """
 
@@ -47,14 +47,14 @@ class TrialRequest:
 
 def run_cell(config: dict[str, Any]) -> None:
     """Tune's trainable: train one cell as a Ray Train run and wait for it."""
-    from trainables.train import train_cell
+    from trainables.training.train_cell import train_cell
 
     run_workers(TrialRequest(**config), train_cell)
 
 
 def run_evaluation(config: dict[str, Any]) -> None:
     """Evaluate one finished cell as a Ray Train run and wait for it."""
-    from trainables.evaluate_cell import evaluate_cell
+    from trainables.training.evaluate_cell import evaluate_cell
 
     run_workers(TrialRequest(**config), evaluate_cell)
 
@@ -64,7 +64,7 @@ def run_workers(request: TrialRequest, worker: Callable[[dict[str, Any]], None])
 
     `DataParallelTrainer` instead of its child `TorchTrainer`: the latter imports torch into this process and
     into the Train controller, which costs seconds of start-up a cell and serves nothing here (the workers
-    join torch.distributed by themselves, `trainables.train`). No `TuneReportCallback`: it starts one more
+    join torch.distributed by themselves, `trainables.training.train_cell`). No `TuneReportCallback`: it starts one more
     process for every cell, to carry metrics that the driver reads from the run directory anyway.
     """
     _set_train_environment(request.local)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from orchestrator.cell import Cell
-from trainables.keep import KeepPolicy
+from trainables.recipe.keep import KeepPolicy
 
 FLOPS_PER_MAC = 2
 # A step is one pass forward and two passes' worth backward (towards inputs and towards weights).

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from catalog.storage.layout import Layout, file_name
-from trainables.data.build_progress import BuildProgress
-from trainables.data.manifest import Manifest, Quarantined, read_manifest
-from trainables.data.store_check import verify
-from trainables.data.store_space import in_words
+from trainables.data.frames.check import verify
+from trainables.data.frames.manifest import Manifest, Quarantined, read_manifest
+from trainables.data.frames.space import in_words
+from trainables.data.ingest.progress import BuildProgress
 
 _MOST_THREADS = 8  # beyond that a disk gets no faster
 

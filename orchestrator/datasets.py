@@ -13,12 +13,12 @@ from orchestrator.key import declared_hash
 from orchestrator.plan import DatasetState, declared_state
 from orchestrator.study_model import Study
 from trainables.data.datasets import DatasetConfig, Sources
-from trainables.storage.data_files import fetch_dataset, frames_stand, send_dataset
+from trainables.data.frames.transfer import fetch_dataset, frames_stand, send_dataset
 
 if TYPE_CHECKING:
-    from trainables.data.build_progress import BuildProgress
-    from trainables.data.ingest import Executor
-    from trainables.data.manifest import Manifest
+    from trainables.data.frames.manifest import Manifest
+    from trainables.data.ingest.batch import Executor
+    from trainables.data.ingest.progress import BuildProgress
 
 ShowProgress = Callable[[str, "BuildProgress"], None]
 Announce = Callable[[str], None]
@@ -56,7 +56,7 @@ def dataset_states(study: Study, layout: Layout) -> dict[str, DatasetState]:
 def _state(study: Study, name: str, path: Path) -> DatasetState:
     if not path.is_file():
         return declared_state(study, name)
-    from trainables.data.manifest import read_manifest
+    from trainables.data.frames.manifest import read_manifest
 
     return built_state(name, path, read_manifest(path))
 
@@ -98,8 +98,8 @@ def _mended(study: Study, name: str, state: DatasetState, layout: Layout, builde
 
 
 def _stands(state: DatasetState) -> bool:
-    from trainables.data.manifest import read_manifest
-    from trainables.data.store_check import shards_stand
+    from trainables.data.frames.check import shards_stand
+    from trainables.data.frames.manifest import read_manifest
 
     path = Path(state.manifest or "")
     in_bucket = frames_stand(read_manifest(path), path.parent)
@@ -121,7 +121,7 @@ def build_declared(
     Raises:
         DatasetError, StoreWriteError: As `build_missing`.
     """
-    from trainables.data.build import build_dataset
+    from trainables.data.ingest.build import build_dataset
 
     path = declared_path(config, name, layout)
     if path.is_file():

@@ -19,7 +19,7 @@ from orchestrator.evaluation_videos import VideoSets
 from orchestrator.last_snapshot import leave_snapshot
 from orchestrator.remote import fetch_cell, open_journal
 from orchestrator.submission import writer_name
-from trainables.evaluate_cell import EvaluationResult, read_evaluation, result_path
+from trainables.training.evaluate_cell import EvaluationResult, read_evaluation, result_path
 
 Announce = Callable[[str], None]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.study_errors import nearest
 from orchestrator.study_model import Resources
-from trainables.recipe import Evaluation, Recipe
+from trainables.recipe.cell_spec import Evaluation, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,13 +13,13 @@ from catalog.storage.layout import Layout
 from orchestrator.key import KEY_LENGTH, evaluation_key
 from orchestrator.remote import address_of
 from orchestrator.study_model import Resources
-from trainables.evaluate_cell import Average, EvaluationSpec, SplitName, Which
-from trainables.recipe import CellSpec, Evaluation
+from trainables.recipe.cell_spec import CellSpec, Evaluation
+from trainables.training.evaluate_cell import Average, EvaluationSpec, SplitName, Which
 
 if TYPE_CHECKING:
     from orchestrator.evaluation_cells import FinishedCell
     from orchestrator.evaluation_videos import VideoSet, VideoSets
-    from trainables.result import CellResult
+    from trainables.training.result import CellResult
 
 
 class ProtocolError(ValueError):
@@ -141,7 +141,7 @@ def check_checkpoint(spec: EvaluationSpec) -> None:
 
 
 def _result(cell: FinishedCell, run_dir: Path) -> CellResult:
-    from trainables.result import RESULT_FILE, read_result
+    from trainables.training.result import RESULT_FILE, read_result
 
     result = read_result(run_dir, cell.key)
     if result is None:

@@ -9,8 +9,8 @@ from catalog.events import CellEvaluated, DatasetBuilt
 from catalog.storage.layout import Layout
 
 if TYPE_CHECKING:
-    from trainables.data.manifest import Manifest
-    from trainables.evaluate_cell import EvaluationResult
+    from trainables.data.frames.manifest import Manifest
+    from trainables.training.evaluate_cell import EvaluationResult
 
 
 def evaluated_event(result: EvaluationResult, folder: Path, layout: Layout) -> CellEvaluated:

@@ -11,7 +11,7 @@ from orchestrator.cell_trial import TrialRequest, describe_error, read_error_log
 from orchestrator.cluster_size import cluster_maximum, cluster_size
 from orchestrator.placement_groups import remove_orphaned
 from orchestrator.schedule import Free
-from trainables.evaluate_cell import result_path
+from trainables.training.evaluate_cell import result_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

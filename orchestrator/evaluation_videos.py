@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from catalog.storage.layout import Layout, file_name
 
 if TYPE_CHECKING:
-    from trainables.data.manifest import Manifest
+    from trainables.data.frames.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class VideoSets:
         return self._problems.get(dataset, "")
 
     def _read(self, dataset: str) -> list[VideoSet]:
-        from trainables.data.manifest import ManifestError, read_manifest
+        from trainables.data.frames.manifest import ManifestError, read_manifest
 
         found = []
         paths = self.folder.glob(f"{file_name(dataset)}-*/manifest.parquet")

@@ -79,7 +79,7 @@ def cell_memory(cell: Cell, num_classes: int) -> int:
 
 
 def _uploads(cell: Cell, clips: int) -> int:
-    """Bytes of the two buffers that a worker's batches arrive in, whole (`trainables.upload`)."""
+    """Bytes of the two buffers that a worker's batches arrive in, whole (`trainables.training.execution.upload`)."""
     height, width = _RECTANGLES[cell.recipe.augmentation]
     return 2 * clips * cell.frames * height * width * 3
 

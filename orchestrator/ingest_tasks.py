@@ -12,9 +12,9 @@ from typing import Any
 from catalog.storage.mirror import mirror_around
 from orchestrator.quiet import output_to
 from orchestrator.ray_session import RaySessionError, ray_session
-from trainables.data.ingest import BatchTask, Events, ingest
-from trainables.data.ingest_local import LocalThreads
-from trainables.data.probe_worker import ProbeWorker
+from trainables.data.ingest.batch import BatchTask, Events, ingest
+from trainables.data.ingest.probe_worker import ProbeWorker
+from trainables.data.ingest.threads import LocalThreads
 
 # A local Ray is up after some 8 s, in which four threads here read some 50 videos of Kinetics. Below this
 # much work starting it would never pay; above, it uses all CPUs where the threads keep to four.

@@ -14,8 +14,8 @@ from typing import Any
 from orchestrator.cell import Cell
 from trainables.data.datasets import DatasetConfig
 from trainables.models.registry import BACKBONES, MODULES
-from trainables.recipe import Evaluation, Recipe
-from trainables.train_version import EVALUATE, INITIALISE, STEP, TEMPORAL_POOLING
+from trainables.recipe.cell_spec import Evaluation, Recipe
+from trainables.recipe.versions import EVALUATE, INITIALISE, STEP, TEMPORAL_POOLING
 
 FORMAT = "1"
 FIRST = "1"
@@ -78,7 +78,7 @@ def declared_hash(config: DatasetConfig) -> str:
 def recipe_parts(recipe: Recipe, *, starter: bool) -> dict[str, Any]:
     """The fields of a recipe that decide weights, given the choices that make others idle.
 
-    Of the switches of a fast step those that round differently (the rule: `trainables.speed_switches`).
+    Of the switches of a fast step those that round differently (the rule: `trainables.recipe.switches`).
     """
     parts: dict[str, Any] = recipe.model_dump(mode="json", exclude={"speed"})
     if switched := recipe.speed.in_key():
@@ -135,7 +135,7 @@ def _from_second(name: str, version: str) -> dict[str, str]:
 
 
 def _data_versions() -> dict[str, str]:
-    from trainables.data import augment, cut, sampling
+    from trainables.data.clips import augment, cut, sampling
 
     return {
         "sampling_version": sampling.VERSION,

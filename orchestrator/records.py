@@ -9,7 +9,7 @@ from catalog.events import CellFinished, CellPlanned, EpochFinished
 from catalog.storage.layout import Layout
 from orchestrator.plan import PlannedCell
 from orchestrator.work import CellWork
-from trainables.result import CellResult
+from trainables.training.result import CellResult
 
 
 def planned_event(planned: PlannedCell, study: str, submission: str) -> CellPlanned:

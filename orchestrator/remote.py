@@ -16,15 +16,15 @@ from catalog.storage.bucket import AddressError, BucketError
 from catalog.storage.folder_sync import Folder
 from catalog.storage.journal_segments import Segments, pull_journals, unite_abandoned
 from catalog.storage.mirror import mirror_at, open_mirror
-from trainables.recipe import StorageAddress
-from trainables.result import RESULT_FILE, CellResult, read_history, read_result
-from trainables.storage.data_files import fetch_dataset, fetch_manifests
-from trainables.storage.run_files import fetch_file, fetch_run, fetch_small
+from trainables.data.frames.transfer import fetch_dataset, fetch_manifests
+from trainables.recipe.cell_spec import StorageAddress
+from trainables.training.result import RESULT_FILE, CellResult, read_history, read_result
+from trainables.training.run_files import fetch_file, fetch_run, fetch_small
 
 if TYPE_CHECKING:
     from catalog.storage.layout import Layout
     from orchestrator.cell_trial import TrialRequest
-    from trainables.checkpoint import Metrics
+    from trainables.training.checkpoint import Metrics
 
 LOOK_SECONDS = 5.0
 _RUNS = "runs"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.events import CellFinished, CheckpointRemoved, Event
 from catalog.storage.layout import Layout
-from trainables.checkpoint import remove, stored_epochs
-from trainables.keep import KeepPolicy
+from trainables.recipe.keep import KeepPolicy
+from trainables.training.checkpoint import remove, stored_epochs
 
 if TYPE_CHECKING:
     from catalog import Catalog

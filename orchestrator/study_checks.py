@@ -10,7 +10,7 @@ from orchestrator.dataset_names import dataset_names
 from orchestrator.study_errors import Location, Problem, choices
 from orchestrator.study_model import CellMatch, Study
 from trainables.models.registry import BACKBONES, MODULES
-from trainables.speed_switches import impossible
+from trainables.recipe.switches import impossible
 
 Finding = tuple[Location, str]
 

@@ -44,7 +44,7 @@ from orchestrator.study_model import Study
 from orchestrator.view import GridViewer
 from orchestrator.weights import weights_problems
 from orchestrator.work import CellFailure, CellWork, Terms
-from trainables.result import read_result
+from trainables.training.result import read_result
 
 if TYPE_CHECKING:
     from orchestrator.progress import LiveView
@@ -165,7 +165,7 @@ class Submission:
         return plan_with(self._study, where, states, self._catalog, self._weights_problems, packing, size_of)
 
     def _journal_datasets(self, states: Mapping[str, DatasetState]) -> None:
-        from trainables.data.manifest import read_manifest
+        from trainables.data.frames.manifest import read_manifest
 
         for name, state in states.items():
             if state.manifest is None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from trainables import train_version
-from trainables.data import augment, cut, frame_format, sampling
+from trainables.data.clips import augment, cut, sampling
+from trainables.data.frames import frame_format
 from trainables.models.registry import BACKBONES, MODULES
+from trainables.recipe.cell_spec import versions as train_version
 
-_VERSION_FILE = "trainables/train_version.py"
+_VERSION_FILE = "trainables/recipe/versions.py"
 _REGISTRY = "trainables/models/registry.py"
 
 HOMES = {
-    "sampling": ("VERSION", "trainables/data/sampling.py"),
-    "augment": ("VERSION", "trainables/data/augment.py"),
-    "views": ("VERSION", "trainables/data/cut.py"),
-    "frame format": ("VERSION", "trainables/data/frame_format.py"),
+    "sampling": ("VERSION", "trainables/data/clips/sampling.py"),
+    "augment": ("VERSION", "trainables/data/clips/augment.py"),
+    "views": ("VERSION", "trainables/data/clips/cut.py"),
+    "frame format": ("VERSION", "trainables/data/frames/frame_format.py"),
     "train step": ("STEP", _VERSION_FILE),
     "evaluation": ("EVALUATE", _VERSION_FILE),
     "initialisation": ("INITIALISE", _VERSION_FILE),

@@ -12,17 +12,17 @@ import simplejpeg
 
 from tests.golden.models import FRAMES, Case, compute, exact_model
 from tests.golden.pictures import Pictures, videos
-from trainables.data.augment import View, eval_views, train_view
-from trainables.data.cut import cut_of
-from trainables.data.frame_format import ORIGINALS, FrameFormat
-from trainables.data.loader import eval_batches, train_batches
-from trainables.data.picture_resize import reduced
-from trainables.data.sampling import eval_indices, train_indices
-from trainables.data.store_spool import encoded
-from trainables.device import Normalisation
-from trainables.evaluate import Views, predict
-from trainables.recipe import Evaluation, Recipe
-from trainables.result import best_epoch
+from trainables.data.clips.augment import View, eval_views, train_view
+from trainables.data.clips.cut import cut_of
+from trainables.data.clips.loader import eval_batches, train_batches
+from trainables.data.clips.sampling import eval_indices, train_indices
+from trainables.data.frames.frame_format import ORIGINALS, FrameFormat
+from trainables.data.frames.picture_resize import reduced
+from trainables.data.frames.spool import encoded
+from trainables.recipe.cell_spec import Evaluation, Recipe
+from trainables.training.evaluate import Views, predict
+from trainables.training.execution.device import Normalisation
+from trainables.training.result import best_epoch
 
 SIZES = ((40, 32), (32, 40), (57, 33))
 

@@ -18,19 +18,19 @@ import numpy as np
 import torch
 
 from tests.golden.pictures import CLASSES, Pictures, videos
-from trainables.data.loader import train_batches
-from trainables.device import Compute, Normalisation
-from trainables.initialise import initial_model
+from trainables.data.clips.loader import train_batches
 from trainables.models import build_model
 from trainables.models.inflation import inflate
 from trainables.models.registry import MODULES
 from trainables.models.video_model import VideoModel
-from trainables.optimise import build_optimiser, learning_rate
-from trainables.recipe import CellSpec, Evaluation, Recipe
-from trainables.step import TrainingStep, seed_everything
+from trainables.recipe.cell_spec import CellSpec, Evaluation, Recipe
+from trainables.training.execution.device import Compute, Normalisation
+from trainables.training.initialise import initial_model
+from trainables.training.optimiser import build_optimiser, learning_rate
+from trainables.training.step import TrainingStep, seed_everything
 
 if TYPE_CHECKING:
-    from trainables.data.clip_ring import Batch
+    from trainables.data.clips.ring import Batch
 
 STEPS = 10
 FRAMES = 8

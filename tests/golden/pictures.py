@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.manifest import Video
-from trainables.data.reader import Frame, FrameReader, check_numbers
+from trainables.data.frames.manifest import Video
+from trainables.data.frames.reader import Frame, FrameReader, check_numbers
 
 CLASSES = 4
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.golden import compare, data
 from tests.golden.components import HOMES, versions
-from trainables.data import sampling
+from trainables.data.clips import sampling
 
 GOLDEN = compare.load()
 
@@ -67,8 +67,9 @@ def test_a_changed_sampling_rule_without_a_version_is_caught(monkeypatch: pytest
         AssertionError, match="behaviour of sampling changed but its version did not"
     ) as caught:
         check(found)
-    assert "raise VERSION in trainables/data/sampling.py and run `python tests/golden/update.py`" in str(
-        caught.value
+    assert (
+        "raise VERSION in trainables/data/clips/sampling.py and run `python tests/golden/update.py`"
+        in str(caught.value)
     )
 
 

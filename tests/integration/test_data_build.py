@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.integration.studies import actiongrid, command
-from trainables.data.encode import write_h264
+from trainables.data.synthetic.encode import write_h264
 
 VIDEOS, FRAMES = 36, 60
 
@@ -150,10 +150,10 @@ def test_ray_tasks_give_the_same_bytes_though_their_workers_are_killed(
 ) -> None:
     from orchestrator.ingest_tasks import RayTasks
     from orchestrator.ray_session import ray_session
-    from trainables.data.build import build_dataset
-    from trainables.data.build_progress import BuildProgress
     from trainables.data.datasets import FolderDataset
-    from trainables.data.frame_format import FrameFormat
+    from trainables.data.frames.frame_format import FrameFormat
+    from trainables.data.ingest.build import build_dataset
+    from trainables.data.ingest.progress import BuildProgress
 
     whole = dataset(undisturbed[0])
     target = tmp_path / "storage" / "datasets" / whole.name

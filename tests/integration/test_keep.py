@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.running import write_study
 from tests.integration.studies import actiongrid, query, results
-from trainables.checkpoint import stored_epochs
+from trainables.training.checkpoint import stored_epochs
 
 pytestmark = pytest.mark.slow
 

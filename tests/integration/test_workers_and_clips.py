@@ -41,8 +41,8 @@ CLASSES = {
 
 def test_two_workers_count_every_video_once(tmp_path: Path) -> None:
     """13 evaluation videos on 2 workers: an odd number, so that a padded sampler would count 14."""
-    from trainables.data.build import build_dataset
     from trainables.data.datasets import SyntheticAppearance
+    from trainables.data.ingest.build import build_dataset
 
     config = SyntheticAppearance(kind="synthetic-appearance", train_per_class=8, val_per_class=4)
     manifest = build_dataset(config, "source", tmp_path / "source")
@@ -57,7 +57,7 @@ def test_two_workers_count_every_video_once(tmp_path: Path) -> None:
     row = results(tmp_path / "storage")[0]
     assert row["eval_videos"] == 13
     predictions = query(tmp_path / "storage", "SELECT predictions FROM results")[0]["predictions"]
-    from trainables.evaluate import read_predictions
+    from trainables.training.evaluate import read_predictions
 
     stored = read_predictions(Path(predictions))
     assert stored.index.tolist() == list(range(13))

@@ -21,8 +21,8 @@ from orchestrator.lease_drivers import Presence, Watch, this_driver
 from orchestrator.schedule import Free
 from orchestrator.study import parse_study
 from orchestrator.work import CellWork, Terms
-from trainables.recipe import CellSpec, Evaluation
-from trainables.result import CellResult
+from trainables.recipe.cell_spec import CellSpec, Evaluation
+from trainables.training.result import CellResult
 
 STUDY = """
 name: toy

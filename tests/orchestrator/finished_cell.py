@@ -12,9 +12,9 @@ from catalog.events import CellFinished, CellPlanned, Event, StudySubmitted
 from catalog.storage.layout import Layout
 from orchestrator.key import evaluation_key
 from tests.trainables.toy import build_toy, toy_spec
-from trainables.recipe import CellSpec
-from trainables.result import CellResult, read_result
-from trainables.session import CellSession
+from trainables.recipe.cell_spec import CellSpec
+from trainables.training.result import CellResult, read_result
+from trainables.training.session import CellSession
 
 CELL = "TAM-Tiny-f8@toy"
 KEY = "k" * 32

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from orchestrator.cell_trial import TrialRequest, write_error_log
-from trainables.recipe import CellSpec
-from trainables.session import CellSession
+from trainables.recipe.cell_spec import CellSpec
+from trainables.training.session import CellSession
 
 
 def main(request: TrialRequest, more: int) -> None:

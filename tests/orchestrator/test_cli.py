@@ -92,8 +92,8 @@ def test_status_of_an_empty_storage_says_how_to_start(
 def test_a_datasets_bad_videos_are_named_when_it_is_built(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from trainables.data.build import build_dataset
     from trainables.data.datasets import SyntheticMotion
+    from trainables.data.ingest.build import build_dataset
 
     config = SyntheticMotion(kind="synthetic-motion", train_per_class=1, val_per_class=1)
     source = build_dataset(config, "source", tmp_path / "source")

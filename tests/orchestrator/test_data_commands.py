@@ -18,11 +18,11 @@ from orchestrator.dataset_request import Declared, Request, declared
 from orchestrator.datasets import declared_path, manifest_path
 from orchestrator.ingest_tasks import RAY_FROM_BYTES, RAY_FROM_VIDEOS, is_large
 from orchestrator.study import parse_study
-from trainables.data.build import build_dataset
-from trainables.data.build_progress import BuildProgress
 from trainables.data.datasets import SyntheticMotion
-from trainables.data.frame_format import FrameFormat
-from trainables.data.ingest import BatchTask
+from trainables.data.frames.frame_format import FrameFormat
+from trainables.data.ingest.batch import BatchTask
+from trainables.data.ingest.build import build_dataset
+from trainables.data.ingest.progress import BuildProgress
 
 STUDY = """
 name: toy

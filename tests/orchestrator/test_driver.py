@@ -12,7 +12,7 @@ from catalog import Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, CellFinished, EpochFinished, Event
 from orchestrator.schedule import Free, Progress
 from tests.orchestrator.driver_bench import TOTAL, Bench, cell_result
-from trainables.recipe import CellSpec
+from trainables.recipe.cell_spec import CellSpec
 
 
 def test_a_grid_runs_to_its_end_parents_first(tmp_path: Path) -> None:

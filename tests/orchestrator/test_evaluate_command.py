@@ -26,9 +26,9 @@ from orchestrator.evaluation_jobs import (
 )
 from orchestrator.evaluation_videos import VideoSets
 from tests.orchestrator.finished_cell import CELL, KEY, append, planned, train_cell
-from trainables.data.manifest import read_manifest, write_manifest
-from trainables.evaluate_cell import measure, read_evaluation, result_path
-from trainables.recipe import CellSpec, Evaluation
+from trainables.data.frames.manifest import read_manifest, write_manifest
+from trainables.recipe.cell_spec import CellSpec, Evaluation
+from trainables.training.evaluate_cell import measure, read_evaluation, result_path
 
 VIEWS = ("--sampling", "dense", "--clips", "2", "--crops", "3")
 WANTED = Wanted({"sampling": "dense", "clips": 2, "crops": 3})

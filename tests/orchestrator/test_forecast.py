@@ -19,8 +19,8 @@ from orchestrator.rates import Rates
 from orchestrator.rates_choice import choose_rates
 from orchestrator.study import load_study, parse_study
 from tests.orchestrator.finished_study import build, finish
-from trainables.keep import KeepPolicy
-from trainables.recipe import Recipe
+from trainables.recipe.cell_spec import Recipe
+from trainables.recipe.keep import KeepPolicy
 
 STUDY = """\
 name: s
@@ -152,7 +152,7 @@ def test_times_are_readable(seconds: float, text: str) -> None:
 def test_checkpoints_are_as_large_as_reckoned(toy_data: Path, tmp_path: Path) -> None:
     """A really trained cell: weights and momentum of the epochs that are kept."""
     from tests.trainables.toy import toy_spec
-    from trainables.session import CellSession
+    from trainables.training.session import CellSession
 
     torch.set_num_threads(1)
     spec = toy_spec(toy_data, tmp_path / "run", epochs=4)

@@ -10,7 +10,7 @@ from orchestrator.cell import Cell, expand
 from orchestrator.key import cell_key, declared_hash, evaluation_key, key_parts
 from orchestrator.study import parse_study
 from trainables.data.datasets import FolderDataset, OfficialDataset, Sources, SyntheticMotion
-from trainables.recipe import Recipe
+from trainables.recipe.cell_spec import Recipe
 
 STUDY = """\
 name: s

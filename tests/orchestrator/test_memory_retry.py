@@ -27,7 +27,7 @@ from orchestrator.schedule import Free, Progress
 from orchestrator.study import parse_study
 from orchestrator.work import CellWork
 from tests.orchestrator.driver_bench import STUDY, TOTAL, Bench
-from trainables.recipe import CellSpec
+from trainables.recipe.cell_spec import CellSpec
 
 MEMORY = "CellMemoryError: out of memory with 8 clips of 8 frames at a time, accumulation 1, peak 1.20 GB"
 

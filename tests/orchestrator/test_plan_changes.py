@@ -10,7 +10,7 @@ import pytest
 from catalog import Catalog
 from orchestrator.plan import State
 from tests.orchestrator.finished_study import NAMES, STUDY, build, finish, plan
-from trainables.data import sampling
+from trainables.data.clips import sampling
 
 F8, F16, F32, F64 = NAMES
 FASTER = STUDY.replace("set: {lr: 0.01}", "set: {lr: 0.02}")

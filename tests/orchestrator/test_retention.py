@@ -14,7 +14,7 @@ from orchestrator.records import planned_event
 from orchestrator.retention import Retention
 from orchestrator.study import StudyError, parse_study
 from tests.orchestrator.finished_study import NAMES, STUDY, build, finish, plan, study
-from trainables.checkpoint import stored_epochs
+from trainables.training.checkpoint import stored_epochs
 
 LAST = STUDY.replace("epochs: 2", "epochs: 4").replace("inherit: last", "inherit: best") + "keep: last\n"
 FIRST = LAST.replace("[8, 16, 32, 64]", "[8]").replace("name: lengths", "name: first")

@@ -9,7 +9,7 @@ from orchestrator.retry import DETERMINISTIC, NOT_COUNTED, Attempts, FailureKind
     ("error", "kind"),
     [
         (
-            "trainables.parent.ParentMismatchError: parent X measures 40.1 %, recorded 62.5 %",
+            "trainables.training.parent.ParentMismatchError: parent X measures 40.1 %, recorded 62.5 %",
             FailureKind.MISMATCH,
         ),
         ("RuntimeError: Error(s) in loading state_dict: size mismatch for fc.weight", FailureKind.MISMATCH),
@@ -20,7 +20,7 @@ from orchestrator.retry import DETERMINISTIC, NOT_COUNTED, Attempts, FailureKind
         ),
         ("trainables.models.weights.WeightsError: damaged", FailureKind.MISSING_WEIGHTS),
         (
-            "WorkerGroupError: Training failed\n[rank 0] trainables.data.reader.ReadError: walk/3.mp4",
+            "WorkerGroupError: Training failed\n[rank 0] trainables.data.frames.reader.ReadError: walk/3.mp4",
             FailureKind.DATA,
         ),
         ("DivergedError: the loss is nan", FailureKind.DIVERGED),

@@ -14,7 +14,20 @@ from catalog.storage.fence import FencedError, raise_fence, read_fence, require_
 from catalog.storage.mirror import MARK, Mirror, open_mirror
 from orchestrator.remote import RunReader, fetch_results
 from tests.storage.s3_server import S3Server, Wire
-from trainables.checkpoint import (
+from trainables.data.datasets.synthetic import SyntheticMotion
+from trainables.data.frames.check import shards_stand
+from trainables.data.frames.manifest import SHARDS, read_manifest
+from trainables.data.frames.transfer import (
+    DownloadError,
+    fetch_dataset,
+    fetch_manifests,
+    frames_stand,
+    send_dataset,
+)
+from trainables.data.ingest.build import build_dataset
+from trainables.recipe.cell_spec import CellSpec, Evaluation, ParentCheckpoint, Recipe, StorageAddress
+from trainables.recipe.local_paths import at_home
+from trainables.training.checkpoint import (
     is_intact,
     latest_intact,
     prune,
@@ -24,21 +37,8 @@ from trainables.checkpoint import (
     stored_epochs,
     write_atomically,
 )
-from trainables.data.build import build_dataset
-from trainables.data.datasets.synthetic import SyntheticMotion
-from trainables.data.manifest import SHARDS, read_manifest
-from trainables.data.store_check import shards_stand
-from trainables.recipe import CellSpec, Evaluation, ParentCheckpoint, Recipe, StorageAddress
-from trainables.result import read_history
-from trainables.storage.arrival import at_home
-from trainables.storage.data_files import (
-    DownloadError,
-    fetch_dataset,
-    fetch_manifests,
-    frames_stand,
-    send_dataset,
-)
-from trainables.storage.run_files import drop_pruned, fetch_parent, fetch_run, fetch_small, send
+from trainables.training.result import read_history
+from trainables.training.run_files import drop_pruned, fetch_parent, fetch_run, fetch_small, send
 
 RUN = Path("runs") / "TSN-Tiny-f8_toy-0123456789ab"
 

@@ -11,10 +11,10 @@ import torch.distributed as dist
 from tests.trainables.test_speed import CPU, clips
 from tests.trainables.test_speed_compile import small
 from tests.trainables.toy import toy_spec
-from trainables.device import Compute, Normalisation
-from trainables.optimise import build_optimiser
-from trainables.speed_switches import Switches
-from trainables.step import TrainingStep
+from trainables.recipe.switches import Switches
+from trainables.training.execution.device import Compute, Normalisation
+from trainables.training.optimiser import build_optimiser
+from trainables.training.step import TrainingStep
 
 
 def main(rank: int, folder: Path, compiler: str, recompute: bool) -> None:

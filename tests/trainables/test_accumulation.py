@@ -11,10 +11,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from tests.trainables.test_session import comparable, result_of, train, weights
 from tests.trainables.toy import toy_spec
-from trainables.data.loader import train_batches
-from trainables.device import Compute
-from trainables.memory import CellMemoryError, clips_at_a_time, figures_of_memory, is_out_of_memory
-from trainables.session import CellSession
+from trainables.data.clips.loader import train_batches
+from trainables.training.execution.device import Compute
+from trainables.training.execution.memory import (
+    CellMemoryError,
+    clips_at_a_time,
+    figures_of_memory,
+    is_out_of_memory,
+)
+from trainables.training.session import CellSession
 
 
 def gradients(toy_data: Path, run_dir: Path, accumulation: int, **recipe: Any) -> list[torch.Tensor]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables.checkpoint import (
+from trainables.training.checkpoint import (
     CheckpointError,
     is_intact,
     latest_intact,
@@ -71,7 +71,7 @@ def test_a_checkpoint_with_code_in_it_is_not_loaded(tmp_path: Path) -> None:
 
     path = tmp_path / "evil.pt"
     torch.save({"model": Evil()}, path)
-    from trainables.checkpoint import sha256_of
+    from trainables.training.checkpoint import sha256_of
 
     with pytest.raises(Exception, match=r"weights_only|Weights only"):
         load_state(path, sha256_of(path))

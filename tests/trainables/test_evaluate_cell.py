@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from tests.trainables.toy import toy_spec
-from trainables.checkpoint import CheckpointError
-from trainables.data.loader import eval_batches
-from trainables.data.manifest import read_manifest
-from trainables.data.open_reader import open_reader
-from trainables.device import Compute, Normalisation
-from trainables.evaluate import Views, predict
-from trainables.evaluate_cell import (
+from trainables.data.clips.loader import eval_batches
+from trainables.data.frames.manifest import read_manifest
+from trainables.data.frames.open_reader import open_reader
+from trainables.recipe.cell_spec import CellSpec, Evaluation
+from trainables.training.checkpoint import CheckpointError
+from trainables.training.evaluate import Views, predict
+from trainables.training.evaluate_cell import (
     Average,
     EvaluationResult,
     EvaluationSpec,
@@ -27,10 +27,10 @@ from trainables.evaluate_cell import (
     read_evaluation,
     result_path,
 )
-from trainables.predictions import Predictions, merge, read_predictions
-from trainables.recipe import CellSpec, Evaluation
-from trainables.result import read_result
-from trainables.session import CellSession
+from trainables.training.execution.device import Compute, Normalisation
+from trainables.training.predictions import Predictions, merge, read_predictions
+from trainables.training.result import read_result
+from trainables.training.session import CellSession
 
 PROTOCOL = Evaluation(sampling="dense", clips=2, crops=3, crop_size=32, short_side=36, batch_size=4)
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from tests.trainables.toy import toy_spec
-from trainables.data.loader import eval_batches
-from trainables.evaluate import fast_evaluation, predict
-from trainables.predictions import Predictions
-from trainables.session import CellSession
-from trainables.speed_switches import PLAIN, Speed
+from trainables.data.clips.loader import eval_batches
+from trainables.recipe.switches import PLAIN, Speed
+from trainables.training.evaluate import fast_evaluation, predict
+from trainables.training.predictions import Predictions
+from trainables.training.session import CellSession
 
 pytestmark = [
     pytest.mark.slow,

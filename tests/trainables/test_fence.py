@@ -10,9 +10,9 @@ import torch
 from catalog.storage.fence import FencedError, raise_fence, read_fence, require_fence
 from orchestrator.retry import FailureKind, classify
 from tests.trainables.toy import build_toy, toy_spec
-from trainables.checkpoint import records
-from trainables.result import read_result
-from trainables.session import CellSession
+from trainables.training.checkpoint import records
+from trainables.training.result import read_result
+from trainables.training.session import CellSession
 
 
 def test_the_fence_only_grows(tmp_path: Path) -> None:

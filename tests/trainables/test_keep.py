@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from tests.trainables.test_session import comparable, result_of, train
 from tests.trainables.toy import toy_spec
-from trainables.checkpoint import is_intact, latest_intact, records, remove, stored_epochs
-from trainables.keep import Keep, KeepPolicy
-from trainables.result import best_epoch
+from trainables.recipe.keep import Keep, KeepPolicy
+from trainables.training.checkpoint import is_intact, latest_intact, records, remove, stored_epochs
+from trainables.training.result import best_epoch
 
 policies = st.builds(
     KeepPolicy, last=st.integers(1, 5), best=st.booleans(), every=st.none() | st.integers(1, 12)
@@ -91,9 +91,9 @@ def test_a_cell_trains_under_its_policy(toy_data: Path, tmp_path: Path) -> None:
 KILLED_BEFORE_PRUNING = """
 import os, sys
 from pathlib import Path
-import trainables.session as session
+import trainables.training.session as session
 from tests.trainables.test_session import train
-from trainables.recipe import CellSpec
+from trainables.recipe.cell_spec import CellSpec
 spec = CellSpec.model_validate_json(Path(sys.argv[1]).read_text())
 whole = session.prune
 session.prune = lambda directory, keep: os._exit(9) if 3 in keep else whole(directory, keep)

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from tests.trainables.toy import EVALUATION, toy_spec
-from trainables.checkpoint import latest_intact, load_state
-from trainables.evaluate import read_predictions
-from trainables.parent import ParentMismatchError
-from trainables.recipe import CellSpec, ParentCheckpoint
-from trainables.result import CellResult, read_result
-from trainables.session import CellSession
+from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
+from trainables.training.checkpoint import latest_intact, load_state
+from trainables.training.evaluate import read_predictions
+from trainables.training.parent import ParentMismatchError
+from trainables.training.result import CellResult, read_result
+from trainables.training.session import CellSession
 
 NOT_COMPARED = (
     "train_seconds",
@@ -164,7 +164,7 @@ def test_a_parent_that_measures_otherwise_is_refused(
     """Weights that do not give the recorded predictions: here the recorded ones are falsified."""
     from dataclasses import replace
 
-    from trainables.evaluate import write_predictions
+    from trainables.training.evaluate import write_predictions
 
     parent = parent_of(trained, recheck=12)
     recorded = read_predictions(Path(parent.predictions_path))
@@ -186,7 +186,7 @@ def test_a_result_of_another_key_is_no_result(trained: CellSpec) -> None:
 
 
 def test_a_loss_that_is_no_number_fails_the_cell(toy_data: Path, tmp_path: Path) -> None:
-    from trainables.step import DivergedError
+    from trainables.training.step import DivergedError
 
     spec = toy_spec(toy_data, tmp_path, lr=1e20, epochs=2)
     with pytest.raises(DivergedError, match=r"lower recipe\.lr"):

@@ -17,18 +17,18 @@ from torch.overrides import TorchFunctionMode
 from benchmarks.train_step_reference import as_reference
 from tests.trainables.test_session import train, weights
 from tests.trainables.toy import toy_spec
-from trainables.device import Compute, Normalisation, _constants
-from trainables.memory import is_out_of_memory
 from trainables.models import build_model
 from trainables.models.memory_estimate import saved_for_backward
 from trainables.models.modules.tam import TemporalAggregation
 from trainables.models.recompute import RecomputableBlock, recompute_blocks
 from trainables.models.video_model import VideoModel
-from trainables.recipe import Recipe
-from trainables.session import CellSession
-from trainables.speed import Compiled, fast_forward
-from trainables.speed_switches import Speed, Switches
-from trainables.step import TrainingStep
+from trainables.recipe.cell_spec import Recipe
+from trainables.recipe.switches import Speed, Switches
+from trainables.training.execution.compiled import Compiled, fast_forward
+from trainables.training.execution.device import Compute, Normalisation, _constants
+from trainables.training.execution.memory import is_out_of_memory
+from trainables.training.session import CellSession
+from trainables.training.step import TrainingStep
 
 CPU = torch.device("cpu")
 
@@ -123,7 +123,7 @@ def test_the_fused_step_is_within_rounding() -> None:
 
 @pytest.mark.parametrize("kernels", ["foreach", "fused"])
 def test_a_parameter_that_joins_late_is_stepped_too(kernels: Any) -> None:
-    from trainables.sgd import Sgd
+    from trainables.training.sgd import Sgd
 
     first, late = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
     sgd = Sgd([first, late], lr=0.1, momentum=0.9, weight_decay=0.0, nesterov=False, kernels=kernels)
@@ -139,7 +139,7 @@ def test_a_parameter_that_joins_late_is_stepped_too(kernels: Any) -> None:
 @pytest.mark.parametrize("clip_norm", [None, 0.5])
 def test_gradients_that_stay_in_place_are_the_same(pieces: int, clip_norm: float | None) -> None:
     """What recorded backward passes need; the optimiser knows them by `cuda_graphs`."""
-    from trainables.optimise import build_optimiser
+    from trainables.training.optimiser import build_optimiser
 
     recipe = Recipe(lr=0.05, clip_norm=clip_norm)
     expected = state_after(tiny(), pieces=pieces, recipe=recipe)
@@ -222,7 +222,7 @@ def test_a_step_never_waits_for_the_device_and_an_epoch_does_once(toy_data: Path
     with Waits() as step:
         session.step.learn([(pixels, labels)], 4)
     assert step.seen == []
-    from trainables.step import train_one_epoch
+    from trainables.training.step import train_one_epoch
 
     with Waits() as epoch:
         train_one_epoch(session.step, spec, session.train_videos, session.reader, session.train_ring, 1, 0, 1)

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from tests.trainables.toy import EVALUATION, RECIPE, build_toy
-from trainables.data.loader import eval_batches, train_batches
-from trainables.data.open_reader import open_reader
-from trainables.device import Compute, Normalisation
+from trainables.data.clips.loader import eval_batches, train_batches
+from trainables.data.frames.open_reader import open_reader
 from trainables.models import build_model
-from trainables.optimise import learning_rate
-from trainables.recipe import Recipe
-from trainables.step import TrainingStep
+from trainables.recipe.cell_spec import Recipe
+from trainables.training.execution.device import Compute, Normalisation
+from trainables.training.optimiser import learning_rate
+from trainables.training.step import TrainingStep
 
 STEPS, BATCH = 200, 16
 NORM = Normalisation.of("tiny")

@@ -17,15 +17,15 @@ from torch import nn
 from tests.trainables.test_session import result_of, train, weights
 from tests.trainables.test_speed import CPU, assert_close, clips, state_after
 from tests.trainables.toy import toy_spec
-from trainables.device import Compute
 from trainables.models.backbones.resnet import residual_block
 from trainables.models.build import load_module
 from trainables.models.framework import BackboneStyle, ClipSettings
 from trainables.models.layers import ConvUnit, TemporalPool
 from trainables.models.modules.tam import TemporalAggregation
 from trainables.models.video_model import VideoModel
-from trainables.speed import Compiled, compiler_options
-from trainables.speed_switches import Speed, Switches
+from trainables.recipe.switches import Speed, Switches
+from trainables.training.execution.compiled import Compiled, compiler_options
+from trainables.training.execution.device import Compute
 
 pytestmark = [
     pytest.mark.slow,

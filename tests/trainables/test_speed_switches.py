@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.cell import expand
 from orchestrator.study import StudyError, parse_study
-from trainables.recipe import Recipe
-from trainables.speed_switches import ON_A_GPU, PLAIN, Machine, Speed, Switches, resolve
+from trainables.recipe.cell_spec import Recipe
+from trainables.recipe.switches import ON_A_GPU, PLAIN, Machine, Speed, Switches, resolve
 
 CPU, GPU = Machine(cuda=False), Machine(cuda=True)
 STUDY = """\

@@ -18,14 +18,14 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from trainables import upload
-from trainables.data.clip_ring import Batch, ClipRing
-from trainables.data.loader import eval_batches, train_batches, train_ring
-from trainables.data.manifest import Manifest, read_manifest
-from trainables.data.reader import DecordReader, ReadError
-from trainables.data.resample import views_one_by_one
-from trainables.recipe import Evaluation, Recipe
-from trainables.upload import CudaLane, one_ahead, uploaded
+from trainables.data.clips.loader import eval_batches, train_batches, train_ring
+from trainables.data.clips.resample import views_one_by_one
+from trainables.data.clips.ring import Batch, ClipRing
+from trainables.data.frames.manifest import Manifest, read_manifest
+from trainables.data.frames.reader import DecordReader, ReadError
+from trainables.recipe.cell_spec import Evaluation, Recipe
+from trainables.training.execution import upload
+from trainables.training.execution.upload import CudaLane, one_ahead, uploaded
 
 RECIPE = Recipe(batch_size=2, crop_size=32, crop_scales=(1.0, 0.875))
 CPU = torch.device("cpu")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from trainables.data.build import build_dataset
 from trainables.data.datasets import SyntheticMotion
-from trainables.data.manifest import Manifest
-from trainables.recipe import CellSpec, Evaluation, Recipe
+from trainables.data.frames.manifest import Manifest
+from trainables.data.ingest.build import build_dataset
+from trainables.recipe.cell_spec import CellSpec, Evaluation, Recipe
 
 RECIPE = {
     "init": "random",

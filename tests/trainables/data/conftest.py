@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables.data.build import build_dataset
 from trainables.data.datasets import SyntheticAppearance, SyntheticMotion
-from trainables.data.manifest import Manifest
+from trainables.data.frames.manifest import Manifest
+from trainables.data.ingest.build import build_dataset
 
 torch.set_num_threads(1)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from trainables.data.datasets import Entry, Sources, Split
 from trainables.data.datasets.mini import MINI_KINETICS, MINI_SSV2, mini_classes
-from trainables.data.encode import write_h264
+from trainables.data.synthetic.encode import write_h264
 
 FRAMES = 12
 # Containers other than .mp4: the codec that the publishers use in them, or the nearest that comes with PyAV.

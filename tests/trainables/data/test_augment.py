@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from trainables.data.augment import Box, View, crop_sides, eval_views, fixed_places, resized, train_view
-from trainables.data.cut import cut_of
-from trainables.data.resample import views_by_products, views_one_by_one
-from trainables.recipe import Evaluation, Recipe
+from trainables.data.clips.augment import Box, View, crop_sides, eval_views, fixed_places, resized, train_view
+from trainables.data.clips.cut import cut_of
+from trainables.data.clips.resample import views_by_products, views_one_by_one
+from trainables.recipe.cell_spec import Evaluation, Recipe
 
 sides = st.integers(20, 700)
 

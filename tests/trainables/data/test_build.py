@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from trainables.data.build import LOG_NAME, build_dataset
-from trainables.data.build_progress import BuildProgress
 from trainables.data.datasets import (
     CsvDataset,
     DatasetConfig,
@@ -19,7 +17,9 @@ from trainables.data.datasets import (
     OfficialDataset,
     SyntheticMotion,
 )
-from trainables.data.manifest import Manifest, read_manifest
+from trainables.data.frames.manifest import Manifest, read_manifest
+from trainables.data.ingest.build import LOG_NAME, build_dataset
+from trainables.data.ingest.progress import BuildProgress
 
 ADAPTER: TypeAdapter[DatasetConfig] = TypeAdapter(DatasetConfig)
 

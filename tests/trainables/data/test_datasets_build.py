@@ -13,8 +13,8 @@ from tests.trainables.data.dataset_files import (
     write_clip,
     write_jester,
 )
-from trainables.data.build import build_dataset
 from trainables.data.datasets import DatasetError, OfficialDataset
+from trainables.data.ingest.build import build_dataset
 
 
 def test_an_official_dataset_is_built_as_it_is_listed(tmp_path: Path) -> None:

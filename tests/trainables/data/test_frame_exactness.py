@@ -13,11 +13,11 @@ import pytest
 import simplejpeg
 
 from tests.trainables.data.exact_videos import CASES, HEIGHT, WIDTH, Case, burnt, number_in, write
-from trainables.data.build import build_dataset
 from trainables.data.datasets import CsvDataset
-from trainables.data.frame_format import FrameFormat
-from trainables.data.manifest import SHARDS, Manifest, Video
-from trainables.data.shard import ShardFrames
+from trainables.data.frames.frame_format import FrameFormat
+from trainables.data.frames.manifest import SHARDS, Manifest, Video
+from trainables.data.frames.shard import ShardFrames
+from trainables.data.ingest.build import build_dataset
 
 # Where decord was seen to be wrong, so that PyAV's frames have to be the stored ones.
 DECORD_IS_WRONG = {

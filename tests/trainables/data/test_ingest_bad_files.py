@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from tests.trainables.data.exact_videos import CASES, FRAMES, number_in, write
-from trainables.data.build import build_dataset
 from trainables.data.datasets import CsvDataset, DatasetError
-from trainables.data.decode import pictures
-from trainables.data.probe import Probed, Rejected
-from trainables.data.probe_worker import ProbeWorker
+from trainables.data.ingest.build import build_dataset
+from trainables.data.ingest.decode import pictures
+from trainables.data.ingest.probe import Probed, Rejected
+from trainables.data.ingest.probe_worker import ProbeWorker
 
 BY_NAME = {case.name: case for case in CASES}
-# These notice what happens to their bytes. HEVC, VP8 and VP9 cannot (trainables/data/probe.py says so).
+# These notice what happens to their bytes. HEVC, VP8 and VP9 cannot (trainables/data/ingest/probe.py says so).
 NOTICE = ("h264 gop 250.mp4", "h264 gop 12.mkv", "h264 gop 12.flv", "h264 fragmented.mp4", "mpeg4 b.avi")
 CONTAINERS = (*NOTICE, "vp9.webm", "mpeg2 b.mpg", "hevc.mkv", "av1.mkv")
 SEEDS = 8

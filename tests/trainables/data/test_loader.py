@@ -11,12 +11,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from trainables.data.clip_ring import Batch
-from trainables.data.loader import eval_batches, eval_ring, num_train_steps, train_batches, train_ring
-from trainables.data.manifest import Manifest, Video
-from trainables.data.reader import DecordReader, Frame, FrameReader, ReadError
-from trainables.data.resample import views_one_by_one
-from trainables.recipe import Evaluation, Recipe
+from trainables.data.clips.loader import eval_batches, eval_ring, num_train_steps, train_batches, train_ring
+from trainables.data.clips.resample import views_one_by_one
+from trainables.data.clips.ring import Batch
+from trainables.data.frames.manifest import Manifest, Video
+from trainables.data.frames.reader import DecordReader, Frame, FrameReader, ReadError
+from trainables.recipe.cell_spec import Evaluation, Recipe
 
 RECIPE = Recipe(batch_size=6, crop_size=32, crop_scales=(1.0, 0.875))
 EVALUATION = Evaluation(crop_size=32, short_side=36, batch_size=4)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trainables.data.local_copy import LocalCopyError, copy_shards
-from trainables.data.manifest import Manifest
+from trainables.data.frames.local_copy import LocalCopyError, copy_shards
+from trainables.data.frames.manifest import Manifest
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trainables.data.manifest import (
+from trainables.data.frames.manifest import (
     Manifest,
     ManifestError,
     Quarantined,

@@ -15,13 +15,13 @@ import av
 import numpy as np
 import pytest
 
-from trainables.data.frame_format import FrameFormat
-from trainables.data.ingest import BatchTask, VideoDone
-from trainables.data.ingest_local import LocalThreads
-from trainables.data.manifest import Manifest, Video
-from trainables.data.probe import Probe, Probed, Rejected, from_json, probe_file, to_json
-from trainables.data.probe_worker import ProbeWorker
-from trainables.data.reader import DecordReader
+from trainables.data.frames.frame_format import FrameFormat
+from trainables.data.frames.manifest import Manifest, Video
+from trainables.data.frames.reader import DecordReader
+from trainables.data.ingest.batch import BatchTask, VideoDone
+from trainables.data.ingest.probe import Probe, Probed, Rejected, from_json, probe_file, to_json
+from trainables.data.ingest.probe_worker import ProbeWorker
+from trainables.data.ingest.threads import LocalThreads
 
 # Read off with another program's help: frames and size as shown.
 REAL = {
@@ -290,6 +290,6 @@ def commands_of(children: set[Path]) -> list[str]:
 
 
 def test_probing_does_not_load_torch() -> None:
-    code = "import sys, trainables.data.probe_child, trainables.data.build; print('torch' in sys.modules)"
+    code = "import sys, trainables.data.ingest.probe_child, trainables.data.ingest.build; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

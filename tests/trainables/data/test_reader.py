@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainables.data.decode import pictures
-from trainables.data.frame_format import ORIGINALS
-from trainables.data.manifest import Manifest
-from trainables.data.open_reader import open_reader
-from trainables.data.reader import DecordReader, KeptFrames, ReadError
-from trainables.data.store_reader import FrameStoreReader
+from trainables.data.frames.frame_format import ORIGINALS
+from trainables.data.frames.manifest import Manifest
+from trainables.data.frames.open_reader import open_reader
+from trainables.data.frames.reader import DecordReader, KeptFrames, ReadError
+from trainables.data.frames.store_reader import FrameStoreReader
+from trainables.data.ingest.decode import pictures
 
 ALL = np.arange(32)
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from trainables.data.sampling import EvalMode, TrainMode, clip_offsets, eval_indices, train_indices
+from trainables.data.clips.sampling import EvalMode, TrainMode, clip_offsets, eval_indices, train_indices
 
 lengths = st.integers(1, 2000)
 clip_lengths = st.integers(1, 64)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from trainables.data.shard import write_shard
+from trainables.data.frames.shard import write_shard
 
 _SHARDS = 80
 _OPEN_ALL = """
 import resource, sys
 from pathlib import Path
-from trainables.data.shard import ShardFrames
+from trainables.data.frames.shard import ShardFrames
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, int(sys.argv[2])))
 kept = [ShardFrames(path) for path in sorted(Path(sys.argv[1]).glob("*.arrow"))]
 print(len(kept), bytes(kept[-1].jpeg(0)))

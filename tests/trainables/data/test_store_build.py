@@ -15,15 +15,15 @@ from PIL import Image
 
 from catalog.storage.locks import LockHeldError, exclusive
 from tests.small_disk import fill_up, small_disk
-from trainables.data.build import build_dataset
-from trainables.data.build_progress import BuildProgress
 from trainables.data.datasets import DatasetError, FolderDataset
-from trainables.data.decode import pictures
-from trainables.data.frame_format import FrameFormat
-from trainables.data.manifest import SHARDS, Manifest, Video, read_manifest
-from trainables.data.shard import ShardFrames
-from trainables.data.store_check import shards_stand, verify
-from trainables.data.store_spool import StoreWriteError
+from trainables.data.frames.check import shards_stand, verify
+from trainables.data.frames.frame_format import FrameFormat
+from trainables.data.frames.manifest import SHARDS, Manifest, Video, read_manifest
+from trainables.data.frames.shard import ShardFrames
+from trainables.data.frames.spool import StoreWriteError
+from trainables.data.ingest.build import build_dataset
+from trainables.data.ingest.decode import pictures
+from trainables.data.ingest.progress import BuildProgress
 
 Picture = NDArray[np.uint8]
 

@@ -14,14 +14,14 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from catalog.storage.atomic import sha256_of
-from trainables.data.frame_format import FrameFormat
-from trainables.data.loader import train_batches, train_ring
-from trainables.data.local_copy import LocalCopyError, copy_shards
-from trainables.data.manifest import Manifest, Video
-from trainables.data.reader import ReadError
-from trainables.data.shard import Shard, ShardError, ShardFrames, write_shard
-from trainables.data.store_reader import FrameStoreReader
-from trainables.recipe import Recipe
+from trainables.data.clips.loader import train_batches, train_ring
+from trainables.data.frames.frame_format import FrameFormat
+from trainables.data.frames.local_copy import LocalCopyError, copy_shards
+from trainables.data.frames.manifest import Manifest, Video
+from trainables.data.frames.reader import ReadError
+from trainables.data.frames.shard import Shard, ShardError, ShardFrames, write_shard
+from trainables.data.frames.store_reader import FrameStoreReader
+from trainables.recipe.cell_spec import Recipe
 
 SIZES = ((64, 48), (48, 64), (80, 40), (33, 17))
 

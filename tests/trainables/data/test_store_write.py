@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from trainables.data.build_log import BuildLog
 from trainables.data.datasets import SyntheticMotion
-from trainables.data.frame_format import FrameFormat
-from trainables.data.ingest import BatchRecord, BatchTask, VideoDone, VideoRecord
-from trainables.data.ingest_local import LocalThreads
-from trainables.data.ingest_plan import plan_ingest
-from trainables.data.manifest import Manifest
-from trainables.data.probe import Probed, Rejected
-from trainables.data.probe_estimate import estimate_bytes
-from trainables.data.shard import ShardFrames, write_shard
-from trainables.data.store_space import check_space, in_words
-from trainables.data.store_spool import Keep, SpoolWriter, StoreWriteError
-from trainables.data.store_write import ShardWriter, Source, shard_writer
+from trainables.data.frames.frame_format import FrameFormat
+from trainables.data.frames.manifest import Manifest
+from trainables.data.frames.shard import ShardFrames, write_shard
+from trainables.data.frames.space import check_space, in_words
+from trainables.data.frames.spool import Keep, SpoolWriter, StoreWriteError
+from trainables.data.frames.write import ShardWriter, Source, shard_writer
+from trainables.data.ingest.batch import BatchRecord, BatchTask, VideoDone, VideoRecord
+from trainables.data.ingest.build_log import BuildLog
+from trainables.data.ingest.plan import plan_ingest
+from trainables.data.ingest.probe import Probed, Rejected
+from trainables.data.ingest.probe_estimate import estimate_bytes
+from trainables.data.ingest.threads import LocalThreads
 
 SMALL = FrameFormat(shard_mb=1)
 MEBI = 1 << 20

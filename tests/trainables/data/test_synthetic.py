@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from trainables.data.clips.sampling import eval_indices
 from trainables.data.datasets import SyntheticAppearance, SyntheticMotion
-from trainables.data.encode import write_h264
-from trainables.data.manifest import Manifest, Video
-from trainables.data.reader import DecordReader
-from trainables.data.sampling import eval_indices
-from trainables.data.synthetic import MOTION_CLASSES, Item, items, render, row_order
+from trainables.data.frames.manifest import Manifest, Video
+from trainables.data.frames.reader import DecordReader
+from trainables.data.synthetic.encode import write_h264
+from trainables.data.synthetic.videos import MOTION_CLASSES, Item, items, render, row_order
 
 DOWN, UP, HOP, FLIP = range(4)
 

@@ -1,6 +1,6 @@
 """Dataset configurations, told apart by `kind`. A new dataset is one file here and one line in the union.
 
-`trainables.data.build.build_dataset` turns a configuration into a manifest.
+`trainables.data.ingest.build.build_dataset` turns a configuration into a manifest.
 """
 
 from __future__ import annotations

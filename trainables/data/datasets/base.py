@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainables.data.frame_format import FrameFormat
-from trainables.recipe import Fraction, Frozen
+from trainables.data.frames.frame_format import FrameFormat
+from trainables.recipe.cell_spec import Fraction, Frozen
 
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = ("train", "val")

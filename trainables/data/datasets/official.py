@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from trainables.data.datasets.base import DatasetInfo, Sources
-from trainables.data.frame_format import FrameFormat
-from trainables.recipe import Fraction, Frozen
+from trainables.data.frames.frame_format import FrameFormat
+from trainables.recipe.cell_spec import Fraction, Frozen
 
 OfficialName = Literal[
     "mini-ssv2",

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from trainables.data.datasets.base import DatasetInfo
-from trainables.data.frame_format import TOY, FrameFormat
-from trainables.recipe import Frozen, PositiveInt
+from trainables.data.frames.frame_format import TOY, FrameFormat
+from trainables.recipe.cell_spec import Frozen, PositiveInt
 
 MOTION_CLASSES = ("walk-down", "walk-up", "hop", "flip")
 APPEARANCE_CLASSES = ("disc", "cross", "stripes", "checker")

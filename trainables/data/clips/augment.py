@@ -1,0 +1,147 @@
+"""Crops, flips and resizing as in models-and-protocol.md section 7, the same for all frames of a clip.
+
+Rectangles only: `trainables.data.clips.loader` copies them, `trainables.data.clips.resample` resizes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from trainables.recipe.cell_spec import Evaluation, Recipe
+
+VERSION = "1"
+
+SNAP_PIXELS = 2  # a candidate side this near to the crop size becomes the crop size: no resize is needed
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels, from its top left corner."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class View:
+    """How a clip is cut: resize to (width, height) `scaled` first, take `box` there, flip it at the end."""
+
+    scaled: tuple[int, int]
+    box: Box
+    flip: bool = False
+
+
+def train_view(width: int, height: int, recipe: Recipe, rng: np.random.Generator) -> View:
+    """Draw one training crop of a (width, height) video.
+
+    Raises:
+        ValueError: `random_short_side` with sides smaller than the crop.
+    """
+    if recipe.augmentation == "multi_scale_crop":
+        scaled = (width, height)
+        box = multi_scale_box(width, height, recipe.crop_size, recipe.crop_scales, rng)
+    else:
+        scaled, box = _random_short_side(width, height, recipe, rng)
+    return View(scaled, box, flip=bool(rng.random() < recipe.flip))
+
+
+def multi_scale_box(
+    width: int, height: int, crop_size: int, scales: tuple[float, ...], rng: np.random.Generator
+) -> Box:
+    """Section 7, "TSN style": sides from the shorter side times `scales`, at one of 13 fixed places."""
+    sides = crop_sides(min(width, height), crop_size, scales)
+    pairs = [
+        (sides[i], sides[j]) for i, j in product(range(len(sides)), range(len(sides))) if abs(i - j) <= 1
+    ]
+    crop_width, crop_height = pairs[int(rng.integers(len(pairs)))]
+    places = fixed_places(width - crop_width, height - crop_height)
+    left, top = places[int(rng.integers(len(places)))]
+    return Box(left, top, crop_width, crop_height)
+
+
+def crop_sides(base: int, crop_size: int, scales: tuple[float, ...]) -> list[int]:
+    """Candidate sides int(base*s); one within 2 px of the crop size becomes it, where the picture allows."""
+    sides = [max(1, int(base * scale)) for scale in scales]
+    return [
+        crop_size if abs(side - crop_size) <= SNAP_PIXELS and crop_size <= base else side for side in sides
+    ]
+
+
+def fixed_places(free_width: int, free_height: int) -> list[tuple[int, int]]:
+    """The 13 (left, top) places: corners, centre, edge centres, quarter points, on a grid of quarters."""
+    x, y = free_width // 4, free_height // 4
+    grid = [
+        (0, 0),
+        (4, 0),
+        (0, 4),
+        (4, 4),
+        (2, 2),
+        (0, 2),
+        (4, 2),
+        (2, 4),
+        (2, 0),
+        (1, 1),
+        (3, 1),
+        (1, 3),
+        (3, 3),
+    ]
+    return [(column * x, row * y) for column, row in grid]
+
+
+def _random_short_side(
+    width: int, height: int, recipe: Recipe, rng: np.random.Generator
+) -> tuple[tuple[int, int], Box]:
+    low, high = recipe.short_side_range
+    size = recipe.crop_size
+    if not size <= low <= high:
+        raise ValueError(
+            f"the shorter side must not be smaller than the crop; short_side_range ({low}, {high}) with "
+            f"crop_size {size}; give a range from {size} up"
+        )
+    scaled = resized(width, height, int(rng.integers(low, high + 1)))
+    left, top = int(rng.integers(scaled[0] - size + 1)), int(rng.integers(scaled[1] - size + 1))
+    return scaled, Box(left, top, size, size)
+
+
+def resized(width: int, height: int, short_side: int) -> tuple[int, int]:
+    """(width, height) when the shorter side becomes `short_side`; the longer one is truncated."""
+    if width <= height:
+        return short_side, int(short_side * height / width)
+    return int(short_side * width / height), short_side
+
+
+def eval_views(width: int, height: int, evaluation: Evaluation) -> tuple[View, ...]:
+    """The test crops of a (width, height) video, in the documented order.
+
+    1: centre. 3: left, right, centre (top, bottom, centre if portrait). 5: four corners and centre.
+    10: those 5, then their flips.
+
+    Raises:
+        ValueError: the crop is larger than the shorter side.
+    """
+    size = evaluation.crop_size
+    if size > evaluation.short_side:
+        raise ValueError(
+            f"the crop is larger than the picture; crop_size {size} with short_side {evaluation.short_side}; "
+            "make short_side at least crop_size"
+        )
+    scaled = resized(width, height, evaluation.short_side)
+    right, bottom = scaled[0] - size, scaled[1] - size
+    centre = (round(right / 2), round(bottom / 2))
+    corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)]
+    if scaled[0] >= scaled[1]:
+        ends = [(0, centre[1]), (right, centre[1])]
+    else:
+        ends = [(centre[0], 0), (centre[0], bottom)]
+    places = {1: [centre], 3: [*ends, centre], 5: [*corners, centre], 10: [*corners, centre]}[
+        evaluation.crops
+    ]
+    views = tuple(View(scaled, Box(left, top, size, size)) for left, top in places)
+    if evaluation.crops == 10:
+        views += tuple(View(view.scaled, view.box, flip=True) for view in views)
+    return views

@@ -1,0 +1,61 @@
+"""Whether a dataset's stored frames are as they were built: at a glance, or by reading all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalog.storage.atomic import sha256_of
+from trainables.data.frames.damage import Damage
+from trainables.data.frames.manifest import SHARDS, Manifest
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One file of a dataset, read again: a shard, or an original where there is no store.
+
+    `problem` says what is wrong with it, None where nothing is.
+    """
+
+    path: Path
+    bytes: int
+    problem: str | None
+
+
+def shards_stand(manifest: Manifest, directory: Path) -> bool:
+    """Whether every shard has its size and none was found damaged; reads no shard."""
+    damage = Damage(directory)
+    return all(damage.stands(shard) for shard in manifest.shards)
+
+
+def verify(manifest: Manifest, directory: Path, threads: int) -> Iterator[Checked]:
+    """Read every shard, or every original of a `direct` dataset, and compare it with its checksum.
+
+    What is wrong with a shard is noted, so that the next build makes it again; no file is changed.
+
+    Raises:
+        StoreWriteError: the storage takes no note.
+    """
+    files = [(directory / SHARDS / shard.name, shard.sha256) for shard in manifest.shards]
+    if manifest.frame_format.mode == "direct":
+        files = [(Path(video.path), video.sha256) for video in manifest.videos]
+    damage = Damage(directory)
+    with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
+        for checked in pool.map(lambda file: _checked(*file), files):
+            if manifest.frame_format.mode == "store":
+                damage.note(checked.path.name, checked.problem is not None)
+            yield checked
+
+
+def _checked(path: Path, expected: str) -> Checked:
+    try:
+        found, size = sha256_of(path), path.stat().st_size
+    except FileNotFoundError:
+        return Checked(path, 0, "missing")
+    except OSError as error:
+        return Checked(path, 0, f"unreadable: {error.strerror or error}")
+    return Checked(
+        path, size, None if found == expected else "damaged: its content does not match its checksum"
+    )

@@ -1,0 +1,161 @@
+"""A dataset as a Parquet table: one row a video; classes and what was left out in the file's metadata."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog.storage.atomic import replaced_atomically
+from trainables.data.frames.frame_format import ORIGINALS, FrameFormat
+from trainables.data.frames.shard import Shard
+
+Split = Literal["train", "val"]
+Decoder = Literal["decord", "pyav"]
+
+FORMAT = 2
+SHARDS = "shards"  # the folder of the frame store, beside the manifest
+_METADATA = b"actiongrid.manifest"
+_INSIDE = "./"  # before the path of a quarantined file under the manifest's own directory
+
+
+class ManifestError(Exception):
+    """A manifest cannot be read: `what; where; what to do`."""
+
+
+@dataclass(frozen=True)
+class Video:
+    """One usable video; `frames` as counted by decoding it all, sizes in pixels as its frames are kept.
+
+    `decoder` is the one to read the original with: decord where it gave exactly PyAV's frames, else PyAV.
+    Its frames are the rows from `first_row` on of the file `shard` of the frame store, where there is one.
+    """
+
+    path: str
+    split: Split
+    label: int
+    frames: int
+    fps: float
+    width: int
+    height: int
+    sha256: str
+    decoder: Decoder = "decord"
+    shard: str = ""
+    first_row: int = 0
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A listed video that is left out, and why; `path` is the annotations' name where no file is known."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A dataset: classes in label order, usable videos in their order, and the listed ones left out.
+
+    `allow_missing` is the share of left-out videos that the user agreed to. The files `shards` of the frame
+    store lie in the folder `SHARDS` beside the manifest; `direct` datasets have none.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    videos: tuple[Video, ...]
+    quarantined: tuple[Quarantined, ...] = ()
+    frame_format: FrameFormat = ORIGINALS
+    shards: tuple[Shard, ...] = ()
+    allow_missing: float = 0.0
+
+    def split(self, name: Split) -> tuple[Video, ...]:
+        """The videos of one split, in manifest order."""
+        return tuple(video for video in self.videos if video.split == name)
+
+    def hash(self, split: Split) -> str:
+        """Identity of a split: contents, labels, order and how frames are kept; never where files lie."""
+        digest = sha256(f"{FORMAT} {split} {len(self.classes)} {self.frame_format.identity}\n".encode())
+        for video in self.split(split):
+            digest.update(f"{video.sha256} {video.label} {video.frames} {video.decoder}\n".encode())
+        return digest.hexdigest()
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Write the manifest so that a reader sees the old file or the whole new one.
+
+    Paths under the manifest's own directory are stored relative to it, so that the directory can be moved.
+    """
+    base = path.absolute().parent
+    rows = [asdict(video) | {"path": _stored(video.path, base)} for video in manifest.videos]
+    head = {
+        "format": FORMAT,
+        "name": manifest.name,
+        "classes": manifest.classes,
+        "quarantined": [{"path": _marked(q.path, base), "reason": q.reason} for q in manifest.quarantined],
+        "frame_format": manifest.frame_format.model_dump(mode="json"),
+        "shards": [asdict(shard) for shard in manifest.shards],
+        "allow_missing": manifest.allow_missing,
+    }
+    schema = _schema().with_metadata({_METADATA: json.dumps(head).encode()})
+    with replaced_atomically(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest; all its paths come back absolute.
+
+    Raises:
+        ManifestError: no such file, not a manifest, or one of another format.
+    """
+    head, rows = _read(path)
+    base = path.absolute().parent
+    return Manifest(
+        name=head["name"],
+        classes=tuple(head["classes"]),
+        videos=tuple(Video(**row | {"path": str(base / row["path"])}) for row in rows),
+        quarantined=tuple(Quarantined(_unmarked(q["path"], base), q["reason"]) for q in head["quarantined"]),
+        frame_format=FrameFormat(**head["frame_format"]),
+        shards=tuple(Shard(**shard) for shard in head["shards"]),
+        allow_missing=head["allow_missing"],
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    mend = "build the dataset again"
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except FileNotFoundError as error:
+        raise ManifestError(f"no manifest; {path}; build the dataset first") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ManifestError(f"not a readable manifest ({error}); {path}; {mend}") from error
+    metadata = table.schema.metadata or {}
+    head = json.loads(metadata.get(_METADATA, b"{}"))
+    if head.get("format") != FORMAT or not table.schema.equals(_schema(), check_metadata=False):
+        raise ManifestError(f"not a manifest of format {FORMAT}; {path}; {mend}")
+    return head, table.to_pylist()
+
+
+def _stored(path: str, base: Path) -> str:
+    absolute = Path(path).absolute()
+    return absolute.relative_to(base).as_posix() if absolute.is_relative_to(base) else str(absolute)
+
+
+def _marked(path: str, base: Path) -> str:
+    """As `_stored`, but what is not an absolute path stays as it is: a name of no known file."""
+    inside = Path(path).is_absolute() and Path(path).is_relative_to(base)
+    return f"{_INSIDE}{_stored(path, base)}" if inside else path
+
+
+def _unmarked(path: str, base: Path) -> str:
+    return str(base / path.removeprefix(_INSIDE)) if path.startswith(_INSIDE) else path
+
+
+def _schema() -> pa.Schema:
+    types = {"label": pa.int32(), "frames": pa.int32(), "fps": pa.float64(), "width": pa.int32()}
+    types |= {"height": pa.int32(), "first_row": pa.int64()}
+    return pa.schema([(field.name, types.get(field.name, pa.string())) for field in fields(Video)])

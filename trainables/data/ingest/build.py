@@ -1,0 +1,116 @@
+"""From a dataset's configuration to its manifest and frame store: list or generate, read, quarantine."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from catalog.storage.locks import exclusive
+from trainables.data.datasets import (
+    CsvDataset,
+    DatasetConfig,
+    FolderDataset,
+    Listing,
+    OfficialDataset,
+    Sources,
+)
+from trainables.data.datasets.listing import list_dataset
+from trainables.data.frames.manifest import SHARDS, Manifest, write_manifest
+from trainables.data.frames.spool import writing
+from trainables.data.ingest.build_given import in_force, keep
+from trainables.data.ingest.build_judge import check, judged
+from trainables.data.ingest.build_log import BuildLog
+
+if TYPE_CHECKING:
+    from trainables.data.ingest.batch import Executor
+    from trainables.data.ingest.progress import Progress
+
+MANIFEST_NAME = "manifest.parquet"
+LOG_NAME = "build.jsonl"
+_LOCK_NAME = "build.lock"
+# long enough for a killed build's lock to be gone, short enough to be told of a living one
+_LOCK_SECONDS = 3.0
+
+
+def build_dataset(
+    config: DatasetConfig,
+    name: str,
+    directory: Path,
+    *,
+    sources: Sources | None = None,
+    allow_missing: float | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Build `directory/manifest.parquet` and the shards beside it; returns the manifest.
+
+    Batches that stand are not read again, so that a build that was stopped, at whatever moment, goes on, and
+    ends with the same files; the manifest is written last. `sources` is where an official dataset lies,
+    `allow_missing` the user's decision in place of the configuration's; without them what the last
+    complete build was told holds. `executor` reads the videos (default: threads on this machine).
+
+    Raises:
+        DatasetError: nothing to build from, too many quarantined videos, or a split left without videos.
+        StoreWriteError: the storage is too small, full or broken; the same call then goes on.
+        LockHeldError: another process is building this dataset.
+    """
+    from trainables.data.ingest.run import read_all
+    from trainables.data.ingest.threads import LocalThreads
+
+    with _alone(directory, name):
+        _clear(directory)
+        log = BuildLog(directory / LOG_NAME)
+        told = in_force(log, config, sources, allow_missing)
+        listing = _listed(config, told.sources, directory, log, progress)
+        paths = tuple(dict.fromkeys(entry.path for entry in listing.entries))
+        found = read_all(paths, config.frame_format, directory, log, executor or LocalThreads(), progress)
+        manifest = judged(config, name, listing, found)
+        if told.allow_missing is not None:
+            manifest = replace(manifest, allow_missing=told.allow_missing)
+        check(manifest, len(listing.entries) + len(listing.left_out))
+        with writing(directory):
+            write_manifest(manifest, directory / MANIFEST_NAME)
+        keep(log, told)
+        _remove_orphans(manifest, directory / SHARDS)
+    return manifest
+
+
+@contextmanager
+def _alone(directory: Path, name: str) -> Iterator[None]:
+    with ExitStack() as held:
+        with writing(directory):
+            held.enter_context(exclusive(directory / _LOCK_NAME, _LOCK_SECONDS, f"dataset {name}"))
+        yield
+
+
+def _clear(directory: Path) -> None:
+    """Remove what a build that was killed left half written."""
+    from trainables.data.ingest.plan import WORK
+
+    with writing(directory):
+        shutil.rmtree(directory / WORK, ignore_errors=True)
+        for path in directory.rglob(".*.tmp*"):
+            path.unlink(missing_ok=True)
+
+
+def _listed(
+    config: DatasetConfig, sources: Sources, directory: Path, log: BuildLog, progress: Progress | None
+) -> Listing:
+    if isinstance(config, FolderDataset | CsvDataset | OfficialDataset):
+        return list_dataset(config, sources)
+    from trainables.data.synthetic.write import generate
+
+    return generate(config, directory, log, progress)
+
+
+def _remove_orphans(manifest: Manifest, shards: Path) -> None:
+    """Remove shards of earlier settings or sources: only now does no manifest name them any more."""
+    named = {shard.name for shard in manifest.shards}
+    with writing(shards):
+        for path in shards.glob("*.arrow"):
+            if path.name not in named:
+                path.unlink()

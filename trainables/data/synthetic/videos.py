@@ -1,0 +1,139 @@
+"""The two toy datasets' videos: what happens in each (pure plans), and its pixels.
+
+Motion: the picture's height is cut into 8 rows and the video into 8 segments. Every class visits every row
+once, from a random row on; only the order differs. The movement is vertical because the recipe flips clips
+horizontally. Appearance: every frame shows the class's shape; only the shape differs.
+
+All else is drawn per number, not per class: the videos of one number (one a class) have the same scene,
+colours, size and places. So in motion they consist of the same frames, and whatever ignores the order is
+exactly at chance; in appearance they move alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.datasets.synthetic import (
+    APPEARANCE_CLASSES,
+    MOTION_CLASSES,
+    SEGMENTS,
+    SyntheticAppearance,
+    SyntheticMotion,
+)
+from trainables.data.synthetic.drawing import background, colours, paint, shape_mask
+
+if TYPE_CHECKING:
+    from trainables.data.datasets.base import Split
+
+VERSION = "1"
+
+Synthetic = SyntheticMotion | SyntheticAppearance
+Pixels = NDArray[np.uint8]
+Places = NDArray[np.float64]
+
+# The central part of the height in which the rows lie: a crop of 7/8 at any of its places still shows it.
+_TOP, _HEIGHT = 0.14, 0.72
+_BLOBS = ("disc", "square", "diamond")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One video to be generated: its class, its number within class and split, and its seed's parts."""
+
+    kind: str
+    split: Split
+    label: int
+    number: int
+    seed: int
+
+    def look_rng(self) -> np.random.Generator:
+        """For all that the videos of one number share, whatever their class."""
+        return np.random.default_rng(self._seeds)
+
+    def order_rng(self) -> np.random.Generator:
+        """For what is this video's own: from where, and which way round, the rows are visited."""
+        return np.random.default_rng([*self._seeds, 1 + self.label])
+
+    @property
+    def _seeds(self) -> list[int]:
+        """Independent of how many videos there are."""
+        kinds, splits = ("synthetic-motion", "synthetic-appearance"), ("train", "val")
+        return [self.seed, kinds.index(self.kind), splits.index(self.split), self.number]
+
+
+def class_names(config: Synthetic) -> tuple[str, ...]:
+    """Classes in label order."""
+    return MOTION_CLASSES if isinstance(config, SyntheticMotion) else APPEARANCE_CLASSES
+
+
+def items(config: Synthetic) -> tuple[Item, ...]:
+    """All videos of the dataset, in manifest order."""
+    counts: tuple[tuple[Split, int], ...] = (("train", config.train_per_class), ("val", config.val_per_class))
+    return tuple(
+        Item(config.kind, split, label, number, config.seed)
+        for split, count in counts
+        for label in range(len(class_names(config)))
+        for number in range(count)
+    )
+
+
+def render(config: Synthetic, item: Item) -> Pixels:
+    """The frames of one video, uint8 (frames, size, size, 3)."""
+    if isinstance(config, SyntheticMotion):
+        segments = _render_rows(config, item.look_rng())
+        order = row_order(item.label, item.order_rng())
+        return segments[order].reshape(config.frames, config.size, config.size, 3)
+    return _render_appearance(config, item.label, item.look_rng())
+
+
+def row_order(label: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The row of the blob in each segment: the one thing in which motion's classes differ.
+
+    `walk-down` and `walk-up` step by +1 and -1, `hop` by +3 or -3, `flip` goes 0 4 1 5 2 6 3 7 forwards or
+    backwards; all modulo 8, from a random row.
+    """
+    start, sign = int(rng.integers(SEGMENTS)), 1 - 2 * int(rng.integers(2))
+    step = np.arange(SEGMENTS)
+    name = MOTION_CLASSES[label]
+    if name == "flip":
+        path = (step // 2 + SEGMENTS // 2 * (step % 2))[::sign]
+    else:
+        path = step * {"walk-down": 1, "walk-up": -1, "hop": 3 * sign}[name]
+    return (start + path) % SEGMENTS
+
+
+def _render_rows(config: SyntheticMotion, rng: np.random.Generator) -> Pixels:
+    """The segment that shows the blob in each row, uint8 (8, frames per segment, size, size, 3)."""
+    size, frames = config.size, config.frames
+    rows = np.repeat(np.arange(SEGMENTS), config.frames_per_segment)
+    y = size * (_TOP + _HEIGHT * (rows + 0.5) / SEGMENTS)
+    x = size * rng.uniform(0.3, 0.7) + rng.normal(0, 0.02 * size, frames)
+    radius = size * rng.uniform(0.075, 0.1)
+    blob = _BLOBS[int(rng.integers(len(_BLOBS)))]
+    scene, (colour, _) = background(size, rng), colours(rng)
+    pixels = paint(scene, shape_mask(blob, size, x, y, radius), colour)
+    return pixels.reshape(SEGMENTS, config.frames_per_segment, size, size, 3)
+
+
+def _render_appearance(config: SyntheticAppearance, label: int, rng: np.random.Generator) -> Pixels:
+    size, name = config.size, APPEARANCE_CLASSES[label]
+    x, y = _wander(config.frames, size, rng), _wander(config.frames, size, rng)
+    radius = size * rng.uniform(0.18, 0.26)
+    scene, (colour, second) = background(size, rng), colours(rng)
+    outline = name if name in ("disc", "cross") else "square"
+    pixels = paint(scene, shape_mask(outline, size, x, y, radius), colour)
+    if outline == "square":
+        pixels = paint(pixels, shape_mask(name, size, x, y, radius), second)
+    return pixels
+
+
+def _wander(frames: int, size: int, rng: np.random.Generator) -> Places:
+    """A coordinate that moves at a random even speed and bounces within the picture's middle."""
+    low, high = 0.36 * size, 0.64 * size
+    phase = rng.uniform(0, 2) + np.arange(frames) * rng.uniform(-0.15, 0.15)
+    places: Places = low + (high - low) * np.abs(phase % 2 - 1)
+    return places

@@ -1,0 +1,126 @@
+"""The frozen, typed configuration of one cell: its model, recipe, evaluation protocol and parent.
+
+Values not given follow the reference protocol (models-and-protocol.md, sections 6 to 9).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trainables.recipe.keep import Keep, KeepPolicy
+from trainables.recipe.switches import Precision, Speed
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Frozen(BaseModel):
+    """Immutable and strict about unknown fields, so that a misspelt field never passes silently."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Recipe(Frozen):
+    """How one cell is trained. `batch_size` counts clips per optimiser step over all workers.
+
+    `precision`: `auto` is bf16 on a GPU and fp32 on a CPU; tf32 is of GPUs only.
+    """
+
+    epochs: PositiveInt = 75
+    batch_size: PositiveInt = 72
+    accumulate: PositiveInt = 1
+    sync_bn: bool = False
+    lr: Annotated[float, Field(gt=0)] = 0.01
+    momentum: Fraction = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    nesterov: bool = False
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    schedule: Literal["cosine", "multistep", "constant"] = "cosine"
+    milestones: tuple[PositiveInt, ...] = (15, 30, 45)
+    gamma: Annotated[float, Field(gt=0)] = 0.1
+    dropout: Fraction = 0.5
+    init: Literal["imagenet", "random"] = "imagenet"
+    inflation: Literal["repeat", "divide"] = "repeat"
+    pooling_method: Literal["max", "avg"] = "max"
+    inherit: Literal["last", "best"] = "best"
+    sampling: Literal["uniform", "uniform_shared_offset", "dense"] = "uniform"
+    sampling_rate: PositiveInt = 2
+    crop_size: Annotated[int, Field(ge=16)] = 224
+    augmentation: Literal["multi_scale_crop", "random_short_side"] = "multi_scale_crop"
+    crop_scales: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0, 0.875, 0.75, 0.66)
+    short_side_range: tuple[PositiveInt, PositiveInt] = (256, 320)
+    flip: Fraction = 0.5
+    precision: Precision = "auto"
+    speed: Speed = Speed()
+
+
+class Evaluation(Frozen):
+    """A clip-level evaluation protocol (section 9): 1 uniform clip, 1 centre crop by default."""
+
+    sampling: Literal["uniform", "dense"] = "uniform"
+    sampling_rate: PositiveInt = 2
+    clips: PositiveInt = 1
+    crops: Literal[1, 3, 5, 10] = 1
+    crop_size: Annotated[int, Field(ge=16)] = 224
+    short_side: Annotated[int, Field(ge=16)] = 256
+    batch_size: PositiveInt = 72
+
+
+class ParentCheckpoint(Frozen):
+    """The checkpoint that a cell starts from, and what was recorded about it.
+
+    `recheck_videos` is how many evaluation videos are measured again before training (0: none).
+    """
+
+    key: str
+    cell: str
+    path: str
+    sha256: str
+    frames: PositiveInt
+    epoch: PositiveInt
+    evaluation: Evaluation
+    predictions_path: str
+    recheck_videos: Annotated[int, Field(ge=0)]
+
+
+class StorageAddress(Frozen):
+    """A storage in a bucket: its URL, and the mirror on the machine that made the paths beside this."""
+
+    url: str
+    root: str
+
+
+class CellSpec(Frozen):
+    """All that a Ray Train worker needs to train one cell. `run_dir` receives checkpoints and history.
+
+    `frames_on_local_disk`: a folder of each machine's own disk that frame stores are copied to first. A
+    worker of `attempt` stops as soon as a later attempt was let into `run_dir` (`catalog.storage.fence`). `keep`
+    says which checkpoints are kept. Where memory was short, `accumulation` shares each piece of a batch
+    among so many passes: the optimiser sees the same batch, BN smaller ones. `storage`: where these paths
+    are to be had on other machines; None: all machines share them.
+    """
+
+    cell: str
+    key: str
+    module: str
+    backbone: str
+    temporal_pooling: bool
+    frames: PositiveInt
+    dataset: str
+    seed: int
+    num_classes: PositiveInt
+    recipe: Recipe
+    evaluation: Evaluation
+    manifest: str
+    run_dir: str
+    workers: PositiveInt = 1
+    threads: PositiveInt = 1
+    weights_dir: str | None = None
+    parent: ParentCheckpoint | None = None
+    keep: Keep = KeepPolicy()
+    frames_on_local_disk: str | None = None
+    attempt: int | None = None
+    accumulation: PositiveInt = 1
+    storage: StorageAddress | None = None

@@ -1,0 +1,161 @@
+"""Checkpoints of one cell: written whole, checksummed, found again after any crash.
+
+A checkpoint is `epoch-0007.pt` plus its record `epoch-0007.json`. Both are written under a temporary name,
+fsynced and moved; the record comes last, so a record that can be read names a complete file. The record
+carries the metric history up to its epoch: history and weights can never disagree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catalog.storage.atomic import replaced_atomically, sha256_of
+from trainables.training.run_files import drop, names_in_bucket, send
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+logger = logging.getLogger(__name__)
+
+Metrics = dict[str, float]
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be used: damaged, of another model, or missing."""
+
+
+@dataclass(frozen=True)
+class CheckpointRecord:
+    """What is known of one checkpoint. `history` holds one metrics row per epoch, 1..epoch."""
+
+    epoch: int
+    sha256: str
+    path: str
+    predictions_path: str
+    history: tuple[Metrics, ...]
+
+    @property
+    def metrics(self) -> Metrics:
+        """Metrics of this checkpoint's own epoch."""
+        return self.history[-1]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` so that `path` holds all of it or does not change, also through a power cut.
+
+    On a storage in a bucket it is there before it stands here.
+    """
+    send(path, content)
+    with replaced_atomically(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def save_checkpoint(
+    directory: Path, state: dict[str, Any], predictions_path: Path, history: Sequence[Metrics]
+) -> CheckpointRecord:
+    """Write the checkpoint of the epoch that `history` ends with and return its record."""
+    import io
+
+    import torch
+
+    epoch = len(history)
+    path = directory / f"epoch-{epoch:04d}.pt"
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    write_atomically(path, content)
+    record = CheckpointRecord(
+        epoch=epoch,
+        sha256=hashlib.sha256(content).hexdigest(),
+        path=str(path),
+        predictions_path=str(predictions_path),
+        history=tuple(history),
+    )
+    write_atomically(path.with_suffix(".json"), json.dumps(asdict(record)).encode())
+    return record
+
+
+def read_record(path: Path) -> CheckpointRecord | None:
+    """The record in `path`, or None where it is torn or of another form. Paths follow a moved file."""
+    try:
+        fields = json.loads(path.read_text())
+        return CheckpointRecord(
+            epoch=int(fields["epoch"]),
+            sha256=str(fields["sha256"]),
+            path=str(path.with_suffix(".pt")),
+            predictions_path=str(path.parent / Path(fields["predictions_path"]).name),
+            history=tuple(fields["history"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def records(directory: Path) -> tuple[CheckpointRecord, ...]:
+    """All readable checkpoint records in `directory`, oldest first; the weights are not verified."""
+    found = (read_record(path) for path in sorted(directory.glob("epoch-*.json")))
+    return tuple(record for record in found if record is not None)
+
+
+def is_intact(record: CheckpointRecord) -> bool:
+    """Whether the weights file is there and matches its checksum."""
+    path = Path(record.path)
+    return path.is_file() and sha256_of(path) == record.sha256
+
+
+def latest_intact(directory: Path) -> CheckpointRecord | None:
+    """The newest checkpoint whose checksum holds; a damaged one is named in the log and passed over."""
+    for record in reversed(records(directory)):
+        if is_intact(record):
+            return record
+        logger.warning("checkpoint %s is damaged; the one before it is used", record.path)
+    return None
+
+
+def load_state(path: Path, sha256: str) -> dict[str, Any]:
+    """Load a checkpoint's tensors, after its checksum, without trusting the file (`weights_only`).
+
+    Raises:
+        CheckpointError: The file is missing, does not match `sha256` or is no checkpoint.
+    """
+    import torch
+
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint is missing; {path}; train that cell again")
+    actual = sha256_of(path)
+    if actual != sha256:
+        raise CheckpointError(
+            f"checkpoint does not match its checksum (recorded {sha256[:12]}…, file {actual[:12]}…); {path}; "
+            "restore the file or train that cell again"
+        )
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def stored_epochs(directory: Path) -> frozenset[int]:
+    """The epochs whose weights are in `directory`, with a record or without."""
+    names = {path.name for path in directory.glob("epoch-*.pt")} | names_in_bucket(directory, "epoch-*.pt")
+    return frozenset(int(Path(name).stem.removeprefix("epoch-")) for name in names)
+
+
+def remove(directory: Path, epochs: Iterable[int]) -> None:
+    """Remove the checkpoints of these epochs of a finished cell; what it predicted stays: it is small."""
+    for epoch in epochs:
+        for suffix in (".json", ".pt"):
+            drop(directory / f"epoch-{epoch:04d}{suffix}")
+            (directory / f"epoch-{epoch:04d}{suffix}").unlink(missing_ok=True)
+
+
+def prune(directory: Path, keep_epochs: Iterable[int]) -> None:
+    """Remove checkpoints of all epochs but `keep_epochs`: record first, so that none lacks its weights."""
+    kept = {f"epoch-{epoch:04d}" for epoch in keep_epochs}
+    for record_path in directory.glob("epoch-*.json"):
+        if record_path.stem not in kept:
+            record_path.unlink(missing_ok=True)
+    for path in directory.glob("epoch-*.*"):
+        if path.stem not in kept:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,167 @@
+"""A finished cell's result, written once beside its checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainables.recipe.cell_spec import Evaluation
+from trainables.recipe.switches import PLAIN
+from trainables.training.checkpoint import CheckpointRecord, Metrics, read_record, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from trainables.recipe.cell_spec import CellSpec
+    from trainables.training.execution.device import Compute
+
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """Everything that a number of this cell depends on, beside the number (DESIGN invariant 8).
+
+    `history` has one row per epoch; `checkpoints` refers to those of the `last` and the `best` epoch;
+    accuracies are percent, times seconds. `accumulation` is the largest of any epoch (`CellSpec`).
+    """
+
+    cell: str
+    key: str
+    history: tuple[Metrics, ...]
+    last_epoch: int
+    best_epoch: int
+    checkpoints: dict[str, dict[str, str]]
+    train_videos: int
+    eval_videos: int
+    train_seconds: float
+    eval_seconds: float
+    train_clips_per_second: float
+    eval_clips_per_second: float
+    peak_memory_bytes: int
+    params: int
+    macs: int
+    parent_top1: float | None
+    frames: int
+    seed: int
+    evaluation: dict[str, Any]
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+    accumulation: int = 1
+
+    @property
+    def protocol(self) -> Evaluation:
+        """The evaluation protocol that the accuracies were measured with."""
+        return Evaluation.model_validate(self.evaluation)
+
+    def checkpoint(self, which: str) -> dict[str, str]:
+        """`epoch`, `path`, `sha256` and `predictions` of the `last` or `best` checkpoint."""
+        return self.checkpoints[which]
+
+
+def write_result(
+    spec: CellSpec,
+    history: Sequence[Metrics],
+    kept: Mapping[int, CheckpointRecord],
+    parent_top1: float | None,
+    compute: Compute,
+    train_videos: int,
+) -> CellResult:
+    """Write `result.json` into the run directory and return what it says."""
+    from trainables.models.macs import model_cost
+
+    cost = model_cost(
+        spec.module,
+        spec.backbone,
+        spec.temporal_pooling,
+        spec.frames,
+        spec.num_classes,
+        spec.recipe.crop_size,
+    )
+    best = best_epoch(history)
+    train_seconds = sum(row["train_seconds"] for row in history)
+    eval_seconds = sum(row["eval_seconds"] for row in history)
+    result = CellResult(
+        cell=spec.cell,
+        key=spec.key,
+        history=tuple(history),
+        last_epoch=len(history),
+        best_epoch=best,
+        checkpoints={"last": _reference(kept[len(history)]), "best": _reference(kept[best])},
+        train_videos=train_videos,
+        eval_videos=int(history[-1]["eval_videos"]),
+        train_seconds=train_seconds,
+        eval_seconds=eval_seconds,
+        train_clips_per_second=sum(row["train_clips"] for row in history) / train_seconds,
+        eval_clips_per_second=sum(row["eval_videos"] for row in history) / eval_seconds,
+        peak_memory_bytes=max(int(row["peak_memory_bytes"]) for row in history),
+        params=cost.params,
+        macs=cost.macs,
+        parent_top1=parent_top1,
+        frames=spec.frames,
+        seed=spec.seed,
+        evaluation=spec.evaluation.model_dump(mode="json"),
+        versions=library_versions(),
+        hardware=hardware(compute, spec.workers),
+        accumulation=max(int(row.get("accumulation", 1)) for row in history),
+    )
+    write_atomically(Path(spec.run_dir) / RESULT_FILE, json.dumps(asdict(result)).encode())
+    return result
+
+
+def read_result(run_dir: Path, key: str) -> CellResult | None:
+    """The finished result of `key` in `run_dir`, or None: not finished, another key, or unreadable."""
+    try:
+        fields = json.loads((run_dir / RESULT_FILE).read_text())
+        result = CellResult(**{**fields, "history": tuple(fields["history"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return result if result.key == key else None
+
+
+def read_history(run_dir: Path) -> tuple[Metrics, ...]:
+    """Metric rows of all epochs that stand on disk in `run_dir`, finished or not."""
+    paths = sorted(run_dir.glob("epoch-*.json"), reverse=True)
+    newest = next((record for record in map(read_record, paths) if record is not None), None)
+    return newest.history if newest is not None else ()
+
+
+def best_epoch(history: Sequence[Metrics]) -> int:
+    """Epoch with the highest top-1; the earliest of equals; NaN never wins."""
+    scores = [-1.0 if math.isnan(row["top1"]) else row["top1"] for row in history]
+    return scores.index(max(scores)) + 1
+
+
+def _reference(record: CheckpointRecord) -> dict[str, str]:
+    return {
+        "epoch": str(record.epoch),
+        "path": Path(record.path).name,
+        "sha256": record.sha256,
+        "predictions": Path(record.predictions_path).name,
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that touch a number."""
+    from importlib.metadata import version
+
+    names = ("actiongrid", "ray", "torch", "torchvision", "decord2", "av", "numpy")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def hardware(compute: Compute, workers: int) -> dict[str, Any]:
+    """Device name (and a GPU's memory), number of workers, host and, unless plain, the step's switches."""
+    import torch
+
+    cuda = compute.device.type == "cuda"
+    name = torch.cuda.get_device_name(compute.device) if cuda else f"CPU {platform.machine()}"
+    found = {"device": name, "workers": workers, "bf16": compute.bf16, "host": platform.node()}
+    if compute.switches != PLAIN:
+        found["switches"] = asdict(compute.switches)
+    if cuda:
+        found["memory_bytes"] = torch.cuda.get_device_properties(compute.device).total_memory
+    return found

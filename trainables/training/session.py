@@ -1,0 +1,217 @@
+"""One worker's part of one cell, epoch by epoch; independent of Ray, so that tests can run it directly."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch.distributed as dist
+
+from catalog.storage.fence import require_fence
+from trainables.data.clips.loader import eval_batches, eval_ring, train_ring
+from trainables.data.frames.manifest import read_manifest
+from trainables.data.frames.open_reader import open_reader
+from trainables.data.frames.spool import writing
+from trainables.training.checkpoint import (
+    CheckpointRecord,
+    Metrics,
+    latest_intact,
+    load_state,
+    prune,
+    records,
+    save_checkpoint,
+)
+from trainables.training.evaluate import Stopwatch, Views, fast_evaluation, gather, predict, write_predictions
+from trainables.training.execution.device import Compute, Normalisation
+from trainables.training.execution.memory import clips_at_a_time, figures_of_memory
+from trainables.training.initialise import initial_model
+from trainables.training.optimiser import build_optimiser, learning_rate
+from trainables.training.result import best_epoch, write_result
+from trainables.training.run_files import drop_pruned
+from trainables.training.step import TrainingStep, seed_everything, train_one_epoch
+
+if TYPE_CHECKING:
+    from trainables.data.frames.manifest import Manifest
+    from trainables.models.video_model import VideoModel
+    from trainables.recipe.cell_spec import CellSpec
+
+logger = logging.getLogger(__name__)
+
+
+class CellSession:
+    """Model, data and state of one cell in one worker; made by `open`, which resumes where it can."""
+
+    def __init__(
+        self, spec: CellSpec, rank: int, world: int, compute: Compute, manifest: Manifest, model: VideoModel
+    ) -> None:
+        self.spec = spec
+        self.rank = rank
+        self.world = world
+        self.compute = compute
+        self.train_videos = manifest.split("train")
+        self.eval_videos = manifest.split("val")
+        self.reader = open_reader(manifest, Path(spec.manifest), spec.frames_on_local_disk)
+        pin = compute.device.type == "cuda"
+        self.train_ring = train_ring(self.train_videos, spec.recipe, spec.frames, world, pin)
+        self.eval_ring = eval_ring(self.eval_videos, spec.evaluation, spec.frames, pin)
+        self.model = model
+        self.norm = Normalisation.of(spec.backbone)
+        self.history: list[Metrics] = []
+        self.parent_top1: float | None = None
+        self.directory = Path(spec.run_dir)
+
+    @classmethod
+    def open(cls, spec: CellSpec, rank: int, world: int, local_rank: int) -> CellSession:
+        """Build the cell and resume from its newest intact checkpoint, else initialise it.
+
+        Raises:
+            ParentMismatchError: The parent's checkpoint does not fit or does not measure as recorded.
+            MissingWeightsError: ImageNet weights are called for and not to be had.
+            CellMemoryError: Not even the model fits.
+        """
+        Path(spec.run_dir).mkdir(parents=True, exist_ok=True)
+        compute = Compute.choose(spec.recipe, local_rank)
+        with figures_of_memory(spec, compute), compute.backends():
+            return cls._open(spec, rank, world, compute)
+
+    @classmethod
+    def _open(cls, spec: CellSpec, rank: int, world: int, compute: Compute) -> CellSession:
+        manifest = read_manifest(Path(spec.manifest))
+        resumed = latest_intact(Path(spec.run_dir))
+        fresh = initial_model(spec, None if resumed else manifest, compute, rank)
+        session = cls(spec, rank, world, compute, manifest, fresh.model)
+        session.parent_top1 = fresh.parent_top1
+        session._prepare(resumed)
+        return session
+
+    def _prepare(self, resumed: CheckpointRecord | None) -> None:
+        optimiser_state = None
+        if resumed is not None:
+            state = load_state(Path(resumed.path), resumed.sha256)
+            self.model.load_state_dict(state["model"], strict=True)
+            optimiser_state = state["optimiser"]
+            self.history = [dict(row) for row in resumed.history]
+            self.parent_top1 = state["parent_top1"]
+            logger.info("%s goes on from epoch %d", self.spec.cell, resumed.epoch)
+        model = self.compute.place(self.model)
+        optimiser = build_optimiser(model, self.spec.recipe, self.compute.switches)
+        if optimiser_state is not None:
+            optimiser.load_state_dict(optimiser_state)
+        self.step = TrainingStep.create(self.spec, model, optimiser, self.compute, self.norm, self.world)
+        self.in_evaluation = fast_evaluation(model, self.compute.switches)
+
+    @property
+    def first_epoch(self) -> int:
+        """The first epoch that is not yet behind this cell, 1-based."""
+        return len(self.history) + 1
+
+    def train_epoch(self, epoch: int) -> Metrics:
+        """Train and evaluate one epoch, write its checkpoint (rank 0) and return its metrics row.
+
+        Raises:
+            CellMemoryError: There is not enough memory for so many clips at a time.
+        """
+        with figures_of_memory(self.spec, self.compute), self.compute.backends():
+            return self._train_epoch(epoch)
+
+    def _train_epoch(self, epoch: int) -> Metrics:
+        rate = learning_rate(self.spec.recipe, epoch)
+        self.step.optimiser.lr = rate
+        seed_everything(self.spec.seed, epoch, self.rank)
+        self.compute.reset_peak()
+        watch = Stopwatch()
+        totals = train_one_epoch(
+            self.step,
+            self.spec,
+            self.train_videos,
+            self.reader,
+            self.train_ring,
+            epoch,
+            self.rank,
+            self.world,
+        )
+        train_seconds = watch.seconds()
+        row: Metrics = {
+            "epoch": epoch,
+            "lr": rate,
+            "train_loss": totals.loss,
+            "train_top1": totals.top1,
+            "train_seconds": train_seconds,
+            "train_clips": totals.clips,
+            "clips_per_second": totals.clips / train_seconds,
+            "accumulation": self.spec.accumulation,
+        }
+        self._evaluate(epoch, row)
+        return row
+
+    def _evaluate(self, epoch: int, row: Metrics) -> None:
+        watch = Stopwatch()
+        self._share_buffers()
+        batches = eval_batches(
+            self.eval_videos,
+            self.spec.evaluation,
+            self.spec.frames,
+            self.reader,
+            rank=self.rank,
+            world=self.world,
+            threads=self.spec.threads,
+            ring=self.eval_ring,
+        )
+        # Where memory is short for training, it is shared out here too; what comes out is the same.
+        at_once = None if self.spec.accumulation == 1 else clips_at_a_time(self.spec)
+        views = Views(at_once=at_once)
+        own = predict(self.model, batches, self.compute, self.norm, views, self.in_evaluation)
+        predictions = gather(own, self.world)
+        seconds = watch.seconds()
+        row.update(
+            {
+                "top1": predictions.accuracy(1),
+                "top5": predictions.accuracy(5),
+                "val_loss": predictions.mean_loss,
+                "eval_videos": len(predictions.index),
+                "eval_seconds": seconds,
+                "eval_clips_per_second": len(predictions.index) / seconds,
+                "peak_memory_bytes": self.compute.peak_memory_bytes(),
+            }
+        )
+        self.history.append(row)
+        if self.rank == 0:
+            require_fence(self.directory, self.spec.attempt)
+            path = self.directory / f"epoch-{epoch:04d}.parquet"
+            with writing(self.directory):
+                write_predictions(predictions, path)
+                save_checkpoint(self.directory, self._state(), path, self.history)
+                # Only now: the new one stands, so that a kill at any moment leaves one to go on from.
+                done, best = len(self.history), best_epoch(self.history)
+                prune(self.directory, self.spec.keep.while_training(done, best))
+                drop_pruned(self.directory)
+
+    def _share_buffers(self) -> None:
+        """Give every worker rank 0's BN statistics: the model that is evaluated is the one that is saved."""
+        if self.world > 1:
+            for buffer in self.model.buffers():
+                dist.broadcast(buffer, src=0)
+
+    def _state(self) -> dict[str, object]:
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.step.optimiser.state_dict(),
+            "schedule": {"epoch": len(self.history), "lr": self.history[-1]["lr"]},
+            # Every epoch seeds its generators from (seed, epoch, rank): this pair is the whole RNG state.
+            "rng": {"seed": self.spec.seed, "next_epoch": len(self.history) + 1},
+            "parent_top1": self.parent_top1,
+        }
+
+    def finish(self) -> None:
+        """Write `result.json` (rank 0): the cell is done once it stands."""
+        if self.rank == 0:
+            require_fence(self.directory, self.spec.attempt)
+            kept = {record.epoch: record for record in records(self.directory)}
+            with writing(self.directory):
+                write_result(
+                    self.spec, self.history, kept, self.parent_top1, self.compute, len(self.train_videos)
+                )
+        if self.world > 1:
+            dist.barrier()
+            dist.destroy_process_group()

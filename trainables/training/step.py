@@ -1,0 +1,181 @@
+"""The training step: forward, loss, backward, optimiser, over one epoch of one worker."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import nn
+
+from trainables.data.clips.loader import train_batches
+from trainables.models.recompute import recompute_blocks
+from trainables.training.execution.compiled import Forward, fast_forward
+from trainables.training.execution.upload import uploaded
+from trainables.training.optimiser import build_optimiser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from trainables.data.clips.ring import Batch, ClipRing
+    from trainables.data.frames.manifest import Video
+    from trainables.data.frames.reader import FrameReader
+    from trainables.recipe.cell_spec import CellSpec, Recipe
+    from trainables.training.execution.device import Compute, Normalisation
+    from trainables.training.sgd import Sgd
+
+
+class DivergedError(RuntimeError):
+    """The loss is no number any more."""
+
+
+@dataclass(frozen=True)
+class EpochTotals:
+    """Mean loss and top-1 (percent) over the clips that the optimiser saw in one epoch, over all workers."""
+
+    loss: float
+    top1: float
+    clips: int
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """What one step needs. `network` is the DDP-wrapped model where there are several workers.
+
+    `forward` is the network as the switches execute it (`trainables.training.execution.compiled`).
+    """
+
+    network: nn.Module
+    forward: Forward
+    optimiser: Sgd
+    compute: Compute
+    norm: Normalisation
+    accumulate: int
+    clip_norm: float | None
+
+    @classmethod
+    def create(
+        cls,
+        spec: CellSpec,
+        model: nn.Module,
+        optimiser: Sgd,
+        compute: Compute,
+        norm: Normalisation,
+        world: int,
+    ) -> TrainingStep:
+        """Wrap `model` for `world` workers (SyncBN where the recipe asks for it)."""
+        network = model
+        recipe = spec.recipe
+        if compute.switches.checkpoint_activations:
+            recompute_blocks(model)
+        if world > 1:
+            if recipe.sync_bn:
+                if compute.device.type != "cuda":
+                    raise ValueError(
+                        f"sync_bn of {spec.cell} needs GPUs; recipe.sync_bn; set it to false on CPUs"
+                    )
+                network = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+            device_ids = [compute.device.index] if compute.device.type == "cuda" else None
+            network = nn.parallel.DistributedDataParallel(network, device_ids=device_ids)
+        pieces = recipe.accumulate * spec.accumulation
+        # The compiler comes last: it has to see where DDP cuts the backward pass into buckets.
+        forward = fast_forward(network, compute.switches)
+        return cls(network, forward, optimiser, compute, norm, pieces, recipe.clip_norm)
+
+    @classmethod
+    def alone(cls, model: nn.Module, recipe: Recipe, compute: Compute, norm: Normalisation) -> TrainingStep:
+        """The step of one worker that holds `model`, without a cell around it."""
+        if compute.switches.checkpoint_activations:
+            recompute_blocks(model)
+        optimiser = build_optimiser(model, recipe, compute.switches)
+        forward = fast_forward(model, compute.switches)
+        return cls(model, forward, optimiser, compute, norm, recipe.accumulate, recipe.clip_norm)
+
+    def run(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """One optimiser step on a worker's share of a batch, in `accumulate` pieces.
+
+        Returns the summed loss and the number of right top-1 predictions, as 0-d tensors on the device.
+        """
+        size = len(batch.labels)
+        return self.learn(self._shares(batch, min(self.accumulate, size)), size)
+
+    def _shares(self, batch: Batch, pieces: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for share in batch.chunks(pieces):
+            target = share.labels.to(self.compute.device, non_blocking=True)
+            yield self.compute.inputs(share, self.norm), target
+
+    def learn(
+        self, shares: Iterable[tuple[torch.Tensor, torch.Tensor]], size: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One optimiser step on `size` clips in shares of (clips (n, 3, T, H, W), labels (n,)), as `run`.
+
+        Nothing in it waits for the device.
+        """
+        loss_sum = torch.zeros((), device=self.compute.device)
+        right = torch.zeros((), device=self.compute.device)
+        self.optimiser.zero_grad()
+        for clips, target in shares:
+            with self.compute.autocast():
+                logits = self.forward(clips)
+                loss = F.cross_entropy(logits, target, reduction="sum")
+            # Before the backward pass: a recorded one may write its results over the logits.
+            right += (logits.detach().argmax(dim=1) == target).sum()
+            (loss / size).backward()  # type: ignore[no-untyped-call]
+            loss_sum += loss.detach()
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+        self.optimiser.step()
+        return loss_sum, right
+
+
+def seed_everything(seed: int, epoch: int, rank: int) -> None:
+    """Seed torch for one epoch of one worker, so that a resumed epoch repeats the undisturbed one."""
+    torch.manual_seed((seed * 1_000_003 + epoch) * 4_099 + rank)
+
+
+def train_one_epoch(
+    step: TrainingStep,
+    spec: CellSpec,
+    videos: tuple[Video, ...],
+    reader: FrameReader,
+    ring: ClipRing,
+    epoch: int,
+    rank: int,
+    world: int,
+) -> EpochTotals:
+    """Train one epoch; every worker returns the totals over all workers.
+
+    Raises:
+        DivergedError: The epoch's mean loss is not finite.
+    """
+    step.network.train()
+    # On the device, so that no step waits for the one before it to be computed.
+    totals = torch.zeros(3, dtype=torch.float64, device=step.compute.device)
+    batches = train_batches(
+        videos,
+        spec.recipe,
+        spec.frames,
+        reader,
+        seed=spec.seed,
+        epoch=epoch,
+        rank=rank,
+        world=world,
+        threads=spec.threads,
+        ring=ring,
+    )
+    for batch in uploaded(batches, step.compute.device):
+        loss_sum, right = step.run(batch)
+        totals += torch.stack([loss_sum, right, torch.full_like(right, len(batch.labels))]).double()
+    if world > 1:
+        dist.all_reduce(totals)
+    loss, right_total, clips = totals.tolist()
+    mean_loss = loss / clips
+    if not math.isfinite(mean_loss):
+        raise DivergedError(
+            f"training loss of {spec.cell} is {mean_loss} in epoch {epoch}; "
+            "lower recipe.lr or set recipe.clip_norm"
+        )
+    return EpochTotals(mean_loss, 100.0 * right_total / clips, int(clips))
