@@ -26,17 +26,17 @@ import psutil
 
 from catalog import Catalog, Journal
 from catalog.storage.layout import Layout
-from orchestrator.cell import expand
-from orchestrator.cell_trial import TrialRequest
-from orchestrator.driver import Driver
-from orchestrator.lease_cells import shared_cells
-from orchestrator.plan import DatasetState, Plan, make_plan
-from orchestrator.records import planned_event
-from orchestrator.schedule import Free
-from orchestrator.sizes_apart import counted_apart
-from orchestrator.study import parse_study
-from orchestrator.view import GridViewer
-from orchestrator.work import CellWork, Terms
+from orchestrator.coordination.shared_cells import shared_cells
+from orchestrator.planning.plan import DatasetState, Plan, make_plan
+from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.running.driver import Driver
+from orchestrator.running.journal_events import planned_event
+from orchestrator.running.model_size_worker import counted_apart
+from orchestrator.running.work import CellWork, Terms
+from orchestrator.scheduling.schedule import Free
+from orchestrator.study.cells import expand
+from orchestrator.study.load import parse_study
+from orchestrator.terminal.grid_view import GridViewer
 from trainables.recipe.cell_spec import CellSpec
 from trainables.training.result import CellResult
 
@@ -203,9 +203,9 @@ def played(plan: Plan, storage: Path, slots: int) -> Meter:
 
 def through_ray(plan: Plan, storage: Path, slots: int) -> Meter:
     """All cells as Tune trials on a local Ray."""
-    from orchestrator.quiet import output_to
-    from orchestrator.ray_session import ray_session
-    from orchestrator.tuner import run_grid
+    from orchestrator.ray_runtime.quiet import output_to
+    from orchestrator.ray_runtime.session import ray_session
+    from orchestrator.ray_runtime.tune_adapter import run_grid
 
     with (
         open_driver(plan, storage, time.monotonic) as driver,

@@ -6,7 +6,7 @@
 A cell costs its FLOPs (training and an evaluation an epoch, as the plan counts them) at one rate for all, so
 times are in hours of a GPU that achieves 64 TFLOP/s. The lower bound is max(total / GPUs, longest chain).
 
-Policies: `longest_chain_first` is the real `orchestrator.schedule.GridState`; `breadth_first` starts cells in
+Policies: `longest_chain_first` is the real `orchestrator.scheduling.schedule.GridState`; `breadth_first` starts cells in
 the order in which they become ready (all 8-frame cells first); `chain_per_trial` keeps a GPU for a whole
 chain, in the study's order; `chain_per_trial_longest` does so with the longest chain first.
 
@@ -28,13 +28,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from orchestrator.cell_trial import TrialRequest
-from orchestrator.cost import ASSUMED_TFLOPS, gpu_hours
-from orchestrator.makespan import Queue, longest_chain, lower_bound, simulate
-from orchestrator.plan import Plan, make_plan
-from orchestrator.schedule import Free, GridState, Task
-from orchestrator.study import load_study
-from orchestrator.study_model import Resources
+from orchestrator.planning.cost import ASSUMED_TFLOPS, gpu_hours
+from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.scheduling.makespan import Queue, longest_chain, lower_bound, simulate
+from orchestrator.scheduling.schedule import Free, GridState, Task
+from orchestrator.study.load import load_study
+from orchestrator.study.model import Resources
 
 GPUS = (1, 2, 4, 8, 16, 18, 32, 64)
 POLICIES = ("longest_chain_first", "breadth_first", "chain_per_trial", "chain_per_trial_longest")
@@ -145,7 +145,7 @@ def sleep_worker(config: dict[str, Any]) -> None:
 
 def sleep_cell(config: dict[str, Any]) -> None:
     """Tune's trainable: one sleeping cell as a Ray Train run."""
-    from orchestrator.cell_trial import TrialRequest, run_workers
+    from orchestrator.ray_runtime.train_run import TrialRequest, run_workers
 
     run_workers(TrialRequest(**config), sleep_worker)
 
@@ -204,9 +204,9 @@ class SleepDriver:
 
 def replay(cells: int, slots: int, scale: float) -> dict[str, Any]:
     """Run sleeping cells for real; times in seconds, `before` and `after` are medians beside the sleep."""
-    from orchestrator.quiet import output_to
-    from orchestrator.ray_session import ray_session
-    from orchestrator.tuner import run_grid
+    from orchestrator.ray_runtime.quiet import output_to
+    from orchestrator.ray_runtime.session import ray_session
+    from orchestrator.ray_runtime.tune_adapter import run_grid
 
     tasks = sleeping_tasks(cells, scale)
     with (

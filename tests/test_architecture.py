@@ -27,8 +27,8 @@ FRONT_DOOR = {
 RESERVED = {
     "duckdb": {"catalog/catalog.py"},
     "obstore": {"catalog/storage/bucket.py"},
-    "ray.tune": {"orchestrator/tuner.py"},
-    "ray.train": {"orchestrator/cell_trial.py", "trainables/training/train_cell.py"},
+    "ray.tune": {"orchestrator/ray_runtime/tune_adapter.py"},
+    "ray.train": {"orchestrator/ray_runtime/train_run.py", "trainables/training/train_cell.py"},
 }
 PURE_CORE = (
     "cell",
@@ -52,11 +52,11 @@ PURE_CORE = (
     "schedule",
 )
 LIGHT_MODULES = (
-    "orchestrator.study",
-    "orchestrator.cell",
-    "orchestrator.plan",
-    "orchestrator.schedule",
-    "orchestrator.retry",
+    "orchestrator.study.load",
+    "orchestrator.study.cells",
+    "orchestrator.planning.plan",
+    "orchestrator.scheduling.schedule",
+    "orchestrator.scheduling.retry",
     "trainables.recipe.cell_spec",
     "trainables.models.registry",
     "trainables.data.datasets",
@@ -138,7 +138,7 @@ def test_a_room_imports_only_what_it_may(path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("trainables/x.py", "import orchestrator.cell"),
+        ("trainables/x.py", "import orchestrator.study.cells"),
         ("trainables/x.py", "def f():\n    from ray import tune"),
         ("catalog/x.py", "from trainables.recipe.cell_spec import Recipe"),
         ("catalog/x.py", "import duckdb"),
@@ -146,7 +146,10 @@ def test_a_room_imports_only_what_it_may(path: Path) -> None:
         ("dashboards/x.py", "from trainables import recipe"),
         ("orchestrator/x.py", "import dashboards.report"),
         ("orchestrator/x.py", "import ray.train as train"),
-        ("orchestrator/cell_trial.py", "from ray.tune.integration.ray_train import TuneReportCallback"),
+        (
+            "orchestrator/ray_runtime/train_run.py",
+            "from ray.tune.integration.ray_train import TuneReportCallback",
+        ),
         ("trainables/models/x.py", "from ...orchestrator import cell"),
     ],
 )
@@ -158,7 +161,7 @@ def test_the_rules_catch_what_they_should(file: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("orchestrator/tuner.py", "from ray import tune"),
+        ("orchestrator/ray_runtime/tune_adapter.py", "from ray import tune"),
         ("orchestrator/cli.py", "def f():\n    from dashboards import report"),
         ("catalog/catalog.py", "import duckdb"),
         ("trainables/training/train_cell.py", "import ray.train"),

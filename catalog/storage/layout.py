@@ -35,12 +35,12 @@ class Layout:
 
     @property
     def leases(self) -> Path:
-        """Who trains which cell (`orchestrator.lease`)."""
+        """Who trains which cell (`orchestrator.coordination.lease`)."""
         return self.root / "leases"
 
     @property
     def drivers(self) -> Path:
-        """Who works on this storage (`orchestrator.lease_drivers`)."""
+        """Who works on this storage (`orchestrator.coordination.drivers`)."""
         return self.root / "drivers"
 
     @property

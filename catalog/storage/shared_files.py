@@ -1,6 +1,6 @@
 """Small files through which drivers share a storage: one protocol, for a directory and for a bucket.
 
-Leases and the drivers' presence are written against it (`orchestrator.lease`, `orchestrator.lease_drivers`).
+Leases and the drivers' presence are written against it (`orchestrator.coordination.lease`, `orchestrator.coordination.drivers`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from orchestrator.remote import StorageError, arrive
+from orchestrator.running.remote import StorageError, arrive
 
 DEFAULT_STORAGE = "actiongrid-storage"
 

@@ -15,7 +15,7 @@ from orchestrator.commands.common import NotFoundError, StorageOption, storage_p
 if TYPE_CHECKING:
     from catalog import Catalog
     from catalog.events import ControlAction
-    from orchestrator.lease_drivers import DriverRecord
+    from orchestrator.coordination.drivers import DriverRecord
 
 JOURNAL_WAIT_SECONDS = 5.0
 _NAMED = 5
@@ -41,7 +41,7 @@ def cancel(study: StudyName, cells: Cells = "*", storage: StorageOption = None) 
 
 def _command(action: ControlAction, study: str, pattern: str, storage: Path) -> None:
     from catalog import Catalog
-    from orchestrator.control import matching
+    from orchestrator.coordination.requests import matching
 
     with Catalog.open(storage) as catalog:
         names = _cells_of(catalog, study)
@@ -73,7 +73,7 @@ def _cells_of(catalog: Catalog, study: str) -> list[str]:
 def _drivers(study: str, storage: Path) -> list[DriverRecord]:
     from catalog.storage.layout import Layout
     from catalog.storage.shared_files import notes_of
-    from orchestrator.lease_drivers import Watch
+    from orchestrator.coordination.drivers import Watch
 
     return [one for one in Watch(notes_of(Layout(storage).drivers)).drivers() if one.study == study]
 
@@ -87,8 +87,8 @@ def _journal(action: ControlAction, study: str, pattern: str, storage: Path) -> 
     from catalog import JournalError
     from catalog.events import StudyControlled
     from catalog.storage.layout import file_name
-    from orchestrator.lease_drivers import user_name
-    from orchestrator.remote import address_of, open_journal
+    from orchestrator.coordination.drivers import user_name
+    from orchestrator.running.remote import address_of, open_journal
 
     event = StudyControlled(study, uuid.uuid4().hex, action, pattern, f"{user_name()}@{platform.node()}")
     writer = file_name(f"control-{platform.node() or 'host'}")

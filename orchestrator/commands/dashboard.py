@@ -25,7 +25,7 @@ def dashboard(
     from dashboards.app_access import Access
     from dashboards.app_live import Remote
     from dashboards.app_server import Serving, serve
-    from orchestrator.remote import fetch_predictions, hear
+    from orchestrator.running.remote import fetch_predictions, hear
 
     root = storage_path(storage)
     remote = Remote(lambda: hear(root), fetch_predictions)

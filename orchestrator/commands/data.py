@@ -13,8 +13,8 @@ from orchestrator.commands.common import INTERRUPTED, WORK_FAILED, JsonOption, S
 
 if TYPE_CHECKING:
     from catalog.storage.layout import Layout
-    from orchestrator.dataset_request import Request
-    from orchestrator.datasets import Builder
+    from orchestrator.datasets.build import Builder
+    from orchestrator.datasets.request import Request
 
 app = typer.Typer(help="Datasets: their videos, judged once, and their frame stores.", no_args_is_help=True)
 
@@ -73,11 +73,11 @@ def build(
     the name alone is enough.
     """
     from catalog.storage.layout import Layout
-    from orchestrator.build_view import BuildView
-    from orchestrator.dataset_request import Request, is_study
-    from orchestrator.datasets import Builder
-    from orchestrator.ingest_tasks import Readers
-    from orchestrator.submission import writer_name
+    from orchestrator.datasets.build import Builder
+    from orchestrator.datasets.ingest_tasks import Readers
+    from orchestrator.datasets.request import Request, is_study
+    from orchestrator.running.submission import writer_name
+    from orchestrator.terminal.build_view import BuildView
 
     chosen: dict[str, Any] = {"quality": quality, "shard_mb": shard_mb, "mode": "direct" if direct else None}
     chosen = {field: value for field, value in chosen.items() if value is not None}
@@ -100,8 +100,8 @@ def build(
 
 
 def _build_study(name: str, layout: Layout, builder: Builder) -> None:
-    from orchestrator.datasets import build_missing, dataset_states
-    from orchestrator.study import load_study
+    from orchestrator.datasets.build import build_missing, dataset_states
+    from orchestrator.study.load import load_study
 
     loaded = load_study(name)
     states = build_missing(loaded, dataset_states(loaded, layout), layout, builder)
@@ -113,9 +113,9 @@ def _build_study(name: str, layout: Layout, builder: Builder) -> None:
 
 
 def _build_named(request: Request, layout: Layout, builder: Builder) -> None:
-    from orchestrator.dataset_request import built_before, declared
-    from orchestrator.datasets import build_declared
-    from orchestrator.study import load_study
+    from orchestrator.datasets.build import build_declared
+    from orchestrator.datasets.request import built_before, declared
+    from orchestrator.study.load import load_study
 
     asked = declared(request)
     if asked is not None:
@@ -137,9 +137,9 @@ def verify(name: OneName = None, as_json: JsonOption = False, storage: StorageOp
     The next `data build` makes the damaged files again.
     """
     from catalog.storage.layout import Layout
-    from orchestrator.build_view import BuildView
-    from orchestrator.dataset_report import manifests, verified, verified_lines
-    from orchestrator.remote import fetch_frames
+    from orchestrator.datasets.report import manifests, verified, verified_lines
+    from orchestrator.running.remote import fetch_frames
+    from orchestrator.terminal.build_view import BuildView
 
     layout, show = Layout(storage_path(storage)), BuildView(sys.stderr)
     fetch_frames(layout, name)
@@ -166,7 +166,7 @@ def list_datasets(
 ) -> None:
     """List the datasets of a storage: videos, frames, bytes, and what is quarantined for what."""
     from catalog.storage.layout import Layout
-    from orchestrator.dataset_report import line_of, manifests, quarantined_lines, row_of
+    from orchestrator.datasets.report import line_of, manifests, quarantined_lines, row_of
 
     rows = []
     for path, manifest in manifests(Layout(storage_path(storage))):

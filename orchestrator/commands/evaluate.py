@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from catalog import Catalog
-    from orchestrator.evaluation import Evaluated
+    from orchestrator.evaluation.evaluation import Evaluated
 
 Positive = typer.Option(min=1)
 
@@ -61,8 +61,8 @@ def evaluate(
 ) -> None:
     """Measure finished cells with another protocol. Trains nothing, and measures nothing twice."""
     from catalog import Catalog
-    from orchestrator.evaluation import Place, evaluate_cells
-    from orchestrator.evaluation_jobs import Wanted
+    from orchestrator.evaluation.evaluation import Place, evaluate_cells
+    from orchestrator.evaluation.jobs import Wanted
 
     fields = {
         "sampling": sampling,

@@ -9,11 +9,11 @@ import typer
 
 from orchestrator.commands.common import JsonOption, NotFoundError, StorageOption, storage_path
 from orchestrator.commands.evaluate import evaluation_rows, evaluation_text
-from orchestrator.evaluation_cells import no_such_cell
+from orchestrator.evaluation.cells import no_such_cell
 
 if TYPE_CHECKING:
     from catalog import Catalog
-    from orchestrator.measured_rates import Measured
+    from orchestrator.planning.measured_rates import Measured
 
 
 def explain(
@@ -23,7 +23,7 @@ def explain(
 ) -> None:
     """Show why a cell is as it is: state, attempts, line of parents, evaluations, key, what changed, cost."""
     from catalog import Catalog
-    from orchestrator.measured_rates import measured_rates
+    from orchestrator.planning.measured_rates import measured_rates
 
     root = storage_path(storage)
     with Catalog.open(root) as catalog:
@@ -48,7 +48,7 @@ def _find(catalog: Catalog, cell: str) -> list[dict[str, Any]]:
 
 
 def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict[str, Any]:
-    from orchestrator.explanation import compared, first_weights, rerun_cost, superseded_by
+    from orchestrator.planning.explanation import compared, first_weights, rerun_cost, superseded_by
 
     attempts = catalog.query(
         "SELECT attempt, state, driver, error, log FROM attempts WHERE key = $key ORDER BY attempt",
@@ -130,7 +130,7 @@ def _others_lines(one: dict[str, Any]) -> list[str]:
 
 
 def _changes(other: dict[str, Any]) -> str:
-    from orchestrator.key_difference import Difference
+    from orchestrator.study.key_difference import Difference
 
     return ", ".join(str(Difference(**row)) for row in other["differences"]) or "no part of the key differs"
 

@@ -20,10 +20,10 @@ from orchestrator.commands.common import (
     storage_path,
     wide_console,
 )
-from orchestrator.forecast_text import forecast_lines, work
-from orchestrator.gpu_share import share_lines
-from orchestrator.plan import Plan, plan_json
-from orchestrator.plan_model import Totals
+from orchestrator.planning.gpu_share import share_lines
+from orchestrator.planning.plan import Plan, plan_json
+from orchestrator.planning.plan_model import Totals
+from orchestrator.terminal.forecast_text import forecast_lines, work
 
 
 def plan(
@@ -49,13 +49,13 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show every cell's state and reason, what the study costs and on how many GPUs; runs nothing."""
-    from orchestrator.forecast import make_forecast, on_gpus
-    from orchestrator.forecast_cells import make_goal
-    from orchestrator.forecast_cells_text import goal_lines, largest_lines
-    from orchestrator.price import parse_price
-    from orchestrator.rates_choice import choose_rates
-    from orchestrator.storage_plan import plan_and_measure
-    from orchestrator.study import load_study
+    from orchestrator.planning.forecast import make_forecast, on_gpus
+    from orchestrator.planning.forecast_cells import make_goal
+    from orchestrator.planning.price import parse_price
+    from orchestrator.planning.rates_choice import choose_rates
+    from orchestrator.planning.storage_plan import plan_and_measure
+    from orchestrator.study.load import load_study
+    from orchestrator.terminal.forecast_cells_text import goal_lines, largest_lines
 
     unit_price = None if price is None else parse_price(price)
     planned, measured = plan_and_measure(load_study(study), storage_path(storage), weights_dir, packing)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.commands.common import StorageOption, storage_path
-from orchestrator.remote import address_of, fetch_predictions
+from orchestrator.running.remote import address_of, fetch_predictions
 
 if TYPE_CHECKING:
     from dashboards.figures.relations import Source

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.commands.common import StorageOption, storage_path
-from orchestrator.remote import fetch_predictions
+from orchestrator.running.remote import fetch_predictions
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,7 +16,7 @@ from orchestrator.commands.common import (
     WeightsOption,
     storage_path,
 )
-from orchestrator.submission import Options, Outcome
+from orchestrator.running.submission import Options, Outcome
 
 
 def run(
@@ -32,9 +32,9 @@ def run(
     packing: PackingOption = None,
 ) -> None:
     """Run what is missing of a study: build its datasets, train its cells. Safe to kill and run again."""
-    from orchestrator.build_view import BuildView
-    from orchestrator.study import load_study
-    from orchestrator.submission import submit
+    from orchestrator.running.submission import submit
+    from orchestrator.study.load import load_study
+    from orchestrator.terminal.build_view import BuildView
 
     options = Options(
         storage=storage_path(storage),

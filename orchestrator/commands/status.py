@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.commands.common import JsonOption, StorageOption, storage_path, wide_console
-from orchestrator.progress import held_lines
+from orchestrator.terminal.live_view import held_lines
 
 _CELLS = """
     SELECT study_cells.study, cells.cell, cells.state, epochs.epoch, epochs.train_loss, epochs.top1,
@@ -31,7 +31,7 @@ def status(
     """Show how far the studies of a storage are, what failed and how to go on."""
     from catalog import Catalog
     from catalog.storage.layout import Layout
-    from orchestrator.lease_status import commanded, held_by
+    from orchestrator.coordination.lease_status import commanded, held_by
 
     root = storage_path(storage)
     with Catalog.open(root) as catalog:

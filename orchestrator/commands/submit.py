@@ -22,7 +22,7 @@ from orchestrator.commands.common import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator.cluster_job import Job, JobServer
+    from orchestrator.clusters.jobs import Job, JobServer
 
 ClusterOption = Annotated[
     Path | None, typer.Option("--cluster", help="The file that `ray up` was given; reached over SSH.")
@@ -56,7 +56,7 @@ def submit(
     follow: Annotated[bool, typer.Option(help="Print the job's log; Ctrl-C detaches.")] = True,
 ) -> None:
     """Run a study on a cluster: send the code and the study there, start a job, follow it."""
-    from orchestrator.job_folder import job_folder, run_command
+    from orchestrator.clusters.job_folder import job_folder, run_command
 
     with job_folder(study) as packed:
         command = run_command(packed.study_file, storage, weights_dir)
@@ -127,8 +127,8 @@ def stop(
 
 @contextmanager
 def _server(cluster: Path | None, address: str | None) -> Iterator[JobServer]:
-    from orchestrator.cluster_job import JobServer
-    from orchestrator.cluster_tunnel import tunnel
+    from orchestrator.clusters.jobs import JobServer
+    from orchestrator.clusters.tunnel import tunnel
 
     if cluster is not None and address is not None:
         raise typer.BadParameter("--cluster and --address are two ways to one server; give one of them")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.cluster_size import maximum_of
-from orchestrator.schedule import Free
+from orchestrator.ray_runtime.cluster_size import maximum_of
+from orchestrator.scheduling.schedule import Free
 
 ROOT = Path(__file__).parents[2]
 FILES = ("cluster.yaml", "clusters/on-premises.yaml")

@@ -142,7 +142,7 @@ def held_leases(storage: Path) -> list[str]:
     """The keys whose leases somebody, dead or alive, still has."""
     from catalog.storage.layout import Layout
     from catalog.storage.shared_files import notes_of
-    from orchestrator.lease import Leases
+    from orchestrator.coordination.lease import Leases
 
     leases = Leases(notes_of(Layout(storage).leases), "test", lambda _: False)
     return [key for key in leases.known() if leases.look(key).owner is not None]

@@ -148,8 +148,8 @@ def test_ctrl_c_stops_it_at_once_and_blames_no_video(
 def test_ray_tasks_give_the_same_bytes_though_their_workers_are_killed(
     videos: Path, undisturbed: tuple[Path, float], tmp_path: Path
 ) -> None:
-    from orchestrator.ingest_tasks import RayTasks
-    from orchestrator.ray_session import ray_session
+    from orchestrator.datasets.ingest_tasks import RayTasks
+    from orchestrator.ray_runtime.session import ray_session
     from trainables.data.datasets import FolderDataset
     from trainables.data.frames.frame_format import FrameFormat
     from trainables.data.ingest.build import build_dataset

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.placement_groups import remove_orphaned
-from orchestrator.ray_session import ray_session
+from orchestrator.ray_runtime.placement_groups import remove_orphaned
+from orchestrator.ray_runtime.session import ray_session
 
 
 @pytest.fixture

@@ -12,15 +12,15 @@ from catalog import Catalog, Journal
 from catalog.events import Event
 from catalog.storage.layout import Layout
 from catalog.storage.shared_files import notes_of
-from orchestrator.cell import Cell, expand
-from orchestrator.cell_trial import TrialRequest
-from orchestrator.driver import Driver
-from orchestrator.lease import Leases
-from orchestrator.lease_cells import SharedCells
-from orchestrator.lease_drivers import Presence, Watch, this_driver
-from orchestrator.schedule import Free
-from orchestrator.study import parse_study
-from orchestrator.work import CellWork, Terms
+from orchestrator.coordination.drivers import Presence, Watch, this_driver
+from orchestrator.coordination.lease import Leases
+from orchestrator.coordination.shared_cells import SharedCells
+from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.running.driver import Driver
+from orchestrator.running.work import CellWork, Terms
+from orchestrator.scheduling.schedule import Free
+from orchestrator.study.cells import Cell, expand
+from orchestrator.study.load import parse_study
 from trainables.recipe.cell_spec import CellSpec, Evaluation
 from trainables.training.result import CellResult
 

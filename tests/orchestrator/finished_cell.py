@@ -10,7 +10,7 @@ import torch
 from catalog import Journal
 from catalog.events import CellFinished, CellPlanned, Event, StudySubmitted
 from catalog.storage.layout import Layout
-from orchestrator.key import evaluation_key
+from orchestrator.study.keys import evaluation_key
 from tests.trainables.toy import build_toy, toy_spec
 from trainables.recipe.cell_spec import CellSpec
 from trainables.training.result import CellResult, read_result

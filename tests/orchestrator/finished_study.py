@@ -8,12 +8,12 @@ from typing import Any
 from catalog import Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFinished, StudySubmitted
 from catalog.storage.layout import Layout
-from orchestrator.datasets import Builder, build_missing, dataset_states
-from orchestrator.plan import Plan, PlannedCell, State
-from orchestrator.records import planned_event
-from orchestrator.storage_plan import plan_and_measure
-from orchestrator.study import parse_study
-from orchestrator.study_model import Study
+from orchestrator.datasets.build import Builder, build_missing, dataset_states
+from orchestrator.planning.plan import Plan, PlannedCell, State
+from orchestrator.planning.storage_plan import plan_and_measure
+from orchestrator.running.journal_events import planned_event
+from orchestrator.study.load import parse_study
+from orchestrator.study.model import Study
 
 STUDY = """\
 name: lengths

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from catalog.storage.shared_files import DirectoryNotes
-from orchestrator.lease import Lease, Leases
-from orchestrator.lease_drivers import Presence, Watch, this_driver
+from orchestrator.coordination.drivers import Presence, Watch, this_driver
+from orchestrator.coordination.lease import Lease, Leases
 
 KEYS = ("a", "b", "c")
 

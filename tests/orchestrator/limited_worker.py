@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from orchestrator.cell_trial import TrialRequest, write_error_log
+from orchestrator.ray_runtime.train_run import TrialRequest, write_error_log
 from trainables.recipe.cell_spec import CellSpec
 from trainables.training.session import CellSession
 

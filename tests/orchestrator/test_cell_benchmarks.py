@@ -13,9 +13,9 @@ import pytest
 
 from benchmarks import cell, evaluation, packing
 from benchmarks.packing import NotMeasuredError, mps_server
-from orchestrator.explanation import Position
-from orchestrator.packing_file import MPS_PIPE, read_packing
-from orchestrator.rates_file import read_rates
+from orchestrator.planning.explanation import Position
+from orchestrator.planning.packing_file import MPS_PIPE, read_packing
+from orchestrator.planning.rates_file import read_rates
 
 TINY = ("--device", "cpu", "--shape", "tiny", "--crop", "32", "--model", "TSN-Tiny")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cell import Cell, chains, expand
-from orchestrator.study import load_study, parse_study
+from orchestrator.study.cells import Cell, chains, expand
+from orchestrator.study.load import load_study, parse_study
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "reference" / "published_mini_results.csv"
 

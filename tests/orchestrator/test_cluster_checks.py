@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cluster_checks import (
+from orchestrator.ray_runtime.cluster_checks import (
     SEEN_SECONDS,
     Answer,
     ClusterError,
@@ -17,7 +17,7 @@ from orchestrator.cluster_checks import (
     refuse_lost_storage,
     versions,
 )
-from orchestrator.cluster_probe import DirectoryProbe
+from orchestrator.ray_runtime.storage_probe import DirectoryProbe
 
 STORAGE = Path("/mnt/grid")
 
@@ -35,7 +35,7 @@ def test_a_machine_with_a_directory_of_its_own_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert SEEN_SECONDS > 1
-    monkeypatch.setattr("orchestrator.cluster_checks.SEEN_SECONDS", 0.1)
+    monkeypatch.setattr("orchestrator.ray_runtime.cluster_checks.SEEN_SECONDS", 0.1)
     blind = answer("node b", DirectoryProbe(str(tmp_path / ".probe-1")))
     assert not blind.seen
     with pytest.raises(ClusterError, match=r"1 of 2 machines do not share the storage: node b .*/mnt/grid"):

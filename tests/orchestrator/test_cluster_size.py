@@ -4,8 +4,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cluster_size import ClusterSizeError, MachineKind, Maximum, _declared, maximum_of
-from orchestrator.schedule import Free
+from orchestrator.ray_runtime.cluster_size import (
+    ClusterSizeError,
+    MachineKind,
+    Maximum,
+    _declared,
+    maximum_of,
+)
+from orchestrator.scheduling.schedule import Free
 
 HEAD = {"CPU": 4.0}
 SMALL = MachineKind({"CPU": 8.0}, 0, 10)

@@ -11,7 +11,7 @@ import pytest
 
 from catalog import Catalog
 from catalog.events import CellPlanned, StudySubmitted
-from orchestrator.control import Standing
+from orchestrator.coordination.requests import Standing
 from tests.orchestrator.driver_bench import TOTAL, Bench
 from tests.orchestrator.test_cli import run
 

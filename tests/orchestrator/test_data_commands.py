@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from catalog.storage.layout import Layout
-from orchestrator.build_view import BuildView, build_line
 from orchestrator.cli import main
-from orchestrator.dataset_report import kind_of
-from orchestrator.dataset_request import Declared, Request, declared
-from orchestrator.datasets import declared_path, manifest_path
-from orchestrator.ingest_tasks import RAY_FROM_BYTES, RAY_FROM_VIDEOS, is_large
-from orchestrator.study import parse_study
+from orchestrator.datasets.build import declared_path, manifest_path
+from orchestrator.datasets.ingest_tasks import RAY_FROM_BYTES, RAY_FROM_VIDEOS, is_large
+from orchestrator.datasets.report import kind_of
+from orchestrator.datasets.request import Declared, Request, declared
+from orchestrator.study.load import parse_study
+from orchestrator.terminal.build_view import BuildView, build_line
 from trainables.data.datasets import SyntheticMotion
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.ingest.batch import BatchTask

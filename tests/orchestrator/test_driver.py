@@ -10,7 +10,7 @@ import pytest
 
 from catalog import Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, CellFinished, EpochFinished, Event
-from orchestrator.schedule import Free, Progress
+from orchestrator.scheduling.schedule import Free, Progress
 from tests.orchestrator.driver_bench import TOTAL, Bench, cell_result
 from trainables.recipe.cell_spec import CellSpec
 

@@ -13,12 +13,13 @@ import pytest
 
 from catalog.catalog import view_texts
 from catalog.kept import needed, sources
-from orchestrator import known_cells, lease_cells, measured_memory
-from orchestrator.cell import expand
-from orchestrator.cost import model_size
-from orchestrator.plan import make_plan
-from orchestrator.study import parse_study
-from orchestrator.view import GridViewer
+from orchestrator.coordination import shared_cells as lease_cells
+from orchestrator.planning import known_cells, measured_memory
+from orchestrator.planning.cost import model_size
+from orchestrator.planning.plan import make_plan
+from orchestrator.study.cells import expand
+from orchestrator.study.load import parse_study
+from orchestrator.terminal.grid_view import GridViewer
 from tests.orchestrator.driver_bench import STUDY, Bench
 
 ROOT = Path(__file__).parents[2]
@@ -42,12 +43,12 @@ def test_the_time_to_go_of_a_large_grid_is_not_reckoned_for_every_view(
         reckoned.append(time.sleep(0.05))
         return 100.0
 
-    monkeypatch.setattr("orchestrator.view.eta_seconds", slow)
+    monkeypatch.setattr("orchestrator.terminal.grid_view.eta_seconds", slow)
     seen = [viewer.view().eta_seconds for _ in range(3)]
     assert len(reckoned) == 1
     assert seen[0] == 100.0
     assert 90.0 < (seen[2] or 0.0) < 100.0
-    monkeypatch.setattr("orchestrator.view.eta_seconds", lambda *_: 7.0)
+    monkeypatch.setattr("orchestrator.terminal.grid_view.eta_seconds", lambda *_: 7.0)
     monkeypatch.setattr(viewer, "_reckon_at", 0.0)
     assert viewer.view().eta_seconds == 7.0, "when it is due it is reckoned anew"
 
@@ -55,9 +56,9 @@ def test_the_time_to_go_of_a_large_grid_is_not_reckoned_for_every_view(
 APART = """
 import json, sys
 from dataclasses import astuple
-from orchestrator.cell import expand
-from orchestrator.sizes_apart import counted_apart
-from orchestrator.study import parse_study
+from orchestrator.study.cells import expand
+from orchestrator.running.model_size_worker import counted_apart
+from orchestrator.study.load import parse_study
 cells = expand(parse_study(sys.stdin.read(), "toy.yaml"))
 size_of = counted_apart(cells, [4])
 print(json.dumps([astuple(size_of(cell, 4, 32)) for cell in cells]))

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.cell import Cell, expand
-from orchestrator.cost import START_UP_SECONDS
-from orchestrator.eta import OpenCell, TrainedCell, eta_seconds, rates_so_far
-from orchestrator.rates import Rates
-from orchestrator.schedule import Free
-from orchestrator.study import parse_study
-from orchestrator.study_model import Resources
+from orchestrator.planning.cost import START_UP_SECONDS
+from orchestrator.planning.eta import OpenCell, TrainedCell, eta_seconds, rates_so_far
+from orchestrator.planning.rates import Rates
+from orchestrator.scheduling.schedule import Free
+from orchestrator.study.cells import Cell, expand
+from orchestrator.study.load import parse_study
+from orchestrator.study.model import Resources
 
 STUDY = """\
 name: s

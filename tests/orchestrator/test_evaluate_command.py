@@ -13,8 +13,8 @@ from catalog import Catalog
 from catalog.events import AttemptStarted, StudySubmitted
 from catalog.storage.layout import Layout
 from orchestrator.cli import main
-from orchestrator.evaluation_cells import CellChoiceError, choose_cells
-from orchestrator.evaluation_jobs import (
+from orchestrator.evaluation.cells import CellChoiceError, choose_cells
+from orchestrator.evaluation.jobs import (
     EvaluationError,
     EvaluationJob,
     ProtocolError,
@@ -24,7 +24,7 @@ from orchestrator.evaluation_jobs import (
     make_job,
     resolved_protocol,
 )
-from orchestrator.evaluation_videos import VideoSets
+from orchestrator.evaluation.videos import VideoSets
 from tests.orchestrator.finished_cell import CELL, KEY, append, planned, train_cell
 from trainables.data.frames.manifest import read_manifest, write_manifest
 from trainables.recipe.cell_spec import CellSpec, Evaluation
@@ -205,7 +205,7 @@ def test_what_stands_is_shown_and_journalled_without_ray(
     storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As after a kill between the result and its event: it is taken in, and nothing is computed."""
-    monkeypatch.setattr("orchestrator.ray_session.ray_session", None)
+    monkeypatch.setattr("orchestrator.ray_runtime.session.ray_session", None)
     job = job_of(storage)
     result = measure(job.spec, rank=0, world=1, local_rank=0)
     assert result is not None
@@ -234,7 +234,7 @@ def test_a_result_of_another_checkpoint_does_not_count(storage: Path) -> None:
     values = json.loads(path.read_text())
     values["spec"]["sha256"] = "0" * 64
     path.write_text(json.dumps(values))
-    from orchestrator.evaluation import Place, _Evaluating
+    from orchestrator.evaluation.evaluation import Place, _Evaluating
 
     found = read_evaluation(Path(spec.cell.run_dir), spec.identity)
     assert found is not None
@@ -267,7 +267,7 @@ def test_bad_input_is_one_line(
 def test_a_damaged_checkpoint_fails_before_ray_starts_and_stops_no_other_cell(
     storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("orchestrator.ray_session.ray_session", None)
+    monkeypatch.setattr("orchestrator.ray_runtime.session.ray_session", None)
     Path(job_of(storage).spec.checkpoint).write_bytes(b"torn")
     assert run(monkeypatch, "evaluate", CELL, "--storage", storage) == 1
     assert capsys.readouterr().err.startswith(f"error: the best checkpoint of {CELL} is damaged")

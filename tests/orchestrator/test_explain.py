@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import main
-from orchestrator.explanation import first_weights
+from orchestrator.planning.explanation import first_weights
 from tests.orchestrator.finished_study import NAMES, STUDY, build, finish
 
 F8, F16, F32, F64 = NAMES
@@ -96,9 +96,9 @@ def test_a_rerun_costs_what_the_cells_took_here(explain: Any) -> None:
 def test_a_rerun_of_a_cell_that_is_only_planned_is_known_from_its_dataset(tmp_path: Path) -> None:
     from catalog import Catalog, Journal
     from catalog.events import DatasetBuilt
-    from orchestrator.explanation import rerun_cost
-    from orchestrator.measured_rates import measured_rates
-    from orchestrator.records import planned_event
+    from orchestrator.planning.explanation import rerun_cost
+    from orchestrator.planning.measured_rates import measured_rates
+    from orchestrator.running.journal_events import planned_event
     from tests.orchestrator.finished_study import whole_plan
 
     build(tmp_path)

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator.cell import Cell
 from orchestrator.cli import main
-from orchestrator.cost import START_UP_SECONDS, Size, checkpoint_bytes
-from orchestrator.forecast import Forecast, cell_forecast, make_forecast
-from orchestrator.forecast_text import forecast_lines, size, time_text
-from orchestrator.measured_rates import Measured
-from orchestrator.plan import DatasetState, DoneCell, Plan, make_plan
-from orchestrator.rates import Rates
-from orchestrator.rates_choice import choose_rates
-from orchestrator.study import load_study, parse_study
+from orchestrator.planning.cost import START_UP_SECONDS, Size, checkpoint_bytes
+from orchestrator.planning.forecast import Forecast, cell_forecast, make_forecast
+from orchestrator.planning.measured_rates import Measured
+from orchestrator.planning.plan import DatasetState, DoneCell, Plan, make_plan
+from orchestrator.planning.rates import Rates
+from orchestrator.planning.rates_choice import choose_rates
+from orchestrator.study.cells import Cell
+from orchestrator.study.load import load_study, parse_study
+from orchestrator.terminal.forecast_text import forecast_lines, size, time_text
 from tests.orchestrator.finished_study import build, finish
 from trainables.recipe.cell_spec import Recipe
 from trainables.recipe.keep import KeepPolicy

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import main
-from orchestrator.forecast import make_forecast
-from orchestrator.forecast_cells import Goal, bases, largest_cells, make_goal
-from orchestrator.forecast_cells_text import goal_lines, largest_lines
-from orchestrator.plan import Plan, make_plan
-from orchestrator.rates import ASSUMED, BASES, Rates, Sample
-from orchestrator.study import load_study
+from orchestrator.planning.forecast import make_forecast
+from orchestrator.planning.forecast_cells import Goal, bases, largest_cells, make_goal
+from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.planning.rates import ASSUMED, BASES, Rates, Sample
+from orchestrator.study.load import load_study
+from orchestrator.terminal.forecast_cells_text import goal_lines, largest_lines
 from tests.orchestrator.test_forecast import plan, rates
 from trainables.models.macs import model_cost
 

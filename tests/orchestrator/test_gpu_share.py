@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog import Catalog
-from orchestrator.cell import Cell, expand
-from orchestrator.gpu_share import CONTEXT_BYTES, MARGIN, CardMemory, cell_memory, share
-from orchestrator.measured_memory import card_memory, overshoots
-from orchestrator.plan import Plan, make_plan
-from orchestrator.records import planned_event
-from orchestrator.schedule import Free, GridState, Task
-from orchestrator.study import StudyError, parse_study, study_json_schema
-from orchestrator.study_model import Resources
+from orchestrator.planning.gpu_share import CONTEXT_BYTES, MARGIN, CardMemory, cell_memory, share
+from orchestrator.planning.measured_memory import card_memory, overshoots
+from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.running.journal_events import planned_event
+from orchestrator.scheduling.schedule import Free, GridState, Task
+from orchestrator.study.cells import Cell, expand
+from orchestrator.study.load import StudyError, parse_study, study_json_schema
+from orchestrator.study.model import Resources
 from tests.orchestrator.finished_study import NAMES, STUDY, build, finish, plan
 
 AUTO = STUDY + "resources: {default: {gpus_per_worker: auto, gpu_memory_gb: 16}}\n"

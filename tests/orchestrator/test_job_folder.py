@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.job_folder import ROOMS, SubmitError, job_folder, run_command
+from orchestrator.clusters.job_folder import ROOMS, SubmitError, job_folder, run_command
 from tests.cluster.studies import write_study
 
 FOLDER = """

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.key_difference import ABSENT, Difference, KnownCell, flatten, key_difference, nearest
+from orchestrator.study.key_difference import ABSENT, Difference, KnownCell, flatten, key_difference, nearest
 
 PARTS: dict[str, Any] = {
     "model": {"module": "tam", "frames": 16},

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cell import Cell, expand
-from orchestrator.key import cell_key, declared_hash, evaluation_key, key_parts
-from orchestrator.study import parse_study
+from orchestrator.study.cells import Cell, expand
+from orchestrator.study.keys import cell_key, declared_hash, evaluation_key, key_parts
+from orchestrator.study.load import parse_study
 from trainables.data.datasets import FolderDataset, OfficialDataset, Sources, SyntheticMotion
 from trainables.recipe.cell_spec import Recipe
 
@@ -252,7 +252,7 @@ def test_a_raised_version_changes_the_keys_of_what_it_decides(
     monkeypatch: pytest.MonkeyPatch, name: str, cell: Cell, counts: bool
 ) -> None:
     before = key(cell)
-    monkeypatch.setattr(f"orchestrator.key.{name}", "2")
+    monkeypatch.setattr(f"orchestrator.study.keys.{name}", "2")
     assert (key(cell) != before) is counts
 
 

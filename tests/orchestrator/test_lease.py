@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from catalog.storage.shared_files import DirectoryNotes
-from orchestrator.lease import Lease, LeaseLostError, Leases, Slot
-from orchestrator.lease_drivers import Presence, Watch, has_ended, process_start, this_driver
+from orchestrator.coordination.drivers import Presence, Watch, has_ended, process_start, this_driver
+from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, Slot
 from tests.orchestrator.lease_racer import KEYS
 
 ROOT = Path(__file__).parent.parent.parent

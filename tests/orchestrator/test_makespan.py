@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.makespan import doubling_table, longest_chain, lower_bound, makespan, simulate
-from orchestrator.schedule import Free, GridState, Task
-from orchestrator.study_model import Resources
+from orchestrator.scheduling.makespan import doubling_table, longest_chain, lower_bound, makespan, simulate
+from orchestrator.scheduling.schedule import Free, GridState, Task
+from orchestrator.study.model import Resources
 
 ENDLESS = float("inf")
 

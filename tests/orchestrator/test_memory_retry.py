@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 
 from catalog import Catalog
 from catalog.events import AttemptStarted, CellFailed, CellFinished
-from orchestrator.cell import expand
-from orchestrator.cell_trial import TrialRequest, read_error_log
-from orchestrator.known_cells import eased_before
-from orchestrator.memory_retry import Easing, clips_of_a_piece, eased, easier, held_back
-from orchestrator.oom_kills import killed_meanwhile, oom_kills
-from orchestrator.retry import FailureKind, classify
-from orchestrator.schedule import Free, Progress
-from orchestrator.study import parse_study
-from orchestrator.work import CellWork
+from orchestrator.planning.known_cells import eased_before
+from orchestrator.ray_runtime.oom_kills import killed_meanwhile, oom_kills
+from orchestrator.ray_runtime.train_run import TrialRequest, read_error_log
+from orchestrator.running.work import CellWork
+from orchestrator.scheduling.memory_reduction import Easing, clips_of_a_piece, eased, easier, held_back
+from orchestrator.scheduling.retry import FailureKind, classify
+from orchestrator.scheduling.schedule import Free, Progress
+from orchestrator.study.cells import expand
+from orchestrator.study.load import parse_study
 from tests.orchestrator.driver_bench import STUDY, TOTAL, Bench
 from trainables.recipe.cell_spec import CellSpec
 

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from catalog import Catalog, Journal
 from catalog.storage.layout import Layout
 from orchestrator.cli import main
-from orchestrator.explanation import Position
-from orchestrator.gpu_share import CardMemory, share_lines
-from orchestrator.lease_cells import shared_cells
-from orchestrator.packing import WORTH_GAIN, Packing, SideBySide
-from orchestrator.packing_file import MPS_PIPE, chosen_packing, read_packing, under_mps
-from orchestrator.plan import Plan, make_plan
-from orchestrator.rates_file import RatesError
-from orchestrator.records import planned_event
-from orchestrator.study import parse_study
-from orchestrator.submission import Options, Submission, submit
+from orchestrator.coordination.shared_cells import shared_cells
+from orchestrator.planning.explanation import Position
+from orchestrator.planning.gpu_share import CardMemory, share_lines
+from orchestrator.planning.packing import WORTH_GAIN, Packing, SideBySide
+from orchestrator.planning.packing_file import MPS_PIPE, chosen_packing, read_packing, under_mps
+from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.planning.rates_file import RatesError
+from orchestrator.running.journal_events import planned_event
+from orchestrator.running.submission import Options, Submission, submit
+from orchestrator.study.load import parse_study
 from tests.orchestrator.finished_study import STUDY, build
 
 AUTO = STUDY + "resources: {default: {gpus_per_worker: auto, gpu_memory_gb: 80}}\n"

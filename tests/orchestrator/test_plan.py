@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from orchestrator.cell import Cell
-from orchestrator.cost import Size, cell_flops, gpu_hours
-from orchestrator.plan import (
+from orchestrator.planning.cost import Size, cell_flops, gpu_hours
+from orchestrator.planning.plan import (
     DatasetState,
     DoneCell,
     FailureInfo,
@@ -22,8 +21,9 @@ from orchestrator.plan import (
     plan_json,
     plan_tasks,
 )
-from orchestrator.study import StudyError, load_study, parse_study
-from orchestrator.study_model import Study
+from orchestrator.study.cells import Cell
+from orchestrator.study.load import StudyError, load_study, parse_study
+from orchestrator.study.model import Study
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "reference" / "published_mini_results.csv"
 torch.set_num_threads(1)

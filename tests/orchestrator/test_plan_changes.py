@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from catalog import Catalog
-from orchestrator.plan import State
+from orchestrator.planning.plan import State
 from tests.orchestrator.finished_study import NAMES, STUDY, build, finish, plan
 from trainables.data.clips import sampling
 

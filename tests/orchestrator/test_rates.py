@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from catalog import Catalog
-from orchestrator.cost import START_UP_SECONDS
-from orchestrator.explanation import Position
-from orchestrator.gpus import CPU_CORE, GPUS, UnknownGpuError, gpu_named, gpu_of
-from orchestrator.measured_rates import Measured, measured_rates
-from orchestrator.price import PriceError, parse_price
-from orchestrator.rates import Sample
-from orchestrator.rates_choice import choose_rates
-from orchestrator.rates_file import RatesError, read_rates
+from orchestrator.planning.cost import START_UP_SECONDS
+from orchestrator.planning.explanation import Position
+from orchestrator.planning.gpus import CPU_CORE, GPUS, UnknownGpuError, gpu_named, gpu_of
+from orchestrator.planning.measured_rates import Measured, measured_rates
+from orchestrator.planning.price import PriceError, parse_price
+from orchestrator.planning.rates import Sample
+from orchestrator.planning.rates_choice import choose_rates
+from orchestrator.planning.rates_file import RatesError, read_rates
 from tests.orchestrator.finished_study import build, finish
 
 NOTHING = Measured((), {})

@@ -14,8 +14,8 @@ import pytest
 
 from catalog.storage.layout import Layout
 from catalog.storage.shared_files import notes_of
-from orchestrator.lease_drivers import Presence, process_start, this_driver
-from orchestrator.ray_leftovers import damaged_files, leftovers, remove
+from orchestrator.coordination.drivers import Presence, process_start, this_driver
+from orchestrator.ray_runtime.leftovers import damaged_files, leftovers, remove
 
 
 def dead_driver(layout: Layout, writer: str) -> None:

@@ -9,10 +9,10 @@ import pytest
 from catalog import Catalog, Journal
 from catalog.events import CellFinished, CheckpointRemoved, Event, StudySubmitted
 from catalog.storage.layout import Layout
-from orchestrator.plan import State
-from orchestrator.records import planned_event
-from orchestrator.retention import Retention
-from orchestrator.study import StudyError, parse_study
+from orchestrator.planning.plan import State
+from orchestrator.running.journal_events import planned_event
+from orchestrator.running.retention import Retention
+from orchestrator.study.load import StudyError, parse_study
 from tests.orchestrator.finished_study import NAMES, STUDY, build, finish, plan, study
 from trainables.training.checkpoint import stored_epochs
 

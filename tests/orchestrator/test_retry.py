@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.retry import DETERMINISTIC, NOT_COUNTED, Attempts, FailureKind, classify, decide
+from orchestrator.scheduling.retry import DETERMINISTIC, NOT_COUNTED, Attempts, FailureKind, classify, decide
 
 
 @pytest.mark.parametrize(

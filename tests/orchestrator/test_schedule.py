@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.schedule import Free, GridState, Progress, Task, remaining_chain_cost
-from orchestrator.study_model import Resources
+from orchestrator.scheduling.schedule import Free, GridState, Progress, Task, remaining_chain_cost
+from orchestrator.study.model import Resources
 
 ONE = Resources()
 

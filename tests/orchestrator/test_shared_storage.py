@@ -20,12 +20,12 @@ from catalog.events import (
     StudyControlled,
 )
 from catalog.storage.fence import read_fence
-from orchestrator.cell_trial import TrialRequest
-from orchestrator.control import Command, Standing, standings, with_descendants
-from orchestrator.lease_drivers import DriverRecord, this_driver
-from orchestrator.lease_room import room_for
-from orchestrator.schedule import Free, Progress
-from orchestrator.stopping import checkpoint_in_writing
+from orchestrator.coordination.drivers import DriverRecord, this_driver
+from orchestrator.coordination.lease_room import room_for
+from orchestrator.coordination.requests import Command, Standing, standings, with_descendants
+from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.running.stopping import checkpoint_in_writing
+from orchestrator.scheduling.schedule import Free, Progress
 from tests.orchestrator.driver_bench import TOTAL, Bench, cell_result
 
 TSN8, TSN16, TAM8, TAM16 = (

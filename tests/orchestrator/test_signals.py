@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.signals import StopSignals
+from orchestrator.running.signals import StopSignals
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 import signal, sys, time
-from orchestrator.signals import StopSignals
+from orchestrator.running.signals import StopSignals
 mode = sys.argv[1]
 if mode == "ignored":
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

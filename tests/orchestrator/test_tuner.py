@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from orchestrator.tuner import NewestFirst
+from orchestrator.ray_runtime.tune_adapter import NewestFirst
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from catalog.storage.mirror import open_mirror
 from catalog.storage.shared_files import notes_of
-from orchestrator.lease import Lease, Leases
+from orchestrator.coordination.lease import Lease, Leases
 
 
 def claim_all(storage: str, output: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from catalog.events import AttemptEnded
-from orchestrator.remote import open_journal
+from orchestrator.running.remote import open_journal
 
 
 def write(root: Path, first: int) -> None:

@@ -11,10 +11,10 @@ from catalog.storage.bucket import AddressError, Bucket, BucketError, checked_ur
 from catalog.storage.folder_sync import Folder
 from catalog.storage.mirror import MARK, Mirror, mirror_around, mirror_at, mirror_folder, open_mirror
 from catalog.storage.outage import is_outage
-from orchestrator.cell_trial import describe_error
 from orchestrator.commands.common import storage_path
-from orchestrator.remote import StorageError, require_writable
-from orchestrator.retry import FailureKind, classify
+from orchestrator.ray_runtime.train_run import describe_error
+from orchestrator.running.remote import StorageError, require_writable
+from orchestrator.scheduling.retry import FailureKind, classify
 from tests.storage.s3_server import S3Server, Wire, environment
 
 

@@ -16,7 +16,7 @@ from catalog.storage import journal_segments as journals
 from catalog.storage.bucket import Bucket, BucketError
 from catalog.storage.journal_segments import SegmentError, Segments, pull_journals, segment_name, unite
 from catalog.storage.mirror import Mirror, open_mirror
-from orchestrator.remote import hear, open_journal, tidy
+from orchestrator.running.remote import hear, open_journal, tidy
 from tests.storage.s3_server import S3Server, Wire
 
 ROOT = Path(__file__).parent.parent.parent

@@ -16,10 +16,10 @@ from catalog.storage import shared_files as notes_module
 from catalog.storage.bucket import Bucket, BucketError
 from catalog.storage.mirror import Mirror, mirror_at
 from catalog.storage.shared_files import BucketNotes, DirectoryNotes, Notes
-from orchestrator.cluster_checks import answer
-from orchestrator.cluster_probe import BucketProbe, probe_in
-from orchestrator.lease import Lease, LeaseLostError, Leases, Slot
-from orchestrator.lease_drivers import Presence, Watch, this_driver
+from orchestrator.coordination.drivers import Presence, Watch, this_driver
+from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, Slot
+from orchestrator.ray_runtime.cluster_checks import answer
+from orchestrator.ray_runtime.storage_probe import BucketProbe, probe_in
 from tests.storage.s3_server import S3Server, Wire
 
 ROOT = Path(__file__).parent.parent.parent

@@ -12,7 +12,7 @@ import pytest
 from catalog.storage.bucket import Bucket, BucketError
 from catalog.storage.fence import FencedError, raise_fence, read_fence, require_fence
 from catalog.storage.mirror import MARK, Mirror, open_mirror
-from orchestrator.remote import RunReader, fetch_results
+from orchestrator.running.remote import RunReader, fetch_results
 from tests.storage.s3_server import S3Server, Wire
 from trainables.data.datasets.synthetic import SyntheticMotion
 from trainables.data.frames.check import shards_stand

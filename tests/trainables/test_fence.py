@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from catalog.storage.fence import FencedError, raise_fence, read_fence, require_fence
-from orchestrator.retry import FailureKind, classify
+from orchestrator.scheduling.retry import FailureKind, classify
 from tests.trainables.toy import build_toy, toy_spec
 from trainables.training.checkpoint import records
 from trainables.training.result import read_result

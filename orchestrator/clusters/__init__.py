@@ -1,0 +1,1 @@
+"""Studies sent to a cluster from outside: job folders, tunnels, the job server."""

@@ -1,0 +1,89 @@
+"""What travels with a job: ActionGrid's own rooms, the study file, and the command that runs it there."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from orchestrator.study.load import load_study, parse_study, shipped_studies
+
+# Nothing else is needed there, and no storage, environment or data set can slip in.
+ROOMS = ("orchestrator", "trainables", "catalog", "dashboards")
+STUDIES = "submitted"
+
+
+class SubmitError(ValueError):
+    """A study or an option that cannot travel to a cluster."""
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """A folder to send, the study's name, and its file inside the folder (or a shipped study's name)."""
+
+    folder: Path
+    study: str
+    study_file: str
+
+
+@contextmanager
+def job_folder(study: str) -> Iterator[JobFolder]:
+    """A temporary folder with the rooms and the study file.
+
+    Raises:
+        StudyError: the study file is missing or wrong.
+        SubmitError: the study names a folder relative to its own place.
+    """
+    name = load_study(study).name
+    with TemporaryDirectory(prefix="actiongrid-job-") as temporary:
+        folder = Path(temporary)
+        root = Path(__file__).parents[2]
+        for room in ROOMS:
+            shutil.copytree(root / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+        yield JobFolder(folder, name, _travelling(study, folder))
+
+
+def _travelling(study: str, folder: Path) -> str:
+    source = Path(study)
+    if not source.is_file():
+        return source.stem if source.stem in shipped_studies() else study
+    text = source.read_text(encoding="utf-8-sig")
+    _refuse_relative(text, study)
+    target = folder / STUDIES / source.name
+    target.parent.mkdir()
+    target.write_text(text)
+    return f"{STUDIES}/{source.name}"
+
+
+def _refuse_relative(text: str, source: str) -> None:
+    for name, dataset in parse_study(text, source).datasets.items():
+        for field in ("path", "root"):
+            value = getattr(dataset, field, None)
+            if value is not None and not PurePosixPath(str(value)).is_absolute():
+                raise SubmitError(
+                    f"{value} is relative to this machine's file; {source}: datasets.{name}.{field}; "
+                    "give the path that all machines of the cluster see"
+                )
+
+
+def run_command(study_file: str, storage: str | None, weights_dir: str | None) -> str:
+    """The shell command that runs the study inside the job.
+
+    Raises:
+        SubmitError: a path that is not absolute: the job starts in a directory that Ray deletes.
+    """
+    words = ["python", "-m", "orchestrator.cli", "run", study_file, "--address", "auto"]
+    for option, value in (("--storage", storage), ("--weights-dir", weights_dir)):
+        if value is None:
+            continue
+        if "://" not in value and not PurePosixPath(value).is_absolute():
+            raise SubmitError(
+                f"a relative path means nothing on a cluster; {option} {value}; "
+                "give the absolute path of a directory that all machines share"
+            )
+        words += [option, value]
+    return shlex.join(words)

@@ -1,0 +1,268 @@
+"""The cells of a storage as one of several drivers sees them: claims, attempts, and what the others did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from catalog.storage.fence import FencedError, raise_fence
+from catalog.storage.layout import Layout
+from catalog.storage.shared_files import notes_of
+from orchestrator.coordination.drivers import Amount, DriverRecord, Presence, Watch, this_driver
+from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, Slot
+from orchestrator.coordination.lease_room import room_for
+from orchestrator.coordination.requests import Command
+from orchestrator.running.remote import hear, tidy
+from orchestrator.scheduling.schedule import Free
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from catalog import Catalog
+
+Given = TypeVar("Given")
+
+
+class Patiently(Protocol):
+    """Does something, again and again until the storage lets it (`catalog.storage.outage`)."""
+
+    def __call__(self, action: Callable[[], Given]) -> Given:
+        """What the action gives."""
+
+
+def _at_once(action: Callable[[], Given]) -> Given:
+    return action()
+
+
+_SOMEBODY = "another driver"
+
+# `*` because the name of its column `cells` is a view's too, which the catalog would keep ready for nothing
+# (`catalog.kept`): in a grid of 1,000 cells a tenth of what a cell costs its driver.
+_COMMANDS = "SELECT * FROM recorded.controls WHERE study = ? ORDER BY time, command"
+_FAILED = """
+    SELECT key, attempt, error, log FROM recorded.failed
+    QUALIFY attempt = max(attempt) OVER (PARTITION BY key)
+"""
+_RUNNING = "SELECT key, attempt, driver FROM attempts WHERE state = 'running'"
+_KNOWN = """
+    SELECT coalesce(max(attempt), 0) AS attempts, exists(FROM recorded.finished WHERE key = $key) AS done
+    FROM recorded.attempts_started WHERE key = $key
+"""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The number of the attempt that may be made now; else, in words, who holds the cell."""
+
+    attempt: int | None
+    holder: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that another driver gave up."""
+
+    attempt: int
+    error: str
+    log: str
+
+
+@dataclass(frozen=True)
+class News:
+    """What the journals say by now: top-1 of finished cells and failures, by key, and commands to the study.
+
+    Failures and commands are those since this driver began.
+    """
+
+    finished: Mapping[str, float]
+    failed: Mapping[str, Failure]
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True)
+class DeadAttempt:
+    """An attempt that counts as running although its driver is gone."""
+
+    key: str
+    attempt: int
+    driver: str
+
+
+class SharedCells:
+    """Made when a submission begins; all that is known of other drivers comes from the storage."""
+
+    def __init__(
+        self,
+        leases: Leases,
+        watch: Watch,
+        presence: Presence,
+        catalog: Catalog,
+        hear: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`hear` brings the journals up to date, where the storage is a bucket."""
+        self._hear = hear
+        self._patiently: Patiently = _at_once
+        self._leases = leases
+        self._watch = watch
+        self._presence = presence
+        self._catalog = catalog
+        self._held: dict[str, Lease] = {}
+        self._others: tuple[DriverRecord, ...] = ()
+        self.gives_way = False
+        self._failed_before = {key: failure.attempt for key, failure in self._failures().items()}
+        self._commands_before = frozenset(command.id for command in self._commands())
+
+    def be_patient(self, patiently: Patiently) -> None:
+        """How to wait for a storage that does not answer, where a cell's end cannot go on without."""
+        self._patiently = patiently
+
+    def _refresh(self) -> None:
+        self._hear()
+        self._catalog.refresh()
+
+    def claim(self, key: str, run_dir: Path | None = None) -> Claim:
+        """The next attempt at a cell, where no other driver holds it and it is not done by now.
+
+        From then on only this attempt may write into `run_dir`.
+
+        Raises:
+            LeaseError: The storage knows no hard links.
+        """
+        lease = self._lease(key)
+        if isinstance(lease, Slot):
+            return Claim(None, self._name(lease.owner))
+        self._held[key] = lease
+        # What the one before journalled is there: the lease was given up after it.
+        self._refresh()
+        (known,) = self._catalog.query(_KNOWN, {"key": key}).to_pylist()
+        if known["done"]:
+            self.release(key)
+            return Claim(None, "a driver that has finished it")
+        while lease.number <= known["attempts"]:  # attempts from before there were leases
+            lease = self._leases.advance(lease)
+            self._held[key] = lease
+        if run_dir is not None and not self._fences(run_dir, lease):
+            self.release(key)
+            return Claim(None, _SOMEBODY)
+        return Claim(lease.number)
+
+    def _fences(self, run_dir: Path, lease: Lease) -> bool:
+        """Whether the earlier attempts' workers are shut out, and this one is not itself by now."""
+        try:
+            raise_fence(run_dir, lease.number)
+        except FencedError:
+            return False
+        return self._leases.is_held(lease)
+
+    def _lease(self, key: str) -> Lease | Slot:
+        held = self._held.pop(key, None)
+        if held is None:
+            return self._leases.claim(key)
+        try:
+            return self._leases.advance(held)
+        except LeaseLostError:
+            return self._leases.look(key)
+
+    def is_ours(self, key: str) -> bool:
+        """Whether this driver still holds the cell."""
+        lease = self._held.get(key)
+        return lease is not None and self._patiently(lambda: self._leases.is_held(lease))
+
+    def release(self, key: str) -> None:
+        """Give a cell back, where it is held."""
+        lease = self._held.pop(key, None)
+        if lease is not None:
+            self._patiently(lambda: self._leases.release(lease))
+
+    def release_all(self) -> None:
+        """Give back all that is held."""
+        for key in tuple(self._held):
+            self.release(key)
+
+    def holder(self, key: str) -> str | None:
+        """The living driver that holds a cell, in words, or None."""
+        owner = self._leases.look(key).owner
+        if owner is None or owner == self._presence.record.writer or self._watch.is_dead(owner):
+            return None
+        return self._name(owner)
+
+    def _name(self, owner: str | None) -> str:
+        if owner is None:
+            return _SOMEBODY
+        record = self._watch.record(owner)
+        return str(record) if record is not None else owner
+
+    def attempts(self, key: str) -> int:
+        """The highest attempt so far; 0 where there was none."""
+        (known,) = self._catalog.query(_KNOWN, {"key": key}).to_pylist()
+        return int(known["attempts"])
+
+    def news(self) -> News:
+        """Read what was journalled, and who is alive."""
+        self._others = self._watch.drivers()
+        self._refresh()
+        rows = self._catalog.query("SELECT key, top1 FROM recorded.finished").to_pylist()
+        before = self._failed_before
+        return News(
+            finished={row["key"]: row["top1"] for row in rows},
+            failed={key: one for key, one in self._failures().items() if one.attempt > before.get(key, 0)},
+            commands=tuple(one for one in self._commands() if one.id not in self._commands_before),
+        )
+
+    def _failures(self) -> dict[str, Failure]:
+        rows = self._catalog.query(_FAILED).to_pylist()
+        return {row["key"]: Failure(row["attempt"], row["error"], row["log"] or "") for row in rows}
+
+    def _commands(self) -> list[Command]:
+        rows = self._catalog.query(_COMMANDS, [self._presence.record.study]).to_pylist()
+        return [Command(row["command"], row["action"], row["cells"], row["who"]) for row in rows]
+
+    def publish(self, running: Amount, ready: Sequence[Amount]) -> None:
+        """Tell the others what this driver occupies and what it could start at once."""
+        self._presence.publish(running=running, ready=tuple(ready))
+
+    def room(self, total: Free) -> Free | None:
+        """What this driver may use of its cluster, or None while a study of higher priority goes first."""
+        room = room_for(self._presence.record, self._others, total)
+        self.gives_way = room is None
+        return room
+
+    def dead_attempts(self) -> tuple[DeadAttempt, ...]:
+        """Attempts without an end that no living driver makes.
+
+        A cell's lease is looked at before and after the journals are read: where it was free all the time,
+        all that its last owner had to say is in them.
+        """
+        before = {row["key"]: self._leases.look(row["key"]) for row in self._running()}
+        found = []
+        for row in self._running():
+            slot = before.get(row["key"])
+            free = slot is not None and (slot.owner is None or self._watch.is_dead(slot.owner))
+            if free and self._leases.look(row["key"]) == slot:
+                found.append(DeadAttempt(row["key"], row["attempt"], row["driver"]))
+        return tuple(found)
+
+    def _running(self) -> list[dict[str, Any]]:
+        self._refresh()
+        rows: list[dict[str, Any]] = self._catalog.query(_RUNNING).to_pylist()
+        return rows
+
+
+@contextmanager
+def shared_cells(
+    layout: Layout, writer: str, study: str, priority: int, catalog: Catalog
+) -> Iterator[tuple[SharedCells, Presence]]:
+    """Take part in the work on a storage: with a heartbeat, and without a lease that is left behind."""
+    watch = Watch(notes_of(layout.drivers))
+    leases = Leases(notes_of(layout.leases), writer, watch.is_dead)
+    leases.reap()
+    watch.forget_the_dead()
+    with Presence(notes_of(layout.drivers), this_driver(writer, study, priority)) as presence:
+        cells = SharedCells(leases, watch, presence, catalog, lambda: hear(layout.root))
+        tidy(layout.root, frozenset(one.writer for one in watch.drivers()))
+        try:
+            yield cells, presence
+        finally:
+            cells.release_all()

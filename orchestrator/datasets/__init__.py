@@ -1,0 +1,1 @@
+"""A study's datasets on a storage: what is built, and building the rest."""

@@ -1,0 +1,1 @@
+"""Finished cells measured under another protocol."""

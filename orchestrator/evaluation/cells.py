@@ -1,0 +1,128 @@
+"""Which finished cells the user means: by name, by the beginning of a key, or by a pattern with `*`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.study.errors import nearest
+from orchestrator.study.model import Resources
+from trainables.recipe.cell_spec import Evaluation, Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from catalog import Catalog
+
+
+class CellChoiceError(ValueError):
+    """No cell, several cells or an unfinished cell where one finished cell was meant."""
+
+
+@dataclass(frozen=True)
+class FinishedCell:
+    """A cell that is done, with what it was trained with. `train_hash` identifies its training videos.
+
+    `trained_evaluation` is the identity of its clip-level measure; None where an old journal lacks it.
+    `frames_on_local_disk` is its study's, as submitted last.
+    """
+
+    cell: str
+    key: str
+    study: str
+    module: str
+    backbone: str
+    temporal_pooling: bool
+    frames: int
+    dataset: str
+    seed: int
+    num_classes: int | None
+    train_hash: str
+    recipe: Recipe
+    evaluation: Evaluation
+    resources: Resources
+    trained_evaluation: str | None
+    frames_on_local_disk: str | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The finished cells that were meant, and the names of those that match but are not finished."""
+
+    cells: tuple[FinishedCell, ...]
+    unfinished: tuple[str, ...]
+
+
+_CELLS = """
+    WITH submitted AS (SELECT study, arg_max(config, time) AS config FROM recorded.studies GROUP BY study)
+    SELECT
+        cells.*, finished.key IS NOT NULL AS done, finished.evaluation AS trained_evaluation,
+        submitted.config ->> '$.frames_on_local_disk' AS frames_on_local_disk
+    FROM cells
+    LEFT JOIN recorded.finished AS finished USING (key)
+    LEFT JOIN submitted USING (study)
+    WHERE $study IS NULL OR list_contains(studies, $study)
+    ORDER BY cells.cell, current DESC, cells.key
+"""
+
+
+def is_pattern(text: str) -> bool:
+    """Whether the text may mean several cells."""
+    return any(sign in text for sign in "*?[")
+
+
+def choose_cells(catalog: Catalog, text: str, study: str | None) -> Choice:
+    """The finished cells that `text` means, in all studies or in one.
+
+    A pattern means every finished cell of a current plan that it matches; a name or the beginning of a key
+    means one cell, of the current plans where an edited study left older ones behind.
+
+    Raises:
+        CellChoiceError: nothing matches, several cells have this name, or none that matches is finished.
+    """
+    rows = catalog.query(_CELLS, {"study": study}).to_pylist()
+    found = [row for row in rows if _matches(row, text)]
+    if not found:
+        raise CellChoiceError(no_such_cell(text, [row["cell"] for row in rows], study))
+    current = [row for row in found if row["current"]] or found
+    done = [row for row in current if row["done"]]
+    if not done:
+        states = ", ".join(dict.fromkeys(f"{row['cell']} is {row['state']}" for row in current[:5]))
+        raise CellChoiceError(f"no finished cell; {states}; run its study to the end first")
+    if len(done) > 1 and not is_pattern(text):
+        keys = ", ".join(f"{row['key'][:12]} of study {row['study']}" for row in done)
+        raise CellChoiceError(
+            f"{len(done)} finished cells are meant; {text}: {keys}; give the beginning of a key, or --study"
+        )
+    unfinished = tuple(row["cell"] for row in current if not row["done"])
+    return Choice(tuple(map(_finished, done)), unfinished)
+
+
+def no_such_cell(text: str, names: Sequence[str], study: str | None = None) -> str:
+    """The error line of a name that no cell has, with the nearest spelling."""
+    close = nearest(text, names)
+    hint = f"did you mean {close}?" if close else "see actiongrid status"
+    return f"no such cell; {text}{f' in study {study}' if study else ''}; {hint}"
+
+
+def _matches(row: Mapping[str, Any], text: str) -> bool:
+    if is_pattern(text):
+        return bool(row["current"]) and fnmatchcase(row["cell"], text)
+    return bool(row["cell"] == text or row["key"].startswith(text))
+
+
+def _finished(row: Mapping[str, Any]) -> FinishedCell:
+    config, parts = json.loads(row["config"]), json.loads(row["key_parts"])
+    same = ("cell", "key", "study", "module", "backbone", "temporal_pooling", "frames", "dataset", "seed")
+    return FinishedCell(
+        **{name: row[name] for name in same},
+        num_classes=row["num_classes"],
+        train_hash=str(parts["data"]["train"]),
+        recipe=Recipe.model_validate(config["recipe"]),
+        evaluation=Evaluation.model_validate(config["evaluation"]),
+        resources=Resources.model_validate(config["resources"]),
+        trained_evaluation=row["trained_evaluation"],
+        frames_on_local_disk=row["frames_on_local_disk"],
+    )

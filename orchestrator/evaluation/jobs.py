@@ -1,0 +1,192 @@
+"""From a finished cell and a wanted protocol to a job: its identity, checkpoint, videos and resources."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from catalog.storage.layout import Layout
+from orchestrator.running.remote import address_of
+from orchestrator.study.keys import KEY_LENGTH, evaluation_key
+from orchestrator.study.model import Resources
+from trainables.recipe.cell_spec import CellSpec, Evaluation
+from trainables.training.evaluate_cell import Average, EvaluationSpec, SplitName, Which
+
+if TYPE_CHECKING:
+    from orchestrator.evaluation.cells import FinishedCell
+    from orchestrator.evaluation.videos import VideoSet, VideoSets
+    from trainables.training.result import CellResult
+
+
+class ProtocolError(ValueError):
+    """A protocol that no video can be measured with."""
+
+
+class EvaluationError(RuntimeError):
+    """A finished cell that cannot be evaluated: its files are gone, damaged, or do not fit."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user asks for. `protocol` names fields of `Evaluation`; what is missing is the cell's own.
+
+    `checkpoint` None means the one that the cell's children start from. `workers` None means the cell's own
+    number; it changes no result. `again` measures even what stands already.
+    """
+
+    protocol: dict[str, Any] = field(default_factory=dict)
+    average: Average = "logits"
+    checkpoint: Which | None = None
+    split: SplitName = "val"
+    workers: int | None = None
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class EvaluationJob:
+    """One evaluation, ready to run. `same_videos`: these are the validation videos of the cell's training."""
+
+    spec: EvaluationSpec
+    resources: Resources
+    videos: VideoSet
+    same_videos: bool
+
+    @property
+    def run_dir(self) -> Path:
+        """The cell's own directory."""
+        return Path(self.spec.cell.run_dir)
+
+
+def evaluation_identity(base: str, average: Average, which: Which) -> str:
+    """An evaluation's identity: its `evaluation_key` with how views are averaged and of which checkpoint.
+
+    The key by itself stays the name of a training's own measure.
+    """
+    return hashlib.sha256(f"{base} {average} {which}".encode()).hexdigest()[:KEY_LENGTH]
+
+
+def make_job(cell: FinishedCell, wanted: Wanted, layout: Layout, videos: VideoSets) -> EvaluationJob:
+    """Everything that evaluating `cell` as `wanted` needs; reads its result and its manifest.
+
+    Raises:
+        ProtocolError: fields that are wrong, or do not go together.
+        EvaluationError: the result or the dataset is gone or damaged.
+    """
+    protocol = resolved_protocol(cell.evaluation, wanted.protocol)
+    run_dir = layout.run_dir(cell.cell, cell.key)
+    which: Which = wanted.checkpoint or cell.recipe.inherit
+    chosen = _result(cell, run_dir).checkpoint(which)
+    found, same = _find_videos(cell, videos)
+    if not found.manifest.split(wanted.split):
+        raise EvaluationError(f"no videos in split {wanted.split}; {found.path}; name another split")
+    videos_hash = found.train_hash if wanted.split == "train" else found.val_hash
+    resources = cell.resources
+    if wanted.workers is not None:
+        resources = resources.model_copy(update={"workers": wanted.workers})
+    spec = EvaluationSpec(
+        cell=_spec(cell, protocol, found, resources, layout),
+        identity=evaluation_identity(evaluation_key(cell.key, protocol, videos_hash), wanted.average, which),
+        checkpoint=str(run_dir / chosen["path"]),
+        sha256=chosen["sha256"],
+        which=which,
+        epoch=int(chosen["epoch"]),
+        average=wanted.average,
+        split=wanted.split,
+        videos_hash=videos_hash,
+    )
+    return EvaluationJob(spec, resources, found, same or wanted.split == "train")
+
+
+def resolved_protocol(own: Evaluation, given: dict[str, Any]) -> Evaluation:
+    """The cell's own protocol with the given fields.
+
+    Raises:
+        ProtocolError: a field's value is not allowed, or a crop does not fit into the picture.
+    """
+    try:
+        protocol = Evaluation.model_validate(own.model_dump() | given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        what = first["msg"].replace("Input should", "should")
+        raise ProtocolError(f"{option} {what}, is {first['input']!r}; evaluation; change it") from None
+    if protocol.crop_size > protocol.short_side:
+        raise ProtocolError(
+            f"a crop of {protocol.crop_size} pixels is larger than a shorter side of {protocol.short_side}; "
+            "evaluation; raise --short-side or lower --crop-size"
+        )
+    return protocol
+
+
+def check_checkpoint(spec: EvaluationSpec) -> None:
+    """The checkpoint is there and as it was written.
+
+    Raises:
+        EvaluationError: it is not.
+    """
+    from catalog.storage.atomic import sha256_of
+
+    path = Path(spec.checkpoint)
+    found = sha256_of(path) if path.is_file() else None
+    if found != spec.sha256:
+        what = "is gone" if found is None else "is damaged (its checksum differs)"
+        raise EvaluationError(
+            f"the {spec.which} checkpoint of {spec.cell.cell} {what}; {path}; "
+            "restore the file, evaluate the other checkpoint, or train the cell again in another storage"
+        )
+
+
+def _result(cell: FinishedCell, run_dir: Path) -> CellResult:
+    from trainables.training.result import RESULT_FILE, read_result
+
+    result = read_result(run_dir, cell.key)
+    if result is None:
+        raise EvaluationError(
+            f"the result of {cell.cell} is gone or damaged; {run_dir / RESULT_FILE}; "
+            "restore the directory, or train the cell again in another storage"
+        )
+    return result
+
+
+def _find_videos(cell: FinishedCell, videos: VideoSets) -> tuple[VideoSet, bool]:
+    """The dataset with the cell's training videos; whether its validation videos are those of then too."""
+    fitting = [one for one in videos.of(cell.dataset) if one.train_hash == cell.train_hash]
+    for one in fitting:
+        measured = evaluation_key(cell.key, cell.evaluation, one.val_hash)
+        if cell.trained_evaluation in (None, measured):
+            return one, True
+    if fitting:
+        return fitting[-1], False
+    seen = videos.problems(cell.dataset) or "no manifest there has its training videos"
+    raise EvaluationError(
+        f"the dataset that {cell.cell} was trained on is gone or changed ({seen}); {videos.folder}; "
+        "restore it, or build it again as its study declares it"
+    )
+
+
+def _spec(
+    cell: FinishedCell, protocol: Evaluation, found: VideoSet, resources: Resources, layout: Layout
+) -> CellSpec:
+    return CellSpec(
+        cell=cell.cell,
+        key=cell.key,
+        module=cell.module,
+        backbone=cell.backbone,
+        temporal_pooling=cell.temporal_pooling,
+        frames=cell.frames,
+        dataset=cell.dataset,
+        seed=cell.seed,
+        num_classes=cell.num_classes or len(found.manifest.classes),
+        recipe=cell.recipe,
+        evaluation=protocol,
+        manifest=str(found.path),
+        run_dir=str(layout.run_dir(cell.cell, cell.key)),
+        workers=resources.workers,
+        threads=resources.cpus_per_worker,
+        frames_on_local_disk=cell.frames_on_local_disk,
+        storage=address_of(layout.root),
+    )

@@ -1,0 +1,110 @@
+"""Runs evaluations on Ray: as many cells at once as the cluster has room for."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catalog.storage.layout import file_name
+from orchestrator.ray_runtime.cluster_size import cluster_maximum, cluster_size
+from orchestrator.ray_runtime.placement_groups import remove_orphaned
+from orchestrator.ray_runtime.train_run import TrialRequest, describe_error, read_error_log, run_evaluation
+from orchestrator.scheduling.schedule import Free
+from trainables.training.evaluate_cell import result_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from orchestrator.evaluation.jobs import EvaluationJob
+    from orchestrator.study.model import Resources
+
+# It only waits for its workers, for which Train asks, and stays on the head, as Tune's trials do. An actor:
+# what a dead one leaves behind can be told from what the others use (orchestrator.ray_runtime.placement_groups).
+_ACTOR = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
+
+
+class EvaluationRun:
+    """The process that starts one evaluation and waits for it."""
+
+    def run(self, config: dict[str, Any]) -> None:
+        """See `orchestrator.ray_runtime.train_run.run_evaluation`."""
+        run_evaluation(config)
+
+
+def run_jobs(
+    jobs: Sequence[EvaluationJob],
+    train_storage: Path,
+    local: bool,
+    ended: Callable[[EvaluationJob, str | None], None],
+) -> None:
+    """Run all jobs; `ended` hears of each at once, with its error or None. Needs an initialised Ray."""
+    import ray
+
+    actor = ray.remote(**_ACTOR)(EvaluationRun)
+    size = cluster_size(cluster_maximum()) or Free(cpus=0)
+    total = {"CPU": size.cpus, "GPU": size.gpus}
+    waiting = deque(jobs)
+    running: dict[Any, tuple[Any, EvaluationJob]] = {}
+    while waiting or running:
+        for _ in range(len(waiting)):
+            job = waiting.popleft()
+            if not _fits(total, [job.resources]):
+                ended(job, _too_large(job, total))
+            elif _fits(total, [job.resources, *(one.resources for _, one in running.values())]):
+                runner = actor.remote()
+                running[runner.run.remote(_request(job, train_storage, local).as_config())] = runner, job
+            else:
+                waiting.append(job)
+        if running:
+            (ready, *_), _ = ray.wait(list(running), num_returns=1)
+            _, job = running.pop(ready)
+            error = _error(ready, job)
+            if error is not None:
+                remove_orphaned()
+            ended(job, error)
+
+
+def _request(job: EvaluationJob, train_storage: Path, local: bool) -> TrialRequest:
+    log = _log(job)
+    log.unlink(missing_ok=True)
+    return TrialRequest(
+        name=f"{file_name(job.spec.cell.cell)}-{job.spec.identity[:12]}",
+        cell=job.spec.cell.cell,
+        key=job.spec.cell.key,
+        attempt=1,
+        spec=job.spec.model_dump_json(),
+        workers=job.resources.workers,
+        cpus_per_worker=job.resources.cpus_per_worker,
+        gpus_per_worker=job.resources.gpus_per_worker,
+        train_storage=str(train_storage),
+        log=str(log),
+        local=local,
+    )
+
+
+def _log(job: EvaluationJob) -> Path:
+    return result_path(job.run_dir, job.spec.identity).with_suffix(".log")
+
+
+def _error(ready: Any, job: EvaluationJob) -> str | None:  # noqa: ANN401 - Ray ships no types
+    import ray
+
+    try:
+        ray.get(ready)
+    except Exception as error:
+        text = read_error_log(_log(job)) or describe_error(error)
+        return f"{text}; log: {_log(job)}"
+    return None
+
+
+def _fits(total: dict[str, float], wanted: Sequence[Resources]) -> bool:
+    cpus, gpus = sum(one.cpus for one in wanted), sum(one.gpus for one in wanted)
+    return cpus <= total["CPU"] and gpus <= total["GPU"]
+
+
+def _too_large(job: EvaluationJob, total: dict[str, float]) -> str:
+    return (
+        f"asks for {job.resources.cpus} CPUs and {job.resources.gpus:g} GPUs, Ray has {total['CPU']:g} and "
+        f"{total['GPU']:g}; resources; use fewer --workers or a larger cluster"
+    )

@@ -1,0 +1,140 @@
+"""What tells one cell from others: the first weights of its line, what changed, what a rerun would cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.planning.cost import SECONDS_PER_HOUR
+from orchestrator.planning.forecast import cell_seconds
+from orchestrator.planning.known_cells import known_cells
+from orchestrator.planning.measured_rates import Measured, recorded_flops, units_of
+from orchestrator.planning.rates_choice import choose_rates
+from orchestrator.study.key_difference import Difference, KnownCell, key_difference, nearest
+
+if TYPE_CHECKING:
+    from catalog import Catalog
+
+_FINISHED = "SELECT epochs, macs, train_videos, eval_videos, top1 FROM results WHERE key = $key LIMIT 1"
+_VIDEOS = "SELECT videos FROM recorded.datasets_built WHERE train_hash = $train ORDER BY time DESC LIMIT 1"
+_CURRENT = """
+    SELECT key, top1, key_parts FROM cells LEFT JOIN recorded.finished USING (key)
+    WHERE cell = $cell AND list_has_any(studies, $studies) AND current AND key <> $key LIMIT 1
+"""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a cell stands in the grid, as far as it decides its speed."""
+
+    module: str
+    backbone: str
+    temporal_pooling: bool
+    frames: int
+
+
+def first_weights(lineage: Sequence[Mapping[str, Any]], parts: Mapping[str, Any]) -> str:
+    """Where the oldest cell of a line started from; `parts` are its key's."""
+    initial = parts.get("initial", {})
+    oldest = lineage[-1]["cell"]
+    if initial.get("parent"):
+        return f"{oldest} started from {initial['parent'][:12]}, which no journal here knows"
+    if initial.get("weights_file"):
+        return f"{oldest} started from ImageNet weights {initial['weights_file']}"
+    return f"{oldest} started from random weights, seed {parts.get('seed', '?')}"
+
+
+def compared(catalog: Catalog, row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The nearest other finished cell of the same name, else of the same dataset, and what differs.
+
+    Differences go from the other cell to this one. None where nothing like it is finished.
+    """
+    parts = json.loads(row["key_parts"])
+    same_name = known_cells(catalog, [row["cell"]]).by_name.get(row["cell"], ())
+    found = nearest(parts, _others(same_name, row["key"]))
+    if found is None:
+        data = parts.get("data", {}).get("train")
+        everything = known_cells(catalog, None).cells
+        like = [one for one in everything if one.key_parts.get("data", {}).get("train") == data]
+        found = nearest(parts, _others(like, row["key"]))
+    if found is None:
+        return None
+    other, differences = found
+    (result,) = catalog.query(_FINISHED, {"key": other.key}).to_pylist()
+    return {
+        "cell": other.cell,
+        "key": other.key,
+        "study": other.studies[0],
+        "top1": result["top1"],
+        "differences": difference_rows(differences),
+    }
+
+
+def superseded_by(catalog: Catalog, row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The cell that took this one's place in today's study, done or not, and what changed; None: none did."""
+    if row["current"]:
+        return None
+    where = {"cell": row["cell"], "studies": row["studies"], "key": row["key"]}
+    for found in catalog.query(_CURRENT, where).to_pylist():
+        differences = key_difference(json.loads(row["key_parts"]), json.loads(found["key_parts"]))
+        return {
+            "key": found["key"],
+            "top1": found["top1"],
+            "differences": difference_rows(differences),
+        }
+    return None
+
+
+def difference_rows(differences: Sequence[Difference]) -> list[dict[str, Any]]:
+    """Differences as plain values."""
+    return [{"field": one.field, "before": one.before, "after": one.after} for one in differences]
+
+
+def rerun_cost(catalog: Catalog, row: Mapping[str, Any], measured: Measured) -> dict[str, Any] | None:
+    """What training the cell once more would take; None where its dataset's size is not known."""
+    config, parts = json.loads(row["config"]), json.loads(row["key_parts"])
+    sizes = _sizes(catalog, row, config, parts)
+    if sizes is None:
+        return None
+    resources = config.get("resources", {})
+    gpus = resources.get("gpus_per_worker", 0)
+    units = units_of(resources.get("workers", 1), resources.get("cpus_per_worker", 1), gpus)
+    flops = recorded_flops(sizes, config)
+    rates = choose_rates(measured, on_gpus=gpus > 0)
+    rate = rates.of(Position(row["module"], row["backbone"], row["temporal_pooling"], row["frames"]))
+    seconds = cell_seconds(flops, rate, units, rates.start_up_seconds) or 0.0
+    return {
+        "flops": flops,
+        "seconds": seconds,
+        "unit": "GPU" if gpus > 0 else "core",
+        "unit_hours": seconds * units / SECONDS_PER_HOUR,
+        "tflops": rate.tflops,
+        "rate_is_measured": rate.measured,
+        "rates": rates.origin,
+    }
+
+
+def _others(cells: Sequence[KnownCell], key: str) -> list[KnownCell]:
+    return [one for one in cells if one.key != key]
+
+
+def _sizes(
+    catalog: Catalog, row: Mapping[str, Any], config: Mapping[str, Any], parts: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """Epochs, MACs and videos: as recorded with the result, else as planned on the dataset that was built."""
+    for finished in catalog.query(_FINISHED, {"key": row["key"]}).to_pylist():
+        return dict(finished)
+    train, epochs = parts.get("data", {}).get("train"), config.get("recipe", {}).get("epochs")
+    if row["macs"] is None or epochs is None:
+        return None
+    for built in catalog.query(_VIDEOS, {"train": train}).to_pylist():
+        videos = json.loads(built["videos"])
+        return {
+            "epochs": epochs,
+            "macs": row["macs"],
+            "train_videos": videos["train"],
+            "eval_videos": videos["val"],
+        }
+    return None

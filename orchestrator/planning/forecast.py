@@ -1,0 +1,188 @@
+"""What a plan costs in time, money and storage, as a whole and by axis, and on how many GPUs (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.planning.cost import SECONDS_PER_HOUR, checkpoint_bytes
+from orchestrator.planning.plan_model import Plan, PlannedCell, State
+from orchestrator.planning.rates import Rate, Rates
+from orchestrator.scheduling.makespan import GpuCount, doubling_table
+from orchestrator.scheduling.schedule import Task
+from orchestrator.study.model import Resources
+
+SHARED_AXES = ("module", "backbone", "temporal_pooling", "frames", "dataset")
+
+
+@dataclass(frozen=True)
+class CellForecast:
+    """One cell: wall `seconds` on its own GPUs, start-up included; None where its work is not known."""
+
+    seconds: float | None
+    unit_hours: float | None
+    rate: Rate
+    checkpoint_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Amount:
+    """What some cells need. `unit_hours` are GPU-hours, or core-hours where no GPU is used.
+
+    `macs` sums one clip of each cell; unknown cells count as nothing (`Totals.cells_of_unknown_cost`).
+    """
+
+    cells: int
+    macs: int
+    flops: int
+    unit_hours: float
+    money: float | None
+    checkpoint_bytes: int
+
+
+@dataclass(frozen=True)
+class AxisShare:
+    """What is left to do with one value of an axis."""
+
+    axis: str
+    value: str
+    left: Amount
+
+
+@dataclass(frozen=True)
+class CriticalTime:
+    """The chain that takes longest, on its own GPUs."""
+
+    chain: str
+    cells: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a plan costs. `counts` are makespans of what is left; `enough`: more GPUs do not help."""
+
+    rates: Rates
+    on_gpus: bool
+    price: float | None
+    whole: Amount
+    left: Amount
+    shares: tuple[AxisShare, ...]
+    cells: Mapping[str, CellForecast]
+    critical: CriticalTime | None
+    counts: tuple[GpuCount, ...]
+    enough: int | None
+
+    @property
+    def unit(self) -> str:
+        """What is counted by the hour."""
+        return "GPU" if self.on_gpus else "core"
+
+
+def on_gpus(plan: Plan) -> bool:
+    """Whether any cell of the plan holds a GPU."""
+    return any(planned.cell.resources.gpus > 0 for planned in plan.cells)
+
+
+def make_forecast(plan: Plan, rates: Rates, price: float | None = None) -> Forecast:
+    """Reckon a plan with these rates; `price` is of one GPU-hour."""
+    gpus = on_gpus(plan)
+    cells = {planned.cell.name: cell_forecast(planned, rates, gpus=gpus) for planned in plan.cells}
+    left = [planned for planned in plan.cells if planned.state is not State.DONE]
+
+    def amount(some: Iterable[PlannedCell]) -> Amount:
+        return _amount(tuple(some), cells, price if gpus else None)
+
+    def share(axis: str, value: object) -> AxisShare:
+        own = (planned for planned in left if planned.cell.axes[axis] == value)
+        return AxisShare(axis, axis_text(axis, value), amount(own))
+
+    tasks, seconds = _tasks(left, cells)
+    counts, enough = doubling_table(tasks, seconds, on_cpus=not gpus)
+    return Forecast(
+        rates=rates,
+        on_gpus=gpus,
+        price=price,
+        whole=amount(plan.cells),
+        left=amount(left),
+        shares=tuple(
+            AxisShare(
+                axis, axis_text(axis, value), amount(one for one in left if one.cell.axes[axis] == value)
+            )
+            for axis in SHARED_AXES
+            for value in dict.fromkeys(one.cell.axes[axis] for one in left)
+        ),
+        cells=cells,
+        critical=_critical(left, cells),
+        counts=counts,
+        enough=enough,
+    )
+
+
+def cell_forecast(planned: PlannedCell, rates: Rates, *, gpus: bool) -> CellForecast:
+    """What one cell costs; `gpus`: its study counts GPUs, not cores."""
+    rate = rates.of(planned.cell)
+    recipe, units = planned.cell.recipe, held_units(planned.cell.resources, gpus=gpus)
+    seconds = cell_seconds(planned.flops, rate, units, rates.start_up_seconds)
+    kept = None
+    if planned.params is not None:
+        kept = checkpoint_bytes(planned.params, recipe.epochs, recipe.momentum, planned.cell.keep)
+    return CellForecast(seconds, None if seconds is None else seconds * units / SECONDS_PER_HOUR, rate, kept)
+
+
+def cell_seconds(flops: float | None, rate: Rate, units: float, start_up: float) -> float | None:
+    """Wall seconds of a cell on `units` GPUs or cores, at the same rate for each."""
+    return None if flops is None else start_up + flops / (rate.tflops * 1e12 * units)
+
+
+def held_units(resources: Resources, *, gpus: bool) -> float:
+    """GPUs that a cell holds, or cores where its study uses no GPU."""
+    return resources.gpus if gpus and resources.gpus > 0 else float(resources.cpus)
+
+
+def axis_text(axis: str, value: object) -> str:
+    """An axis's value as people read it."""
+    if axis == "temporal_pooling":
+        return "tp" if value else "no tp"
+    return f"f{value}" if axis == "frames" else str(value)
+
+
+def _amount(some: Sequence[PlannedCell], cells: Mapping[str, CellForecast], price: float | None) -> Amount:
+    hours = sum(cells[one.cell.name].unit_hours or 0.0 for one in some)
+    return Amount(
+        cells=len(some),
+        macs=sum(one.macs for one in some),
+        flops=sum(one.flops or 0 for one in some),
+        unit_hours=hours,
+        money=None if price is None else hours * price,
+        checkpoint_bytes=sum(cells[one.cell.name].checkpoint_bytes or 0 for one in some),
+    )
+
+
+def _tasks(
+    left: Sequence[PlannedCell], cells: Mapping[str, CellForecast]
+) -> tuple[list[Task], dict[str, float]]:
+    """What is left as tasks of the schedule; a cell of unknown cost takes no time."""
+    names = {planned.cell.name for planned in left}
+    seconds = {name: cells[name].seconds or 0.0 for name in names}
+    tasks = [
+        Task(
+            one.cell.name,
+            one.cell.parent if one.cell.parent in names else None,
+            seconds[one.cell.name],
+            one.cell.resources,
+        )
+        for one in left
+    ]
+    return tasks, seconds
+
+
+def _critical(left: Sequence[PlannedCell], cells: Mapping[str, CellForecast]) -> CriticalTime | None:
+    chains: dict[str, list[str]] = {}
+    for planned in left:
+        chains.setdefault(planned.cell.chain_id, []).append(planned.cell.name)
+    times = [
+        CriticalTime(chain, tuple(names), sum(cells[name].seconds or 0.0 for name in names))
+        for chain, names in chains.items()
+    ]
+    return max(times, key=lambda one: one.seconds, default=None)

@@ -1,0 +1,303 @@
+"""Study × what is known → Plan: every cell's key, state, reason and cost. Pure; runs and touches nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.planning.cost import Size, SizeOf, cell_flops, model_size
+from orchestrator.planning.gpu_share import (
+    CardMemory,
+    MemoryOf,
+    NoCardError,
+    Share,
+    cell_memory,
+    placed,
+    share_of,
+)
+from orchestrator.planning.plan_json import plan_json
+from orchestrator.planning.plan_model import (
+    DatasetState,
+    DoneCell,
+    FailureInfo,
+    MissingDataset,
+    Plan,
+    PlannedCell,
+    State,
+    Totals,
+)
+from orchestrator.planning.plan_totals import make_totals
+from orchestrator.planning.reasons import Change, Known, change_since
+from orchestrator.scheduling.schedule import Task
+from orchestrator.study.cells import Cell, chains, expand
+from orchestrator.study.dataset_names import dataset_config
+from orchestrator.study.errors import Problem, StudyError
+from orchestrator.study.keys import cell_key, declared_hash, evaluation_key, key_parts
+from orchestrator.study.model import Study
+
+__all__ = [
+    "DatasetState",
+    "DoneCell",
+    "FailureInfo",
+    "Known",
+    "MissingDataset",
+    "Plan",
+    "PlannedCell",
+    "State",
+    "Totals",
+    "declared_state",
+    "make_plan",
+    "plan_json",
+    "plan_tasks",
+]
+
+
+def declared_state(study: Study, name: str) -> DatasetState:
+    """The state of a dataset that is not built: what its declaration says of it."""
+    config = dataset_config(study, name)
+    info = config.info()
+    return DatasetState(
+        name=name,
+        built=False,
+        manifest=None,
+        train_hash=None,
+        val_hash=None,
+        num_classes=info.num_classes,
+        train_videos=info.train_videos,
+        val_videos=info.val_videos,
+        buildable=config.kind != "official" or config.sources is not None,
+        how=info.how_to_get,
+    )
+
+
+def make_plan(
+    study: Study,
+    datasets: Mapping[str, DatasetState] | None = None,
+    done: Mapping[str, DoneCell] | None = None,
+    failures: Mapping[str, FailureInfo] | None = None,
+    weights_problems: Mapping[str, str] | None = None,
+    known: Known | None = None,
+    memory: CardMemory | None = None,
+    *,
+    size_of: SizeOf = model_size,
+    memory_of: MemoryOf = cell_memory,
+) -> Plan:
+    """What the study means today.
+
+    Args:
+        study: the validated study.
+        datasets: the state of datasets by name; those not given are taken as declared and not built.
+        done: finished cells by key.
+        failures: failed cells by key.
+        weights_problems: by backbone, why its ImageNet weights cannot be loaded and the way out.
+        known: finished cells to compare with, so that a cell that has to run again says what changed.
+        memory: what is known of the GPUs' memory.
+        size_of: counts a cell's model.
+        memory_of: estimates what a cell needs of a GPU's memory.
+
+    Raises:
+        StudyError: a cell's model cannot be built, such as one whose pictures are too small for its backbone;
+            or a share is asked for of GPUs whose memory nobody knows.
+    """
+    given = datasets or {}
+    states = {name: given.get(name) or declared_state(study, name) for name in study.axes.dataset}
+    planner = _Planner(
+        study,
+        states,
+        done or {},
+        failures or {},
+        weights_problems or {},
+        known or Known(),
+        memory or CardMemory(),
+        size_of,
+        memory_of,
+    )
+    cells: list[PlannedCell] = []
+    for chain in chains(expand(study)):
+        planned: list[PlannedCell] = []
+        for cell in chain:
+            planned.append(planner.plan(cell, planned))
+        cells.extend(planned)
+    return Plan(study.name, tuple(cells), make_totals(cells, states))
+
+
+def plan_tasks(plan: Plan) -> tuple[Task, ...]:
+    """The cells that have to run, as tasks of the schedule, named by key; a done parent holds nobody up.
+
+    Raises:
+        ValueError: a cell's dataset is not built, so that its key is not final.
+    """
+    to_run = {planned.key: planned for planned in plan.cells if planned.state is State.TO_RUN}
+    tasks: list[Task] = []
+    for key, planned in to_run.items():
+        if planned.key_is_provisional or planned.flops is None:
+            what = f"dataset {planned.cell.dataset} is not built; cell {planned.cell.name}"
+            raise ValueError(f"{what}; build it and plan again")
+        parent = planned.parent_key if planned.parent_key in to_run else None
+        tasks.append(Task(key, parent, float(planned.flops), planned.cell.resources))
+    return tuple(tasks)
+
+
+@dataclass(frozen=True)
+class _Planner:
+    """Plans cell after cell; each needs what was planned for its parent."""
+
+    study: Study
+    datasets: Mapping[str, DatasetState]
+    done: Mapping[str, DoneCell]
+    failures: Mapping[str, FailureInfo]
+    weights_problems: Mapping[str, str]
+    known: Known
+    memory: CardMemory
+    size_of: SizeOf
+    memory_of: MemoryOf
+
+    def plan(self, cell: Cell, before: Sequence[PlannedCell]) -> PlannedCell:
+        """Plan one cell; `before` are the planned cells of its chain with fewer frames."""
+        parent = before[-1] if before else None
+        dataset = self.datasets[cell.dataset]
+        declared = declared_hash(dataset_config(self.study, cell.dataset))
+        val_hash = dataset.val_hash or declared
+        parts = key_parts(
+            cell,
+            num_classes=dataset.num_classes,
+            train_hash=dataset.train_hash or declared,
+            val_hash=val_hash,
+            parent_key=parent.key if parent else None,
+        )
+        key = cell_key(parts)
+        evaluation = evaluation_key(key, cell.evaluation, val_hash)
+        change = self._change(cell, key, parts, before)
+        state, reason, blocked_by = self._state(cell, key, evaluation, before, change)
+        params, macs, flops = self._costs(cell, dataset)
+        found = self._share(cell, dataset.num_classes) if state is State.TO_RUN else None
+        return PlannedCell(
+            cell=placed(cell, found),
+            key=key,
+            key_parts=parts,
+            key_is_provisional=not dataset.built,
+            parent_key=parent.key if parent else None,
+            evaluation_key=evaluation,
+            state=state,
+            reason=reason,
+            blocked_by=blocked_by,
+            num_classes=dataset.num_classes,
+            manifest=dataset.manifest,
+            params=params,
+            macs=macs,
+            flops=flops,
+            supersedes=change.supersedes.key if change else None,
+            differences=change.differences if change else (),
+            share=found,
+        )
+
+    def _change(
+        self, cell: Cell, key: str, parts: Mapping[str, Any], before: Sequence[PlannedCell]
+    ) -> Change | None:
+        """What changed since the cell was finished last, where its key is final and not done."""
+        if key in self.done or not self.datasets[cell.dataset].built:
+            return None
+        return change_since(cell, parts, before, self.known, self.study.name)
+
+    def _state(
+        self,
+        cell: Cell,
+        key: str,
+        evaluation: str,
+        before: Sequence[PlannedCell],
+        change: Change | None,
+    ) -> tuple[State, str, str | None]:
+        found = self.done.get(key)
+        if found is not None:
+            same = found.evaluation in (None, evaluation)
+            return (
+                State.DONE,
+                "trained before" if same else "trained before, measured by another protocol",
+                None,
+            )
+        blocked = self._blocked(cell, before)
+        if blocked is not None:
+            return State.BLOCKED, *blocked
+        return State.TO_RUN, self._why_to_run(cell, key, before[-1] if before else None, change), None
+
+    def _blocked(self, cell: Cell, before: Sequence[PlannedCell]) -> tuple[str, str] | None:
+        """The reason and what is to blame, where something keeps the cell from running."""
+        parent = before[-1] if before else None
+        dataset = self.datasets[cell.dataset]
+        if not dataset.built and not dataset.buildable:
+            return f"dataset {dataset.name} is not built: {dataset.how}", dataset.name
+        if parent is None:
+            problem = self.weights_problems.get(cell.backbone) if cell.recipe.init == "imagenet" else None
+            return (problem, cell.backbone) if problem else None
+        if parent.state is State.BLOCKED:
+            root = next(planned for planned in before if planned.state is State.BLOCKED)
+            return f"its starting point {root.cell.name} is blocked: {root.reason}", root.cell.name
+        return self._chosen_otherwise(cell, parent) or self._chosen_is_gone(cell, parent)
+
+    def _chosen_is_gone(self, cell: Cell, parent: PlannedCell) -> tuple[str, str] | None:
+        """A finished parent is not trained again for the sake of a checkpoint that was removed."""
+        which, found = cell.recipe.inherit, self.done.get(parent.key)
+        if found is None or which not in found.removed:
+            return None
+        other = "best" if which == "last" else "last"
+        what = f"the {which} checkpoint of its parent {parent.cell.name} was removed, as keep said"
+        return f"{what}; say inherit: {other}, or train the chain in another storage", parent.cell.name
+
+    def _chosen_otherwise(self, cell: Cell, parent: PlannedCell) -> tuple[str, str] | None:
+        """A best checkpoint that another protocol chose is not the one that this cell's key promises."""
+        found = self.done.get(parent.key)
+        if (
+            cell.recipe.inherit != "best"
+            or found is None
+            or found.evaluation in (None, parent.evaluation_key)
+        ):
+            return None
+        what = f"the best epoch of its parent {parent.cell.name} was chosen by another evaluation protocol"
+        return f"{what}; say inherit: last, or use that protocol", parent.cell.name
+
+    def _why_to_run(self, cell: Cell, key: str, parent: PlannedCell | None, change: Change | None) -> str:
+        failure = self.failures.get(key)
+        if failure is not None:
+            error = failure.error.strip().splitlines()
+            last = error[-1] if error else "no error recorded"
+            return f"failed before, attempt {failure.attempts}: {last}; will be tried again"
+        if change is not None:
+            return change.reason
+        if not self.datasets[cell.dataset].built:
+            return f"new; dataset {cell.dataset} will be built first"
+        if parent is not None and parent.state is State.TO_RUN:
+            return f"new; its parent {parent.cell.name} will run first"
+        return "new"
+
+    def _share(self, cell: Cell, num_classes: int | None) -> Share | None:
+        try:
+            return share_of(cell, num_classes or 1, self.memory, self.memory_of)
+        except NoCardError as error:
+            raise StudyError(self.study.name, [error.problem]) from error
+
+    def _costs(self, cell: Cell, dataset: DatasetState) -> tuple[int | None, int, int | None]:
+        """Parameters, MACs and FLOPs, as far as they can be known."""
+        classes = dataset.num_classes
+        size = self._size(cell, cell.recipe.crop_size)
+        params = None if classes is None else size.params
+        if dataset.train_videos is None or dataset.val_videos is None:
+            return params, size.macs, None
+        evaluated = self._size(cell, cell.evaluation.crop_size)
+        flops = cell_flops(
+            cell,
+            train_macs=size.macs,
+            eval_macs=evaluated.macs,
+            train_videos=dataset.train_videos,
+            val_videos=dataset.val_videos,
+        )
+        return params, size.macs, flops
+
+    def _size(self, cell: Cell, crop: int) -> Size:
+        # MACs do not depend on the number of classes, so where it is unknown any will do.
+        classes = self.datasets[cell.dataset].num_classes or 1
+        try:
+            return self.size_of(cell, classes, crop)
+        except ValueError as error:
+            problem = Problem((), f"cell {cell.name} cannot be built with a crop of {crop} pixels: {error}")
+            raise StudyError(self.study.name, [problem]) from error

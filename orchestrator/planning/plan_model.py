@@ -1,0 +1,134 @@
+"""What a plan is made of: the state of the world that it is given, and what it says of every cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from orchestrator.planning.gpu_share import Share
+from orchestrator.study.cells import Cell
+from orchestrator.study.key_difference import Difference
+
+
+class State(StrEnum):
+    """What a submission would do with a cell today."""
+
+    DONE = "done"
+    TO_RUN = "to run"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True)
+class DatasetState:
+    """What is known of a dataset. Hashes are None until it is built; counts are None where nobody knows them.
+
+    `buildable` says that `actiongrid` can build it here; `how` says how to get or build it.
+    """
+
+    name: str
+    built: bool
+    manifest: str | None
+    train_hash: str | None
+    val_hash: str | None
+    num_classes: int | None
+    train_videos: int | None
+    val_videos: int | None
+    buildable: bool
+    how: str
+
+
+@dataclass(frozen=True)
+class DoneCell:
+    """A finished cell of the catalog. `evaluation` is its `evaluation_key`, None where it is not recorded.
+
+    `removed` are those of its `best` and `last` checkpoints that a study's `keep` had removed.
+    """
+
+    key: str
+    evaluation: str | None = None
+    removed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class FailureInfo:
+    """How a cell failed the last time, after how many attempts."""
+
+    error: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One cell of a plan: its key, its state with the reason, and what it costs.
+
+    `params` and `flops` are None where the number of classes or of videos is not known yet. `macs` counts one
+    clip at the recipe's crop size. `blocked_by` names what blocks it: a dataset, a backbone or another cell.
+    `supersedes` is the key of the nearest finished cell of the same name, where this one is not finished;
+    `differences` are the fields in which their keys differ. `share` is what an `auto` cell gets of a GPU.
+    """
+
+    cell: Cell
+    key: str
+    key_parts: Mapping[str, Any]
+    key_is_provisional: bool
+    parent_key: str | None
+    evaluation_key: str
+    state: State
+    reason: str
+    blocked_by: str | None
+    num_classes: int | None
+    manifest: str | None
+    params: int | None
+    macs: int
+    flops: int | None
+    supersedes: str | None = None
+    differences: tuple[Difference, ...] = ()
+    share: Share | None = None
+
+
+@dataclass(frozen=True)
+class MissingDataset:
+    """A dataset that is not built, how many cells wait for it, and how to get it."""
+
+    name: str
+    how: str
+    cells: int
+    buildable: bool
+
+
+@dataclass(frozen=True)
+class CriticalPath:
+    """The chain with the most work left: no number of GPUs finishes the study sooner."""
+
+    chain: str
+    cells: tuple[str, ...]
+    flops: int
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over a plan. FLOPs are of the cells whose datasets' sizes are known; the others are counted.
+
+    `macs` sums one clip of every cell. `flops` is the whole study's work, `flops_left` without what is done.
+    """
+
+    cells: int
+    chains: int
+    by_state: Mapping[State, int]
+    macs: int
+    flops: int
+    flops_left: int
+    cells_of_unknown_cost: int
+    critical_path: CriticalPath | None
+    missing_datasets: tuple[MissingDataset, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study means today."""
+
+    study: str
+    cells: tuple[PlannedCell, ...]
+    totals: Totals

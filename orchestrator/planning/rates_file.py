@@ -1,0 +1,151 @@
+"""Measured rates from a file: the rows that `benchmarks/train_step.py --json` prints."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orchestrator.planning.rates import Sample
+from trainables.models.registry import BACKBONES, MODULES
+
+# The variant that training uses; where a file has none of this name, the fastest counts.
+DEFAULT_VARIANT = "default"
+
+
+Row = TypeVar("Row", bound=BaseModel)
+
+
+class RatesError(ValueError):
+    """A file of rates that cannot be used."""
+
+
+class RateRow(BaseModel):
+    """One measurement of a training step: `tflops` achieved by one GPU, at 6 FLOPs a MAC and clip."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    gpu: str
+    model: str
+    frames: Annotated[int, Field(gt=0)]
+    batch: Annotated[int, Field(gt=0)]
+    variant: str
+    clips_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    tflops: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def read_rates(path: Path) -> tuple[Sample, ...]:
+    """The best measured rate of every device, model and clip length in a file.
+
+    Raises:
+        RatesError: the file is missing, no JSON list of such rows, or names a model that does not exist.
+    """
+    return tuple(
+        Sample(gpu, module, backbone, pooled, frames, row.tflops * 1e12, 1.0)
+        for (module, backbone, pooled, gpu, frames), row in _best(path).items()
+    )
+
+
+def best_rows(path: Path) -> tuple[RateRow, ...]:
+    """The rows that `read_rates` takes: of every device, model and clip length the default or the fastest.
+
+    Raises:
+        RatesError: as `read_rates`.
+    """
+    return tuple(_best(path).values())
+
+
+def _best(path: Path) -> dict[tuple[str, str, bool, str, int], RateRow]:
+    best: dict[tuple[str, str, bool, str, int], RateRow] = {}
+    for number, item in enumerate(rows_of(path, _WANTED), start=1):
+        row = checked(RateRow, item, path, number, _WANTED)
+        place = (*model_named(row.model, path, number), row.gpu, row.frames)
+        if place not in best or _order(row) > _order(best[place]):
+            best[place] = row
+    return best
+
+
+_WANTED = "give the list that `benchmarks/train_step.py --json` prints"
+
+
+def rows_of(path: Path, wanted: str) -> list[Any]:
+    """The rows of a file of measurements; `wanted` says in an error what to give instead.
+
+    Raises:
+        RatesError: the file is missing or no JSON list.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise RatesError(f"rates cannot be read ({error.strerror}); {path}; name a file of rates") from error
+    except ValueError as error:
+        raise RatesError(f"rates are no JSON ({error}); {path}; {wanted}") from error
+    if not isinstance(content, list) or not content:
+        raise RatesError(f"rates are not a list of rows; {path}; {wanted}")
+    return content
+
+
+def one_device(samples: Sequence[Sample], path: Path) -> str:
+    """The only device of a file's rows.
+
+    Raises:
+        RatesError: there are several.
+    """
+    devices = sorted({sample.device for sample in samples})
+    if len(devices) > 1:
+        raise RatesError(f"rates of several GPUs ({', '.join(devices)}); {path}; choose one with --gpu")
+    return devices[0]
+
+
+def checked(kind: type[Row], item: Any, path: Path, number: int, wanted: str) -> Row:  # noqa: ANN401
+    """Row `number` of a file, whatever the file holds there; `wanted` is the way out.
+
+    Raises:
+        RatesError: a field is missing or has a value that it cannot have.
+    """
+    try:
+        return kind.model_validate(item)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "row"
+        raise RatesError(f"{field}: {first['msg'].lower()}; {path}, row {number}; {wanted}") from error
+
+
+def _order(row: RateRow) -> tuple[bool, float]:
+    return row.variant == DEFAULT_VARIANT, row.tflops
+
+
+def model_named(name: str, path: Path, number: int) -> tuple[str, str, bool]:
+    """Module, backbone and temporal pooling of a model named as cells are, in row `number` of a file.
+
+    Raises:
+        RatesError: there is no such model.
+    """
+    found = {_plain(known): place for known, place in models().items()}.get(_plain(name))
+    if found is None:
+        raise RatesError(
+            f"unknown model '{name}'; {path}, row {number}; name it as cells are, such as TAM-ResNet50-tp"
+        )
+    return found
+
+
+def models() -> Mapping[str, tuple[str, str, bool]]:
+    """(module, backbone, temporal pooling) by the name that a cell has without its frames."""
+    return {
+        f"{module.paper_name}-{backbone.paper_name}{'-tp' if pooled else ''}": (
+            module.name,
+            backbone.name,
+            pooled,
+        )
+        for module in MODULES.values()
+        for backbone in BACKBONES.values()
+        for pooled in (False, True)
+    }
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

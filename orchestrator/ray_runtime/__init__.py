@@ -1,0 +1,1 @@
+"""Everything that talks to Ray: sessions, the cluster's size, Tune, Train."""

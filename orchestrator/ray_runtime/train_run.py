@@ -1,0 +1,192 @@
+"""One Ray Train run: a cell's training (a Tune trial) or evaluation. Only this module here talks to Train."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.ray_runtime.oom_kills import killed_meanwhile, oom_kills
+from trainables.training.run_files import fetch_file, send
+
+# Seconds between the Train controller's looks at its workers: every report waits for one of them.
+POLL_SECONDS = "0.1"
+# How long a cell on a cluster waits for the machines of its workers.
+WORKERS_SECONDS = "1800"
+
+
+@dataclass(frozen=True)
+class TrialRequest:
+    """All that a run needs, small and plain, because Tune pickles it.
+
+    `spec` is a `trainables.recipe.cell_spec.CellSpec` (or, to evaluate, a `trainables.training.evaluate_cell.EvaluationSpec`) as
+    JSON. `log` receives the error and its traceback.
+    """
+
+    name: str
+    cell: str
+    key: str
+    attempt: int
+    spec: str
+    workers: int
+    cpus_per_worker: int
+    gpus_per_worker: float
+    train_storage: str
+    log: str
+    local: bool
+
+    def as_config(self) -> dict[str, Any]:
+        """The Tune config that `run_cell` reads."""
+        return asdict(self)
+
+
+def run_cell(config: dict[str, Any]) -> None:
+    """Tune's trainable: train one cell as a Ray Train run and wait for it."""
+    from trainables.training.train_cell import train_cell
+
+    run_workers(TrialRequest(**config), train_cell)
+
+
+def run_evaluation(config: dict[str, Any]) -> None:
+    """Evaluate one finished cell as a Ray Train run and wait for it."""
+    from trainables.training.evaluate_cell import evaluate_cell
+
+    run_workers(TrialRequest(**config), evaluate_cell)
+
+
+def run_workers(request: TrialRequest, worker: Callable[[dict[str, Any]], None]) -> None:
+    """Run `worker` in as many processes as the request says.
+
+    `DataParallelTrainer` instead of its child `TorchTrainer`: the latter imports torch into this process and
+    into the Train controller, which costs seconds of start-up a cell and serves nothing here (the workers
+    join torch.distributed by themselves, `trainables.training.train_cell`). No `TuneReportCallback`: it starts one more
+    process for every cell, to carry metrics that the driver reads from the run directory anyway.
+    """
+    _set_train_environment(request.local)
+    import ray.train
+
+    trainer = _trainer_class()(
+        worker,
+        train_loop_config={"spec": request.spec},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=request.workers,
+            use_gpu=request.gpus_per_worker > 0,
+            resources_per_worker=_worker_resources(request),
+        ),
+        run_config=ray.train.RunConfig(
+            name=request.name,
+            storage_path=request.train_storage,
+            # Retries are decided in one place, orchestrator.scheduling.retry: Train hands every failure up.
+            failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=0),
+        ),
+    )
+    before = oom_kills()
+    try:
+        trainer.fit()
+    except Exception as error:
+        killed = killed_meanwhile(describe_error(error), before, oom_kills())
+        write_error_log(Path(request.log), error, killed)
+        raise RuntimeError(describe_error(error) + killed) from None
+
+
+def _trainer_class() -> Any:  # noqa: ANN401 - a class of Ray's, which ships no types
+    from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+    from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+    from ray.train.v2._internal.execution.controller import TrainController
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    class CellTrainer(DataParallelTrainer):  # type: ignore[misc]
+        """A Train run that needs three processes fewer than Ray's, each of which cost 2 to 3 CPU-seconds.
+
+        Its controller runs in this process, which waits for it anyway and now dies with it. No manager for
+        Ray Data, which ours do not use. No cleaner: `orchestrator.ray_runtime.placement_groups`.
+        """
+
+        def _create_default_callbacks(self) -> list[Any]:
+            idle = (DatasetsCallback, PlacementGroupCleanerCallback)
+            return [one for one in super()._create_default_callbacks() if not isinstance(one, idle)]
+
+        def _initialize_and_run_controller(self, **arguments: Any) -> Any:  # noqa: ANN401 - ray.train.Result
+            controller = TrainController(**arguments)
+            asyncio.run(controller.run())
+            return controller.get_result()
+
+    return CellTrainer
+
+
+def _worker_resources(request: TrialRequest) -> dict[str, float]:
+    resources: dict[str, float] = {"CPU": request.cpus_per_worker}
+    if request.gpus_per_worker > 0:
+        resources["GPU"] = request.gpus_per_worker
+    return resources
+
+
+def _set_train_environment(local: bool) -> None:
+    """Settings that Train reads when a run starts and hands on to its controller and workers."""
+    settings = {
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": POLL_SECONDS,
+        "RAY_TRAIN_METRICS_ENABLED": "0",
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    }
+    if local:
+        # One machine cannot be pre-empted in part; the watcher is one process more for every cell.
+        settings["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
+    else:
+        # A machine that the autoscaler orders is minutes away; Train's own minute would fail the cell.
+        settings["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = WORKERS_SECONDS
+    os.environ.update(settings)
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The worker's own exception inside Ray Train's, the lowest failed rank first."""
+    failures = getattr(error, "worker_failures", None)
+    if failures:
+        return root_cause(failures[min(failures)])
+    inner = getattr(error, "controller_failure", None) or getattr(error, "cause", None)
+    return root_cause(inner) if isinstance(inner, BaseException) else error
+
+
+def describe_error(error: BaseException) -> str:
+    """`Type: message` of the root cause, on one line."""
+    cause = root_cause(error)
+    lines = [line.strip() for line in str(cause).strip().splitlines() if line.strip()]
+    # Ray wraps a worker's exception as a traceback text whose last line is the exception itself.
+    text = lines[-1] if lines and lines[0].startswith("Traceback") else " ".join(lines)
+    name = type(cause).__name__
+    return text if name in text or name.startswith("UserException") else f"{name}: {text}"
+
+
+def write_error_log(path: Path, error: BaseException, addition: str = "") -> None:
+    """Write the attempt's log: one line that says what went wrong (and `addition`), then the whole traceback.
+
+    A storage that takes nothing more gets none: the error itself must still reach the driver.
+    """
+    with suppress(OSError):
+        _write_error_log(path, error, addition)
+        send(path)
+
+
+def _write_error_log(path: Path, error: BaseException, addition: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cause = root_cause(error)
+    with path.open("w") as log:
+        log.write(f"{describe_error(error)}{addition}\n\n")
+        log.write("".join(traceback.format_exception(error)))
+        if cause is not error:
+            log.write("\nRoot cause:\n" + "".join(traceback.format_exception(cause)))
+
+
+def read_error_log(path: Path) -> str | None:
+    """The first line of an attempt's log, or None where the trial died before it could write one."""
+    with suppress(OSError):
+        fetch_file(path)
+    try:
+        with path.open() as log:
+            return log.readline().strip() or None
+    except OSError:
+        return None

@@ -1,0 +1,84 @@
+"""From a cell to the trial that trains it: all that the worker has to know (reads the parent's result)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from catalog.storage.layout import Layout, file_name
+from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.running.remote import address_of
+from orchestrator.running.work import CellWork, Terms
+from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
+from trainables.training.result import read_result
+from trainables.training.run_files import fetch_small
+
+
+def cell_request(item: CellWork, attempt: int, layout: Layout, terms: Terms) -> TrialRequest:
+    """The trial of one attempt at a cell."""
+    name = item.cell.name
+    run_dir = layout.run_dir(name, item.key)
+    return TrialRequest(
+        name=f"{file_name(name)}-{item.key[:8]}-a{attempt}",
+        cell=name,
+        key=item.key,
+        attempt=attempt,
+        spec=_spec(item, attempt, run_dir, layout, terms).model_dump_json(),
+        workers=item.cell.resources.workers,
+        cpus_per_worker=item.cell.resources.cpus_per_worker,
+        gpus_per_worker=item.cell.resources.gpus_per_worker,
+        train_storage=str(Path(terms.ray_files) / "train" / terms.writer),
+        log=str(run_dir / f"attempt-{attempt}.log"),
+        local=terms.local,
+    )
+
+
+def _spec(item: CellWork, attempt: int, run_dir: Path, layout: Layout, terms: Terms) -> CellSpec:
+    cell = item.cell
+    return CellSpec(
+        cell=cell.name,
+        key=item.key,
+        module=cell.module,
+        backbone=cell.backbone,
+        temporal_pooling=cell.temporal_pooling,
+        frames=cell.frames,
+        dataset=cell.dataset,
+        seed=cell.seed,
+        num_classes=item.num_classes,
+        recipe=cell.recipe,
+        evaluation=cell.evaluation,
+        manifest=item.manifest,
+        run_dir=str(run_dir),
+        workers=cell.resources.workers,
+        threads=cell.resources.cpus_per_worker,
+        weights_dir=terms.weights_dir,
+        frames_on_local_disk=terms.frames_on_local_disk,
+        parent=_parent(item, layout, terms),
+        storage=address_of(layout.root),
+        attempt=attempt,
+        keep=cell.keep,
+        accumulation=item.accumulation,
+    )
+
+
+def _parent(item: CellWork, layout: Layout, terms: Terms) -> ParentCheckpoint | None:
+    """The parent's chosen checkpoint. A missing result is the worker's to refuse: it names the file."""
+    if item.parent_key is None or item.cell.parent is None:
+        return None
+    run_dir = layout.run_dir(item.cell.parent, item.parent_key)
+    fetch_small(run_dir)
+    result = read_result(run_dir, item.parent_key)
+    chosen = result.checkpoint(item.cell.recipe.inherit) if result is not None else {}
+    parent_frames = int(result.frames) if result is not None else item.cell.frames
+    # A tenth of an epoch at most: the parent's clips are shorter and need no backward pass.
+    recheck = max(1, item.train_videos // 10) if terms.parent_check else 0
+    return ParentCheckpoint(
+        key=item.parent_key,
+        cell=item.cell.parent,
+        path=str(run_dir / chosen.get("path", "result.json")),
+        sha256=chosen.get("sha256", ""),
+        frames=parent_frames,
+        epoch=int(chosen.get("epoch", 1)),
+        evaluation=result.protocol if result is not None else item.cell.evaluation,
+        predictions_path=str(run_dir / chosen.get("predictions", "")),
+        recheck_videos=recheck,
+    )

@@ -1,0 +1,1 @@
+"""Which cell goes next, and what follows a failure: pure decisions."""

@@ -1,0 +1,1 @@
+"""From a study file to cells and their keys; reads YAML, touches no storage."""

@@ -1,0 +1,187 @@
+"""Cells of a study: expansion of the grid, the paper's names, checkpoint chains, resolved recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from orchestrator.study.errors import Location
+from orchestrator.study.model import AxisValue, Resources, Stage, Study
+from trainables.models.registry import BACKBONES, MODULES
+from trainables.recipe.cell_spec import Evaluation, Frozen, Recipe
+from trainables.recipe.keep import KeepPolicy
+from trainables.recipe.switches import Speed
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of the grid, with everything the study file says about it.
+
+    `parent` is the name of the cell before it in its chain; None for the starter.
+    """
+
+    module: str
+    backbone: str
+    temporal_pooling: bool
+    frames: int
+    dataset: str
+    seed: int
+    parent: str | None
+    recipe: Recipe
+    evaluation: Evaluation
+    resources: Resources
+    keep: KeepPolicy = field(default_factory=KeepPolicy)
+
+    @property
+    def name(self) -> str:
+        """The paper's name, such as `TAM-ResNet50-tp-f16@mini-ssv2`; `#1` is added for seed 1."""
+        return cell_name(self.axes)
+
+    @property
+    def stage(self) -> Stage:
+        """`starter` for the first cell of a chain, `finetune` for the later ones."""
+        return "starter" if self.parent is None else "finetune"
+
+    @property
+    def chain_id(self) -> str:
+        """The name that all cells of a chain share: the cell's without its frames."""
+        return chain_name(self.axes)
+
+    @property
+    def axes(self) -> dict[str, AxisValue]:
+        """The cell's values by axis."""
+        return {
+            "module": self.module,
+            "backbone": self.backbone,
+            "temporal_pooling": self.temporal_pooling,
+            "frames": self.frames,
+            "dataset": self.dataset,
+            "seed": self.seed,
+        }
+
+    @property
+    def placed(self) -> dict[str, AxisValue]:
+        """The cell's values by axis, and its `stage`: what overrides match against."""
+        return {**self.axes, "stage": self.stage}
+
+
+def cell_name(axes: Mapping[str, AxisValue]) -> str:
+    """The paper's name of a cell with these values."""
+    return _name(axes, f"-f{axes['frames']}")
+
+
+def chain_name(axes: Mapping[str, AxisValue]) -> str:
+    """The name of the chain that a cell with these values belongs to."""
+    return _name(axes, "")
+
+
+def _name(axes: Mapping[str, AxisValue], length: str) -> str:
+    module = MODULES[str(axes["module"])].paper_name
+    backbone = BACKBONES[str(axes["backbone"])].paper_name
+    pooling = "-tp" if axes["temporal_pooling"] else ""
+    seed = f"#{axes['seed']}" if axes["seed"] else ""
+    return f"{module}-{backbone}{pooling}{length}@{axes['dataset']}{seed}"
+
+
+def expand(study: Study) -> tuple[Cell, ...]:
+    """All cells of the study, chain after chain, each in order of frames.
+
+    A cell's parent is the cell of its chain with the next lower frames *that the study contains*.
+    """
+    return tuple(cell for chain in _chain_axes(study) for cell in _chain_cells(study, chain))
+
+
+def chains(cells: Sequence[Cell]) -> tuple[tuple[Cell, ...], ...]:
+    """The cells grouped into their chains, each in order of frames."""
+    grouped: dict[str, list[Cell]] = {}
+    for cell in cells:
+        grouped.setdefault(cell.chain_id, []).append(cell)
+    return tuple(tuple(sorted(chain, key=lambda cell: cell.frames)) for chain in grouped.values())
+
+
+def _chain_axes(study: Study) -> Iterator[list[dict[str, AxisValue]]]:
+    """The axis values of every chain's cells, in order of frames; empty chains are left out."""
+    axes = study.axes
+    heads = product(axes.dataset, axes.module, axes.backbone, axes.temporal_pooling, axes.seed)
+    for dataset, module, backbone, pooling, seed in heads:
+        chain: list[dict[str, AxisValue]] = [
+            {
+                "module": module,
+                "backbone": backbone,
+                "temporal_pooling": pooling,
+                "frames": frames,
+                "dataset": dataset,
+                "seed": seed,
+            }
+            for frames in sorted(axes.frames)
+        ]
+        kept = [cell for cell in chain if _wanted(study, cell)]
+        if kept:
+            yield kept
+
+
+def _wanted(study: Study, axes: Mapping[str, AxisValue]) -> bool:
+    included = not study.include or any(match.matches(axes) for match in study.include)
+    return included and not any(match.matches(axes) for match in study.exclude)
+
+
+def _chain_cells(study: Study, chain: Sequence[Mapping[str, AxisValue]]) -> Iterator[Cell]:
+    parent: str | None = None
+    for axes in chain:
+        values: dict[str, Any] = dict(axes)
+        placed = {**axes, "stage": "starter" if parent is None else "finetune"}
+        yield Cell(
+            **values,
+            parent=parent,
+            recipe=Recipe.model_validate(merge(recipe_layers(study, placed))),
+            evaluation=study.evaluation,
+            resources=Resources.model_validate(merge(resource_layers(study, placed))),
+            keep=study.keep,
+        )
+        parent = cell_name(axes)
+
+
+Layers = tuple[tuple[Location, Frozen], ...]
+
+
+def recipe_layers(study: Study, placed: Mapping[str, AxisValue]) -> Layers:
+    """The partial recipes that apply to a cell (its axes and `stage`), each with its place; last wins."""
+    stage = str(placed["stage"])
+    recipes = study.recipe
+    layers: list[tuple[Location, Frozen]] = [(("recipe", "base"), recipes.base)]
+    layers.append((("recipe", stage), getattr(recipes, stage)))
+    for index, override in enumerate(recipes.overrides):
+        if override.where.matches(placed):
+            layers.append((("recipe", "overrides", index, "set"), override.set))
+    return tuple(layers)
+
+
+def resource_layers(study: Study, placed: Mapping[str, AxisValue]) -> Layers:
+    """As `recipe_layers`, for the cell's resources."""
+    layers: list[tuple[Location, Frozen]] = [(("resources", "default"), study.resources.default)]
+    for index, override in enumerate(study.resources.overrides):
+        if override.where.matches(placed):
+            layers.append((("resources", "overrides", index, "set"), override.set))
+    return tuple(layers)
+
+
+def merge(layers: Layers) -> dict[str, Any]:
+    """The fields that the file names, later layers over earlier ones; of `speed` switch by switch."""
+    merged: dict[str, Any] = {}
+    for _, layer in layers:
+        merged |= {name: _over(merged.get(name), getattr(layer, name)) for name in layer.model_fields_set}
+    return merged
+
+
+def _over(before: Any, value: Any) -> Any:  # noqa: ANN401 - whatever a field holds
+    if not isinstance(value, Speed):
+        return value
+    return {**(before or {}), **value.model_dump(exclude_unset=True)}
+
+
+def origin(layers: Layers, field: str) -> Location:
+    """Where the file decided `field`; where it did not (a default), the first layer's place for it."""
+    named = [location for location, layer in layers if field in layer.model_fields_set]
+    return (*(named or [layers[0][0]])[-1], field)

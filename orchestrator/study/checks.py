@@ -1,0 +1,158 @@
+"""What makes a well-formed study wrong: names nobody knows, an empty grid, recipes that cannot train."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from orchestrator.study.cells import Cell, expand, origin, recipe_layers, resource_layers
+from orchestrator.study.dataset_names import dataset_names
+from orchestrator.study.errors import Location, Problem, choices
+from orchestrator.study.model import CellMatch, Study
+from trainables.models.registry import BACKBONES, MODULES
+from trainables.recipe.switches import impossible
+
+Finding = tuple[Location, str]
+
+# PyTorch refuses an average pool whose input is shorter than its kernel: 2 → 1 frames with a kernel of 3
+# (models-and-protocol §3; of the 3D models only I3D-Inception has such a pool, §2).
+_SHORT_AVG_POOL = {("i3d", "inception_v1")}
+_MODULES_2D = frozenset({"tsn", "tam"})
+
+
+def check_study(study: Study) -> list[Problem]:
+    """Everything that is wrong with a study whose fields are well-formed; nothing if it can be planned."""
+    problems = list(_unknown_names(study))
+    if problems:
+        return problems
+    cells = expand(study)
+    if not cells:
+        return [_empty_grid(study)]
+    return _cell_problems(study, cells)
+
+
+def _unknown_names(study: Study) -> Iterator[Problem]:
+    allowed = {"module": list(MODULES), "backbone": list(BACKBONES), "dataset": list(dataset_names(study))}
+    for location, values in _named_values(study):
+        axis = str(location[-1])
+        for value in values:
+            if value not in allowed[axis]:
+                yield Problem(location, f"unknown {axis} {value!r}; {choices(value, allowed[axis])}")
+    for name in study.datasets:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            what = "a dataset's name has letters, digits, '.', '_' and '-' only; rename it"
+            yield Problem(("datasets", name), what)
+
+
+def _named_values(study: Study) -> Iterator[tuple[Location, tuple[str, ...]]]:
+    """Every place of the file that names modules, backbones or datasets."""
+    matches: list[tuple[Location, CellMatch]] = []
+    matches += [(("include", index), match) for index, match in enumerate(study.include)]
+    matches += [(("exclude", index), match) for index, match in enumerate(study.exclude)]
+    for index, recipe in enumerate(study.recipe.overrides):
+        matches.append((("recipe", "overrides", index, "where"), recipe.where))
+    for index, resources in enumerate(study.resources.overrides):
+        matches.append((("resources", "overrides", index, "where"), resources.where))
+    for axis in ("module", "backbone", "dataset"):
+        yield ("axes", axis), getattr(study.axes, axis)
+        for location, match in matches:
+            yield (*location, axis), getattr(match, axis) or ()
+
+
+def _empty_grid(study: Study) -> Problem:
+    used = [field for field in ("exclude", "include") if getattr(study, field)]
+    return Problem((used[0],), f"leaves no cell of the grid; relax {' or '.join(used)}")
+
+
+def _cell_problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
+    """What is wrong with single cells, each problem once, with the first cell that has it."""
+    found: dict[Finding, list[str]] = {}
+    for cell in cells:
+        for check in _CELL_CHECKS:
+            for finding in check(study, cell):
+                found.setdefault(finding, []).append(cell.name)
+    return [
+        Problem(
+            location,
+            f"{what} ({len(names)} cells, first {names[0]})" if len(names) > 1 else f"{what} ({names[0]})",
+        )
+        for (location, what), names in found.items()
+    ]
+
+
+def _recipe_field(study: Study, cell: Cell, field: str) -> Location:
+    return origin(recipe_layers(study, cell.placed), field)
+
+
+def _weights(study: Study, cell: Cell) -> Iterator[Finding]:
+    if (
+        cell.stage == "starter"
+        and cell.recipe.init == "imagenet"
+        and BACKBONES[cell.backbone].weights_file is None
+    ):
+        what = f"imagenet, but backbone {cell.backbone} has no ImageNet weights; say init: random"
+        yield _recipe_field(study, cell, "init"), what
+
+
+def _batch(study: Study, cell: Cell) -> Iterator[Finding]:
+    workers, batch, steps = cell.resources.workers, cell.recipe.batch_size, cell.recipe.accumulate
+    where = _recipe_field(study, cell, "batch_size")
+    if batch < workers * steps:
+        what = f"{batch} clips cannot be shared by {workers} workers × {steps} accumulated batches"
+        yield where, f"{what}; allowed: {workers * steps} or more"
+    elif batch % (workers * steps):
+        # Gradients of workers count equally, so unequal shares would weigh their clips unequally.
+        what = f"{batch} clips cannot be shared equally by {workers} workers × {steps} accumulated batches"
+        yield where, f"{what}; allowed: multiples of {workers * steps}"
+
+
+def _pooling(study: Study, cell: Cell) -> Iterator[Finding]:
+    short = cell.module in _MODULES_2D or (cell.module, cell.backbone) in _SHORT_AVG_POOL
+    if cell.recipe.pooling_method == "avg" and cell.temporal_pooling and cell.frames == 8 and short:
+        what = f"avg cannot pool {cell.module} at 8 frames (PyTorch refuses 2 frames under a kernel of 3)"
+        yield _recipe_field(study, cell, "pooling_method"), f"{what}; say max there, or start at 16 frames"
+
+
+def _crops(study: Study, cell: Cell) -> Iterator[Finding]:
+    recipe = cell.recipe
+    if recipe.augmentation == "multi_scale_crop" and not recipe.crop_scales:
+        yield _recipe_field(study, cell, "crop_scales"), "empty; name at least one scale, such as 1.0"
+    low, high = recipe.short_side_range
+    if recipe.augmentation == "random_short_side" and not recipe.crop_size <= low <= high:
+        what = f"[{low}, {high}] must rise and start at crop_size ({recipe.crop_size}) or above"
+        yield _recipe_field(study, cell, "short_side_range"), what
+    evaluation = cell.evaluation
+    if evaluation.crop_size > evaluation.short_side:
+        what = f"{evaluation.crop_size} is larger than short_side ({evaluation.short_side}); lower it"
+        yield ("evaluation", "crop_size"), what
+
+
+def _milestones(study: Study, cell: Cell) -> Iterator[Finding]:
+    milestones = cell.recipe.milestones
+    if cell.recipe.schedule == "multistep" and list(milestones) != sorted(set(milestones)):
+        yield _recipe_field(study, cell, "milestones"), f"{list(milestones)} must rise, each epoch once"
+
+
+def _batch_statistics(study: Study, cell: Cell) -> Iterator[Finding]:
+    resources = cell.resources
+    if cell.recipe.sync_bn and resources.workers > 1 and resources.gpus_per_worker == 0:
+        where = origin(resource_layers(study, cell.placed), "gpus_per_worker")
+        yield where, "0, but sync_bn with several workers runs on GPUs only; give GPUs or say sync_bn: false"
+
+
+def _speed(study: Study, cell: Cell) -> Iterator[Finding]:
+    recipe, held = cell.recipe, cell.resources
+    found = impossible(recipe.speed, recipe.precision, workers=held.workers, gpus=held.gpus_per_worker)
+    for (field, *inner), what in found:
+        yield (*_recipe_field(study, cell, field), *inner), what
+
+
+_CELL_CHECKS: tuple[Callable[[Study, Cell], Iterator[Finding]], ...] = (
+    _weights,
+    _batch,
+    _pooling,
+    _crops,
+    _milestones,
+    _batch_statistics,
+    _speed,
+)

@@ -1,0 +1,149 @@
+"""A cell's key: a hash over everything that decides its weights, and nothing else (DESIGN §1).
+
+Two cells with one key are the same experiment in any study. The order of a study file's fields, its comments
+and spelled-out defaults change no key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.study.cells import Cell
+from trainables.data.datasets import DatasetConfig
+from trainables.models.registry import BACKBONES, MODULES
+from trainables.recipe.cell_spec import Evaluation, Recipe
+from trainables.recipe.versions import EVALUATE, INITIALISE, STEP, TEMPORAL_POOLING
+
+FORMAT = "1"
+FIRST = "1"
+KEY_LENGTH = 32
+DECLARED = "declared:"
+
+_EVALUATION_ONLY_SPEED = frozenset({"batch_size"})
+
+
+def cell_key(parts: Mapping[str, Any]) -> str:
+    """sha256 over the parts as canonical JSON, its first 32 hex digits."""
+    return _digest(parts)
+
+
+def key_parts(
+    cell: Cell, *, num_classes: int | None, train_hash: str, val_hash: str, parent_key: str | None
+) -> dict[str, Any]:
+    """Everything that decides the cell's weights, grouped so that two keys can be compared.
+
+    Args:
+        cell: the cell, with its resolved recipe.
+        num_classes: K, the outputs of the last layer; None where the dataset is not built and unknown.
+        train_hash: the training manifest's hash, or `declared_hash` of a dataset that is not built yet.
+        val_hash: the same for validation; it counts only where validation chose the inherited checkpoint.
+        parent_key: the key of the cell before it in its chain; None for a starter.
+
+    Raises:
+        ValueError: a parent's key for a starter, or none for a later cell.
+    """
+    if (parent_key is None) != (cell.parent is None):
+        what = f"a parent's key {'missing' if parent_key is None else 'given'}; cell {cell.name}"
+        raise ValueError(f"{what}; give one exactly where the cell has a parent")
+    return {
+        "format": FORMAT,
+        "model": _model_parts(cell, num_classes),
+        "recipe": recipe_parts(cell.recipe, starter=cell.parent is None),
+        "seed": cell.seed,
+        "data": {"train": train_hash, **_data_versions()},
+        "train_step": STEP,
+        "batch_statistics_shards": 1 if cell.recipe.sync_bn else cell.resources.workers,
+        "initial": _initial_parts(cell, val_hash, parent_key),
+    }
+
+
+def evaluation_key(key: str, evaluation: Evaluation, val_hash: str) -> str:
+    """The identity of one evaluation: the cell's key, the protocol and the videos it measures."""
+    return _digest({"cell": key, "evaluation": evaluation_parts(evaluation), "val": val_hash})
+
+
+def declared_hash(config: DatasetConfig) -> str:
+    """Stands in for the manifest's hash of a dataset that is not built yet; marked as such.
+
+    Where an official dataset's files lie is no part of it, nor what may be missing: allowing more after a
+    build was refused must not decode everything again.
+    """
+    idle = {"allow_missing"} | ({"videos", "annotations"} if config.kind == "official" else set())
+    return f"{DECLARED}{_digest(config.model_dump(mode='json', exclude=idle))}"
+
+
+def recipe_parts(recipe: Recipe, *, starter: bool) -> dict[str, Any]:
+    """The fields of a recipe that decide weights, given the choices that make others idle.
+
+    Of the switches of a fast step those that round differently (the rule: `trainables.recipe.switches`).
+    """
+    parts: dict[str, Any] = recipe.model_dump(mode="json", exclude={"speed"})
+    if switched := recipe.speed.in_key():
+        parts["speed"] = switched
+    # Where statistics are shared (or not) is counted as batch_statistics_shards.
+    idle = {"sync_bn"}
+    idle |= {"inherit"} if starter else {"init", "inflation"}
+    if recipe.init == "random":
+        idle.add("inflation")
+    if recipe.schedule != "multistep":
+        idle |= {"milestones", "gamma"}
+    if recipe.sampling != "dense":
+        idle.add("sampling_rate")
+    idle.add("crop_scales" if recipe.augmentation == "random_short_side" else "short_side_range")
+    parts["milestones"] = [epoch for epoch in recipe.milestones if epoch < recipe.epochs]
+    return {name: value for name, value in parts.items() if name not in idle}
+
+
+def evaluation_parts(evaluation: Evaluation) -> dict[str, Any]:
+    """The fields of a protocol that decide what is measured (its batch size does not)."""
+    parts: dict[str, Any] = evaluation.model_dump(mode="json", exclude=set(_EVALUATION_ONLY_SPEED))
+    if evaluation.sampling != "dense":
+        del parts["sampling_rate"]
+    return {**parts, "version": EVALUATE, **_data_versions()}
+
+
+def _model_parts(cell: Cell, num_classes: int | None) -> dict[str, Any]:
+    return {
+        "module": cell.module,
+        "module_version": MODULES[cell.module].version,
+        "backbone": cell.backbone,
+        "backbone_version": BACKBONES[cell.backbone].version,
+        "temporal_pooling": cell.temporal_pooling,
+        "frames": cell.frames,
+        "num_classes": num_classes,
+        **(_from_second("temporal_pooling_version", TEMPORAL_POOLING) if cell.temporal_pooling else {}),
+    }
+
+
+def _initial_parts(cell: Cell, val_hash: str, parent_key: str | None) -> dict[str, Any]:
+    """What the weights are before the first step."""
+    if parent_key is None:
+        weights = BACKBONES[cell.backbone].weights_file if cell.recipe.init == "imagenet" else None
+        return {"weights_file": weights, **_from_second("version", INITIALISE)}
+    if cell.recipe.inherit == "last":
+        return {"parent": parent_key}
+    # Validation chose the parent's checkpoint, so its protocol and videos decide these weights too.
+    return {"parent": parent_key, "chosen_by": evaluation_parts(cell.evaluation), "chosen_on": val_hash}
+
+
+def _from_second(name: str, version: str) -> dict[str, str]:
+    """A version that joined the key later counts from its second value on, so that no older key moved."""
+    return {} if version == FIRST else {name: version}
+
+
+def _data_versions() -> dict[str, str]:
+    from trainables.data.clips import augment, cut, sampling
+
+    return {
+        "sampling_version": sampling.VERSION,
+        "augment_version": augment.VERSION,
+        "views_version": cut.VERSION,
+    }
+
+
+def _digest(parts: Mapping[str, Any]) -> str:
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]

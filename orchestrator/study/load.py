@@ -1,0 +1,113 @@
+"""The study file: found by path or shipped name, read with the safe loader, validated → `Study`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.study.checks import check_study
+from orchestrator.study.errors import Problem, StudyError, choices
+from orchestrator.study.field_problems import field_problems
+from orchestrator.study.model import Study
+from orchestrator.study.yaml_source import Document, parse_yaml
+
+__all__ = ["Study", "StudyError", "load_study", "parse_study", "shipped_studies", "study_json_schema"]
+
+SHIPPED = Path(__file__).parent.parent / "studies"
+
+
+def load_study(source: str | Path) -> Study:
+    """Read a study by the path of its file or by the name of a shipped one (`demo`, `deep-analysis`).
+
+    Relative paths of `folder` and `csv` datasets count from the study file's directory.
+
+    Raises:
+        StudyError: no such file, not YAML, or a wrong field; one line for each problem.
+    """
+    path = _find(source)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(str(path), [Problem((), f"cannot be read: {error}")]) from error
+    study = parse_study(text, _shown_name(path))
+    return _anchored(study, path.parent.resolve())
+
+
+def parse_study(text: str, source: str) -> Study:
+    """Validate a study file's text; `source` names the file in errors.
+
+    Raises:
+        StudyError: as `load_study`.
+    """
+    document = parse_yaml(text, source)
+    if not isinstance(document.data, dict):
+        what = "should be fields with values at the top level (name: …, axes: …, recipe: …)"
+        raise StudyError(source, [Problem((), what, 1)])
+    try:
+        # JSON mode is strict about types (no `epochs: "75"`, no `epochs: yes`) and takes lists for tuples.
+        study = Study.model_validate_json(json.dumps(_plain(document.data)), strict=True)
+    except ValidationError as error:
+        raise StudyError(source, field_problems(Study, error, document)) from error
+    _check(study, source, document)
+    return study
+
+
+def shipped_studies() -> dict[str, Path]:
+    """The studies that come with ActionGrid, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+
+
+def study_json_schema() -> dict[str, Any]:
+    """The JSON schema of a study file, for editors that complete and check YAML."""
+    return Study.model_json_schema()
+
+
+def _find(source: str | Path) -> Path:
+    path = Path(source)
+    if path.is_file():
+        return path
+    shipped = shipped_studies()
+    name = str(source).removesuffix(".yaml").removesuffix(".yml")
+    if name in shipped:
+        return shipped[name]
+    if path.is_dir():
+        raise StudyError(str(source), [Problem((), "is a directory; give the study's YAML file")])
+    what = f"no such file, and no shipped study of this name; {choices(path.stem, shipped)}"
+    raise StudyError(str(source), [Problem((), what)])
+
+
+def _shown_name(path: Path) -> str:
+    return path.name if path.parent == SHIPPED else str(path)
+
+
+def _check(study: Study, source: str, document: Document) -> None:
+    problems = check_study(study)
+    if problems:
+        placed = [Problem(one.location, one.what, document.line(one.location)) for one in problems]
+        raise StudyError(source, sorted(placed, key=lambda problem: problem.line or 0))
+
+
+def _plain(data: object) -> object:
+    """Data as JSON can hold it: text for keys and for what YAML made dates or bytes of."""
+    if isinstance(data, dict):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_plain(value) for value in data]
+    return data if data is None or isinstance(data, (str, int, float)) else str(data)
+
+
+def _anchored(study: Study, directory: Path) -> Study:
+    """The study with its datasets' relative paths made absolute."""
+    datasets = {}
+    for name, config in study.datasets.items():
+        fields = {field: getattr(config, field, None) for field in ("path", "root")}
+        moved = {
+            field: type(value)(directory / Path(value).expanduser())
+            for field, value in fields.items()
+            if isinstance(value, (str, Path))
+        }
+        datasets[name] = config.model_copy(update=moved)
+    return study.model_copy(update={"datasets": datasets})

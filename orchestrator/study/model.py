@@ -1,0 +1,183 @@
+"""The study file's fields as frozen typed models; `orchestrator.study.load.load_study` reads and checks a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+
+from trainables.data.datasets import DatasetConfig
+from trainables.recipe.cell_spec import Evaluation, Frozen, PositiveInt, Recipe
+from trainables.recipe.keep import Keep, KeepPolicy
+
+AXES = ("module", "backbone", "temporal_pooling", "frames", "dataset", "seed")
+AxisValue = str | bool | int
+Stage = Literal["starter", "finetune"]
+
+Frames = Annotated[int, Field(ge=8, multiple_of=8)]
+Seed = Annotated[int, Field(ge=0)]
+_Value = TypeVar("_Value")
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+OneOrMore = Annotated[tuple[_Value, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+
+
+class Axes(Frozen):
+    """The grid: every combination of these values is a cell, before `include` and `exclude`."""
+
+    module: OneOrMore[str]
+    backbone: OneOrMore[str]
+    temporal_pooling: OneOrMore[bool] = (False,)
+    frames: OneOrMore[Frames]
+    dataset: OneOrMore[str]
+    seed: OneOrMore[Seed] = (0,)
+
+    @field_validator("*")
+    @classmethod
+    def _no_value_twice(cls, values: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
+        twice = sorted({str(value) for value in values if values.count(value) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} given more than once; name each value once")
+        return values
+
+
+class CellMatch(Frozen):
+    """Some axes with the values that match; axes not named match anything."""
+
+    module: OneOrMore[str] | None = None
+    backbone: OneOrMore[str] | None = None
+    temporal_pooling: OneOrMore[bool] | None = None
+    frames: OneOrMore[Frames] | None = None
+    dataset: OneOrMore[str] | None = None
+    seed: OneOrMore[Seed] | None = None
+
+    @model_validator(mode="after")
+    def _names_something(self) -> CellMatch:
+        empty = sorted(name for name in self.model_fields_set if getattr(self, name) is None)
+        if empty:
+            raise ValueError(f"{', '.join(empty)} has no value; give a value or a list")
+        if not self.model_fields_set:
+            raise ValueError(f"names no axis, so it would match every cell; {allowed_axes(type(self))}")
+        return self
+
+    def matches(self, cell: Mapping[str, AxisValue]) -> bool:
+        """Whether a cell's values (by axis, `stage` included where known) are all among the named ones."""
+        return all(cell[name] in getattr(self, name) for name in self.named)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The axes that this match restricts."""
+        return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+
+def allowed_axes(match: type[CellMatch]) -> str:
+    """The tail of an error line that lists what a match may name."""
+    return f"allowed: {', '.join(match.model_fields)}"
+
+
+class StageMatch(CellMatch):
+    """A match that can also ask for the first cell of a chain (`starter`) or the later ones (`finetune`)."""
+
+    stage: OneOrMore[Stage] | None = None
+
+
+class RecipeOverride(Frozen):
+    """Recipe fields for the cells that match; a later override wins over an earlier one."""
+
+    where: StageMatch
+    set: Recipe
+
+
+class Recipes(Frozen):
+    """Partial recipes; only the fields that the file names count. Order: base, stage, overrides."""
+
+    base: Recipe = Recipe()
+    starter: Recipe = Recipe()
+    finetune: Recipe = Recipe()
+    overrides: tuple[RecipeOverride, ...] = ()
+
+
+_GPUS_OR_AUTO = {"anyOf": [{"type": "number", "minimum": 0}, {"const": "auto"}]}
+
+
+class Resources(Frozen):
+    """What one cell occupies while it trains: Ray Train workers and the CPUs and GPUs of each.
+
+    `gpus_per_worker: auto` in a file sets `auto_share`: a share of one GPU, by the cell's estimated memory
+    and the card's (`gpu_memory_gb`, in 10⁹ bytes; else that of cards measured before).
+    """
+
+    workers: PositiveInt = 1
+    cpus_per_worker: PositiveInt = 1
+    gpus_per_worker: Annotated[float, Field(ge=0), WithJsonSchema(_GPUS_OR_AUTO)] = 0
+    auto_share: bool = False
+    gpu_memory_gb: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto(cls, fields: Any) -> Any:  # noqa: ANN401 - whatever a file says
+        if not isinstance(fields, dict) or "gpus_per_worker" not in fields or "auto_share" in fields:
+            return fields
+        auto = fields["gpus_per_worker"] == "auto"
+        return {**fields, "auto_share": auto} | ({"gpus_per_worker": 1.0} if auto else {})
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _whole_above_one(cls, gpus: float) -> float:
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError(f"{gpus} is neither a share of one GPU nor whole; allowed: 0 to 1, 2, 3, …")
+        return gpus
+
+    @property
+    def cpus(self) -> int:
+        """CPUs of all workers together."""
+        return self.workers * self.cpus_per_worker
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of all workers together."""
+        return self.workers * self.gpus_per_worker
+
+
+class ResourcesOverride(Frozen):
+    """Resources for the cells that match; a later override wins over an earlier one."""
+
+    where: StageMatch
+    set: Resources
+
+
+class ResourceRules(Frozen):
+    """The resources of every cell, and of those that need others."""
+
+    default: Resources = Resources()
+    overrides: tuple[ResourcesOverride, ...] = ()
+
+
+class Study(Frozen):
+    """One validated study file: axes, recipes, evaluation protocol, resources.
+
+    A cell is in the grid if it matches at least one `include` (or there is none) and no `exclude`.
+    `frames_on_local_disk` is a folder of each machine's own disk that frame stores are copied to first, for
+    storage that is remote or slow. `retries` is how often one cell may fail and be tried again within one
+    submission. Of several drivers on one Ray cluster that of the higher `priority` gets free resources first.
+    `keep` says which checkpoints of a cell are kept (`orchestrator.running.retention`).
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    axes: Axes
+    include: tuple[CellMatch, ...] = ()
+    exclude: tuple[CellMatch, ...] = ()
+    datasets: dict[str, DatasetConfig] = Field(default_factory=dict)
+    recipe: Recipes = Recipes()
+    evaluation: Evaluation = Evaluation()
+    resources: ResourceRules = ResourceRules()
+    frames_on_local_disk: Annotated[str, Field(min_length=1)] | None = None
+    parent_check: bool = True
+    retries: Annotated[int, Field(ge=0)] = 2
+    priority: int = 0
+    keep: Keep = KeepPolicy()

@@ -1,0 +1,117 @@
+"""What the terminal shows of a submission at one moment (pure)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from orchestrator.planning.eta import OpenCell, TrainedCell, eta_seconds, rates_so_far
+from orchestrator.planning.plan import Plan, State
+from orchestrator.running.driver import Driver
+from orchestrator.scheduling.schedule import Free, Progress
+from orchestrator.terminal.live_view import GridView
+
+# The rest of the grid is simulated for it: a tenth of a second with 1,000 cells to go.
+_SHARE_FOR_ETA = 0.02
+
+_OPEN = (Progress.WAITING, Progress.READY, Progress.RUNNING)
+
+_SHOWN = {
+    Progress.WAITING: "waiting",
+    Progress.READY: "waiting",
+    Progress.RUNNING: "running",
+    Progress.DONE: "done",
+    Progress.FAILED: "failed",
+    Progress.BLOCKED: "blocked",
+}
+
+
+def _shown(state: State) -> str:
+    return "waiting" if state is State.TO_RUN else str(state)
+
+
+class GridViewer:
+    """Takes views of a driver; remembers what its cells held side by side, for the time to go."""
+
+    def __init__(self, plan: Plan, driver: Driver) -> None:
+        self._plan = plan
+        self._driver = driver
+        self._started = time.monotonic()
+        self._room = Free(cpus=1)
+        self._reckoned: float | None = None
+        self._reckoned_at = 0.0
+        self._reckon_at = 0.0
+
+    def view(self) -> GridView:
+        """The state of every cell of the study now."""
+        states = {planned.cell.name: _shown(planned.state) for planned in self._plan.cells}
+        progress = self._driver.progress
+        states |= {name: _SHOWN[one] for name, one in progress.items()}
+        holders = {name: one for name, one in self._driver.holders.items() if progress[name] in _OPEN}
+        states |= dict.fromkeys(holders, "elsewhere")
+        states |= {name: str(one) for name, one in self._driver.standing.items()}
+        return GridView(
+            study=self._plan.study,
+            states=states,
+            running=self._driver.running,
+            failures=self._driver.failures,
+            top1=dict(self._driver.top1),
+            eta_seconds=self._eta(),
+            elapsed_seconds=time.monotonic() - self._started,
+            holders=holders,
+            notice=self._notice(states),
+        )
+
+    def _notice(self, states: Mapping[str, str]) -> str:
+        """What keeps the driver waiting or makes it leave, where nothing else says so."""
+        if self._driver.outage.notice:
+            return self._driver.outage.notice
+        if self._driver.is_stopping:
+            return "stopping: running cells go on from their last epoch the next time; again to stop at once"
+        if self._driver.gives_way:
+            return "waiting: the cells of a study of higher priority go first"
+        if self._driver.running or self._driver.has_work or self._driver.is_finished:
+            return ""
+        if "elsewhere" in states.values():
+            return "waiting for cells that other drivers train"
+        return "paused; go on with: actiongrid resume" if "paused" in states.values() else ""
+
+    def _eta(self) -> float | None:
+        """Seconds to go; of a large grid the last reckoning, less what has passed since."""
+        begun = time.monotonic()
+        if begun >= self._reckon_at:
+            self._reckoned, self._reckoned_at = self._reckon(), begun
+            self._reckon_at = begun + (time.monotonic() - begun) / _SHARE_FOR_ETA
+        passed = begun - self._reckoned_at
+        return None if self._reckoned is None else max(self._reckoned - passed, 0.0)
+
+    def _reckon(self) -> float | None:
+        driver, now = self._driver, time.time()
+        running = {cell.name: cell for cell in driver.running}
+        held = [driver.work[name].cell.resources for name in running]
+        self._room = Free(
+            cpus=max(self._room.cpus, sum(one.cpus for one in held)),
+            gpus=max(self._room.gpus, sum(one.gpus for one in held)),
+        )
+        finished = [self._trained(name, 1.0, seconds) for name, seconds in driver.finished_seconds.items()]
+        # An epoch is half over on average; better than nothing until the first cell has finished.
+        begun = [
+            self._trained(name, min((one.metrics["epoch"] + 0.5) / one.epochs, 1.0), now - one.started)
+            for name, one in running.items()
+            if "epoch" in one.metrics
+        ]
+        left = [
+            OpenCell(
+                driver.work[name].cell,
+                driver.work[name].flops,
+                driver.work[name].waits_for,
+                now - running[name].started if name in running else None,
+            )
+            for name, progress in driver.progress.items()
+            if progress in _OPEN
+        ]
+        return eta_seconds(left, rates_so_far(finished or begun), self._room)
+
+    def _trained(self, name: str, share: float, seconds: float) -> TrainedCell:
+        item = self._driver.work[name]
+        return TrainedCell(item.cell, item.flops * share, seconds)

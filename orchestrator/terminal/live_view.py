@@ -1,0 +1,180 @@
+"""The live view of a running grid: a rich display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.running.work import CellFailure, RunningCell
+
+PLAIN_STATUS_SECONDS = 30.0
+STATES = ("done", "running", "elsewhere", "paused", "waiting", "cancelled", "failed", "blocked")
+
+
+@dataclass(frozen=True)
+class GridView:
+    """What the terminal shows at one moment. `states` covers all cells of the study, by name.
+
+    `holders` names the drivers that train the cells that are `elsewhere`; `notice` is what to know.
+    """
+
+    study: str
+    states: dict[str, str]
+    running: tuple[RunningCell, ...]
+    failures: tuple[CellFailure, ...]
+    top1: dict[str, float]
+    eta_seconds: float | None
+    elapsed_seconds: float
+    holders: Mapping[str, str] = field(default_factory=dict)
+    notice: str = ""
+
+
+def counts(view: GridView) -> Counter[str]:
+    """Cells by state."""
+    return Counter(view.states.values())
+
+
+def duration(seconds: float | None) -> str:
+    """`1:02:03`, `4:05` or `?`."""
+    if seconds is None:
+        return "?"
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, rest = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def summary_line(view: GridView) -> str:
+    """Counts by state and the time to go, on one line."""
+    by_state = counts(view)
+    parts = [f"{by_state[state]} {state}" for state in STATES if by_state[state] or state == "done"]
+    return (
+        f"{view.study}: {', '.join(parts)} of {len(view.states)} cells; "
+        f"{duration(view.elapsed_seconds)} elapsed, {duration(view.eta_seconds)} to go"
+    )
+
+
+def cell_line(cell: RunningCell) -> str:
+    """One running cell with its newest metrics."""
+    return f"{cell.name}: {', '.join(filter(None, cell_columns(cell)[1:]))}"
+
+
+def cell_columns(cell: RunningCell) -> tuple[str, ...]:
+    """Name, epoch, loss, top-1 and speed of a running cell."""
+    metrics = cell.metrics
+    if not metrics:
+        return (cell.name, "starting", "", "", "")
+    return (
+        cell.name,
+        f"epoch {int(metrics['epoch'])}/{cell.epochs}",
+        f"loss {metrics['train_loss']:.3f}",
+        f"top-1 {metrics['top1']:.1f} %",
+        f"{metrics['clips_per_second']:.0f} clips/s",
+    )
+
+
+def held_lines(holders: Mapping[str, str]) -> list[str]:
+    """One line for every other driver that trains cells of this study."""
+    return [
+        f"{count} cells held by {holder}" if count > 1 else f"1 cell held by {holder}"
+        for holder, count in sorted(Counter(holders.values()).items())
+    ]
+
+
+def render(view: GridView) -> Group:
+    """The rich display of a view."""
+    by_state = counts(view)
+    over = by_state["done"] + by_state["failed"] + by_state["blocked"]
+    table = Table.grid(padding=(0, 2))
+    for cell in view.running:
+        table.add_row(*cell_columns(cell))
+    return Group(
+        ProgressBar(total=max(1, len(view.states)), completed=over, width=60),
+        Text(summary_line(view)),
+        table,
+        *(Text(line) for line in (*held_lines(view.holders), view.notice) if line),
+    )
+
+
+class LiveView:
+    """Shows `snapshot()` until closed, from its own thread; never disturbs the grid."""
+
+    def __init__(self, console: Console, snapshot: Callable[[], GridView]) -> None:
+        self._console = console
+        self._snapshot = snapshot
+        self._stop = threading.Event()
+        target = self._show_live if console.is_terminal else self._show_plain
+        self._thread = threading.Thread(target=target, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Show the last state and leave the terminal as it was; a second call does nothing."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def _show_live(self) -> None:
+        with Live(render(self._snapshot()), console=self._console, auto_refresh=False) as live:
+            while not self._stop.wait(0.5):
+                live.update(render(self._snapshot()), refresh=True)
+            live.update(render(self._snapshot()), refresh=True)
+
+    def _show_plain(self) -> None:
+        before: dict[str, str] = {}
+        notice = ""
+        shown = time.monotonic()
+        last = False
+        while not last:
+            last = self._stop.wait(0.5)
+            view = self._snapshot()
+            for line in changes(before, view):
+                self._console.print(line, markup=False, highlight=False)
+            if view.notice != notice:
+                notice = view.notice
+                self._console.print(notice or "going on", markup=False, highlight=False, soft_wrap=True)
+            before = view.states
+            if time.monotonic() - shown > PLAIN_STATUS_SECONDS:
+                shown = time.monotonic()
+                for line in (summary_line(view), *map(cell_line, view.running)):
+                    self._console.print(line, markup=False, highlight=False)
+
+
+def changes(before: dict[str, str], view: GridView) -> list[str]:
+    """One line for every cell that started or ended since `before`."""
+    by_state = counts(view)
+    lines = []
+    for name, state in view.states.items():
+        if before.get(name) == state or (not before and state not in ("running", "elsewhere")):
+            continue
+        if state == "running":
+            lines.append(f"started {name}")
+        elif state == "done":
+            lines.append(
+                f"done    {name}: top-1 {view.top1.get(name, float('nan')):.1f} % "
+                f"({by_state['done']}/{len(view.states)}, {duration(view.eta_seconds)} to go)"
+            )
+        elif state == "elsewhere":
+            lines.append(f"held    {name}: by {view.holders.get(name, 'another driver')}")
+        elif state in ("paused", "cancelled"):
+            lines.append(f"{state:<9} {name}")
+        elif state == "failed":
+            error = next((failure.error for failure in view.failures if failure.name == name), "")
+            lines.append(f"failed  {name}: {error}")
+    return lines
