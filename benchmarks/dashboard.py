@@ -30,9 +30,9 @@ from typing import Any
 from benchmarks.dashboard_paint import first_paint
 from catalog import Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFinished, EpochFinished
-from dashboards.app_address import read_address
-from dashboards.app_live import LiveCatalog
-from dashboards.app_pages import page_blocks
+from dashboards.app.live import LiveCatalog
+from dashboards.app.page_cache import page_blocks
+from dashboards.pages.address import read_address
 
 Span = tuple[tuple[float, float], tuple[float, float]]
 

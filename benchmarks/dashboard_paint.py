@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dashboards.app import build_app
-from dashboards.app_access import Access
-from dashboards.app_live import LiveCatalog
+from dashboards.app.access import Access
+from dashboards.app.app import build_app
+from dashboards.app.live import LiveCatalog
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

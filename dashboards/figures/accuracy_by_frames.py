@@ -18,8 +18,8 @@ from dashboards.figures.panels import (
     published_key,
 )
 from dashboards.figures.relations import Source, ask, mean_accuracies
-from dashboards.sketch import Sketch, Trace, scatter
-from dashboards.theme import (
+from dashboards.render.sketch import Sketch, Trace, scatter
+from dashboards.render.theme import (
     AUTO,
     NEUTRAL,
     PUBLISHED_SYMBOL,

@@ -11,8 +11,8 @@ from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, backbone_keys, dataset_panels, key, module_keys
 from dashboards.figures.relations import Source, ask, measured_accuracies
-from dashboards.sketch import Sketch, Trace, scatter
-from dashboards.theme import (
+from dashboards.render.sketch import Sketch, Trace, scatter
+from dashboards.render.theme import (
     AUTO,
     NEUTRAL,
     Theme,

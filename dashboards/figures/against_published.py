@@ -10,8 +10,8 @@ from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, backbone_keys, dataset_panels, key, module_keys
 from dashboards.figures.relations import ask, mean_accuracies
-from dashboards.sketch import Trace, scatter
-from dashboards.theme import AUTO, NEUTRAL, Theme, backbone_symbol, empty_figure, module_colour, styled
+from dashboards.render.sketch import Trace, scatter
+from dashboards.render.theme import AUTO, NEUTRAL, Theme, backbone_symbol, empty_figure, module_colour, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

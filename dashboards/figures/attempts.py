@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from dashboards.figures.tables import draw_table
-from dashboards.theme import AUTO, Theme, empty_figure
+from dashboards.render.theme import AUTO, Theme, empty_figure
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from catalog import Catalog
 from catalog.export import display
 from dashboards.figures.filters import ALL, Filters
-from dashboards.sketch import Sketch, text_table
-from dashboards.theme import AUTO, Theme, empty_figure, styled
+from dashboards.render.sketch import Sketch, text_table
+from dashboards.render.theme import AUTO, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,9 +8,9 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from dashboards.figures.panels import Row, note
-from dashboards.sketch import Sketch, scatter
+from dashboards.render.sketch import Sketch, scatter
+from dashboards.render.theme import AUTO, MODULE_COLOURS, Theme, empty_figure, styled
 from dashboards.statistics.intervals import wilson_interval
-from dashboards.theme import AUTO, MODULE_COLOURS, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

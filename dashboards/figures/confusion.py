@@ -10,8 +10,8 @@ from plotly.colors import get_colorscale
 
 from catalog import Catalog
 from dashboards.figures.panels import Row
-from dashboards.sketch import Sketch, heatmap
-from dashboards.theme import AUTO, MAGNITUDE, Theme, empty_figure, styled
+from dashboards.render.sketch import Sketch, heatmap
+from dashboards.render.theme import AUTO, MAGNITUDE, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

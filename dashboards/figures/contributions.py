@@ -11,8 +11,8 @@ from catalog.names import label
 from dashboards.figures.filters import ALL, Filters, Where
 from dashboards.figures.panels import LEGEND, Row, dataset_panels, published_key
 from dashboards.figures.relations import Source, ask, mean_accuracies
-from dashboards.sketch import Sketch, Trace, bar, scatter
-from dashboards.theme import (
+from dashboards.render.sketch import Sketch, Trace, bar, scatter
+from dashboards.render.theme import (
     AUTO,
     NEUTRAL,
     PUBLISHED_SYMBOL,

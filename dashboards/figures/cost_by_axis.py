@@ -13,8 +13,8 @@ from dashboards.figures.costs import unit
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, note
 from dashboards.figures.relations import ask, chosen_cells
-from dashboards.sketch import Sketch, Trace, bar
-from dashboards.theme import AUTO, Theme, empty_figure, styled
+from dashboards.render.sketch import Sketch, Trace, bar
+from dashboards.render.theme import AUTO, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

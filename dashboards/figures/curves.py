@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from dashboards.figures.panels import LEGEND, Row, key
-from dashboards.sketch import Sketch, Trace, scatter
-from dashboards.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
+from dashboards.render.sketch import Sketch, Trace, scatter
+from dashboards.render.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,8 +10,8 @@ from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND
 from dashboards.figures.relations import ask, chosen_cells
-from dashboards.sketch import Sketch, bar
-from dashboards.theme import AUTO, STATE_COLOURS, Theme, empty_figure, styled
+from dashboards.render.sketch import Sketch, bar
+from dashboards.render.theme import AUTO, STATE_COLOURS, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

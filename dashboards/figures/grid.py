@@ -12,8 +12,8 @@ from catalog.names import label
 from dashboards.figures.filters import ALL, AXES, STATES, Filters
 from dashboards.figures.panels import Row
 from dashboards.figures.relations import Source, ask, chosen_cells
-from dashboards.sketch import Sketch, heatmap
-from dashboards.theme import (
+from dashboards.render.sketch import Sketch, heatmap
+from dashboards.render.theme import (
     AUTO,
     DIVERGING,
     MAGNITUDE,

@@ -10,8 +10,8 @@ from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, dataset_panels, key
 from dashboards.figures.relations import Source, measured_accuracies
-from dashboards.sketch import Trace, bar
-from dashboards.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
+from dashboards.render.sketch import Trace, bar
+from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

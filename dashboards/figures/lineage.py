@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from dashboards.figures.panels import Row
-from dashboards.sketch import Sketch, scatter
-from dashboards.theme import AUTO, NEUTRAL, STATE_COLOURS, Theme, empty_figure, styled
+from dashboards.render.sketch import Sketch, scatter
+from dashboards.render.theme import AUTO, NEUTRAL, STATE_COLOURS, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

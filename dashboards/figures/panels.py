@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from catalog.names import label
-from dashboards.sketch import Sketch, scatter
-from dashboards.theme import NEUTRAL, PUBLISHED_SYMBOL, backbone_symbol, module_colour, module_order
+from dashboards.render.sketch import Sketch, scatter
+from dashboards.render.theme import NEUTRAL, PUBLISHED_SYMBOL, backbone_symbol, module_colour, module_order
 
 Row = dict[str, Any]
 LEGEND: dict[str, Any] = {"orientation": "h", "yanchor": "top", "x": 0, "groupclick": "togglegroup"}

@@ -10,7 +10,7 @@ from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.relations import Source, measured_accuracies
 from dashboards.figures.tables import draw_table
-from dashboards.theme import AUTO, Theme, empty_figure
+from dashboards.render.theme import AUTO, Theme, empty_figure
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,8 +11,8 @@ from catalog.names import label
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, dataset_panels, key, note
 from dashboards.figures.relations import Source, ask, measured_accuracies
-from dashboards.sketch import Sketch, bar
-from dashboards.theme import AUTO, NEUTRAL, Theme, cell_name, empty_figure, styled
+from dashboards.render.sketch import Sketch, bar
+from dashboards.render.theme import AUTO, NEUTRAL, Theme, cell_name, empty_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

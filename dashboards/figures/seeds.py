@@ -11,9 +11,8 @@ from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import Row
 from dashboards.figures.relations import Source
-from dashboards.sketch import Sketch, Trace, scatter
-from dashboards.statistics.intervals import mean_interval
-from dashboards.theme import (
+from dashboards.render.sketch import Sketch, Trace, scatter
+from dashboards.render.theme import (
     AUTO,
     PUBLISHED_SYMBOL,
     Theme,
@@ -23,6 +22,7 @@ from dashboards.theme import (
     module_colour,
     styled,
 )
+from dashboards.statistics.intervals import mean_interval
 
 if TYPE_CHECKING:
     import pyarrow as pa

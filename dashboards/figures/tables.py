@@ -8,8 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from catalog.export import display
-from dashboards.sketch import Sketch, text_table
-from dashboards.theme import AUTO, Theme, styled
+from dashboards.render.sketch import Sketch, text_table
+from dashboards.render.theme import AUTO, Theme, styled
 
 
 def draw_table(

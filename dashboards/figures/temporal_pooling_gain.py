@@ -11,8 +11,16 @@ from catalog.names import label
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, dataset_panels, published_key
 from dashboards.figures.relations import Source, ask, mean_accuracies
-from dashboards.sketch import Sketch, Trace, bar, scatter
-from dashboards.theme import AUTO, PUBLISHED_SYMBOL, Theme, empty_figure, module_colour, module_order, styled
+from dashboards.render.sketch import Sketch, Trace, bar, scatter
+from dashboards.render.theme import (
+    AUTO,
+    PUBLISHED_SYMBOL,
+    Theme,
+    empty_figure,
+    module_colour,
+    module_order,
+    styled,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa

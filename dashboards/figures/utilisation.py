@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from catalog import Catalog
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.relations import ask, chosen_cells
-from dashboards.sketch import Sketch, scatter
-from dashboards.theme import AUTO, Theme, empty_figure, styled
+from dashboards.render.sketch import Sketch, scatter
+from dashboards.render.theme import AUTO, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

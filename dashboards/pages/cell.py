@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboards.app_blocks import Block, Column, Figure, Table, Text, message, state
 from dashboards.figures.attempts import TITLES as ATTEMPTS
 from dashboards.figures.attempts import attempts_data
 from dashboards.figures.class_accuracy import class_accuracy_data, draw_class_accuracy
@@ -17,6 +16,7 @@ from dashboards.figures.confusion import confusion_data, draw_confusion
 from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.lineage import draw_lineage, lineage_data
 from dashboards.pages.at_once import at_once
+from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, state
 from dashboards.pages.chooser import cells_block, chooser
 from dashboards.pages.parts import cell_link, choice, link
 from dashboards.pages.view import View

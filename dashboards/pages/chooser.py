@@ -8,9 +8,9 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from catalog import Catalog
-from dashboards.app_blocks import Block, Column, Table, state
 from dashboards.figures.filters import ALL, AXES, Filters, Where
 from dashboards.figures.relations import chosen_cells
+from dashboards.pages.blocks import Block, Column, Table, state
 from dashboards.pages.parts import cell_link
 from dashboards.pages.view import View
 

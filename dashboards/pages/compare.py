@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dashboards.app_blocks import Block, Column, Figure, Table, Text, message, state
 from dashboards.figures.config_differences import config_differences_data
 from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.filters import Filters
 from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.pages.at_once import at_once
+from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, state
 from dashboards.pages.chooser import cells_block, chooser
 from dashboards.pages.parts import WITH_NAMES, cell_link
 from dashboards.pages.view import View

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dash import html
 from dash.development.base_component import Component
 
-from dashboards.app_blocks import Block, Figure, Text, message
 from dashboards.figures.cost_by_axis import cost_by_axis_data, costs_of_all, draw_cost_by_axis, unit_of
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front
 from dashboards.figures.failures import draw_failures, failures_data
@@ -13,6 +12,7 @@ from dashboards.figures.grid import duration
 from dashboards.figures.panels import Row
 from dashboards.figures.utilisation import draw_utilisation, utilisation_data
 from dashboards.pages.at_once import at_once
+from dashboards.pages.blocks import Block, Figure, Text, message
 from dashboards.pages.view import View
 
 TITLE = "Cost"

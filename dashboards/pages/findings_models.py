@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dash import html
 
-from dashboards.app_blocks import Block, Column, Figure, Table
 from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
 from dashboards.figures.contributions import (
     METRICS,
@@ -19,6 +18,7 @@ from dashboards.figures.relations import Source
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.pages.at_once import at_once
+from dashboards.pages.blocks import Block, Column, Figure, Table
 from dashboards.pages.parts import WITH_NAMES
 from dashboards.pages.view import View
 

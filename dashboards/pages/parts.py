@@ -8,7 +8,7 @@ from typing import Any
 from dash import html
 from dash.development.base_component import Component
 
-from dashboards.app_address import Address
+from dashboards.pages.address import Address
 
 WITH_NAMES = 560
 """Pixels below which a drawing with cells' names on an axis scrolls instead of shrinking."""

@@ -6,7 +6,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from catalog import QueryError
-from dashboards.app_blocks import Block, Table, Text, message
+from dashboards.pages.blocks import Block, Table, Text, message
 from dashboards.pages.view import View
 
 TITLE = "SQL"

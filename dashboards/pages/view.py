@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog import Catalog
-from dashboards.app_address import Address
 from dashboards.figures.filters import Filters
-from dashboards.theme import Theme
+from dashboards.pages.address import Address
+from dashboards.render.theme import Theme
 
 
 @dataclass(frozen=True)

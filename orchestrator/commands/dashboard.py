@@ -22,9 +22,9 @@ def dashboard(
     storage: StorageOption = None,
 ) -> None:
     """Open a live view of the grid in the browser, also while it runs. Ctrl-C ends it."""
-    from dashboards.app_access import Access
-    from dashboards.app_live import Remote
-    from dashboards.app_server import Serving, serve
+    from dashboards.app.access import Access
+    from dashboards.app.live import Remote
+    from dashboards.app.server import Serving, serve
     from orchestrator.running.remote import fetch_predictions, hear
 
     root = storage_path(storage)

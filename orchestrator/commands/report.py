@@ -85,7 +85,7 @@ def report(
 def _write_page(root: Path, output: Path | None) -> None:
     from catalog import Catalog
     from catalog.storage.layout import Layout
-    from dashboards.report import write_report
+    from dashboards.report.page import write_report
 
     with Catalog.open(root, fetch_predictions) as catalog:
         own = Layout(root).report if address_of(root) is None else Path("report.html")
@@ -105,8 +105,8 @@ def _write_figure(
 ) -> None:
     from catalog import Catalog
     from dashboards.figures.filters import from_query_string
-    from dashboards.report_image import write_image
-    from dashboards.report_paper import paper_figure
+    from dashboards.render.image import write_image
+    from dashboards.report.paper import paper_figure
 
     source = _SOURCES[show]
     with Catalog.open(root, fetch_predictions) as catalog:

@@ -19,11 +19,11 @@ from hypothesis import strategies as some
 from werkzeug.test import Client
 from windows import running
 
-from dashboards.app import build_app
-from dashboards.app_access import Access, AccessError, is_loopback, require_safe
-from dashboards.app_address import Address, read_address
-from dashboards.app_live import LiveCatalog
+from dashboards.app.access import Access, AccessError, is_loopback, require_safe
+from dashboards.app.app import build_app
+from dashboards.app.live import LiveCatalog
 from dashboards.figures.filters import STATES, Filters
+from dashboards.pages.address import Address, read_address
 
 TOKEN = "0123456789abcdef-é"
 

@@ -20,7 +20,7 @@ from dashboards.figures.contributions import (
 )
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
-from dashboards.theme import BACKBONE_SYMBOLS, MODULE_COLOURS, PUBLISHED_SYMBOL, module_colour
+from dashboards.render.theme import BACKBONE_SYMBOLS, MODULE_COLOURS, PUBLISHED_SYMBOL, module_colour
 from tests.dashboards.drawn_lines import drawn_lines
 
 PAIRS: list[tuple[Callable[..., Any], Callable[[Any], go.Figure]]] = [

@@ -30,7 +30,7 @@ from dashboards.figures.i3d_steps import draw_i3d_steps, i3d_steps_data
 from dashboards.figures.printed_tables import TABLES, draw_printed_table, printed_table_data
 from dashboards.figures.sampling import draw_sampling, published_gains_data, sampling_data
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
-from dashboards.theme import BACKBONE_SYMBOLS, MODULE_COLOURS
+from dashboards.render.theme import BACKBONE_SYMBOLS, MODULE_COLOURS
 from tests.dashboards.drawn_lines import drawn_lines
 
 Model = tuple[str, str, str, bool, int]

@@ -25,7 +25,7 @@ from dashboards.figures.lineage import draw_lineage, lineage_data
 from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.figures.utilisation import draw_utilisation, utilisation_data
-from dashboards.theme import MODULE_COLOURS, STATE_COLOURS
+from dashboards.render.theme import MODULE_COLOURS, STATE_COLOURS
 from tests.dashboards.figure_list import build, write_predictions
 
 GRID = Grid(

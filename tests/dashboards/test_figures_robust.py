@@ -15,7 +15,7 @@ from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.failures import failures_data
 from dashboards.figures.filters import Filters
 from dashboards.figures.relations import SOURCES
-from dashboards.theme import DARK, LIGHT, THEMES
+from dashboards.render.theme import DARK, LIGHT, THEMES
 from tests.dashboards.figure_list import CATALOGS, FIGURES, build
 
 

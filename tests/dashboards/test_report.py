@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from catalog import Catalog
 from catalog.events import CellFinished
-from dashboards.report import report_html, write_report
+from dashboards.report.page import report_html, write_report
 
 NOW = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
 FAILING = "TAM-Tiny-f8@synthetic-motion"

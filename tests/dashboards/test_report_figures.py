@@ -16,9 +16,9 @@ from grid_events import DEMO, Grid, grid_events, write_quickly
 
 from catalog import Catalog
 from dashboards.figures.filters import from_query_string
-from dashboards.report_image import image
-from dashboards.report_panels import panels
-from dashboards.report_paper import FIGURES, FigureError, Plain, Width, paper_figure
+from dashboards.render.image import image
+from dashboards.render.panels_in_print import panels
+from dashboards.report.paper import FIGURES, FigureError, Plain, Width, paper_figure
 
 OF_THE_PAPER = ("fig1", "fig4", "fig5", "fig6", "fig7", "fig8", "contributions", "grid")
 MINI = Grid(study="mini", datasets=("mini-ssv2", "mini-kinetics"), seeds=(0, 1))

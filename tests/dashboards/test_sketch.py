@@ -10,7 +10,7 @@ import pytest
 from plotly.subplots import make_subplots
 
 from catalog import Catalog
-from dashboards.sketch import Sketch, bar, heatmap, scatter, text_table
+from dashboards.render.sketch import Sketch, bar, heatmap, scatter, text_table
 from tests.dashboards.figure_list import CATALOGS, FIGURES, build
 
 LINE = {"x": [1, 2], "y": [3.0, None], "mode": "lines", "line": {"color": "#0072B2"}}

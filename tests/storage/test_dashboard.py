@@ -9,7 +9,7 @@ import pytest
 from catalog.events import AttemptStarted
 from catalog.storage.bucket import Bucket
 from catalog.storage.mirror import Mirror, open_mirror
-from dashboards.app_live import LiveCatalog, Remote
+from dashboards.app.live import LiveCatalog, Remote
 from orchestrator.running.remote import fetch_predictions, hear, open_journal
 from tests.storage.s3_server import S3Server, Wire
 

@@ -26,12 +26,10 @@ from dash import (
 from dash.development.base_component import Component
 
 from catalog import QueryError
-from dashboards.app_access import Access, guard
-from dashboards.app_address import Address, read_address
-from dashboards.app_ahead import install_ahead
-from dashboards.app_blocks import Block, message
-from dashboards.app_downloads import csv_address, install_downloads
-from dashboards.app_filters import (
+from dashboards.app.access import Access, guard
+from dashboards.app.ahead import install_ahead
+from dashboards.app.downloads import csv_address, install_downloads
+from dashboards.app.filter_bar import (
     NAMES,
     chosen_filters,
     filter_bar,
@@ -39,16 +37,18 @@ from dashboards.app_filters import (
     filter_values,
     shown_values,
 )
-from dashboards.app_live import LiveCatalog
-from dashboards.app_pages import PAGES, page_blocks
+from dashboards.app.live import LiveCatalog
+from dashboards.app.page_cache import PAGES, page_blocks
 from dashboards.figures.filters import FilterError
+from dashboards.pages.address import Address, read_address
+from dashboards.pages.blocks import Block, message
 from dashboards.pages.chooser import options
 from dashboards.pages.parts import link
 
 logger = logging.getLogger(__name__)
 
-_ASSETS = Path(__file__).parent / "assets"
-_PAGE = Path(__file__).parent / "page.html"
+_ASSETS = Path(__file__).parent.parent / "assets"
+_PAGE = Path(__file__).parent.parent / "page.html"
 
 
 def build_app(live: LiveCatalog, access: Access, refresh_seconds: float) -> Dash:

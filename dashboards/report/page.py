@@ -9,9 +9,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from catalog import Catalog
-from dashboards.report_figures import study_figures
-from dashboards.report_tables import all_cells, failed_cells, quarantined_videos
-from dashboards.report_text import methods, studies_of, summary
+from dashboards.report.figures import study_figures
+from dashboards.report.tables import all_cells, failed_cells, quarantined_videos
+from dashboards.report.text import methods, studies_of, summary
 
 TITLE = "ActionGrid report"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from uuid import uuid4
 
-from dashboards.report_paper import PIXELS_PER_INCH, SHRINK
+from dashboards.report.paper import PIXELS_PER_INCH, SHRINK
 
 Format = Literal["svg", "pdf", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -30,7 +30,7 @@ from dashboards.figures.i3d_steps import draw_i3d_steps, i3d_steps_data
 from dashboards.figures.printed_tables import TABLES, printed_table_data
 from dashboards.figures.sampling import draw_sampling, sampling_data
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
-from dashboards.markup import Column, details, paragraph, quantity, signed, table, three_decimals
+from dashboards.render.markup import Column, details, paragraph, quantity, signed, table, three_decimals
 
 if TYPE_CHECKING:
     import pyarrow as pa

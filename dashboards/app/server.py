@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
-from dashboards.app_access import PARAMETER, Access, require_safe
-from dashboards.app_live import LiveCatalog, Remote
+from dashboards.app.access import PARAMETER, Access, require_safe
+from dashboards.app.live import LiveCatalog, Remote
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8050
@@ -42,7 +42,7 @@ def serve(serving: Serving, say: Callable[[str], None]) -> None:
     require_safe(serving.access)
     from werkzeug.serving import make_server
 
-    from dashboards.app import build_app
+    from dashboards.app.app import build_app
 
     live = LiveCatalog(serving.storage, remote=serving.remote)
     live.refresh()

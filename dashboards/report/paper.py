@@ -29,8 +29,8 @@ from dashboards.figures.sampling import draw_sampling, published_gains_data, sam
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.figures.utilisation import draw_utilisation, utilisation_data
-from dashboards.report_panels import arranged
-from dashboards.theme import Theme
+from dashboards.render.panels_in_print import arranged
+from dashboards.render.theme import Theme
 
 Plain = dict[str, Any]
 Width = Literal["column", "page"]

@@ -14,7 +14,7 @@ from zlib import crc32
 import plotly.graph_objects as go
 
 from catalog.names import label
-from dashboards.sketch import Sketch
+from dashboards.render.sketch import Sketch
 
 MODULE_COLOURS = {
     "tsn": "#E69F00",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import flask
 
 from catalog import QueryError
-from dashboards.app_address import read_address
-from dashboards.app_live import LiveCatalog
-from dashboards.app_pages import page_blocks
+from dashboards.app.live import LiveCatalog
+from dashboards.app.page_cache import page_blocks
+from dashboards.pages.address import read_address
 
 ROUTE = "/ahead"
 

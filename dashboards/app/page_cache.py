@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dashboards.app_address import Address
-from dashboards.app_blocks import Block, Text, message
-from dashboards.app_live import LiveCatalog
+from dashboards.app.live import LiveCatalog
 from dashboards.pages import cell, compare, cost, findings, grid, sql
+from dashboards.pages.address import Address
+from dashboards.pages.blocks import Block, Text, message
 from dashboards.pages.view import View
-from dashboards.theme import LIGHT, THEMES
+from dashboards.render.theme import LIGHT, THEMES
 
 
 @dataclass(frozen=True)

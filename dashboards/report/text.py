@@ -7,7 +7,7 @@ from typing import Any
 
 from catalog import Catalog
 from catalog.names import label
-from dashboards.markup import Column, details, enumeration, paragraph, state, table
+from dashboards.render.markup import Column, details, enumeration, paragraph, state, table
 
 STATES = ("done", "running", "planned", "blocked", "failed")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from catalog import Catalog
 from catalog.names import label
 from dashboards.figures.cells_table import TITLES, cells_table_data
-from dashboards.markup import Column, paragraph, quantity, signed, state, table
+from dashboards.render.markup import Column, paragraph, quantity, signed, state, table
 
 
 def failed_cells(catalog: Catalog) -> str:

@@ -6,9 +6,9 @@ import flask
 
 from catalog import QueryError
 from catalog.export import to_csv
-from dashboards.app_address import Address, read_address
-from dashboards.app_live import LiveCatalog
-from dashboards.app_pages import page_blocks
+from dashboards.app.live import LiveCatalog
+from dashboards.app.page_cache import page_blocks
+from dashboards.pages.address import Address, read_address
 
 ROUTE = "/csv"
 
