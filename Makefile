@@ -30,7 +30,7 @@ demo: install  ## run the demo study and write its report
 
 # Two at a time: most of the slow ones wait, for Ray to start or for what they killed to be noticed.
 # Shells (and nohup) let what they start in the background ignore signals that some tests send.
-BESIDE := tests/chaos tests/catalog tests/cluster tests/dashboards tests/orchestrator tests/storage tests/trainables
+BESIDE := tests/chaos tests/catalog tests/cluster tests/dashboards tests/orchestrator tests/trainables
 PYTEST := $(BIN)/python -c 'import signal, sys, pytest; signal.signal(signal.SIGINT, signal.default_int_handler); \
 	signal.signal(signal.SIGHUP, signal.SIG_DFL); sys.exit(pytest.main(sys.argv[1:]))'
 

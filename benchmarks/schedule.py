@@ -6,9 +6,9 @@
 A cell costs its FLOPs (training and an evaluation an epoch, as the plan counts them) at one rate for all, so
 times are in hours of a GPU that achieves 64 TFLOP/s. The lower bound is max(total / GPUs, longest chain).
 
-Policies: `longest_chain_first` is the real `orchestrator.scheduling.schedule.GridState`; `breadth_first` starts cells in
-the order in which they become ready (all 8-frame cells first); `chain_per_trial` keeps a GPU for a whole
-chain, in the study's order; `chain_per_trial_longest` does so with the longest chain first.
+Policies: `longest_chain_first` is the real `orchestrator.scheduling.schedule.GridState`; `breadth_first`
+starts cells in the order in which they become ready (all 8-frame cells first); `chain_per_trial` keeps a GPU
+for a whole chain, in the study's order; `chain_per_trial_longest` does so with the longest chain first.
 
 `--real` runs a grid of sleeping cells on a local Ray, through the Tune adapter and the Ray Train runs of
 `actiongrid run`, and compares its time with the bound plus what a cell costs beside its sleep, which is

@@ -1,7 +1,7 @@
 """What the benchmarks of a whole cell share: a store of generated videos, and a cell that trains on it.
 
-The cell is `trainables.training.session.CellSession`, that is what `actiongrid run` trains: its switches, its ring,
-its upload. The store holds few videos, listed often: it is in the page cache, so no disk is measured.
+The cell is `trainables.training.session.CellSession`, that is what `actiongrid run` trains: its switches, its
+ring, its upload. The store holds few videos, listed often: it is in the page cache, so no disk is measured.
 """
 
 from __future__ import annotations

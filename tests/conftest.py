@@ -8,12 +8,10 @@ import pytest
 # One thread each: the machines that run these tests are small, and bit-equality needs a fixed number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-
 
 @pytest.fixture(scope="session")
 def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.trainables.toy import build_toy
+    from tests.support.toy import build_toy
 
     directory = tmp_path_factory.mktemp("toy-data")
     build_toy(directory)

@@ -1,6 +1,7 @@
 """Small files through which drivers share a storage: one protocol, for a directory and for a bucket.
 
-Leases and the drivers' presence are written against it (`orchestrator.coordination.lease`, `orchestrator.coordination.drivers`).
+Leases and the drivers' presence are written against it (`orchestrator.coordination.lease`,
+`orchestrator.coordination.drivers`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who works on a storage: one file a driver, `<storage>/drivers/<writer>.json`, and its heartbeat.
 
-The heartbeat is the file's mark (`catalog.storage.shared_files`): its time of change. Clocks of two machines are never
-compared: an observer counts, on its own monotonic clock, how long it has seen no change.
+The heartbeat is the file's mark (`catalog.storage.shared_files`): its time of change. Clocks of two machines
+are never compared: an observer counts, on its own monotonic clock, how long it has seen no change.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from orchestrator.study.model import Resources
 
 # It only waits for its workers, for which Train asks, and stays on the head, as Tune's trials do. An actor:
-# what a dead one leaves behind can be told from what the others use (orchestrator.ray_runtime.placement_groups).
+# what a dead one leaves behind can be told from what the others use
+# (orchestrator.ray_runtime.placement_groups).
 _ACTOR = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
 
 

@@ -2,7 +2,8 @@
 
 A cell's memory is estimated from its model (`trainables.models.memory_estimate`), corrected by what finished
 cells really took, and rounded up to a quarter, a third or half of a card, or a whole one. Where it was
-measured what cells gain side by side (`orchestrator.planning.packing`), no more of them share a card than pays.
+measured what cells gain side by side (`orchestrator.planning.packing`), no more of them share a card than
+pays.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def cell_memory(cell: Cell, num_classes: int) -> int:
 
 
 def _uploads(cell: Cell, clips: int) -> int:
-    """Bytes of the two buffers that a worker's batches arrive in, whole (`trainables.training.execution.upload`)."""
+    """Bytes of the two buffers that whole batches arrive in (`trainables.training.execution.upload`)."""
     height, width = _RECTANGLES[cell.recipe.augmentation]
     return 2 * clips * cell.frames * height * width * 3
 

@@ -20,7 +20,8 @@ def choose_rates(
     Args:
         measured: what the storage's finished cells tell.
         on_gpus: whether the study's cells hold GPUs.
-        gpu: a GPU's name (`orchestrator.planning.gpus.GPUS`); default: what most cells ran on here, else an A100.
+        gpu: a GPU's name (`orchestrator.planning.gpus.GPUS`); default: the one most cells ran on,
+            else an A100.
         file: measured rates; only those of `gpu`, where one is named.
 
     Raises:

@@ -24,8 +24,8 @@ WORKERS_SECONDS = "1800"
 class TrialRequest:
     """All that a run needs, small and plain, because Tune pickles it.
 
-    `spec` is a `trainables.recipe.cell_spec.CellSpec` (or, to evaluate, a `trainables.training.evaluate_cell.EvaluationSpec`) as
-    JSON. `log` receives the error and its traceback.
+    `spec` is a `trainables.recipe.cell_spec.CellSpec` (or, to evaluate, a
+    `trainables.training.evaluate_cell.EvaluationSpec`) as JSON. `log` receives the error and its traceback.
     """
 
     name: str
@@ -64,8 +64,9 @@ def run_workers(request: TrialRequest, worker: Callable[[dict[str, Any]], None])
 
     `DataParallelTrainer` instead of its child `TorchTrainer`: the latter imports torch into this process and
     into the Train controller, which costs seconds of start-up a cell and serves nothing here (the workers
-    join torch.distributed by themselves, `trainables.training.train_cell`). No `TuneReportCallback`: it starts one more
-    process for every cell, to carry metrics that the driver reads from the run directory anyway.
+    join torch.distributed by themselves, `trainables.training.train_cell`). No `TuneReportCallback`: it
+    starts one more process for every cell, to carry metrics that the driver reads from the run directory
+    anyway.
     """
     _set_train_environment(request.local)
     import ray.train

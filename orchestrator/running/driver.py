@@ -1,8 +1,8 @@
 """The driver of one submission: which cell next, what is journalled, what is retried. Knows no Ray.
 
-Tune's adapter (`orchestrator.ray_runtime.tune_adapter`) asks and tells; every fact is in the journal before anything is done
-about it. What a trial did is read from its cell's run directory; what other drivers did, from the storage
-(`orchestrator.coordination.shared_cells`): a cell is started only under its lease.
+Tune's adapter (`orchestrator.ray_runtime.tune_adapter`) asks and tells; every fact is in the journal before
+anything is done about it. What a trial did is read from its cell's run directory; what other drivers did,
+from the storage (`orchestrator.coordination.shared_cells`): a cell is started only under its lease.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from catalog import Catalog, Journal, attempts_made
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
+from catalog.last_snapshot import leave_snapshot
 from catalog.storage.layout import Layout
 from catalog.storage.locks import LockHeldError
 from catalog.storage.outage import interrupted_anyway
@@ -24,7 +25,6 @@ from orchestrator.coordination.drivers import Presence
 from orchestrator.coordination.shared_cells import SharedCells, shared_cells
 from orchestrator.datasets.build import Announce, Builder, ShowProgress, build_missing, dataset_states
 from orchestrator.evaluation.records import dataset_built_event
-from orchestrator.last_snapshot import leave_snapshot
 from orchestrator.planning.known_cells import eased_before
 from orchestrator.planning.measured_memory import overshoots
 from orchestrator.planning.packing_file import chosen_packing

@@ -12,7 +12,8 @@ from orchestrator.study.cells import Cell
 class CellWork:
     """One cell that has to run. `waits_for` is its parent's name if that has to run too; `flops` its cost.
 
-    `alone` and `accumulation` are what it takes where memory was short (`orchestrator.scheduling.memory_reduction`).
+    `alone` and `accumulation` are what it takes where memory was short
+    (`orchestrator.scheduling.memory_reduction`).
     """
 
     cell: Cell

@@ -15,7 +15,7 @@ _LARGEST = 4096  # GPUs
 
 
 class Queue(Protocol):
-    """Which task starts next; `orchestrator.scheduling.schedule.GridState` and others that are compared with it."""
+    """Which task starts next: `orchestrator.scheduling.schedule.GridState`, and what it is compared with."""
 
     def next(self, total: Free) -> str | None:
         """The task to start now on a cluster of this size, or None."""

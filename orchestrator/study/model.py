@@ -1,4 +1,4 @@
-"""The study file's fields as frozen typed models; `orchestrator.study.load.load_study` reads and checks a file."""
+"""The study file's fields as frozen typed models; `orchestrator.study.load` reads and checks a file."""
 
 from __future__ import annotations
 

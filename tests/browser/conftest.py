@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "catalog"))
-sys.path.insert(0, str(Path(__file__).parent))
-
-from grid_storage import GRID, make_storage
-from windows import Dashboard, Look, look_at, running
+from tests.support.grid_storage import GRID, make_storage
+from tests.support.windows import Dashboard, Look, look_at, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

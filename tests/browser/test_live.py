@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from grid_events import DEMO, grid_events, write_quickly
-from grid_storage import GRID, RUNNING, finish, key, make_storage, report_epoch
-from windows import Dashboard, Look, look_at, running
 
 from catalog import Catalog, read_events
 from catalog.journal import Journal
+from tests.support.grid_events import DEMO, grid_events, write_quickly
+from tests.support.grid_storage import GRID, RUNNING, finish, key, make_storage, report_epoch
+from tests.support.windows import Dashboard, Look, look_at, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

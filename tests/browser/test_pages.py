@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from grid_storage import BLOCKED, CLASSES, DONE, FAILING, RUNNING, key, name
-from windows import SCREENSHOTS, Dashboard, Look, look_at
 
 from catalog import Catalog
+from tests.support.grid_storage import BLOCKED, CLASSES, DONE, FAILING, RUNNING, key, name
+from tests.support.windows import SCREENSHOTS, Dashboard, Look, look_at
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
-from windows import Dashboard, look_at, running
 
 from catalog import Tail
 from catalog.events import AttemptStarted, CellFinished, CellPlanned, EpochFinished, Event
-from tests.integration.running import ray_processes, wait_until_gone
-from tests.integration.studies import command
+from tests.support.running import ray_processes, wait_until_gone
+from tests.support.studies import command
+from tests.support.windows import Dashboard, look_at, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

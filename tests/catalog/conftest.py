@@ -1,6 +1,1 @@
 """Make the event generator importable in every import mode of pytest."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))

@@ -8,7 +8,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from grid_events import DEMO, Grid, grid_events, key_of, quarantine_event, write_events, write_quickly
 
 from catalog import Catalog, CatalogError, QueryError, attempts_made, check, done_cells, failed_cells, rebuild
 from catalog.catalog import RECORDED
@@ -25,6 +24,16 @@ from catalog.events import (
 )
 from catalog.journal import Journal
 from catalog.projection import ORIGIN
+from tests.support.grid_events import (
+    DEMO,
+    Grid,
+    grid_events,
+    key_of,
+    quarantine_event,
+    write_events,
+    write_quickly,
+)
+from tests.support.paths import ROOT
 
 FAILING = "TAM-Tiny-f8@synthetic-motion"
 GRID = dataclasses.replace(
@@ -357,6 +366,6 @@ def test_importing_the_catalog_loads_nothing_heavy() -> None:
         capture_output=True,
         check=True,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
     )
     assert done.stdout.strip() == "light"

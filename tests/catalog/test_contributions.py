@@ -5,9 +5,9 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from grid_events import DEMO, Grid, grid_events, write_quickly
 
 from catalog import Catalog
+from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
 METRICS = ("phi", "psi_ta", "psi_ta_tp")
 Figures = dict[tuple[str, str, str], float]

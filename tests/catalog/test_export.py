@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from grid_events import DEMO, grid_events, write_quickly
 from pyarrow import parquet
 
 from catalog import Catalog, QueryError
 from catalog.export import FORMATS, RESULT_COLUMNS, SHORT_COLUMNS, export, results
+from tests.support.grid_events import DEMO, grid_events, write_quickly
 
 TRICKY = pa.table(
     {

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grid_events import DEMO, grid_events, write_quickly
 
 from catalog import Catalog, attempts_made, done_cells
 from catalog.events import (
@@ -21,6 +20,7 @@ from catalog.events import (
     StudyControlled,
     StudySubmitted,
 )
+from tests.support.grid_events import DEMO, grid_events, write_quickly
 
 FINISHED = next(event for event in grid_events(DEMO) if isinstance(event, CellFinished))
 KEY = FINISHED.key

@@ -11,11 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from grid_events import DEMO, grid_events, write_events
 
 from catalog.codec import EventError, decode, encode
 from catalog.events import EVENT_TYPES, CellFailed, EpochFinished, StudySubmitted
 from catalog.journal import Journal, JournalError, Tail, read_events
+from tests.support.grid_events import DEMO, grid_events, write_events
+from tests.support.paths import ROOT
 
 
 def epoch(number: int, key: str = "k", loss: float = 1.5) -> EpochFinished:
@@ -180,7 +181,7 @@ def test_kill_9_loses_no_acknowledged_event(tmp_path: Path) -> None:
     for round_number in range(12):
         first = round_number * 1_000_000
         command = [sys.executable, "-c", WRITER, str(tmp_path), str(first)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as victim:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as victim:
             assert victim.stdout is not None
             victim.stdout.readline()
             acknowledged.add(first)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from grid_events import DEMO, Grid, grid_events, write_quickly
 
 from catalog import Catalog
 from catalog.catalog import RECORDED, _sources
 from catalog.events import AttemptStarted, CellFailed, CellPlanned, EpochFinished, Event, StudySubmitted
 from catalog.kept import FOLLOWED, KEPT, needed, outdated, sources
+from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
 FAILING = "TAM-Tiny-f8@synthetic-motion"
 GRID = dataclasses.replace(

@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from grid_events import DEMO, HARDWARE, VERSIONS, grid_events, key_of, write_quickly
 
 from catalog import Catalog, check
 from catalog import catalog as catalog_module
@@ -18,6 +17,7 @@ from catalog.catalog import _views_on_predictions
 from catalog.events import CellEvaluated, CellFinished, CellPlanned, DatasetBuilt, Event
 from catalog.journal import Journal
 from catalog.predictions import tables_behind
+from tests.support.grid_events import DEMO, HARDWARE, VERSIONS, grid_events, key_of, write_quickly
 
 CELL = "TAM-Tiny-f8@synthetic-motion"
 KEY = key_of("demo", "tam", "tiny", False, "synthetic-motion", 0, 8)

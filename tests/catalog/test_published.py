@@ -8,12 +8,13 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from grid_events import Grid, grid_events, write_quickly
 
 from catalog import Catalog
 from catalog.events import CellFinished
+from tests.support.grid_events import Grid, grid_events, write_quickly
+from tests.support.paths import SHARED
 
-SHARED_REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
+SHARED_REFERENCE = SHARED / "reference"
 FILES = ("table2", "table3", "table4", "table5", "table6", "figures")
 
 

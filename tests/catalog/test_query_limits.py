@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
-from grid_events import DEMO, grid_events, write_quickly
 
 from catalog import Catalog, QueryError
+from tests.support.grid_events import DEMO, grid_events, write_quickly
 
 ENDLESS = "SELECT sum(a.i * b.i) FROM range(10000000) a(i), range(10000000) b(i)"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from grid_events import Grid, grid_events
 
 from catalog import Catalog, Journal
 from catalog.snapshots import SnapshotError
+from tests.support.grid_events import Grid, grid_events
 
 
 @contextmanager

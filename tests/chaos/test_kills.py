@@ -12,8 +12,8 @@ import pytest
 
 from catalog import read_events
 from catalog.events import AttemptStarted, CellFinished, EpochFinished
-from tests.chaos.storm import Storm
-from tests.integration.studies import CHAINS, actiongrid, query
+from tests.support.storm import Storm
+from tests.support.studies import CHAINS, actiongrid, query
 
 pytestmark = pytest.mark.slow
 

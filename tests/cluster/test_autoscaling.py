@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.studies import ROOT, call, command, environment, write_study
+from tests.support.cluster_studies import ROOT, call, command, environment, write_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -29,7 +29,7 @@ def test_machines_come_for_a_gang_of_workers_and_go_when_idle(tmp_path: Path) ->
     call(command("data", "build", study, "--storage", tmp_path / "storage"), dict(os.environ))
     folder = Path(tempfile.mkdtemp(prefix="ag"))  # not pytest's: Ray's sockets need a short path
     try:
-        program = [sys.executable, str(Path(__file__).parent / "autoscaled.py")]
+        program = [sys.executable, str(ROOT / "tests" / "support" / "autoscaled_cluster.py")]
         inside = ["bash", "-c", 'ip link set lo up && exec "$@"', "bash", *program]
         done = subprocess.run(
             [*APART, *inside, str(study), str(tmp_path / "storage")],

@@ -11,8 +11,8 @@ import yaml
 
 from orchestrator.ray_runtime.cluster_size import maximum_of
 from orchestrator.scheduling.schedule import Free
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 FILES = ("cluster.yaml", "clusters/on-premises.yaml")
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.machines import Machine, machines, why_not
-from tests.cluster.studies import ROOT, call, command, environment, write_study
+from tests.support.cluster_studies import ROOT, call, command, environment, write_study
+from tests.support.machines import Machine, machines, why_not
 
 # Two minutes on an idle machine; other work beside it makes it several times that.
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]

@@ -14,8 +14,8 @@ import pytest
 
 from catalog import Tail
 from catalog.events import AttemptEnded, AttemptStarted, CellFinished, EpochFinished
-from tests.cluster.studies import ROOT, call, command, write_study
-from tests.cluster.three_nodes import ThreeNodes, kill_9, three_nodes, wait_for
+from tests.support.cluster_studies import ROOT, call, command, write_study
+from tests.support.three_nodes import ThreeNodes, kill_9, three_nodes, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 

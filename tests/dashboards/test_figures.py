@@ -9,7 +9,6 @@ from typing import Any
 import plotly.graph_objects as go
 import pyarrow as pa
 import pytest
-from grid_events import DEMO, Grid, grid_events, write_quickly
 
 from catalog import Catalog
 from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
@@ -21,7 +20,8 @@ from dashboards.figures.contributions import (
 from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.render.theme import BACKBONE_SYMBOLS, MODULE_COLOURS, PUBLISHED_SYMBOL, module_colour
-from tests.dashboards.drawn_lines import drawn_lines
+from tests.support.drawn_lines import drawn_lines
+from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
 PAIRS: list[tuple[Callable[..., Any], Callable[[Any], go.Figure]]] = [
     (accuracy_by_frames_data, draw_accuracy_by_frames),

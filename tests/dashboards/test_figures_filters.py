@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from grid_events import DEMO, Grid, grid_events, write_quickly
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from dashboards.figures.contributions import contributions_data
 from dashboards.figures.filters import ALL, STATES, FilterError, Filters, from_query_string, to_query_string
 from dashboards.figures.grid import grid_data
 from dashboards.figures.temporal_pooling_gain import temporal_pooling_gain_data
+from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
 NAMES = st.lists(st.text(min_size=1, max_size=12), max_size=3, unique=True).map(tuple)
 NUMBERS = st.lists(st.integers(0, 10**12), max_size=3, unique=True).map(tuple)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grid_events import DEMO, Grid, grid_events, write_quickly
 
 from catalog import Catalog
 from catalog.events import CellEvaluated, Event
@@ -31,7 +30,8 @@ from dashboards.figures.printed_tables import TABLES, draw_printed_table, printe
 from dashboards.figures.sampling import draw_sampling, published_gains_data, sampling_data
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.render.theme import BACKBONE_SYMBOLS, MODULE_COLOURS
-from tests.dashboards.drawn_lines import drawn_lines
+from tests.support.drawn_lines import drawn_lines
+from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
 Model = tuple[str, str, str, bool, int]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grid_events import DEMO, Grid, grid_events
 
 from catalog import Catalog
 from catalog.events import AttemptEnded, AttemptStarted, CellPlanned
@@ -26,7 +25,8 @@ from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.figures.utilisation import draw_utilisation, utilisation_data
 from dashboards.render.theme import MODULE_COLOURS, STATE_COLOURS
-from tests.dashboards.figure_list import build, write_predictions
+from tests.support.figure_list import build, write_predictions
+from tests.support.grid_events import DEMO, Grid, grid_events
 
 GRID = Grid(
     datasets=("mini-ssv2",),

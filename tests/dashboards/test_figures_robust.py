@@ -16,7 +16,7 @@ from dashboards.figures.failures import failures_data
 from dashboards.figures.filters import Filters
 from dashboards.figures.relations import SOURCES
 from dashboards.render.theme import DARK, LIGHT, THEMES
-from tests.dashboards.figure_list import CATALOGS, FIGURES, build
+from tests.support.figure_list import CATALOGS, FIGURES, build
 
 
 @pytest.fixture(scope="module", params=CATALOGS)

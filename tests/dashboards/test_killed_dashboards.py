@@ -7,12 +7,11 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from grid_events import DEMO, grid_events, write_quickly
-
 from benchmarks.dashboard_window import Dashboard, Window, watched
 from catalog import Catalog, Tail
 from catalog.events import EpochFinished
 from catalog.journal import Journal
+from tests.support.grid_events import DEMO, grid_events, write_quickly
 
 
 def test_killed_dashboards_cost_the_driver_no_line(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from grid_events import DEMO, Grid, grid_events, quarantine_event, write_quickly
 from plotly.offline import get_plotlyjs
 
 from catalog import Catalog
 from catalog.events import CellFinished
 from dashboards.report.page import report_html, write_report
+from tests.support.grid_events import DEMO, Grid, grid_events, quarantine_event, write_quickly
 
 NOW = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
 FAILING = "TAM-Tiny-f8@synthetic-motion"

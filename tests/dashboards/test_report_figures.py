@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grid_events import DEMO, Grid, grid_events, write_quickly
 
 from catalog import Catalog
 from dashboards.figures.filters import from_query_string
 from dashboards.render.image import image
 from dashboards.render.panels_in_print import panels
 from dashboards.report.paper import FIGURES, FigureError, Plain, Width, paper_figure
+from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
 OF_THE_PAPER = ("fig1", "fig4", "fig5", "fig6", "fig7", "fig8", "contributions", "grid")
 MINI = Grid(study="mini", datasets=("mini-ssv2", "mini-kinetics"), seeds=(0, 1))

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from catalog import Catalog
 from dashboards.render.sketch import Sketch, bar, heatmap, scatter, text_table
-from tests.dashboards.figure_list import CATALOGS, FIGURES, build
+from tests.support.figure_list import CATALOGS, FIGURES, build
 
 LINE = {"x": [1, 2], "y": [3.0, None], "mode": "lines", "line": {"color": "#0072B2"}}
 

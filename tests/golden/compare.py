@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.golden.components import HOMES
+from tests.support.paths import ROOT
 
 FILE = Path(__file__).with_name("golden.json")
-ROOT = Path(__file__).parents[2]
 UPDATE = "python tests/golden/update.py"
 
 # PyTorch's and MKL's kernels, and the C library's functions, differ from one processor to the next.

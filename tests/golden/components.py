@@ -5,7 +5,7 @@ from __future__ import annotations
 from trainables.data.clips import augment, cut, sampling
 from trainables.data.frames import frame_format
 from trainables.models.registry import BACKBONES, MODULES
-from trainables.recipe.cell_spec import versions as train_version
+from trainables.recipe import versions as train_version
 
 _VERSION_FILE = "trainables/recipe/versions.py"
 _REGISTRY = "trainables/models/registry.py"

@@ -18,9 +18,9 @@ import pytest
 from catalog.events import AttemptEnded, AttemptStarted, CellFinished, EpochFinished
 from catalog.storage.bucket import Bucket, checked_url
 from catalog.storage.mirror import mirror_folder
-from tests.integration.running import Events, RunningDriver, held_cluster, wait_for, write_study
-from tests.integration.studies import command
-from tests.storage.s3_server import S3Server, Wire, environment, in_environment
+from tests.support.running import Events, RunningDriver, held_cluster, wait_for, write_study
+from tests.support.s3_server import S3Server, Wire, environment, in_environment
+from tests.support.studies import command
 
 ONE_CPU = ("--cpus", "1")
 # Enough that a driver, which looks once a second, can be killed in the middle of a cell.

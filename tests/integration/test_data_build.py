@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.integration.studies import actiongrid, command
+from tests.support.studies import actiongrid, command
 from trainables.data.synthetic.encode import write_h264
 
 VIDEOS, FRAMES = 36, 60

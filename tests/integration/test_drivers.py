@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from catalog.events import AttemptEnded, AttemptStarted, CellFinished, EpochFinished
-from tests.integration.running import (
+from tests.support.running import (
     Events,
     RunningDriver,
     held_cluster,
@@ -25,7 +25,7 @@ from tests.integration.running import (
     wait_until_gone,
     write_study,
 )
-from tests.integration.studies import actiongrid, query
+from tests.support.studies import actiongrid, query
 
 pytestmark = pytest.mark.slow
 

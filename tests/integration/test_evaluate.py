@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.integration.studies import actiongrid, query
+from tests.support.studies import actiongrid, query
 
 pytestmark = pytest.mark.slow
 

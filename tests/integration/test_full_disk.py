@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from catalog.events import EpochFinished
-from tests.integration.running import Events, RunningDriver
-from tests.integration.studies import CHAINS, actiongrid, query, results
-from tests.small_disk import fill_up, small_disk
+from tests.support.running import Events, RunningDriver
+from tests.support.small_disk import fill_up, small_disk
+from tests.support.studies import CHAINS, actiongrid, query, results
 
 pytestmark = pytest.mark.slow
 

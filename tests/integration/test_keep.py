@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import write_study
-from tests.integration.studies import actiongrid, query, results
+from tests.support.running import write_study
+from tests.support.studies import actiongrid, query, results
 from trainables.training.checkpoint import stored_epochs
 
 pytestmark = pytest.mark.slow

@@ -15,8 +15,8 @@ import pytest
 
 from catalog import Tail
 from catalog.events import AttemptStarted, CellFinished, EpochFinished
-from tests.integration.running import wait_until_gone
-from tests.integration.studies import CHAINS, actiongrid, command, query, results
+from tests.support.running import wait_until_gone
+from tests.support.studies import CHAINS, actiongrid, command, query, results
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from catalog.events import AttemptStarted, EpochFinished
-from tests.integration.running import Events, RunningDriver, held_cluster, write_study
-from tests.integration.studies import results
+from tests.support.running import Events, RunningDriver, held_cluster, write_study
+from tests.support.studies import results
 
 pytestmark = pytest.mark.slow
 

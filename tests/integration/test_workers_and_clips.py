@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SHARED
-from tests.integration.studies import actiongrid, query, results
+from tests.support.paths import SHARED
+from tests.support.studies import actiongrid, query, results
 
 pytestmark = pytest.mark.slow
 

@@ -96,10 +96,10 @@ class CellSpec(Frozen):
     """All that a Ray Train worker needs to train one cell. `run_dir` receives checkpoints and history.
 
     `frames_on_local_disk`: a folder of each machine's own disk that frame stores are copied to first. A
-    worker of `attempt` stops as soon as a later attempt was let into `run_dir` (`catalog.storage.fence`). `keep`
-    says which checkpoints are kept. Where memory was short, `accumulation` shares each piece of a batch
-    among so many passes: the optimiser sees the same batch, BN smaller ones. `storage`: where these paths
-    are to be had on other machines; None: all machines share them.
+    worker of `attempt` stops as soon as a later attempt was let into `run_dir` (`catalog.storage.fence`).
+    `keep` says which checkpoints are kept. Where memory was short, `accumulation` shares each piece of a
+    batch among so many passes: the optimiser sees the same batch, BN smaller ones. `storage`: where these
+    paths are to be had on other machines; None: all machines share them.
     """
 
     cell: str

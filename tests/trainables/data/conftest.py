@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support.paths import SHARED
 from trainables.data.datasets import SyntheticAppearance, SyntheticMotion
 from trainables.data.frames.manifest import Manifest
 from trainables.data.ingest.build import build_dataset
 
 torch.set_num_threads(1)
 
-SHARED_VIDEOS = Path(__file__).resolve().parents[4] / "shared" / "videos"
+SHARED_VIDEOS = SHARED / "videos"
 
 
 @pytest.fixture(scope="session")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.support.paths import SHARED
 from trainables.models import build_model
 from trainables.models.macs import ModelCost, build_bare, count_macs, model_cost
 
-PUBLISHED = Path(__file__).resolve().parents[4] / "shared" / "reference" / "published_mini_results.csv"
+PUBLISHED = SHARED / "reference" / "published_mini_results.csv"
 CLASSES = {"mini-ssv2": 87, "mini-kinetics": 200, "mini-mit": 200}
 
 # Reference §5: (module, backbone): trunk parameters, MACs at 8 frames without and with temporal pooling.

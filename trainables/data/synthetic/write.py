@@ -12,8 +12,8 @@ from trainables.data.datasets import Entry, Listing
 from trainables.data.frames.spool import writing
 from trainables.data.ingest.build_log import BuildLog
 from trainables.data.ingest.progress import Counter, Progress
+from trainables.data.synthetic import videos as synthetic
 from trainables.data.synthetic.encode import write_h264
-from trainables.data.synthetic.videos import videos as synthetic
 
 _MOST_THREADS = 4
 

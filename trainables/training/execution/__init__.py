@@ -1,1 +1,1 @@
-"""How a step runs on a device: precision, compiler, uploads and memory; no number depends on it beyond roundings."""
+"""How a step runs on a device: precision, compiler, uploads, memory. Numbers keep within roundings."""

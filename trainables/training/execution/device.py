@@ -94,7 +94,8 @@ class Compute:
         if self.device.type == "cpu":
             views = views_one_by_one(batch.pixels, batch.cuts, batch.size)
         else:
-            # `trainables.training.execution.upload` has brought them; for those that it has not, the host waits here.
+            # `trainables.training.execution.upload` has brought them; for those that it has not, the host
+            # waits here.
             pixels = batch.pixels.to(self.device)
             dtype = torch.bfloat16 if self.bf16 else torch.float32
             views = views_by_products(pixels, batch.cuts, batch.size, dtype)

@@ -1,0 +1,54 @@
+"""The dashboard over a bucket: it follows another machine's journals and stays open through an outage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from catalog.events import AttemptStarted
+from catalog.storage.bucket import Bucket
+from catalog.storage.mirror import Mirror, open_mirror
+from dashboards.app.live import LiveCatalog, Remote
+from orchestrator.running.remote import fetch_predictions, hear, open_journal
+from tests.support.s3_server import S3Server, Wire
+
+
+def started(number: int) -> AttemptStarted:
+    return AttemptStarted(f"{number:032x}", 1, "driver", "host", "s3://lab/runs/x")
+
+
+def test_it_follows_and_says_when_it_cannot(
+    s3: S3Server, url: str, elsewhere: Mirror, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with Wire(s3.port) as wire:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.address)
+        monkeypatch.setenv("ACTIONGRID_CACHE", str(tmp_path / "viewer"))
+        root = open_mirror(f"{url}/watched").root
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.address)
+        driver = Mirror(elsewhere.root, Bucket(f"{url}/watched/"))
+        live = LiveCatalog(root, pause=0.0, remote=Remote(lambda: hear(root), fetch_predictions))
+        assert live.refresh() == 0 and live.trouble is None
+        from catalog import Journal
+        from catalog.storage.journal_segments import Segments
+
+        with Journal.open(driver.root, "one", Segments(driver, "one")) as journal:
+            journal.append(started(1))
+            assert live.refresh() == 1
+            wire.cut()
+            journal.append(started(2))
+            assert live.refresh() == 1
+            assert live.trouble is not None and "does not answer" in live.trouble
+            wire.mend()
+            assert live.refresh() == 2 and live.trouble is None
+        (row,) = live.catalog.query("SELECT count(*) AS n FROM recorded.attempts_started").to_pylist()
+        assert row["n"] == 2
+        live.close()
+
+
+def test_reading_commands_write_no_journal(mirror: Mirror, elsewhere: Mirror) -> None:
+    with open_journal(mirror.root, "one") as journal:
+        journal.append(started(1))
+    before = [one.name for one in mirror.bucket.below("")]
+    hear(elsewhere.root)
+    assert [one.name for one in mirror.bucket.below("")] == before

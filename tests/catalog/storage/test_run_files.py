@@ -1,0 +1,250 @@
+"""A cell's files and datasets between machines: what stands, what is fenced, what was damaged on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog.storage.bucket import Bucket, BucketError
+from catalog.storage.fence import FencedError, raise_fence, read_fence, require_fence
+from catalog.storage.mirror import MARK, Mirror, open_mirror
+from orchestrator.running.remote import RunReader, fetch_results
+from tests.support.s3_server import S3Server, Wire
+from trainables.data.datasets.synthetic import SyntheticMotion
+from trainables.data.frames.check import shards_stand
+from trainables.data.frames.manifest import SHARDS, read_manifest
+from trainables.data.frames.transfer import (
+    DownloadError,
+    fetch_dataset,
+    fetch_manifests,
+    frames_stand,
+    send_dataset,
+)
+from trainables.data.ingest.build import build_dataset
+from trainables.recipe.cell_spec import CellSpec, Evaluation, ParentCheckpoint, Recipe, StorageAddress
+from trainables.recipe.local_paths import at_home
+from trainables.training.checkpoint import (
+    is_intact,
+    latest_intact,
+    prune,
+    records,
+    remove,
+    save_checkpoint,
+    stored_epochs,
+    write_atomically,
+)
+from trainables.training.result import read_history
+from trainables.training.run_files import drop_pruned, fetch_parent, fetch_run, fetch_small, send
+
+RUN = Path("runs") / "TSN-Tiny-f8_toy-0123456789ab"
+
+
+def write_epochs(run_dir: Path, epochs: int) -> None:
+    import torch
+
+    run_dir.mkdir(parents=True, exist_ok=True)
+    history: list[dict[str, float]] = []
+    for epoch in range(1, epochs + 1):
+        history.append({"epoch": epoch, "top1": float(epoch)})
+        predictions = run_dir / f"epoch-{epoch:04d}.parquet"
+        predictions.write_text(f"predictions of {epoch}")
+        send(predictions)
+        save_checkpoint(run_dir, {"model": {"w": torch.full((3,), epoch)}}, predictions, history)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith(("epoch", "result")))
+
+
+def in_bucket(mirror: Mirror, folder: Path) -> list[str]:
+    return [one.name.rpartition("/")[2] for one in mirror.bucket.below(folder.as_posix())]
+
+
+def test_a_cell_goes_on_from_where_another_machine_left_it(mirror: Mirror, elsewhere: Mirror) -> None:
+    here, there = mirror.root / RUN, elsewhere.root / RUN
+    write_epochs(here, 3)
+    prune(here, {2, 3})
+    drop_pruned(here)
+    assert names(here) == in_bucket(mirror, RUN)
+    fetch_small(there)
+    assert [row["epoch"] for row in read_history(there)] == [1, 2, 3]
+    assert names(there) == ["epoch-0002.json", "epoch-0003.json"], "no weights only to see how far it is"
+    fetch_run(there)
+    newest = latest_intact(there)
+    assert newest is not None and newest.epoch == 3 and newest.path.startswith(str(elsewhere.root))
+    assert all(is_intact(record) for record in records(there))
+    remove(here, [2])
+    assert stored_epochs(here) == {3}
+    assert "epoch-0002.pt" not in in_bucket(mirror, RUN)
+    assert "epoch-0002.parquet" in in_bucket(mirror, RUN), "what it predicted stays"
+
+
+def test_no_epoch_stands_that_the_bucket_does_not_have(
+    s3: S3Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Wire(s3.port) as wire:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.address)
+        mirror = open_mirror(f"{url}/away")
+        run_dir = mirror.root / RUN
+        write_epochs(run_dir, 1)
+        wire.cut()
+        with pytest.raises(BucketError):
+            write_epochs(run_dir, 2)
+        assert [row["epoch"] for row in read_history(run_dir)] == [1]
+        with pytest.raises(BucketError):
+            write_atomically(run_dir / "result.json", b"{}")
+        assert not (run_dir / "result.json").exists(), "a driver here would believe it"
+        wire.mend()
+        write_epochs(run_dir, 2)
+        assert len(read_history(run_dir)) == 2
+
+
+def test_a_fence_holds_on_all_machines(mirror: Mirror, elsewhere: Mirror) -> None:
+    here, there = mirror.root / RUN, elsewhere.root / RUN
+    raise_fence(here, 1)
+    require_fence(there, 1)
+    raise_fence(there, 2)
+    assert read_fence(here) == 2
+    with pytest.raises(FencedError, match="attempt 2 of another driver"):
+        require_fence(here, 1)
+
+
+def test_a_driver_elsewhere_sees_results_and_history(mirror: Mirror, elsewhere: Mirror) -> None:
+    from catalog.storage.layout import Layout
+
+    write_epochs(mirror.root / RUN, 2)
+    (mirror.root / RUN / "result.json").write_text("{}")
+    send(mirror.root / RUN / "result.json")
+    fetch_results(elsewhere.root)
+    assert names(elsewhere.root / RUN) == ["result.json"]
+    now = [0.0]
+    reader = RunReader(Layout(elsewhere.root), together=False, clock=lambda: now[0])
+    request: Any = type("Request", (), {"cell": "TSN-Tiny-f8@toy", "key": "0123456789ab"})()
+    assert len(reader.history(request)) == 2
+    write_epochs(mirror.root / RUN, 3)
+    assert len(reader.history(request)) == 2, "looks every few seconds"
+    now[0] = 10.0
+    assert len(reader.history(request)) == 3
+    write_epochs(mirror.root / RUN, 4)
+    assert reader.result(request) is None
+    assert len(reader.history(request)) == 4, "at the end of an attempt nothing is missing"
+    together = RunReader(Layout(elsewhere.root), together=True, clock=lambda: now[0])
+    write_epochs(mirror.root / RUN, 5)
+    now[0] = 20.0
+    assert len(together.history(request)) == 4, "what is not written on this machine does not come"
+
+
+def test_a_parents_checkpoint_that_was_damaged_on_its_way_comes_again(
+    mirror: Mirror, elsewhere: Mirror
+) -> None:
+    write_epochs(mirror.root / RUN, 1)
+    there = elsewhere.root / RUN
+    record = records(mirror.root / RUN)[0]
+    parent = ParentCheckpoint(
+        key="0123456789ab",
+        cell="TSN-Tiny-f8@toy",
+        path=str(there / "epoch-0001.pt"),
+        sha256=record.sha256,
+        frames=8,
+        epoch=1,
+        evaluation=Evaluation(),
+        predictions_path=str(there / "epoch-0001.parquet"),
+        recheck_videos=0,
+    )
+    fetch_parent(parent)
+    assert is_intact(replace(record, path=parent.path))
+    Path(parent.path).write_bytes(b"half of it")
+    fetch_parent(parent)
+    assert is_intact(replace(record, path=parent.path))
+
+
+def test_a_worker_finds_its_files_in_its_own_mirror(
+    url: str, elsewhere: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = CellSpec(
+        cell="TSN-Tiny-f8@toy",
+        key="k",
+        module="tsn",
+        backbone="tiny",
+        temporal_pooling=False,
+        frames=8,
+        dataset="toy",
+        seed=0,
+        num_classes=4,
+        recipe=Recipe(),
+        evaluation=Evaluation(),
+        manifest="/driver/mirror/datasets/toy/manifest.parquet",
+        run_dir=f"/driver/mirror/{RUN}",
+        frames_on_local_disk="/scratch",
+    )
+    assert at_home(spec) == spec, "one storage for all machines"
+    spec = spec.model_copy(update={"storage": StorageAddress(url=url, root="/driver/mirror")})
+    monkeypatch.setenv("ACTIONGRID_CACHE", str(tmp_path / "elsewhere"))
+    moved = at_home(spec)
+    assert moved.run_dir == str(elsewhere.root / RUN)
+    assert moved.manifest == str(elsewhere.root / "datasets/toy/manifest.parquet")
+    assert moved.frames_on_local_disk is None
+    assert (elsewhere.root / MARK).exists()
+
+
+@pytest.fixture
+def dataset(mirror: Mirror) -> Path:
+    directory = mirror.root / "datasets" / "toy-01234567"
+    config = SyntheticMotion(train_per_class=2, val_per_class=1)
+    build_dataset(config, "toy", directory)
+    send_dataset(directory)
+    return directory
+
+
+def test_a_dataset_comes_to_who_trains_on_it(dataset: Path, mirror: Mirror, elsewhere: Mirror) -> None:
+    fetch_manifests(elsewhere)
+    there = elsewhere.root / "datasets" / dataset.name
+    assert sorted(path.name for path in there.iterdir() if path.name[0] != ".") == [
+        "build.jsonl",
+        "manifest.parquet",
+    ]
+    manifest = read_manifest(there / "manifest.parquet")
+    assert frames_stand(manifest, there) is True and not shards_stand(manifest, there)
+    fetch_dataset(there / "manifest.parquet")
+    assert shards_stand(manifest, there)
+    for shard in manifest.shards:
+        assert (there / SHARDS / shard.name).read_bytes() == (dataset / SHARDS / shard.name).read_bytes()
+    mirror.bucket.remove([mirror.name(dataset / SHARDS / manifest.shards[0].name)])
+    assert frames_stand(manifest, there) is False
+    send_dataset(dataset)
+    assert frames_stand(manifest, there) is True, "only what is missing goes up again"
+
+
+def test_frames_that_are_damaged_in_the_bucket_are_refused(
+    dataset: Path, mirror: Mirror, elsewhere: Mirror
+) -> None:
+    there = elsewhere.root / "datasets" / dataset.name
+    shard = read_manifest(dataset / "manifest.parquet").shards[0].name
+    mirror.bucket.put(mirror.name(dataset / SHARDS / shard), b"x" * (dataset / SHARDS / shard).stat().st_size)
+    with pytest.raises(DownloadError, match=rf"differs from its checksum; s3://.*{shard}"):
+        fetch_dataset(there / "manifest.parquet")
+    assert not (there / SHARDS / shard).exists()
+
+
+def test_nothing_of_this_happens_on_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Bucket, url: str) -> None:
+        raise AssertionError("asked a bucket")
+
+    monkeypatch.setattr(Bucket, "__init__", refuse)
+    run_dir = tmp_path / RUN
+    write_epochs(run_dir, 2)
+    prune(run_dir, {2})
+    actions: list[Callable[[], object]] = [
+        lambda: drop_pruned(run_dir),
+        lambda: fetch_run(run_dir),
+        lambda: fetch_small(run_dir),
+        lambda: raise_fence(run_dir, 1),
+        lambda: fetch_results(tmp_path),
+    ]
+    for action in actions:
+        action()
+    assert names(run_dir) == ["epoch-0002.json", "epoch-0002.parquet", "epoch-0002.pt"]

@@ -1,0 +1,143 @@
+"""The driver without Ray: what it starts, journals, tries again and gives up."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from catalog import Journal
+from catalog.events import AttemptEnded, AttemptStarted, CellFailed, CellFinished, EpochFinished, Event
+from orchestrator.scheduling.schedule import Free, Progress
+from tests.support.driver_bench import TOTAL, Bench, cell_result
+from trainables.recipe.cell_spec import CellSpec
+
+
+def test_a_grid_runs_to_its_end_parents_first(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    order = []
+    for _ in range(4):
+        request = bench.next()
+        order.append(request.cell)
+        bench.finish(request)
+    assert bench.driver.is_finished
+    assert bench.driver.next_trial(TOTAL) is None
+    assert {name.split("-")[2] for name in order[:2]} == {"f8@synthetic"}
+    assert len(bench.of(CellFinished)) == 4
+    assert [event.state for event in bench.of(AttemptEnded)] == ["done"] * 4
+    assert len(bench.of(EpochFinished)) == 8
+
+
+def test_no_more_runs_than_fit(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.next()
+    bench.next()
+    assert bench.driver.next_trial(TOTAL) is None
+    assert len(bench.driver.running) == 2
+
+
+def test_a_start_is_journalled_before_the_trial_is_given_out(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+
+    def refuse(event: Event) -> Event:
+        raise OSError("disk full")
+
+    bench.driver._append = refuse
+    with pytest.raises(OSError, match="disk full"):
+        bench.driver.next_trial(TOTAL)
+    assert bench.driver.running == ()
+
+
+def test_a_child_gets_the_checkpoint_that_its_recipe_names(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    parents = [bench.next(), bench.next()]
+    bench.finish(parents[0])
+    child = CellSpec.model_validate_json(bench.next().spec)
+    assert child.frames_on_local_disk == "/scratch"
+    assert child.parent is not None
+    assert child.parent.cell == parents[0].cell
+    assert child.parent.path.endswith("best.pt")
+    assert child.parent.frames == 8
+    assert child.parent.recheck_videos == 4
+
+
+def test_epochs_are_journalled_once_from_what_stands_on_disk(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    request = bench.next()
+    bench.driver.poll()
+    assert not bench.of(EpochFinished)
+    bench.write_epochs(request, 2)
+    bench.clock += 0.5
+    bench.driver.poll()
+    assert not bench.of(EpochFinished), "looks at most once a second"
+    for _ in range(2):
+        bench.clock += 1.0
+        bench.driver.poll()
+    assert [event.epoch for event in bench.of(EpochFinished)] == [1, 2]
+    assert bench.driver.running[0].metrics["epoch"] == 2
+
+
+def test_a_result_that_stands_counts_even_where_the_trial_died(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    request = bench.next()
+    bench.write_epochs(request, 2)
+    run_dir = bench.layout.run_dir(request.cell, request.key)
+    (run_dir / "result.json").write_text(json.dumps(asdict(cell_result(request))))
+    bench.driver.trial_ended(request, "ActorDiedError: killed")
+    assert bench.driver.progress[request.cell] is Progress.DONE
+    assert not bench.of(CellFailed)
+
+
+def test_a_failure_is_tried_again_after_a_pause_then_given_up(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, retries=1)
+    first = bench.next()
+    bench.driver.trial_ended(first, "ActorDiedError: killed")
+    other = bench.next()
+    assert other.cell != first.cell
+    assert bench.driver.next_trial(TOTAL) is None
+    bench.clock += 60.0
+    again = bench.next()
+    assert (again.cell, again.attempt) == (first.cell, 2)
+    bench.driver.trial_ended(again, "ActorDiedError: killed")
+    failure = bench.driver.failures[0]
+    assert failure.name == first.cell
+    assert len(failure.blocked) == 1
+    assert [event.attempt for event in bench.of(CellFailed)] == [2]
+    bench.finish(other)
+    bench.finish(bench.next())
+    assert bench.driver.is_finished
+    assert sorted(bench.driver.progress.values()) == ["blocked", "done", "done", "failed"]
+
+
+def test_an_error_that_would_come_again_is_not_retried(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, retries=5)
+    request = bench.next()
+    bench.driver.trial_ended(request, "ParentMismatchError: parent measures 10 %")
+    assert bench.driver.failures[0].name == request.cell
+
+
+def test_attempts_count_over_submissions(tmp_path: Path) -> None:
+    """Also over those that were made when there were no leases yet."""
+    with Journal.open(tmp_path, "before") as journal:
+        for key in range(4):
+            journal.append(AttemptStarted(f"{key:032x}", 3, "before", "host", "run"))
+    bench = Bench(tmp_path)
+    assert bench.next().attempt == 4
+    assert bench.of(AttemptStarted)[0].attempt == 4
+
+
+def test_a_cell_larger_than_the_cluster_fails_with_the_figures(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert bench.driver.next_trial(Free(cpus=0)) is None
+    assert bench.driver.is_finished
+    assert "asks for 1 CPUs and 0 GPUs, the cluster has 0 and 0" in bench.driver.failures[0].error
+
+
+def test_an_interruption_is_journalled_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.next()
+    bench.driver.interrupted()
+    bench.driver.interrupted()
+    assert [event.state for event in bench.of(AttemptEnded)] == ["interrupted"]

@@ -1,0 +1,193 @@
+"""One cell trained for real, without Ray: resumed equals undisturbed, child starts from parent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.support.toy import EVALUATION, toy_spec
+from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
+from trainables.training.checkpoint import latest_intact, load_state
+from trainables.training.evaluate import read_predictions
+from trainables.training.parent import ParentMismatchError
+from trainables.training.result import CellResult, read_result
+from trainables.training.session import CellSession
+
+NOT_COMPARED = (
+    "train_seconds",
+    "eval_seconds",
+    "clips_per_second",
+    "eval_clips_per_second",
+    "peak_memory_bytes",
+)
+
+
+def train(spec: CellSpec, until: int | None = None) -> CellSession:
+    torch.set_num_threads(1)
+    session = CellSession.open(spec, rank=0, world=1, local_rank=0)
+    for epoch in range(session.first_epoch, (until or spec.recipe.epochs) + 1):
+        session.train_epoch(epoch)
+    if until is None:
+        session.finish()
+    return session
+
+
+def result_of(spec: CellSpec) -> CellResult:
+    result = read_result(Path(spec.run_dir), spec.key)
+    assert result is not None
+    return result
+
+
+def comparable(history: Any) -> list[dict[str, float]]:
+    return [{name: value for name, value in row.items() if name not in NOT_COMPARED} for row in history]
+
+
+def weights(spec: CellSpec) -> dict[str, torch.Tensor]:
+    newest = latest_intact(Path(spec.run_dir))
+    assert newest is not None
+    state: dict[str, torch.Tensor] = load_state(Path(newest.path), newest.sha256)["model"]
+    return state
+
+
+def parent_of(spec: CellSpec, which: str = "last", recheck: int = 5) -> ParentCheckpoint:
+    result = result_of(spec)
+    chosen = result.checkpoint(which)
+    return ParentCheckpoint(
+        key=spec.key,
+        cell=spec.cell,
+        path=str(Path(spec.run_dir) / chosen["path"]),
+        sha256=chosen["sha256"],
+        frames=spec.frames,
+        epoch=int(chosen["epoch"]),
+        evaluation=EVALUATION,
+        predictions_path=str(Path(spec.run_dir) / chosen["predictions"]),
+        recheck_videos=recheck,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> CellSpec:
+    spec = toy_spec(toy_data, tmp_path_factory.mktemp("trained"))
+    train(spec)
+    return spec
+
+
+def test_the_result_says_what_was_done(trained: CellSpec) -> None:
+    result = result_of(trained)
+    assert [int(row["epoch"]) for row in result.history] == [1, 2, 3]
+    assert result.eval_videos == 12
+    assert result.train_videos == 16
+    assert result.history[0]["lr"] == pytest.approx(0.05)
+    assert 90_000 < result.params < 350_000
+    assert result.versions["torch"].startswith("2.15")
+    predictions = read_predictions(Path(trained.run_dir) / result.checkpoint("last")["predictions"])
+    assert predictions.index.tolist() == list(range(12))
+    assert predictions.accuracy(1) == pytest.approx(result.history[-1]["top1"])
+
+
+def test_interrupted_equals_uninterrupted_bit_for_bit(
+    trained: CellSpec, toy_data: Path, tmp_path: Path
+) -> None:
+    spec = toy_spec(toy_data, tmp_path)
+    for epoch in (1, 2):
+        session = CellSession.open(spec, rank=0, world=1, local_rank=0)
+        assert session.first_epoch == epoch, "an epoch that stands on disk is not trained again"
+        session.train_epoch(epoch)
+    resumed = train(spec)
+    assert resumed.first_epoch == 4
+    assert comparable(result_of(spec).history) == comparable(result_of(trained).history)
+    expected = weights(trained)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(spec).items())
+
+
+def test_a_damaged_last_checkpoint_costs_one_epoch_and_changes_nothing(
+    trained: CellSpec, toy_data: Path, tmp_path: Path
+) -> None:
+    spec = toy_spec(toy_data, tmp_path)
+    train(spec, until=2)
+    (tmp_path / "epoch-0002.pt").write_bytes(b"torn")
+    train(spec)
+    assert comparable(result_of(spec).history) == comparable(result_of(trained).history)
+
+
+def test_another_seed_gives_other_weights(trained: CellSpec, toy_data: Path, tmp_path: Path) -> None:
+    spec = toy_spec(toy_data, tmp_path, seed=1, epochs=1)
+    train(spec)
+    assert result_of(spec).history[0]["train_loss"] != result_of(trained).history[0]["train_loss"]
+
+
+def test_accumulation_keeps_the_batch(toy_data: Path, tmp_path: Path) -> None:
+    losses = []
+    for pieces in (1, 4):
+        spec = toy_spec(
+            toy_data, tmp_path / str(pieces), module="tsn", epochs=1, accumulate=pieces, dropout=0.0
+        )
+        train(spec)
+        losses.append(result_of(spec).history[0]["train_loss"])
+    # Batch statistics are of a piece, so the losses are close, not equal.
+    assert losses[0] == pytest.approx(losses[1], rel=0.2)
+
+
+def test_a_child_goes_on_from_its_parents_weights(trained: CellSpec, toy_data: Path, tmp_path: Path) -> None:
+    spec = toy_spec(
+        toy_data, tmp_path, cell="TAM-Tiny-f16@toy", key="c" * 32, frames=16, parent=parent_of(trained)
+    )
+    torch.set_num_threads(1)
+    session = CellSession.open(spec, rank=0, world=1, local_rank=0)
+    expected = weights(trained)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in session.model.state_dict().items())
+    assert session.parent_top1 is not None
+
+
+def test_a_child_refuses_a_changed_parent_file(trained: CellSpec, toy_data: Path, tmp_path: Path) -> None:
+    parent = parent_of(trained).model_copy(update={"sha256": "0" * 64})
+    spec = toy_spec(toy_data, tmp_path, frames=16, parent=parent)
+    with pytest.raises(ParentMismatchError, match="does not match its checksum"):
+        CellSession.open(spec, rank=0, world=1, local_rank=0)
+
+
+def test_a_child_of_another_architecture_names_the_tensors(
+    trained: CellSpec, toy_data: Path, tmp_path: Path
+) -> None:
+    spec = toy_spec(toy_data, tmp_path, module="i3d", frames=16, parent=parent_of(trained))
+    with pytest.raises(ParentMismatchError, match=r"does not fit this model; .*\.weight"):
+        CellSession.open(spec, rank=0, world=1, local_rank=0)
+
+
+def test_a_parent_that_measures_otherwise_is_refused(
+    trained: CellSpec, toy_data: Path, tmp_path: Path
+) -> None:
+    """Weights that do not give the recorded predictions: here the recorded ones are falsified."""
+    from dataclasses import replace
+
+    from trainables.training.evaluate import write_predictions
+
+    parent = parent_of(trained, recheck=12)
+    recorded = read_predictions(Path(parent.predictions_path))
+    falsified = tmp_path / "falsified.parquet"
+    write_predictions(replace(recorded, top=(recorded.top + 1) % 4), falsified)
+    spec = toy_spec(
+        toy_data,
+        tmp_path / "child",
+        frames=16,
+        parent=parent.model_copy(update={"predictions_path": str(falsified)}),
+    )
+    with pytest.raises(ParentMismatchError, match="predictions differ"):
+        CellSession.open(spec, rank=0, world=1, local_rank=0)
+
+
+def test_a_result_of_another_key_is_no_result(trained: CellSpec) -> None:
+    assert read_result(Path(trained.run_dir), "x" * 32) is None
+    assert json.loads((Path(trained.run_dir) / "result.json").read_text())["key"] == trained.key
+
+
+def test_a_loss_that_is_no_number_fails_the_cell(toy_data: Path, tmp_path: Path) -> None:
+    from trainables.training.step import DivergedError
+
+    spec = toy_spec(toy_data, tmp_path, lr=1e20, epochs=2)
+    with pytest.raises(DivergedError, match=r"lower recipe\.lr"):
+        train(spec)
