@@ -11,7 +11,7 @@ import re
 import tempfile
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -366,3 +366,11 @@ def _sources() -> Mapping[str, Sources]:
 def _shortened(sql: str) -> str:
     words = " ".join(sql.split())
     return words if len(words) <= 80 else words[:77] + "..."
+
+
+def leave_snapshot(catalog: Catalog, say: Callable[[str], None]) -> None:
+    """Publish a snapshot; where the storage does not take it, say so: that makes no result fail."""
+    try:
+        catalog.snapshot()
+    except OSError as error:
+        say(f"warning: readers of the snapshot do not see the latest results: {error}")

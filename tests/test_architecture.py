@@ -48,12 +48,10 @@ OPEN = {
     ("orchestrator.coordination.shared_cells", "orchestrator.running.remote"),
     ("orchestrator.datasets.build", "orchestrator.planning.plan"),
     ("orchestrator.evaluation.evaluation", "orchestrator.running.remote"),
-    ("orchestrator.evaluation.evaluation", "orchestrator.running.submission"),
     ("orchestrator.evaluation.jobs", "orchestrator.running.remote"),
     ("orchestrator.running.submission", "orchestrator.terminal.grid_view"),
     ("orchestrator.running.submission", "orchestrator.terminal.live_view"),
     ("orchestrator.scheduling.memory_reduction", "orchestrator.running.work"),
-    ("trainables.recipe.local_paths", "trainables.data.frames.spool"),
 }
 # What only these files may import.
 RESERVED = {

@@ -53,3 +53,23 @@ def sha256_of(path: Path) -> str:
     """Hash of the file's content, in hexadecimal."""
     with path.open("rb") as stream:
         return file_digest(stream, "sha256").hexdigest()
+
+
+class StoreWriteError(Exception):
+    """The storage takes no more: `what; where; what to do`. Never the fault of a video."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Run a block that writes under `path`.
+
+    Raises:
+        StoreWriteError: in place of the OSError of a full, read-only or broken storage.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreWriteError(
+            f"cannot write ({system_reason(error)}); {path}; make room or mend the storage and give the "
+            "same command again: it goes on where it stopped"
+        ) from error

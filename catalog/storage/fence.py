@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from catalog.storage.atomic import replaced_atomically
-from catalog.storage.fence_object import read_fence_object, write_fence_object
+from catalog.storage.mirror import mirror_around
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ class FencedError(RuntimeError):
 def read_fence(run_dir: Path) -> int:
     """The number of the attempt that may write; 0 where none was ever started."""
     path = run_dir / FENCE_FILE
-    return max(_number(path.read_bytes() if path.is_file() else None), _number(read_fence_object(path)))
+    return max(_number(path.read_bytes() if path.is_file() else None), _number(_read_shared(path)))
 
 
 def _number(content: bytes | None) -> int:
@@ -30,6 +30,12 @@ def _number(content: bytes | None) -> int:
         return 0
 
 
+def _read_shared(path: Path) -> bytes | None:
+    """What the bucket says, or None: there is none, or the storage is a directory."""
+    mirror = mirror_around(path.parent)
+    return None if mirror is None else mirror.bucket.read(mirror.name(path))
+
+
 def raise_fence(run_dir: Path, attempt: int) -> None:
     """Let `attempt` write, and none before it.
 
@@ -37,7 +43,9 @@ def raise_fence(run_dir: Path, attempt: int) -> None:
         FencedError: A later attempt was let in already.
     """
     require_fence(run_dir, attempt)
-    write_fence_object(run_dir / FENCE_FILE, str(attempt).encode())
+    mirror = mirror_around(run_dir)
+    if mirror is not None:
+        mirror.bucket.put(mirror.name(run_dir / FENCE_FILE), str(attempt).encode())
     with replaced_atomically(run_dir / FENCE_FILE) as temporary:
         temporary.write_text(str(attempt))
 

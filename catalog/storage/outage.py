@@ -50,7 +50,7 @@ def room_for_a_checkpoint(params: Iterable[int]) -> int:
 
 
 @contextmanager
-def interrupted_anyway(asked: Event, say: Callable[[str], None]) -> Iterator[None]:
+def exit_despite_outage(asked: Event, say: Callable[[str], None]) -> Iterator[None]:
     """What a driver does that was asked to stop ends as interrupted, though the storage takes no word of it.
 
     What stands in the storage counts: the next submission takes up the cells when their leases have expired.
@@ -116,7 +116,7 @@ class Outage:
                 self._say(f"the storage takes writes again; {self._where}; going on")
         return not self._reason
 
-    def patiently(self, action: Callable[[], Given]) -> Given:
+    def retry_until_available(self, action: Callable[[], Given]) -> Given:
         """Do something that writes; where the storage takes nothing, wait until it does.
 
         Raises:
@@ -132,7 +132,7 @@ class Outage:
             while not self.is_over() and not self._stop.wait(LOOK_SECONDS / 3):
                 pass
 
-    def endured(self, action: Callable[[], Given]) -> Given | None:
+    def try_write(self, action: Callable[[], Given]) -> Given | None:
         """Do something that will be done again anyway; None where the storage does not let it.
 
         Raises:

@@ -73,10 +73,10 @@ def build(
     the name alone is enough.
     """
     from catalog.storage.layout import Layout
+    from orchestrator.coordination.drivers import writer_name
     from orchestrator.datasets.build import Builder
     from orchestrator.datasets.ingest_tasks import Readers
     from orchestrator.datasets.request import Request, is_study
-    from orchestrator.running.submission import writer_name
     from orchestrator.terminal.build_view import BuildView
 
     chosen: dict[str, Any] = {"quality": quality, "shard_mb": shard_mb, "mode": "direct" if direct else None}
@@ -137,8 +137,7 @@ def verify(name: OneName = None, as_json: JsonOption = False, storage: StorageOp
     The next `data build` makes the damaged files again.
     """
     from catalog.storage.layout import Layout
-    from orchestrator.datasets.report import manifests, verified, verified_lines
-    from orchestrator.running.remote import fetch_frames
+    from orchestrator.datasets.report import fetch_frames, manifests, verified, verified_lines
     from orchestrator.terminal.build_view import BuildView
 
     layout, show = Layout(storage_path(storage)), BuildView(sys.stderr)

@@ -54,6 +54,11 @@ class DriverRecord:
         return f"{self.user}@{self.host}, pid {self.pid}"
 
 
+def writer_name() -> str:
+    """A journal's name that no other driver has: time, host, process."""
+    return f"{time.strftime('%Y%m%dT%H%M%S')}-{platform.node() or 'host'}-{os.getpid()}"
+
+
 def this_driver(writer: str, study: str, priority: int) -> DriverRecord:
     """The record of the process that asks."""
     return DriverRecord(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Given = TypeVar("Given")
 
 
-class Patiently(Protocol):
+class Retry(Protocol):
     """Does something, again and again until the storage lets it (`catalog.storage.outage`)."""
 
     def __call__(self, action: Callable[[], Given]) -> Given:
@@ -103,7 +103,7 @@ class SharedCells:
     ) -> None:
         """`hear` brings the journals up to date, where the storage is a bucket."""
         self._hear = hear
-        self._patiently: Patiently = _at_once
+        self._retry: Retry = _at_once
         self._leases = leases
         self._watch = watch
         self._presence = presence
@@ -114,9 +114,9 @@ class SharedCells:
         self._failed_before = {key: failure.attempt for key, failure in self._failures().items()}
         self._commands_before = frozenset(command.id for command in self._commands())
 
-    def be_patient(self, patiently: Patiently) -> None:
+    def retry_with(self, retry: Retry) -> None:
         """How to wait for a storage that does not answer, where a cell's end cannot go on without."""
-        self._patiently = patiently
+        self._retry = retry
 
     def _refresh(self) -> None:
         self._hear()
@@ -168,13 +168,13 @@ class SharedCells:
     def is_ours(self, key: str) -> bool:
         """Whether this driver still holds the cell."""
         lease = self._held.get(key)
-        return lease is not None and self._patiently(lambda: self._leases.is_held(lease))
+        return lease is not None and self._retry(lambda: self._leases.is_held(lease))
 
     def release(self, key: str) -> None:
         """Give a cell back, where it is held."""
         lease = self._held.pop(key, None)
         if lease is not None:
-            self._patiently(lambda: self._leases.release(lease))
+            self._retry(lambda: self._leases.release(lease))
 
     def release_all(self) -> None:
         """Give back all that is held."""

@@ -12,6 +12,7 @@ from catalog.storage.layout import Layout, file_name
 from trainables.data.frames.check import verify
 from trainables.data.frames.manifest import Manifest, Quarantined, read_manifest
 from trainables.data.frames.space import in_words
+from trainables.data.frames.transfer import fetch_dataset
 from trainables.data.ingest.progress import BuildProgress
 
 _MOST_THREADS = 8  # beyond that a disk gets no faster
@@ -26,6 +27,16 @@ def manifests(layout: Layout, name: str | None = None) -> Iterator[tuple[Path, M
     folder = "*" if name is None else f"{file_name(name)}-{'?' * 8}"
     for path in sorted((layout.root / "datasets").glob(f"{folder}/manifest.parquet")):
         yield path, read_manifest(path)
+
+
+def fetch_frames(layout: Layout, name: str | None) -> None:
+    """Bring down the frames of one dataset, or of all.
+
+    Raises:
+        StoreWriteError: The bucket does not answer, or the disk is full.
+    """
+    for path, _ in manifests(layout, name):
+        fetch_dataset(path)
 
 
 def kind_of(reason: str) -> str:

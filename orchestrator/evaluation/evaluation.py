@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog import Catalog, Journal
-from catalog.last_snapshot import leave_snapshot
+from catalog.catalog import leave_snapshot
 from catalog.storage.layout import Layout
+from orchestrator.coordination.drivers import writer_name
 from orchestrator.evaluation.cells import FinishedCell, choose_cells, is_pattern
 from orchestrator.evaluation.jobs import EvaluationError, EvaluationJob, Wanted, check_checkpoint, make_job
 from orchestrator.evaluation.records import dataset_built_event, evaluated_event
 from orchestrator.evaluation.videos import VideoSets
 from orchestrator.running.remote import fetch_cell, open_journal
-from orchestrator.running.submission import writer_name
 from trainables.training.evaluate_cell import EvaluationResult, read_evaluation, result_path
 
 Announce = Callable[[str], None]

@@ -19,10 +19,10 @@ from catalog.storage.outage import Outage, room_for_a_checkpoint
 from orchestrator.coordination.requests import Standing, cancelled, standings
 from orchestrator.coordination.shared_cells import News, SharedCells
 from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.running.attempt_files import RunReader
 from orchestrator.running.cell_request import cell_request
 from orchestrator.running.epochs_on_disk import EpochsOnDisk
 from orchestrator.running.journal_events import finished_event
-from orchestrator.running.remote import RunReader
 from orchestrator.running.stopping import CHECKPOINT_WAIT_SECONDS, Stops, checkpoint_in_writing
 from orchestrator.running.work import CellFailure, CellWork, RunningCell, Terms
 from orchestrator.scheduling.memory_reduction import eased, easier, held_back
@@ -69,7 +69,7 @@ class Driver:
         self._stops = Stops(clock)
         self._runs = RunReader(layout, together=terms.local, clock=clock)
         self._epochs = EpochsOnDisk(self._runs, self._append, shared)
-        shared.be_patient(self.outage.patiently)
+        shared.retry_with(self.outage.retry_until_available)
         self._next_poll = 0.0
         self._next_hearing = 0.0
         self._failures: list[CellFailure] = []
@@ -81,7 +81,7 @@ class Driver:
         )
 
     def _append(self, event: Event) -> None:
-        self.outage.patiently(lambda: self._journal(event))
+        self.outage.retry_until_available(lambda: self._journal(event))
 
     @property
     def is_finished(self) -> bool:
@@ -172,7 +172,7 @@ class Driver:
             if self._stop.is_set() or not self.outage.is_over():
                 return None
             self._give_up_what_never_fits(total)
-            return self.outage.endured(lambda: self._next_that_fits(self._shared.room(total)))
+            return self.outage.try_write(lambda: self._next_that_fits(self._shared.room(total)))
 
     def _next_that_fits(self, room: Free | None) -> TrialRequest | None:
         while room is not None and (name := self._grid.next(room, skip=self._skip())) is not None:
@@ -227,10 +227,10 @@ class Driver:
             if now < self._next_poll:
                 return
             self._next_poll = now + POLL_SECONDS
-            self.outage.endured(self._journal_epochs)
+            self.outage.try_write(self._journal_epochs)
             if now >= self._next_hearing:
                 self._next_hearing = now + HEAR_SECONDS
-                self.outage.endured(lambda: self._hear(self._shared.news()))
+                self.outage.try_write(lambda: self._hear(self._shared.news()))
 
     def look_around(self) -> None:
         """See which of the ready cells other drivers hold, before anything is started here."""
@@ -302,8 +302,8 @@ class Driver:
         """Journal the end of an attempt: done if a result stands, else stopped, retried or given up."""
         with self._lock:
             # The result first: asking for it brings the last epochs, where they are in a bucket.
-            result = self.outage.patiently(lambda: self._runs.result(request))
-            self.outage.patiently(lambda: self._epochs.journal(request))
+            result = self.outage.retry_until_available(lambda: self._runs.result(request))
+            self.outage.retry_until_available(lambda: self._epochs.journal(request))
             running = self._running.pop(request.cell)
             del self._requests[request.cell]
             stopped = self._stops.pop(request.cell)

@@ -12,8 +12,8 @@ from typing import Any
 from catalog.events import Event
 from orchestrator.coordination.shared_cells import SharedCells
 from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.running.attempt_files import RunReader
 from orchestrator.running.journal_events import epoch_event
-from orchestrator.running.remote import RunReader
 
 
 class EpochsOnDisk:

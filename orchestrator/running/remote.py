@@ -5,8 +5,6 @@ Everything here does nothing, and costs next to nothing, on a storage that is a 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,17 +14,14 @@ from catalog.storage.bucket import AddressError, BucketError
 from catalog.storage.folder_sync import Folder
 from catalog.storage.journal_segments import Segments, pull_journals, unite_abandoned
 from catalog.storage.mirror import mirror_at, open_mirror
-from trainables.data.frames.transfer import fetch_dataset, fetch_manifests
+from trainables.data.frames.transfer import fetch_manifests
 from trainables.recipe.cell_spec import StorageAddress
-from trainables.training.result import RESULT_FILE, CellResult, read_history, read_result
-from trainables.training.run_files import fetch_file, fetch_run, fetch_small
+from trainables.training.result import RESULT_FILE
+from trainables.training.run_files import fetch_file, fetch_run
 
 if TYPE_CHECKING:
     from catalog.storage.layout import Layout
-    from orchestrator.ray_runtime.train_run import TrialRequest
-    from trainables.training.checkpoint import Metrics
 
-LOOK_SECONDS = 5.0
 _RUNS = "runs"
 
 
@@ -132,57 +127,6 @@ def fetch_predictions(path: Path) -> None:
     """Bring a file of predictions down, if the bucket has it and answers (`catalog.predictions.Fetch`)."""
     with suppress(BucketError):
         fetch_file(path)
-
-
-def fetch_frames(layout: Layout, name: str | None) -> None:
-    """Bring down the frames of one dataset, or of all.
-
-    Raises:
-        StoreWriteError: The bucket does not answer, or the disk is full.
-    """
-    from orchestrator.datasets.report import manifests
-
-    for path, _ in manifests(layout, name):
-        fetch_dataset(path)
-
-
-class RunReader:
-    """What running cells have left in their run directories, also where their workers are elsewhere.
-
-    `together`: workers and driver are on one machine, and share its mirror.
-    """
-
-    def __init__(
-        self, layout: Layout, *, together: bool, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._layout = layout
-        self._together = together or mirror_at(layout.root) is None
-        self._clock = clock
-        self._looked: dict[str, float] = {}
-
-    def history(self, request: TrialRequest) -> tuple[Metrics, ...]:
-        """Metric rows of all epochs that stand; from a bucket as of a few seconds ago.
-
-        Raises:
-            BucketError: The bucket does not answer.
-        """
-        run_dir = self._layout.run_dir(request.cell, request.key)
-        now = self._clock()
-        if not self._together and now - self._looked.get(request.key, float("-inf")) >= LOOK_SECONDS:
-            self._looked[request.key] = now
-            fetch_small(run_dir)
-        return read_history(run_dir)
-
-    def result(self, request: TrialRequest) -> CellResult | None:
-        """The result, if there is one by now.
-
-        Raises:
-            BucketError: The bucket does not answer.
-        """
-        run_dir = self._layout.run_dir(request.cell, request.key)
-        if not self._together:
-            fetch_small(run_dir)
-        return read_result(run_dir, request.key)
 
 
 def _unusable(error: BucketError) -> StorageError:

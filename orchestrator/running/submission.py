@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -16,12 +14,12 @@ from typing import TYPE_CHECKING, NoReturn
 from rich.console import Console
 
 from catalog import Catalog, Journal, attempts_made
+from catalog.catalog import leave_snapshot
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
-from catalog.last_snapshot import leave_snapshot
 from catalog.storage.layout import Layout
 from catalog.storage.locks import LockHeldError
-from catalog.storage.outage import interrupted_anyway
-from orchestrator.coordination.drivers import Presence
+from catalog.storage.outage import exit_despite_outage
+from orchestrator.coordination.drivers import Presence, writer_name
 from orchestrator.coordination.shared_cells import SharedCells, shared_cells
 from orchestrator.datasets.build import Announce, Builder, ShowProgress, build_missing, dataset_states
 from orchestrator.evaluation.records import dataset_built_event
@@ -248,11 +246,6 @@ class Submission:
         )
 
 
-def writer_name() -> str:
-    """A journal's name that no other driver has: time, host, process."""
-    return f"{time.strftime('%Y%m%dT%H%M%S')}-{platform.node() or 'host'}-{os.getpid()}"
-
-
 def submit(study: Study, options: Options, show: ShowProgress, announce: Announce) -> Outcome:
     """Run what is missing of `study` on one storage, beside other drivers: one of them trains each cell.
 
@@ -274,7 +267,7 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
         remove(leftover)
     with (
         StopSignals() as signals,
-        interrupted_anyway(signals.asked, announce),
+        exit_despite_outage(signals.asked, announce),
         open_journal(options.storage, writer) as journal,
         Catalog.open(options.storage) as catalog,
         shared_cells(layout, writer, study.name, study.priority, catalog) as (shared, presence),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from catalog import Catalog
-from catalog.last_snapshot import leave_snapshot
+from catalog.catalog import leave_snapshot
 from tests.support.small_disk import fill_up, small_disk
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catalog.storage.atomic import writing
 from catalog.storage.mirror import open_mirror
-from trainables.data.frames.spool import writing
 
 if TYPE_CHECKING:
     from trainables.recipe.cell_spec import CellSpec
 
 
-def at_home(spec: CellSpec) -> CellSpec:
+def localise_paths(spec: CellSpec) -> CellSpec:
     """The same cell with the paths of this machine; a storage that all machines share needs none.
 
     Raises:

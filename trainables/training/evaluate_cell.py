@@ -95,13 +95,13 @@ def evaluate_cell(config: dict[str, Any]) -> None:
 
     from trainables.data.frames.open_reader import prepare_frames
     from trainables.data.frames.transfer import fetch_dataset
-    from trainables.recipe.local_paths import at_home, here
+    from trainables.recipe.local_paths import here, localise_paths
     from trainables.training.run_files import fetch_run
     from trainables.training.train_cell import join_workers
 
     spec = EvaluationSpec.model_validate_json(config["spec"])
     spec = spec.model_copy(
-        update={"cell": at_home(spec.cell), "checkpoint": here(spec.cell, spec.checkpoint)}
+        update={"cell": localise_paths(spec.cell), "checkpoint": here(spec.cell, spec.checkpoint)}
     )
     fetch_dataset(Path(spec.cell.manifest))
     fetch_run(Path(spec.cell.run_dir))

@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catalog.storage.atomic import sha256_of
+from catalog.storage.atomic import sha256_of, writing
 from catalog.storage.folder_sync import Folder
 from catalog.storage.mirror import mirror_around
-from trainables.data.frames.spool import writing
 
 if TYPE_CHECKING:
     from trainables.recipe.cell_spec import ParentCheckpoint

@@ -41,9 +41,9 @@ def train_cell(config: dict[str, Any]) -> None:
     from catalog.storage.locks import exclusive
     from trainables.data.frames.open_reader import prepare_frames
     from trainables.data.frames.transfer import fetch_dataset
-    from trainables.recipe.local_paths import at_home
+    from trainables.recipe.local_paths import localise_paths
 
-    spec = at_home(CellSpec.model_validate_json(config["spec"]))
+    spec = localise_paths(CellSpec.model_validate_json(config["spec"]))
     fetch_dataset(Path(spec.manifest))
     # Before the workers meet: one that copies for an hour must not let the others run into their time limit.
     prepare_frames(Path(spec.manifest), spec.frames_on_local_disk)

@@ -10,7 +10,7 @@ import pytest
 
 from catalog.storage import outage
 from catalog.storage.bucket import BucketError
-from catalog.storage.outage import Outage, interrupted_anyway, is_outage
+from catalog.storage.outage import Outage, exit_despite_outage, is_outage
 
 
 class Clock:
@@ -30,14 +30,14 @@ def test_only_the_storages_faults_are_outages() -> None:
 
 def test_who_was_asked_to_stop_is_interrupted_though_the_storage_is_away() -> None:
     asked, said, full = Event(), list[str](), OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(OSError), interrupted_anyway(asked, said.append):
+    with pytest.raises(OSError), exit_despite_outage(asked, said.append):
         raise full
     assert not said
     asked.set()
-    with pytest.raises(KeyboardInterrupt), interrupted_anyway(asked, said.append):
+    with pytest.raises(KeyboardInterrupt), exit_despite_outage(asked, said.append):
         raise full
     assert "could not be told that this ends (No space left on device)" in said[0]
-    with pytest.raises(FileNotFoundError), interrupted_anyway(asked, said.append):
+    with pytest.raises(FileNotFoundError), exit_despite_outage(asked, said.append):
         raise FileNotFoundError(errno.ENOENT, "No such file")
 
 
@@ -71,7 +71,7 @@ def test_a_write_is_repeated_until_it_succeeds(tmp_path: Path, monkeypatch: pyte
             raise OSError(errno.ENOSPC, "No space left on device")
         return "written"
 
-    assert one.patiently(write) == "written"
+    assert one.retry_until_available(write) == "written"
     assert len(tries) == 3 and one.notice == ""
 
 
@@ -80,13 +80,13 @@ def test_other_errors_and_a_stop_end_the_wait(tmp_path: Path) -> None:
         raise OSError(number, "no")
 
     with pytest.raises(OSError, match="no"):
-        Outage(tmp_path, 0, Event()).patiently(lambda: fails(errno.ENOENT))
+        Outage(tmp_path, 0, Event()).retry_until_available(lambda: fails(errno.ENOENT))
     stop, ended = Event(), Event()
     full = Outage(tmp_path, 2**60, stop)
 
     def wait() -> None:
         with pytest.raises(OSError, match="no"):
-            full.patiently(lambda: fails(errno.ENOSPC))
+            full.retry_until_available(lambda: fails(errno.ENOSPC))
         ended.set()
 
     thread = Thread(target=wait)
@@ -112,5 +112,5 @@ def test_the_line_says_what_went_wrong(tmp_path: Path, error: OSError, said: str
         raise error
 
     one = Outage(tmp_path, 0, Event(), Clock())
-    assert one.endured(fail) is None
+    assert one.try_write(fail) is None
     assert one.notice.startswith(said)

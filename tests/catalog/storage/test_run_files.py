@@ -12,7 +12,8 @@ import pytest
 from catalog.storage.bucket import Bucket, BucketError
 from catalog.storage.fence import FencedError, raise_fence, read_fence, require_fence
 from catalog.storage.mirror import MARK, Mirror, open_mirror
-from orchestrator.running.remote import RunReader, fetch_results
+from orchestrator.running.attempt_files import RunReader
+from orchestrator.running.remote import fetch_results
 from tests.support.s3_server import S3Server, Wire
 from trainables.data.datasets.synthetic import SyntheticMotion
 from trainables.data.frames.check import shards_stand
@@ -26,7 +27,7 @@ from trainables.data.frames.transfer import (
 )
 from trainables.data.ingest.build import build_dataset
 from trainables.recipe.cell_spec import CellSpec, Evaluation, ParentCheckpoint, Recipe, StorageAddress
-from trainables.recipe.local_paths import at_home
+from trainables.recipe.local_paths import localise_paths
 from trainables.training.checkpoint import (
     is_intact,
     latest_intact,
@@ -181,10 +182,10 @@ def test_a_worker_finds_its_files_in_its_own_mirror(
         run_dir=f"/driver/mirror/{RUN}",
         frames_on_local_disk="/scratch",
     )
-    assert at_home(spec) == spec, "one storage for all machines"
+    assert localise_paths(spec) == spec, "one storage for all machines"
     spec = spec.model_copy(update={"storage": StorageAddress(url=url, root="/driver/mirror")})
     monkeypatch.setenv("ACTIONGRID_CACHE", str(tmp_path / "elsewhere"))
-    moved = at_home(spec)
+    moved = localise_paths(spec)
     assert moved.run_dir == str(elsewhere.root / RUN)
     assert moved.manifest == str(elsewhere.root / "datasets/toy/manifest.parquet")
     assert moved.frames_on_local_disk is None

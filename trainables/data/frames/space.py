@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from trainables.data.frames.spool import StoreWriteError
+from catalog.storage.atomic import StoreWriteError
 from trainables.data.ingest.plan import IngestPlan
 
 _MARGIN = 1.05

@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catalog.storage.atomic import system_reason
+from catalog.storage.atomic import writing
 from trainables.data.frames.frame_format import FrameFormat
 
 if TYPE_CHECKING:
     from trainables.data.frames.picture_resize import Picture
-
-
-class StoreWriteError(Exception):
-    """The storage takes no more: `what; where; what to do`. Never the fault of a video."""
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Run a block that writes under `path`.
-
-    Raises:
-        StoreWriteError: in place of the OSError of a full, read-only or broken storage.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StoreWriteError(
-            f"cannot write ({system_reason(error)}); {path}; make room or mend the storage and give the "
-            "same command again: it goes on where it stopped"
-        ) from error
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catalog.storage.atomic import sha256_of
+from catalog.storage.atomic import sha256_of, writing
 from catalog.storage.bucket import Remote
 from catalog.storage.folder_sync import Folder
 from catalog.storage.locks import exclusive
 from catalog.storage.mirror import Mirror, mirror_around
-from trainables.data.frames.spool import writing
 
 if TYPE_CHECKING:
     from trainables.data.frames.manifest import Manifest

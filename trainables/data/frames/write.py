@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from catalog.storage.atomic import sha256_of
+from catalog.storage.atomic import sha256_of, writing
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.frames.manifest import Decoder
 from trainables.data.frames.shard import FORMAT, Shard, write_jpegs
-from trainables.data.frames.spool import Keep, writing
+from trainables.data.frames.spool import Keep
 
 _OVERHEAD = 4096  # of a shard beside its JPEGs and their offsets: Arrow's schema and footer
 _OFFSET_BYTES = 8

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catalog.storage.atomic import writing
 from catalog.storage.locks import exclusive
 from trainables.data.datasets import (
     CsvDataset,
@@ -20,7 +21,6 @@ from trainables.data.datasets import (
 )
 from trainables.data.datasets.listing import list_dataset
 from trainables.data.frames.manifest import SHARDS, Manifest, write_manifest
-from trainables.data.frames.spool import writing
 from trainables.data.ingest.build_given import in_force, keep
 from trainables.data.ingest.build_judge import check, judged
 from trainables.data.ingest.build_log import BuildLog

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trainables.data.frames.spool import writing
+from catalog.storage.atomic import writing
 
 
 class BuildLog:

@@ -16,8 +16,9 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
+from catalog.storage.atomic import StoreWriteError
 from trainables.data.frames.frame_format import FrameFormat
-from trainables.data.frames.spool import Keep, SpoolWriter, StoreWriteError
+from trainables.data.frames.spool import Keep, SpoolWriter
 from trainables.data.ingest.probe import Rejected, probe_file, to_json
 from trainables.data.ingest.probe_estimate import estimate_bytes
 

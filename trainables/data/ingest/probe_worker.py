@@ -14,8 +14,9 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
+from catalog.storage.atomic import StoreWriteError
 from trainables.data.frames.frame_format import FrameFormat
-from trainables.data.frames.spool import Keep, StoreWriteError
+from trainables.data.frames.spool import Keep
 from trainables.data.ingest.probe import Probe, Probed, Rejected, from_json
 
 SILENCE_SECONDS = 120.0

@@ -7,9 +7,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from catalog.storage.atomic import sha256_of
+from catalog.storage.atomic import sha256_of, writing
 from trainables.data.datasets import Entry, Listing
-from trainables.data.frames.spool import writing
 from trainables.data.ingest.build_log import BuildLog
 from trainables.data.ingest.progress import Counter, Progress
 from trainables.data.synthetic import videos as synthetic

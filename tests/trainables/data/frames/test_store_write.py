@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from catalog.storage.atomic import StoreWriteError
 from trainables.data.datasets import SyntheticMotion
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.frames.manifest import Manifest
 from trainables.data.frames.shard import ShardFrames, write_shard
 from trainables.data.frames.space import check_space, in_words
-from trainables.data.frames.spool import Keep, SpoolWriter, StoreWriteError
+from trainables.data.frames.spool import Keep, SpoolWriter
 from trainables.data.frames.write import ShardWriter, Source, shard_writer
 from trainables.data.ingest.batch import BatchRecord, BatchTask, VideoDone, VideoRecord
 from trainables.data.ingest.build_log import BuildLog
