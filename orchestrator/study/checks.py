@@ -17,7 +17,6 @@ Finding = tuple[Location, str]
 # PyTorch refuses an average pool whose input is shorter than its kernel: 2 → 1 frames with a kernel of 3
 # (models-and-protocol §3; of the 3D models only I3D-Inception has such a pool, §2).
 _SHORT_AVG_POOL = {("i3d", "inception_v1")}
-_MODULES_2D = frozenset({"tsn", "tam"})
 
 
 def check_study(study: Study) -> list[Problem]:
@@ -107,7 +106,7 @@ def _batch(study: Study, cell: Cell) -> Iterator[Finding]:
 
 
 def _pooling(study: Study, cell: Cell) -> Iterator[Finding]:
-    short = cell.module in _MODULES_2D or (cell.module, cell.backbone) in _SHORT_AVG_POOL
+    short = not MODULES[cell.module].volumetric or (cell.module, cell.backbone) in _SHORT_AVG_POOL
     if cell.recipe.pooling_method == "avg" and cell.temporal_pooling and cell.frames == 8 and short:
         what = f"avg cannot pool {cell.module} at 8 frames (PyTorch refuses 2 frames under a kernel of 3)"
         yield _recipe_field(study, cell, "pooling_method"), f"{what}; say max there, or start at 16 frames"

@@ -20,11 +20,15 @@ HALF = (0.5, 0.5, 0.5)
 
 @dataclass(frozen=True)
 class ModuleInfo:
-    """A spatio-temporal module. `target` is `package.module:attribute`, imported only when it is built."""
+    """A spatio-temporal module. `target` is `package.module:attribute`, imported only when it is built.
+
+    `volumetric`: its layers are 3D, over (N, C, T, H, W), as the class at `target` says too.
+    """
 
     name: str
     paper_name: str
     target: str
+    volumetric: bool = False
     version: str = "1"
 
 
@@ -50,8 +54,8 @@ class BackboneInfo:
 _MODULES = (
     ModuleInfo("tsn", "TSN", "trainables.models.modules.tsn:TSN"),
     ModuleInfo("tam", "TAM", "trainables.models.modules.tam:TAM"),
-    ModuleInfo("s3d", "S3D", "trainables.models.modules.s3d:S3D"),
-    ModuleInfo("i3d", "I3D", "trainables.models.modules.i3d:I3D"),
+    ModuleInfo("s3d", "S3D", "trainables.models.modules.s3d:S3D", volumetric=True),
+    ModuleInfo("i3d", "I3D", "trainables.models.modules.i3d:I3D", volumetric=True),
 )
 
 _BACKBONES = (

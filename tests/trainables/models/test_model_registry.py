@@ -70,3 +70,8 @@ def test_weight_files_are_those_of_torchvisions_weights_api() -> None:
 def test_wrong_settings_are_refused_with_what_is_allowed(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_model(**{**SETTINGS, **wrong})
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_registry_knows_which_modules_are_3d(name: str) -> None:
+    assert load_module(name).volumetric == MODULES[name].volumetric
