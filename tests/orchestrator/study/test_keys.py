@@ -261,7 +261,7 @@ def test_a_raised_version_of_the_data_changes_every_key(
     monkeypatch: pytest.MonkeyPatch, component: str
 ) -> None:
     before = key(STARTER), key(CHILD)
-    monkeypatch.setattr(f"trainables.data.{component}.VERSION", "2")
+    monkeypatch.setattr(f"trainables.data.clips.{component}.VERSION", "2")
     assert key(STARTER) != before[0]
     assert key(CHILD) != before[1]
 
