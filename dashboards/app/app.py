@@ -26,6 +26,7 @@ from dash import (
 from dash.development.base_component import Component
 
 from catalog import QueryError
+from catalog.queries.filters import FilterError
 from dashboards.app.access import Access, guard
 from dashboards.app.ahead import install_ahead
 from dashboards.app.downloads import csv_address, install_downloads
@@ -39,7 +40,6 @@ from dashboards.app.filter_bar import (
 )
 from dashboards.app.live import LiveCatalog
 from dashboards.app.page_cache import PAGES, page_blocks
-from dashboards.figures.filters import FilterError
 from dashboards.pages.address import Address, read_address
 from dashboards.pages.blocks import Block, message
 from dashboards.pages.chooser import options

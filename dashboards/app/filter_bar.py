@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 
 from catalog import Catalog
 from catalog.names import label
-from dashboards.figures.filters import STATES, FilterError, Filters
+from catalog.queries.filters import STATES, FilterError, Filters
 
 NAMES = tuple(field.name for field in fields(Filters))
 TITLES = {"temporal_pooling": "pooling"}

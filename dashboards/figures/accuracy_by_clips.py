@@ -8,9 +8,9 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.names import label
-from dashboards.figures.filters import ALL, Filters
+from catalog.queries.filters import ALL, Filters
+from catalog.queries.relations import Source, ask, measured_accuracies
 from dashboards.figures.panels import LEGEND, Row, key, module_keys, note
-from dashboards.figures.relations import Source, ask, measured_accuracies
 from dashboards.render.sketch import Sketch, Trace, scatter
 from dashboards.render.theme import (
     AUTO,

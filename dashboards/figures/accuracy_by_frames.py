@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from dashboards.figures.filters import ALL, Filters
+from catalog.queries.filters import ALL, Filters
+from catalog.queries.relations import Source, ask, mean_accuracies
 from dashboards.figures.panels import (
     LEGEND,
     Row,
@@ -17,7 +18,6 @@ from dashboards.figures.panels import (
     module_keys,
     published_key,
 )
-from dashboards.figures.relations import Source, ask, mean_accuracies
 from dashboards.render.sketch import Sketch, Trace, scatter
 from dashboards.render.theme import (
     AUTO,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from dashboards.figures.filters import ALL, Filters
+from catalog.queries.filters import ALL, Filters
+from catalog.queries.relations import Source, ask, measured_accuracies
 from dashboards.figures.panels import LEGEND, Row, backbone_keys, dataset_panels, key, module_keys
-from dashboards.figures.relations import Source, ask, measured_accuracies
 from dashboards.render.sketch import Sketch, Trace, scatter
 from dashboards.render.theme import (
     AUTO,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from dashboards.figures.filters import ALL, Filters
+from catalog.queries.filters import ALL, Filters
+from catalog.queries.relations import ask, mean_accuracies
 from dashboards.figures.panels import LEGEND, Row, backbone_keys, dataset_panels, key, module_keys
-from dashboards.figures.relations import ask, mean_accuracies
 from dashboards.render.sketch import Trace, scatter
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, backbone_symbol, empty_figure, module_colour, styled
 

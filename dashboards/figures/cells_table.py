@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.export import display
-from dashboards.figures.filters import ALL, Filters
+from catalog.queries.filters import ALL, Filters
 from dashboards.render.sketch import Sketch, text_table
 from dashboards.render.theme import AUTO, Theme, empty_figure, styled
 

@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.names import label
+from catalog.queries.filters import ALL, Filters
+from catalog.queries.relations import ask, chosen_cells
 from dashboards.figures.costs import unit
-from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.panels import LEGEND, Row, note
-from dashboards.figures.relations import ask, chosen_cells
 from dashboards.render.sketch import Sketch, Trace, bar
 from dashboards.render.theme import AUTO, Theme, empty_figure, styled
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from dashboards.figures.filters import ALL, Filters
+from catalog.queries.filters import ALL, Filters
+from catalog.queries.relations import ask, chosen_cells
 from dashboards.figures.panels import LEGEND
-from dashboards.figures.relations import ask, chosen_cells
 from dashboards.render.sketch import Sketch, bar
 from dashboards.render.theme import AUTO, STATE_COLOURS, Theme, empty_figure, styled
 

@@ -9,9 +9,9 @@ from plotly.colors import get_colorscale
 
 from catalog import Catalog
 from catalog.names import label
-from dashboards.figures.filters import ALL, AXES, STATES, Filters
+from catalog.queries.filters import ALL, AXES, STATES, Filters
+from catalog.queries.relations import Source, ask, chosen_cells
 from dashboards.figures.panels import Row
-from dashboards.figures.relations import Source, ask, chosen_cells
 from dashboards.render.sketch import Sketch, heatmap
 from dashboards.render.theme import (
     AUTO,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from dashboards.figures.filters import ALL, Filters
+from catalog.queries.filters import ALL, Filters
+from catalog.queries.relations import Source, measured_accuracies
 from dashboards.figures.panels import LEGEND, Row, dataset_panels, key
-from dashboards.figures.relations import Source, measured_accuracies
 from dashboards.render.sketch import Trace, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
 

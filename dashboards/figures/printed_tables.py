@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from dashboards.figures.filters import ALL, Filters
-from dashboards.figures.relations import Source, measured_accuracies
+from catalog.queries.filters import ALL, Filters
+from catalog.queries.relations import Source, measured_accuracies
 from dashboards.figures.tables import draw_table
 from dashboards.render.theme import AUTO, Theme, empty_figure
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from dashboards.figures.filters import ALL, Filters
+from catalog.queries.filters import ALL, Filters
+from catalog.queries.relations import Source
 from dashboards.figures.panels import Row
-from dashboards.figures.relations import Source
 from dashboards.render.sketch import Sketch, Trace, scatter
 from dashboards.render.theme import (
     AUTO,

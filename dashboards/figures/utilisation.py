@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from dashboards.figures.filters import ALL, Filters
-from dashboards.figures.relations import ask, chosen_cells
+from catalog.queries.filters import ALL, Filters
+from catalog.queries.relations import ask, chosen_cells
 from dashboards.render.sketch import Sketch, scatter
 from dashboards.render.theme import AUTO, Theme, empty_figure, styled
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from urllib.parse import quote, unquote_plus
 
-from dashboards.figures.filters import ALL, Filters, from_query_string, to_query_string
+from catalog.queries.filters import ALL, Filters, from_query_string, to_query_string
 
 FIRST_PAGE = "grid"
 

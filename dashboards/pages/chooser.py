@@ -8,8 +8,8 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from catalog import Catalog
-from dashboards.figures.filters import ALL, AXES, Filters, Where
-from dashboards.figures.relations import chosen_cells
+from catalog.queries.filters import ALL, AXES, Filters, Where
+from catalog.queries.relations import chosen_cells
 from dashboards.pages.blocks import Block, Column, Table, state
 from dashboards.pages.parts import cell_link
 from dashboards.pages.view import View

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from catalog.queries.filters import Filters
 from dashboards.figures.config_differences import config_differences_data
 from dashboards.figures.curves import curves_data, draw_curves
-from dashboards.figures.filters import Filters
 from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.pages.at_once import at_once

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dash import html
 
-from dashboards.figures.relations import Source
+from catalog.queries.relations import Source
 from dashboards.pages import findings_costs, findings_models, findings_tables
 from dashboards.pages.blocks import Block, Text
 from dashboards.pages.parts import choice

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dash import html
 
+from catalog.queries.relations import Source
 from dashboards.figures.accuracy_by_clips import accuracy_by_clips_data, draw_accuracy_by_clips
 from dashboards.figures.accuracy_by_macs import Circle, accuracy_by_macs_data, draw_accuracy_by_macs
-from dashboards.figures.relations import Source
 from dashboards.figures.sampling import draw_sampling, published_gains_data, sampling_data
 from dashboards.pages.blocks import Block, Figure, Text
 from dashboards.pages.parts import choice

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dash import html
 
+from catalog.queries.relations import Source
 from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
 from dashboards.figures.contributions import (
     METRICS,
@@ -14,7 +15,6 @@ from dashboards.figures.contributions import (
     printed_contributions_data,
 )
 from dashboards.figures.i3d_steps import draw_i3d_steps, i3d_steps_data
-from dashboards.figures.relations import Source
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.pages.at_once import at_once

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dash import html
 
+from catalog.queries.relations import Source
 from dashboards.figures.against_published import against_published_data, draw_against_published, summary
 from dashboards.figures.contributions import METRICS, footnote, printed_contributions_data
 from dashboards.figures.printed_tables import TABLES, printed_table_data
-from dashboards.figures.relations import Source
 from dashboards.pages.blocks import Block, Column, Figure, Table, Text
 from dashboards.pages.parts import choice
 from dashboards.pages.view import View

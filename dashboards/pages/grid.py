@@ -9,9 +9,9 @@ from dash.development.base_component import Component
 from plotly.colors import get_colorscale, hex_to_rgb, label_rgb, sample_colorscale
 
 from catalog.names import label
-from dashboards.figures.filters import STATES
+from catalog.queries.filters import STATES
+from catalog.queries.relations import Source
 from dashboards.figures.grid import draw_grid, duration, grid_data, state_of
-from dashboards.figures.relations import Source
 from dashboards.pages.blocks import Block, Column, Figure, Text, labelled, message, state
 from dashboards.pages.parts import choice
 from dashboards.pages.view import View

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog import Catalog
-from dashboards.figures.filters import Filters
+from catalog.queries.filters import Filters
 from dashboards.pages.address import Address
 from dashboards.render.theme import Theme
 

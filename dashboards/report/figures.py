@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.names import label
+from catalog.queries.filters import ALL, Filters
 from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
 from dashboards.figures.accuracy_by_macs import accuracy_by_macs_data, draw_accuracy_by_macs
 from dashboards.figures.against_published import (
@@ -25,7 +26,6 @@ from dashboards.figures.contributions import (
     footnote,
     printed_contributions_data,
 )
-from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.i3d_steps import draw_i3d_steps, i3d_steps_data
 from dashboards.figures.printed_tables import TABLES, printed_table_data
 from dashboards.figures.sampling import draw_sampling, sampling_data

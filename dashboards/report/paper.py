@@ -13,6 +13,8 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from catalog import Catalog
+from catalog.queries.filters import ALL, Filters
+from catalog.queries.relations import Source
 from dashboards.figures.accuracy_by_clips import accuracy_by_clips_data, draw_accuracy_by_clips
 from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
 from dashboards.figures.accuracy_by_macs import accuracy_by_macs_data, draw_accuracy_by_macs
@@ -21,10 +23,8 @@ from dashboards.figures.contributions import contributions_data, draw_contributi
 from dashboards.figures.cost_by_axis import cost_by_axis_data, draw_cost_by_axis
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front
 from dashboards.figures.failures import draw_failures, failures_data
-from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.grid import draw_grid, grid_data
 from dashboards.figures.i3d_steps import draw_i3d_steps, i3d_steps_data
-from dashboards.figures.relations import Source
 from dashboards.figures.sampling import draw_sampling, published_gains_data, sampling_data
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data

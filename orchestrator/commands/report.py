@@ -12,7 +12,7 @@ from orchestrator.commands.common import StorageOption, storage_path
 from orchestrator.running.remote import address_of, fetch_predictions
 
 if TYPE_CHECKING:
-    from dashboards.figures.relations import Source
+    from catalog.queries.relations import Source
 
 
 class ImageFormat(StrEnum):
@@ -104,7 +104,7 @@ def _write_figure(
     where: str,
 ) -> None:
     from catalog import Catalog
-    from dashboards.figures.filters import from_query_string
+    from catalog.queries.filters import from_query_string
     from dashboards.render.image import write_image
     from dashboards.report.paper import paper_figure
 

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 from werkzeug.test import Client
 
+from catalog.queries.filters import STATES, Filters
 from dashboards.app.access import Access, AccessError, is_loopback, require_safe
 from dashboards.app.app import build_app
 from dashboards.app.live import LiveCatalog
-from dashboards.figures.filters import STATES, Filters
 from dashboards.pages.address import Address, read_address
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 from tests.support.windows import running

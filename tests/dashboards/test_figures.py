@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 
 from catalog import Catalog
+from catalog.queries.filters import ALL, Filters
 from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
 from dashboards.figures.cells_table import cells_table_data, draw_cells_table
 from dashboards.figures.contributions import (
     contributions_data,
     draw_contributions,
 )
-from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.render.theme import BACKBONE_SYMBOLS, MODULE_COLOURS, PUBLISHED_SYMBOL, module_colour
 from tests.support.drawn_lines import drawn_lines

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog import Catalog
+from catalog.queries.filters import ALL, STATES, FilterError, Filters, from_query_string, to_query_string
 from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data
 from dashboards.figures.contributions import contributions_data
-from dashboards.figures.filters import ALL, STATES, FilterError, Filters, from_query_string, to_query_string
 from dashboards.figures.grid import grid_data
 from dashboards.figures.temporal_pooling_gain import temporal_pooling_gain_data
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly

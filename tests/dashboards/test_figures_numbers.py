@@ -14,6 +14,7 @@ import pytest
 from catalog import Catalog
 from catalog.events import CellEvaluated, Event
 from catalog.names import label
+from catalog.queries.filters import ALL, Filters
 from dashboards.figures.accuracy_by_clips import accuracy_by_clips_data, draw_accuracy_by_clips
 from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
 from dashboards.figures.accuracy_by_macs import LARGEST, accuracy_by_macs_data, draw_accuracy_by_macs
@@ -24,7 +25,6 @@ from dashboards.figures.contributions import (
     footnote,
     printed_contributions_data,
 )
-from dashboards.figures.filters import ALL, Filters
 from dashboards.figures.i3d_steps import draw_i3d_steps, i3d_steps_data
 from dashboards.figures.printed_tables import TABLES, draw_printed_table, printed_table_data
 from dashboards.figures.sampling import draw_sampling, published_gains_data, sampling_data

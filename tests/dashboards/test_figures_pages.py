@@ -10,6 +10,7 @@ import pytest
 
 from catalog import Catalog
 from catalog.events import AttemptEnded, AttemptStarted, CellPlanned
+from catalog.queries.filters import Filters
 from dashboards.figures.against_published import against_published_data, draw_against_published, summary
 from dashboards.figures.class_accuracy import SHOWN, class_accuracy_data, draw_class_accuracy
 from dashboards.figures.config_differences import config_differences, config_differences_data
@@ -18,7 +19,6 @@ from dashboards.figures.cost_by_axis import cost_by_axis_data, costs_of_all, dra
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front, front
 from dashboards.figures.curves import cell_colours, curves_data, draw_curves
 from dashboards.figures.failures import draw_failures, failures_data
-from dashboards.figures.filters import Filters
 from dashboards.figures.grid import draw_grid, duration, grid_data
 from dashboards.figures.lineage import draw_lineage, lineage_data
 from dashboards.figures.paired import draw_paired, paired_data

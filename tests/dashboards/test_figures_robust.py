@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import plotly.graph_objects as go
 import pytest
 
 from catalog import Catalog
+from catalog.queries.filters import Filters
+from catalog.queries.relations import Source
 from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
 from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.failures import failures_data
-from dashboards.figures.filters import Filters
-from dashboards.figures.relations import SOURCES
 from dashboards.render.theme import DARK, LIGHT, THEMES
 from tests.support.figure_list import CATALOGS, FIGURES, build
 
@@ -87,7 +88,7 @@ def test_filters_that_let_nothing_through_leave_words(tmp_path: Path) -> None:
 
     catalog = build(tmp_path, CATALOGS["half a grid"]())
     nothing = Filters(module=("x3d",))
-    for source in SOURCES:
+    for source in get_args(Source):
         table = accuracy_by_frames_data(catalog, nothing, source)
         assert table.num_rows == 0 and not draw_accuracy_by_frames(table).data
     assert grid.grid_data(catalog, nothing).num_rows == 0

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from catalog import Catalog
-from dashboards.figures.filters import from_query_string
+from catalog.queries.filters import from_query_string
 from dashboards.render.image import image
 from dashboards.render.panels_in_print import panels
 from dashboards.report.paper import FIGURES, FigureError, Plain, Width, paper_figure

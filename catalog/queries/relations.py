@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
-from catalog import Catalog
-from dashboards.figures.filters import AXES, Filters, Where
+from catalog.catalog import Catalog
+from catalog.queries.filters import AXES, Filters, Where
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 Source = Literal["own", "published", "both"]
 """Whose results a figure shows. `both` are one's own and the published ones of the same datasets and modules;
 all published ones, where one has none of one's own."""
-
-SOURCES: tuple[Source, ...] = get_args(Source)
 
 _CELL_FILTERS = (*AXES, "study", "seed", "state")
 
