@@ -1,4 +1,4 @@
-"""The reference's graph of TAM, for comparison only: as the paper's code computes it (reference §3).
+"""The reference's graph of TAM, for comparison only: as the paper's code computes it (docs/protocol.md §3).
 
 Three depthwise 1x1 convolutions of all frames, one for each tap; the outputs of two of them shifted by a
 frame with zeros where the clip ends; all three stacked, summed over the stack and rectified. The model's own

@@ -12,7 +12,7 @@ from trainables.recipe.keep import KeepPolicy
 FLOPS_PER_MAC = 2
 # A step is one pass forward and two passes' worth backward (towards inputs and towards weights).
 PASSES_PER_STEP = 3
-# Achieved on the study's GPUs according to its own bill (DESIGN §7: 608 EFLOP in 2,640 GPU-hours).
+# Achieved on the study's GPUs according to its own bill (docs/decisions.md: 608 EFLOP in 2,640 GPU-hours).
 ASSUMED_TFLOPS = 64.0
 SECONDS_PER_HOUR = 3600
 BYTES_PER_NUMBER = 4

@@ -1,6 +1,6 @@
 """Which ready cell starts next: the longest remaining chain first, whatever fits (pure, no Ray).
 
-Simulated on the 288 cells with 8–32 GPUs this stays within 4 % of the lower bound (DESIGN §6).
+Simulated on the 288 cells with 8–32 GPUs this stays within 4 % of the lower bound (docs/decisions.md).
 """
 
 from __future__ import annotations

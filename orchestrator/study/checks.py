@@ -15,7 +15,7 @@ from trainables.recipe.switches import impossible
 Finding = tuple[Location, str]
 
 # PyTorch refuses an average pool whose input is shorter than its kernel: 2 → 1 frames with a kernel of 3
-# (models-and-protocol §3; of the 3D models only I3D-Inception has such a pool, §2).
+# (docs/protocol.md §3; of the 3D models only I3D-Inception has such a pool, §2).
 _SHORT_AVG_POOL = {("i3d", "inception_v1")}
 
 

@@ -1,4 +1,4 @@
-"""A cell's key: a hash over everything that decides its weights, and nothing else (DESIGN §1).
+"""A cell's key: a hash over everything that decides its weights, and nothing else (docs/glossary.md).
 
 Two cells with one key are the same experiment in any study. The order of a study file's fields, its comments
 and spelled-out defaults change no key.

@@ -235,7 +235,7 @@ def test_deep_analysis_plans_without_datasets(deep: Plan) -> None:
 
 
 def test_deep_analysis_costs_what_the_house_says(deep: Plan) -> None:
-    """DESIGN §7: about 608 EFLOP; the longest chain is I3D-ResNet50 on Mini-Kinetics."""
+    """docs/decisions.md: about 610 EFLOP; the longest chain is I3D-ResNet50 on Mini-Kinetics."""
     assert deep.totals.flops == pytest.approx(608e18, rel=0.01)
     assert deep.totals.critical_path is not None
     assert deep.totals.critical_path.chain == "I3D-ResNet50@mini-kinetics"
@@ -252,7 +252,7 @@ def test_deep_analysis_has_the_published_parameters_and_macs(deep: Plan) -> None
         one = planned[row["module"], row["backbone"], row["temporal_pooling"], row["frames"], row["dataset"]]
         assert one.params == int(row["params"])
         if one.macs != int(row["macs"]):
-            # The published rows of I3D-Inception without pooling mix two versions of one pool (reference §5).
+            # Published rows of I3D-Inception without pooling mix two versions (docs/protocol.md §5).
             assert (row["module"], row["backbone"], row["temporal_pooling"]) == (
                 "i3d",
                 "inception_v1",

@@ -1,4 +1,4 @@
-"""Sampling against a slow, literal reading of models-and-protocol.md section 7."""
+"""Sampling against a slow, literal reading of docs/protocol.md §7."""
 
 from __future__ import annotations
 
