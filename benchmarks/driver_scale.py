@@ -203,14 +203,13 @@ def played(plan: Plan, storage: Path, slots: int) -> Meter:
 
 def through_ray(plan: Plan, storage: Path, slots: int) -> Meter:
     """All cells as Tune trials on a local Ray."""
-    from orchestrator.ray_runtime.quiet import output_to
-    from orchestrator.ray_runtime.session import ray_session
+    from orchestrator.ray_runtime.session import ray_session, redirect_output
     from orchestrator.ray_runtime.tune_adapter import run_grid
 
     with (
         open_driver(plan, storage, time.monotonic) as driver,
-        output_to(storage / "ray.log"),
-        ray_session(None, slots, 0),
+        redirect_output(storage / "ray.log"),
+        ray_session(None, slots, 0) as way,
     ):
         meter = Meter(plan, driver)
         told = driver.trial_ended
@@ -220,7 +219,7 @@ def through_ray(plan: Plan, storage: Path, slots: int) -> Meter:
             meter.ended()
 
         driver.trial_ended = trial_ended  # type: ignore[method-assign]
-        run_grid(driver, "scale", storage / "tune", trivial_cell)
+        run_grid(driver, "scale", storage / "tune", way, trivial_cell)
         if driver.failures:
             raise SystemExit(f"error: {driver.failures[0].error}; see Ray's logs")
     return meter

@@ -204,19 +204,18 @@ class SleepDriver:
 
 def replay(cells: int, slots: int, scale: float) -> dict[str, Any]:
     """Run sleeping cells for real; times in seconds, `before` and `after` are medians beside the sleep."""
-    from orchestrator.ray_runtime.quiet import output_to
-    from orchestrator.ray_runtime.session import ray_session
+    from orchestrator.ray_runtime.session import ray_session, redirect_output
     from orchestrator.ray_runtime.tune_adapter import run_grid
 
     tasks = sleeping_tasks(cells, scale)
     with (
         tempfile.TemporaryDirectory() as name,
-        output_to(Path(name) / "ray.log"),
-        ray_session(None, slots, 0),
+        redirect_output(Path(name) / "ray.log"),
+        ray_session(None, slots, 0) as way,
     ):
         driver = SleepDriver(tasks, Path(name))
         begun = time.time()
-        run_grid(driver, "sleep", Path(name) / "tune", sleep_cell)
+        run_grid(driver, "sleep", Path(name) / "tune", way, sleep_cell)
         taken = max(driver.ended.values()) - begun
         if driver.errors:
             raise SystemExit(f"error: {len(driver.errors)} cells failed; {driver.errors[0]}; see Ray's logs")

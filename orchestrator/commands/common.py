@@ -60,6 +60,7 @@ _BAD_INPUT = frozenset(
         "PriceError",
         "ClusterError",
         "ClusterSizeError",
+        "RayWayError",
         "SubmitError",
         "UnknownJobError",
         "FilterError",

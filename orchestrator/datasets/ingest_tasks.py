@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.storage.mirror import mirror_around
-from orchestrator.ray_runtime.quiet import output_to
-from orchestrator.ray_runtime.session import RaySessionError, ray_session
+from orchestrator.ray_runtime.session import RaySessionError, ray_session, redirect_output
 from trainables.data.ingest.batch import BatchTask, Events, ingest
 from trainables.data.ingest.probe_worker import ProbeWorker
 from trainables.data.ingest.threads import LocalThreads
@@ -125,10 +124,10 @@ def is_large(tasks: Sequence[BatchTask]) -> bool:
 def _session(address: str | None, log: Path) -> Iterator[None]:
     """A Ray session that prints to `log` while it starts and ends; between, the terminal is the build's."""
     with ExitStack() as session:
-        with output_to(log):
+        with redirect_output(log):
             session.enter_context(ray_session(address, None, 0 if address is None else None))
         try:
             yield
         finally:
-            with output_to(log):
+            with redirect_output(log):
                 session.close()

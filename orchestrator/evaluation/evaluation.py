@@ -160,8 +160,7 @@ class _Evaluating:
             return
         from orchestrator.evaluation.runs import run_jobs
         from orchestrator.ray_runtime.cluster_checks import check_cluster
-        from orchestrator.ray_runtime.quiet import output_to
-        from orchestrator.ray_runtime.session import ray_session
+        from orchestrator.ray_runtime.session import ray_session, redirect_output
 
         writer = journal.path.stem
         log = self._layout.log(writer)
@@ -178,8 +177,8 @@ class _Evaluating:
 
         place = self._place
         check_cluster(place.address, place.storage, log)
-        with output_to(log), ray_session(place.address, place.cpus, place.gpus):
-            run_jobs(jobs, self._layout.ray_dir / "train" / writer, place.address is None, ended)
+        with redirect_output(log), ray_session(place.address, place.cpus, place.gpus) as way:
+            run_jobs(jobs, self._layout.ray_dir / "train" / writer, place.address is None, way, ended)
 
 
 def _outcome(job: EvaluationJob, *, computed: bool, error: str | None = None) -> Evaluated:

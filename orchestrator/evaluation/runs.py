@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.storage.layout import file_name
 from orchestrator.ray_runtime.cluster_size import cluster_maximum, cluster_size
-from orchestrator.ray_runtime.placement_groups import remove_orphaned
+from orchestrator.ray_runtime.ray_compat import HEAD_RESOURCE, RayWay, remove_orphaned, start_trial_actors
 from orchestrator.ray_runtime.train_run import TrialRequest, describe_error, read_error_log, run_evaluation
 from orchestrator.scheduling.schedule import Free
 from trainables.training.evaluate_cell import result_path
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 # It only waits for its workers, for which Train asks, and stays on the head, as Tune's trials do. An actor:
 # what a dead one leaves behind can be told from what the others use
-# (orchestrator.ray_runtime.placement_groups).
-_ACTOR = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
+# (orchestrator.ray_runtime.ray_compat).
+_ACTOR = {"num_cpus": 0, "resources": {HEAD_RESOURCE: 0.001}}
 
 
 class EvaluationRun:
@@ -37,15 +37,17 @@ def run_jobs(
     jobs: Sequence[EvaluationJob],
     train_storage: Path,
     local: bool,
+    way: RayWay,
     ended: Callable[[EvaluationJob, str | None], None],
 ) -> None:
     """Run all jobs; `ended` hears of each at once, with its error or None. Needs an initialised Ray."""
     import ray
 
     actor = ray.remote(**_ACTOR)(EvaluationRun)
-    size = cluster_size(cluster_maximum()) or Free(cpus=0)
+    size = cluster_size(cluster_maximum(way)) or Free(cpus=0)
     total = {"CPU": size.cpus, "GPU": size.gpus}
     waiting = deque(jobs)
+    _actors = start_trial_actors() if way is RayWay.PUBLIC else None
     running: dict[Any, tuple[Any, EvaluationJob]] = {}
     while waiting or running:
         for _ in range(len(waiting)):
@@ -54,19 +56,19 @@ def run_jobs(
                 ended(job, _too_large(job, total))
             elif _fits(total, [job.resources, *(one.resources for _, one in running.values())]):
                 runner = actor.remote()
-                running[runner.run.remote(_request(job, train_storage, local).as_config())] = runner, job
+                running[runner.run.remote(_request(job, train_storage, local, way).as_config())] = runner, job
             else:
                 waiting.append(job)
         if running:
             (ready, *_), _ = ray.wait(list(running), num_returns=1)
             _, job = running.pop(ready)
             error = _error(ready, job)
-            if error is not None:
+            if error is not None and way is RayWay.FAST:
                 remove_orphaned()
             ended(job, error)
 
 
-def _request(job: EvaluationJob, train_storage: Path, local: bool) -> TrialRequest:
+def _request(job: EvaluationJob, train_storage: Path, local: bool, way: RayWay) -> TrialRequest:
     log = _log(job)
     log.unlink(missing_ok=True)
     return TrialRequest(
@@ -81,6 +83,7 @@ def _request(job: EvaluationJob, train_storage: Path, local: bool) -> TrialReque
         train_storage=str(train_storage),
         log=str(log),
         local=local,
+        way=way,
     )
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.ray_runtime.cluster_size import cluster_maximum
-from orchestrator.ray_runtime.quiet import output_to
-from orchestrator.ray_runtime.session import ray_session
+from orchestrator.ray_runtime.ray_compat import RayWay
+from orchestrator.ray_runtime.session import ray_session, redirect_output
 from orchestrator.ray_runtime.storage_probe import Probe, probe_in
 
 # Their versions decide what a worker computes, or whether it can read what another has written.
@@ -52,8 +52,8 @@ def check_cluster(address: str | None, storage: Path, log: Path) -> None:
     if address is None:
         return
     refuse_lost_storage(storage)
-    with output_to(log), ray_session(address, None, None):
-        wait_for_machines()
+    with redirect_output(log), ray_session(address, None, None) as way:
+        wait_for_machines(way)
         check_machines(storage)
 
 
@@ -70,11 +70,11 @@ def refuse_lost_storage(storage: Path) -> None:
         )
 
 
-def wait_for_machines(seconds: float = JOIN_SECONDS) -> None:
+def wait_for_machines(way: RayWay, seconds: float = JOIN_SECONDS) -> None:
     """Wait until the machines that the autoscaler always keeps have joined; go on without them after that."""
     import ray
 
-    least = cluster_maximum().least
+    least = cluster_maximum(way).least
     deadline = time.monotonic() + seconds
     while sum(1 for node in ray.nodes() if node["Alive"]) <= least and time.monotonic() < deadline:
         time.sleep(1.0)

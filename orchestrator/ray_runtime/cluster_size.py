@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.ray_runtime.ray_compat import HEAD_RESOURCE, RayWay, reported_maximum
 from orchestrator.scheduling.schedule import Free
 
 # For clusters whose autoscaler cannot be asked (KubeRay's sidecar), as JSON: {"CPU": 72, "GPU": 8}.
 MAXIMUM_VARIABLE = "ACTIONGRID_CLUSTER_MAXIMUM"
-HEAD_RESOURCE = "node:__internal_head__"
 ON_THE_HEAD = {"num_cpus": 0, "max_retries": 1, "resources": {HEAD_RESOURCE: 0.0001}}
 
 Resources = Mapping[str, float]
@@ -82,24 +82,22 @@ def maximum_of(config: Mapping[str, Any]) -> Maximum:
     return Maximum(tuple(kinds), machines)
 
 
-def cluster_maximum() -> Maximum:
+def cluster_maximum(way: RayWay) -> Maximum:
     """How far this cluster may grow, asked once a run. Needs an initialised Ray.
 
-    The first of: `ACTIONGRID_CLUSTER_MAXIMUM`, what the autoscaler has told Ray, the configuration that the
-    head's autoscaler was started with. None of them: the cluster stays as it is.
+    The first of: `ACTIONGRID_CLUSTER_MAXIMUM`, what the autoscaler has told Ray (where `way` is fast), the
+    configuration that the head's autoscaler was started with. None of them: the cluster stays as it is.
 
     Raises:
         ClusterSizeError: the variable is not a JSON object of numbers.
     """
     import ray
-    from ray._private.state import state
 
     told = os.environ.get(MAXIMUM_VARIABLE)
     if told:
         return Maximum(declared=_declared(told))
-    reported = state.get_max_resources_from_cluster_config()
-    if reported:
-        return Maximum(declared={name: float(most) for name, most in reported.items()})
+    if way is RayWay.FAST and (reported := reported_maximum()):
+        return Maximum(declared=reported)
     gcs = ray.get_runtime_context().gcs_address
     if _driver_is_on_the_head():
         config = autoscaler_config(gcs)

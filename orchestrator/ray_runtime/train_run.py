@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import traceback
 from collections.abc import Callable
@@ -11,13 +10,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.ray_runtime.oom_kills import killed_meanwhile, oom_kills
+from orchestrator.ray_runtime.ray_compat import RayWay, announce_trial, controller_in_this_process
+from orchestrator.scheduling.retry import FailureKind, classify
 from trainables.training.run_files import fetch_file, send
 
 # Seconds between the Train controller's looks at its workers: every report waits for one of them.
 POLL_SECONDS = "0.1"
 # How long a cell on a cluster waits for the machines of its workers.
 WORKERS_SECONDS = "1800"
+# The kernel's counters, the processes among them that it killed for want of memory.
+_COUNTERS = Path("/proc/vmstat")
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class TrialRequest:
     """All that a run needs, small and plain, because Tune pickles it.
 
     `spec` is a `trainables.recipe.cell_spec.CellSpec` (or, to evaluate, a
-    `trainables.training.evaluate_cell.EvaluationSpec`) as JSON. `log` receives the error and its traceback.
+    `trainables.training.evaluate_cell.EvaluationSpec`) as JSON. `log` receives the error and its
+    traceback. `way`: how the driver uses Ray, filled in by `orchestrator.ray_runtime.tune_adapter`.
     """
 
     name: str
@@ -39,6 +42,7 @@ class TrialRequest:
     train_storage: str
     log: str
     local: bool
+    way: RayWay = RayWay.PUBLIC
 
     def as_config(self) -> dict[str, Any]:
         """The Tune config that `run_cell` reads."""
@@ -62,16 +66,15 @@ def run_evaluation(config: dict[str, Any]) -> None:
 def run_workers(request: TrialRequest, worker: Callable[[dict[str, Any]], None]) -> None:
     """Run `worker` in as many processes as the request says.
 
-    `DataParallelTrainer` instead of its child `TorchTrainer`: the latter imports torch into this process and
-    into the Train controller, which costs seconds of start-up a cell and serves nothing here (the workers
-    join torch.distributed by themselves, `trainables.training.train_cell`). No `TuneReportCallback`: it
-    starts one more process for every cell, to carry metrics that the driver reads from the run directory
-    anyway.
+    No `TuneReportCallback`: it starts one more process for every cell, to carry metrics that the driver reads
+    from the run directory anyway.
     """
     _set_train_environment(request.local)
     import ray.train
 
-    trainer = _trainer_class()(
+    if request.way is RayWay.PUBLIC:
+        announce_trial(request.name)
+    trainer = _trainer_class(request.way)(
         worker,
         train_loop_config={"spec": request.spec},
         scaling_config=ray.train.ScalingConfig(
@@ -95,29 +98,12 @@ def run_workers(request: TrialRequest, worker: Callable[[dict[str, Any]], None])
         raise RuntimeError(describe_error(error) + killed) from None
 
 
-def _trainer_class() -> Any:  # noqa: ANN401 - a class of Ray's, which ships no types
-    from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
-    from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-    from ray.train.v2._internal.execution.controller import TrainController
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+def _trainer_class(way: RayWay) -> Any:  # noqa: ANN401 - a class of Ray's, which ships no types
+    if way is RayWay.FAST:
+        return controller_in_this_process()
+    from ray.train.torch import TorchTrainer
 
-    class CellTrainer(DataParallelTrainer):  # type: ignore[misc]
-        """A Train run that needs three processes fewer than Ray's, each of which cost 2 to 3 CPU-seconds.
-
-        Its controller runs in this process, which waits for it anyway and now dies with it. No manager for
-        Ray Data, which ours do not use. No cleaner: `orchestrator.ray_runtime.placement_groups`.
-        """
-
-        def _create_default_callbacks(self) -> list[Any]:
-            idle = (DatasetsCallback, PlacementGroupCleanerCallback)
-            return [one for one in super()._create_default_callbacks() if not isinstance(one, idle)]
-
-        def _initialize_and_run_controller(self, **arguments: Any) -> Any:  # noqa: ANN401 - ray.train.Result
-            controller = TrainController(**arguments)
-            asyncio.run(controller.run())
-            return controller.get_result()
-
-    return CellTrainer
+    return TorchTrainer
 
 
 def _worker_resources(request: TrialRequest) -> dict[str, float]:
@@ -191,3 +177,20 @@ def read_error_log(path: Path) -> str | None:
             return log.readline().strip() or None
     except OSError:
         return None
+
+
+def oom_kills(counters: Path = _COUNTERS) -> int | None:
+    """The kernel's count on this machine since it started, or None where it keeps none."""
+    try:
+        lines = counters.read_text().splitlines()
+    except OSError:
+        return None
+    found = (line.split() for line in lines)
+    return next((int(words[1]) for words in found if words[0] == "oom_kill"), None)
+
+
+def killed_meanwhile(error: str, before: int | None, now: int | None) -> str:
+    """What to add to the error of a run one of whose processes died without a word, or ""."""
+    if before is None or now is None or now <= before or classify(error) is not FailureKind.PROCESS_DIED:
+        return ""
+    return f" (meanwhile the kernel killed {now - before} processes of this machine: out of memory)"

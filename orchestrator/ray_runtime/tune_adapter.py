@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,14 +19,23 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from orchestrator.ray_runtime.cluster_size import Maximum, cluster_maximum, cluster_size
-from orchestrator.ray_runtime.placement_groups import remove_orphaned
+from orchestrator.ray_runtime.ray_compat import (
+    HEAD_RESOURCE,
+    RayWay,
+    announced_trial,
+    remove_orphaned,
+    start_trial_actors,
+    trial_actor,
+)
 from orchestrator.ray_runtime.train_run import TrialRequest, read_error_log, run_cell
 from orchestrator.scheduling.schedule import Free
 
 logger = logging.getLogger(__name__)
 
+FindActor = Callable[[Any], Any]
+
 # The head's own resource: a trial waits for its Train workers and must not hold a CPU that they need.
-TRIAL_RESOURCES: dict[str, float] = {"node:__internal_head__": 0.0001}
+TRIAL_RESOURCES: dict[str, float] = {HEAD_RESOURCE: 0.0001}
 
 TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -108,10 +118,11 @@ class DriverLink:
 class GridSearcher(Searcher):  # type: ignore[misc]
     """Tune's source of trials: the driver's next cell, None while nothing can start, FINISHED at the end."""
 
-    def __init__(self, link: DriverLink, maximum: Maximum) -> None:
+    def __init__(self, link: DriverLink, maximum: Maximum, way: RayWay) -> None:
         super().__init__(metric=None, mode=None)
         self._link = link
         self._maximum = maximum
+        self._way = way
 
     def suggest(self, trial_id: str) -> Any:  # noqa: ANN401 - a config, None or Searcher.FINISHED
         """Return the next trial's config. Tune requires this argument's name."""
@@ -120,10 +131,10 @@ class GridSearcher(Searcher):  # type: ignore[misc]
         if self._link.problems or self._link.driver.is_finished:
             return Searcher.FINISHED
         size = self._link.guarded(lambda: cluster_size(self._maximum))
-        if size is None:  # orchestrator.ray_runtime.watch ends this process; no cell is to blame
+        if size is None:  # orchestrator.ray_runtime.session ends this process; no cell is to blame
             return None
         request = self._link.guarded(lambda: self._link.driver.next_trial(size))
-        return request.as_config() if request is not None else None
+        return replace(request, way=self._way).as_config() if request is not None else None
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -141,15 +152,17 @@ class GridSearcher(Searcher):  # type: ignore[misc]
 class GridCallback(tune.Callback):  # type: ignore[misc]
     """Tells the driver of the ends of trials, and gives it a turn in Tune's loop."""
 
-    def __init__(self, link: DriverLink) -> None:
+    def __init__(self, link: DriverLink, find_actor: FindActor, way: RayWay) -> None:
         self._link = link
+        self._find_actor = find_actor
+        self._way = way
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:  # noqa: ANN401
         """Tune's loop went round once."""
         self._link.guarded(self._link.driver.poll)
         self._link.leave_if_asked()
         for name in self._link.guarded(lambda: self._link.driver.to_kill) or ():
-            _end_trial(trials, name)
+            _end_trial(trials, name, self._find_actor)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ANN401
         """A cell trained to its end."""
@@ -159,7 +172,8 @@ class GridCallback(tune.Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ANN401
         """An attempt failed, or its process died."""
         request = TrialRequest(**trial.config)
-        self._link.guarded(remove_orphaned)
+        if self._way is RayWay.FAST:
+            self._link.guarded(remove_orphaned)
         error = read_error_log(Path(request.log)) or _error_text(trial)
         self._link.guarded(lambda: self._link.driver.trial_ended(request, error))
 
@@ -187,15 +201,23 @@ class NewestFirst(FIFOScheduler):  # type: ignore[misc]
         return max(pending, key=lambda trial: self._order[trial.trial_id], default=None)
 
 
-def _end_trial(trials: list[Any], name: str) -> None:
+def _actor_finder(way: RayWay) -> FindActor:
+    if way is RayWay.FAST:
+        return trial_actor
+    actors = start_trial_actors()
+    return lambda trial: announced_trial(actors, trial.config["name"])
+
+
+def _end_trial(trials: list[Any], name: str, find_actor: FindActor) -> None:
     """Kill a running trial's process; its Train controller and workers die with it, which own nothing else.
 
     Tune hears of it as of any death and calls `on_trial_error`; later calls for the same trial do nothing.
     """
     for trial in trials:
-        actor = trial.temporary_state.ray_actor if trial.config["name"] == name else None
-        if trial.status == "RUNNING" and actor is not None:
-            ray.kill(actor)
+        if trial.config["name"] == name and trial.status == "RUNNING":
+            actor = find_actor(trial)
+            if actor is not None:
+                ray.kill(actor)
 
 
 def _error_text(trial: Any) -> str:  # noqa: ANN401 - ray.tune's Trial
@@ -207,7 +229,11 @@ def _error_text(trial: Any) -> str:  # noqa: ANN401 - ray.tune's Trial
 
 
 def run_grid(
-    driver: GridDriver, name: str, storage: Path, run: Callable[[dict[str, Any]], None] = run_cell
+    driver: GridDriver,
+    name: str,
+    storage: Path,
+    way: RayWay,
+    run: Callable[[dict[str, Any]], None] = run_cell,
 ) -> None:
     """Run the driver's cells as Tune trials of `run` until it is finished or wants to leave.
 
@@ -223,7 +249,7 @@ def run_grid(
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=GridSearcher(link, cluster_maximum()),
+            search_alg=GridSearcher(link, cluster_maximum(way), way),
             scheduler=NewestFirst(),
             num_samples=-1,
             reuse_actors=True,
@@ -233,7 +259,7 @@ def run_grid(
         run_config=tune.RunConfig(
             name=name,
             storage_path=str(storage),
-            callbacks=[GridCallback(link)],
+            callbacks=[GridCallback(link, _actor_finder(way), way)],
             failure_config=tune.FailureConfig(max_failures=0),
             verbose=0,
         ),

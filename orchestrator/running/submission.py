@@ -313,14 +313,12 @@ def _run(
     submission: Submission, driver: Driver, options: Options, signals: StopSignals, presence: Presence
 ) -> None:
     """Run the driver's cells with a live view until they are done or the driver is to stop."""
-    from orchestrator.ray_runtime.quiet import output_to
-    from orchestrator.ray_runtime.session import cluster_address, ray_session
+    from orchestrator.ray_runtime.session import cluster_address, ray_session, redirect_output, watched
     from orchestrator.ray_runtime.tune_adapter import run_grid
-    from orchestrator.ray_runtime.watch import watched
     from orchestrator.terminal.live_view import LiveView
 
     layout = Layout(options.storage)
-    with output_to(layout.log(submission.writer)) as terminal:
+    with redirect_output(layout.log(submission.writer)) as terminal:
         console = Console(file=terminal)
         driver.outage.tell(lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
         viewer = GridViewer(submission.plan, driver)
@@ -330,23 +328,23 @@ def _run(
                 _wait_for_work(driver)
         if driver.is_finished or driver.is_stopping:
             return
-        with ray_session(options.address, options.cpus, options.gpus):
+        with ray_session(options.address, options.cpus, options.gpus) as way:
             signals.take_over()
             presence.publish(cluster=cluster_address() if options.address else None)
             with LiveView(console, viewer.view) as view, watched(lambda: _ray_died(driver, view, console)):
-                run_grid(driver, submission.writer, submission.ray_files / "tune")
+                run_grid(driver, submission.writer, submission.ray_files / "tune", way)
 
 
 def _ray_died(driver: Driver, view: LiveView, console: Console) -> NoReturn:
     """Journal what still ran, give the leases back and leave: without Ray nothing here goes on."""
-    from orchestrator.ray_runtime.watch import end_process
+    from orchestrator.ray_runtime.session import end_process
 
-    def last_words() -> None:
+    def on_exit() -> None:
         view.close()
         console.print("interrupted: Ray died on this machine; give the same command again to go on")
         driver.interrupted()
 
-    end_process(last_words)
+    end_process(on_exit)
 
 
 def _wait_for_work(driver: Driver) -> None:

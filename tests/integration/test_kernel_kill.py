@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import ray
 
-from orchestrator.ray_runtime.oom_kills import oom_kills
 from orchestrator.ray_runtime.session import ray_session
-from orchestrator.ray_runtime.train_run import TrialRequest, read_error_log, run_workers
+from orchestrator.ray_runtime.train_run import TrialRequest, oom_kills, read_error_log, run_workers
 from orchestrator.scheduling.retry import FailureKind, classify
 
 pytestmark = pytest.mark.slow

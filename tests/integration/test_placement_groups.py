@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.ray_runtime.placement_groups import remove_orphaned
+from orchestrator.ray_runtime.ray_compat import remove_orphaned
 from orchestrator.ray_runtime.session import ray_session
 
 

@@ -111,6 +111,8 @@ def _join_process_group(place: WorkerPlace) -> None:
     import torch
     import torch.distributed as dist
 
+    if dist.is_initialized():  # by TorchTrainer
+        return
     address = _free_address() if place.rank == 0 else None
     address = ray.train.collective.broadcast_from_rank_zero(address)
     host, port = address

@@ -8,7 +8,7 @@ import threading
 import time
 
 from orchestrator.coordination.drivers import process_start
-from orchestrator.ray_runtime.watch import LOOKS, watched
+from orchestrator.ray_runtime.session import LOOKS, watched
 
 TICK = 0.01
 
@@ -54,7 +54,7 @@ def test_no_answer_is_neither_life_nor_death() -> None:
 def test_the_process_ends_with_its_children_though_its_main_thread_hangs() -> None:
     code = """
 import subprocess, sys, threading, time
-from orchestrator.ray_runtime.watch import end_process, watched
+from orchestrator.ray_runtime.session import end_process, watched
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print(child.pid, flush=True)
 with watched(lambda: end_process(lambda: print("told", flush=True)), lambda: False, 0.05):
