@@ -22,12 +22,20 @@ from uuid import uuid4
 import duckdb
 
 from catalog import snapshots
-from catalog.contents import published_tables, schema_text, view_texts
+from catalog.definitions import (
+    ATTEMPT_EPOCHS,
+    MATERIALISED,
+    catalog_reads,
+    materialised_behind,
+    outdated,
+    published_tables,
+    schema_text,
+    view_texts,
+)
 from catalog.events import EVENT_TYPES, EpochFinished
 from catalog.journal import Fault, Tail
-from catalog.kept import FOLLOWED, KEPT, Sources, needed, outdated, sources
-from catalog.predictions import FILES, Fetch, PredictionFile, PredictionReader, Table, tables_behind
-from catalog.projection import batches, follow_sql, upsert_sql
+from catalog.predictions import FILES, TABLES, Fetch, PredictionFile, PredictionReader, Table
+from catalog.projection import attempt_epochs_sql, batches, upsert_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -131,7 +139,7 @@ class Catalog:
             with self._lock:
                 for table in self._loaded_by(sql):
                     self._load(table)
-                self._asked |= {*self._keep(needed(sql, _sources()))}
+                self._asked |= {*self._materialise(materialised_behind(sql, catalog_reads()))}
                 cursor = self._connection.cursor()
                 _begin(cursor)
             with cursor:
@@ -204,16 +212,16 @@ class Catalog:
                 self._connection.register("batch", table)
                 self._connection.execute(upsert_sql(event_type, "batch"))
                 if event_type is EpochFinished:
-                    self._connection.execute(follow_sql("batch"))
+                    self._connection.execute(attempt_epochs_sql("batch"))
                 self._connection.unregister("batch")
             self._connection.execute("COMMIT")
         except Exception:
             self._connection.execute("ROLLBACK")
             raise
         fresh = self._fresh
-        self._fresh -= outdated({event_type.table for event_type in tables}, _sources())
+        self._fresh -= outdated({event_type.table for event_type in tables}, catalog_reads())
         # What somebody looked at since the last change is asked for again, and should not have to wait then.
-        self._keep([name for name in KEPT if name in fresh & self._asked])
+        self._materialise([name for name in MATERIALISED if name in fresh & self._asked])
         self._asked = frozenset()
         return sum(table.num_rows for table in tables.values())
 
@@ -242,8 +250,8 @@ class Catalog:
             if file.rows is not None:
                 _insert(self._connection, f"loaded.{table}", file.rows)
 
-    def _keep(self, tables: Sequence[str]) -> Sequence[str]:
-        """Fill those of the tables of the schema `kept` whose sources have changed since they were filled."""
+    def _materialise(self, tables: Sequence[str]) -> Sequence[str]:
+        """Fill those of the materialised tables whose sources have changed since they were filled."""
         for table in tables:
             if table not in self._fresh:
                 sql = f"CREATE OR REPLACE TABLE kept.{table} AS FROM computed.{table}"
@@ -252,8 +260,9 @@ class Catalog:
         return tables
 
     def _write(self, path: Path) -> None:
-        self._keep(KEPT)
-        tables = [*(f"recorded.{name}" for name in RECORDED), *(f"kept.{name}" for name in (FOLLOWED, *KEPT))]
+        self._materialise(MATERIALISED)
+        computed = (ATTEMPT_EPOCHS, *MATERIALISED)
+        tables = [*(f"recorded.{name}" for name in RECORDED), *(f"kept.{name}" for name in computed)]
         with _connect(str(path), {}) as file:
             _create(file)
             for table in tables:
@@ -355,12 +364,12 @@ def _require_one_read(sql: str) -> None:
 
 @cache
 def _views_on_predictions() -> Mapping[str, frozenset[Table]]:
-    return tables_behind(view_texts())
-
-
-@cache
-def _sources() -> Mapping[str, Sources]:
-    return sources(view_texts())
+    """Which tables of the schema `loaded` each view reads; views that read none are left out."""
+    found = {
+        name: frozenset(table for table in TABLES if f"loaded.{table}" in tables)
+        for name, tables in catalog_reads().items()
+    }
+    return {name: tables for name, tables in found.items() if tables}
 
 
 def _shortened(sql: str) -> str:

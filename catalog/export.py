@@ -10,41 +10,8 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from catalog.catalog import Catalog
-
 if TYPE_CHECKING:
     import pyarrow as pa
-
-RESULT_COLUMNS = (
-    "cell",
-    "key",
-    "study",
-    "module",
-    "backbone",
-    "temporal_pooling",
-    "frames",
-    "dataset",
-    "seed",
-    "top1",
-    "top5",
-    "loss",
-    "best_top1",
-    "best_epoch",
-    "epochs",
-    "params",
-    "macs",
-    "eval_videos",
-    "train_seconds",
-    "train_clips_per_second",
-    "eval_clips_per_second",
-    "parent_key",
-    "published_top1",
-    "difference",
-)
-"""The columns of `actiongrid results` in machine-readable formats."""
-
-SHORT_COLUMNS = ("cell", "top1", "top5", "loss", "best_top1", "epochs", "published_top1", "difference")
-"""The columns that fit a terminal or a page."""
 
 _LATEX = str.maketrans(
     {
@@ -60,21 +27,6 @@ _LATEX = str.maketrans(
         "\\": r"\textbackslash{}",
     }
 )
-
-
-def results(catalog: Catalog, study: str | None = None, columns: Sequence[str] = RESULT_COLUMNS) -> pa.Table:
-    """Return the finished cells (of one study, where it is named), best-known order: dataset, model, frames.
-
-    Raises:
-        QueryError: a column does not exist.
-    """
-    quoted = ", ".join('"' + column.replace('"', '""') + '"' for column in columns)
-    sql = f"""
-        SELECT {quoted} FROM results
-        WHERE $study IS NULL OR key IN (SELECT key FROM study_cells WHERE study = $study)
-        ORDER BY dataset, module, backbone, temporal_pooling, frames, seed, key
-    """
-    return catalog.query(sql, {"study": study})
 
 
 def export(table: pa.Table, form: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,9 +26,6 @@ FILES = """
 Table = Literal["predictions", "view_predictions"]
 TABLES: tuple[Table, ...] = ("predictions", "view_predictions")
 """The tables of the schema `loaded` that are filled from files, each when it is first needed."""
-
-_CREATE = re.compile(r"CREATE (?:VIEW|MACRO) (\w+)")
-_READS = re.compile(r"\b(?:FROM|JOIN)\s+(loaded\.\w+|\w+)")
 
 
 @dataclass(frozen=True)
@@ -160,22 +157,3 @@ def _arrow_type(name: str) -> pa.DataType:
 
     inner = re.fullmatch(r"list<(\w+)>", name)
     return pa.list_(pa.type_for_alias(inner.group(1))) if inner else pa.type_for_alias(name)
-
-
-def tables_behind(texts: Sequence[str]) -> Mapping[str, frozenset[Table]]:
-    """The views that read the schema `loaded`, directly or through others: which of its tables each reads.
-
-    `texts` are the statements that create the views, in their order.
-    """
-    found: dict[str, frozenset[Table]] = {}
-    for text in texts:
-        code = re.sub(r"--.*", "", text)
-        starts = [match.start() for match in _CREATE.finditer(code)]
-        for start, end in zip(starts, [*starts[1:], len(code)], strict=True):
-            name = _CREATE.match(code, start)
-            reads = _READS.findall(code[start:end])
-            tables = {table for table in TABLES if f"loaded.{table}" in reads}
-            tables |= {table for view in reads for table in found.get(view, ())}
-            if name and tables:
-                found[name.group(1)] = frozenset(tables)
-    return found

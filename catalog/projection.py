@@ -53,7 +53,7 @@ def upsert_sql(event_type: type[Event], batch: str) -> str:
     """
 
 
-def follow_sql(batch: str) -> str:
+def attempt_epochs_sql(batch: str) -> str:
     """Return the statement that merges a relation of epochs into `kept.attempt_epochs`.
 
     Least and greatest need no order either, and epochs that are read twice change nothing.

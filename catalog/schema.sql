@@ -101,7 +101,7 @@ CREATE TABLE loaded.predictions (
 CREATE TABLE loaded.view_predictions (file INTEGER, index INTEGER, view_top INTEGER[], view_scores FLOAT[]);
 
 -- Rows that follow from others and that many questions share: tables of the schema `kept`, each filled from the
--- view of its name in the schema `computed` when a query needs it and its sources have changed (catalog/kept.py).
+-- view of its name in the schema `computed` when a query needs it and its sources have changed (catalog/definitions.py).
 -- A view of this name in `main` is what people ask. Views in `computed` name the schema of what they read there:
 -- a bare name would mean the one in `computed`.
 CREATE SCHEMA computed;

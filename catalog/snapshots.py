@@ -15,7 +15,8 @@ from pathlib import Path
 
 from catalog.journal import sync_directory
 
-KEPT = 2
+FILES_AT_ONCE = 2
+"""The current file and the one before it."""
 
 _NUMBER = re.compile(r"catalog-(\d+)\.duckdb")
 
@@ -51,7 +52,7 @@ def publish(storage: Path, write: Callable[[Path], None]) -> Path:
             _remove(folder.glob(f"{temporary.name}*"))
         sync_directory(folder)
         _switch(storage, final)
-        stale = sorted(_numbered(folder).items())[:-KEPT]
+        stale = sorted(_numbered(folder).items())[:-FILES_AT_ONCE]
         _remove(path for _, path in stale)
     return final
 

@@ -39,7 +39,7 @@ def _at_once(action: Callable[[], Given]) -> Given:
 _SOMEBODY = "another driver"
 
 # `*` because the name of its column `cells` is a view's too, which the catalog would keep ready for nothing
-# (`catalog.kept`): in a grid of 1,000 cells a tenth of what a cell costs its driver.
+# (`catalog.definitions`): in a grid of 1,000 cells a tenth of what a cell costs its driver.
 _COMMANDS = "SELECT * FROM recorded.controls WHERE study = ? ORDER BY time, command"
 _FAILED = """
     SELECT key, attempt, error, log FROM recorded.failed

@@ -12,7 +12,7 @@ import pytest
 from catalog import Catalog, CatalogError, QueryError, attempts_made, check, done_cells, failed_cells, rebuild
 from catalog.catalog import RECORDED
 from catalog.codec import FIELD_TYPES
-from catalog.contents import VIEWS
+from catalog.definitions import VIEWS
 from catalog.events import (
     EVENT_TYPES,
     AttemptStarted,

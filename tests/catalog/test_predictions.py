@@ -14,9 +14,9 @@ import pytest
 from catalog import Catalog, check
 from catalog import catalog as catalog_module
 from catalog.catalog import _views_on_predictions
+from catalog.definitions import tables_read
 from catalog.events import CellEvaluated, CellFinished, CellPlanned, DatasetBuilt, Event
 from catalog.journal import Journal
-from catalog.predictions import tables_behind
 from tests.support.grid_events import DEMO, HARDWARE, VERSIONS, grid_events, key_of, write_quickly
 
 CELL = "TAM-Tiny-f8@synthetic-motion"
@@ -281,4 +281,9 @@ def test_views_built_on_predictions_are_found_by_themselves() -> None:
         "CREATE MACRO c(x) AS TABLE SELECT * FROM a\nJOIN b USING (k), loaded.view_predictions;",
         "CREATE VIEW d AS FROM loaded.view_predictions JOIN b USING (file);",
     ]
-    assert tables_behind(texts) == {"b": {"predictions"}, "c": {"predictions"}, "d": BOTH}
+    assert tables_read(texts) == {
+        "a": set(),
+        "b": {"loaded.predictions"},
+        "c": {"loaded.predictions"},
+        "d": {"loaded.predictions", "loaded.view_predictions"},
+    }

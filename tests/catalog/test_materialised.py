@@ -11,9 +11,16 @@ import duckdb
 import pytest
 
 from catalog import Catalog
-from catalog.catalog import RECORDED, _sources
+from catalog.catalog import RECORDED
+from catalog.definitions import (
+    ATTEMPT_EPOCHS,
+    MATERIALISED,
+    catalog_reads,
+    materialised_behind,
+    outdated,
+    tables_read,
+)
 from catalog.events import AttemptStarted, CellFailed, CellPlanned, EpochFinished, Event, StudySubmitted
-from catalog.kept import FOLLOWED, KEPT, needed, outdated, sources
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
 FAILING = "TAM-Tiny-f8@synthetic-motion"
@@ -22,7 +29,7 @@ GRID = dataclasses.replace(
 )
 OTHER = dataclasses.replace(GRID, study="other", failing=frozenset())
 VIEWS = ("cells", "grid_cells", "running_cells", "lineage", "accuracies", "results", "attempt_spans")
-ASKED = (*(f"kept.{name}" for name in KEPT), *VIEWS)
+ASKED = (*(f"kept.{name}" for name in MATERIALISED), *VIEWS)
 
 
 def answers(catalog: Catalog) -> dict[str, list[str]]:
@@ -73,7 +80,7 @@ def test_attempts_are_followed_as_their_epochs_come(tmp_path: Path) -> None:
             max(time) AS last_time
         FROM recorded.epochs GROUP BY key, attempt ORDER BY ALL
     """
-    found = catalog.query(f"FROM kept.{FOLLOWED} ORDER BY ALL")
+    found = catalog.query(f"FROM kept.{ATTEMPT_EPOCHS} ORDER BY ALL")
     assert found.num_rows > 20 and found.to_pylist() == catalog.query(expected).to_pylist()
 
 
@@ -169,21 +176,20 @@ def test_sources_are_found_through_views_and_macros() -> None:
         "CREATE MACRO over(x) AS TABLE FROM query_table(x) JOIN open_cells USING (key);",
         "CREATE VIEW last AS FROM over('plain') JOIN kept.attempt_epochs USING (key);",
     ]
-    found = sources(texts)
-    assert found["open_cells"].kept == {"open_cells"} and found["open_cells"].recorded == {"cells"}
-    assert not found["plain"].kept and found["plain"].recorded == {"finished"}
-    assert found["last"].kept == {"open_cells"}
-    assert found["last"].recorded == {"cells", "finished", "epochs"}
-    assert needed("SELECT main.last.key FROM main.last", found) == ("open_cells",)
-    assert needed("SELECT open_cells FROM recorded.open_cells AS last", found) == ("open_cells",)
-    assert needed("FROM recorded.cells", found) == ()
-    assert needed("SELECT 'training' AS one, 'training:' || x FROM last WHERE y = 'it''s'", found) == (
-        "open_cells",
-    )
+    found = tables_read(texts)
+    assert found["open_cells"] == {"kept.open_cells", "recorded.cells"}
+    assert found["plain"] == {"recorded.finished"}
+    assert found["last"] == {"kept.open_cells", "recorded.cells", "recorded.finished", "recorded.epochs"}
+    assert materialised_behind("SELECT main.last.key FROM main.last", found) == ("open_cells",)
+    assert materialised_behind("SELECT open_cells FROM recorded.open_cells AS last", found) == ("open_cells",)
+    assert materialised_behind("FROM recorded.cells", found) == ()
+    assert materialised_behind(
+        "SELECT 'training' AS one, 'training:' || x FROM last WHERE y = 'it''s'", found
+    ) == ("open_cells",)
 
 
 def test_every_change_of_a_source_outdates() -> None:
-    known = _sources()
-    assert outdated(RECORDED, known) == set(KEPT)
+    known = catalog_reads()
+    assert outdated(RECORDED, known) == set(MATERIALISED)
     assert outdated(["epochs"], known) == {"cell_costs"}
     assert outdated(["evaluations", "datasets_built"], known) == frozenset()

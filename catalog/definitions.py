@@ -1,0 +1,155 @@
+"""What every catalog is made of: tables, views, results from the literature; and which tables views read.
+
+Some views are materialised: their rows are computed when a query first needs them, and again only after a
+table that they read has changed, so that what nobody asks about costs nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    import pyarrow as pa
+
+VIEWS = (
+    "open_cells",
+    "cells",
+    "attempts",
+    "epochs",
+    "results",
+    "accuracies",
+    "contributions",
+    "temporal_pooling_gain",
+    "datasets",
+    "failures",
+    "quarantined",
+    "classes",
+    "evaluations",
+    "predictions",
+    "per_class_accuracy",
+    "confusion",
+    "grid_cells",
+    "running_cells",
+    "lineage",
+    "against_published",
+    "measured_accuracies",
+    "cell_costs",
+    "controls",
+)
+"""The files of catalog/views, in the order in which they build on each other."""
+
+PUBLISHED = {
+    "published": ("mini_results.csv",),
+    "published_contributions": ("table7.csv",),
+    "published_datasets": ("datasets.csv",),
+    "published_numbers": (
+        "table2.csv",
+        "table3.csv",
+        "table4.csv",
+        "table5.csv",
+        "table6.csv",
+        "figures.csv",
+    ),
+}
+"""Tables of literature results and their files in catalog/published."""
+
+MATERIALISED = ("planned_keys", "open_cells", "cell_accuracies", "cell_costs")
+"""Tables of the schema `kept`, each filled from the view of its name; later ones build on earlier ones."""
+
+ATTEMPT_EPOCHS = "attempt_epochs"
+"""The table of the schema `kept` that grows with every reading of the journals."""
+
+_CREATE = re.compile(r"CREATE (?:VIEW|MACRO) ([\w.]+)")
+_RELATION = re.compile(r"\b(?:FROM|JOIN)\s+([\w.]+)(?:\(\s*'(\w+)'\s*\))?")
+_COMMENT = re.compile(r"--.*")
+_NAME = re.compile(r"(?<![\w.])(?:main\.)?\w+(?:\.\w+)?")
+_TEXT = re.compile(r"'((?:[^']|'')*)'")
+_NEW_NAME = re.compile(r"\bAS \w+")
+
+
+def schema_text() -> str:
+    """Return the statements that create the tables."""
+    return (_root() / "schema.sql").read_text()
+
+
+def view_texts() -> Sequence[str]:
+    """Return the statements that create the views, in the order in which they build on each other."""
+    return [(_root() / "views" / f"{view}.sql").read_text() for view in VIEWS]
+
+
+def published_tables() -> Iterator[tuple[str, pa.Table]]:
+    """Yield the rows from the literature, each with the name of the table that they belong to."""
+    from pyarrow import csv
+
+    empty = csv.ConvertOptions(strings_can_be_null=True, null_values=[""])
+    for table, files in PUBLISHED.items():
+        for file in files:
+            data = (_root() / "published" / file).read_bytes()
+            yield table, csv.read_csv(io.BytesIO(data), convert_options=empty)
+
+
+@cache
+def catalog_reads() -> Mapping[str, frozenset[str]]:
+    """Return `tables_read` of the catalog's own views and macros."""
+    return tables_read(view_texts())
+
+
+def tables_read(texts: Sequence[str]) -> Mapping[str, frozenset[str]]:
+    """Return the tables, with their schemas, that every view and macro reads, directly or through others.
+
+    `texts` are the statements that create them, in the order in which they build on each other. A relation
+    stands behind FROM or JOIN, or as the text that a macro is given: lists with commas are not looked at.
+    """
+    reads: dict[str, frozenset[str]] = {}
+    for text in texts:
+        code = _COMMENT.sub("", text)
+        starts = [*_CREATE.finditer(code)]
+        for start, end in zip(starts, [*(one.start() for one in starts[1:]), len(code)], strict=True):
+            relations = _RELATION.findall(code[start.end() : end])
+            reads[start[1]] = _read_through({name for pair in relations for name in pair if name}, reads)
+    return reads
+
+
+def materialised_behind(sql: str, reads: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    """Return the materialised tables that a statement may read, in the order in which they can be filled.
+
+    A word that only looks like a view's name counts as one: at worst, something is filled that nobody needs.
+    """
+    found = _read_through(_names(sql), reads)
+    return tuple(name for name in MATERIALISED if f"kept.{name}" in found)
+
+
+def outdated(changed: Collection[str], reads: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """Return the materialised tables that read one of the tables of `recorded` that have changed."""
+    recorded = {f"recorded.{table}" for table in changed}
+    return frozenset(name for name in MATERIALISED if reads[f"computed.{name}"] & recorded)
+
+
+def _names(code: str) -> set[str]:
+    # Texts and new names are no names of views; a text of one word can be: that is how macros get relations.
+    plain = _NEW_NAME.sub("", _TEXT.sub(lambda text: text[1] if _NAME.fullmatch(text[1]) else "", code))
+    return {name.removeprefix("main.") for name in _NAME.findall(plain)}
+
+
+def _read_through(names: Iterable[str], reads: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """Return the tables behind names of tables, views and macros; other names are left out."""
+    found: set[str] = set()
+    for name in names:
+        schema, _, table = name.rpartition(".")
+        if name == f"kept.{ATTEMPT_EPOCHS}":
+            found.add("recorded.epochs")
+        elif schema in ("recorded", "kept", "loaded"):
+            found.add(name)
+        found |= reads.get(f"computed.{table}" if schema == "kept" else name, frozenset())
+    return frozenset(found)
+
+
+def _root() -> Traversable:
+    return resources.files("catalog")
