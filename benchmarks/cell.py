@@ -235,7 +235,7 @@ def required_rows(options: argparse.Namespace, manifest: Path) -> Iterator[dict[
 
 def _default_rates(path: Path) -> Iterator[tuple[str, int, float]]:
     """Model, frames and clips per second that a file's steps reach as training runs them."""
-    from orchestrator.planning.rates_file import best_rows
+    from orchestrator.planning.measurement_files import best_rows
 
     for row in best_rows(path):
         yield row.model, row.frames, row.clips_per_s

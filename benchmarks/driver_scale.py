@@ -27,7 +27,8 @@ import psutil
 from catalog import Catalog, Journal
 from catalog.storage.layout import Layout
 from orchestrator.coordination.shared_cells import shared_cells
-from orchestrator.planning.plan import DatasetState, Plan, make_plan
+from orchestrator.planning.plan import make_plan
+from orchestrator.planning.plan_model import Plan
 from orchestrator.ray_runtime.train_run import TrialRequest
 from orchestrator.running.driver import Driver
 from orchestrator.running.journal_events import planned_event
@@ -35,6 +36,7 @@ from orchestrator.running.model_size_worker import counted_apart
 from orchestrator.running.work import CellWork, Terms
 from orchestrator.scheduling.schedule import Free
 from orchestrator.study.cells import expand
+from orchestrator.study.datasets import DatasetState
 from orchestrator.study.load import parse_study
 from orchestrator.terminal.grid_view import GridViewer
 from trainables.recipe.cell_spec import CellSpec

@@ -28,10 +28,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from orchestrator.planning.cost import ASSUMED_TFLOPS, gpu_hours
-from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.planning.cost import SECONDS_PER_HOUR
+from orchestrator.planning.plan import make_plan
+from orchestrator.planning.plan_model import Plan
+from orchestrator.planning.rates import ASSUMED_TFLOPS
 from orchestrator.ray_runtime.train_run import TrialRequest
-from orchestrator.scheduling.makespan import Queue, longest_chain, lower_bound, simulate
+from orchestrator.scheduling.makespan import Queue, longest_chain, simulate
 from orchestrator.scheduling.schedule import Free, GridState, Task
 from orchestrator.study.load import load_study
 from orchestrator.study.model import Resources
@@ -235,6 +237,17 @@ def replay(cells: int, slots: int, scale: float) -> dict[str, Any]:
         "before": median(before.values()),
         "after": median(after.values()),
     }
+
+
+def lower_bound(tasks: Sequence[Task], seconds: Mapping[str, float], gpus: float) -> float:
+    """No schedule on `gpus` GPUs is quicker: max(all the work / GPUs, longest chain), in seconds."""
+    work = sum(seconds[one.name] * one.demand.gpus for one in tasks)
+    return max(work / gpus, longest_chain(tasks, seconds))
+
+
+def gpu_hours(flops: float, tflops: float = ASSUMED_TFLOPS) -> float:
+    """Hours of one GPU that achieves `tflops` (10¹² operations a second) on average."""
+    return flops / (tflops * 1e12) / SECONDS_PER_HOUR
 
 
 def cpu_bound(tasks: Sequence[Task], seconds: Mapping[str, float], slots: int) -> float:

@@ -31,8 +31,8 @@ import torch
 from benchmarks.train_step_reference import as_reference
 from benchmarks.train_step_roof import roof_seconds, shapes_of, timed
 from benchmarks.train_step_variants import VARIANTS, Variant
-from orchestrator.planning.gpus import gpu_of
-from orchestrator.planning.rates_file import models
+from orchestrator.planning.measurement_files import models
+from orchestrator.planning.rates import gpu_of
 from trainables.models.macs import model_cost
 from trainables.models.memory_estimate import bare_for_training
 from trainables.training.execution.largest_batch import (

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from catalog.catalog import Catalog, CatalogError, QueryError
     from catalog.journal import Journal, JournalError, Tail, read_events
     from catalog.maintenance import check, rebuild
-    from catalog.queries.finished import attempts_made, done_cells, failed_cells
+    from catalog.queries.planner import attempts_made, done_cells, failed_cells
 
 _HOMES = {
     "Catalog": "catalog.catalog",
@@ -24,9 +24,9 @@ _HOMES = {
     "read_events": "catalog.journal",
     "check": "catalog.maintenance",
     "rebuild": "catalog.maintenance",
-    "attempts_made": "catalog.queries.finished",
-    "done_cells": "catalog.queries.finished",
-    "failed_cells": "catalog.queries.finished",
+    "attempts_made": "catalog.queries.planner",
+    "done_cells": "catalog.queries.planner",
+    "failed_cells": "catalog.queries.planner",
 }
 
 __all__ = [

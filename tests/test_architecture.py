@@ -47,7 +47,6 @@ ONLY = {"trainables": ("catalog.storage", "trainables"), "dashboards": ("catalog
 OPEN = {
     ("dashboards.render.image", "dashboards.report.paper"),
     ("orchestrator.coordination.shared_cells", "orchestrator.running.remote"),
-    ("orchestrator.datasets.build", "orchestrator.planning.plan"),
     ("orchestrator.evaluation.evaluation", "orchestrator.running.remote"),
     ("orchestrator.evaluation.jobs", "orchestrator.running.remote"),
     ("orchestrator.running.submission", "orchestrator.terminal.grid_view"),
@@ -74,7 +73,6 @@ PURE_CORE = (
     "orchestrator.planning.cost",
     "orchestrator.planning.eta",
     "orchestrator.planning.forecast",
-    "orchestrator.planning.gpus",
     "orchestrator.planning.plan",
     "orchestrator.planning.rates",
 )

@@ -62,7 +62,9 @@ def _command(action: ControlAction, study: str, pattern: str, storage: Path) -> 
 
 
 def _cells_of(catalog: Catalog, study: str) -> list[str]:
-    rows = catalog.query("SELECT study, cell FROM study_cells WHERE current ORDER BY cell").to_pylist()
+    from catalog.queries.cells import current_cells
+
+    rows = current_cells(catalog).to_pylist()
     names = [row["cell"] for row in rows if row["study"] == study]
     if not names:
         known = sorted({row["study"] for row in rows})

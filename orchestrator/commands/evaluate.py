@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 
 Positive = typer.Option(min=1)
 
-_ROWS = """
-    SELECT * EXCLUDE (versions, hardware, study, current) REPLACE (measured::VARCHAR AS measured)
-    FROM evaluations WHERE key = $key ORDER BY level, measured_by DESC, checkpoint, measured
-"""
-
 
 def evaluate(
     cell: Annotated[
@@ -117,7 +112,9 @@ def _show(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
 
 def evaluation_rows(catalog: Catalog, key: str) -> list[dict[str, Any]]:
     """All measurements of one cell, those of its training first, as plain values."""
-    return list(catalog.query(_ROWS, {"key": key}).to_pylist())
+    from catalog.queries.cells import evaluations_of_cell
+
+    return list(evaluations_of_cell(catalog, key).to_pylist())
 
 
 def evaluation_text(row: Mapping[str, Any]) -> str:

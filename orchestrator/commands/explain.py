@@ -13,7 +13,7 @@ from orchestrator.evaluation.cells import no_such_cell
 
 if TYPE_CHECKING:
     from catalog import Catalog
-    from orchestrator.planning.measured_rates import Measured
+    from orchestrator.planning.measured import Measured
 
 
 def explain(
@@ -23,14 +23,14 @@ def explain(
 ) -> None:
     """Show why a cell is as it is: state, attempts, line of parents, evaluations, key, what changed, cost."""
     from catalog import Catalog
-    from orchestrator.planning.measured_rates import measured_rates
+    from catalog.queries.cells import cell_names, cells_named
+    from orchestrator.planning.measured import measured_rates
 
     root = storage_path(storage)
     with Catalog.open(root) as catalog:
-        rows = _find(catalog, cell)
+        rows = cells_named(catalog, cell).to_pylist()
         if not rows:
-            names = catalog.query("SELECT DISTINCT cell FROM cells").column("cell").to_pylist()
-            raise NotFoundError(f"{no_such_cell(cell, names)} ({root})")
+            raise NotFoundError(f"{no_such_cell(cell, cell_names(catalog))} ({root})")
         measured = measured_rates(catalog)
         found = [_describe(catalog, row, measured) for row in rows]
     if as_json:
@@ -40,24 +40,12 @@ def explain(
         _show(one)
 
 
-def _find(catalog: Catalog, cell: str) -> list[dict[str, Any]]:
-    sql = (
-        "SELECT * FROM cells WHERE cell = $cell OR starts_with(key, $cell) ORDER BY current DESC, study, key"
-    )
-    return list(catalog.query(sql, {"cell": cell}).to_pylist())
-
-
 def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict[str, Any]:
+    from catalog.queries.cells import attempts_of_cell, key_parts_of, lineage_of_cell
     from orchestrator.planning.explanation import compared, first_weights, rerun_cost, superseded_by
 
-    attempts = catalog.query(
-        "SELECT attempt, state, driver, error, log FROM attempts WHERE key = $key ORDER BY attempt",
-        {"key": row["key"]},
-    )
-    lineage = _lineage(catalog, row["key"])
-    oldest = catalog.query(
-        "SELECT key_parts FROM recorded.cells WHERE key = $key LIMIT 1", {"key": lineage[-1]["key"]}
-    ).to_pylist()[0]
+    lineage = lineage_of_cell(catalog, row["key"]).to_pylist()
+    oldest = key_parts_of(catalog, lineage[-1]["key"])
     return {
         "cell": row["cell"],
         "key": row["key"],
@@ -65,30 +53,15 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict
         "current": row["current"],
         "state": row["state"],
         "reason": row["reason"],
-        "attempts": attempts.to_pylist(),
+        "attempts": attempts_of_cell(catalog, row["key"]).to_pylist(),
         "lineage": lineage,
-        "first_weights": first_weights(lineage, json.loads(oldest["key_parts"])),
+        "first_weights": first_weights(lineage, json.loads(oldest)),
         "evaluations": evaluation_rows(catalog, row["key"]),
         "superseded_by": superseded_by(catalog, row),
         "nearest": compared(catalog, row),
         "rerun": rerun_cost(catalog, row, measured),
         "key_parts": json.loads(row["key_parts"]),
     }
-
-
-def _lineage(catalog: Catalog, key: str) -> list[dict[str, Any]]:
-    """The cell and its parents, youngest first."""
-    sql = """
-        WITH RECURSIVE line AS (
-            SELECT key, parent_key, cell, 0 AS depth FROM cells WHERE key = $key
-            UNION
-            SELECT cells.key, cells.parent_key, cells.cell, line.depth + 1
-            FROM line JOIN cells ON cells.key = line.parent_key
-        )
-        SELECT DISTINCT line.cell, line.key, line.depth, results.top1
-        FROM line LEFT JOIN results USING (key) ORDER BY line.depth
-    """
-    return list(catalog.query(sql, {"key": key}).to_pylist())
 
 
 def _show(one: dict[str, Any]) -> None:
@@ -130,7 +103,7 @@ def _others_lines(one: dict[str, Any]) -> list[str]:
 
 
 def _changes(other: dict[str, Any]) -> str:
-    from orchestrator.study.key_difference import Difference
+    from orchestrator.planning.changes import Difference
 
     return ", ".join(str(Difference(**row)) for row in other["differences"]) or "no part of the key differs"
 

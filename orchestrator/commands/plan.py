@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from orchestrator.commands.common import (
     JsonOption,
@@ -20,10 +19,17 @@ from orchestrator.commands.common import (
     storage_path,
     wide_console,
 )
-from orchestrator.planning.gpu_share import share_lines
-from orchestrator.planning.plan import Plan, plan_json
-from orchestrator.planning.plan_model import Totals
-from orchestrator.terminal.forecast_text import forecast_lines, work
+from orchestrator.planning.plan_model import Plan, PlannedCell, Totals
+from orchestrator.terminal.plan_text import forecast_lines, show_plan
+
+if TYPE_CHECKING:
+    from orchestrator.planning.forecast import CellForecast, Forecast
+
+_PRICE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:/\s*(?:gpu-)?(?:hour|h))?", re.IGNORECASE)
+
+
+class PriceError(ValueError):
+    """A price that cannot be read."""
 
 
 def plan(
@@ -51,11 +57,10 @@ def plan(
     """Show every cell's state and reason, what the study costs and on how many GPUs; runs nothing."""
     from orchestrator.planning.forecast import make_forecast, on_gpus
     from orchestrator.planning.forecast_cells import make_goal
-    from orchestrator.planning.price import parse_price
-    from orchestrator.planning.rates_choice import choose_rates
+    from orchestrator.planning.measured import choose_rates
     from orchestrator.planning.storage_plan import plan_and_measure
     from orchestrator.study.load import load_study
-    from orchestrator.terminal.forecast_cells_text import goal_lines, largest_lines
+    from orchestrator.terminal.plan_text import goal_lines, largest_lines
 
     unit_price = None if price is None else parse_price(price)
     planned, measured = plan_and_measure(load_study(study), storage_path(storage), weights_dir, packing)
@@ -77,38 +82,101 @@ def plan(
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def show_plan(planned: Plan, console: Console) -> None:
-    """Print the plan as a table with totals below."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("cell", "state", "params", "GMACs", "work", "reason"):
-        table.add_column(column, justify="left" if column in ("cell", "state", "reason") else "right")
-    for one in planned.cells:
-        params = f"{one.params / 1e6:.2f} M" if one.params is not None else "?"
-        flops = work(one.flops) if one.flops is not None else "?"
-        table.add_row(one.cell.name, str(one.state), params, f"{one.macs / 1e9:.3f}", flops, one.reason)
-    console.print(table)
-    for line in (*totals_lines(planned.totals), *share_lines(planned)):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    older = sum(one.supersedes is not None for one in planned.cells)
-    if older:
-        line = f"{older} cells have results under an older key: they stay, `actiongrid explain CELL` compares"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+def parse_price(text: str) -> float:
+    """The price of a GPU-hour, in whatever currency: `2.5` or `2.5/gpu-hour`.
+
+    Raises:
+        PriceError: it is neither.
+    """
+    found = _PRICE.fullmatch(text.strip())
+    if found is None:
+        raise PriceError(f"price not understood; --price '{text}'; write 2.5 or 2.5/gpu-hour")
+    return float(found[1])
 
 
-def totals_lines(totals: Totals) -> list[str]:
-    """Cells by state, cost, critical path and missing datasets, a line each."""
-    states = ", ".join(f"{count} {state}" for state, count in totals.by_state.items())
-    lines = [
-        f"{totals.cells} cells in {totals.chains} chains: {states}",
-        f"one clip of every cell: {totals.macs / 1e9:,.1f} GMACs; training and evaluation: "
-        f"{work(totals.flops)}, of which {work(totals.flops_left)} left",
-    ]
-    if totals.cells_of_unknown_cost:
-        lines.append(
-            f"{totals.cells_of_unknown_cost} cells of unknown cost: their datasets are not built yet"
-        )
-    if totals.critical_path is not None:
-        path = totals.critical_path
-        lines.append(f"critical path: {path.chain} ({len(path.cells)} cells, {work(path.flops)})")
-    missing = totals.missing_datasets
-    return lines + [f"dataset {one.name} is missing ({one.cells} cells): {one.how}" for one in missing]
+def plan_json(plan: Plan, forecast: Forecast | None = None) -> dict[str, Any]:
+    """The plan as `actiongrid plan --json` prints it: `cells`, `totals` and, where reckoned, `forecast`."""
+    costs = forecast.cells if forecast else {}
+    printed: dict[str, Any] = {
+        "study": plan.study,
+        "cells": [
+            _cell_json(planned) | _cell_forecast_json(costs.get(planned.cell.name)) for planned in plan.cells
+        ],
+        "totals": _totals_json(plan.totals),
+    }
+    return printed if forecast is None else printed | {"forecast": _forecast_json(forecast)}
+
+
+def _cell_forecast_json(cost: CellForecast | None) -> dict[str, Any]:
+    if cost is None:
+        return {}
+    return {
+        "seconds": cost.seconds,
+        "unit_hours": cost.unit_hours,
+        "tflops": cost.rate.tflops,
+        "rate_is_measured": cost.rate.measured,
+        "rate_basis": cost.rate.basis,
+        "checkpoint_bytes": cost.checkpoint_bytes,
+    }
+
+
+def _forecast_json(forecast: Forecast) -> dict[str, Any]:
+    """`whole` and `left` with their `unit_hours`: hours of one `unit`, a GPU or a CPU core."""
+    return {
+        "gpu": forecast.rates.gpu.name,
+        "unit": forecast.unit,
+        "rates": forecast.rates.origin,
+        "assumed_tflops": forecast.rates.gpu.assumed_tflops,
+        "start_up_seconds": forecast.rates.start_up_seconds,
+        "price": forecast.price,
+        "whole": asdict(forecast.whole),
+        "left": asdict(forecast.left),
+        "shares": [
+            {"axis": share.axis, "value": share.value, **asdict(share.left)} for share in forecast.shares
+        ],
+        "critical_path": forecast.critical and asdict(forecast.critical),
+        "makespans": [asdict(row) for row in forecast.counts],
+        "enough": forecast.enough,
+    }
+
+
+def _cell_json(planned: PlannedCell) -> dict[str, Any]:
+    return {
+        "cell": planned.cell.name,
+        "key": planned.key,
+        "parent": planned.cell.parent,
+        **planned.cell.axes,
+        "state": str(planned.state),
+        "reason": planned.reason,
+        "params": planned.params,
+        "macs": planned.macs,
+        "flops": planned.flops,
+        "chain": planned.cell.chain_id,
+        "parent_key": planned.parent_key,
+        "key_is_provisional": planned.key_is_provisional,
+        "num_classes": planned.num_classes,
+        "blocked_by": planned.blocked_by,
+        "share": planned.share and asdict(planned.share),
+        "supersedes": planned.supersedes,
+        "differences": [
+            {"field": one.field, "before": one.before, "after": one.after} for one in planned.differences
+        ],
+    }
+
+
+def _totals_json(totals: Totals) -> dict[str, Any]:
+    path = totals.critical_path
+    return {
+        "cells": totals.cells,
+        "chains": totals.chains,
+        "by_state": {str(state): count for state, count in totals.by_state.items()},
+        "macs": totals.macs,
+        "flops": totals.flops,
+        "flops_left": totals.flops_left,
+        "cells_of_unknown_cost": totals.cells_of_unknown_cost,
+        "critical_path": path and {"chain": path.chain, "cells": list(path.cells), "flops": path.flops},
+        "missing_datasets": [
+            {"name": one.name, "how": one.how, "cells": one.cells, "buildable": one.buildable}
+            for one in totals.missing_datasets
+        ],
+    }

@@ -16,18 +16,6 @@ if TYPE_CHECKING:
 
     from catalog import Catalog
 
-_RESULTS = (
-    "SELECT * EXCLUDE (versions, hardware, config) FROM results ORDER BY dataset, module, backbone, cell"
-)
-_PIVOT = """
-    SELECT dataset, module, backbone, temporal_pooling, frames, seed, {value} FROM results WHERE current
-"""
-_SHORT = """
-    SELECT {dataset} cell, top1, top5, loss, best_top1, epochs, params, macs, published_top1, difference
-    FROM results ORDER BY dataset, module, backbone, temporal_pooling, frames, seed
-"""
-
-_VALUES = ("top1", "top5", "loss", "best_top1", "best_top5", "difference", "train_seconds")
 _SMALLEST = ("loss", "train_seconds")
 
 
@@ -66,27 +54,33 @@ def results(
         with Catalog.open(storage_path(storage), fetch_predictions) as catalog:
             _print(_pivoted(catalog, pivot, value, form), form, output)
         return
-    latex = form is Format.LATEX
-    wide = form not in (Format.TABLE, Format.LATEX, Format.MARKDOWN)
     with Catalog.open(storage_path(storage), fetch_predictions) as catalog:
         # One row more tells whether there are more.
-        table = catalog.query(
-            sql or (_RESULTS if wide else _SHORT.format(dataset="dataset," if latex else "")),
-            timeout_seconds=timeout or None,
-            max_rows=max_rows + 1,
-        )
+        table = _read(catalog, sql, form, timeout or None, max_rows + 1)
     if table.num_rows > max_rows:
         typer.echo(f"only the first {max_rows:,} rows; --max-rows gives more", err=True)
     _print(_exported(table.slice(0, max_rows), form, own=sql is None), form, output)
 
 
+def _read(catalog: Catalog, sql: str | None, form: Format, timeout: float | None, max_rows: int) -> pa.Table:
+    """The user's own query, or the finished cells with the columns that this format has room for."""
+    from catalog.queries.results import all_results, short_results
+
+    if sql:
+        return catalog.query(sql, timeout_seconds=timeout, max_rows=max_rows)
+    if form not in (Format.TABLE, Format.LATEX, Format.MARKDOWN):
+        return all_results(catalog, timeout, max_rows)
+    return short_results(catalog, timeout, max_rows, with_dataset=form is Format.LATEX)
+
+
 def _pivoted(catalog: Catalog, text: str, value: str, form: Format) -> bytes:
     from catalog.export import export
     from catalog.pivot import PivotError, pivot, pivot_latex, pivot_table
+    from catalog.queries.results import PIVOT_VALUES, pivot_rows
 
-    if value not in _VALUES:
-        raise PivotError(f"nothing to show: {value!r}; --value; one of {', '.join(_VALUES)}")
-    rows = catalog.query(_PIVOT.format(value=value)).to_pylist()
+    if value not in PIVOT_VALUES:
+        raise PivotError(f"nothing to show: {value!r}; --value; one of {', '.join(PIVOT_VALUES)}")
+    rows = pivot_rows(catalog, value).to_pylist()
     made = pivot(rows, text, value, largest=value not in _SMALLEST)
     return pivot_latex(made) if form is Format.LATEX else export(pivot_table(made), str(form))
 

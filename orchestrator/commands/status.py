@@ -12,16 +12,6 @@ from rich.table import Table
 from orchestrator.commands.common import JsonOption, StorageOption, storage_path, wide_console
 from orchestrator.terminal.live_view import held_lines
 
-_CELLS = """
-    SELECT study_cells.study, cells.cell, cells.state, epochs.epoch, epochs.train_loss, epochs.top1,
-        epochs.clips_per_second, cells.reason, cells.log, cells.key
-    FROM study_cells JOIN cells USING (key)
-    LEFT JOIN (FROM epochs QUALIFY row_number() OVER (PARTITION BY key ORDER BY epoch DESC) = 1) AS epochs
-        USING (key)
-    WHERE study_cells.current AND ($study IS NULL OR study_cells.study = $study)
-    ORDER BY study_cells.study, cells.cell
-"""
-
 
 def status(
     study: Annotated[str | None, typer.Argument(help="A study's name; default: all studies.")] = None,
@@ -30,12 +20,13 @@ def status(
 ) -> None:
     """Show how far the studies of a storage are, what failed and how to go on."""
     from catalog import Catalog
+    from catalog.queries.cells import progress_of_cells
     from catalog.storage.layout import Layout
     from orchestrator.coordination.lease_status import commanded, held_by
 
     root = storage_path(storage)
     with Catalog.open(root) as catalog:
-        rows = catalog.query(_CELLS, {"study": study}).to_pylist()
+        rows = progress_of_cells(catalog, study).to_pylist()
         commands = commanded(catalog, rows)
     holders = held_by(Layout(root), {row["key"] for row in rows if row["state"] != "done"})
     for row in rows:

@@ -127,8 +127,7 @@ def stop(
 
 @contextmanager
 def _server(cluster: Path | None, address: str | None) -> Iterator[JobServer]:
-    from orchestrator.clusters.jobs import JobServer
-    from orchestrator.clusters.tunnel import tunnel
+    from orchestrator.clusters.jobs import JobServer, tunnel
 
     if cluster is not None and address is not None:
         raise typer.BadParameter("--cluster and --address are two ways to one server; give one of them")

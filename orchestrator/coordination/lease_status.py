@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from catalog.queries.drivers import commands_in_force
 from catalog.storage.shared_files import notes_of
 from orchestrator.coordination.drivers import Watch
 from orchestrator.coordination.lease import Leases
@@ -13,8 +14,6 @@ from orchestrator.coordination.requests import Command, standings
 if TYPE_CHECKING:
     from catalog import Catalog
     from catalog.storage.layout import Layout
-
-_IN_FORCE = "SELECT study, action, cells, who FROM controls WHERE in_force ORDER BY given"
 
 
 def held_by(layout: Layout, keys: Iterable[str]) -> dict[str, str]:
@@ -33,7 +32,7 @@ def held_by(layout: Layout, keys: Iterable[str]) -> dict[str, str]:
 def commanded(catalog: Catalog, rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
     """`paused` or `cancelled` by study and cell, of the rows whose cells have no result."""
     commands: dict[str, list[Command]] = {}
-    for row in catalog.query(_IN_FORCE).to_pylist():
+    for row in commands_in_force(catalog).to_pylist():
         commands.setdefault(row["study"], []).append(Command("", row["action"], row["cells"], row["who"]))
     found: dict[tuple[str, str], str] = {}
     open_rows = [row for row in rows if row["state"] != "done"]

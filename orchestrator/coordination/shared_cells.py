@@ -7,6 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from catalog.queries.drivers import (
+    attempts_of_key,
+    finished_accuracies,
+    latest_failures,
+    running_attempts,
+    study_commands,
+)
 from catalog.storage.fence import FencedError, raise_fence
 from catalog.storage.layout import Layout
 from catalog.storage.shared_files import notes_of
@@ -37,19 +44,6 @@ def _at_once(action: Callable[[], Given]) -> Given:
 
 
 _SOMEBODY = "another driver"
-
-# `*` because the name of its column `cells` is a view's too, which the catalog would keep ready for nothing
-# (`catalog.definitions`): in a grid of 1,000 cells a tenth of what a cell costs its driver.
-_COMMANDS = "SELECT * FROM recorded.controls WHERE study = ? ORDER BY time, command"
-_FAILED = """
-    SELECT key, attempt, error, log FROM recorded.failed
-    QUALIFY attempt = max(attempt) OVER (PARTITION BY key)
-"""
-_RUNNING = "SELECT key, attempt, driver FROM attempts WHERE state = 'running'"
-_KNOWN = """
-    SELECT coalesce(max(attempt), 0) AS attempts, exists(FROM recorded.finished WHERE key = $key) AS done
-    FROM recorded.attempts_started WHERE key = $key
-"""
 
 
 @dataclass(frozen=True)
@@ -136,11 +130,11 @@ class SharedCells:
         self._held[key] = lease
         # What the one before journalled is there: the lease was given up after it.
         self._refresh()
-        (known,) = self._catalog.query(_KNOWN, {"key": key}).to_pylist()
-        if known["done"]:
+        attempts, done = attempts_of_key(self._catalog, key)
+        if done:
             self.release(key)
             return Claim(None, "a driver that has finished it")
-        while lease.number <= known["attempts"]:  # attempts from before there were leases
+        while lease.number <= attempts:  # attempts from before there were leases
             lease = self._leases.advance(lease)
             self._held[key] = lease
         if run_dir is not None and not self._fences(run_dir, lease):
@@ -196,14 +190,14 @@ class SharedCells:
 
     def attempts(self, key: str) -> int:
         """The highest attempt so far; 0 where there was none."""
-        (known,) = self._catalog.query(_KNOWN, {"key": key}).to_pylist()
-        return int(known["attempts"])
+        attempts, _ = attempts_of_key(self._catalog, key)
+        return attempts
 
     def news(self) -> News:
         """Read what was journalled, and who is alive."""
         self._others = self._watch.drivers()
         self._refresh()
-        rows = self._catalog.query("SELECT key, top1 FROM recorded.finished").to_pylist()
+        rows = finished_accuracies(self._catalog).to_pylist()
         before = self._failed_before
         return News(
             finished={row["key"]: row["top1"] for row in rows},
@@ -212,11 +206,11 @@ class SharedCells:
         )
 
     def _failures(self) -> dict[str, Failure]:
-        rows = self._catalog.query(_FAILED).to_pylist()
+        rows = latest_failures(self._catalog).to_pylist()
         return {row["key"]: Failure(row["attempt"], row["error"], row["log"] or "") for row in rows}
 
     def _commands(self) -> list[Command]:
-        rows = self._catalog.query(_COMMANDS, [self._presence.record.study]).to_pylist()
+        rows = study_commands(self._catalog, self._presence.record.study).to_pylist()
         return [Command(row["command"], row["action"], row["cells"], row["who"]) for row in rows]
 
     def publish(self, running: Amount, ready: Sequence[Amount]) -> None:
@@ -246,7 +240,7 @@ class SharedCells:
 
     def _running(self) -> list[dict[str, Any]]:
         self._refresh()
-        rows: list[dict[str, Any]] = self._catalog.query(_RUNNING).to_pylist()
+        rows: list[dict[str, Any]] = running_attempts(self._catalog).to_pylist()
         return rows
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.storage.layout import Layout
-from orchestrator.planning.plan import DatasetState, declared_state
-from orchestrator.study.dataset_names import dataset_config
+from orchestrator.study.datasets import DatasetState, dataset_config, declared_state
 from orchestrator.study.keys import declared_hash
 from orchestrator.study.model import Study
 from trainables.data.datasets import DatasetConfig, Sources

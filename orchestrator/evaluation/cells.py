@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.study.errors import nearest
+from catalog.queries.cells import cells_to_evaluate
+from orchestrator.study.errors import closest_spelling
 from orchestrator.study.model import Resources
 from trainables.recipe.cell_spec import Evaluation, Recipe
 
@@ -55,19 +56,6 @@ class Choice:
     unfinished: tuple[str, ...]
 
 
-_CELLS = """
-    WITH submitted AS (SELECT study, arg_max(config, time) AS config FROM recorded.studies GROUP BY study)
-    SELECT
-        cells.*, finished.key IS NOT NULL AS done, finished.evaluation AS trained_evaluation,
-        submitted.config ->> '$.frames_on_local_disk' AS frames_on_local_disk
-    FROM cells
-    LEFT JOIN recorded.finished AS finished USING (key)
-    LEFT JOIN submitted USING (study)
-    WHERE $study IS NULL OR list_contains(studies, $study)
-    ORDER BY cells.cell, current DESC, cells.key
-"""
-
-
 def is_pattern(text: str) -> bool:
     """Whether the text may mean several cells."""
     return any(sign in text for sign in "*?[")
@@ -82,7 +70,7 @@ def choose_cells(catalog: Catalog, text: str, study: str | None) -> Choice:
     Raises:
         CellChoiceError: nothing matches, several cells have this name, or none that matches is finished.
     """
-    rows = catalog.query(_CELLS, {"study": study}).to_pylist()
+    rows = cells_to_evaluate(catalog, study).to_pylist()
     found = [row for row in rows if _matches(row, text)]
     if not found:
         raise CellChoiceError(no_such_cell(text, [row["cell"] for row in rows], study))
@@ -101,8 +89,8 @@ def choose_cells(catalog: Catalog, text: str, study: str | None) -> Choice:
 
 
 def no_such_cell(text: str, names: Sequence[str], study: str | None = None) -> str:
-    """The error line of a name that no cell has, with the nearest spelling."""
-    close = nearest(text, names)
+    """The error line of a name that no cell has, with the closest_spelling spelling."""
+    close = closest_spelling(text, names)
     hint = f"did you mean {close}?" if close else "see actiongrid status"
     return f"no such cell; {text}{f' in study {study}' if study else ''}; {hint}"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from catalog import Catalog, Journal
 from catalog.catalog import leave_snapshot
+from catalog.queries.cells import known_evaluations
 from catalog.storage.layout import Layout
 from orchestrator.coordination.drivers import writer_name
 from orchestrator.evaluation.cells import FinishedCell, choose_cells, is_pattern
@@ -63,21 +64,17 @@ def evaluate_cells(
         choice = choose_cells(catalog, text, study)
         if choice.unfinished:
             announce(f"left out, not finished: {', '.join(choice.unfinished)}")
-        known = {(row["key"], row["evaluation"]) for row in catalog.query(_KNOWN).to_pylist()}
-        evaluating = _Evaluating(place, known, announce)
+        evaluating = _Evaluating(place, known_evaluations(catalog), announce)
         outcomes = evaluating.run(choice.cells, wanted, several=is_pattern(text))
         if evaluating.journalled:
             leave_snapshot(catalog, announce)
     return outcomes
 
 
-_KNOWN = "SELECT key, evaluation FROM recorded.evaluations"
-
-
 class _Evaluating:
     """The state of one `evaluate`; used once."""
 
-    def __init__(self, place: Place, known: set[tuple[str, str]], announce: Announce) -> None:
+    def __init__(self, place: Place, known: frozenset[tuple[str, str]], announce: Announce) -> None:
         self._place = place
         self._layout = Layout(place.storage)
         self._known = known

@@ -12,8 +12,6 @@ from trainables.recipe.keep import KeepPolicy
 FLOPS_PER_MAC = 2
 # A step is one pass forward and two passes' worth backward (towards inputs and towards weights).
 PASSES_PER_STEP = 3
-# Achieved on the study's GPUs according to its own bill (docs/decisions.md: 608 EFLOP in 2,640 GPU-hours).
-ASSUMED_TFLOPS = 64.0
 SECONDS_PER_HOUR = 3600
 BYTES_PER_NUMBER = 4
 # What a cell takes beside training and evaluation, before any was measured: its processes start.
@@ -87,8 +85,3 @@ def checkpoint_bytes(params: int, epochs: int, momentum: float, keep: KeepPolicy
     """
     numbers = 2 if momentum > 0 else 1
     return BYTES_PER_NUMBER * params * numbers * keep.most(epochs)
-
-
-def gpu_hours(flops: float, tflops: float = ASSUMED_TFLOPS) -> float:
-    """Hours of one GPU that achieves `tflops` (10¹² operations a second) on average."""
-    return flops / (tflops * 1e12) / SECONDS_PER_HOUR

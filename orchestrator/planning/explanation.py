@@ -7,22 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from catalog.queries.cells import sizes_of_cell, successor_of_cell, videos_of_dataset
+from orchestrator.planning.changes import Difference, KnownCell, key_difference, nearest_cell
 from orchestrator.planning.cost import SECONDS_PER_HOUR
 from orchestrator.planning.forecast import cell_seconds
-from orchestrator.planning.known_cells import known_cells
-from orchestrator.planning.measured_rates import Measured, recorded_flops, units_of
-from orchestrator.planning.rates_choice import choose_rates
-from orchestrator.study.key_difference import Difference, KnownCell, key_difference, nearest
+from orchestrator.planning.measured import Measured, choose_rates, recorded_flops, units_of
+from orchestrator.planning.storage_plan import known_cells
 
 if TYPE_CHECKING:
     from catalog import Catalog
-
-_FINISHED = "SELECT epochs, macs, train_videos, eval_videos, top1 FROM results WHERE key = $key LIMIT 1"
-_VIDEOS = "SELECT videos FROM recorded.datasets_built WHERE train_hash = $train ORDER BY time DESC LIMIT 1"
-_CURRENT = """
-    SELECT key, top1, key_parts FROM cells LEFT JOIN recorded.finished USING (key)
-    WHERE cell = $cell AND list_has_any(studies, $studies) AND current AND key <> $key LIMIT 1
-"""
 
 
 @dataclass(frozen=True)
@@ -47,22 +40,22 @@ def first_weights(lineage: Sequence[Mapping[str, Any]], parts: Mapping[str, Any]
 
 
 def compared(catalog: Catalog, row: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The nearest other finished cell of the same name, else of the same dataset, and what differs.
+    """The nearest_cell other finished cell of the same name, else of the same dataset, and what differs.
 
     Differences go from the other cell to this one. None where nothing like it is finished.
     """
     parts = json.loads(row["key_parts"])
     same_name = known_cells(catalog, [row["cell"]]).by_name.get(row["cell"], ())
-    found = nearest(parts, _others(same_name, row["key"]))
+    found = nearest_cell(parts, _others(same_name, row["key"]))
     if found is None:
         data = parts.get("data", {}).get("train")
         everything = known_cells(catalog, None).cells
         like = [one for one in everything if one.key_parts.get("data", {}).get("train") == data]
-        found = nearest(parts, _others(like, row["key"]))
+        found = nearest_cell(parts, _others(like, row["key"]))
     if found is None:
         return None
     other, differences = found
-    (result,) = catalog.query(_FINISHED, {"key": other.key}).to_pylist()
+    (result,) = sizes_of_cell(catalog, other.key).to_pylist()
     return {
         "cell": other.cell,
         "key": other.key,
@@ -76,8 +69,8 @@ def superseded_by(catalog: Catalog, row: Mapping[str, Any]) -> dict[str, Any] | 
     """The cell that took this one's place in today's study, done or not, and what changed; None: none did."""
     if row["current"]:
         return None
-    where = {"cell": row["cell"], "studies": row["studies"], "key": row["key"]}
-    for found in catalog.query(_CURRENT, where).to_pylist():
+    successor = successor_of_cell(catalog, row["cell"], row["studies"], row["key"])
+    for found in successor.to_pylist():
         differences = key_difference(json.loads(row["key_parts"]), json.loads(found["key_parts"]))
         return {
             "key": found["key"],
@@ -124,12 +117,12 @@ def _sizes(
     catalog: Catalog, row: Mapping[str, Any], config: Mapping[str, Any], parts: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
     """Epochs, MACs and videos: as recorded with the result, else as planned on the dataset that was built."""
-    for finished in catalog.query(_FINISHED, {"key": row["key"]}).to_pylist():
+    for finished in sizes_of_cell(catalog, row["key"]).to_pylist():
         return dict(finished)
     train, epochs = parts.get("data", {}).get("train"), config.get("recipe", {}).get("epochs")
     if row["macs"] is None or epochs is None:
         return None
-    for built in catalog.query(_VIDEOS, {"train": train}).to_pylist():
+    for built in videos_of_dataset(catalog, train).to_pylist():
         videos = json.loads(built["videos"])
         return {
             "epochs": epochs,

@@ -93,10 +93,6 @@ def make_forecast(plan: Plan, rates: Rates, price: float | None = None) -> Forec
     def amount(some: Iterable[PlannedCell]) -> Amount:
         return _amount(tuple(some), cells, price if gpus else None)
 
-    def share(axis: str, value: object) -> AxisShare:
-        own = (planned for planned in left if planned.cell.axes[axis] == value)
-        return AxisShare(axis, axis_text(axis, value), amount(own))
-
     tasks, seconds = _tasks(left, cells)
     counts, enough = doubling_table(tasks, seconds, on_cpus=not gpus)
     return Forecast(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.planning.changes import Change, Known, change_since
 from orchestrator.planning.cost import Size, SizeOf, cell_flops, model_size
 from orchestrator.planning.gpu_share import (
     CardMemory,
@@ -16,59 +17,20 @@ from orchestrator.planning.gpu_share import (
     placed,
     share_of,
 )
-from orchestrator.planning.plan_json import plan_json
 from orchestrator.planning.plan_model import (
-    DatasetState,
     DoneCell,
     FailureInfo,
-    MissingDataset,
     Plan,
     PlannedCell,
     State,
-    Totals,
+    make_totals,
 )
-from orchestrator.planning.plan_totals import make_totals
-from orchestrator.planning.reasons import Change, Known, change_since
 from orchestrator.scheduling.schedule import Task
 from orchestrator.study.cells import Cell, chains, expand
-from orchestrator.study.dataset_names import dataset_config
+from orchestrator.study.datasets import DatasetState, dataset_config, declared_state
 from orchestrator.study.errors import Problem, StudyError
 from orchestrator.study.keys import cell_key, declared_hash, evaluation_key, key_parts
 from orchestrator.study.model import Study
-
-__all__ = [
-    "DatasetState",
-    "DoneCell",
-    "FailureInfo",
-    "Known",
-    "MissingDataset",
-    "Plan",
-    "PlannedCell",
-    "State",
-    "Totals",
-    "declared_state",
-    "make_plan",
-    "plan_json",
-    "plan_tasks",
-]
-
-
-def declared_state(study: Study, name: str) -> DatasetState:
-    """The state of a dataset that is not built: what its declaration says of it."""
-    config = dataset_config(study, name)
-    info = config.info()
-    return DatasetState(
-        name=name,
-        built=False,
-        manifest=None,
-        train_hash=None,
-        val_hash=None,
-        num_classes=info.num_classes,
-        train_videos=info.train_videos,
-        val_videos=info.val_videos,
-        buildable=config.kind != "official" or config.sources is not None,
-        how=info.how_to_get,
-    )
 
 
 def make_plan(

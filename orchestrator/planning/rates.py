@@ -1,18 +1,97 @@
-"""How fast cells train: measured where something like them has run, assumed elsewhere (pure)."""
+"""How fast cells train: measured where something like them has run, assumed from the GPU elsewhere (pure).
+
+Assumption: every card reaches the same share of its dense half-precision peak as the A100s of the study's
+bill did (64 of 312 TFLOP/s: data loading, start-up and evaluation included). Bandwidth does not grow as peaks
+do, so the newest cards are flattered, and so are those before Ampere, which have no bf16 units. Any finished
+cell, or a file of measured rates, replaces these figures.
+"""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Protocol
 
-from orchestrator.planning.gpus import SHARE_OF_PEAK, Gpu
+# Achieved on the study's GPUs according to its own bill (docs/decisions.md: 608 EFLOP in 2,640 GPU-hours).
+ASSUMED_TFLOPS = 64.0
+A100_PEAK = 312.0
+SHARE_OF_PEAK = ASSUMED_TFLOPS / A100_PEAK
 
-Place = tuple[str | int | bool, ...]
+
+class UnknownGpuError(ValueError):
+    """A GPU was named that no figure is known for."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A device. `peak` is in dense TFLOP/s; `mark` is how CUDA's device names contain it."""
+
+    name: str
+    peak: float
+    mark: str
+
+    @property
+    def assumed_tflops(self) -> float:
+        """What a cell is assumed to achieve on one of them, in TFLOP/s."""
+        return self.peak * SHARE_OF_PEAK
+
+
+# Peaks: NVIDIA's data sheets, matrix units in bf16 (fp16 before Ampere) with fp32 sums, without sparsity.
+_GPUS = (
+    Gpu("b200", 2250.0, "B200"),
+    Gpu("h200", 989.0, "H200"),
+    Gpu("h100-pcie", 756.0, "H100 PCIE"),
+    Gpu("h100", 989.0, "H100"),
+    Gpu("a100", A100_PEAK, "A100"),
+    Gpu("l40s", 362.0, "L40S"),
+    Gpu("l4", 121.0, "L4"),
+    Gpu("a10g", 70.0, "A10G"),
+    Gpu("a10", 125.0, "A10"),
+    Gpu("a40", 150.0, "A40"),
+    Gpu("a6000", 155.0, "A6000"),
+    Gpu("rtx-4090", 165.0, "RTX 4090"),
+    Gpu("rtx-3090", 71.0, "RTX 3090"),
+    Gpu("v100", 125.0, "V100"),
+    Gpu("t4", 65.0, "T4"),
+)
+GPUS: Mapping[str, Gpu] = MappingProxyType({gpu.name: gpu for gpu in _GPUS})
+
+DEFAULT_GPU = GPUS["a100"]
+# One core with 256-bit vectors at 3 GHz peaks at about 0.1 TFLOP/s in fp32.
+CPU_CORE = Gpu("cpu", 0.1, "CPU")
+
+
+def gpu_named(name: str) -> Gpu:
+    """The GPU of this name.
+
+    Raises:
+        UnknownGpuError: there is none; names those that are known.
+    """
+    found = GPUS.get(name.lower())
+    if found is not None:
+        return found
+    close = difflib.get_close_matches(name.lower(), GPUS, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise UnknownGpuError(f"unknown GPU '{name}'{hint}; --gpu; known: {', '.join(GPUS)}")
+
+
+def gpu_of(device: str) -> Gpu | None:
+    """The GPU that a CUDA device name such as `NVIDIA A100-SXM4-80GB` means, if it is known.
+
+    The first mark found counts, so longer names stand before those that they contain.
+    """
+    words = device.upper().replace("-", " ").replace("_", " ")
+    padded = f" {words} "
+    return next((gpu for gpu in _GPUS if f" {gpu.mark} " in padded), None)
+
+
+Likeness = tuple[str | int | bool, ...]
 
 ASSUMED = "assumed"
-# In the order of `_places`.
+# In the order of `_likenesses`.
 BASES = ("this cell", "its length", "its model", "its backbone")
 
 
@@ -83,23 +162,23 @@ class Rates:
         The same cell, else the same module and backbone, else the same backbone. A model on another backbone
         says nothing: rates of large and toy models are a thousandfold apart.
         """
-        for basis, place in zip(BASES, _places(cell), strict=True):
-            if place in self._measured:
-                return Rate(self._measured[place], measured=True, basis=basis)
+        for basis, likeness in zip(BASES, _likenesses(cell), strict=True):
+            if likeness in self._measured:
+                return Rate(self._measured[likeness], measured=True, basis=basis)
         return Rate(self.gpu.assumed_tflops, measured=False)
 
     @cached_property
-    def _measured(self) -> Mapping[Place, float]:
-        """TFLOP/s by place, over all the samples that belong there."""
-        work: dict[Place, tuple[float, float]] = {}
+    def _measured(self) -> Mapping[Likeness, float]:
+        """TFLOP/s by likeness, over all the samples that have it."""
+        work: dict[Likeness, tuple[float, float]] = {}
         for sample in self.samples:
-            for place in _places(sample):
-                flops, seconds = work.get(place, (0.0, 0.0))
-                work[place] = flops + sample.flops, seconds + sample.seconds
-        return {place: flops / seconds / 1e12 for place, (flops, seconds) in work.items()}
+            for likeness in _likenesses(sample):
+                flops, seconds = work.get(likeness, (0.0, 0.0))
+                work[likeness] = flops + sample.flops, seconds + sample.seconds
+        return {likeness: flops / seconds / 1e12 for likeness, (flops, seconds) in work.items()}
 
 
-def _places(one: Modelled) -> tuple[Place, ...]:
+def _likenesses(one: Modelled) -> tuple[Likeness, ...]:
     """What a rate can be known of, from this very cell to its backbone."""
     return (
         (one.backbone, one.module, one.frames, one.temporal_pooling),

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from catalog import Catalog, failed_cells
+from catalog.queries.planner import done_cells, finished_key_parts, last_reductions, removed_checkpoints
 from catalog.storage.layout import Layout
 from orchestrator.datasets.build import dataset_states
+from orchestrator.planning.changes import Known, KnownCell
 from orchestrator.planning.cost import SizeOf, model_size
-from orchestrator.planning.known_cells import finished_cells, known_cells
-from orchestrator.planning.measured_memory import known_cards
-from orchestrator.planning.measured_rates import Measured, measured_rates
-from orchestrator.planning.plan import DatasetState, FailureInfo, Plan, make_plan
-from orchestrator.planning.weights import weights_problems
+from orchestrator.planning.measured import Measured, known_cards, measured_rates
+from orchestrator.planning.plan import make_plan
+from orchestrator.planning.plan_model import DoneCell, FailureInfo, Plan
+from orchestrator.scheduling.memory_reduction import Easing
 from orchestrator.study.cells import expand
+from orchestrator.study.datasets import DatasetState
 from orchestrator.study.model import Study
 
 
@@ -23,7 +26,7 @@ def plan_and_measure(
 ) -> tuple[Plan, Measured]:
     """The plan of a study, and how fast the storage's finished cells trained; runs nothing.
 
-    `packing` is a file of cells measured side by side (`orchestrator.planning.packing_file`).
+    `packing` is a file of cells measured side by side (`orchestrator.planning.measurement_files`).
 
     Raises:
         RatesError: that file cannot be used.
@@ -54,3 +57,67 @@ def plan_with(
     known = known_cells(catalog, [cell.name for cell in expand(study)])
     cards = known_cards(catalog, storage, packing)
     return make_plan(study, states, done, failures, problems, known, cards, size_of=size_of)
+
+
+def finished_cells(catalog: Catalog) -> Mapping[str, DoneCell]:
+    """The finished cells by key, with what is left of their checkpoints."""
+    removed = removed_checkpoints(catalog)
+    return {
+        key: DoneCell(
+            key,
+            cell.evaluation,
+            frozenset(
+                which
+                for which, epoch in (("best", cell.best_epoch), ("last", cell.epochs))
+                if epoch in removed.get(key, ())
+            ),
+        )
+        for key, cell in done_cells(catalog).items()
+    }
+
+
+def eased_before(catalog: Catalog) -> Mapping[str, Easing]:
+    """How the cells that ran out of memory were tried the last time, by key, whoever tried."""
+    rows = last_reductions(catalog).to_pylist()
+    return {row["key"]: Easing(row["alone"], row["accumulation"]) for row in rows if row["alone"]}
+
+
+def known_cells(catalog: Catalog, names: Sequence[str] | None) -> Known:
+    """The finished cells with one of these names (None: all) and their ancestors, from whatever plan."""
+    rows = finished_key_parts(catalog, names).to_pylist()
+    return Known(
+        tuple(
+            KnownCell(
+                row["cell"], row["key"], tuple(row["studies"]), json.loads(row["key_parts"]), row["finished"]
+            )
+            for row in rows
+        )
+    )
+
+
+def backbones_from_imagenet(study: Study) -> tuple[str, ...]:
+    """The backbones whose starters begin with ImageNet weights."""
+    return tuple(
+        dict.fromkeys(
+            cell.backbone for cell in expand(study) if cell.parent is None and cell.recipe.init == "imagenet"
+        )
+    )
+
+
+def weights_problems(study: Study, weights_dir: str | None, *, download: bool = False) -> dict[str, str]:
+    """By backbone, why its weights cannot be loaded and the way out; empty where all are here.
+
+    With `download` a missing file is fetched through torchvision first; planning alone downloads nothing.
+    """
+    wanted = backbones_from_imagenet(study)
+    if not wanted:
+        return {}
+    from trainables.models.weights import MissingWeightsError, fetch_weights, find_weights
+
+    problems = {}
+    for backbone in wanted:
+        try:
+            (fetch_weights if download else find_weights)(backbone, weights_dir)
+        except MissingWeightsError as error:
+            problems[backbone] = str(error)
+    return problems

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from catalog.events import CellFinished, CellPlanned, EpochFinished
 from catalog.storage.layout import Layout
-from orchestrator.planning.plan import PlannedCell
+from orchestrator.planning.plan_model import PlannedCell
 from orchestrator.running.work import CellWork
 from trainables.training.result import CellResult
 

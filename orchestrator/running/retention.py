@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from catalog.events import CellFinished, CheckpointRemoved, Event
+from catalog.queries.drivers import checkpoint_needs
 from catalog.storage.layout import Layout
 from trainables.recipe.keep import KeepPolicy
 from trainables.training.checkpoint import remove, stored_epochs
@@ -20,26 +21,6 @@ if TYPE_CHECKING:
     from catalog import Catalog
 
 logger = logging.getLogger(__name__)
-
-# `awaited`: how the children that are not done start, each way once.
-_CELLS = """
-    WITH configs AS (
-        SELECT study, arg_max(config, (time, submission)) ->> '$.keep' AS keep
-        FROM recorded.studies GROUP BY study
-    ),
-    wishes AS (
-        SELECT key, any_value(cell) AS cell, list(DISTINCT keep) AS keep, bool_or(keep IS NULL) AS by_default
-        FROM recorded.cells LEFT JOIN configs USING (study) GROUP BY key
-    ),
-    awaited AS (
-        SELECT cells.parent_key AS key, list(DISTINCT cells.config ->> '$.recipe.inherit') AS awaited
-        FROM recorded.cells AS cells ANTI JOIN recorded.finished AS finished USING (key)
-        WHERE cells.parent_key IS NOT NULL GROUP BY cells.parent_key
-    )
-    SELECT key, cell, epochs, best_epoch, keep, by_default, awaited
-    FROM recorded.finished JOIN wishes USING (key) LEFT JOIN awaited USING (key)
-    WHERE list_contains($keys, key)
-"""
 
 
 class Retention:
@@ -70,7 +51,7 @@ class Retention:
             return
         try:
             self._catalog.refresh()
-            for row in self._catalog.query(_CELLS, {"keys": list(keys)}).to_pylist():
+            for row in checkpoint_needs(self._catalog, keys).to_pylist():
                 self._remove(row, needed_epochs(row))
         except OSError as error:
             logger.warning("checkpoints are not removed now: %s", error)

@@ -23,12 +23,10 @@ from orchestrator.coordination.drivers import Presence, writer_name
 from orchestrator.coordination.shared_cells import SharedCells, shared_cells
 from orchestrator.datasets.build import Announce, Builder, ShowProgress, build_missing, dataset_states
 from orchestrator.evaluation.records import dataset_built_event
-from orchestrator.planning.known_cells import eased_before
-from orchestrator.planning.measured_memory import overshoots
-from orchestrator.planning.packing_file import chosen_packing
-from orchestrator.planning.plan import DatasetState, Plan, PlannedCell, State
-from orchestrator.planning.storage_plan import plan_with
-from orchestrator.planning.weights import weights_problems
+from orchestrator.planning.measured import overshoots
+from orchestrator.planning.measurement_files import chosen_packing
+from orchestrator.planning.plan_model import Plan, PlannedCell, State
+from orchestrator.planning.storage_plan import eased_before, plan_with, weights_problems
 from orchestrator.ray_runtime.cluster_checks import check_cluster
 from orchestrator.ray_runtime.leftovers import leftovers, remove
 from orchestrator.running.driver import Driver
@@ -40,6 +38,7 @@ from orchestrator.running.signals import StopSignals
 from orchestrator.running.work import CellFailure, CellWork, Terms
 from orchestrator.scheduling.memory_reduction import eased
 from orchestrator.study.cells import expand
+from orchestrator.study.datasets import DatasetState
 from orchestrator.study.model import Study
 from orchestrator.terminal.grid_view import GridViewer
 from trainables.training.result import read_result

@@ -65,12 +65,6 @@ def longest_chain(tasks: Sequence[Task], seconds: Mapping[str, float]) -> float:
     return max(remaining_chain_cost(timed).values(), default=0.0)
 
 
-def lower_bound(tasks: Sequence[Task], seconds: Mapping[str, float], gpus: float) -> float:
-    """No schedule on `gpus` GPUs is quicker: max(all the work / GPUs, longest chain), in seconds."""
-    work = sum(seconds[one.name] * one.demand.gpus for one in tasks)
-    return max(work / gpus, longest_chain(tasks, seconds))
-
-
 @dataclass(frozen=True)
 class GpuCount:
     """What so many GPUs (or CPUs, where nothing uses a GPU) make of a grid; None: some cell does not fit."""

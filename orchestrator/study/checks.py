@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from orchestrator.study.cells import Cell, expand, origin, recipe_layers, resource_layers
-from orchestrator.study.dataset_names import dataset_names
+from orchestrator.study.datasets import dataset_names
 from orchestrator.study.errors import Location, Problem, choices
 from orchestrator.study.model import CellMatch, Study
 from trainables.models.registry import BACKBONES, MODULES

@@ -20,7 +20,7 @@ def field_path(location: Location) -> str:
     return path
 
 
-def nearest(word: object, allowed: Iterable[object]) -> str | None:
+def closest_spelling(word: object, allowed: Iterable[object]) -> str | None:
     """The allowed spelling that is closest to `word`, or None where nothing is close."""
     spellings = {str(option).lower(): str(option) for option in allowed}
     close = difflib.get_close_matches(str(word).lower(), list(spellings), n=1, cutoff=0.6)
@@ -30,7 +30,7 @@ def nearest(word: object, allowed: Iterable[object]) -> str | None:
 def choices(word: object, allowed: Iterable[object]) -> str:
     """The tail of an error line: `allowed: a, b; did you mean a?`."""
     options = [str(option) for option in allowed]
-    close = nearest(word, options)
+    close = closest_spelling(word, options)
     tail = f"; did you mean {close}?" if close else ""
     return f"allowed: {', '.join(options)}{tail}"
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from orchestrator.planning.eta import OpenCell, TrainedCell, eta_seconds, rates_so_far
-from orchestrator.planning.plan import Plan, State
+from orchestrator.planning.plan_model import Plan, State
 from orchestrator.running.driver import Driver
 from orchestrator.scheduling.schedule import Free, Progress
 from orchestrator.terminal.live_view import GridView

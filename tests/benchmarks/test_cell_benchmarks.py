@@ -14,8 +14,7 @@ import pytest
 from benchmarks import cell, evaluation, packing
 from benchmarks.packing import NotMeasuredError, mps_server
 from orchestrator.planning.explanation import Position
-from orchestrator.planning.packing_file import MPS_PIPE, read_packing
-from orchestrator.planning.rates_file import read_rates
+from orchestrator.planning.measurement_files import MPS_PIPE, read_packing, read_rates
 
 TINY = ("--device", "cpu", "--shape", "tiny", "--crop", "32", "--model", "TSN-Tiny")
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from catalog.definitions import catalog_reads, materialised_behind
-from orchestrator.coordination import shared_cells as lease_cells
-from orchestrator.planning import known_cells, measured_memory
+from catalog.queries import drivers, planner
 from orchestrator.planning.cost import model_size
 from orchestrator.planning.plan import make_plan
 from orchestrator.study.cells import expand
@@ -27,8 +26,8 @@ def test_a_drivers_questions_keep_no_table_of_all_cells_ready() -> None:
     """Else every epoch that anybody journals would have it filled anew, at every look at the journals."""
     known = catalog_reads()
     assert materialised_behind("SELECT count(*) FROM cell_costs", known), "else this test cannot fail"
-    asked = (lease_cells._COMMANDS, lease_cells._FAILED, lease_cells._KNOWN, known_cells._EASED)
-    assert [materialised_behind(sql, known) for sql in (*asked, measured_memory._MEASURED)] == [()] * 5
+    asked = (drivers._COMMANDS, drivers._FAILURES, drivers._PROGRESS, planner._REDUCED, planner._MEMORY)
+    assert [materialised_behind(sql, known) for sql in asked] == [()] * 5
 
 
 def test_the_time_to_go_of_a_large_grid_is_not_reckoned_for_every_view(

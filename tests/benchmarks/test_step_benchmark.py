@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from benchmarks.train_step_roof import Shape, roof_seconds, shapes_of
-from orchestrator.planning.rates_file import read_rates
+from orchestrator.planning.measurement_files import read_rates
 from tests.support.paths import ROOT
 from trainables.models.macs import model_cost
 from trainables.models.memory_estimate import bare_for_training

@@ -11,6 +11,7 @@ from pyarrow import parquet
 
 from catalog import Catalog
 from catalog.export import FORMATS, export
+from catalog.queries.results import short_results
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 
 COLUMNS = (
@@ -99,3 +100,12 @@ def test_markdown_and_latex_escape() -> None:
 def test_an_unknown_format_is_named(table: pa.Table) -> None:
     with pytest.raises(ValueError, match="unknown format; 'xml'"):
         export(table, "xml")
+
+
+def test_the_short_table_has_fewer_columns_and_no_more_rows_than_asked_for(tmp_path: Path) -> None:
+    write_quickly(tmp_path, grid_events(DEMO))
+    catalog = Catalog.open(tmp_path)
+    short = short_results(catalog, None, 1_000, with_dataset=False)
+    assert short.num_rows == 32 and short.column_names[:2] == ["cell", "top1"]
+    assert short_results(catalog, None, 5, with_dataset=True).column_names[0] == "dataset"
+    assert short_results(catalog, None, 5, with_dataset=True).num_rows == 5

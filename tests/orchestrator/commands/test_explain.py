@@ -97,7 +97,7 @@ def test_a_rerun_of_a_cell_that_is_only_planned_is_known_from_its_dataset(tmp_pa
     from catalog import Catalog, Journal
     from catalog.events import DatasetBuilt
     from orchestrator.planning.explanation import rerun_cost
-    from orchestrator.planning.measured_rates import measured_rates
+    from orchestrator.planning.measured import measured_rates
     from orchestrator.running.journal_events import planned_event
     from tests.support.finished_study import whole_plan
 

@@ -11,13 +11,14 @@ import torch
 from orchestrator.cli import main
 from orchestrator.planning.cost import START_UP_SECONDS, Size, checkpoint_bytes
 from orchestrator.planning.forecast import Forecast, cell_forecast, make_forecast
-from orchestrator.planning.measured_rates import Measured
-from orchestrator.planning.plan import DatasetState, DoneCell, Plan, make_plan
+from orchestrator.planning.measured import Measured, choose_rates
+from orchestrator.planning.plan import make_plan
+from orchestrator.planning.plan_model import DoneCell, Plan
 from orchestrator.planning.rates import Rates
-from orchestrator.planning.rates_choice import choose_rates
 from orchestrator.study.cells import Cell
+from orchestrator.study.datasets import DatasetState
 from orchestrator.study.load import load_study, parse_study
-from orchestrator.terminal.forecast_text import forecast_lines, size, time_text
+from orchestrator.terminal.plan_text import forecast_lines, size, time_text
 from tests.support.finished_study import build, finish
 from trainables.recipe.cell_spec import Recipe
 from trainables.recipe.keep import KeepPolicy

@@ -10,10 +10,11 @@ import pytest
 from orchestrator.cli import main
 from orchestrator.planning.forecast import make_forecast
 from orchestrator.planning.forecast_cells import Goal, bases, largest_cells, make_goal
-from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.planning.plan import make_plan
+from orchestrator.planning.plan_model import Plan
 from orchestrator.planning.rates import ASSUMED, BASES, Rates, Sample
 from orchestrator.study.load import load_study
-from orchestrator.terminal.forecast_cells_text import goal_lines, largest_lines
+from orchestrator.terminal.plan_text import goal_lines, largest_lines
 from tests.orchestrator.planning.test_forecast import plan, rates
 from trainables.models.macs import model_cost
 

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 from catalog import Catalog
 from orchestrator.planning.gpu_share import CONTEXT_BYTES, MARGIN, CardMemory, cell_memory, share
-from orchestrator.planning.measured_memory import card_memory, overshoots
-from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.planning.measured import card_memory, overshoots
+from orchestrator.planning.plan import make_plan
+from orchestrator.planning.plan_model import Plan
 from orchestrator.running.journal_events import planned_event
 from orchestrator.scheduling.schedule import Free, GridState, Task
 from orchestrator.study.cells import Cell, expand
-from orchestrator.study.load import StudyError, parse_study, study_json_schema
-from orchestrator.study.model import Resources
+from orchestrator.study.errors import StudyError
+from orchestrator.study.load import parse_study
+from orchestrator.study.model import Resources, Study
 from tests.support.finished_study import NAMES, STUDY, build, finish, plan
 
 AUTO = STUDY + "resources: {default: {gpus_per_worker: auto, gpu_memory_gb: 16}}\n"
@@ -111,7 +113,7 @@ def test_a_wrong_word_for_a_share_is_one_line() -> None:
 
 
 def test_editors_are_told_of_both() -> None:
-    field = study_json_schema()["$defs"]["Resources"]["properties"]["gpus_per_worker"]
+    field = Study.model_json_schema()["$defs"]["Resources"]["properties"]["gpus_per_worker"]
     assert field["anyOf"] == [{"type": "number", "minimum": 0}, {"const": "auto"}]
 
 

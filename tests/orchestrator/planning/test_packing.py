@@ -14,14 +14,20 @@ from catalog.storage.layout import Layout
 from orchestrator.cli import main
 from orchestrator.coordination.shared_cells import shared_cells
 from orchestrator.planning.explanation import Position
-from orchestrator.planning.gpu_share import CardMemory, share_lines
-from orchestrator.planning.packing import WORTH_GAIN, Packing, SideBySide
-from orchestrator.planning.packing_file import MPS_PIPE, chosen_packing, read_packing, under_mps
-from orchestrator.planning.plan import Plan, make_plan
-from orchestrator.planning.rates_file import RatesError
+from orchestrator.planning.gpu_share import WORTH_GAIN, CardMemory, Packing, SideBySide
+from orchestrator.planning.measurement_files import (
+    MPS_PIPE,
+    RatesError,
+    chosen_packing,
+    read_packing,
+    under_mps,
+)
+from orchestrator.planning.plan import make_plan
+from orchestrator.planning.plan_model import Plan
 from orchestrator.running.journal_events import planned_event
 from orchestrator.running.submission import Options, Submission, submit
 from orchestrator.study.load import parse_study
+from orchestrator.terminal.plan_text import share_lines
 from tests.support.finished_study import STUDY, build
 
 AUTO = STUDY + "resources: {default: {gpus_per_worker: auto, gpu_memory_gb: 80}}\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from catalog import Catalog
-from orchestrator.planning.plan import State
+from orchestrator.planning.plan_model import State
 from tests.support.finished_study import NAMES, STUDY, build, finish, plan
 from trainables.data.clips import sampling
 

@@ -7,14 +7,12 @@ from typing import Any
 import pytest
 
 from catalog import Catalog
+from orchestrator.commands.plan import PriceError, parse_price
 from orchestrator.planning.cost import START_UP_SECONDS
 from orchestrator.planning.explanation import Position
-from orchestrator.planning.gpus import CPU_CORE, GPUS, UnknownGpuError, gpu_named, gpu_of
-from orchestrator.planning.measured_rates import Measured, measured_rates
-from orchestrator.planning.price import PriceError, parse_price
-from orchestrator.planning.rates import Sample
-from orchestrator.planning.rates_choice import choose_rates
-from orchestrator.planning.rates_file import RatesError, read_rates
+from orchestrator.planning.measured import Measured, choose_rates, measured_rates
+from orchestrator.planning.measurement_files import RatesError, read_rates
+from orchestrator.planning.rates import CPU_CORE, GPUS, Sample, UnknownGpuError, gpu_named, gpu_of
 from tests.support.finished_study import build, finish
 
 NOTHING = Measured((), {})

@@ -9,10 +9,11 @@ import pytest
 from catalog import Catalog, Journal
 from catalog.events import CellFinished, CheckpointRemoved, Event, StudySubmitted
 from catalog.storage.layout import Layout
-from orchestrator.planning.plan import State
+from orchestrator.planning.plan_model import State
 from orchestrator.running.journal_events import planned_event
 from orchestrator.running.retention import Retention
-from orchestrator.study.load import StudyError, parse_study
+from orchestrator.study.errors import StudyError
+from orchestrator.study.load import parse_study
 from tests.support.finished_study import NAMES, STUDY, build, finish, plan, study
 from trainables.training.checkpoint import stored_epochs
 
@@ -112,7 +113,7 @@ def test_the_end_of_the_last_child_removes_its_parents(storage: Path) -> None:
 
 
 def _finished(catalog: Catalog) -> list[CellFinished]:
-    from catalog.queries.finished import done_cells
+    from catalog.queries.planner import done_cells
 
     return list(done_cells(catalog).values())
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.scheduling.makespan import doubling_table, longest_chain, lower_bound, makespan, simulate
+from benchmarks.schedule import lower_bound
+from orchestrator.scheduling.makespan import doubling_table, longest_chain, makespan, simulate
 from orchestrator.scheduling.schedule import Free, GridState, Task
 from orchestrator.study.model import Resources
 

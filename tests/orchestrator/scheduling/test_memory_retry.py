@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from catalog import Catalog
 from catalog.events import AttemptStarted, CellFailed, CellFinished
-from orchestrator.planning.known_cells import eased_before
+from orchestrator.planning.storage_plan import eased_before
 from orchestrator.ray_runtime.train_run import TrialRequest, killed_meanwhile, oom_kills, read_error_log
 from orchestrator.running.work import CellWork
 from orchestrator.scheduling.memory_reduction import Easing, clips_of_a_piece, eased, easier, held_back

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from orchestrator.study.load import StudyError, load_study, parse_study, shipped_studies
+from orchestrator.study.errors import StudyError
+from orchestrator.study.load import load_study, parse_study, shipped_studies
 from trainables.models import build_model
 
 STUDY = """\

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from orchestrator.study.cells import expand
-from orchestrator.study.load import StudyError, parse_study
+from orchestrator.study.errors import StudyError
+from orchestrator.study.load import parse_study
 from trainables.recipe.cell_spec import Recipe
 from trainables.recipe.switches import ON_A_GPU, PLAIN, Machine, Speed, Switches, resolve
 

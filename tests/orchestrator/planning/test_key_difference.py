@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.study.key_difference import ABSENT, Difference, KnownCell, flatten, key_difference, nearest
+from orchestrator.planning.changes import ABSENT, Difference, KnownCell, flatten, key_difference, nearest_cell
 
 PARTS: dict[str, Any] = {
     "model": {"module": "tam", "frames": 16},
@@ -83,14 +83,14 @@ def test_the_nearest_has_the_fewest_own_differences_whatever_its_parent() -> Non
     parts = {**changed("recipe.lr", 0.02), "initial": {"parent": "b" * 32}}
     other_parent = known("same recipe", changed("recipe.lr", 0.02))
     other_recipe = known("same parent", {**PARTS, "initial": {"parent": "b" * 32}})
-    found = nearest(parts, [other_recipe, other_parent])
+    found = nearest_cell(parts, [other_recipe, other_parent])
     assert found is not None
     assert found[0].key == "same recipe"
     assert [one.field for one in found[1]] == ["initial.parent"]
 
 
 def test_of_equals_the_newest_is_nearest_and_of_none_there_is_none() -> None:
-    found = nearest(PARTS, [known("new", PARTS, 2.0), known("old", PARTS, 1.0)])
+    found = nearest_cell(PARTS, [known("new", PARTS, 2.0), known("old", PARTS, 1.0)])
     assert found is not None
     assert found[0].key == "new"
-    assert nearest(PARTS, []) is None
+    assert nearest_cell(PARTS, []) is None

@@ -1,8 +1,9 @@
-"""Measured rates from a file: the rows that `benchmarks/train_step.py --json` prints."""
+"""Files of measurements: rows that `benchmarks/train_step.py` and `benchmarks/packing.py` print as JSON."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from catalog.storage.layout import Layout
+from orchestrator.planning.gpu_share import Packing, SideBySide
 from orchestrator.planning.rates import Sample
 from trainables.models.registry import BACKBONES, MODULES
 
 # The variant that training uses; where a file has none of this name, the fastest counts.
 DEFAULT_VARIANT = "default"
-
+RATES_WANTED = "give the list that `benchmarks/train_step.py --json` prints"
+PACKING_WANTED = "give the list that `python -m benchmarks.packing --json` prints"
+MPS_PIPE = "CUDA_MPS_PIPE_DIRECTORY"
 
 Row = TypeVar("Row", bound=BaseModel)
 
@@ -46,7 +51,7 @@ def read_rates(path: Path) -> tuple[Sample, ...]:
     """
     return tuple(
         Sample(gpu, module, backbone, pooled, frames, row.tflops * 1e12, 1.0)
-        for (module, backbone, pooled, gpu, frames), row in _best(path).items()
+        for (module, backbone, pooled, gpu, frames), row in _best_rows(path).items()
     )
 
 
@@ -56,20 +61,17 @@ def best_rows(path: Path) -> tuple[RateRow, ...]:
     Raises:
         RatesError: as `read_rates`.
     """
-    return tuple(_best(path).values())
+    return tuple(_best_rows(path).values())
 
 
-def _best(path: Path) -> dict[tuple[str, str, bool, str, int], RateRow]:
+def _best_rows(path: Path) -> dict[tuple[str, str, bool, str, int], RateRow]:
     best: dict[tuple[str, str, bool, str, int], RateRow] = {}
-    for number, item in enumerate(rows_of(path, _WANTED), start=1):
-        row = checked(RateRow, item, path, number, _WANTED)
+    for number, item in enumerate(rows_of(path, RATES_WANTED), start=1):
+        row = checked(RateRow, item, path, number, RATES_WANTED)
         place = (*model_named(row.model, path, number), row.gpu, row.frames)
         if place not in best or _order(row) > _order(best[place]):
             best[place] = row
     return best
-
-
-_WANTED = "give the list that `benchmarks/train_step.py --json` prints"
 
 
 def rows_of(path: Path, wanted: str) -> list[Any]:
@@ -125,7 +127,7 @@ def model_named(name: str, path: Path, number: int) -> tuple[str, str, bool]:
     Raises:
         RatesError: there is no such model.
     """
-    found = {_plain(known): place for known, place in models().items()}.get(_plain(name))
+    found = {_letters(known): place for known, place in models().items()}.get(_letters(name))
     if found is None:
         raise RatesError(
             f"unknown model '{name}'; {path}, row {number}; name it as cells are, such as TAM-ResNet50-tp"
@@ -147,5 +149,64 @@ def models() -> Mapping[str, tuple[str, str, bool]]:
     }
 
 
-def _plain(name: str) -> str:
+def _letters(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class PackingRow(BaseModel):
+    """One measurement: `side_by_side` cells on one GPU, their clips per second together."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    gpu: str
+    model: str
+    frames: Annotated[int, Field(gt=0)]
+    side_by_side: Annotated[int, Field(ge=1)]
+    mps: bool
+    clips_per_s: _Positive
+    gain: _Positive
+
+
+def read_packing(path: Path, *, mps: bool) -> Packing:
+    """What a file tells of cells side by side, with MPS or without.
+
+    Raises:
+        RatesError: the file is missing, no JSON list of such rows, of several GPUs, or names no model.
+    """
+    rows = enumerate(rows_of(path, PACKING_WANTED), start=1)
+    samples = [_sample(item, path, number) for number, item in rows]
+    devices = sorted({sample.device for sample in samples})
+    if len(devices) > 1:
+        raise RatesError(
+            f"measured side by side on several GPUs ({', '.join(devices)}); {path}; keep the rows of one"
+        )
+    under = "under MPS" if mps else "without MPS"
+    own = tuple(sample for sample in samples if sample.mps is mps)
+    return Packing(own, f"{path.name}, measured on {devices[0]} {under}")
+
+
+def chosen_packing(storage: Path, file: Path | None) -> Packing | None:
+    """What decides how many cells share a GPU: `file`, else the storage's own `packing.json`, if it has one.
+
+    Raises:
+        RatesError: the file cannot be used.
+    """
+    own = Layout(storage).packing
+    found = file or (own if own.is_file() else None)
+    return None if found is None else read_packing(found, mps=under_mps())
+
+
+def under_mps(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the cells started from here find NVIDIA's MPS server, as its users tell programs."""
+    return bool(environment.get(MPS_PIPE))
+
+
+def _sample(item: Any, path: Path, number: int) -> SideBySide:  # noqa: ANN401 - whatever the file holds
+    row = checked(PackingRow, item, path, number, PACKING_WANTED)
+    module, backbone, pooled = model_named(row.model, path, number)
+    return SideBySide(
+        row.gpu, module, backbone, pooled, row.frames, row.side_by_side, row.mps, row.clips_per_s, row.gain
+    )

@@ -1,0 +1,125 @@
+"""What commands ask of single cells: names, states, lines of parents, attempts, evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from catalog.catalog import Catalog
+
+_PROGRESS = """
+    SELECT study_cells.study, cells.cell, cells.state, epochs.epoch, epochs.train_loss, epochs.top1,
+        epochs.clips_per_second, cells.reason, cells.log, cells.key
+    FROM study_cells JOIN cells USING (key)
+    LEFT JOIN (FROM epochs QUALIFY row_number() OVER (PARTITION BY key ORDER BY epoch DESC) = 1) AS epochs
+        USING (key)
+    WHERE study_cells.current AND ($study IS NULL OR study_cells.study = $study)
+    ORDER BY study_cells.study, cells.cell
+"""
+_WITH_MEASURES = """
+    WITH submitted AS (SELECT study, arg_max(config, time) AS config FROM recorded.studies GROUP BY study)
+    SELECT
+        cells.*, finished.key IS NOT NULL AS done, finished.evaluation AS trained_evaluation,
+        submitted.config ->> '$.frames_on_local_disk' AS frames_on_local_disk
+    FROM cells
+    LEFT JOIN recorded.finished AS finished USING (key)
+    LEFT JOIN submitted USING (study)
+    WHERE $study IS NULL OR list_contains(studies, $study)
+    ORDER BY cells.cell, current DESC, cells.key
+"""
+_NAMED = "SELECT * FROM cells WHERE cell = $cell OR starts_with(key, $cell) ORDER BY current DESC, study, key"
+_ATTEMPTS = "SELECT attempt, state, driver, error, log FROM attempts WHERE key = $key ORDER BY attempt"
+_LINEAGE = """
+    WITH RECURSIVE line AS (
+        SELECT key, parent_key, cell, 0 AS depth FROM cells WHERE key = $key
+        UNION
+        SELECT cells.key, cells.parent_key, cells.cell, line.depth + 1
+        FROM line JOIN cells ON cells.key = line.parent_key
+    )
+    SELECT DISTINCT line.cell, line.key, line.depth, results.top1
+    FROM line LEFT JOIN results USING (key) ORDER BY line.depth
+"""
+_EVALUATIONS = """
+    SELECT * EXCLUDE (versions, hardware, study, current) REPLACE (measured::VARCHAR AS measured)
+    FROM evaluations WHERE key = $key ORDER BY level, measured_by DESC, checkpoint, measured
+"""
+_SIZES = "SELECT epochs, macs, train_videos, eval_videos, top1 FROM results WHERE key = $key LIMIT 1"
+_VIDEOS = "SELECT videos FROM recorded.datasets_built WHERE train_hash = $train ORDER BY time DESC LIMIT 1"
+_SUCCESSOR = """
+    SELECT key, top1, key_parts FROM cells LEFT JOIN recorded.finished USING (key)
+    WHERE cell = $cell AND list_has_any(studies, $studies) AND current AND key <> $key LIMIT 1
+"""
+
+
+def progress_of_cells(catalog: Catalog, study: str | None) -> pa.Table:
+    """Return the cells of the current plans (of one study or all): state, newest epoch, failure, key."""
+    return catalog.query(_PROGRESS, {"study": study})
+
+
+def current_cells(catalog: Catalog) -> pa.Table:
+    """Return `study` and `cell` of the current plans, in the order of the names."""
+    return catalog.query("SELECT study, cell FROM study_cells WHERE current ORDER BY cell")
+
+
+def cell_names(catalog: Catalog) -> list[str]:
+    """Return the name of every cell that was ever planned, each once."""
+    return list(catalog.query("SELECT DISTINCT cell FROM cells").column("cell").to_pylist())
+
+
+def cells_named(catalog: Catalog, cell: str) -> pa.Table:
+    """Return the rows of the view `cells` with this name or beginning of a key, current plans first."""
+    return catalog.query(_NAMED, {"cell": cell})
+
+
+def cells_to_evaluate(catalog: Catalog, study: str | None) -> pa.Table:
+    """Return the rows of the view `cells` (of one study or all) with what an evaluation needs beside them.
+
+    Further columns: `done`, `trained_evaluation` (the identity of the training's own measure) and
+    `frames_on_local_disk` (of the study as submitted last).
+    """
+    return catalog.query(_WITH_MEASURES, {"study": study})
+
+
+def attempts_of_cell(catalog: Catalog, key: str) -> pa.Table:
+    """Return `attempt`, `state`, `driver`, `error` and `log` of a cell's attempts, the first one first."""
+    return catalog.query(_ATTEMPTS, {"key": key})
+
+
+def lineage_of_cell(catalog: Catalog, key: str) -> pa.Table:
+    """Return `cell`, `key`, `depth` and `top1` of a cell (depth 0) and its parents, youngest first."""
+    return catalog.query(_LINEAGE, {"key": key})
+
+
+def key_parts_of(catalog: Catalog, key: str) -> str:
+    """Return what a planned cell's key is made of, as JSON."""
+    rows = catalog.query("SELECT key_parts FROM recorded.cells WHERE key = $key LIMIT 1", {"key": key})
+    return str(rows.column("key_parts")[0].as_py())
+
+
+def evaluations_of_cell(catalog: Catalog, key: str) -> pa.Table:
+    """Return all measurements of one cell, those of its training first."""
+    return catalog.query(_EVALUATIONS, {"key": key})
+
+
+def known_evaluations(catalog: Catalog) -> frozenset[tuple[str, str]]:
+    """Return the (key, identity) of every evaluation that was journalled."""
+    rows = catalog.query("SELECT key, evaluation FROM recorded.evaluations").to_pylist()
+    return frozenset((row["key"], row["evaluation"]) for row in rows)
+
+
+def sizes_of_cell(catalog: Catalog, key: str) -> pa.Table:
+    """Return one row with `epochs`, `macs`, `train_videos`, `eval_videos` and `top1`; none if unfinished."""
+    return catalog.query(_SIZES, {"key": key})
+
+
+def videos_of_dataset(catalog: Catalog, train_hash: str | None) -> pa.Table:
+    """Return one row with the JSON `videos` by split of the dataset whose training videos have this hash."""
+    return catalog.query(_VIDEOS, {"train": train_hash})
+
+
+def successor_of_cell(catalog: Catalog, cell: str, studies: Sequence[str], key: str) -> pa.Table:
+    """Return `key`, `top1` and `key_parts` of the cell in whose place it stands in today's plans, if any."""
+    return catalog.query(_SUCCESSOR, {"cell": cell, "studies": list(studies), "key": key})

@@ -1,0 +1,83 @@
+"""What a driver asks the journals of all drivers: commands, attempts, failures, checkpoints nobody needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from catalog.catalog import Catalog
+
+# `*` because the name of its column `cells` is a view's too, which the catalog would keep ready for nothing
+# (`catalog.definitions`): in a grid of 1,000 cells a tenth of what a cell costs its driver.
+_COMMANDS = "SELECT * FROM recorded.controls WHERE study = ? ORDER BY time, command"
+_IN_FORCE = "SELECT study, action, cells, who FROM controls WHERE in_force ORDER BY given"
+_FAILURES = """
+    SELECT key, attempt, error, log FROM recorded.failed
+    QUALIFY attempt = max(attempt) OVER (PARTITION BY key)
+"""
+_PROGRESS = """
+    SELECT coalesce(max(attempt), 0) AS attempts, exists(FROM recorded.finished WHERE key = $key) AS done
+    FROM recorded.attempts_started WHERE key = $key
+"""
+# `awaited`: how the children that are not done start, each way once.
+_KEPT = """
+    WITH configs AS (
+        SELECT study, arg_max(config, (time, submission)) ->> '$.keep' AS keep
+        FROM recorded.studies GROUP BY study
+    ),
+    wishes AS (
+        SELECT key, any_value(cell) AS cell, list(DISTINCT keep) AS keep, bool_or(keep IS NULL) AS by_default
+        FROM recorded.cells LEFT JOIN configs USING (study) GROUP BY key
+    ),
+    awaited AS (
+        SELECT cells.parent_key AS key, list(DISTINCT cells.config ->> '$.recipe.inherit') AS awaited
+        FROM recorded.cells AS cells ANTI JOIN recorded.finished AS finished USING (key)
+        WHERE cells.parent_key IS NOT NULL GROUP BY cells.parent_key
+    )
+    SELECT key, cell, epochs, best_epoch, keep, by_default, awaited
+    FROM recorded.finished JOIN wishes USING (key) LEFT JOIN awaited USING (key)
+    WHERE list_contains($keys, key)
+"""
+
+
+def study_commands(catalog: Catalog, study: str) -> pa.Table:
+    """Return all pause, resume and cancel commands for a study, in the order in which they were given."""
+    return catalog.query(_COMMANDS, [study])
+
+
+def commands_in_force(catalog: Catalog) -> pa.Table:
+    """Return `study`, `action`, `cells` and `who` of the commands that hold now, the oldest first."""
+    return catalog.query(_IN_FORCE)
+
+
+def latest_failures(catalog: Catalog) -> pa.Table:
+    """Return `key`, `attempt`, `error` and `log` of every cell's latest failure."""
+    return catalog.query(_FAILURES)
+
+
+def running_attempts(catalog: Catalog) -> pa.Table:
+    """Return `key`, `attempt` and `driver` of the attempts that were started and not ended."""
+    return catalog.query("SELECT key, attempt, driver FROM attempts WHERE state = 'running'")
+
+
+def finished_accuracies(catalog: Catalog) -> pa.Table:
+    """Return `key` and `top1` (per cent) of every finished cell."""
+    return catalog.query("SELECT key, top1 FROM recorded.finished")
+
+
+def attempts_of_key(catalog: Catalog, key: str) -> tuple[int, bool]:
+    """Return the highest attempt of a cell so far (0: none) and whether the cell is finished."""
+    (row,) = catalog.query(_PROGRESS, {"key": key}).to_pylist()
+    return int(row["attempts"]), bool(row["done"])
+
+
+def checkpoint_needs(catalog: Catalog, keys: Iterable[str]) -> pa.Table:
+    """Return what the finished ones of these cells have to keep for their studies and children.
+
+    Columns: `key`, `cell`, `epochs`, `best_epoch`, `keep` (its studies' own settings), `by_default` (a study
+    says nothing), `awaited` (how children that are not done start: `best`, `last` or None; None: no child).
+    """
+    return catalog.query(_KEPT, {"keys": list(keys)})

@@ -1,0 +1,205 @@
+"""A plan and its forecast as text: cells, sums, shares by axis, time against the number of GPUs."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.planning.forecast import Forecast
+from orchestrator.planning.forecast_cells import CellHours, Goal, bases, largest_cells
+from orchestrator.planning.plan_model import Plan, Totals
+from orchestrator.scheduling.makespan import GpuCount
+
+_BAR = 48  # characters of the longest bar
+
+
+def forecast_lines(forecast: Forecast) -> list[str]:
+    """What is left to pay for, an empty line between its parts; nothing left is one line."""
+    if not forecast.left.cells:
+        return [f"nothing is left to do; checkpoints: {size(forecast.whole.checkpoint_bytes)}"]
+    return [*_sums(forecast), "", *_shares(forecast), "", *_counts(forecast)]
+
+
+def _sums(forecast: Forecast) -> list[str]:
+    left = forecast.left
+    money = "" if left.money is None else f", {left.money:,.2f} at {forecast.price:g} a GPU-hour"
+    lines = [
+        f"left to do: {hours(left.unit_hours)} {forecast.unit}-hours{money}; rates {forecast.rates.origin}",
+        f"checkpoints: {size(forecast.whole.checkpoint_bytes)} when all cells are done",
+    ]
+    if forecast.critical is not None:
+        lines.append(f"longest chain: {time_text(forecast.critical.seconds)} for {forecast.critical.chain}")
+    return lines
+
+
+def _shares(forecast: Forecast) -> list[str]:
+    money = forecast.price is not None and forecast.on_gpus
+    head = ["left, by axis", "", "cells", "MACs", f"{forecast.unit}-hours", ""]
+    rows = [[*head, *(["money"] if money else []), "checkpoints"]]
+    axis = ""
+    for share in forecast.shares:
+        rows.append(
+            [
+                share.axis.replace("_", " ") if share.axis != axis else "",
+                share.value,
+                str(share.left.cells),
+                percent(share.left.macs, forecast.left.macs),
+                hours(share.left.unit_hours),
+                percent(share.left.unit_hours, forecast.left.unit_hours),
+                *([f"{share.left.money or 0:,.2f}"] if money else []),
+                size(share.left.checkpoint_bytes),
+            ]
+        )
+        axis = share.axis
+    return aligned(rows)
+
+
+def _counts(forecast: Forecast) -> list[str]:
+    unit = "GPUs" if forecast.on_gpus else "CPUs"
+    known = [row.seconds for row in forecast.counts if row.seconds]
+    longest = max(known, default=0.0)
+    lines = [f"{unit:>5}  {'time':>9}"] + [_count_line(row, longest) for row in forecast.counts]
+    if forecast.enough is not None:
+        lines.append(f"more than {forecast.enough} {unit} do not help: the longest chain sets the time")
+    return lines
+
+
+def _count_line(row: GpuCount, longest: float) -> str:
+    if row.seconds is None:
+        return f"{row.count:>5}  {'-':>9}  some cell needs more"
+    bar = "#" * max(1, round(_BAR * row.seconds / longest)) if longest > 0 else ""
+    return f"{row.count:>5}  {time_text(row.seconds):>9}  {bar}"
+
+
+def aligned(rows: list[list[str]], words: int = 2) -> list[str]:
+    """Columns in line: the first `words` ones to the left, the others, of figures, to the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(
+            text.ljust(width) if place < words else text.rjust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def percent(part: float, whole: float) -> str:
+    """A part of something as people read it."""
+    return f"{100 * part / whole:.0f} %" if whole > 0 else "-"
+
+
+def work(flops: float) -> str:
+    """Floating-point operations in the unit that suits them."""
+    return _scaled(flops, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"))
+
+
+def hours(value: float) -> str:
+    """Hours with as many digits as they deserve."""
+    return f"{value:,.1f}" if value >= 10 else f"{value:.2g}"
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that suits them, powers of 1000."""
+    return _scaled(count, ("B", "kB", "MB", "GB", "TB"))
+
+
+def _scaled(amount: float, units: tuple[str, ...]) -> str:
+    for unit in units[:-1]:
+        if amount < 1000:
+            return f"{amount:.4g} {unit}"
+        amount /= 1000
+    return f"{amount:.4g} {units[-1]}"
+
+
+def time_text(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
+    for limit, divisor, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / divisor:.3g} {unit}"
+    return f"{seconds / 86400:,.1f} d"
+
+
+_SHOWN = 12  # cells; --json has all of them
+
+
+def largest_lines(plan: Plan, forecast: Forecast) -> list[str]:
+    """The cells that take most, and what the rates of all of them were measured on."""
+    cells = largest_cells(plan, forecast)
+    counts = ", ".join(f"{count} {basis}" for basis, count in bases(plan, forecast).items())
+    return [
+        *_table(forecast, "largest cells", cells, over=False),
+        f"rates of the {len(cells)} cells left come from: {counts}",
+    ]
+
+
+def goal_lines(forecast: Forecast, goal: Goal) -> list[str]:
+    """Whether the goal is kept to, and what stands in the way, by cell."""
+    asked = f"{hours(goal.unit_hours)} {forecast.unit}-hours"
+    needs = hours(forecast.left.unit_hours)
+    if forecast.left.unit_hours <= goal.unit_hours:
+        return [f"goal of {asked}: kept to, {needs} are needed"]
+    if goal.needed_tflops is None:
+        return [f"goal of {asked}: {needs} are needed; to start the cells takes as long already"]
+    return [
+        f"goal of {asked}: {needs} are needed; at {goal.needed_tflops:.1f} TFLOP/s throughout it would be "
+        f"kept to; {len(goal.cells)} cells below that stand in the way:",
+        *_table(forecast, "cells too slow", goal.cells, over=True),
+    ]
+
+
+def _table(forecast: Forecast, title: str, cells: tuple[CellHours, ...], *, over: bool) -> list[str]:
+    head = [title, "rate of", f"{forecast.unit}-hours", "", "TFLOP/s"]
+    rows = [[*head, *(["hours over"] if over else [])]]
+    for one in cells[:_SHOWN]:
+        figures = [hours(one.unit_hours), percent(one.share, 1.0), f"{one.tflops:.1f}"]
+        rows.append([one.cell, one.basis, *figures, *([hours(one.over)] if over else [])])
+    more = len(cells) - _SHOWN
+    return aligned(rows) + ([f"and {more} more; --json has them all"] if more > 0 else [])
+
+
+def show_plan(planned: Plan, console: Console) -> None:
+    """Print the plan as a table with totals below."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("cell", "state", "params", "GMACs", "work", "reason"):
+        table.add_column(column, justify="left" if column in ("cell", "state", "reason") else "right")
+    for one in planned.cells:
+        params = f"{one.params / 1e6:.2f} M" if one.params is not None else "?"
+        flops = work(one.flops) if one.flops is not None else "?"
+        table.add_row(one.cell.name, str(one.state), params, f"{one.macs / 1e9:.3f}", flops, one.reason)
+    console.print(table)
+    for line in (*totals_lines(planned.totals), *share_lines(planned)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    older = sum(one.supersedes is not None for one in planned.cells)
+    if older:
+        line = f"{older} cells have results under an older key: they stay, `actiongrid explain CELL` compares"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def totals_lines(totals: Totals) -> list[str]:
+    """Cells by state, cost, critical path and missing datasets, a line each."""
+    states = ", ".join(f"{count} {state}" for state, count in totals.by_state.items())
+    lines = [
+        f"{totals.cells} cells in {totals.chains} chains: {states}",
+        f"one clip of every cell: {totals.macs / 1e9:,.1f} GMACs; training and evaluation: "
+        f"{work(totals.flops)}, of which {work(totals.flops_left)} left",
+    ]
+    if totals.cells_of_unknown_cost:
+        lines.append(
+            f"{totals.cells_of_unknown_cost} cells of unknown cost: their datasets are not built yet"
+        )
+    if totals.critical_path is not None:
+        path = totals.critical_path
+        lines.append(f"critical path: {path.chain} ({len(path.cells)} cells, {work(path.flops)})")
+    missing = totals.missing_datasets
+    return lines + [f"dataset {one.name} is missing ({one.cells} cells): {one.how}" for one in missing]
+
+
+def share_lines(plan: Plan) -> list[str]:
+    """How many cells were given which share, and what decided; nothing where the study said how many GPUs."""
+    found = Counter((one.share.gpus, one.share.rule) for one in plan.cells if one.share)
+    return [
+        f"{count} cell{'s' if count > 1 else ''} with {gpus:g} of a GPU each, decided by {rule}"
+        for (gpus, rule), count in sorted(found.items())
+    ]
