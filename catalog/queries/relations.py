@@ -1,4 +1,4 @@
-"""The rows behind the figures, as SQL: the views of the catalog with filters and sources applied."""
+"""What many questions begin with, as SQL: the views of the catalog with filters and sources applied."""
 
 from __future__ import annotations
 
@@ -78,6 +78,6 @@ def chosen_cells(filters: Filters, view: str) -> Where:
     return Where(f"chosen AS (FROM {view} WHERE {where.sql} {once})", where.params)
 
 
-def ask(catalog: Catalog, ctes: Where, select: str) -> pa.Table:
-    """Return the rows of `select`, which may name the CTEs."""
-    return catalog.query(f"WITH {ctes.sql} {select}", ctes.params or None)
+def ask(catalog: Catalog, ctes: Where, select: str, **params: object) -> pa.Table:
+    """Return the rows of `select`, which may name the CTEs, and `params` as $name."""
+    return catalog.query(f"WITH {ctes.sql} {select}", {**ctes.params, **params} or None)

@@ -1,1 +1,1 @@
-"""One file a figure: `*_data(catalog)` gives a plain table, `draw_*(table)` a Plotly figure, both pure."""
+"""The figures, one file each: data from the catalog's queries, drawing, caption, and where it is shown."""

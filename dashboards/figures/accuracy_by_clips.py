@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from catalog import Catalog
 from catalog.names import label
-from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import Source, ask, measured_accuracies
-from dashboards.figures.panels import LEGEND, Row, key, module_keys, note
+from catalog.queries.protocols import accuracies_by_clips
+from dashboards.figures.figure import Export, Figure, Finding
+from dashboards.figures.panels import LEGEND, Row, hover, hovering, key, module_keys, note
 from dashboards.render.sketch import Sketch, Trace, scatter
 from dashboards.render.theme import (
     AUTO,
@@ -28,27 +27,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _DASHES = {"uniform": "solid", "dense": "dash"}
-
-# The mini results have one clip each, so that there is nothing to see by clips.
-_SELECT = """
-    SELECT
-        source, study, dataset, module, backbone, temporal_pooling, frames, cell, sampling, clips, crops,
-        views, top1, seeds, macs, total_macs, measured_by, source_table
-    FROM measured
-    WHERE source_table IS DISTINCT FROM 'mini results' AND measured_by <> 'evaluate best'
-    QUALIFY source = 'published' OR count(DISTINCT (clips, crops)) OVER (
-        PARTITION BY source, study, dataset, module, backbone, temporal_pooling, frames, sampling
-    ) > 1
-    ORDER BY source, dataset, module, backbone, temporal_pooling, frames, sampling, crops, clips, study, cell
-"""
-
-
-def accuracy_by_clips_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
-    """Return one row a model, sampling and number of clips (top-1 in percent), of the last checkpoint.
-
-    One's own models count where they were measured with more than one number of views.
-    """
-    return ask(catalog, measured_accuracies(filters, source), _SELECT)
 
 
 def draw_accuracy_by_clips(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -104,23 +82,22 @@ def _trace(line: list[Row], x: str) -> Trace:
         mode="lines+markers",
         line={"color": colour, "dash": _DASHES.get(first["sampling"], "solid"), "width": 2},
         marker={"symbol": symbol, "size": 10 if published else 8, "color": colour},
-        customdata=[_hover(row) for row in line],
-        hovertemplate="%{customdata}<extra></extra>",
+        **hovering([_about(row) for row in line]),
         legendgroup=first["module"],
         showlegend=False,
     )
 
 
-def _hover(row: Row) -> str:
+def _about(row: Row) -> str:
     lines = [
-        f"<b>{cell_name(row)}</b>",
+        cell_name(row),
         f"top-1 {row['top1']:.2f} %: {row['sampling']}, {row['clips']} clips × {row['crops']} crops",
     ]
     if row["total_macs"]:
         lines.append(f"{row['total_macs'] / 1e9:.1f} G MACs a video")
     if row["source"] == "published":
         lines.append(f"{row['study']}, {row['source_table']}")
-    return "<br>".join(lines)
+    return hover(*lines)
 
 
 def _add_legend(figure: Sketch, rows: list[Row]) -> None:
@@ -134,3 +111,21 @@ def _add_legend(figure: Sketch, rows: list[Row]) -> None:
     if len({row["source"] for row in rows}) > 1:
         marker = {"symbol": PUBLISHED_SYMBOL, "size": 10, "color": NEUTRAL}
         key(figure, "published", "published", mode="markers", marker=marker)
+
+
+FIGURE = Figure(
+    name="accuracy-by-clips",
+    title="Accuracy by clips",
+    data=lambda catalog, scope: accuracies_by_clips(catalog, scope.filters, scope.source),
+    draw=draw_accuracy_by_clips,
+    finding=Finding(
+        question="clips",
+        link="clips",
+        order=60,
+        caption=(
+            "Top-1 by the number of clips of a video, and against what they cost (Figure 8); uniform "
+            "sampling is solid, dense sampling dashed."
+        ),
+    ),
+    exports=(Export("fig8", "accuracy by clips", order=70),),
+)

@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from catalog import Catalog
-from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import Source, ask, mean_accuracies
+from catalog.queries.accuracies import accuracies_by_frames
+from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.panels import (
     LEGEND,
+    MODEL_COLUMNS,
     Row,
     backbone_keys,
     dataset_panels,
+    hover,
+    hovering,
     key,
     module_keys,
     published_key,
 )
+from dashboards.render.markup import Column
 from dashboards.render.sketch import Sketch, Trace, scatter
 from dashboards.render.theme import (
     AUTO,
@@ -37,30 +40,6 @@ if TYPE_CHECKING:
 
 CROWDED = 8
 """With more lines than this in a panel, those with temporal pooling are hidden until they are asked for."""
-
-_SELECT = """
-    SELECT
-        accuracy.source, accuracy.study, dataset, module, backbone, temporal_pooling, frames,
-        accuracy.top1, accuracy.top1_std, accuracy.seeds, accuracy.planned_seeds, accuracy.cell,
-        published.top1 AS published_top1, num_classes, 100.0 / num_classes AS chance
-    FROM accuracy
-    LEFT JOIN published USING (dataset, module, backbone, temporal_pooling, frames)
-    LEFT JOIN (
-        SELECT dataset, max(num_classes) AS num_classes FROM (
-            SELECT dataset, num_classes FROM recorded.cells
-            UNION ALL SELECT dataset, num_classes FROM published_datasets
-        ) GROUP BY dataset
-    ) USING (dataset)
-    ORDER BY accuracy.source, accuracy.study, dataset, module, backbone, temporal_pooling, frames
-"""
-
-
-def accuracy_by_frames_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
-    """Return a row a model and length: top-1 (percent, mean over seeds), empty where it is still missing.
-
-    One's own rows have the published accuracy of the same model beside them, where there is one.
-    """
-    return ask(catalog, mean_accuracies(filters, source), _SELECT)
 
 
 def draw_accuracy_by_frames(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -170,25 +149,24 @@ def _common(points: list[Row | None]) -> dict[str, Any]:
     return {
         "x": [row["frames"] if row else None for row in points],
         "y": [row["top1"] if row else None for row in points],
-        "customdata": [_hover(row) if row else None for row in points],
-        "hovertemplate": "%{customdata}<extra></extra>",
+        **hovering([_about(row) if row else None for row in points]),
         "showlegend": False,
         "meta": {"pooling": next(row["temporal_pooling"] for row in points if row)},
     }
 
 
-def _hover(row: Row) -> str:
-    name = f"<b>{cell_name(row)}</b>"
+def _about(row: Row) -> str:
+    name = cell_name(row)
     if row["source"] == "published":
-        return f"{name}<br>published top-1 {row['top1']:.2f} %<br>{row['study']}"
-    lines = [name, f"top-1 {row['top1']:.2f} %"]
+        return hover(name, f"published top-1 {row['top1']:.2f} %", row["study"])
+    lines = [f"top-1 {row['top1']:.2f} %"]
     if row["planned_seeds"] > 1:
         spread = "" if row["top1_std"] is None else f" ± {row['top1_std']:.2f}"
-        lines[1] += f"{spread}, mean of {row['seeds']} of {row['planned_seeds']} seeds"
+        lines[0] += f"{spread}, mean of {row['seeds']} of {row['planned_seeds']} seeds"
     if row["published_top1"] is not None:
         difference = row["top1"] - row["published_top1"]
         lines.append(f"published {row['published_top1']:.2f} % ({difference:+.2f})")
-    return "<br>".join(lines)
+    return hover(name, *lines)
 
 
 def _add_legend(figure: Sketch, rows: list[Row], alone: bool) -> None:
@@ -229,3 +207,46 @@ def _finish(figure: Sketch, rows: list[Row], crowded: bool, theme: Theme) -> go.
     figure.update_yaxes(title="top-1 (%)", col=1)
     figure.update_layout(legend={**LEGEND, "y": -0.26}, margin={"t": 96 if crowded else 44})
     return figure.drawn()
+
+
+def _finished(rows: pa.Table) -> pa.Table:
+    return rows.filter(rows.column("top1").is_valid())
+
+
+FIGURE = Figure(
+    name="accuracy-by-frames",
+    title="Accuracy by frames",
+    data=lambda catalog, scope: accuracies_by_frames(catalog, scope.filters, scope.source),
+    draw=draw_accuracy_by_frames,
+    finding=Finding(
+        question="frames",
+        link="frames",
+        order=10,
+        caption=(
+            "Clip-level top-1 of the last epoch by clip length (Figure 4). Colour is the module, the symbol "
+            "the backbone, dashes are temporal pooling, open stars are published results."
+        ),
+    ),
+    section=Section(
+        order=10,
+        title="Accuracy by frames",
+        caption=(
+            "Clip-level top-1 accuracy of the last epoch on the validation videos, by clip length. Colour is "
+            "the temporal module, symbol the backbone, dashes are temporal pooling, open stars are published "
+            "results. Seeds are averaged."
+        ),
+        columns=(
+            *MODEL_COLUMNS,
+            Column("temporal_pooling", "pooling"),
+            Column("frames", "frames", number=True),
+            Column("top1", "top-1", number=True),
+            Column("top1_std", "± std", number=True),
+            Column("seeds", "seeds", number=True),
+            Column("published_top1", "published", number=True),
+            Column("cell", "cell"),
+        ),
+        optional=False,
+        rows=_finished,
+    ),
+    exports=(Export("fig4", "accuracy by frames", order=30),),
+)

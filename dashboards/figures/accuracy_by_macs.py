@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING, Literal
 
 import plotly.graph_objects as go
 
-from catalog import Catalog
-from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import Source, ask, measured_accuracies
-from dashboards.figures.panels import LEGEND, Row, backbone_keys, dataset_panels, key, module_keys
+from catalog.queries.protocols import accuracies_by_macs
+from dashboards.figures.figure import Choice, Export, Figure, Finding, Section
+from dashboards.figures.panels import (
+    LEGEND,
+    MODEL_COLUMNS,
+    Row,
+    backbone_keys,
+    dataset_panels,
+    hover,
+    hovering,
+    key,
+    module_keys,
+)
+from dashboards.render.markup import Column, quantity
 from dashboards.render.sketch import Sketch, Trace, scatter
 from dashboards.render.theme import (
     AUTO,
@@ -27,23 +37,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Circle = Literal["macs", "params"]
+CIRCLES: dict[str, str] = {"macs": "MACs of one clip", "params": "parameters"}
 
 LARGEST, SMALLEST = 26.0, 6.0
 """Diameters of circles in pixels; areas are in proportion to what they show."""
-
-_SELECT = """
-    SELECT
-        source, study, dataset, module, backbone, temporal_pooling, frames, cell, sampling, clips, crops,
-        views, top1, seeds, macs, params, total_macs, measured_by, source_table
-    FROM measured WHERE total_macs > 0
-    ORDER BY
-        source, dataset, module, backbone, temporal_pooling, frames, views, study, cell, measured_by, sampling
-"""
-
-
-def accuracy_by_macs_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
-    """Return one row a model, length and protocol: top-1 (percent), MACs of one clip and of all views."""
-    return ask(catalog, measured_accuracies(filters, source), _SELECT)
 
 
 def draw_accuracy_by_macs(table: pa.Table, theme: Theme = AUTO, circle: Circle = "macs") -> go.Figure:
@@ -97,16 +94,15 @@ def _circles(rows: list[Row], circle: Circle, largest: float) -> Trace:
             "opacity": 0.75,
             "line": {"width": 1.5 if opened else 0.5, "color": colour},
         },
-        customdata=[_hover(row) for row in rows],
-        hovertemplate="%{customdata}<extra></extra>",
+        **hovering([_about(row) for row in rows]),
         legendgroup=first["module"],
         showlegend=False,
     )
 
 
-def _hover(row: Row) -> str:
+def _about(row: Row) -> str:
     lines = [
-        f"<b>{cell_name(row)}</b>",
+        cell_name(row),
         f"top-1 {row['top1']:.2f} % ({row['sampling']}, {row['clips']} × {row['crops']} views)",
         f"{row['macs'] / 1e9:.1f} G MACs a clip, {row['total_macs'] / 1e9:.1f} G a video",
     ]
@@ -116,13 +112,12 @@ def _hover(row: Row) -> str:
         lines.append(f"{row['study']}, {row['source_table']}")
     elif row["seeds"] > 1:
         lines.append(f"mean of {row['seeds']} seeds")
-    return "<br>".join(lines)
+    return hover(*lines)
 
 
 def _say_what_area_is(figure: Sketch, circle: Circle, rows: list[Row]) -> None:
-    what = "MACs of one clip" if circle == "macs" else "parameters"
     unknown = sum(not row[circle] for row in rows)
-    note = f"area: {what}" + (f" (not known of {unknown})" if unknown else "")
+    note = f"area: {CIRCLES[circle]}" + (f" (not known of {unknown})" if unknown else "")
     figure.add_annotation(
         text=note,
         showarrow=False,
@@ -134,3 +129,50 @@ def _say_what_area_is(figure: Sketch, circle: Circle, rows: list[Row]) -> None:
         yanchor="bottom",
         font={"size": 11},
     )
+
+
+FIGURE = Figure(
+    name="accuracy-by-macs",
+    title="Accuracy by MACs",
+    data=lambda catalog, scope: accuracies_by_macs(catalog, scope.filters, scope.source),
+    draw=draw_accuracy_by_macs,
+    choice=Choice("circle", "Area", CIRCLES),
+    finding=Finding(
+        question="macs",
+        link="MACs",
+        order=20,
+        caption=(
+            "Top-1 against the multiply-accumulates of one prediction with all its views (Figure 1). A "
+            "circle's area is the {choice}; open circles are published results."
+        ),
+    ),
+    section=Section(
+        order=40,
+        title="Accuracy by cost",
+        caption=(
+            "Top-1 accuracy by the multiply-accumulates of all views of a video. The area of a symbol is "
+            "that of one clip. Filled symbols are own results, open ones published."
+        ),
+        columns=(
+            *MODEL_COLUMNS,
+            Column("temporal_pooling", "pooling"),
+            Column("frames", "frames", number=True),
+            Column("sampling", "sampling"),
+            Column("views", "views", number=True),
+            Column("top1", "top-1", number=True),
+            Column("macs", "MACs a clip", quantity, number=True),
+            Column("total_macs", "MACs a video", quantity, number=True),
+            Column("params", "parameters", quantity, number=True),
+            Column("cell", "model"),
+        ),
+    ),
+    exports=(
+        Export("fig1", "accuracy by MACs", order=10),
+        Export(
+            "fig1-params",
+            "accuracy by MACs, area by parameters",
+            order=20,
+            options=lambda _: {"circle": "params"},
+        ),
+    ),
+)

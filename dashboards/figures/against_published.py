@@ -6,25 +6,24 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from catalog import Catalog
-from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import ask, mean_accuracies
-from dashboards.figures.panels import LEGEND, Row, backbone_keys, dataset_panels, key, module_keys
+from catalog.queries.accuracies import differences_to_published
+from dashboards.figures.figure import Export, Figure, Finding, Section
+from dashboards.figures.panels import (
+    LEGEND,
+    Row,
+    backbone_keys,
+    dataset_panels,
+    hover,
+    hovering,
+    key,
+    module_keys,
+)
+from dashboards.render.markup import Column, signed
 from dashboards.render.sketch import Trace, scatter
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, backbone_symbol, empty_figure, module_colour, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_SELECT = "FROM against_published_of('accuracy') ORDER BY outside DESC, abs(difference) DESC, cell"
-
-
-def against_published_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
-    """Return one row a model with a published counterpart, those outside their interval first.
-
-    `difference`, `low` and `high` are in points of top-1 (see the view `against_published`).
-    """
-    return ask(catalog, mean_accuracies(filters, "own"), _SELECT)
 
 
 def summary(table: pa.Table) -> str:
@@ -87,21 +86,70 @@ def _points(rows: list[Row]) -> Trace:
             "size": 8,
             "color": colour,
         },
-        customdata=[_hover(row) for row in rows],
-        hovertemplate="%{customdata}<extra></extra>",
+        **hovering([_about(row) for row in rows]),
         legendgroup=rows[0]["module"],
         showlegend=False,
     )
 
 
-def _hover(row: Row) -> str:
+def _about(row: Row) -> str:
     seeds = f", mean of {row['seeds']} seeds" if row["seeds"] > 1 else ""
-    return "<br>".join(
-        [
-            f"<b>{row['cell']}</b>",
-            f"own {row['top1']:.2f} % on {row['eval_videos']} videos{seeds}",
-            f"published {row['published_top1']:.2f} % ({row['paper']})",
-            f"difference {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})",
-            "outside the interval" if row["outside"] else "inside the interval",
-        ]
+    return hover(
+        str(row["cell"]),
+        f"own {row['top1']:.2f} % on {row['eval_videos']} videos{seeds}",
+        f"published {row['published_top1']:.2f} % ({row['paper']})",
+        f"difference {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})",
+        "outside the interval" if row["outside"] else "inside the interval",
     )
+
+
+FIGURE = Figure(
+    name="against-published",
+    title="Own against published results",
+    data=lambda catalog, scope: differences_to_published(catalog, scope.filters),
+    draw=draw_against_published,
+    finding=Finding(
+        question="published",
+        link="yours against published",
+        order=90,
+        title="Yours against published",
+        caption=(
+            "Yours minus published, in points of top-1, with the 95 % interval that the number of evaluated "
+            "videos (and the spread of the seeds) allows."
+        ),
+        columns=(
+            Column("cell", "cell"),
+            Column("outside", "outside", lambda outside: "outside" if outside else "inside"),
+            Column("top1", "yours"),
+            Column("published_top1", "published"),
+            Column("difference", "difference"),
+            Column("low", "from"),
+            Column("high", "to"),
+            Column("seeds", "seeds"),
+            Column("source_table", "source"),
+            Column("source_row", "row"),
+        ),
+        note=lambda answer: summary(answer.rows),
+    ),
+    section=Section(
+        order=70,
+        title="Own against published results",
+        caption=(
+            "Own minus published top-1, in points, with the 95 % interval that the number of videos (and the "
+            "spread of several seeds) allows. Filled symbols lie outside."
+        ),
+        columns=(
+            Column("cell", "cell"),
+            Column("top1", "own", number=True),
+            Column("published_top1", "published", number=True),
+            Column("difference", "difference", signed, number=True),
+            Column("low", "from", signed, number=True),
+            Column("high", "to", signed, number=True),
+            Column("outside", "outside"),
+            Column("eval_videos", "videos", number=True),
+            Column("seeds", "seeds", number=True),
+        ),
+        remark=summary,
+    ),
+    exports=(Export("against", "own minus published", order=110, published=False),),
+)

@@ -6,30 +6,18 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from catalog import Catalog
-from dashboards.figures.panels import Row, note
+from catalog.queries.predictions import class_accuracies
+from dashboards.figures.figure import Figure
+from dashboards.figures.panels import Row, hover, hovering, note
 from dashboards.render.sketch import Sketch, scatter
 from dashboards.render.theme import AUTO, MODULE_COLOURS, Theme, empty_figure, styled
-from dashboards.statistics.intervals import wilson_interval
+from dashboards.statistics import wilson_interval
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SHOWN = 40
 """Of more classes than this, the best and the worst half of them are drawn; the table has all."""
-
-_SQL = """
-    SELECT label, class, videos, top1, top5 FROM per_class_accuracy
-    WHERE key = $key AND evaluation = coalesce($evaluation, (
-        SELECT 'training:' || inherit FROM recorded.finished WHERE key = $key
-    ))
-    ORDER BY top1 DESC, label
-"""
-
-
-def class_accuracy_data(catalog: Catalog, key: str, evaluation: str | None = None) -> pa.Table:
-    """Return one row a class, the best one first: accuracies in percent over its videos."""
-    return catalog.query(_SQL, {"key": key, "evaluation": evaluation})
 
 
 def draw_class_accuracy(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -51,8 +39,7 @@ def draw_class_accuracy(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
             },
             mode="markers",
             marker={"size": 8, "color": MODULE_COLOURS["tam"]},
-            customdata=[_hover(row) for row in shown],
-            hovertemplate="%{customdata}<extra></extra>",
+            **hovering([_about(row) for row in shown]),
         )
     )
     styled(figure, 110 + 20 * len(shown), theme)
@@ -76,7 +63,14 @@ def _name(row: Row) -> str:
     return (name if len(name) <= 40 else name[:39] + "…").replace("<", "&lt;")
 
 
-def _hover(row: Row) -> str:
-    return (
-        f"<b>{_name(row)}</b><br>top-1 {row['top1']:.1f} %, top-5 {row['top5']:.1f} %, {row['videos']} videos"
-    )
+def _about(row: Row) -> str:
+    accuracies = f"top-1 {row['top1']:.1f} %, top-5 {row['top5']:.1f} %"
+    return hover(_name(row), f"{accuracies}, {row['videos']} videos")
+
+
+FIGURE = Figure(
+    name="classes",
+    title="Accuracy by class",
+    data=lambda catalog, scope: class_accuracies(catalog, scope.keys[0], scope.evaluation),
+    draw=draw_class_accuracy,
+)

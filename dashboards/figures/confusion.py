@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from plotly.colors import get_colorscale
 
-from catalog import Catalog
+from catalog.queries.predictions import confusion
+from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row
 from dashboards.render.sketch import Sketch, heatmap
 from dashboards.render.theme import AUTO, MAGNITUDE, Theme, empty_figure, styled
@@ -18,22 +19,6 @@ if TYPE_CHECKING:
 
 NAMED = 30
 """With more classes than this, their names stand only in the hover."""
-
-_SQL = """
-    SELECT label, class, predicted, predicted_class, videos FROM confusion
-    WHERE key = $key AND evaluation = coalesce($evaluation, (
-        SELECT 'training:' || inherit FROM recorded.finished WHERE key = $key
-    ))
-    ORDER BY label, predicted
-"""
-
-
-def confusion_data(catalog: Catalog, key: str, evaluation: str | None = None) -> pa.Table:
-    """Return one row a class and predicted class that occurs, with the number of videos.
-
-    Without an evaluation it is the one of the epoch that the cell's children start from.
-    """
-    return catalog.query(_SQL, {"key": key, "evaluation": evaluation})
 
 
 def draw_confusion(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -93,3 +78,11 @@ def _names(rows: list[Row]) -> dict[int, str]:
 
 def _short(name: str) -> str:
     return (name if len(name) <= 40 else name[:39] + "…").replace("<", "&lt;")
+
+
+FIGURE = Figure(
+    name="confusion",
+    title="Confusion",
+    data=lambda catalog, scope: confusion(catalog, scope.keys[0], scope.evaluation),
+    draw=draw_confusion,
+)

@@ -8,9 +8,11 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.names import label
-from catalog.queries.filters import ALL, Filters, Where
-from catalog.queries.relations import Source, ask, mean_accuracies
-from dashboards.figures.panels import LEGEND, Row, dataset_panels, published_key
+from catalog.queries.accuracies import contribution_pairs, contributions
+from catalog.queries.published import printed_contributions
+from dashboards.figures.figure import Answer, Behind, Export, Figure, Finding, Section
+from dashboards.figures.panels import LEGEND, Row, dataset_panels, name_each_bar_once, published_key
+from dashboards.render.markup import Column, details, paragraph, table, three_decimals
 from dashboards.render.sketch import Sketch, Trace, bar, scatter
 from dashboards.render.theme import (
     AUTO,
@@ -29,68 +31,9 @@ if TYPE_CHECKING:
 METRICS = {"phi": "Φ̄", "psi_ta": "Ψ̄ᵗᵃ", "psi_ta_tp": "Ψ̄ᵗᵃ⁺ᵗᵖ"}
 """The columns of the view `contributions` and their symbols."""
 
-_COLUMNS = "source, study, dataset, module, phi, psi_ta, psi_ta_tp, n, n_ta_tp, missing, missing_ta_tp"
-
-_PAIRS = """
-    , pairs AS (
-        FROM contribution_pairs_of('accuracy') WHERE {modules}
-    )
-"""
-
-_PRINTED = """
-    WITH literature AS (
-        SELECT
-            'published' AS source, paper AS study, dataset, module, backbone, temporal_pooling, frames, top1
-        FROM published
-    ),
-    ours AS (
-        UNPIVOT (FROM contributions_of('literature')) ON phi, psi_ta, psi_ta_tp
-        INTO NAME metric VALUE computed
-    )
-    SELECT
-        ours.dataset, ours.metric, ours.module, printed.value AS printed, ours.computed,
-        round(ours.computed, 2) + 0.0 = printed.value AS agrees,
-        round(other.computed, 2) + 0.0 = printed.value AS agrees_exchanged,
-        printed.source_table
-    FROM ours
-    JOIN published_contributions AS printed USING (dataset, metric, module)
-    JOIN ours AS other ON other.dataset = ours.dataset AND other.metric = ours.metric
-        AND other.module = CASE WHEN ours.metric = 'psi_ta_tp' THEN ours.module ELSE
-            CASE ours.module WHEN 'i3d' THEN 's3d' WHEN 's3d' THEN 'i3d' ELSE ours.module END END
-    ORDER BY ours.dataset, ours.metric, ours.module
-"""
-
-
-def contributions_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
-    """Return Φ̄ and Ψ̄ of every module but TSN, which they are measured against.
-
-    `n` and `missing` count the pairs of accuracies behind `phi` and `psi_ta`, `n_ta_tp` and `missing_ta_tp`
-    those behind `psi_ta_tp`. A filter on temporal pooling is left out, because the last metric needs both.
-    """
-    select = f"SELECT {_COLUMNS} FROM contribution_means_of('pairs') ORDER BY dataset, module, source, study"
-    return _query(catalog, filters, source, select)
-
-
-def contribution_pairs_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
-    """Return the cells behind the averages: one row a model and length, with TSN's accuracy beside its own.
-
-    `phi` and `psi` are empty where one of the two accuracies is missing.
-    """
-    order = "source, study, dataset, module, temporal_pooling, backbone, frames"
-    return _query(catalog, filters, source, f"FROM pairs ORDER BY {order}")
-
-
-def printed_contributions_data(catalog: Catalog) -> pa.Table:
-    """Return the printed figures of Table 7 beside those that Equation 1 gives from the published accuracies.
-
-    `agrees` compares them to two decimals; `agrees_exchanged` does so with the printed columns of I3D and S3D
-    exchanged in the rows of Φ̄ and Ψ̄ᵗᵃ.
-    """
-    return catalog.query(_PRINTED)
-
 
 def footnote(printed: pa.Table) -> str:
-    """Return what `printed_contributions_data` shows, in words, counted and not assumed."""
+    """Return what `printed_contributions` shows, in words, counted and not assumed."""
     rows = printed.to_pylist()
     agreeing = sum(row["agrees"] for row in rows)
     exchanged = sum(row["agrees_exchanged"] for row in rows)
@@ -108,37 +51,30 @@ def footnote(printed: pa.Table) -> str:
     return text
 
 
-def draw_contributions(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
+def draw_contributions(rows: pa.Table, theme: Theme = AUTO, number_angle: int = 0) -> go.Figure:
     """Draw one panel a dataset with three groups of bars, one colour a module.
 
-    Published ones are open stars beside one's own; alone they are hatched bars.
+    Published ones are open stars beside one's own; alone they are hatched bars. Numbers stand above the bars,
+    turned by `number_angle` degrees.
     """
-    rows = [row for row in table.to_pylist() if any(row[metric] is not None for metric in METRICS)]
-    if not rows:
+    known = [row for row in rows.to_pylist() if any(row[metric] is not None for metric in METRICS)]
+    if not known:
         return empty_figure("No module can be compared with TSN yet: both need finished cells.", theme)
-    alone = all(row["source"] == "published" for row in rows)
-    datasets = sorted({row["dataset"] for row in rows})
+    alone = all(row["source"] == "published" for row in known)
+    datasets = sorted({row["dataset"] for row in known})
     figure = dataset_panels(datasets)
     for column, dataset in enumerate(datasets, start=1):
-        here = [row for row in rows if row["dataset"] == dataset]
+        here = [row for row in known if row["dataset"] == dataset]
         for row in sorted(here, key=lambda row: module_order(row["module"])):
             bars = row["source"] == "own" or alone
-            figure.add_trace(_bars(row) if bars else _stars(row), row=1, col=column)
-    _show_each_name_once(figure)
-    if not alone and any(row["source"] == "published" for row in rows):
+            figure.add_trace(_bars(row, number_angle) if bars else _stars(row), row=1, col=column)
+    name_each_bar_once(figure)
+    if not alone and any(row["source"] == "published" for row in known):
         published_key(figure)
     return _finish(figure, theme)
 
 
-def _query(catalog: Catalog, filters: Filters, source: Source, select: str) -> pa.Table:
-    # TSN is what modules are compared with, so that a filter on modules must not take it away.
-    accuracies = mean_accuracies(filters.without("module", "temporal_pooling"), source)
-    modules = filters.where(("module",))
-    ctes = Where(accuracies.sql, {**accuracies.params, **modules.params})
-    return ask(catalog, ctes, _PAIRS.format(modules=modules.sql) + select)
-
-
-def _bars(row: Row) -> Trace:
+def _bars(row: Row, number_angle: int) -> Trace:
     values = [row[metric] for metric in METRICS]
     hatched = row["source"] == "published"
     return bar(
@@ -148,7 +84,7 @@ def _bars(row: Row) -> Trace:
         marker={"color": module_colour(row["module"]), "pattern": {"shape": "/" if hatched else ""}},
         text=["" if value is None else f"{round(value, 2) + 0.0:.2f}" for value in values],
         textposition="outside",
-        textangle=0,
+        textangle=number_angle,
         constraintext="none",
         textfont={"size": 10},
         cliponaxis=False,
@@ -190,17 +126,95 @@ def _hovers(row: Row, source: str) -> list[str]:
     return hovers
 
 
-def _show_each_name_once(figure: Sketch) -> None:
-    seen: set[str] = set()
-    for trace in figure.traces:
-        if trace["type"] == "bar":
-            trace["showlegend"] = trace["name"] not in seen
-            seen.add(trace["name"])
-
-
 def _finish(figure: Sketch, theme: Theme) -> go.Figure:
     styled(figure, 380, theme)
     figure.update_yaxes(zeroline=True, zerolinewidth=2)
     figure.update_xaxes(tickfont={"size": 15})
     figure.update_layout(barmode="group", scattermode="group", bargap=0.3, legend={**LEGEND, "y": -0.15})
     return figure.drawn()
+
+
+def _missing(answer: Answer) -> str:
+    missing = sum((row["missing"] or 0) + (row["missing_ta_tp"] or 0) for row in answer.rows.to_pylist())
+    return f"An empty Φ or Ψ is missing: its cell or TSN's has no result yet ({missing} of them)."
+
+
+def _note(answer: Answer) -> str:
+    return "" if answer.printed is None else footnote(answer.printed)
+
+
+def _after_report(catalog: Catalog) -> str:
+    published = contributions(catalog, source="published").to_pylist()
+    return paragraph(footnote(printed_contributions(catalog)), "soft") + details(
+        "All published contributions, computed from the published accuracies", table(published, _COLUMNS)
+    )
+
+
+_COLUMNS = (
+    Column("dataset", "dataset", label),
+    Column("module", "module", label),
+    Column("source", "source"),
+    *(Column(name, symbol, three_decimals, number=True) for name, symbol in METRICS.items()),
+    Column("n", "n (Φ̄, Ψ̄ᵗᵃ)", number=True),
+    Column("missing", "missing", number=True),
+    Column("n_ta_tp", "n (Ψ̄ᵗᵃ⁺ᵗᵖ)", number=True),
+    Column("missing_ta_tp", "missing", number=True),
+)
+
+_BEHIND = Behind(
+    name="contribution-pairs",
+    title="The cells behind every average",
+    data=lambda catalog, scope: contribution_pairs(catalog, scope.filters, scope.source),
+    columns=(
+        Column("source", "source"),
+        Column("study", "study"),
+        Column("dataset", "dataset"),
+        Column("module", "module"),
+        Column("backbone", "backbone"),
+        Column("temporal_pooling", "pooling"),
+        Column("frames", "frames"),
+        Column("top1", "top-1"),
+        Column("tsn_top1", "TSN's top-1"),
+        Column("phi", "Φ"),
+        Column("psi", "Ψ"),
+    ),
+    empty="No pair yet.",
+    caption=_missing,
+)
+
+FIGURE = Figure(
+    name="contributions",
+    title="Spatial and temporal contributions",
+    data=lambda catalog, scope: contributions(catalog, scope.filters, scope.source),
+    draw=draw_contributions,
+    printed=lambda catalog, _: printed_contributions(catalog),
+    finding=Finding(
+        question="contributions",
+        link="contributions",
+        order=40,
+        caption=(
+            f"{', '.join(METRICS.values())} (Equation 1, Table 7): Φ̄ is how much of a module's accuracy TSN "
+            "reaches without looking at motion, Ψ̄ how much of what TSN leaves open the module gains."
+        ),
+        note=_note,
+        behind=_BEHIND,
+    ),
+    section=Section(
+        order=30,
+        title="Spatial and temporal contributions",
+        caption=(
+            "Φ̄ is the share of a module's accuracy that TSN, which models no time, reaches with the same "
+            "backbone and length. Ψ̄ is what the module adds, as a share of what TSN leaves open: with "
+            "temporal aggregation (ta), and with temporal aggregation and pooling (ta+tp). Averages over "
+            "backbones and lengths (Equation 1 of Chen et al. 2021)."
+        ),
+        columns=_COLUMNS,
+        open_table=True,
+        optional=False,
+        after=_after_report,
+    ),
+    # In print there is no room for the numbers side by side.
+    exports=(
+        Export("contributions", "averages of Table 7", order=80, options=lambda _: {"number_angle": -90}),
+    ),
+)

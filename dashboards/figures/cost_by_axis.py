@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from catalog import Catalog
 from catalog.names import label
-from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import ask, chosen_cells
-from dashboards.figures.costs import unit
-from dashboards.figures.panels import LEGEND, Row, note
+from catalog.queries.costs import costs_by_axis
+from dashboards.figures.figure import Export, Figure
+from dashboards.figures.panels import LEGEND, Row, cost_unit, hover, hovering, note
 from dashboards.render.sketch import Sketch, Trace, bar
 from dashboards.render.theme import AUTO, Theme, empty_figure, styled
 
@@ -22,24 +20,9 @@ if TYPE_CHECKING:
 AXES = ("module", "backbone", "temporal_pooling", "frames", "dataset", "seed")
 SPENT, EXPECTED = "#0072B2", "#999999"
 
-_SELECT = """
-    FROM costs_by_axis_of('chosen')
-    ORDER BY list_position(['module', 'backbone', 'temporal_pooling', 'frames', 'dataset', 'seed'], axis),
-        try_cast(ltrim(value, 'f') AS BIGINT), value
-"""
-
-
-def cost_by_axis_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
-    """Return one row an axis and value: hours of GPUs and of CPU cores spent, expected and left.
-
-    What open cells will cost is estimated from the finished ones of their data set; `unknown` counts those of
-    which nobody can tell.
-    """
-    return ask(catalog, chosen_cells(filters, "cell_costs"), _SELECT)
-
 
 def costs_of_all(table: pa.Table) -> Row | None:
-    """Return the sums over all cells of what `cost_by_axis_data` counts; None without cells.
+    """Return the sums over all cells of what `costs_by_axis` counts; None without cells.
 
     A sum is None where no cell has a figure: hours left, before the first cell has finished.
     """
@@ -52,7 +35,7 @@ def costs_of_all(table: pa.Table) -> Row | None:
 
 def unit_of(rows: Sequence[Row]) -> tuple[str, str]:
     """Return `gpu` or `cpu`, by the hours expected (spent, where none can be told), and the unit's name."""
-    return unit(rows, "{}_hours_expected" if _known(rows) else "{}_hours_spent")
+    return cost_unit(rows, "{}_hours_expected" if _known(rows) else "{}_hours_spent")
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
@@ -110,8 +93,7 @@ def _bars(rows: list[Row], kind: str, *, first: bool, theme: Theme) -> list[Trac
                 legendgroup=part,
                 showlegend=first,
                 marker=style,
-                customdata=[_hover(row, kind) for row in rows],
-                hovertemplate="%{customdata}<extra></extra>",
+                **hovering([_about(row, kind) for row in rows]),
             )
         )
     return bars
@@ -121,13 +103,21 @@ def _name(row: Row) -> str:
     return label(row["value"]) if row["axis"] in ("module", "backbone", "dataset") else str(row["value"])
 
 
-def _hover(row: Row, kind: str) -> str:
+def _about(row: Row, kind: str) -> str:
     expected = row[f"{kind}_hours_expected"]
     whole = "not known" if expected is None else f"{expected:,.2f} h"
-    return "<br>".join(
-        [
-            f"<b>{_name(row)}</b>: {row['done']} of {row['cells']} cells done",
-            f"spent {row[f'{kind}_hours_spent'] or 0:,.2f} h, expected for the whole {whole}",
-            *([f"{row['unknown']} cells of unknown cost"] if row["unknown"] else []),
-        ]
+    return hover(
+        _name(row),
+        f"spent {row[f'{kind}_hours_spent'] or 0:,.2f} h, expected for the whole {whole}",
+        *([f"{row['unknown']} cells of unknown cost"] if row["unknown"] else []),
+        beside=f": {row['done']} of {row['cells']} cells done",
     )
+
+
+FIGURE = Figure(
+    name="cost-by-axis",
+    title="Hours by axis",
+    data=lambda catalog, scope: costs_by_axis(catalog, scope.filters),
+    draw=draw_cost_by_axis,
+    exports=(Export("cost", "hours by axis", order=120, published=False),),
+)

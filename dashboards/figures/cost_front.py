@@ -7,17 +7,25 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from catalog import Catalog
+from catalog.queries.costs import accuracies_by_hours
 from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import ask, chosen_cells
-from dashboards.figures.costs import unit
-from dashboards.figures.panels import LEGEND, Row, backbone_keys, dataset_panels, key, module_keys
+from dashboards.figures.figure import Export, Figure
+from dashboards.figures.panels import (
+    LEGEND,
+    Row,
+    backbone_keys,
+    cost_unit,
+    dataset_panels,
+    hover,
+    hovering,
+    key,
+    module_keys,
+)
 from dashboards.render.sketch import Trace, scatter
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, backbone_symbol, empty_figure, module_colour, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_SELECT = "FROM accuracy_per_cost_of('chosen') ORDER BY dataset, module, backbone, temporal_pooling, frames"
 
 
 def cost_front_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
@@ -28,12 +36,11 @@ def cost_front_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     import pyarrow as pa
 
     # A chain's ancestors cost hours even where a filter hides them, so that filters apply afterwards.
-    chains = filters.without("frames", "state")
-    table = ask(catalog, chosen_cells(chains, "cell_costs"), _SELECT)
+    table = accuracies_by_hours(catalog, filters)
     rows = [row for row in table.to_pylist() if not filters.frames or row["frames"] in filters.frames]
     if filters.state and "done" not in filters.state:
         rows = []
-    kind, _ = unit(rows, "{}_hours")
+    kind, _ = cost_unit(rows, "{}_hours")
     best = front(rows, f"{kind}_hours")
     found = [{**row, "on_front": place in best} for place, row in enumerate(rows)]
     return pa.Table.from_pylist(found, schema=table.schema.append(pa.field("on_front", pa.bool_())))
@@ -57,7 +64,7 @@ def draw_cost_front(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     rows = table.to_pylist()
     if not rows:
         return empty_figure("No cell has finished yet.", theme)
-    kind, name = unit(rows, "{}_hours")
+    kind, name = cost_unit(rows, "{}_hours")
     datasets = sorted({row["dataset"] for row in rows})
     figure = dataset_panels(datasets)
     for column, dataset in enumerate(datasets, start=1):
@@ -104,15 +111,22 @@ def _points(rows: list[Row], kind: str, name: str) -> Trace:
             "size": 9,
             "color": colour,
         },
-        customdata=[_hover(row, kind, name) for row in rows],
-        hovertemplate="%{customdata}<extra></extra>",
+        **hovering([_about(row, kind, name) for row in rows]),
         legendgroup=rows[0]["module"],
         showlegend=False,
     )
 
 
-def _hover(row: Row, kind: str, name: str) -> str:
+def _about(row: Row, kind: str, name: str) -> str:
     place = "on the front" if row["on_front"] else "beaten by a cheaper one"
-    return (
-        f"<b>{row['cell']}</b><br>top-1 {row['top1']:.2f} %<br>{row[f'{kind}_hours']:.3g} {name}<br>{place}"
-    )
+    hours = f"{row[f'{kind}_hours']:.3g} {name}"
+    return hover(row["cell"], f"top-1 {row['top1']:.2f} %", hours, place)
+
+
+FIGURE = Figure(
+    name="cost-front",
+    title="Accuracy by hours",
+    data=lambda catalog, scope: cost_front_data(catalog, scope.filters),
+    draw=draw_cost_front,
+    exports=(Export("front", "accuracy by hours", order=130, published=False),),
+)

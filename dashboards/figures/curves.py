@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from catalog import Catalog
+from catalog.queries.cells import epochs_of
+from dashboards.figures.figure import Figure
 from dashboards.figures.panels import LEGEND, Row, key
 from dashboards.render.sketch import Sketch, Trace, scatter
 from dashboards.render.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
@@ -26,32 +27,6 @@ PANELS: dict[str, tuple[tuple[str, str], ...]] = {
 
 _DASHES = {"training": "dot", "validation": "solid"}
 _COLOURS = tuple(MODULE_COLOURS.values())
-
-_SPANS = """
-    SELECT key, min(first_time) AS first, max(last_time) AS last
-    FROM kept.attempt_epochs WHERE list_contains($keys, key) GROUP BY key
-"""
-# Rows stand in the order of time, so that the bounds spare reading most of a large catalog.
-_EPOCHS = """
-    SELECT * FROM recorded.epochs WHERE time BETWEEN $first_{place} AND $last_{place} AND key = $key_{place}
-"""
-_SQL = """
-    SELECT
-        names.cell, epochs.key, epochs.epoch, epochs.attempt, epochs.train_loss, epochs.val_loss,
-        epochs.train_top1, epochs.top1, epochs.top5, epochs.lr, epochs.clips_per_second, epochs.seconds
-    FROM ({epochs}) AS epochs
-    LEFT JOIN kept.planned_keys AS names USING (key)
-    ORDER BY list_position($keys, epochs.key), epochs.epoch
-"""
-
-
-def curves_data(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
-    """Return one row a cell and epoch, in the order of `keys`: accuracies in percent, clips a second."""
-    spans = catalog.query(_SPANS, {"keys": list(keys)}).to_pylist()
-    params = {f"{name}_{place}": span[name] for place, span in enumerate(spans) for name in span}
-    parts = [_EPOCHS.format(place=place) for place in range(len(spans))]
-    epochs = " UNION ALL ".join(parts) or "FROM recorded.epochs LIMIT 0"
-    return catalog.query(_SQL.format(epochs=epochs), {"keys": list(keys), **params})
 
 
 def cell_colours(names: Sequence[str]) -> list[str]:
@@ -129,3 +104,11 @@ def _broken(value: Any) -> bool:  # noqa: ANN401
 
 def _name(row: Row) -> str:
     return str(row["cell"] or row["key"])
+
+
+FIGURE = Figure(
+    name="curves",
+    title="Curves",
+    data=lambda catalog, scope: epochs_of(catalog, scope.keys),
+    draw=draw_curves,
+)

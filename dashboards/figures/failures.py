@@ -6,32 +6,14 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from catalog import Catalog
-from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import ask, chosen_cells
+from catalog.queries.costs import failures_by_kind
+from dashboards.figures.figure import Export, Figure
 from dashboards.figures.panels import LEGEND
 from dashboards.render.sketch import Sketch, bar
 from dashboards.render.theme import AUTO, STATE_COLOURS, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_SELECT = """
-    , attempts_gone AS (FROM failed_attempts SEMI JOIN chosen USING (key))
-    SELECT
-        kind, count(*) AS attempts, count(DISTINCT attempts_gone.key) AS cells,
-        count(DISTINCT attempts_gone.key) FILTER (chosen.state = 'failed') AS cells_failed,
-        arg_max(chosen.cell, (attempts_gone.attempt, chosen.cell)) AS example,
-        arg_max(error, (attempts_gone.attempt, chosen.cell)) AS error,
-        arg_max(log, (attempts_gone.attempt, chosen.cell)) AS log
-    FROM attempts_gone JOIN chosen USING (key)
-    GROUP BY kind ORDER BY attempts DESC, kind
-"""
-
-
-def failures_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
-    """Return one row a kind of failure: attempts, cells hit, cells that are failed now, and an example."""
-    return ask(catalog, chosen_cells(filters, "cell_costs"), _SELECT)
 
 
 _COUNTED_ONE_BY_ONE = 8
@@ -73,3 +55,12 @@ def draw_failures(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_yaxes(autorange="reversed", showgrid=False, type="category")
     figure.update_layout(barmode="group", legend={**LEGEND, "y": 1.02, "yanchor": "bottom"})
     return figure.drawn()
+
+
+FIGURE = Figure(
+    name="failures",
+    title="Failures by kind",
+    data=lambda catalog, scope: failures_by_kind(catalog, scope.filters),
+    draw=draw_failures,
+    exports=(Export("failures", "failures by kind", order=150, published=False),),
+)

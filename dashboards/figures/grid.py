@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import plotly.graph_objects as go
 from plotly.colors import get_colorscale
 
-from catalog import Catalog
 from catalog.names import label
-from catalog.queries.filters import ALL, AXES, STATES, Filters
-from catalog.queries.relations import Source, ask, chosen_cells
-from dashboards.figures.panels import Row
+from catalog.queries.cells import grid_positions
+from catalog.queries.filters import STATES
+from dashboards.figures.figure import Choice, Export, Figure
+from dashboards.figures.panels import Row, hover
 from dashboards.render.sketch import Sketch, heatmap
 from dashboards.render.theme import (
     AUTO,
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Value = Literal["state", "accuracy", "difference"]
+VALUES = {"state": "state", "accuracy": "top-1", "difference": "difference to published"}
+"""What the colours and words of a field can show, and its name."""
 
 _ORDER = ("failed", "running", "blocked", "planned", "done")
 """Which state a position shows that has several cells: the one that asks for attention most."""
@@ -38,36 +40,6 @@ _NOTHING = {
     "accuracy": "No cell has finished yet.",
     "difference": "No finished cell has a published counterpart yet.",
 }
-
-_SELECT = """
-    , places AS MATERIALIZED (FROM grid_of('chosen') WHERE {own}),
-    training AS (SELECT running_key AS key FROM places),
-    own AS (
-        SELECT places.*, progress.epoch, progress.epochs, progress.eta_seconds
-        FROM places LEFT JOIN progress_of('training') AS progress ON progress.key = running_key
-    )
-    SELECT
-        module, backbone, temporal_pooling, dataset, frames, coalesce(cells, 0) AS cells, done, running,
-        failed, blocked, planned, own.top1, top1_std, results, blocked_by, reason, key, cell, epoch, epochs,
-        eta_seconds,
-        coalesce(own.published_top1, literature.top1) AS published_top1, difference
-    FROM own FULL JOIN (
-        SELECT module, backbone, temporal_pooling, dataset, frames, top1 FROM published WHERE {literature}
-    ) AS literature USING (module, backbone, temporal_pooling, dataset, frames)
-    ORDER BY dataset, module, backbone, temporal_pooling, frames
-"""
-
-
-def grid_data(catalog: Catalog, filters: Filters = ALL, source: Source = "own") -> pa.Table:
-    """Return one row a position: counts of cells by state, mean top-1 (percent), published top-1, difference.
-
-    `key` and `cell` are those of the cell that asks for attention most, `epoch`, `epochs` and `eta_seconds`
-    those of a running one. Positions with published results only have no cells.
-    """
-    chosen = chosen_cells(filters, "grid_cells")
-    literature = "FALSE" if source == "own" else filters.where(AXES).sql
-    own = "FALSE" if source == "published" else "TRUE"
-    return ask(catalog, chosen, _SELECT.format(literature=literature, own=own))
 
 
 def state_of(row: Row) -> str | None:
@@ -155,11 +127,11 @@ def _text(row: Row, value: Value) -> str:
 
 
 def _custom(row: Row | None) -> list[str]:
-    return ["", "", ""] if row is None else [_hover(row), row["key"] or "", row["cell"] or ""]
+    return ["", "", ""] if row is None else [_about(row), row["key"] or "", row["cell"] or ""]
 
 
-def _hover(row: Row) -> str:
-    lines = [f"<b>{cell_name(row)}</b>"]
+def _about(row: Row) -> str:
+    lines = [cell_name(row)]
     if row["cells"] == 1:
         lines.append(str(state_of(row)))
     elif row["cells"]:
@@ -177,7 +149,7 @@ def _hover(row: Row) -> str:
     if row["published_top1"] is not None:
         difference = "" if row["difference"] is None else f" ({row['difference']:+.2f})"
         lines.append(f"published {row['published_top1']:.2f} %{difference}")
-    return "<br>".join(lines)
+    return hover(*lines)
 
 
 def _scale(rows: list[Row], value: Value) -> dict[str, Any]:
@@ -197,3 +169,20 @@ def _scale(rows: list[Row], value: Value) -> dict[str, Any]:
 def _edges() -> list[tuple[str, float, float]]:
     count = len(STATES)
     return [(state, place / count, (place + 1) / count) for place, state in enumerate(STATES)]
+
+
+FIGURE = Figure(
+    name="grid-drawing",
+    title="The grid",
+    data=lambda catalog, scope: grid_positions(catalog, scope.filters, scope.source),
+    draw=draw_grid,
+    choice=Choice("value", "Colour", VALUES),
+    exports=(
+        Export(
+            "grid",
+            "the grid",
+            order=100,
+            options=lambda source: {"value": "state" if source == "own" else "accuracy"},
+        ),
+    ),
+)

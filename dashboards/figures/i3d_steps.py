@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog import Catalog
+from catalog.names import label
+from catalog.queries.cells import planned_datasets
 from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import Source, measured_accuracies
-from dashboards.figures.panels import LEGEND, Row, dataset_panels, key
+from catalog.queries.protocols import i3d_accuracies
+from catalog.queries.published import printed_i3d_numbers
+from catalog.queries.relations import Source
+from dashboards.figures.figure import Export, Figure, Finding, Section
+from dashboards.figures.panels import LEGEND, Row, dataset_panels, hover, hovering, key
+from dashboards.render.markup import Column, signed
 from dashboards.render.sketch import Trace, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
 
@@ -26,33 +32,6 @@ STEPS = (
 
 FRAMES = 32
 
-# The protocol with the most views that a data set's models share is the paper's choice.
-_MEASURED = """
-    SELECT
-        source, study, dataset, module, backbone, temporal_pooling, frames, min_by(cell, -views) AS cell,
-        max_by(top1, views) AS top1, max(views) AS views, max_by(source_table, views) AS source_table
-    FROM measured
-    WHERE module IN ('i3d', 'i3d_se') AND frames = $frames AND (
-        source = 'own' OR source_table = 'mini results'
-    )
-    GROUP BY ALL ORDER BY source, study, dataset, module, backbone, temporal_pooling
-"""
-# What the paper prints: accuracies in Table 2, changes in the text about Figure 7.
-_PRINTED = """
-    SELECT dataset, module, temporal_pooling, metric, value, source_table, source_row, paper
-    FROM published_numbers
-    WHERE (source_table = 'Figure 7' AND (len($datasets) = 0 OR list_contains($datasets, dataset)))
-        OR (source_table = 'Table 2' AND frames = 32 AND metric = 'top1' AND (
-            (model = 'I3D-ResNet50' AND pretrain = 'ImageNet') OR model = 'SlowFast-ResNet50-8×8'
-        ))
-    ORDER BY ALL
-"""
-
-
-_PLANNED = """
-    SELECT DISTINCT dataset FROM recorded.cells WHERE len($studies) = 0 OR list_contains($studies, study)
-"""
-
 
 def i3d_steps_data(
     catalog: Catalog, filters: Filters = ALL, source: Source = "both", frames: int = FRAMES
@@ -64,15 +43,11 @@ def i3d_steps_data(
     import pyarrow as pa
 
     axes = filters.without("module", "backbone", "temporal_pooling", "frames")
-    ctes = measured_accuracies(axes, source)
-    sql = f"WITH {ctes.sql} {_MEASURED}"
-    measured = catalog.query(sql, {**ctes.params, "frames": frames}).to_pylist()
+    measured = i3d_accuracies(catalog, axes, source, frames).to_pylist()
     rows = [row for group in _by_dataset(measured).values() for row in _measured_steps(group)]
     if source != "own":
-        numbers = catalog.query(_PRINTED, {"datasets": list(filters.dataset)}).to_pylist()
-        own = {
-            row["dataset"] for row in catalog.query(_PLANNED, {"studies": list(filters.study)}).to_pylist()
-        }
+        numbers = printed_i3d_numbers(catalog, filters).to_pylist()
+        own = planned_datasets(catalog, filters)
         shown = [row for row in numbers if source == "published" or not own or row["dataset"] in own]
         rows += _printed_steps(shown)
     return pa.Table.from_pylist(rows, schema=_schema())
@@ -196,8 +171,7 @@ def _bars(rows: list[Row], *, silent: bool) -> Trace:
         textangle=0,
         constraintext="none",
         cliponaxis=False,
-        customdata=[_hover(row) for row in rows],
-        hovertemplate="%{customdata}<extra></extra>",
+        **hovering([_about(row) for row in rows]),
         showlegend=False,
     )
 
@@ -207,9 +181,44 @@ def _text(row: Row) -> str:
     return top1 if row["change"] is None else f"<b>{row['change']:+.1f}</b><br>{top1}"
 
 
-def _hover(row: Row) -> str:
-    lines = [f"<b>{row['step']}-f{row['frames']}@{row['dataset']}</b>", f"top-1 {row['top1']:.2f} %"]
+def _about(row: Row) -> str:
+    lines = [f"top-1 {row['top1']:.2f} %"]
     if row["change"] is not None:
         lines.append(f"{row['change']:+.2f} points from the step before")
     lines.append(row["place"] if row["printed"] else f"follows from {row['place']}")
-    return "<br>".join(lines) + (f"<br>{row['study']}" if row["source"] == "published" else "")
+    if row["source"] == "published":
+        lines.append(row["study"])
+    return hover(f"{row['step']}-f{row['frames']}@{row['dataset']}", *lines)
+
+
+FIGURE = Figure(
+    name="i3d-steps",
+    title="I3D step by step",
+    data=lambda catalog, scope: i3d_steps_data(catalog, scope.filters, scope.source),
+    draw=draw_i3d_steps,
+    finding=Finding(
+        question="i3d",
+        link="I3D step by step",
+        order=70,
+        caption="From I3D as it was published to the better ones, a step at a time (Figure 7).",
+    ),
+    section=Section(
+        order=60,
+        title="I3D step by step",
+        caption=(
+            "I3D with a stronger backbone, then without temporal pooling, then with squeeze-excitation: "
+            "top-1 and its change in points. Bars marked * follow from changes that the paper prints in "
+            "words."
+        ),
+        columns=(
+            Column("source", "source"),
+            Column("dataset", "dataset", label),
+            Column("step", "model"),
+            Column("frames", "frames", number=True),
+            Column("top1", "top-1", number=True),
+            Column("change", "change", signed, number=True),
+            Column("place", "from", wrap=True),
+        ),
+    ),
+    exports=(Export("fig7", "I3D step by step", order=60, gap=125),),
+)

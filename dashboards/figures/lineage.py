@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from catalog import Catalog
-from dashboards.figures.panels import Row
+from catalog.queries.cells import lineage_of
+from dashboards.figures.figure import Figure
+from dashboards.figures.panels import Row, hover
 from dashboards.render.sketch import Sketch, scatter
 from dashboards.render.theme import AUTO, NEUTRAL, STATE_COLOURS, Theme, empty_figure, styled
 
@@ -15,11 +16,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ORIGINS = {"imagenet": "ImageNet<br>weights", "random": "random<br>weights"}
-
-
-def lineage_data(catalog: Catalog, key: str) -> pa.Table:
-    """Return one row a cell, from the starter to the cell itself; accuracies in percent."""
-    return catalog.query("FROM lineage_of($key)", {"key": key})
 
 
 def draw_lineage(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -41,7 +37,7 @@ def draw_lineage(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
             text=[_ORIGINS.get(rows[0]["init"] or "", "first<br>weights"), *(_below(row) for row in rows)],
             textposition="bottom center",
             cliponaxis=False,
-            customdata=[["", ""], *([_hover(row), row["key"]] for row in rows)],
+            customdata=[["", ""], *([_about(row), row["key"]] for row in rows)],
             hovertemplate="%{customdata[0]}<extra></extra>",
             showlegend=False,
         )
@@ -84,12 +80,20 @@ def _below(row: Row) -> str:
     return f"<b>f{row['frames']}</b><br>{row['state']}{top1}"
 
 
-def _hover(row: Row) -> str:
-    lines = [f"<b>{row['cell']}</b>", row["state"]]
+def _about(row: Row) -> str:
+    lines = [str(row["cell"]), row["state"]]
     if row["top1"] is not None:
         lines.append(f"top-1 {row['top1']:.2f} % after epoch {row['epochs']}")
         lines.append(f"best top-1 {row['best_top1']:.2f} % after epoch {row['best_epoch']}")
         lines.append(f"children start from the {row['inherit']} checkpoint")
     if row["reason"]:
         lines.append(str(row["reason"])[:120].replace("<", "&lt;"))
-    return "<br>".join(lines)
+    return hover(*lines)
+
+
+FIGURE = Figure(
+    name="lineage",
+    title="Where its weights come from",
+    data=lambda catalog, scope: lineage_of(catalog, scope.keys[0]),
+    draw=draw_lineage,
+)

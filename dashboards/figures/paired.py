@@ -9,47 +9,17 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from dashboards.figures.panels import Row, note
+from catalog.queries.predictions import counts_on_same_videos
+from dashboards.figures.figure import Figure
+from dashboards.figures.panels import Row, hover, hovering, note
 from dashboards.render.sketch import Sketch, scatter
 from dashboards.render.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
-from dashboards.statistics.paired import PairedCounts, bootstrap_difference, holm, mcnemar
+from dashboards.statistics import PairedCounts, bootstrap_difference, holm, mcnemar
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SIGNIFICANT = 0.05
-
-_SQL = """
-    WITH looked_at AS MATERIALIZED (SELECT unnest($keys) AS key),
-    inherited AS MATERIALIZED (
-        SELECT key, inherit FROM looked_at LEFT JOIN recorded.finished USING (key)
-    ),
-    chosen AS MATERIALIZED (
-        SELECT key, cell, index, video, label, correct
-        FROM predictions JOIN inherited USING (key)
-        WHERE predictions.evaluation = coalesce($evaluation, 'training:' || inherit)
-    ),
-    sizes AS (SELECT key, any_value(cell) AS cell, count(*) AS videos FROM chosen GROUP BY key),
-    counts AS (
-        SELECT
-            one.key AS first_key, other.key AS second_key,
-            count(*) FILTER (one.label = other.label AND coalesce(one.video = other.video, true)) AS shared,
-            count(*) FILTER (one.correct AND other.correct) AS both,
-            count(*) FILTER (one.correct AND NOT other.correct) AS only_first,
-            count(*) FILTER (NOT one.correct AND other.correct) AS only_second,
-            count(*) FILTER (NOT one.correct AND NOT other.correct) AS neither
-        FROM chosen AS one JOIN chosen AS other USING (index)
-        WHERE list_position($keys, one.key) < list_position($keys, other.key)
-        GROUP BY one.key, other.key
-    )
-    SELECT
-        counts.*, upper_size.cell AS first, lower_size.cell AS second,
-        upper_size.videos AS first_videos, lower_size.videos AS second_videos
-    FROM counts
-    JOIN sizes AS upper_size ON upper_size.key = first_key
-    JOIN sizes AS lower_size ON lower_size.key = second_key
-    ORDER BY list_position($keys, first_key), list_position($keys, second_key)
-"""
 
 
 def paired_data(catalog: Catalog, keys: Sequence[str], evaluation: str | None = None) -> pa.Table:
@@ -61,7 +31,7 @@ def paired_data(catalog: Catalog, keys: Sequence[str], evaluation: str | None = 
     """
     import pyarrow as pa
 
-    rows = catalog.query(_SQL, {"keys": list(keys), "evaluation": evaluation}).to_pylist()
+    rows = counts_on_same_videos(catalog, keys, evaluation).to_pylist()
     compared = [_compared(row) for row in rows]
     corrected = iter(holm([row["exact"] for row in compared if row["exact"] is not None]))
     found = [
@@ -96,8 +66,7 @@ def draw_paired(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
                 "symbol": ["circle" if one else "circle-open" for one in sure],
                 "color": [colour if one else NEUTRAL for one in sure],
             },
-            customdata=[_hover(row) for row in rows],
-            hovertemplate="%{customdata}<extra></extra>",
+            **hovering([_about(row) for row in rows]),
             showlegend=False,
         )
     )
@@ -169,14 +138,21 @@ def _schema() -> Any:  # noqa: ANN401  (pyarrow is untyped here)
     )
 
 
-def _hover(row: Row) -> str:
-    return "<br>".join(
-        [
-            f"<b>{row['first']}</b> {row['first_top1']:.2f} %",
-            f"<b>{row['second']}</b> {row['second_top1']:.2f} %",
-            f"difference {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f}), "
-            f"{row['videos']} videos",
-            f"only one right: {row['only_first']} against {row['only_second']}",
-            f"McNemar exact p = {row['exact']:.2g}, mid-p = {row['mid_p']:.2g}, Holm {row['holm']:.2g}",
-        ]
+def _about(row: Row) -> str:
+    return hover(
+        row["first"],
+        hover(row["second"], beside=f" {row['second_top1']:.2f} %"),
+        f"difference {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f}), "
+        f"{row['videos']} videos",
+        f"only one right: {row['only_first']} against {row['only_second']}",
+        f"McNemar exact p = {row['exact']:.2g}, mid-p = {row['mid_p']:.2g}, Holm {row['holm']:.2g}",
+        beside=f" {row['first_top1']:.2f} %",
     )
+
+
+FIGURE = Figure(
+    name="paired",
+    title="Paired significance",
+    data=lambda catalog, scope: paired_data(catalog, scope.keys, scope.evaluation),
+    draw=draw_paired,
+)

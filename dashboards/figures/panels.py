@@ -6,10 +6,22 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from catalog.names import label
+from dashboards.render.markup import Column
 from dashboards.render.sketch import Sketch, scatter
 from dashboards.render.theme import NEUTRAL, PUBLISHED_SYMBOL, backbone_symbol, module_colour, module_order
 
 Row = dict[str, Any]
+MODEL_COLUMNS = (
+    Column("source", "source"),
+    Column("dataset", "dataset", label),
+    Column("module", "module", label),
+    Column("backbone", "backbone", label),
+)
+"""What tells one model of a table from another, pooling and frames aside."""
+
+WITH_NAMES = 560
+"""Pixels below which a drawing with cells' names on an axis scrolls instead of shrinking."""
+
 LEGEND: dict[str, Any] = {"orientation": "h", "yanchor": "top", "x": 0, "groupclick": "togglegroup"}
 
 
@@ -58,3 +70,31 @@ def note(figure: Sketch, text: str) -> None:
         align="left",
         font={"size": 12},
     )
+
+
+def hover(name: str, *lines: str, beside: str = "") -> str:
+    """Return the words of a point: its name in bold, what stands `beside` it, and a line for each text."""
+    return "<br>".join([f"<b>{name}</b>{beside}", *lines])
+
+
+def hovering(texts: Sequence[str | None]) -> dict[str, Any]:
+    """Return the properties of a trace whose points say these texts, one each."""
+    return {"customdata": list(texts), "hovertemplate": "%{customdata}<extra></extra>"}
+
+
+def name_each_bar_once(figure: Sketch) -> None:
+    """Show in the legend the first of all bars with one name, in whichever panel it stands."""
+    seen: set[str] = set()
+    for trace in figure.traces:
+        if trace["type"] == "bar":
+            trace["showlegend"] = trace["name"] not in seen
+            seen.add(trace["name"])
+
+
+def cost_unit(rows: Sequence[Row], column: str) -> tuple[str, str]:
+    """Return `gpu` or `cpu`, whichever `column` (with a `{}` for it) has figures for, and the unit's name.
+
+    GPU-hours count where any cell has GPUs, hours of CPU cores otherwise.
+    """
+    gpus = any(row[column.format("gpu")] for row in rows)
+    return ("gpu", "GPU-hours") if gpus else ("cpu", "CPU-core-hours")

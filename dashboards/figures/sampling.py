@@ -8,9 +8,11 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.names import label
-from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import Source, ask, measured_accuracies
-from dashboards.figures.panels import LEGEND, Row, dataset_panels, key, note
+from catalog.queries.protocols import accuracies_by_sampling
+from catalog.queries.published import printed_sampling_gains
+from dashboards.figures.figure import Export, Figure, Finding, Scope, Section
+from dashboards.figures.panels import LEGEND, MODEL_COLUMNS, Row, dataset_panels, hover, hovering, key, note
+from dashboards.render.markup import Column, signed
 from dashboards.render.sketch import Sketch, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, cell_name, empty_figure, styled
 
@@ -19,48 +21,6 @@ if TYPE_CHECKING:
 
 COLOURS = {"uniform": "#0072B2", "dense": "#E69F00"}
 """Blue and orange, as in the paper; dense is hatched too."""
-
-# The clip-level result has the fewest views, the video-level one the most; of two of the paper's models that
-# differ only in their pretraining, the first by name counts.
-_SELECT = """
-    , ranked AS (
-        SELECT
-            source, study, dataset, module, backbone, temporal_pooling, frames, sampling,
-            min_by(cell, (views, cell)) AS cell, min_by(top1, (views, cell)) AS clip_top1,
-            min(views) AS clip_views,
-            CASE WHEN max(views) > min(views) THEN min_by(top1, (-views, cell)) END AS video_top1,
-            CASE WHEN max(views) > min(views) THEN max(views) END AS video_views,
-            string_agg(DISTINCT source_table, ', ' ORDER BY source_table) AS source_table
-        FROM measured
-        WHERE measured_by <> 'evaluate best' AND source_table IS DISTINCT FROM 'mini results'
-        GROUP BY ALL
-    )
-    SELECT *, video_top1 - clip_top1 AS gain FROM ranked
-    QUALIFY {everything} OR video_top1 IS NOT NULL OR count(*) OVER (
-        PARTITION BY source, study, dataset, module, backbone, temporal_pooling, frames
-    ) > 1
-    ORDER BY source, dataset, module, backbone, temporal_pooling, frames, sampling DESC, study, cell
-"""
-
-
-def sampling_data(
-    catalog: Catalog, filters: Filters = ALL, source: Source = "both", *, everything: bool = False
-) -> pa.Table:
-    """Return one row a model, length and sampling: top-1 (percent) with the fewest and the most views.
-
-    Models with one kind of sampling and one number of views say nothing here and are left out, unless for
-    `everything`.
-    """
-    ctes = measured_accuracies(filters, source)
-    return ask(catalog, ctes, _SELECT.format(everything=str(everything).upper()))
-
-
-def published_gains_data(catalog: Catalog) -> pa.Table:
-    """Return the ranges that the paper prints about its Figure 5: what ten dense clips gain, in points."""
-    return catalog.query("""
-        SELECT dataset, min(value) AS least, max(value) AS most, any_value(clips) AS clips, source_table
-        FROM published_numbers WHERE source_table = 'Figure 5' GROUP BY ALL ORDER BY dataset
-    """)
 
 
 def draw_sampling(table: pa.Table, theme: Theme = AUTO, printed: pa.Table | None = None) -> go.Figure:
@@ -110,8 +70,7 @@ def _draw(figure: Sketch, column: int, sampling: str, rows: list[Row]) -> None:
     common = {
         "x": [_place(row)[-1] for row in rows],
         "marker": {"color": COLOURS[sampling], "pattern": pattern},
-        "customdata": [_hover(row) for row in rows],
-        "hovertemplate": "%{customdata}<extra></extra>",
+        **hovering([_about(row) for row in rows]),
         "legendgroup": sampling,
         "showlegend": False,
     }
@@ -134,17 +93,59 @@ def _place(row: Row) -> tuple[str, str]:
     return _model(row), f"{_model(row)} {row['sampling'][0].upper()}"
 
 
-def _hover(row: Row) -> str:
-    lines = [f"<b>{cell_name(row)}</b>, {row['sampling']} sampling"]
-    lines.append(f"{row['clip_top1']:.2f} % with {row['clip_views']} view(s)")
+def _about(row: Row) -> str:
+    lines = [f"{row['clip_top1']:.2f} % with {row['clip_views']} view(s)"]
     if row["video_top1"] is not None:
         lines.append(f"{row['video_top1']:.2f} % with {row['video_views']} views ({row['gain']:+.2f})")
     if row["source"] == "published":
         lines.append(f"{row['study']}, {row['source_table']}")
-    return "<br>".join(lines)
+    return hover(cell_name(row), *lines, beside=f", {row['sampling']} sampling")
 
 
 def _say_printed(figure: Sketch, rows: list[Row]) -> None:
     ranges = [f"{label(row['dataset'])} +{row['least']:.0f} to +{row['most']:.0f}" for row in rows]
     if ranges:
         note(figure, f"paper: ten dense clips gain {', '.join(ranges)} points")
+
+
+def _printed(catalog: Catalog, scope: Scope) -> pa.Table:
+    gains = printed_sampling_gains(catalog)
+    return gains.slice(0, 0) if scope.source == "own" else gains
+
+
+FIGURE = Figure(
+    name="sampling",
+    title="Uniform and dense sampling",
+    data=lambda catalog, scope: accuracies_by_sampling(catalog, scope.filters, scope.source),
+    draw=draw_sampling,
+    printed=_printed,
+    draws_printed=True,
+    finding=Finding(
+        question="sampling",
+        link="sampling",
+        order=50,
+        caption=(
+            "Uniform against dense sampling (Figure 5): solid bars are clip-level accuracy, the transparent "
+            "part is what several views of a video add."
+        ),
+    ),
+    section=Section(
+        order=50,
+        title="Sampling and views",
+        caption=(
+            "Uniform against dense sampling: solid bars are the accuracy with the fewest views, what more "
+            "views add is transparent. U is uniform, D dense sampling."
+        ),
+        columns=(
+            *MODEL_COLUMNS,
+            Column("temporal_pooling", "pooling"),
+            Column("frames", "frames", number=True),
+            Column("sampling", "sampling"),
+            Column("clip_top1", "fewest views", number=True),
+            Column("video_top1", "most views", number=True),
+            Column("gain", "gain", signed, number=True),
+            Column("cell", "model"),
+        ),
+    ),
+    exports=(Export("fig5", "uniform and dense sampling", order=40, gap=170),),
+)

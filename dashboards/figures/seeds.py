@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog import Catalog
+from catalog.queries.accuracies import accuracies_by_seed
 from catalog.queries.filters import ALL, Filters
 from catalog.queries.relations import Source
-from dashboards.figures.panels import Row
+from dashboards.figures.figure import Export, Figure, Finding
+from dashboards.figures.panels import WITH_NAMES, Row, hover, hovering
 from dashboards.render.sketch import Sketch, Trace, scatter
 from dashboards.render.theme import (
     AUTO,
@@ -22,27 +24,13 @@ from dashboards.render.theme import (
     module_colour,
     styled,
 )
-from dashboards.statistics.intervals import mean_interval
+from dashboards.statistics import mean_interval
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SHOWN = 40
 """At most this many models are drawn; the table has all."""
-
-_SQL = """
-    WITH runs AS (
-        SELECT
-            study, dataset, module, backbone, temporal_pooling, frames, arg_min(cell, seed) AS cell,
-            list(top1 ORDER BY seed) FILTER (top1 IS NOT NULL) AS values,
-            list(seed ORDER BY seed) FILTER (top1 IS NOT NULL) AS seeds, count(*) AS planned_seeds
-        FROM cell_accuracies WHERE source = 'own' AND {where} GROUP BY ALL
-    )
-    SELECT runs.*, published.top1 AS published_top1
-    FROM runs LEFT JOIN published USING (dataset, module, backbone, temporal_pooling, frames)
-    WHERE planned_seeds > 1 AND len(values) > 0
-    ORDER BY study, dataset, module, backbone, temporal_pooling, frames
-"""
 
 
 def seeds_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
@@ -52,8 +40,7 @@ def seeds_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both"
     """
     import pyarrow as pa
 
-    where = filters.where(("module", "backbone", "temporal_pooling", "frames", "dataset", "study", "seed"))
-    table = catalog.query(_SQL.format(where=where.sql), where.params or None)
+    table = accuracies_by_seed(catalog, filters)
     if source == "published":
         table = table.slice(0, 0)
     spans = [mean_interval(values) for values in table.column("values").to_pylist()]
@@ -103,7 +90,7 @@ def _points(row: Row, place: int) -> Trace:
         y=[place] * len(row["values"]),
         mode="markers",
         marker={"symbol": "line-ns-open", "size": 12, "color": module_colour(row["module"])},
-        customdata=[f"<b>{cell_name(row)}</b><br>seed {seed}" for seed in row["seeds"]],
+        customdata=[hover(cell_name(row), f"seed {seed}") for seed in row["seeds"]],
         hovertemplate="%{customdata}: %{x:.2f} %<extra></extra>",
     )
 
@@ -121,8 +108,7 @@ def _mean(row: Row, place: int) -> Trace:
             "size": 10,
             "color": module_colour(row["module"]),
         },
-        customdata=[_hover(row)],
-        hovertemplate="%{customdata}<extra></extra>",
+        **hovering([_about(row)]),
     )
 
 
@@ -136,13 +122,32 @@ def _stars(stars: list[tuple[int, Row]]) -> Trace:
             "size": 11,
             "color": [module_colour(r["module"]) for _, r in stars],
         },
-        customdata=[f"<b>{cell_name(row)}</b><br>published" for _, row in stars],
+        customdata=[hover(cell_name(row), "published") for _, row in stars],
         hovertemplate="%{customdata}: %{x:.2f} %<extra></extra>",
     )
 
 
-def _hover(row: Row) -> str:
+def _about(row: Row) -> str:
     count = len(row["values"])
     seeds = f"mean of {count} of {row['planned_seeds']} seeds: {row['mean']:.2f} %"
     interval = "" if row["low"] is None else f" ({row['low']:.2f} to {row['high']:.2f})"
-    return f"<b>{cell_name(row)}</b><br>{seeds}{interval}"
+    return hover(cell_name(row), f"{seeds}{interval}")
+
+
+FIGURE = Figure(
+    name="seeds",
+    title="Seeds averaged",
+    data=lambda catalog, scope: seeds_data(catalog, scope.filters, scope.source),
+    draw=draw_seeds,
+    finding=Finding(
+        question="seeds",
+        link="seeds",
+        order=80,
+        caption=(
+            "Small points are trainings with different seeds, the large one is their mean with Student's 95 "
+            "% interval, open stars are published results."
+        ),
+        narrowest=WITH_NAMES,
+    ),
+    exports=(Export("seeds", "seeds averaged", order=90),),
+)

@@ -6,11 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from catalog import Catalog
 from catalog.names import label
-from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import Source, ask, mean_accuracies
-from dashboards.figures.panels import LEGEND, Row, dataset_panels, published_key
+from catalog.queries.accuracies import temporal_pooling_gains
+from dashboards.figures.figure import Export, Figure, Finding, Section
+from dashboards.figures.panels import (
+    LEGEND,
+    MODEL_COLUMNS,
+    Row,
+    dataset_panels,
+    hover,
+    hovering,
+    name_each_bar_once,
+    published_key,
+)
+from dashboards.render.markup import Column, signed
 from dashboards.render.sketch import Sketch, Trace, bar, scatter
 from dashboards.render.theme import (
     AUTO,
@@ -25,25 +34,9 @@ from dashboards.render.theme import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SELECT = """
-    , literature_gain AS (
-        WITH cells AS (FROM cell_accuracies WHERE source = 'published'),
-        means AS (FROM mean_accuracies_of('cells'))
-        FROM temporal_pooling_gain_of('means')
-    )
-    SELECT gain.*, published.gain AS published_gain
-    FROM temporal_pooling_gain_of('accuracy') AS gain
-    LEFT JOIN literature_gain AS published USING (dataset, module, backbone, frames)
-    ORDER BY gain.source, gain.study, dataset, module, backbone, frames
-"""
 
-
-def temporal_pooling_gain_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
-    """Return one row a pair of finished models: top-1 with minus without temporal pooling, in points.
-
-    A filter on temporal pooling is left out, because the gain needs both.
-    """
-    return ask(catalog, mean_accuracies(filters.without("temporal_pooling"), source), _SELECT)
+CROWDED = 24
+"""With more bars than this in a panel of the report, its panels are made wider."""
 
 
 def draw_temporal_pooling_gain(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -63,7 +56,7 @@ def draw_temporal_pooling_gain(table: pa.Table, theme: Theme = AUTO) -> go.Figur
             bars = source == "own" or alone
             trace = _bars(module, group) if bars else _stars(module, group)
             figure.add_trace(trace, row=1, col=column)
-    _name_each_module_once(figure)
+    name_each_bar_once(figure)
     if not alone and any(row["source"] == "published" for row in rows):
         published_key(figure)
     return _finish(figure, theme)
@@ -97,32 +90,23 @@ def _common(module: str, rows: list[Row]) -> dict[str, Any]:
     return {
         "x": [[label(row["backbone"]) for row in rows], [f"f{row['frames']}" for row in rows]],
         "y": [row["gain"] for row in rows],
-        "customdata": [_hover(row) for row in rows],
-        "hovertemplate": "%{customdata}<extra></extra>",
+        **hovering([_about(row) for row in rows]),
         "legendgroup": module,
         "offsetgroup": module,
         "showlegend": False,
     }
 
 
-def _hover(row: Row) -> str:
+def _about(row: Row) -> str:
     name = f"{label(row['module'])}-{label(row['backbone'])}-f{row['frames']}@{row['dataset']}"
     lines = [
-        f"<b>{name}</b>" + (f" ({row['study']})" if row["source"] == "published" else ""),
         f"{row['top1_without']:.2f} % → {row['top1_with']:.2f} % with temporal pooling",
         f"gain {row['gain']:+.2f} points",
     ]
     if row["source"] == "own" and row["published_gain"] is not None:
         lines.append(f"published gain {row['published_gain']:+.2f} points")
-    return "<br>".join(lines)
-
-
-def _name_each_module_once(figure: Sketch) -> None:
-    seen: set[str] = set()
-    for trace in figure.traces:
-        if trace["type"] == "bar":
-            trace["showlegend"] = trace["name"] not in seen
-            seen.add(trace["name"])
+    beside = f" ({row['study']})" if row["source"] == "published" else ""
+    return hover(name, *lines, beside=beside)
 
 
 def _finish(figure: Sketch, theme: Theme) -> go.Figure:
@@ -132,3 +116,44 @@ def _finish(figure: Sketch, theme: Theme) -> go.Figure:
     figure.update_xaxes(tickfont={"size": 11}, dividercolor=theme.grid)
     figure.update_layout(barmode="group", scattermode="group", bargap=0.25, legend={**LEGEND, "y": -0.24})
     return figure.drawn()
+
+
+def _crowded(rows: pa.Table) -> bool:
+    return len(rows) > CROWDED * len(set(rows.column("dataset").to_pylist()))
+
+
+FIGURE = Figure(
+    name="temporal-pooling-gain",
+    title="Gain of temporal pooling",
+    data=lambda catalog, scope: temporal_pooling_gains(catalog, scope.filters, scope.source),
+    draw=draw_temporal_pooling_gain,
+    finding=Finding(
+        question="pooling",
+        link="temporal pooling",
+        order=30,
+        title="What temporal pooling changes",
+        caption=(
+            "Top-1 with temporal pooling minus top-1 without it, in points (Figure 6); a bar below the line "
+            "means that pooling costs accuracy."
+        ),
+    ),
+    section=Section(
+        order=20,
+        title="Gain of temporal pooling",
+        caption=(
+            "Top-1 with temporal pooling minus top-1 without it, in points: above the line pooling helps. "
+            "Open stars are published results."
+        ),
+        columns=(
+            *MODEL_COLUMNS,
+            Column("frames", "frames", number=True),
+            Column("top1_without", "without", number=True),
+            Column("top1_with", "with", number=True),
+            Column("gain", "gain", signed, number=True),
+            Column("published_gain", "published gain", signed, number=True),
+        ),
+        optional=False,
+        wide=_crowded,
+    ),
+    exports=(Export("fig6", "gain of temporal pooling", order=50),),
+)

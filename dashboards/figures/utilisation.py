@@ -6,27 +6,13 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from catalog import Catalog
-from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import ask, chosen_cells
+from catalog.queries.costs import utilisation
+from dashboards.figures.figure import Export, Figure
 from dashboards.render.sketch import Sketch, scatter
 from dashboards.render.theme import AUTO, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_SELECT = """
-    , busy AS MATERIALIZED (
-        SELECT spans.started, spans.ended, chosen.gpus, chosen.cpus
-        FROM attempt_spans AS spans JOIN chosen USING (key)
-    )
-    FROM utilisation_of('busy')
-"""
-
-
-def utilisation_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
-    """Return the mean number of busy GPUs, CPU cores and attempts in 200 equal intervals of time."""
-    return ask(catalog, chosen_cells(filters, "cell_costs"), _SELECT)
 
 
 def draw_utilisation(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -56,3 +42,12 @@ def draw_utilisation(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_yaxes(title=name, rangemode="tozero")
     figure.update_layout(margin={"t": 16})
     return figure.drawn()
+
+
+FIGURE = Figure(
+    name="utilisation",
+    title="Utilisation",
+    data=lambda catalog, scope: utilisation(catalog, scope.filters),
+    draw=draw_utilisation,
+    exports=(Export("utilisation", "busy GPUs", order=140, published=False),),
+)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboards.figures.attempts import TITLES as ATTEMPTS
-from dashboards.figures.attempts import attempts_data
-from dashboards.figures.class_accuracy import class_accuracy_data, draw_class_accuracy
-from dashboards.figures.confusion import confusion_data, draw_confusion
-from dashboards.figures.curves import curves_data, draw_curves
-from dashboards.figures.lineage import draw_lineage, lineage_data
+from catalog.queries.cells import attempts_at, epochs_of, lineage_of
+from catalog.queries.predictions import class_accuracies, confusion
+from dashboards.figures.class_accuracy import draw_class_accuracy
+from dashboards.figures.confusion import draw_confusion
+from dashboards.figures.curves import draw_curves
+from dashboards.figures.lineage import draw_lineage
 from dashboards.pages.at_once import at_once
 from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, state
 from dashboards.pages.chooser import cells_block, chooser
@@ -80,16 +80,21 @@ def _key(view: View) -> str:
 def _cell(view: View, cell: Row) -> list[Block]:
     key = cell["key"]
     curves, lineage, tried, measured, files = at_once(
-        lambda: curves_data(view.catalog, [key]),
-        lambda: lineage_data(view.catalog, key),
-        lambda: attempts_data(view.catalog, key),
+        lambda: epochs_of(view.catalog, [key]),
+        lambda: lineage_of(view.catalog, key),
+        lambda: attempts_at(view.catalog, key),
         lambda: view.catalog.query(_EVALUATIONS, {"key": key}),
         lambda: view.catalog.query(_STUDY_FILE, {"studies": cell["studies"]}),
     )
     attempts: dict[str, Column | str] = {
-        **ATTEMPTS,
-        "started": Column("started (UTC)", lambda time: f"{time:%Y-%m-%d %H:%M:%S}" if time else ""),
+        "attempt": "attempt",
         "state": Column("state", state),
+        "started": Column("started (UTC)", lambda time: f"{time:%Y-%m-%d %H:%M:%S}" if time else ""),
+        "seconds": "seconds",
+        "host": "host",
+        "driver": "driver",
+        "error": "error",
+        "log": "log",
     }
     return [
         Text("summary", _summary(view, cell)),
@@ -142,18 +147,18 @@ def _evaluations(view: View, cell: Row, table: pa.Table) -> list[Block]:
     if not shown:
         return blocks
     chosen = view.address.choice("evaluation", shown)
-    confusion, classes = at_once(
-        lambda: confusion_data(view.catalog, cell["key"], chosen),
-        lambda: class_accuracy_data(view.catalog, cell["key"], chosen),
+    matrix, classes = at_once(
+        lambda: confusion(view.catalog, cell["key"], chosen),
+        lambda: class_accuracies(view.catalog, cell["key"], chosen),
     )
-    if confusion.num_rows == 0:
+    if matrix.num_rows == 0:
         text = "Its predictions are recorded, but their file cannot be read here."
         return [*blocks, Text("no-predictions", message(text))]
     names = {name: _short(name) for name in shown}
     return [
         *blocks,
         Text("evaluation-choice", choice(view.address, "evaluation", "Classes by", names, chosen)),
-        Figure("confusion", "Confusion", draw_confusion(confusion, view.theme), confusion, narrowest=560),
+        Figure("confusion", "Confusion", draw_confusion(matrix, view.theme), matrix, narrowest=560),
         Figure("classes", "Accuracy by class", draw_class_accuracy(classes, view.theme), classes),
     ]
 

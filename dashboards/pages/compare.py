@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from catalog.queries.cells import epochs_of
+from catalog.queries.configurations import configuration_differences
 from catalog.queries.filters import Filters
-from dashboards.figures.config_differences import config_differences_data
-from dashboards.figures.curves import curves_data, draw_curves
+from dashboards.figures.curves import draw_curves
 from dashboards.figures.paired import draw_paired, paired_data
+from dashboards.figures.panels import WITH_NAMES
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.pages.at_once import at_once
 from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, state
 from dashboards.pages.chooser import cells_block, chooser
-from dashboards.pages.parts import WITH_NAMES, cell_link
+from dashboards.pages.parts import cell_link
 from dashboards.pages.view import View
 
 if TYPE_CHECKING:
@@ -63,8 +65,8 @@ def _compared(view: View, keys: Sequence[str]) -> list[Block]:
         "epochs": "epochs",
     }
     differences, curves, seeds, *pairs = at_once(
-        lambda: config_differences_data(view.catalog, keys),
-        lambda: curves_data(view.catalog, keys),
+        lambda: configuration_differences(view.catalog, keys),
+        lambda: epochs_of(view.catalog, keys),
         lambda: _seeds_data(view, table.to_pylist()),
         *([lambda: paired_data(view.catalog, keys)] if len(keys) > 1 else []),
     )

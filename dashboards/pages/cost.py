@@ -5,12 +5,13 @@ from __future__ import annotations
 from dash import html
 from dash.development.base_component import Component
 
-from dashboards.figures.cost_by_axis import cost_by_axis_data, costs_of_all, draw_cost_by_axis, unit_of
+from catalog.queries.costs import costs_by_axis, failures_by_kind, utilisation
+from dashboards.figures.cost_by_axis import costs_of_all, draw_cost_by_axis, unit_of
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front
-from dashboards.figures.failures import draw_failures, failures_data
+from dashboards.figures.failures import draw_failures
 from dashboards.figures.grid import duration
 from dashboards.figures.panels import Row
-from dashboards.figures.utilisation import draw_utilisation, utilisation_data
+from dashboards.figures.utilisation import draw_utilisation
 from dashboards.pages.at_once import at_once
 from dashboards.pages.blocks import Block, Figure, Text, message
 from dashboards.pages.view import View
@@ -21,10 +22,10 @@ TITLE = "Cost"
 def blocks(view: View) -> list[Block]:
     """Return the totals, hours by axis, utilisation, accuracy against hours, and failures."""
     axes, used, front, failed = at_once(
-        lambda: cost_by_axis_data(view.catalog, view.filters),
-        lambda: utilisation_data(view.catalog, view.filters),
+        lambda: costs_by_axis(view.catalog, view.filters),
+        lambda: utilisation(view.catalog, view.filters),
         lambda: cost_front_data(view.catalog, view.filters),
-        lambda: failures_data(view.catalog, view.filters),
+        lambda: failures_by_kind(view.catalog, view.filters),
     )
     return [
         Text("totals", _totals(costs_of_all(axes))),

@@ -2,55 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 
 from dash import html
 
+from catalog.export import display
+from catalog.queries.published import TABLES, printed_contributions, printed_table
 from catalog.queries.relations import Source
-from dashboards.pages import findings_costs, findings_models, findings_tables
-from dashboards.pages.blocks import Block, Text
+from dashboards.figures.contributions import METRICS, footnote
+from dashboards.figures.figure import Answer, Behind, Choice, Figure, Finding, Scope
+from dashboards.figures.registry import findings
+from dashboards.pages import blocks as parts_of_pages
+from dashboards.pages.at_once import at_once
+from dashboards.pages.blocks import Block, Table, Text
 from dashboards.pages.parts import choice
 from dashboards.pages.view import View
+from dashboards.render.markup import Column
 
 TITLE = "Findings"
 
 _SOURCES: dict[str, Source] = {"both": "both", "own": "own", "published": "published"}
 _SOURCE_NAMES = {"both": "both", "own": "yours", "published": "published"}
-
-
-@dataclass(frozen=True)
-class Question:
-    """One of the paper's questions: the name of its link, and what answers it."""
-
-    title: str
-    blocks: Callable[[View, Source], list[Block]]
-
-
-QUESTIONS = {
-    "frames": Question("frames", findings_models.by_frames),
-    "macs": Question("MACs", findings_costs.by_macs),
-    "pooling": Question("temporal pooling", findings_models.pooling_gain),
-    "contributions": Question("contributions", findings_models.contributions),
-    "sampling": Question("sampling", findings_costs.sampling),
-    "clips": Question("clips", findings_costs.by_clips),
-    "i3d": Question("I3D step by step", findings_models.i3d_steps),
-    "seeds": Question("seeds", findings_models.seeds),
-    "published": Question("yours against published", findings_tables.against_published),
-    "tables": Question("Tables 2–7", findings_tables.printed_tables),
-}
+_TABLES = "tables"
+_LAST = "Table 7"
+_PRINTED = (
+    Column("source_row", "row"),
+    Column("source_column", "column"),
+    Column("dataset", "dataset"),
+    Column("published", "published"),
+    Column("own", "yours"),
+    Column("difference", "difference"),
+    Column("unit", "unit"),
+    Column("cell", "cell"),
+    Column("note", "note"),
+)
+_CONTRIBUTIONS = (
+    Column("dataset", "dataset"),
+    Column("metric", "metric", METRICS.__getitem__),
+    Column("module", "module"),
+    Column("printed", "printed"),
+    Column("computed", "computed"),
+    Column("agrees", "agrees"),
+    Column("agrees_exchanged", "agrees with I3D and S3D exchanged"),
+)
 
 
 def blocks(view: View) -> list[Block]:
     """Return the choice of a question and its answer."""
-    name = view.address.choice("show", list(QUESTIONS))
+    figures = findings()
+    titles = {**{name: finding.link for name, (_, finding) in figures.items()}, _TABLES: "Tables 2–7"}
+    name = view.address.choice("show", list(titles))
     source = _SOURCES[view.address.choice("source", list(_SOURCES))]
-    titles = {key: question.title for key, question in QUESTIONS.items()}
     choices = [
         choice(view.address, "show", "Question", titles, name),
         choice(view.address, "source", "Results", _SOURCE_NAMES, source),
     ]
-    return [
-        Text("choices", html.Div(choices, className="choices")),
-        *QUESTIONS[name].blocks(view, source),
-    ]
+    answer = _printed_tables(view, source) if name == _TABLES else _finding(view, source, *figures[name])
+    return [Text("choices", html.Div(choices, className="choices")), *answer]
+
+
+def _finding(view: View, source: Source, figure: Figure, finding: Finding) -> list[Block]:
+    """Return what the figure's registration asks for: a choice, the figure, the rows behind its averages."""
+    answer = _answer(view, Scope(view.filters, source), figure, finding.behind)
+    chosen = _chosen(view, figure.choice)
+    options = {figure.choice.option: chosen} if figure.choice else {}
+    drawing = parts_of_pages.Figure(
+        figure.name,
+        finding.title or figure.title,
+        figure.drawn(answer, view.theme, **options),
+        answer.rows,
+        finding.caption.format(choice=figure.choice.values[chosen]) if figure.choice else finding.caption,
+        html.P(finding.note(answer), className="soft") if finding.note else "",
+        _columns(finding.columns) if finding.columns else None,
+        finding.narrowest,
+    )
+    return [*_choices(view, figure.choice, chosen), drawing, *_behind(finding.behind, answer)]
+
+
+def _answer(view: View, scope: Scope, figure: Figure, behind: Behind | None) -> Answer:
+    data = {"rows": figure.data, "printed": figure.printed, "behind": behind.data if behind else None}
+    asked = {name: partial(one, view.catalog, scope) for name, one in data.items() if one}
+    return Answer(**dict(zip(asked, at_once(*asked.values()), strict=True)))
+
+
+def _chosen(view: View, options: Choice | None) -> str:
+    return view.address.choice(options.option, list(options.values)) if options else ""
+
+
+def _choices(view: View, options: Choice | None, chosen: str) -> list[Block]:
+    if options is None:
+        return []
+    links = choice(view.address, options.option, options.title, options.values, chosen)
+    return [Text(f"{options.option}s", html.Div(links))]
+
+
+def _behind(behind: Behind | None, answer: Answer) -> list[Block]:
+    if behind is None:
+        return []
+    columns, caption = _columns(behind.columns), behind.caption(answer)
+    return [Table(behind.name, behind.title, answer.behind, columns, behind.empty, caption)]
+
+
+def _columns(columns: Sequence[Column]) -> dict[str, parts_of_pages.Column | str]:
+    return {
+        one.name: one.title if one.show is display else parts_of_pages.Column(one.title, one.show)
+        for one in columns
+    }
+
+
+def _printed_tables(view: View, source: Source) -> list[Block]:
+    """Return one of the paper's tables beside one's own results."""
+    names = {**{name: name for name in TABLES}, _LAST: _LAST}
+    name = view.address.choice("table", list(names))
+    choices = Text("tables", html.Div(choice(view.address, "table", "Table", names, name)))
+    return [choices, _table_7(view) if name == _LAST else _printed_table(view, name, source)]
+
+
+def _table_7(view: View) -> Block:
+    table = printed_contributions(view.catalog)
+    title = "Table 7: contributions, printed and computed from the published accuracies"
+    return Table("table-7", title, table, _columns(_CONTRIBUTIONS), caption=footnote(table))
+
+
+def _printed_table(view: View, name: str, source: Source) -> Block:
+    return Table(
+        name.lower().replace(" ", "-"),
+        f"{name}: {TABLES[name]}",
+        printed_table(view.catalog, name, view.filters, source),
+        _columns(_PRINTED),
+        "No result of yours compares with this table yet.",
+        "Yours stands beside a number where model, length and protocol are stated and equal.",
+        most=300,
+    )

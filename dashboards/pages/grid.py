@@ -9,9 +9,10 @@ from dash.development.base_component import Component
 from plotly.colors import get_colorscale, hex_to_rgb, label_rgb, sample_colorscale
 
 from catalog.names import label
+from catalog.queries.cells import grid_positions
 from catalog.queries.filters import STATES
 from catalog.queries.relations import Source
-from dashboards.figures.grid import draw_grid, duration, grid_data, state_of
+from dashboards.figures.grid import VALUES, draw_grid, duration, state_of
 from dashboards.pages.blocks import Block, Column, Figure, Text, labelled, message, state
 from dashboards.pages.parts import choice
 from dashboards.pages.view import View
@@ -21,7 +22,6 @@ Row = dict[str, Any]
 
 TITLE = "Grid"
 
-_VALUES = {"state": "state", "accuracy": "top-1", "difference": "difference to published"}
 _SCALES = {
     "accuracy": get_colorscale(MAGNITUDE),
     "difference": [[place, label_rgb(hex_to_rgb(colour))] for place, colour in DIVERGING],
@@ -41,13 +41,13 @@ _COLUMNS: dict[str, Column | str] = {
 
 def blocks(view: View) -> list[Block]:
     """Return the choices, the counts, and the grid as a table or as a drawing."""
-    value = view.address.choice("show", list(_VALUES))
+    value = view.address.choice("show", list(VALUES))
     source: Source = "both" if view.address.choice("source", list(_SOURCES)) == "both" else "own"
-    table = grid_data(view.catalog, view.filters, source)
+    table = grid_positions(view.catalog, view.filters, source)
     rows = table.to_pylist()
     form = view.address.choice("as", list(_FORMS))
     choices = [
-        choice(view.address, "show", "Colour", _VALUES, value),
+        choice(view.address, "show", "Colour", VALUES, value),
         choice(view.address, "source", "Results", _SOURCES, source),
         choice(view.address, "as", "As", _FORMS, form),
     ]

@@ -10,9 +10,6 @@ from dash.development.base_component import Component
 
 from dashboards.pages.address import Address
 
-WITH_NAMES = 560
-"""Pixels below which a drawing with cells' names on an axis scrolls instead of shrinking."""
-
 
 def link(text: str, address: Address, *, current: bool = False) -> Component:
     """Return a link to another view of the app; it opens without loading the page anew."""

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from uuid import uuid4
 
-from dashboards.report.paper import PIXELS_PER_INCH, SHRINK
-
 Format = Literal["svg", "pdf", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 PNG_DOTS_PER_INCH = 300
+PIXELS_PER_INCH = 96
+SHRINK = 0.8
+"""How much smaller than on a screen: 13-pixel text becomes 7.8 points."""
 
 _DRAWING = re.compile(rb'<defs id="defs-([0-9a-f]+)"')
 

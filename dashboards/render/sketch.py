@@ -33,11 +33,6 @@ def heatmap(**values: Any) -> Trace:  # noqa: ANN401
     return _trace("heatmap", values)
 
 
-def text_table(**values: Any) -> Trace:  # noqa: ANN401
-    """Return a trace of text in rows and columns."""
-    return _trace("table", values)
-
-
 class Sketch:
     """A figure in the making, of one panel or of `rows` × `cols`; spacings are shares of the whole."""
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from catalog import Catalog
-from dashboards.report.figures import study_figures
+from catalog.queries.overview import studies_of
+from dashboards.report.sections import study_figures
 from dashboards.report.tables import all_cells, failed_cells, quarantined_videos
-from dashboards.report.text import methods, studies_of, summary
+from dashboards.report.text import methods, summary
 
 TITLE = "ActionGrid report"
 

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from catalog import Catalog
 from catalog.names import label
-from dashboards.figures.cells_table import TITLES, cells_table_data
+from catalog.queries import overview
+from catalog.queries.cells import cells_with_results
 from dashboards.render.markup import Column, paragraph, quantity, signed, state, table
+
+TITLES = {
+    "cell": "cell",
+    "state": "state",
+    "top1": "top-1",
+    "published_top1": "published",
+    "difference": "difference",
+    "top5": "top-5",
+    "loss": "loss",
+    "best_top1": "best top-1",
+    "best_epoch": "best epoch",
+    "epochs": "epochs",
+    "params": "parameters",
+    "macs": "MACs",
+    "eval_videos": "eval. videos",
+    "train_seconds": "training (s)",
+    "train_clips_per_second": "clips/s",
+}
+"""The columns of the table and their headings."""
 
 
 def failed_cells(catalog: Catalog) -> str:
     """Return the failed and blocked cells with their reasons; nothing where there are none."""
-    rows = catalog.query(
-        "SELECT failures.* FROM failures JOIN cells USING (key) WHERE cells.current ORDER BY state DESC, cell"
-    ).to_pylist()
+    rows = overview.failed_and_blocked(catalog).to_pylist()
     if not rows:
         return ""
     columns = (
@@ -27,7 +45,7 @@ def failed_cells(catalog: Catalog) -> str:
 
 def quarantined_videos(catalog: Catalog) -> str:
     """Return the videos that could not be used; nothing where there are none."""
-    rows = catalog.query("FROM quarantined ORDER BY dataset, path").to_pylist()
+    rows = overview.quarantined_videos(catalog).to_pylist()
     if not rows:
         return ""
     columns = (
@@ -42,7 +60,7 @@ def quarantined_videos(catalog: Catalog) -> str:
 
 def all_cells(catalog: Catalog) -> str:
     """Return the table of all cells; the reader can sort and filter it."""
-    rows = cells_table_data(catalog).to_pylist()
+    rows = cells_with_results(catalog).to_pylist()
     if not rows:
         return ""
     special = {

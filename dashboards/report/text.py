@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from catalog import Catalog
 from catalog.names import label
+from catalog.queries import overview
 from dashboards.render.markup import Column, details, enumeration, paragraph, state, table
 
 STATES = ("done", "running", "planned", "blocked", "failed")
 
 
-def studies_of(catalog: Catalog) -> list[str]:
-    """Return the studies with cells or submissions, by name."""
-    names = catalog.query(
-        "SELECT study FROM recorded.studies UNION SELECT study FROM recorded.cells ORDER BY study"
-    )
-    return [str(name) for name in names.column("study").to_pylist()]
-
-
 def summary(catalog: Catalog) -> str:
     """Return the counts of cells by state, and one paragraph."""
-    counts = {
-        row["state"]: row["n"]
-        for row in catalog.query(
-            "SELECT state, count(*) AS n FROM cells WHERE current OR state = 'done' GROUP BY state"
-        ).to_pylist()
-    }
+    counts = overview.counts_by_state(catalog)
     total = sum(counts.values())
-    if total == 0 and catalog.query("FROM results LIMIT 1").num_rows == 0:
+    if total == 0 and not overview.has_results(catalog):
         return paragraph(
             "No cell has been planned in this storage yet. Run a study, then write the report again.", "none"
         )
@@ -37,25 +26,19 @@ def summary(catalog: Catalog) -> str:
     return f'<ul class="counts">{items}</ul>' + paragraph(_summary_text(catalog, counts, total))
 
 
-def _summary_text(catalog: Catalog, counts: dict[str, int], total: int) -> str:
-    studies = studies_of(catalog)
+def _summary_text(catalog: Catalog, counts: Mapping[str, int], total: int) -> str:
+    studies = overview.studies_of(catalog)
     missing = total - counts.get("done", 0) - counts.get("failed", 0)
     noun = "study" if len(studies) == 1 else "studies"
     sentences = [
         f"{len(studies)} {noun} ({enumeration(studies)}): {counts.get('done', 0)} of {total} cells are done, "
         f"{counts.get('failed', 0)} failed, {missing} are missing (planned, running or blocked)."
     ]
-    (row,) = catalog.query(
-        """
-        SELECT list(DISTINCT seed ORDER BY seed) AS seeds, list(DISTINCT dataset ORDER BY dataset) AS datasets
-        FROM cells
-        """
-    ).to_pylist()
-    seeds = [str(seed) for seed in row["seeds"] or []]
+    seeds, datasets = overview.seeds_and_datasets(catalog)
     if seeds:
-        sentences.append(f"{'Seed' if len(seeds) == 1 else 'Seeds'} {enumeration(seeds)}.")
-        sentences.append(f"Datasets: {enumeration([label(name) for name in row['datasets']])}.")
-    versions = "; ".join(_flat(value) for value in _distinct(catalog, "versions"))
+        sentences.append(f"{'Seed' if len(seeds) == 1 else 'Seeds'} {enumeration([*map(str, seeds)])}.")
+        sentences.append(f"Datasets: {enumeration([label(name) for name in datasets])}.")
+    versions = "; ".join(_flat(value) for value in overview.distinct_records(catalog, "versions"))
     if versions:
         sentences.append(f"Trained with {versions}.")
     return " ".join(sentences)
@@ -63,9 +46,9 @@ def _summary_text(catalog: Catalog, counts: dict[str, int], total: int) -> str:
 
 def methods(catalog: Catalog) -> str:
     """Return how the cells were trained: recipe, versions, hardware."""
-    settings = _settings(_distinct_configs(catalog))
-    hardware = [_flat(value) for value in _distinct(catalog, "hardware")]
-    versions = [_flat(value) for value in _distinct(catalog, "versions")]
+    settings = _settings(overview.distinct_configurations(catalog))
+    hardware = [_flat(value) for value in overview.distinct_records(catalog, "hardware")]
+    versions = [_flat(value) for value in overview.distinct_records(catalog, "versions")]
     if not (settings or hardware or versions):
         return ""
     text = (
@@ -82,20 +65,6 @@ def methods(catalog: Catalog) -> str:
         + paragraph(text)
         + details("Recipe, versions and hardware", table(rows, columns), open_=True)
     )
-
-
-def _distinct(catalog: Catalog, column: str) -> list[dict[str, Any]]:
-    rows = catalog.query(
-        f"SELECT DISTINCT {column}::VARCHAR AS value FROM results WHERE {column} IS NOT NULL ORDER BY 1"
-    )
-    return [json.loads(value) for value in rows.column("value").to_pylist()]
-
-
-def _distinct_configs(catalog: Catalog) -> list[dict[str, Any]]:
-    rows = catalog.query(
-        "SELECT DISTINCT config::VARCHAR AS config FROM cells WHERE current OR state = 'done' ORDER BY 1"
-    )
-    return [json.loads(value) for value in rows.column("config").to_pylist()]
 
 
 def _settings(configs: list[dict[str, Any]]) -> dict[str, str]:

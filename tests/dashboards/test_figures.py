@@ -11,23 +11,20 @@ import pyarrow as pa
 import pytest
 
 from catalog import Catalog
+from catalog.queries.accuracies import accuracies_by_frames, contributions, temporal_pooling_gains
+from catalog.queries.cells import cells_with_results
 from catalog.queries.filters import ALL, Filters
-from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
-from dashboards.figures.cells_table import cells_table_data, draw_cells_table
-from dashboards.figures.contributions import (
-    contributions_data,
-    draw_contributions,
-)
-from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
+from dashboards.figures.accuracy_by_frames import draw_accuracy_by_frames
+from dashboards.figures.contributions import draw_contributions
+from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain
 from dashboards.render.theme import BACKBONE_SYMBOLS, MODULE_COLOURS, PUBLISHED_SYMBOL, module_colour
 from tests.support.drawn_lines import drawn_lines
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
 PAIRS: list[tuple[Callable[..., Any], Callable[[Any], go.Figure]]] = [
-    (accuracy_by_frames_data, draw_accuracy_by_frames),
-    (temporal_pooling_gain_data, draw_temporal_pooling_gain),
-    (contributions_data, draw_contributions),
-    (cells_table_data, draw_cells_table),
+    (accuracies_by_frames, draw_accuracy_by_frames),
+    (temporal_pooling_gains, draw_temporal_pooling_gain),
+    (contributions, draw_contributions),
 ]
 SSV2 = Grid(datasets=("mini-ssv2",))
 
@@ -38,16 +35,11 @@ def catalog_of(storage: Path, *grids: Grid) -> Catalog:
     return Catalog.open(storage)
 
 
-def own(data: Callable[..., Any], catalog: Catalog, filters: Filters = ALL) -> Any:
-    """The data of one's own cells alone; the table of cells knows no other."""
-    return data(catalog, filters) if data is cells_table_data else data(catalog, filters, "own")
-
-
 @pytest.mark.parametrize(("data", "draw"), PAIRS)
 def test_nothing_yet_is_said_not_drawn(
     tmp_path: Path, data: Callable[..., Any], draw: Callable[[Any], go.Figure]
 ) -> None:
-    table = own(data, Catalog.open(tmp_path))
+    table = data(Catalog.open(tmp_path), ALL, "own")
     assert table.num_rows == 0
     figure = draw(table)
     assert not figure.data
@@ -62,14 +54,14 @@ def test_drawing_is_pure(tmp_path: Path, data: Callable[..., Any], draw: Callabl
 
 def test_figure_4_shows_every_finished_cell_under_its_name(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, DEMO)
-    figure = draw_accuracy_by_frames(accuracy_by_frames_data(catalog))
+    figure = draw_accuracy_by_frames(accuracies_by_frames(catalog))
     drawn = {point.name: point.y for line in drawn_lines(figure) for point in line.points}
     rows = catalog.query("SELECT cell, top1 FROM results").to_pylist()
     assert drawn == {row["cell"]: row["top1"] for row in rows} and len(drawn) == 32
 
 
 def test_figure_4_encodes_module_backbone_and_pooling(tmp_path: Path) -> None:
-    figure = draw_accuracy_by_frames(accuracy_by_frames_data(catalog_of(tmp_path, SSV2), source="own"))
+    figure = draw_accuracy_by_frames(accuracies_by_frames(catalog_of(tmp_path, SSV2), source="own"))
     lines = drawn_lines(figure)
     for line in lines:
         name = line.points[0].name
@@ -86,7 +78,7 @@ def test_figure_4_encodes_module_backbone_and_pooling(tmp_path: Path) -> None:
 
 def test_published_results_are_open_stars_with_their_own_values(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, SSV2)
-    figure = draw_accuracy_by_frames(accuracy_by_frames_data(catalog))
+    figure = draw_accuracy_by_frames(accuracies_by_frames(catalog))
     stars = [point for line in drawn_lines(figure, "markers") for point in line.points]
     values = sorted(star.y for star in stars)
     published = catalog.query("SELECT top1 FROM published WHERE dataset = 'mini-ssv2' ORDER BY top1")
@@ -96,21 +88,17 @@ def test_published_results_are_open_stars_with_their_own_values(tmp_path: Path) 
 
 def test_a_toy_study_has_no_published_counterpart(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, DEMO)
-    assert accuracy_by_frames_data(catalog).column("published_top1").null_count == 32
-    assert set(contributions_data(catalog).column("source").to_pylist()) == {"own"}
-    assert contributions_data(catalog, source="published").num_rows == 9
+    assert accuracies_by_frames(catalog).column("published_top1").null_count == 32
+    assert set(contributions(catalog).column("source").to_pylist()) == {"own"}
+    assert contributions(catalog, source="published").num_rows == 9
 
 
 def test_the_chance_level_follows_the_number_of_classes(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, DEMO)
-    texts = [
-        note.text for note in draw_accuracy_by_frames(accuracy_by_frames_data(catalog)).layout.annotations
-    ]
+    texts = [note.text for note in draw_accuracy_by_frames(accuracies_by_frames(catalog)).layout.annotations]
     assert "chance 25.0 %" in texts
     unknown = catalog_of(tmp_path / "other", dataclasses.replace(DEMO, classes=None))
-    texts = [
-        note.text for note in draw_accuracy_by_frames(accuracy_by_frames_data(unknown)).layout.annotations
-    ]
+    texts = [note.text for note in draw_accuracy_by_frames(accuracies_by_frames(unknown)).layout.annotations]
     assert not [text for text in texts if "chance" in text]
 
 
@@ -118,7 +106,7 @@ def test_seeds_become_a_mean_with_a_spread(tmp_path: Path) -> None:
     grid = dataclasses.replace(
         DEMO, seeds=(0, 1, 2), unfinished=frozenset({"TSN-Tiny-f8@synthetic-motion#2"})
     )
-    table = accuracy_by_frames_data(catalog_of(tmp_path, grid), Filters(study=("demo",)))
+    table = accuracies_by_frames(catalog_of(tmp_path, grid), Filters(study=("demo",)))
     points = [point for line in drawn_lines(draw_accuracy_by_frames(table)) for point in line.points]
     (hover,) = [point.hover for point in points if point.name == "TSN-Tiny-f8@synthetic-motion"]
     assert "mean of 2 of 3 seeds" in hover and "±" in hover
@@ -126,7 +114,7 @@ def test_seeds_become_a_mean_with_a_spread(tmp_path: Path) -> None:
 
 def test_figure_6_draws_the_gains(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, SSV2)
-    table = temporal_pooling_gain_data(catalog)
+    table = temporal_pooling_gains(catalog)
     figure = draw_temporal_pooling_gain(table)
     bars = {trace.name: list(trace.y) for trace in figure.data if trace.type == "bar"}
     assert sum(map(len, bars.values())) == 48 and table.num_rows == 96
@@ -137,7 +125,7 @@ def test_figure_6_draws_the_gains(tmp_path: Path) -> None:
 
 def test_table_7_stands_beside_the_published_one(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, SSV2)
-    table = contributions_data(catalog)
+    table = contributions(catalog)
     rows = {(row["module"], row["source"]): row for row in table.to_pylist()}
     assert len(rows) == 6 and round(rows["tam", "published"]["phi"], 2) == 0.52
     figure = draw_contributions(table)
@@ -148,10 +136,10 @@ def test_table_7_stands_beside_the_published_one(tmp_path: Path) -> None:
 def test_studies_are_kept_apart(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, DEMO, SSV2)
     demo, deep = Filters(study=("demo",)), Filters(study=("deep-analysis",))
-    assert accuracy_by_frames_data(catalog, demo).num_rows == 32
-    assert accuracy_by_frames_data(catalog, deep, "own").num_rows == 96
-    assert cells_table_data(catalog, demo).num_rows == 32
-    assert cells_table_data(catalog).num_rows == 128
+    assert accuracies_by_frames(catalog, demo).num_rows == 32
+    assert accuracies_by_frames(catalog, deep, "own").num_rows == 96
+    assert cells_with_results(catalog, demo).num_rows == 32
+    assert cells_with_results(catalog).num_rows == 128
 
 
 def test_half_a_grid_with_failures_draws(tmp_path: Path) -> None:

@@ -5,11 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog import Catalog
+from catalog.queries.accuracies import accuracies_by_frames, contributions, temporal_pooling_gains
+from catalog.queries.cells import grid_positions
 from catalog.queries.filters import ALL, STATES, FilterError, Filters, from_query_string, to_query_string
-from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data
-from dashboards.figures.contributions import contributions_data
-from dashboards.figures.grid import grid_data
-from dashboards.figures.temporal_pooling_gain import temporal_pooling_gain_data
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
 NAMES = st.lists(st.text(min_size=1, max_size=12), max_size=3, unique=True).map(tuple)
@@ -75,11 +73,11 @@ def test_a_condition_names_only_what_is_filtered(catalog: Catalog) -> None:
 
 def test_values_cannot_become_sql(catalog: Catalog) -> None:
     evil = "tam') OR TRUE --"
-    assert accuracy_by_frames_data(catalog, Filters(module=(evil,))).num_rows == 0
+    assert accuracies_by_frames(catalog, Filters(module=(evil,))).num_rows == 0
 
 
 def test_one_seed_alone_is_no_mean(catalog: Catalog) -> None:
-    one = accuracy_by_frames_data(catalog, Filters(study=("deep-analysis",), seed=(1,)), "own").to_pylist()
+    one = accuracies_by_frames(catalog, Filters(study=("deep-analysis",), seed=(1,)), "own").to_pylist()
     assert {row["seeds"] for row in one} == {1} and len(one) == 96
     singles = catalog.query("SELECT cell, top1 FROM results WHERE seed = 1 AND study = 'deep-analysis'")
     assert {row["cell"]: row["top1"] for row in one} == {
@@ -89,7 +87,7 @@ def test_one_seed_alone_is_no_mean(catalog: Catalog) -> None:
 
 def test_sources_are_kept_apart(catalog: Catalog) -> None:
     def sources(source: str, **filters: tuple[str, ...]) -> dict[str, int]:
-        rows = accuracy_by_frames_data(catalog, Filters(**filters), source).to_pylist()  # type: ignore[arg-type]
+        rows = accuracies_by_frames(catalog, Filters(**filters), source).to_pylist()  # type: ignore[arg-type]
         return {name: sum(row["source"] == name for row in rows) for name in ("own", "published")}
 
     assert sources("own") == {"own": 128, "published": 0}
@@ -101,17 +99,17 @@ def test_sources_are_kept_apart(catalog: Catalog) -> None:
 
 
 def test_a_filter_on_modules_keeps_what_they_are_compared_with(catalog: Catalog) -> None:
-    only = contributions_data(catalog, Filters(module=("tam",)), "own").to_pylist()
-    every = contributions_data(catalog, ALL, "own").to_pylist()
+    only = contributions(catalog, Filters(module=("tam",)), "own").to_pylist()
+    every = contributions(catalog, ALL, "own").to_pylist()
     expected = [row for row in every if row["module"] == "tam"]
     for row, other in zip(only, expected, strict=True):
         # Sums of several threads differ in the last bit.
         assert row == {name: pytest.approx(value) for name, value in other.items()} and row["n"] > 0
-    pooled = temporal_pooling_gain_data(catalog, Filters(temporal_pooling=(True,)), "own")
-    assert pooled.num_rows == temporal_pooling_gain_data(catalog, ALL, "own").num_rows > 0
+    pooled = temporal_pooling_gains(catalog, Filters(temporal_pooling=(True,)), "own")
+    assert pooled.num_rows == temporal_pooling_gains(catalog, ALL, "own").num_rows > 0
 
 
 def test_the_grid_filters_by_state_and_seed(catalog: Catalog) -> None:
-    assert grid_data(catalog, Filters(state=("failed",))).num_rows == 0
-    rows = grid_data(catalog, Filters(seed=(1,))).to_pylist()
+    assert grid_positions(catalog, Filters(state=("failed",))).num_rows == 0
+    rows = grid_positions(catalog, Filters(seed=(1,))).to_pylist()
     assert {row["cells"] for row in rows} == {1} and len(rows) == 96

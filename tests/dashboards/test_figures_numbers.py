@@ -14,21 +14,22 @@ import pytest
 from catalog import Catalog
 from catalog.events import CellEvaluated, Event
 from catalog.names import label
-from catalog.queries.filters import ALL, Filters
-from dashboards.figures.accuracy_by_clips import accuracy_by_clips_data, draw_accuracy_by_clips
-from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
-from dashboards.figures.accuracy_by_macs import LARGEST, accuracy_by_macs_data, draw_accuracy_by_macs
-from dashboards.figures.contributions import (
-    contribution_pairs_data,
-    contributions_data,
-    draw_contributions,
-    footnote,
-    printed_contributions_data,
+from catalog.queries.accuracies import (
+    accuracies_by_frames,
+    contribution_pairs,
+    contributions,
+    temporal_pooling_gains,
 )
+from catalog.queries.filters import ALL, Filters
+from catalog.queries.protocols import accuracies_by_clips, accuracies_by_macs, accuracies_by_sampling
+from catalog.queries.published import TABLES, printed_contributions, printed_sampling_gains, printed_table
+from dashboards.figures.accuracy_by_clips import draw_accuracy_by_clips
+from dashboards.figures.accuracy_by_frames import draw_accuracy_by_frames
+from dashboards.figures.accuracy_by_macs import LARGEST, draw_accuracy_by_macs
+from dashboards.figures.contributions import draw_contributions, footnote
 from dashboards.figures.i3d_steps import draw_i3d_steps, i3d_steps_data
-from dashboards.figures.printed_tables import TABLES, draw_printed_table, printed_table_data
-from dashboards.figures.sampling import draw_sampling, published_gains_data, sampling_data
-from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
+from dashboards.figures.sampling import draw_sampling
+from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain
 from dashboards.render.theme import BACKBONE_SYMBOLS, MODULE_COLOURS
 from tests.support.drawn_lines import drawn_lines
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
@@ -68,7 +69,7 @@ def name_of(model: Model) -> str:
 
 
 def test_figure_4s_points_are_the_published_accuracies(empty: Catalog) -> None:
-    figure = draw_accuracy_by_frames(accuracy_by_frames_data(empty, source="published"))
+    figure = draw_accuracy_by_frames(accuracies_by_frames(empty, source="published"))
     lines = drawn_lines(figure)
     points = {point.name: (point.x, point.y) for line in lines for point in line.points}
     assert points == {name_of(model): (model[4], values["top1"]) for model, values in RESULTS.items()}
@@ -84,7 +85,7 @@ def test_figure_4s_points_are_the_published_accuracies(empty: Catalog) -> None:
 
 
 def test_figure_6s_bars_are_the_published_gains(empty: Catalog) -> None:
-    figure = draw_temporal_pooling_gain(temporal_pooling_gain_data(empty, source="published"))
+    figure = draw_temporal_pooling_gain(temporal_pooling_gains(empty, source="published"))
     bars = {
         name: gain
         for trace in figure.data
@@ -99,7 +100,7 @@ def test_figure_6s_bars_are_the_published_gains(empty: Catalog) -> None:
 
 
 def test_table_7s_bars_are_equation_1(empty: Catalog) -> None:
-    figure = draw_contributions(contributions_data(empty, source="published"))
+    figure = draw_contributions(contributions(empty, source="published"))
     bars = {named(trace)[0]: list(trace.y) for trace in figure.data if trace.type == "bar"}
     assert len(bars) == 9
     for dataset in ("mini-ssv2", "mini-kinetics", "mini-mit"):
@@ -115,7 +116,7 @@ def test_table_7s_bars_are_equation_1(empty: Catalog) -> None:
 
 
 def test_the_footnote_counts_what_differs(empty: Catalog) -> None:
-    printed = printed_contributions_data(empty)
+    printed = printed_contributions(empty)
     rows = printed.to_pylist()
     assert len(rows) == 27 and sum(not row["agrees"] for row in rows) == 8
     assert {row["module"] for row in rows if not row["agrees"]} == {"i3d", "s3d"}
@@ -129,8 +130,8 @@ def test_the_cells_behind_an_average(tmp_path: Path) -> None:
     write_quickly(tmp_path, grid_events(grid))
     catalog = Catalog.open(tmp_path)
     filters = Filters(module=("tam",))
-    pairs = contribution_pairs_data(catalog, filters, "own").to_pylist()
-    (mean,) = contributions_data(catalog, filters, "own").to_pylist()
+    pairs = contribution_pairs(catalog, filters, "own").to_pylist()
+    (mean,) = contributions(catalog, filters, "own").to_pylist()
     plain = [row for row in pairs if not row["temporal_pooling"]]
     assert len(pairs) == 24 and (mean["n"], mean["missing"]) == (11, 1)
     (missing,) = [row for row in plain if row["psi"] is None]
@@ -140,7 +141,7 @@ def test_the_cells_behind_an_average(tmp_path: Path) -> None:
 
 
 def test_figure_1_places_models_by_the_cost_of_all_views(empty: Catalog) -> None:
-    table = accuracy_by_macs_data(empty, Filters(dataset=("mini-mit",)), "published")
+    table = accuracies_by_macs(empty, Filters(dataset=("mini-mit",)), "published")
     for circle in ("macs", "params"):
         figure = draw_accuracy_by_macs(table, circle=circle)  # type: ignore[arg-type]
         largest = max(values[circle] for model, values in RESULTS.items() if model[0] == "mini-mit")
@@ -155,7 +156,7 @@ def test_figure_1_places_models_by_the_cost_of_all_views(empty: Catalog) -> None
                 assert (x, y) == (values["macs"], values["top1"])
                 assert size == pytest.approx(max(6, LARGEST * math.sqrt(values[circle] / largest)))
         assert len(drawn) == 96
-    kinetics = accuracy_by_macs_data(empty, Filters(dataset=("kinetics",)), "published").to_pylist()
+    kinetics = accuracies_by_macs(empty, Filters(dataset=("kinetics",)), "published").to_pylist()
     places = {(row["cell"], row["sampling"]): row["total_macs"] for row in kinetics}
     assert places["I3D-ResNet50@kinetics (ImageNet)", "dense"] == 30 * 335_300_000_000
     assert places["I3D-ResNet50@kinetics (ImageNet)", "uniform"] == 6 * 335_300_000_000
@@ -187,14 +188,15 @@ def test_figure_7_walks_along_the_printed_changes(empty: Catalog) -> None:
 
 
 def test_tables_2_to_6_are_as_printed(empty: Catalog) -> None:
-    counts = {name: printed_table_data(empty, name).num_rows for name in TABLES}
+    counts = {name: printed_table(empty, name).num_rows for name in TABLES}
     assert counts == {"Table 2": 26, "Table 3": 6, "Table 4": 12, "Table 5": 39, "Table 6": 8}
-    figure = draw_printed_table(printed_table_data(empty, "Table 4"))
-    cells = figure.data[0].cells.values
-    assert cells[0][0] == "1: I3D-ResNet50"
-    assert [column[0] for column in cells[1:]] == ["Kinetics", "72.32", "96.39", "65.86", "97.12"]
+    rows = [
+        row for row in printed_table(empty, "Table 4").to_pylist() if row["source_row"] == "1: I3D-ResNet50"
+    ]
+    assert {row["pretrain"] for row in rows} == {"Kinetics"}
+    assert [row["published"] for row in rows] == [72.32, 96.39, 65.86, 97.12]
     with pytest.raises(KeyError, match="no such table; Table 9; use one of Table 2"):
-        printed_table_data(empty, "Table 9")
+        printed_table(empty, "Table 9")
 
 
 def evaluated(events: Iterator[Event]) -> Iterator[Event]:
@@ -252,7 +254,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 
 
 def test_figure_5_stacks_what_several_views_add(measured: Catalog) -> None:
-    table = sampling_data(measured, source="own")
+    table = accuracies_by_sampling(measured, source="own")
     clip = {row["cell"]: row["top1"] for row in measured.query("FROM results").to_pylist()}
     rows = {(row["cell"], row["sampling"]): row for row in table.to_pylist()}
     assert len(rows) == 4
@@ -261,7 +263,7 @@ def test_figure_5_stacks_what_several_views_add(measured: Catalog) -> None:
         assert row["clip_top1"] == pytest.approx(clip[cell] - 7 if dense else clip[cell])
         assert row["video_top1"] == pytest.approx(clip[cell] + (2 if dense else 0.5))
         assert (row["clip_views"], row["video_views"]) == ((3, 30) if dense else (1, 30))
-    figure = draw_sampling(table, printed=published_gains_data(measured))
+    figure = draw_sampling(table, printed=printed_sampling_gains(measured))
     bars = {
         trace.name + str(trace.marker.color): list(trace.y) for trace in figure.data if trace.type == "bar"
     }
@@ -273,7 +275,7 @@ def test_figure_5_stacks_what_several_views_add(measured: Catalog) -> None:
 
 
 def test_figure_8_has_a_point_a_number_of_clips(measured: Catalog) -> None:
-    table = accuracy_by_clips_data(measured, Filters(module=("tam",)), "own")
+    table = accuracies_by_clips(measured, Filters(module=("tam",)), "own")
     lines = [trace for trace in draw_accuracy_by_clips(table).data if trace.customdata is not None]
     assert [list(trace.x) for trace in lines[::2]] == [[1, 5, 10], [1], [1, 5, 10]]
     macs = (
@@ -284,7 +286,7 @@ def test_figure_8_has_a_point_a_number_of_clips(measured: Catalog) -> None:
 
 
 def test_own_results_stand_beside_table_5(measured: Catalog) -> None:
-    rows = printed_table_data(measured, "Table 5", source="own").to_pylist()
+    rows = printed_table(measured, "Table 5", source="own").to_pylist()
     own = {row["cell"]: row["top1"] for row in measured.query("FROM results").to_pylist()}
     assert len(rows) == 12 and {row["dataset"] for row in rows} == {"mini-ssv2"}
     assert all(row["own"] == pytest.approx(own[row["cell"]]) for row in rows)

@@ -10,20 +10,24 @@ import pytest
 
 from catalog import Catalog
 from catalog.events import AttemptEnded, AttemptStarted, CellPlanned
+from catalog.queries.accuracies import differences_to_published
+from catalog.queries.cells import epochs_of, grid_positions, lineage_of
+from catalog.queries.configurations import configuration_differences, differences
+from catalog.queries.costs import costs_by_axis, failures_by_kind, utilisation
 from catalog.queries.filters import Filters
-from dashboards.figures.against_published import against_published_data, draw_against_published, summary
-from dashboards.figures.class_accuracy import SHOWN, class_accuracy_data, draw_class_accuracy
-from dashboards.figures.config_differences import config_differences, config_differences_data
-from dashboards.figures.confusion import confusion_data, draw_confusion
-from dashboards.figures.cost_by_axis import cost_by_axis_data, costs_of_all, draw_cost_by_axis
+from catalog.queries.predictions import class_accuracies, confusion
+from dashboards.figures.against_published import draw_against_published, summary
+from dashboards.figures.class_accuracy import SHOWN, draw_class_accuracy
+from dashboards.figures.confusion import draw_confusion
+from dashboards.figures.cost_by_axis import costs_of_all, draw_cost_by_axis
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front, front
-from dashboards.figures.curves import cell_colours, curves_data, draw_curves
-from dashboards.figures.failures import draw_failures, failures_data
-from dashboards.figures.grid import draw_grid, duration, grid_data
-from dashboards.figures.lineage import draw_lineage, lineage_data
+from dashboards.figures.curves import cell_colours, draw_curves
+from dashboards.figures.failures import draw_failures
+from dashboards.figures.grid import draw_grid, duration
+from dashboards.figures.lineage import draw_lineage
 from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.seeds import draw_seeds, seeds_data
-from dashboards.figures.utilisation import draw_utilisation, utilisation_data
+from dashboards.figures.utilisation import draw_utilisation
 from dashboards.render.theme import MODULE_COLOURS, STATE_COLOURS
 from tests.support.figure_list import build, write_predictions
 from tests.support.grid_events import DEMO, Grid, grid_events
@@ -57,7 +61,7 @@ def fields(figure: Any, part: str) -> dict[str, Any]:
 
 
 def test_the_grid_has_the_states_of_its_cells(catalog: Catalog) -> None:
-    figure = draw_grid(grid_data(catalog))
+    figure = draw_grid(grid_positions(catalog))
     states = {row["cell"]: row["state"] for row in catalog.query("FROM cells").to_pylist()}
     texts = fields(figure, "text")
     assert set(texts) == set(states) and len(states) == 96
@@ -73,7 +77,7 @@ def test_the_grid_has_the_states_of_its_cells(catalog: Catalog) -> None:
 
 
 def test_a_blocked_cell_says_by_whom_and_a_click_finds_the_cell(catalog: Catalog) -> None:
-    customs = [custom for line in draw_grid(grid_data(catalog)).data[0].customdata for custom in line]
+    customs = [custom for line in draw_grid(grid_positions(catalog)).data[0].customdata for custom in line]
     (blocked,) = [custom for custom in customs if custom[2] == "TSN-ResNet18-f64@mini-ssv2"]
     assert "blocked by TSN-ResNet18-f8@mini-ssv2" in blocked[0]
     assert blocked[1] == key_of(catalog, "TSN-ResNet18-f64@mini-ssv2")
@@ -81,11 +85,11 @@ def test_a_blocked_cell_says_by_whom_and_a_click_finds_the_cell(catalog: Catalog
 
 def test_the_grid_shows_accuracies_and_differences(catalog: Catalog) -> None:
     rows = {row["cell"]: row for row in catalog.query("FROM results").to_pylist()}
-    accuracy = fields(draw_grid(grid_data(catalog), value="accuracy"), "z")
+    accuracy = fields(draw_grid(grid_positions(catalog), value="accuracy"), "z")
     assert {name: value for name, value in accuracy.items() if value is not None} == {
         name: row["top1"] for name, row in rows.items()
     }
-    figure = draw_grid(grid_data(catalog), value="difference")
+    figure = draw_grid(grid_positions(catalog), value="difference")
     difference = fields(figure, "z")
     for name, row in rows.items():
         assert difference[name] == pytest.approx(row["difference"])
@@ -94,7 +98,7 @@ def test_the_grid_shows_accuracies_and_differences(catalog: Catalog) -> None:
 
 def test_seeds_share_a_field_that_counts_them(tmp_path: Path) -> None:
     grid = dataclasses.replace(DEMO, seeds=(0, 1, 2), failing=frozenset({"TAM-Tiny-f8@synthetic-motion#2"}))
-    texts = fields(draw_grid(grid_data(build(tmp_path, grid_events(grid)))), "text")
+    texts = fields(draw_grid(grid_positions(build(tmp_path, grid_events(grid)))), "text")
     assert texts["TAM-Tiny-f8@synthetic-motion#2"] == "2/3, failed"
     assert texts["TAM-Tiny-f16@synthetic-motion#2"] == "2/3, blocked"
     assert texts["TSN-Tiny-f8@synthetic-motion"] == "3/3 done"
@@ -114,11 +118,11 @@ def test_a_running_cell_says_how_long_it_takes(tmp_path: Path) -> None:
             for number, event in enumerate(epochs, start=1)
         ),
     ]
-    (row,) = grid_data(build(tmp_path, iter(events))).to_pylist()
+    (row,) = grid_positions(build(tmp_path, iter(events))).to_pylist()
     assert (row["running"], row["epoch"], row["epochs"], row["eta_seconds"]) == (1, 2, 10, 4800.0)
-    assert [text for line in draw_grid(grid_data(Catalog.open(tmp_path))).data[0].text for text in line] == [
-        "2/10 1.3 h"
-    ]
+    assert [
+        text for line in draw_grid(grid_positions(Catalog.open(tmp_path))).data[0].text for text in line
+    ] == ["2/10 1.3 h"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +143,7 @@ def test_curves_have_their_modules_colours_where_they_are_free() -> None:
 
 def test_curves_are_the_epochs(catalog: Catalog) -> None:
     keys = [key_of(catalog, f"TAM-ResNet50-f{frames}@mini-ssv2") for frames in (16, 8)]
-    table = curves_data(catalog, keys)
+    table = epochs_of(catalog, keys)
     assert table.column("key").to_pylist() == [keys[0]] * 3 + [keys[1]] * 3
     drawn = [trace for trace in draw_curves(table).data if trace.customdata is not None]
     rows = table.to_pylist()[:3]
@@ -152,7 +156,7 @@ def test_curves_are_the_epochs(catalog: Catalog) -> None:
 
 
 def test_a_chain_is_drawn_from_its_first_weights_to_the_cell(catalog: Catalog) -> None:
-    table = lineage_data(catalog, key_of(catalog, "TAM-ResNet50-f32@mini-ssv2"))
+    table = lineage_of(catalog, key_of(catalog, "TAM-ResNet50-f32@mini-ssv2"))
     rows = table.to_pylist()
     top1 = {row["cell"]: row["top1"] for row in catalog.query("FROM results").to_pylist()}
     assert [row["frames"] for row in rows] == [8, 16, 32] and [row["step"] for row in rows] == [2, 1, 0]
@@ -161,7 +165,7 @@ def test_a_chain_is_drawn_from_its_first_weights_to_the_cell(catalog: Catalog) -
     assert len(figure.data[0].x) == 4 and f"{rows[-1]['top1']:.2f} %" in figure.data[0].text[-1]
     checked = [note.text for note in figure.layout.annotations if note.text]
     assert checked == [f"rechecked {row['rechecked_top1']:.2f} %" for row in rows[1:]]
-    blocked = draw_lineage(lineage_data(catalog, key_of(catalog, "TSN-ResNet18-f16@mini-ssv2")))
+    blocked = draw_lineage(lineage_of(catalog, key_of(catalog, "TSN-ResNet18-f16@mini-ssv2")))
     assert [text.split("<br>")[1] for text in blocked.data[0].text[1:]] == ["failed", "blocked"]
 
 
@@ -182,7 +186,7 @@ def predicted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Catalog, list[s
 
 def test_the_confusion_matrix_counts_by_class(predicted: tuple[Catalog, list[str]]) -> None:
     catalog, keys = predicted
-    figure = draw_confusion(confusion_data(catalog, keys[0]))
+    figure = draw_confusion(confusion(catalog, keys[0]))
     shares = [
         [pytest.approx(value) for value in line]
         for line in ([50, 25, 25], [0, 100, 0], [100 / 3, 0, 200 / 3])
@@ -194,7 +198,7 @@ def test_the_confusion_matrix_counts_by_class(predicted: tuple[Catalog, list[str
 
 def test_classes_are_sorted_with_their_intervals(predicted: tuple[Catalog, list[str]]) -> None:
     catalog, keys = predicted
-    table = class_accuracy_data(catalog, keys[0])
+    table = class_accuracies(catalog, keys[0])
     figure = draw_class_accuracy(table)
     assert list(figure.layout.yaxis.ticktext) == ["class 1", "class 2", "class 0"]
     assert list(figure.data[0].x) == pytest.approx([100, 200 / 3, 50])
@@ -237,7 +241,7 @@ def test_cells_without_predictions_say_so(catalog: Catalog) -> None:
 
 
 def test_differing_settings_go_first() -> None:
-    table = config_differences(
+    table = differences(
         {
             "a": {"frames": 8, "recipe": {"lr": 0.1, "milestones": [1, 2], "extra": {}}},
             "b": {"frames": 8, "recipe": {"lr": 0.2, "milestones": [1, 2]}},
@@ -255,7 +259,7 @@ def test_differing_settings_go_first() -> None:
 
 def test_cells_differ_in_their_axes(catalog: Catalog) -> None:
     keys = [key_of(catalog, f"{name}-f8@mini-ssv2") for name in ("TAM-ResNet50", "S3D-ResNet50-tp")]
-    rows = [row for row in config_differences_data(catalog, keys).to_pylist() if row["differs"]]
+    rows = [row for row in configuration_differences(catalog, keys).to_pylist() if row["differs"]]
     assert [row["setting"] for row in rows] == ["module", "temporal_pooling"]
 
 
@@ -298,13 +302,13 @@ def costly(tmp_path: Path, gpus: int) -> Catalog:
 
 def test_hours_are_counted_and_expected_by_axis(tmp_path: Path) -> None:
     catalog = costly(tmp_path, gpus=2)
-    rows = {(row["axis"], row["value"]): row for row in cost_by_axis_data(catalog).to_pylist()}
+    rows = {(row["axis"], row["value"]): row for row in costs_by_axis(catalog).to_pylist()}
     # f8: 2 × 0.5 h × 2 GPUs; f16: 1 h × 2 GPUs done, and the open one at the pace of the other three.
     assert rows["frames", "f8"]["gpu_hours_spent"] == pytest.approx(2.0)
     assert rows["frames", "f16"]["gpu_hours_spent"] == pytest.approx(2.0)
     assert rows["frames", "f16"]["gpu_hours_expected"] == pytest.approx(4.0)
     assert rows["module", "tam"]["cpu_hours_spent"] == pytest.approx(0.5 * 4)
-    figure = draw_cost_by_axis(cost_by_axis_data(catalog))
+    figure = draw_cost_by_axis(costs_by_axis(catalog))
     assert figure.layout.yaxis.title.text == "GPU-hours"
     spent = [trace for trace in figure.data if trace.name == "spent"]
     assert [list(trace.x) for trace in spent] == [["TAM", "TSN"], ["f8", "f16"]]
@@ -312,17 +316,17 @@ def test_hours_are_counted_and_expected_by_axis(tmp_path: Path) -> None:
 
 def test_totals_count_every_cell_once_and_what_is_left(tmp_path: Path) -> None:
     catalog = costly(tmp_path, gpus=2)
-    totals = costs_of_all(cost_by_axis_data(catalog))
+    totals = costs_of_all(costs_by_axis(catalog))
     assert totals is not None
     assert (totals["cells"], totals["done"], totals["unknown"]) == (4, 3, 0)
     assert totals["gpu_hours_spent"] == pytest.approx(4.0)
     assert totals["gpu_hours_left"] == pytest.approx(2.0)
-    assert costs_of_all(cost_by_axis_data(catalog, Filters(module=("i3d",)))) is None
+    assert costs_of_all(costs_by_axis(catalog, Filters(module=("i3d",)))) is None
 
 
 def test_before_a_cell_has_finished_nothing_is_said_of_what_is_left(tmp_path: Path) -> None:
     catalog = build(tmp_path, (event for event in grid_events(GRID) if isinstance(event, CellPlanned)))
-    totals = costs_of_all(cost_by_axis_data(catalog))
+    totals = costs_of_all(costs_by_axis(catalog))
     assert totals is not None
     assert totals["unknown"] == totals["cells"] > 0
     assert totals["gpu_hours_left"] is None
@@ -331,9 +335,9 @@ def test_before_a_cell_has_finished_nothing_is_said_of_what_is_left(tmp_path: Pa
 
 def test_without_gpus_cores_are_counted(tmp_path: Path) -> None:
     catalog = costly(tmp_path, gpus=0)
-    assert draw_cost_by_axis(cost_by_axis_data(catalog)).layout.yaxis.title.text == "CPU-core-hours"
+    assert draw_cost_by_axis(costs_by_axis(catalog)).layout.yaxis.title.text == "CPU-core-hours"
     assert "CPU" in draw_cost_front(cost_front_data(catalog)).layout.xaxis.title.text
-    assert draw_utilisation(utilisation_data(catalog)).layout.yaxis.title.text == "busy CPU cores"
+    assert draw_utilisation(utilisation(catalog)).layout.yaxis.title.text == "busy CPU cores"
 
 
 def test_a_longer_clip_costs_its_whole_chain(tmp_path: Path) -> None:
@@ -362,7 +366,7 @@ def test_the_front_has_no_model_that_a_cheaper_one_beats() -> None:
 
 
 def test_utilisation_adds_up_to_the_hours_spent(tmp_path: Path) -> None:
-    rows = utilisation_data(costly(tmp_path, gpus=2)).to_pylist()
+    rows = utilisation(costly(tmp_path, gpus=2)).to_pylist()
     assert len(rows) == 200
     assert sum(row["gpus"] * row["seconds"] for row in rows) / 3600 == pytest.approx(4.0, rel=1e-6)
     assert max(row["gpus"] for row in rows) == pytest.approx(2.0)
@@ -379,18 +383,18 @@ def test_failures_are_counted_by_kind(tmp_path: Path) -> None:
         for event in grid_events(GRID)
     )
     catalog = build(tmp_path, events)
-    rows = failures_data(catalog).to_pylist()
+    rows = failures_by_kind(catalog).to_pylist()
     assert [(row["kind"], row["attempts"], row["cells"], row["cells_failed"]) for row in rows] == [
         ("ReadError", 1, 1, 1),
         ("interrupted", 1, 1, 1),
     ]
     assert rows[0]["example"] == "TSN-ResNet18-f8@mini-ssv2"
-    bars = draw_failures(failures_data(catalog)).data
+    bars = draw_failures(failures_by_kind(catalog)).data
     assert [list(bar.x) for bar in bars] == [[1, 1], [1, 1]] and "&lt;clip" in bars[0].customdata[0]
 
 
 def test_cells_outside_their_interval_are_listed_first(catalog: Catalog) -> None:
-    table = against_published_data(catalog)
+    table = differences_to_published(catalog)
     rows = table.to_pylist()
     flags = [row["outside"] for row in rows]
     assert flags == sorted(flags, reverse=True) and 0 < sum(flags) < len(flags)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -11,13 +13,19 @@ import plotly.graph_objects as go
 import pytest
 
 from catalog import Catalog
+from catalog.export import to_csv
+from catalog.queries.accuracies import accuracies_by_frames
+from catalog.queries.cells import epochs_of, grid_positions
+from catalog.queries.costs import failures_by_kind
 from catalog.queries.filters import Filters
+from catalog.queries.published import printed_table
 from catalog.queries.relations import Source
-from dashboards.figures.accuracy_by_frames import accuracy_by_frames_data, draw_accuracy_by_frames
-from dashboards.figures.curves import curves_data, draw_curves
-from dashboards.figures.failures import failures_data
+from dashboards.figures.accuracy_by_frames import draw_accuracy_by_frames
+from dashboards.figures.curves import draw_curves
+from dashboards.figures.figure import Figure, Scope
+from dashboards.figures.registry import _by_name, exports, figures, findings, sections
 from dashboards.render.theme import DARK, LIGHT, THEMES
-from tests.support.figure_list import CATALOGS, FIGURES, build
+from tests.support.figure_list import CATALOGS, FIGURES, build, keys_of
 
 
 @pytest.fixture(scope="module", params=CATALOGS)
@@ -48,6 +56,49 @@ def test_the_theme_colours_every_figure(catalog: Catalog, name: str) -> None:
         assert layout.font.color == theme.text and layout.paper_bgcolor == theme.paper
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_draws_one_row(catalog: Catalog, name: str) -> None:
+    data, draw = FIGURES[name]
+    rows = data(catalog)
+    for place in {0, rows.num_rows // 2, max(0, rows.num_rows - 1)}:
+        assert isinstance(draw(rows.slice(place, 1)), go.Figure)
+
+
+@pytest.mark.parametrize("figure", figures().values(), ids=figures())
+def test_the_table_behind_a_figure_has_its_columns_and_can_be_had_as_csv(
+    catalog: Catalog, figure: Figure
+) -> None:
+    rows = figure.data(catalog, Scope(keys=tuple(keys_of(catalog))))
+    shown = [part.columns for part in (figure.section, figure.finding) if part is not None]
+    assert {column.name for columns in shown for column in columns} <= set(rows.column_names)
+    head, *lines = csv.reader(io.StringIO(to_csv(rows).decode()))
+    assert head == rows.column_names and len(lines) == rows.num_rows
+    if figure.finding and figure.finding.behind:
+        behind = figure.finding.behind
+        table = behind.data(catalog, Scope())
+        assert {column.name for column in behind.columns} <= set(table.column_names)
+
+
+@pytest.mark.parametrize("figure", figures().values(), ids=figures())
+def test_a_figure_says_what_it_shows_wherever_it_stands(figure: Figure) -> None:
+    captions = [part.caption for part in (figure.section, figure.finding) if part is not None]
+    assert figure.title and all(caption.strip().endswith(".") for caption in captions)
+    choice = figure.choice and figure.finding and "{choice}" in figure.finding.caption
+    assert bool(choice) == any("{" in caption for caption in captions)
+
+
+def test_every_place_has_one_order_and_names_are_unique() -> None:
+    for places in (findings(), exports(), dict(enumerate(sections()))):
+        orders = [place.order for _, place in places.values()]
+        assert orders == sorted(set(orders)) and len(orders) > 5
+    assert "grid" in exports() and "frames" in findings()
+
+
+def test_two_figures_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two figures have one name; a; give each its own"):
+        _by_name([("a", 1), ("b", 2), ("a", 3)])
+
+
 def _has_points(trace: object) -> bool:
     for name in ("x", "z", "y"):
         values = getattr(trace, name, None)
@@ -60,40 +111,42 @@ def test_nothing_at_all_is_said_in_words(tmp_path: Path) -> None:
     catalog = Catalog.open(tmp_path)
     said = {name: draw(data(catalog)) for name, (data, draw) in FIGURES.items()}
     own = {name: figure.layout.annotations[0].text for name, figure in said.items() if not figure.data}
-    assert own["grid"] == "No cell has been planned yet."
-    assert own["curves"] == "No epoch has finished yet."
-    assert own["failures"] == "Nothing has failed so far."
-    assert own["seeds"] == "No model has been trained with several seeds yet."
+    assert own["grid-drawing own"] == "No cell has been planned yet."
+    assert own["curves own"] == "No epoch has finished yet."
+    assert own["failures own"] == "Nothing has failed so far."
+    assert own["seeds both"] == "No model has been trained with several seeds yet."
     # What the paper printed is there from the start.
-    assert {"figure 1", "figure 4", "figure 6", "figure 7", "figure 8", "table 2", "contributions"} <= {
-        name for name, figure in said.items() if figure.data
-    }
+    assert {
+        "accuracy-by-macs both", "accuracy-by-frames both", "temporal-pooling-gain both", "i3d-steps both",
+        "accuracy-by-clips both", "contributions both",
+    } <= {name for name, figure in said.items() if figure.data}  # fmt: skip
+    assert printed_table(catalog, "Table 2").num_rows > 0
 
 
 def test_diverged_runs_are_named_and_left_out_of_means(tmp_path: Path) -> None:
     catalog = build(tmp_path, CATALOGS["not a number"]())
     key = catalog.query("SELECT min(key) AS key FROM recorded.cells").column("key")[0].as_py()
-    figure = draw_curves(curves_data(catalog, [key]))
+    figure = draw_curves(epochs_of(catalog, [key]))
     losses = [list(trace.y) for trace in figure.data[:2]]
     assert losses == [[2.0, None, None], [2.2, None, None]]
     titles = [note.text for note in figure.layout.annotations]
     assert "loss (not a number from epoch 2)" in titles and "learning rate" in titles
-    table = accuracy_by_frames_data(catalog)
+    table = accuracies_by_frames(catalog)
     assert table.num_rows == 32 and table.column("top1").null_count == 32
     assert "yet" in draw_accuracy_by_frames(table).layout.annotations[0].text
 
 
 def test_filters_that_let_nothing_through_leave_words(tmp_path: Path) -> None:
-    from dashboards.figures import cost_front, grid
+    from dashboards.figures import cost_front
 
     catalog = build(tmp_path, CATALOGS["half a grid"]())
     nothing = Filters(module=("x3d",))
     for source in get_args(Source):
-        table = accuracy_by_frames_data(catalog, nothing, source)
+        table = accuracies_by_frames(catalog, nothing, source)
         assert table.num_rows == 0 and not draw_accuracy_by_frames(table).data
-    assert grid.grid_data(catalog, nothing).num_rows == 0
+    assert grid_positions(catalog, nothing).num_rows == 0
     assert cost_front.cost_front_data(catalog, nothing).num_rows == 0
-    assert failures_data(catalog, Filters(module=("tsn",))).num_rows == 1
+    assert failures_by_kind(catalog, Filters(module=("tsn",))).num_rows == 1
 
 
 def test_themes_have_readable_text() -> None:

@@ -15,9 +15,10 @@ import pytest
 
 from catalog import Catalog
 from catalog.queries.filters import from_query_string
+from dashboards.figures.registry import exports
 from dashboards.render.image import image
 from dashboards.render.panels_in_print import panels
-from dashboards.report.paper import FIGURES, FigureError, Plain, Width, paper_figure
+from dashboards.report.paper import FigureError, Plain, Width, paper_figure
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
 OF_THE_PAPER = ("fig1", "fig4", "fig5", "fig6", "fig7", "fig8", "contributions", "grid")
@@ -69,7 +70,7 @@ def test_the_papers_figures_can_be_drawn_from_the_published_results_alone(
     on_paper_as_it_should_be(made(tmp_path, name, "both", width), width)
 
 
-@pytest.mark.parametrize("name", sorted(FIGURES))
+@pytest.mark.parametrize("name", sorted(exports()))
 def test_every_figure_can_be_drawn_from_a_grid(own: Path, name: str) -> None:
     # The grid has been evaluated in one way only, so that these two have nothing of its own.
     source = "published" if name in ("fig5", "fig8") else "own"
@@ -193,7 +194,7 @@ def test_pdf_and_png_have_the_size_of_the_print(tmp_path: Path) -> None:
 
 
 def test_a_name_is_needed_that_exists() -> None:
-    assert {"fig1", "fig4", "fig5", "fig6", "fig7", "fig8"} <= set(FIGURES)
+    assert {"fig1", "fig4", "fig5", "fig6", "fig7", "fig8"} <= set(exports())
     with Catalog.open(Path("nowhere")) as catalog, pytest.raises(FigureError, match="there is no figure"):
         paper_figure(catalog, "fig2")
 

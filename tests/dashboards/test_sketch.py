@@ -10,7 +10,7 @@ import pytest
 from plotly.subplots import make_subplots
 
 from catalog import Catalog
-from dashboards.render.sketch import Sketch, bar, heatmap, scatter, text_table
+from dashboards.render.sketch import Sketch, bar, heatmap, scatter
 from tests.support.figure_list import CATALOGS, FIGURES, build
 
 LINE = {"x": [1, 2], "y": [3.0, None], "mode": "lines", "line": {"color": "#0072B2"}}
@@ -78,13 +78,6 @@ def test_one_panel_is_that_of_plotly(ours: dict[str, Any], theirs: Any) -> None:
     steps(mine, extra, several=False)
     steps(other, same, several=False)
     assert json_of(mine.drawn()) == json_of(other)
-
-
-def test_a_table_is_that_of_plotly() -> None:
-    values = {"header": {"values": ["a"]}, "cells": {"values": [["x", "y"]], "height": 24}}
-    assert (
-        json_of(Sketch(text_table(**values)).drawn())["data"] == json_of(go.Figure(go.Table(values)))["data"]
-    )
 
 
 @pytest.fixture(scope="module", params=("empty", "half a grid"))

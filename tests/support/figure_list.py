@@ -1,43 +1,22 @@
-"""Every figure as one call, data and drawing, and the catalogs that must not break them."""
+"""Every figure of the registry as data and drawing, and the catalogs that must not break them."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog import Catalog
 from catalog.events import CellFinished, CellPlanned, EpochFinished, Event
-from dashboards.figures import (
-    accuracy_by_clips,
-    accuracy_by_frames,
-    accuracy_by_macs,
-    against_published,
-    attempts,
-    cells_table,
-    class_accuracy,
-    config_differences,
-    confusion,
-    contributions,
-    cost_by_axis,
-    cost_front,
-    curves,
-    failures,
-    grid,
-    i3d_steps,
-    lineage,
-    paired,
-    printed_tables,
-    sampling,
-    seeds,
-    temporal_pooling_gain,
-    utilisation,
-)
+from catalog.queries.relations import Source
+from dashboards.figures.figure import Figure, Scope
+from dashboards.figures.registry import figures
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
 Data = Callable[[Catalog], pa.Table]
@@ -50,49 +29,29 @@ def keys_of(catalog: Catalog) -> list[str]:
     return found.column("key").to_pylist() or ["nothing", "nowhere"]
 
 
+def drawings(figure: Figure) -> Iterator[dict[str, Any]]:
+    """The options that a figure can be drawn with, wherever it stands; the usual way first."""
+    found: list[dict[str, Any]] = [{}]
+    if figure.choice:
+        found += [{figure.choice.option: value} for value in figure.choice.values]
+    found += [dict(one.options(source)) for one in figure.exports for source in get_args(Source)]
+    yield from (one for place, one in enumerate(found) if one not in found[:place])
+
+
+def _entry(figure: Figure, source: Source, options: dict[str, Any]) -> tuple[Data, Draw]:
+    def data(catalog: Catalog) -> pa.Table:
+        return figure.data(catalog, Scope(source=source, keys=tuple(keys_of(catalog))))
+
+    return data, partial(figure.draw, **options)
+
+
 FIGURES: dict[str, tuple[Data, Draw]] = {
-    "figure 1": (accuracy_by_macs.accuracy_by_macs_data, accuracy_by_macs.draw_accuracy_by_macs),
-    "figure 4": (accuracy_by_frames.accuracy_by_frames_data, accuracy_by_frames.draw_accuracy_by_frames),
-    "figure 5": (sampling.sampling_data, sampling.draw_sampling),
-    "figure 6": (
-        temporal_pooling_gain.temporal_pooling_gain_data,
-        temporal_pooling_gain.draw_temporal_pooling_gain,
-    ),
-    "figure 7": (i3d_steps.i3d_steps_data, i3d_steps.draw_i3d_steps),
-    "figure 8": (accuracy_by_clips.accuracy_by_clips_data, accuracy_by_clips.draw_accuracy_by_clips),
-    "table 2": (lambda c: printed_tables.printed_table_data(c, "Table 2"), printed_tables.draw_printed_table),
-    "table 5": (lambda c: printed_tables.printed_table_data(c, "Table 5"), printed_tables.draw_printed_table),
-    "contributions": (contributions.contributions_data, contributions.draw_contributions),
-    "grid": (grid.grid_data, grid.draw_grid),
-    "grid accuracy": (grid.grid_data, lambda t, *a: grid.draw_grid(t, *a, value="accuracy")),
-    "grid difference": (
-        lambda c: grid.grid_data(c, source="both"),
-        lambda t, *a: grid.draw_grid(t, *a, value="difference"),
-    ),
-    "cells": (cells_table.cells_table_data, cells_table.draw_cells_table),
-    "curves": (lambda c: curves.curves_data(c, keys_of(c)), curves.draw_curves),
-    "attempts": (lambda c: attempts.attempts_data(c, keys_of(c)[0]), attempts.draw_attempts),
-    "lineage": (lambda c: lineage.lineage_data(c, keys_of(c)[0]), lineage.draw_lineage),
-    "confusion": (lambda c: confusion.confusion_data(c, keys_of(c)[0]), confusion.draw_confusion),
-    "classes": (
-        lambda c: class_accuracy.class_accuracy_data(c, keys_of(c)[0]),
-        class_accuracy.draw_class_accuracy,
-    ),
-    "configs": (
-        lambda c: config_differences.config_differences_data(c, keys_of(c)),
-        config_differences.draw_config_differences,
-    ),
-    "paired": (lambda c: paired.paired_data(c, keys_of(c)), paired.draw_paired),
-    "seeds": (seeds.seeds_data, seeds.draw_seeds),
-    "costs": (cost_by_axis.cost_by_axis_data, cost_by_axis.draw_cost_by_axis),
-    "front": (cost_front.cost_front_data, cost_front.draw_cost_front),
-    "utilisation": (utilisation.utilisation_data, utilisation.draw_utilisation),
-    "failures": (failures.failures_data, failures.draw_failures),
-    "against published": (
-        against_published.against_published_data,
-        against_published.draw_against_published,
-    ),
+    " ".join([name, source, *map(str, options.values())]): _entry(figure, source, options)
+    for name, figure in figures().items()
+    for source in (("own", "both") if figure.finding or figure.choice else ("own",))
+    for options in drawings(figure)
 }
+"""Every registered figure, drawn in every way that it can be, as two calls: data and drawing."""
 
 ONE = dataclasses.replace(
     DEMO, modules=("tam",), poolings=(False,), frames=(8,), datasets=("synthetic-motion",)

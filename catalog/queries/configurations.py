@@ -1,4 +1,4 @@
-"""In what the configurations of cells differ, those settings first."""
+"""In what the configurations of cells differ, setting by setting."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
-
-from catalog import Catalog
-from dashboards.figures.tables import draw_table
-from dashboards.render.theme import AUTO, Theme, empty_figure
+from catalog.catalog import Catalog
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,23 +14,26 @@ if TYPE_CHECKING:
 MISSING = "–"
 _AXES = ("module", "backbone", "temporal_pooling", "frames", "dataset", "seed")
 
-_SQL = f"""
-    SELECT key, cell, config::VARCHAR AS config, {", ".join(_AXES)}
+_CONFIGS = """
+    SELECT key, cell, config::VARCHAR AS config, module, backbone, temporal_pooling, frames, dataset, seed
     FROM computed.planned_cells WHERE list_contains($keys, key) ORDER BY list_position($keys, key)
 """
 
 
-def config_differences_data(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
-    """Return one row a setting: its name, whether it differs, and its text in every cell."""
+def configuration_differences(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
+    """Return one row a setting of these cells: its name, whether it differs, and its text in every cell."""
     configs = {}
-    for row in catalog.query(_SQL, {"keys": list(keys)}).to_pylist():
+    for row in catalog.query(_CONFIGS, {"keys": list(keys)}).to_pylist():
         name = row["cell"] if row["cell"] not in configs else f"{row['cell']} ({row['key'][:6]})"
         configs[name] = {**{axis: row[axis] for axis in _AXES}, **json.loads(row["config"] or "{}")}
-    return config_differences(configs)
+    return differences(configs)
 
 
-def config_differences(configs: Mapping[str, Mapping[str, Any]]) -> pa.Table:
-    """Compare nested configurations by cell: `recipe: {lr: 0.1}` becomes the setting `recipe.lr`."""
+def differences(configs: Mapping[str, Mapping[str, Any]]) -> pa.Table:
+    """Compare nested configurations by cell: `recipe: {lr: 0.1}` becomes the setting `recipe.lr`.
+
+    Settings that differ stand first; one that a cell does not have is `MISSING` there.
+    """
     import pyarrow as pa
 
     flat = {name: dict(flattened(config)) for name, config in configs.items()}
@@ -55,16 +54,3 @@ def flattened(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield from flattened(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value)
-
-
-def draw_config_differences(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
-    """Draw the settings that differ as a table; all of them, where there is one cell only."""
-    cells = table.column_names[2:]
-    rows = [row for row in table.to_pylist() if row["differs"] or len(cells) == 1]
-    if not cells:
-        return empty_figure("Choose cells to compare.", theme)
-    if not rows:
-        return empty_figure("The configurations are the same.", theme)
-    return draw_table(
-        rows, {"setting": "setting", **{name: name.replace("@", "<br>@") for name in cells}}, theme
-    )
