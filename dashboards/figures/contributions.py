@@ -11,7 +11,15 @@ from catalog.names import label
 from catalog.queries.accuracies import contribution_pairs, contributions
 from catalog.queries.published import printed_contributions
 from dashboards.figures.figure import Answer, Behind, Export, Figure, Finding, Section
-from dashboards.figures.panels import LEGEND, Row, dataset_panels, name_each_bar_once, published_key
+from dashboards.figures.panels import (
+    LEGEND,
+    Row,
+    dataset_panels,
+    hover,
+    hovering,
+    name_each_bar_once,
+    published_key,
+)
 from dashboards.render.markup import Column, details, paragraph, table, three_decimals
 from dashboards.render.sketch import Sketch, Trace, bar, scatter
 from dashboards.render.theme import (
@@ -105,10 +113,9 @@ def _stars(row: Row) -> Trace:
 
 def _common(row: Row) -> dict[str, Any]:
     return {
-        "customdata": _hovers(row, "own cells" if row["source"] == "own" else row["study"]),
+        **hovering(_hovers(row, "own cells" if row["source"] == "own" else row["study"])),
         "offsetgroup": row["module"],
         "legendgroup": row["module"],
-        "hovertemplate": "%{customdata}<extra></extra>",
     }
 
 
@@ -119,10 +126,8 @@ def _hovers(row: Row, source: str) -> list[str]:
             (row["n_ta_tp"], row["missing_ta_tp"]) if metric == "psi_ta_tp" else (row["n"], row["missing"])
         )
         value = "not known" if row[metric] is None else f"{row[metric]:.3f}"
-        hovers.append(
-            f"<b>{label(row['module'])}@{row['dataset']}</b> {symbol} {value}"
-            f"<br>{source}: n = {n}, {missing} missing"
-        )
+        name, counts = f"{label(row['module'])}@{row['dataset']}", f"{source}: n = {n}, {missing} missing"
+        hovers.append(hover(name, counts, beside=f" {symbol} {value}"))
     return hovers
 
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from catalog.queries.costs import failures_by_kind
 from dashboards.figures.figure import Export, Figure
-from dashboards.figures.panels import LEGEND
+from dashboards.figures.panels import LEGEND, Row, hover, hovering
 from dashboards.render.sketch import Sketch, bar
 from dashboards.render.theme import AUTO, STATE_COLOURS, Theme, empty_figure, styled
 
@@ -38,13 +38,7 @@ def draw_failures(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
                 marker={"color": colour},
                 text=[str(row[column]) for row in rows],
                 textposition="auto",
-                customdata=[
-                    f"<b>{row['kind']}</b>: {row['attempts']} attempts of {row['cells']} cells, "
-                    f"{row['cells_failed']} failed now<br>for example {row['example']}<br>"
-                    + str(row["error"] or "no error recorded")[:140].replace("<", "&lt;")
-                    for row in rows
-                ],
-                hovertemplate="%{customdata}<extra></extra>",
+                **hovering([_about(row) for row in rows]),
             )
         )
     styled(figure, 150 + 46 * len(rows), theme)
@@ -55,6 +49,15 @@ def draw_failures(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_yaxes(autorange="reversed", showgrid=False, type="category")
     figure.update_layout(barmode="group", legend={**LEGEND, "y": 1.02, "yanchor": "bottom"})
     return figure.drawn()
+
+
+def _about(row: Row) -> str:
+    return hover(
+        row["kind"],
+        f"for example {row['example']}",
+        str(row["error"] or "no error recorded")[:140].replace("<", "&lt;"),
+        beside=f": {row['attempts']} attempts of {row['cells']} cells, {row['cells_failed']} failed now",
+    )
 
 
 FIGURE = Figure(
