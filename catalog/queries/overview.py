@@ -1,4 +1,4 @@
-"""What a whole storage holds, in a few rows: studies, states, settings, failures, videos left out."""
+"""What a whole storage holds: its grid, all cells, studies, settings, failures, videos left out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from catalog.catalog import Catalog
+from catalog.queries.filters import ALL, AXES, Filters
+from catalog.queries.relations import Source, ask, chosen_cells
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,6 +25,42 @@ _CONFIGS = """
 _RECORDED = "SELECT DISTINCT {column}::VARCHAR AS value FROM results WHERE {column} IS NOT NULL ORDER BY 1"
 _FAILURES = """
     SELECT failures.* FROM failures JOIN cells USING (key) WHERE cells.current ORDER BY state DESC, cell
+"""
+_GRID = """
+    , places AS MATERIALIZED (FROM grid_of('chosen') WHERE {own}),
+    training AS (SELECT running_key AS key FROM places),
+    own AS (
+        SELECT places.*, progress.epoch, progress.epochs, progress.eta_seconds
+        FROM places LEFT JOIN progress_of('training') AS progress ON progress.key = running_key
+    )
+    SELECT
+        module, backbone, temporal_pooling, dataset, frames, coalesce(cells, 0) AS cells, done, running,
+        failed, blocked, planned, own.top1, top1_std, results, blocked_by, reason, key, cell, epoch, epochs,
+        eta_seconds,
+        coalesce(own.published_top1, literature.top1) AS published_top1, difference
+    FROM own FULL JOIN (
+        SELECT module, backbone, temporal_pooling, dataset, frames, top1 FROM published WHERE {literature}
+    ) AS literature USING (module, backbone, temporal_pooling, dataset, frames)
+    ORDER BY dataset, module, backbone, temporal_pooling, frames
+"""
+_ALL_CELLS = """
+    SELECT
+        coalesce(cells.cell, results.cell) AS cell, coalesce(cells.state, 'done') AS state,
+        results.top1, results.published_top1, results.difference, results.top5, results.loss,
+        results.best_top1, results.best_epoch, results.epochs,
+        coalesce(results.params, cells.params) AS params, coalesce(results.macs, cells.macs) AS macs,
+        results.eval_videos, results.train_seconds, results.train_clips_per_second,
+        coalesce(cells.key, results.key) AS key
+    FROM (SELECT * FROM cells WHERE {where}) AS cells {join} JOIN results USING (key)
+    WHERE (len($studies) = 0 OR coalesce(cells.key, results.key) IN (
+        SELECT key FROM study_cells WHERE list_contains($studies, study)
+    )) AND (results.key IS NOT NULL OR cells.current)
+    ORDER BY cells.dataset, cells.module, cells.backbone, cells.temporal_pooling, cells.frames,
+        cells.seed, key
+"""
+_ALL_CELLS_FILTERS = (*AXES, "seed", "state")
+_DATASETS = """
+    SELECT DISTINCT dataset FROM recorded.cells WHERE len($studies) = 0 OR list_contains($studies, study)
 """
 
 
@@ -65,6 +103,34 @@ def failed_and_blocked(catalog: Catalog) -> pa.Table:
 def quarantined_videos(catalog: Catalog) -> pa.Table:
     """Return the videos that could not be used, with the reasons."""
     return catalog.query("FROM quarantined ORDER BY dataset, path")
+
+
+def grid_positions(catalog: Catalog, filters: Filters = ALL, source: Source = "own") -> pa.Table:
+    """Return one row a position: counts of cells by state, mean top-1 (percent), published top-1, difference.
+
+    `key` and `cell` are those of the cell that asks for attention most, `epoch`, `epochs` and `eta_seconds`
+    those of a running one. Positions with published results only have no cells.
+    """
+    literature = "FALSE" if source == "own" else filters.where(AXES).sql
+    own = "FALSE" if source == "published" else "TRUE"
+    select = _GRID.format(literature=literature, own=own)
+    return ask(catalog, chosen_cells(filters, "grid_cells"), select)
+
+
+def cells_with_results(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+    """Return one row a cell, finished or not; accuracies in percent, MACs of one clip.
+
+    Results whose plan no journal holds have no axes, so that any filter but the study's leaves them out.
+    """
+    where = filters.where(_ALL_CELLS_FILTERS)
+    sql = _ALL_CELLS.format(where=where.sql, join="LEFT" if where.params else "FULL")
+    return catalog.query(sql, {**where.params, "studies": list(filters.study)})
+
+
+def planned_datasets(catalog: Catalog, filters: Filters = ALL) -> frozenset[str]:
+    """Return the data sets of the cells that were ever planned in the studies looked at."""
+    table = catalog.query(_DATASETS, {"studies": list(filters.study)})
+    return frozenset(table.column("dataset").to_pylist())
 
 
 def _values(table: pa.Table) -> list[dict[str, Any]]:

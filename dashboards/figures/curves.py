@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from catalog.queries.cells import epochs_of
+from catalog.queries.training import epochs_of
 from dashboards.figures.figure import Figure
 from dashboards.figures.panels import LEGEND, Row, key
 from dashboards.render.sketch import Sketch, Trace, scatter

@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 from plotly.colors import get_colorscale
 
 from catalog.names import label
-from catalog.queries.cells import grid_positions
 from catalog.queries.filters import STATES
+from catalog.queries.overview import grid_positions
 from dashboards.figures.figure import Choice, Export, Figure
 from dashboards.figures.panels import Row, hover
 from dashboards.render.sketch import Sketch, heatmap

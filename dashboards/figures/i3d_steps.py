@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.names import label
-from catalog.queries.cells import planned_datasets
 from catalog.queries.filters import ALL, Filters
+from catalog.queries.overview import planned_datasets
 from catalog.queries.protocols import i3d_accuracies
 from catalog.queries.published import printed_i3d_numbers
 from catalog.queries.relations import Source

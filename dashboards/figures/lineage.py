@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from catalog.queries.cells import lineage_of
+from catalog.queries.training import lineage_of
 from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row, hover
 from dashboards.render.sketch import Sketch, scatter

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from catalog.queries.cells import attempts_at, epochs_of, lineage_of
 from catalog.queries.predictions import class_accuracies, confusion
+from catalog.queries.training import attempts_at, epochs_of, lineage_of
 from dashboards.figures.class_accuracy import draw_class_accuracy
 from dashboards.figures.confusion import draw_confusion
 from dashboards.figures.curves import draw_curves

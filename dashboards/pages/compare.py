@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from catalog.queries.cells import epochs_of
-from catalog.queries.configurations import configuration_differences
 from catalog.queries.filters import Filters
+from catalog.queries.training import configuration_differences, epochs_of
 from dashboards.figures.curves import draw_curves
 from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.panels import WITH_NAMES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from catalog import Catalog
 from catalog.names import label
 from catalog.queries import overview
-from catalog.queries.cells import cells_with_results
+from catalog.queries.overview import cells_with_results
 from dashboards.render.markup import Column, paragraph, quantity, signed, state, table
 
 TITLES = {

@@ -12,8 +12,8 @@ import pytest
 
 from catalog import Catalog
 from catalog.queries.accuracies import accuracies_by_frames, contributions, temporal_pooling_gains
-from catalog.queries.cells import cells_with_results
 from catalog.queries.filters import ALL, Filters
+from catalog.queries.overview import cells_with_results
 from dashboards.figures.accuracy_by_frames import draw_accuracy_by_frames
 from dashboards.figures.contributions import draw_contributions
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain

@@ -1,4 +1,4 @@
-"""In what the configurations of cells differ, setting by setting."""
+"""How cells were trained: epochs, attempts, lineage, and in what their configurations differ."""
 
 from __future__ import annotations
 
@@ -14,10 +14,45 @@ if TYPE_CHECKING:
 MISSING = "–"
 _AXES = ("module", "backbone", "temporal_pooling", "frames", "dataset", "seed")
 
+_SPANS = """
+    SELECT key, min(first_time) AS first, max(last_time) AS last
+    FROM kept.attempt_epochs WHERE list_contains($keys, key) GROUP BY key
+"""
+# Rows stand in the order of time, so that the bounds spare reading most of a large catalog.
+_EPOCHS_OF_ONE = """
+    SELECT * FROM recorded.epochs WHERE time BETWEEN $first_{place} AND $last_{place} AND key = $key_{place}
+"""
+_EPOCHS = """
+    SELECT
+        names.cell, epochs.key, epochs.epoch, epochs.attempt, epochs.train_loss, epochs.val_loss,
+        epochs.train_top1, epochs.top1, epochs.top5, epochs.lr, epochs.clips_per_second, epochs.seconds
+    FROM ({epochs}) AS epochs
+    LEFT JOIN kept.planned_keys AS names USING (key)
+    ORDER BY list_position($keys, epochs.key), epochs.epoch
+"""
 _CONFIGS = """
     SELECT key, cell, config::VARCHAR AS config, module, backbone, temporal_pooling, frames, dataset, seed
     FROM computed.planned_cells WHERE list_contains($keys, key) ORDER BY list_position($keys, key)
 """
+
+
+def epochs_of(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
+    """Return one row a cell and epoch, in the order of `keys`: accuracies in percent, clips a second."""
+    spans = catalog.query(_SPANS, {"keys": list(keys)}).to_pylist()
+    params = {f"{name}_{place}": span[name] for place, span in enumerate(spans) for name in span}
+    parts = [_EPOCHS_OF_ONE.format(place=place) for place in range(len(spans))]
+    epochs = " UNION ALL ".join(parts) or "FROM recorded.epochs LIMIT 0"
+    return catalog.query(_EPOCHS.format(epochs=epochs), {"keys": list(keys), **params})
+
+
+def attempts_at(catalog: Catalog, key: str) -> pa.Table:
+    """Return one row an attempt at a cell, the first one first."""
+    return catalog.query("FROM attempts WHERE key = $key ORDER BY attempt", {"key": key})
+
+
+def lineage_of(catalog: Catalog, key: str) -> pa.Table:
+    """Return one row a cell, from the starter to the cell itself; accuracies in percent."""
+    return catalog.query("FROM lineage_of($key)", {"key": key})
 
 
 def configuration_differences(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
