@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from catalog.catalog import Catalog
 from catalog.queries.filters import ALL, AXES, Filters
-from catalog.queries.relations import Source, ask, chosen_cells
+from catalog.queries.relations import Source, ask, chosen_cells, rows_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -102,7 +102,7 @@ def failed_and_blocked(catalog: Catalog) -> pa.Table:
 
 def quarantined_videos(catalog: Catalog) -> pa.Table:
     """Return the videos that could not be used, with the reasons."""
-    return catalog.query("FROM quarantined ORDER BY dataset, path")
+    return rows_of(catalog, "quarantined", order_by=("dataset", "path"))
 
 
 def grid_positions(catalog: Catalog, filters: Filters = ALL, source: Source = "own") -> pa.Table:

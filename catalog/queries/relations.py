@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Literal
 
 from catalog.catalog import Catalog
-from catalog.queries.filters import AXES, Filters, Where
+from catalog.queries.filters import ALL, AXES, Filters, Where
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,3 +83,18 @@ def chosen_cells(filters: Filters, view: str) -> Where:
 def ask(catalog: Catalog, ctes: Where, select: str, **params: object) -> pa.Table:
     """Return the rows of `select`, which may name the CTEs, and `params` as $name."""
     return catalog.query(f"WITH {ctes.sql} {select}", {**ctes.params, **params} or None)
+
+
+def rows_of(catalog: Catalog, view: str, filters: Filters = ALL, *, order_by: Sequence[str] = ()) -> pa.Table:
+    """Return the rows of a view that pass the filters; filters on columns that it does not have let all pass.
+
+    Raises:
+        ValueError: the view or a column is not one plain name.
+    """
+    wrong = [name for name in (view, *order_by) if not name.isidentifier()]
+    if wrong:
+        raise ValueError(f"not the name of a view or column; {wrong[0]}; see `DESCRIBE results`")
+    columns = catalog.query(f"FROM {view} LIMIT 0").column_names
+    where = filters.where([one.name for one in fields(Filters) if one.name in columns])
+    order = f"ORDER BY {', '.join(order_by)}" if order_by else ""
+    return catalog.query(f"FROM {view} WHERE {where.sql} {order}", where.params or None)

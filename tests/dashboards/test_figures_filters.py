@@ -8,6 +8,7 @@ from catalog import Catalog
 from catalog.queries.accuracies import accuracies_by_frames, contributions, temporal_pooling_gains
 from catalog.queries.filters import ALL, STATES, FilterError, Filters, from_query_string, to_query_string
 from catalog.queries.overview import grid_positions
+from catalog.queries.relations import rows_of
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
 NAMES = st.lists(st.text(min_size=1, max_size=12), max_size=3, unique=True).map(tuple)
@@ -113,3 +114,14 @@ def test_the_grid_filters_by_state_and_seed(catalog: Catalog) -> None:
     assert grid_positions(catalog, Filters(state=("failed",))).num_rows == 0
     rows = grid_positions(catalog, Filters(seed=(1,))).to_pylist()
     assert {row["cells"] for row in rows} == {1} and len(rows) == 96
+
+
+def test_any_view_can_be_filtered_by_the_columns_it_has(catalog: Catalog) -> None:
+    every = catalog.query("SELECT cell, seed, frames FROM results").to_pylist()
+    filters = Filters(seed=(1,), frames=(8, 16), state=("done",))
+    rows = rows_of(catalog, "results", filters, order_by=("cell",)).to_pylist()
+    expected = [row["cell"] for row in every if row["seed"] == 1 and row["frames"] <= 16]
+    assert [row["cell"] for row in rows] == sorted(expected) and rows
+    assert rows_of(catalog, "quarantined", filters).num_rows == 0
+    with pytest.raises(ValueError, match="not the name of a view or column; results; DROP"):
+        rows_of(catalog, "results; DROP")
