@@ -30,8 +30,7 @@ from typing import Any
 from benchmarks.dashboard_paint import first_paint
 from catalog import Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFinished, EpochFinished
-from dashboards.app.live import LiveCatalog
-from dashboards.app.page_cache import page_blocks
+from dashboards.app.live import LiveCatalog, page_blocks
 from dashboards.pages.address import read_address
 
 Span = tuple[tuple[float, float], tuple[float, float]]

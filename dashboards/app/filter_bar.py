@@ -4,34 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
-from dash import dcc, html
+from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update, set_props
 from dash.development.base_component import Component
 
 from catalog import Catalog
 from catalog.names import label
+from catalog.queries import choices
 from catalog.queries.filters import STATES, FilterError, Filters
+from dashboards.app.live import LiveCatalog
+from dashboards.pages.address import Address, address_or_none
 
 NAMES = tuple(field.name for field in fields(Filters))
 TITLES = {"temporal_pooling": "pooling"}
 
-_VALUES = """
-    WITH planned AS (
-        SELECT module, backbone, frames, dataset, study, seed FROM recorded.cells GROUP BY ALL
-        UNION ALL BY NAME
-        SELECT module, backbone, frames, dataset FROM published
-    )
-    SELECT
-        list(DISTINCT module) AS module, list(DISTINCT backbone) AS backbone, list(DISTINCT frames) AS frames,
-        list(DISTINCT dataset) AS dataset, list(DISTINCT study) AS study, list(DISTINCT seed) AS seed
-    FROM planned
-"""
-
 
 def filter_values(catalog: Catalog) -> dict[str, list[Any]]:
     """Return the values that each filter can have, one's own and the literature's."""
-    row = catalog.query(_VALUES).to_pylist()[0]
+    row = choices.filter_values(catalog).to_pylist()[0]
     found = {name: sorted(value for value in values if value is not None) for name, values in row.items()}
     return {**found, "temporal_pooling": [False, True], "state": list(STATES)}
 
@@ -60,12 +52,12 @@ def filter_bar() -> Component:
 
 def filter_options(name: str, values: Sequence[Any]) -> list[dict[str, Any]]:
     """Return a filter's options for its dropdown."""
-    return [{"label": _label(name, value), "value": _plain(value)} for value in values]
+    return [{"label": _label(name, value), "value": _dropdown_value(value)} for value in values]
 
 
 def shown_values(filters: Filters) -> list[list[Any]]:
     """Return what the dropdowns show, in the order of `NAMES`."""
-    return [[_plain(value) for value in getattr(filters, name)] for name in NAMES]
+    return [[_dropdown_value(value) for value in getattr(filters, name)] for name in NAMES]
 
 
 def chosen_filters(values: Sequence[Sequence[Any] | None]) -> Filters:
@@ -81,7 +73,7 @@ def chosen_filters(values: Sequence[Sequence[Any] | None]) -> Filters:
     return Filters(**{**chosen, "temporal_pooling": pooling})
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401  (a value of any filter)
+def _dropdown_value(value: Any) -> Any:  # noqa: ANN401  (a value of any filter)
     # A dropdown keeps texts and numbers apart from each other, but has no true and false.
     return ("yes" if value else "no") if isinstance(value, bool) else value
 
@@ -92,3 +84,49 @@ def _label(name: str, value: Any) -> str:  # noqa: ANN401
     if name in ("module", "backbone", "dataset"):
         return label(value)
     return f"f{value}" if name == "frames" else str(value)
+
+
+def add_filter_callback(app: Dash, live: LiveCatalog) -> None:
+    """Let the bar follow the address and the catalog, and the address the bar."""
+    app.callback(
+        Output({"kind": "filter", "name": ALL}, "options"),
+        Output({"kind": "filter", "name": ALL}, "value"),
+        Output("filters-count", "children"),
+        Input({"kind": "filter", "name": ALL}, "value"),
+        Input("address", "search"),
+        Input("revision", "data"),
+        State("address", "pathname"),
+        State({"kind": "filter", "name": ALL}, "options"),
+    )(partial(_filter, live))
+
+
+def _filter(
+    live: LiveCatalog,
+    values: list[list[Any] | None],
+    search: str | None,
+    _: int,
+    path: str | None,
+    offered: list[list[dict[str, Any]] | None],
+) -> tuple[Any, Any, Any]:
+    address = address_or_none(path, search)
+    if address is None:
+        return [no_update] * len(NAMES), [no_update] * len(NAMES), no_update
+    found = live.cached("filter-values", lambda: filter_values(live.catalog))
+    options_ = [filter_options(name, found[name]) for name in NAMES]
+    fresh = [no_update if new == old else new for new, old in zip(options_, offered, strict=True)]
+    changed_by_hand = isinstance(ctx.triggered_id, dict)
+    filters = chosen_filters(values) if changed_by_hand else address.filters
+    target = Address(address.page, filters, address.choices).search
+    shown = shown_values(filters)
+    if target != (search or ""):
+        # Were the address an output, every page would wait for its filters.
+        set_props("address", {"search": target})
+    return (
+        fresh,
+        [no_update if new == (old or []) else new for new, old in zip(shown, values, strict=True)],
+        _count(sum(bool(one) for one in shown)),
+    )
+
+
+def _count(active: int) -> str:
+    return f" ({active} active)" if active else ""

@@ -1,4 +1,4 @@
-"""The catalog behind the pages: it follows the journals, and remembers what it was asked since they grew."""
+"""The catalog behind the pages, kept up to date, and what each page shows, cached until that changes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from catalog import Catalog
+from dashboards.pages import cell, compare, cost, findings, grid, sql
+from dashboards.pages.address import Address
+from dashboards.pages.blocks import Block, Text, message
+from dashboards.pages.view import View
+from dashboards.render.theme import LIGHT, THEMES
 
 T = TypeVar("T")
 
 PAUSE_SECONDS = 1.0
 """The journals are read at most once in this time, however many browsers ask."""
 
-REMEMBERED = 64
-"""Answers that are kept at a time."""
+ANSWERS_AT_ONCE = 64
+"""Answers that are cached at a time."""
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteUpdates:
     """What has to come to this machine where the storage is a bucket: new journal lines, named files."""
 
-    hear: Callable[[], None] = lambda: None
+    refresh_journals: Callable[[], None] = lambda: None
     fetch: Callable[[Path], None] | None = None
 
 
@@ -35,9 +40,11 @@ class LiveCatalog:
     It only reads: journals are opened for reading, and the database is in this process's own memory.
     """
 
-    def __init__(self, storage: Path, pause: float = PAUSE_SECONDS, remote: Remote | None = None) -> None:
+    def __init__(
+        self, storage: Path, pause: float = PAUSE_SECONDS, remote: RemoteUpdates | None = None
+    ) -> None:
         self.storage = storage
-        self._remote = remote or Remote()
+        self._remote = remote or RemoteUpdates()
         self.trouble: str | None = None
         self._pause = pause
         self._catalog = Catalog(storage, self._remote.fetch)
@@ -65,7 +72,7 @@ class LiveCatalog:
         with self._reading:
             if time.monotonic() - self._read_at >= self._pause:
                 try:
-                    self._remote.hear()
+                    self._remote.refresh_journals()
                     self._revision += self._catalog.refresh() > 0
                     self.trouble = None
                 except Exception as error:
@@ -74,7 +81,7 @@ class LiveCatalog:
                 self._read_at = time.monotonic()
             return self._revision
 
-    def remembered(self, name: Hashable, make: Callable[[], T]) -> T:
+    def cached(self, name: Hashable, make: Callable[[], T]) -> T:
         """Return what `make` gives; it is called once a name and revision, whoever asks first."""
         key = (self._revision, name)
         with self._answering:
@@ -99,6 +106,42 @@ class LiveCatalog:
     def _forget(self) -> None:
         # Answered ones only: somebody waits for the others.
         old = [key for key, answer in self._answers.items() if answer.done() and key[0] != self._revision]
-        spare = list(self._answers)[: max(0, len(self._answers) - len(old) - REMEMBERED)]
+        spare = list(self._answers)[: max(0, len(self._answers) - len(old) - ANSWERS_AT_ONCE)]
         for key in (*old, *(key for key in spare if self._answers[key].done())):
             self._answers.pop(key, None)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: its name in the navigation; a `live` one changes while a grid runs."""
+
+    title: str
+    blocks: Callable[[View], list[Block]]
+    live: bool = True
+
+
+PAGES = {
+    "grid": Page(grid.TITLE, grid.blocks),
+    "cell": Page(cell.TITLE, cell.blocks),
+    "compare": Page(compare.TITLE, compare.blocks),
+    "findings": Page(findings.TITLE, findings.blocks),
+    "cost": Page(cost.TITLE, cost.blocks),
+    "sql": Page(sql.TITLE, sql.blocks, live=False),
+}
+
+
+def page_blocks(live: LiveCatalog, address: Address, theme: str) -> tuple[Block, ...]:
+    """Return what a page shows; made once a revision, address and theme, for however many browsers.
+
+    Raises:
+        QueryError: the catalog refuses what the page asks.
+        ValueError: a part of the address means nothing.
+    """
+
+    def make() -> tuple[Block, ...]:
+        if address.page not in PAGES:
+            return (Text("missing", message(f"There is no page “{address.page}”.", "problem")),)
+        view = View(live.catalog, address, THEMES.get(theme, LIGHT), live.storage)
+        return tuple(PAGES[address.page].blocks(view))
+
+    return live.cached(("page", address, theme), make)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from urllib.parse import quote, unquote_plus
 
-from catalog.queries.filters import ALL, Filters, from_query_string, to_query_string
+from catalog.queries.filters import ALL, FilterError, Filters, from_query_string, to_query_string
 
 FIRST_PAGE = "grid"
+CSV_ROUTE = "/csv"
 
 _FILTER_NAMES = frozenset(field.name for field in fields(Filters))
 
@@ -56,6 +57,10 @@ class Address:
         """The path and the search."""
         return f"/{'' if self.page == FIRST_PAGE else self.page}{self.search}"
 
+    def csv(self, block: str) -> str:
+        """Return where the data of a block of the page can be had, with the filters of the address."""
+        return f"{CSV_ROUTE}/{self.page}/{block}{self.search}"
+
 
 def read_address(path: str | None, search: str | None) -> Address:
     """Return the address that a browser shows.
@@ -70,3 +75,11 @@ def read_address(path: str | None, search: str | None) -> Address:
         if name and value and name not in _FILTER_NAMES:
             choices[name] = unquote_plus(value)
     return Address(page, from_query_string(search or ""), tuple(sorted(choices.items())))
+
+
+def address_or_none(path: str | None, search: str | None) -> Address | None:
+    """Return `read_address`; None where a filter means nothing."""
+    try:
+        return read_address(path, search)
+    except FilterError:
+        return None

@@ -6,6 +6,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from catalog import QueryError
+from catalog.queries.choices import EXAMPLE, tables_and_columns
 from dashboards.pages.blocks import Block, Table, Text, message
 from dashboards.pages.view import View
 
@@ -13,19 +14,12 @@ TITLE = "SQL"
 
 MOST_SECONDS = 10.0
 MOST_ROWS = 10_000
-EXAMPLE = """SELECT module, frames, count(*) AS cells, avg(top1) AS top1, stddev_samp(top1) AS std
-FROM results GROUP BY ALL ORDER BY module, frames"""
-
-_NAMES = """
-    SELECT table_name AS name, string_agg(column_name, ', ' ORDER BY ordinal_position) AS columns
-    FROM information_schema.columns WHERE table_schema = 'main' GROUP BY table_name ORDER BY table_name
-"""
 
 
 def blocks(view: View) -> list[Block]:
     """Return the editor, the answer and the names that a statement can use."""
     statement = view.address.text("q")
-    names = view.catalog.query(_NAMES)
+    names = tables_and_columns(view.catalog)
     return [
         Text("editor", _editor(statement)),
         *(_answer(view, statement) if statement else ()),

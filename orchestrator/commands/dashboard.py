@@ -23,11 +23,11 @@ def dashboard(
 ) -> None:
     """Open a live view of the grid in the browser, also while it runs. Ctrl-C ends it."""
     from dashboards.app.access import Access
-    from dashboards.app.live import Remote
-    from dashboards.app.server import Serving, serve
+    from dashboards.app.app import Serving, serve
+    from dashboards.app.live import RemoteUpdates
     from orchestrator.running.remote import fetch_predictions, hear
 
     root = storage_path(storage)
-    remote = Remote(lambda: hear(root), fetch_predictions)
+    remote = RemoteUpdates(lambda: hear(root), fetch_predictions)
     serving = Serving(root, Access(host, token), port, refresh, remote)
     serve(serving, typer.echo)

@@ -167,20 +167,20 @@ def test_the_journals_are_read_once_a_second_and_answers_made_once(tmp_path: Pat
 
     def ask(_: int) -> int:
         barrier.wait()
-        return live.remembered("question", make)
+        return live.cached("question", make)
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(ask, range(8))) == {1}
     assert live.refresh() == first + 1
-    assert live.remembered("question", make) == 2
+    assert live.cached("question", make) == 2
 
 
-def test_a_failed_answer_is_not_remembered(tmp_path: Path) -> None:
+def test_a_failed_answer_is_not_cached(tmp_path: Path) -> None:
     live = LiveCatalog(tmp_path)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
-            live.remembered("question", lambda: 1 // 0)
-    assert live.remembered("question", lambda: 1) == 1
+            live.cached("question", lambda: 1 // 0)
+    assert live.cached("question", lambda: 1) == 1
 
 
 def test_a_journal_that_cannot_be_read_is_said_and_the_last_state_stays(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from catalog.events import AttemptStarted
 from catalog.storage.bucket import Bucket
 from catalog.storage.mirror import Mirror, open_mirror
-from dashboards.app.live import LiveCatalog, Remote
+from dashboards.app.live import LiveCatalog, RemoteUpdates
 from orchestrator.running.remote import fetch_predictions, hear, open_journal
 from tests.support.s3_server import S3Server, Wire
 
@@ -27,7 +27,7 @@ def test_it_follows_and_says_when_it_cannot(
         root = open_mirror(f"{url}/watched").root
         monkeypatch.setenv("AWS_ENDPOINT_URL", s3.address)
         driver = Mirror(elsewhere.root, Bucket(f"{url}/watched/"))
-        live = LiveCatalog(root, pause=0.0, remote=Remote(lambda: hear(root), fetch_predictions))
+        live = LiveCatalog(root, pause=0.0, remote=RemoteUpdates(lambda: hear(root), fetch_predictions))
         assert live.refresh() == 0 and live.trouble is None
         from catalog import Journal
         from catalog.storage.journal_segments import Segments
