@@ -30,10 +30,11 @@ from orchestrator.coordination.shared_cells import shared_cells
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import Plan
 from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.running.cell_request import SubmissionSettings
+from orchestrator.running.cell_run import CellWork
 from orchestrator.running.driver import Driver
 from orchestrator.running.journal_events import planned_event
 from orchestrator.running.model_size_worker import counted_apart
-from orchestrator.running.work import CellWork, Terms
 from orchestrator.scheduling.schedule import Free
 from orchestrator.study.cells import expand
 from orchestrator.study.datasets import DatasetState
@@ -180,8 +181,8 @@ def open_driver(plan: Plan, storage: Path, clock: Callable[[], float]) -> Iterat
     ):
         for one in plan.cells:
             journal.append(planned_event(one, plan.study, "scale"))
-        terms = Terms("scale", 0, False, None, None, True, str(storage / "ray"))
-        yield Driver(work_of(plan), layout, journal.append, shared, terms, clock=clock)
+        settings = SubmissionSettings("scale", 0, False, None, None, True, str(storage / "ray"))
+        yield Driver(work_of(plan), layout, journal.append, shared, settings, clock=clock)
 
 
 def played(plan: Plan, storage: Path, slots: int) -> Meter:

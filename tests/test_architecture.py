@@ -50,7 +50,6 @@ OPEN = {
     ("orchestrator.evaluation.jobs", "orchestrator.running.remote"),
     ("orchestrator.running.submission", "orchestrator.terminal.grid_view"),
     ("orchestrator.running.submission", "orchestrator.terminal.live_view"),
-    ("orchestrator.scheduling.memory_reduction", "orchestrator.running.work"),
 }
 # What only these files may import.
 RESERVED = {

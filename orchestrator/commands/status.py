@@ -22,12 +22,13 @@ def status(
     from catalog import Catalog
     from catalog.queries.cells import progress_of_cells
     from catalog.storage.layout import Layout
-    from orchestrator.coordination.lease_status import commanded, held_by
+    from orchestrator.coordination.drivers import held_by
+    from orchestrator.coordination.requests import requested
 
     root = storage_path(storage)
     with Catalog.open(root) as catalog:
         rows = progress_of_cells(catalog, study).to_pylist()
-        commands = commanded(catalog, rows)
+        commands = requested(catalog, rows)
     holders = held_by(Layout(root), {row["key"] for row in rows if row["state"] != "done"})
     for row in rows:
         row["held_by"] = holders.get(row.pop("key"))

@@ -12,14 +12,17 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from catalog.storage.shared_files import Notes
+from catalog.storage.layout import Layout
+from catalog.storage.shared_files import Notes, notes_of
+from orchestrator.coordination.lease import Leases
+from orchestrator.scheduling.schedule import Free
 
 BEAT_SECONDS = 3.0
 TIME_OUT_SECONDS = 30.0
@@ -175,6 +178,38 @@ class Watch:
         silent = silent + min(now - looked, LOOK_SECONDS) if mark == before else 0.0
         self._seen[writer] = (mark, now, silent)
         return silent
+
+
+def resources_left(mine: DriverRecord, others: Sequence[DriverRecord], total: Free) -> Free | None:
+    """The cluster's resources without what the others' cells occupy; None while this driver has to wait.
+
+    It waits as long as a driver of higher priority on the same cluster has a cell ready that would fit, so
+    that what becomes free goes there first. Nothing that runs is ever stopped for another study.
+    """
+    if mine.cluster is None:
+        return total
+    rivals = [one for one in others if one.cluster == mine.cluster and one.writer != mine.writer]
+    cpus = total.cpus - sum(one.running[0] for one in rivals)
+    gpus = total.gpus - sum(one.running[1] for one in rivals)
+    free = Free(cpus - mine.running[0], gpus - mine.running[1])
+    for rival in rivals:
+        fitting = any(ask[0] <= free.cpus and ask[1] <= free.gpus for ask in rival.ready)
+        if rival.priority > mine.priority and fitting:
+            return None
+    return Free(cpus, gpus)
+
+
+def held_by(layout: Layout, keys: Iterable[str]) -> dict[str, str]:
+    """The drivers that hold cells, in words, by the cells' keys. Who is known to be dead holds nothing."""
+    watch = Watch(notes_of(layout.drivers))
+    leases = Leases(notes_of(layout.leases), "", watch.is_dead)
+    found = {}
+    for key in keys:
+        owner = leases.read(key).owner
+        if owner is not None and not watch.is_dead(owner):
+            record = watch.record(owner)
+            found[key] = str(record) if record is not None else owner
+    return found
 
 
 def has_ended(record: DriverRecord) -> bool:

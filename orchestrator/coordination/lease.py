@@ -30,8 +30,8 @@ class Lease:
 
 
 @dataclass(frozen=True)
-class Slot:
-    """What stands of a key: its highest number (0: none yet), and who owns that, or None where it is free."""
+class LeaseState:
+    """A key's lease: its highest number (0: none yet), and who owns that, or None where it is free."""
 
     number: int
     owner: str | None
@@ -47,27 +47,27 @@ class Leases:
         # What a lease says never changes.
         self._owners: dict[str, str] = {}
 
-    def look(self, key: str) -> Slot:
+    def read(self, key: str) -> LeaseState:
         """Who has the cell now, dead or alive."""
         names = self._notes.names(key)
         numbers = [int(name.removesuffix(".json")) for name in names if _is_lease(name)]
         number = max(numbers, default=0)
         if number == 0 or f"{number}.free" in names:
-            return Slot(number, None)
-        return Slot(number, self._owner_of(_lease_name(key, number)))
+            return LeaseState(number, None)
+        return LeaseState(number, self._owner_of(_lease_name(key, number)))
 
-    def claim(self, key: str) -> Lease | Slot:
+    def claim(self, key: str) -> Lease | LeaseState:
         """The lease, where nobody else who lives has it; else what stands in the way.
 
         Raises:
             LeaseError: The storage knows no hard links.
         """
-        slot = self.look(key)
+        state = self.read(key)
         # Our own is one that we have not heard of: the storage made it, and its answer was lost.
-        if slot.owner not in (None, self._owner) and not self._is_dead(slot.owner or ""):
-            return slot
-        lease = Lease(key, slot.number + 1)
-        return lease if self._create(lease) else self.look(key)
+        if state.owner not in (None, self._owner) and not self._is_dead(state.owner or ""):
+            return state
+        lease = Lease(key, state.number + 1)
+        return lease if self._create(lease) else self.read(key)
 
     def advance(self, lease: Lease) -> Lease:
         """The same owner's next number, for its next attempt.
@@ -77,9 +77,9 @@ class Leases:
         """
         successor = Lease(lease.key, lease.number + 1)
         if not self.is_held(lease) or not self._create(successor):
-            slot = self.look(lease.key)
+            state = self.read(lease.key)
             raise LeaseLostError(
-                f"the lease was taken over by {slot.owner}; {lease.key}; run the study again"
+                f"the lease was taken over by {state.owner}; {lease.key}; run the study again"
             )
         return successor
 
@@ -95,9 +95,9 @@ class Leases:
     def reap(self) -> None:
         """Free what dead owners left behind."""
         for key in self.known():
-            slot = self.look(key)
-            if slot.owner is not None and slot.owner != self._owner and self._is_dead(slot.owner):
-                self.release(Lease(key, slot.number))
+            state = self.read(key)
+            if state.owner is not None and state.owner != self._owner and self._is_dead(state.owner):
+                self.release(Lease(key, state.number))
 
     def known(self) -> Iterator[str]:
         """The keys that ever had a lease."""

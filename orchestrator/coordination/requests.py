@@ -1,4 +1,4 @@
-"""Pause, resume and cancel: what commands mean for the cells of a running study (pure)."""
+"""Pause, resume and cancel: what commands mean for the cells of a study."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from catalog.queries.drivers import commands_in_force
+
+if TYPE_CHECKING:
+    from catalog import Catalog
 
 
-class Standing(StrEnum):
-    """Why a cell is not started although it could be."""
+class StopRequest(StrEnum):
+    """What people asked for a cell: to stop after its epoch until they say so, or for good."""
 
     PAUSED = "paused"
     CANCELLED = "cancelled"
@@ -25,17 +31,17 @@ class Command:
     who: str = ""
 
 
-def standings(names: Iterable[str], commands: Sequence[Command]) -> dict[str, Standing]:
-    """The cells that commands, given in this order, hold up. What is cancelled stays so."""
-    found: dict[str, Standing] = {}
+def stop_requests(names: Iterable[str], commands: Sequence[Command]) -> dict[str, StopRequest]:
+    """What holds for the cells after these commands, in the order given. What is cancelled stays so."""
+    found: dict[str, StopRequest] = {}
     cells = tuple(names)
     for command in commands:
         for name in matching(cells, command.cells):
             if command.action == "cancel":
-                found[name] = Standing.CANCELLED
+                found[name] = StopRequest.CANCELLED
             elif command.action == "pause":
-                found.setdefault(name, Standing.PAUSED)
-            elif found.get(name) is Standing.PAUSED:
+                found.setdefault(name, StopRequest.PAUSED)
+            elif found.get(name) is StopRequest.PAUSED:
                 del found[name]
     return found
 
@@ -45,14 +51,14 @@ def matching(names: Iterable[str], pattern: str) -> list[str]:
     return [name for name in names if fnmatchcase(name, pattern)]
 
 
-def cancelled(standing: Mapping[str, Standing], parents: Mapping[str, str | None]) -> frozenset[str]:
-    """Of the cells in `parents` the cancelled ones, and those that wait for one; `parents` by name."""
-    return with_descendants((name for name in parents if standing.get(name) is Standing.CANCELLED), parents)
-
-
-def with_descendants(names: Iterable[str], parents: Mapping[str, str | None]) -> frozenset[str]:
-    """These cells and all that wait for one of them, directly or not; `parents` by name."""
-    found = frozenset(names)
-    while more := frozenset(name for name, parent in parents.items() if parent in found) - found:
-        found |= more
+def requested(catalog: Catalog, rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """`paused` or `cancelled` by study and cell, of the rows whose cells have no result."""
+    commands: dict[str, list[Command]] = {}
+    for row in commands_in_force(catalog).to_pylist():
+        commands.setdefault(row["study"], []).append(Command("", row["action"], row["cells"], row["who"]))
+    found: dict[tuple[str, str], str] = {}
+    open_rows = [row for row in rows if row["state"] != "done"]
+    for study, given in commands.items():
+        names = [row["cell"] for row in open_rows if row["study"] == study]
+        found |= {(study, name): str(one) for name, one in stop_requests(names, given).items()}
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from catalog.queries.drivers import (
     attempts_of_key,
@@ -17,9 +17,15 @@ from catalog.queries.drivers import (
 from catalog.storage.fence import FencedError, raise_fence
 from catalog.storage.layout import Layout
 from catalog.storage.shared_files import notes_of
-from orchestrator.coordination.drivers import Amount, DriverRecord, Presence, Watch, this_driver
-from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, Slot
-from orchestrator.coordination.lease_room import room_for
+from orchestrator.coordination.drivers import (
+    Amount,
+    DriverRecord,
+    Presence,
+    Watch,
+    resources_left,
+    this_driver,
+)
+from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, LeaseState
 from orchestrator.coordination.requests import Command
 from orchestrator.running.remote import hear, tidy
 from orchestrator.scheduling.schedule import Free
@@ -28,20 +34,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from catalog import Catalog
-
-Given = TypeVar("Given")
-
-
-class Retry(Protocol):
-    """Does something, again and again until the storage lets it (`catalog.storage.outage`)."""
-
-    def __call__(self, action: Callable[[], Given]) -> Given:
-        """What the action gives."""
-
-
-def _at_once(action: Callable[[], Given]) -> Given:
-    return action()
-
 
 _SOMEBODY = "another driver"
 
@@ -64,7 +56,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class News:
+class JournalUpdate:
     """What the journals say by now: top-1 of finished cells and failures, by key, and commands to the study.
 
     Failures and commands are those since this driver began.
@@ -97,20 +89,15 @@ class SharedCells:
     ) -> None:
         """`hear` brings the journals up to date, where the storage is a bucket."""
         self._hear = hear
-        self._retry: Retry = _at_once
         self._leases = leases
         self._watch = watch
         self._presence = presence
         self._catalog = catalog
         self._held: dict[str, Lease] = {}
         self._others: tuple[DriverRecord, ...] = ()
-        self.gives_way = False
+        self.yields_to_priority = False
         self._failed_before = {key: failure.attempt for key, failure in self._failures().items()}
         self._commands_before = frozenset(command.id for command in self._commands())
-
-    def retry_with(self, retry: Retry) -> None:
-        """How to wait for a storage that does not answer, where a cell's end cannot go on without."""
-        self._retry = retry
 
     def _refresh(self) -> None:
         self._hear()
@@ -125,7 +112,7 @@ class SharedCells:
             LeaseError: The storage knows no hard links.
         """
         lease = self._lease(key)
-        if isinstance(lease, Slot):
+        if isinstance(lease, LeaseState):
             return Claim(None, self._name(lease.owner))
         self._held[key] = lease
         # What the one before journalled is there: the lease was given up after it.
@@ -150,25 +137,26 @@ class SharedCells:
             return False
         return self._leases.is_held(lease)
 
-    def _lease(self, key: str) -> Lease | Slot:
+    def _lease(self, key: str) -> Lease | LeaseState:
         held = self._held.pop(key, None)
         if held is None:
             return self._leases.claim(key)
         try:
             return self._leases.advance(held)
         except LeaseLostError:
-            return self._leases.look(key)
+            return self._leases.read(key)
 
-    def is_ours(self, key: str) -> bool:
+    def owns(self, key: str) -> bool:
         """Whether this driver still holds the cell."""
         lease = self._held.get(key)
-        return lease is not None and self._retry(lambda: self._leases.is_held(lease))
+        return lease is not None and self._leases.is_held(lease)
 
     def release(self, key: str) -> None:
-        """Give a cell back, where it is held."""
-        lease = self._held.pop(key, None)
+        """Give a cell back, where it is held. Where the storage refuses (OSError) it stays held."""
+        lease = self._held.get(key)
         if lease is not None:
-            self._retry(lambda: self._leases.release(lease))
+            self._leases.release(lease)
+            del self._held[key]
 
     def release_all(self) -> None:
         """Give back all that is held."""
@@ -177,7 +165,7 @@ class SharedCells:
 
     def holder(self, key: str) -> str | None:
         """The living driver that holds a cell, in words, or None."""
-        owner = self._leases.look(key).owner
+        owner = self._leases.read(key).owner
         if owner is None or owner == self._presence.record.writer or self._watch.is_dead(owner):
             return None
         return self._name(owner)
@@ -193,13 +181,13 @@ class SharedCells:
         attempts, _ = attempts_of_key(self._catalog, key)
         return attempts
 
-    def news(self) -> News:
+    def read_update(self) -> JournalUpdate:
         """Read what was journalled, and who is alive."""
         self._others = self._watch.drivers()
         self._refresh()
         rows = finished_accuracies(self._catalog).to_pylist()
         before = self._failed_before
-        return News(
+        return JournalUpdate(
             finished={row["key"]: row["top1"] for row in rows},
             failed={key: one for key, one in self._failures().items() if one.attempt > before.get(key, 0)},
             commands=tuple(one for one in self._commands() if one.id not in self._commands_before),
@@ -217,11 +205,11 @@ class SharedCells:
         """Tell the others what this driver occupies and what it could start at once."""
         self._presence.publish(running=running, ready=tuple(ready))
 
-    def room(self, total: Free) -> Free | None:
+    def resources_left(self, total: Free) -> Free | None:
         """What this driver may use of its cluster, or None while a study of higher priority goes first."""
-        room = room_for(self._presence.record, self._others, total)
-        self.gives_way = room is None
-        return room
+        left = resources_left(self._presence.record, self._others, total)
+        self.yields_to_priority = left is None
+        return left
 
     def dead_attempts(self) -> tuple[DeadAttempt, ...]:
         """Attempts without an end that no living driver makes.
@@ -229,12 +217,12 @@ class SharedCells:
         A cell's lease is looked at before and after the journals are read: where it was free all the time,
         all that its last owner had to say is in them.
         """
-        before = {row["key"]: self._leases.look(row["key"]) for row in self._running()}
+        before = {row["key"]: self._leases.read(row["key"]) for row in self._running()}
         found = []
         for row in self._running():
-            slot = before.get(row["key"])
-            free = slot is not None and (slot.owner is None or self._watch.is_dead(slot.owner))
-            if free and self._leases.look(row["key"]) == slot:
+            state = before.get(row["key"])
+            free = state is not None and (state.owner is None or self._watch.is_dead(state.owner))
+            if free and self._leases.read(row["key"]) == state:
                 found.append(DeadAttempt(row["key"], row["attempt"], row["driver"]))
         return tuple(found)
 

@@ -15,7 +15,7 @@ from orchestrator.planning.cost import SizeOf, model_size
 from orchestrator.planning.measured import Measured, known_cards, measured_rates
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import DoneCell, FailureInfo, Plan
-from orchestrator.scheduling.memory_reduction import Easing
+from orchestrator.scheduling.memory_reduction import MemoryReduction
 from orchestrator.study.cells import expand
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.model import Study
@@ -76,10 +76,10 @@ def finished_cells(catalog: Catalog) -> Mapping[str, DoneCell]:
     }
 
 
-def eased_before(catalog: Catalog) -> Mapping[str, Easing]:
+def memory_reductions(catalog: Catalog) -> Mapping[str, MemoryReduction]:
     """How the cells that ran out of memory were tried the last time, by key, whoever tried."""
     rows = last_reductions(catalog).to_pylist()
-    return {row["key"]: Easing(row["alone"], row["accumulation"]) for row in rows if row["alone"]}
+    return {row["key"]: MemoryReduction(row["alone"], row["accumulation"]) for row in rows if row["alone"]}
 
 
 def known_cells(catalog: Catalog, names: Sequence[str] | None) -> Known:

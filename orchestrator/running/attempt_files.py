@@ -1,19 +1,37 @@
-"""What running cells have left in their run directories, read on the driver's machine."""
+"""What attempts leave in their cells' run directories, also where their workers are on other machines.
+
+The run directory is the truth: a checkpoint's record is written before its epoch is reported. Reports that
+travel through Ray are neither exactly- nor at-least-once, so nothing else is asked.
+"""
 
 from __future__ import annotations
 
+import platform
+import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from catalog.events import AttemptEnded, AttemptStarted, CellFailed, Event
+from catalog.storage.layout import Layout
 from catalog.storage.mirror import mirror_at
+from catalog.storage.outage import Outage
+from orchestrator.coordination.drivers import Amount
+from orchestrator.coordination.shared_cells import JournalUpdate, SharedCells
+from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.running.cell_request import SubmissionSettings, cell_request
+from orchestrator.running.cell_run import CellRun, CellWork
+from orchestrator.running.journal_events import TrialEnd
 from trainables.training.result import CellResult, read_history, read_result
 from trainables.training.run_files import fetch_small
 
 if TYPE_CHECKING:
-    from catalog.storage.layout import Layout
-    from orchestrator.ray_runtime.train_run import TrialRequest
     from trainables.training.checkpoint import Metrics
+
+Given = TypeVar("Given")
+Asked = ParamSpec("Asked")
 
 LOOK_SECONDS = 5.0
 
@@ -55,3 +73,135 @@ class RunReader:
         if not self._together:
             fetch_small(run_dir)
         return read_result(run_dir, request.key)
+
+
+def is_writing_checkpoint(run_dir: Path, since: float) -> bool:
+    """Whether an epoch's files are being written: its predictions stand, its record, which is last, not yet.
+
+    What an attempt before `since` (seconds since 1970) left half written does not count.
+    """
+    for predictions in run_dir.glob("epoch-*.parquet"):
+        try:
+            if not predictions.with_suffix(".json").exists() and predictions.stat().st_mtime >= since:
+                return True
+        except FileNotFoundError:
+            continue
+    return False
+
+
+class AttemptStorage:
+    """All that one driver reads from its storage and writes into it. Threads may share it.
+
+    Its lock is held for a single try, never while somebody waits for a storage that takes nothing.
+
+    Raises, of every method: OSError, where the storage refuses; those that say that they wait only for a
+    reason that waiting does not mend, or once the driver is to stop.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        append: Callable[[Event], Event],
+        shared: SharedCells,
+        settings: SubmissionSettings,
+        outage: Outage,
+        clock: Callable[[], float],
+    ) -> None:
+        self.layout = layout
+        self._journal = append
+        self._shared = shared
+        self._settings = settings
+        self._outage = outage
+        self._files = RunReader(layout, together=settings.local, clock=clock)
+        self._lock = threading.Lock()
+
+    def once(self, action: Callable[Asked, Given], *args: Asked.args, **named: Asked.kwargs) -> Given:
+        """One try at something."""
+        with self._lock:
+            return action(*args, **named)
+
+    def until_available(
+        self, action: Callable[Asked, Given], *args: Asked.args, **named: Asked.kwargs
+    ) -> Given:
+        """As many tries as it takes: waits."""
+        return self._outage.retry_until_available(lambda: self.once(action, *args, **named))
+
+    def append(self, event: Event) -> None:
+        """Journal an event; waits."""
+        self.until_available(self._journal, event)
+
+    def release(self, key: str) -> None:
+        """Give a cell's lease back; waits."""
+        self.until_available(self._shared.release, key)
+
+    def release_all(self) -> None:
+        """Give all leases back; waits."""
+        self.until_available(self._shared.release_all)
+
+    def start(self, work: CellWork) -> TrialRequest | str:
+        """Claim a cell and journal its next attempt (waits); in words who holds it, where that is another."""
+        claim = self.once(self._shared.claim, work.key, self._run_dir(work))
+        if claim.attempt is None:
+            return claim.holder
+        try:
+            trial = self.once(cell_request, work, claim.attempt, self.layout, self._settings)
+            named = self.layout.named(self._run_dir(work))
+            driver, host, reduction = self._settings.writer, platform.node(), work.reduction
+            event = AttemptStarted(work.key, claim.attempt, driver, host, named)
+            self.append(replace(event, accumulation=reduction.accumulation, alone=reduction.alone))
+        except BaseException:
+            self.release(work.key)
+            raise
+        return trial
+
+    def new_epochs(self, run: CellRun) -> tuple[Metrics, ...]:
+        """The epochs of a cell's trial that this driver has still to journal, and may."""
+        if run.trial is None:
+            return ()
+        rows = self.once(self._files.history, run.trial)[run.epoch :]
+        owned = bool(rows) and self.once(self._owns_attempt, run)
+        return rows if owned else ()
+
+    def _owns_attempt(self, run: CellRun) -> bool:
+        """Whether the cell is ours, or was until it was stopped here, and nobody's since."""
+        left = not run.is_training and self._shared.holder(run.key) is None
+        return left or self._shared.owns(run.key)
+
+    def result(self, trial: TrialRequest) -> CellResult | None:
+        """The result, if there is one; waits. It also brings the last epochs from a bucket."""
+        return self.until_available(self._files.result, trial)
+
+    def trial_end(self, trial: TrialRequest, result: CellResult | None, error: str) -> TrialEnd:
+        """How a trial ended, and whose the cell is by now; waits."""
+        if self.until_available(self._shared.owns, trial.key):
+            return TrialEnd(True, "", result, error)
+        return TrialEnd(False, self.until_available(self._shared.holder, trial.key) or "", result, error)
+
+    def journal_interrupted(self, run: CellRun) -> None:
+        """Journal that an attempt of ours was stopped on purpose; waits."""
+        if run.trial is not None and self.until_available(self._shared.owns, run.key):
+            self.append(AttemptEnded(run.key, run.trial.attempt, "interrupted"))
+
+    def give_up(self, run: CellRun, error: str) -> None:
+        """Journal that a cell is not even tried; waits."""
+        self.append(CellFailed(run.key, self.once(self._shared.attempts, run.key), error, ""))
+        self.release(run.key)
+
+    def is_writing(self, run: CellRun) -> bool:
+        """Whether a cell in training is writing a checkpoint."""
+        return is_writing_checkpoint(self._run_dir(run.work), run.started)
+
+    def holders(self, runs: Iterable[CellRun]) -> Mapping[str, str | None]:
+        """By name, who else holds these cells, in words."""
+        return {run.name: self.once(self._shared.holder, run.key) for run in runs}
+
+    def read_update(self) -> JournalUpdate:
+        """What was journalled by others."""
+        return self.once(self._shared.read_update)
+
+    def publish(self, amounts: tuple[Amount, list[Amount]]) -> None:
+        """Tell others what this driver occupies, and what it could start."""
+        self.once(self._shared.publish, *amounts)
+
+    def _run_dir(self, work: CellWork) -> Path:
+        return self.layout.run_dir(work.cell.name, work.key)

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.storage.layout import Layout, file_name
 from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.running.cell_run import CellWork
 from orchestrator.running.remote import address_of
-from orchestrator.running.work import CellWork, Terms
 from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
 from trainables.training.result import read_result
 from trainables.training.run_files import fetch_small
 
 
-def cell_request(item: CellWork, attempt: int, layout: Layout, terms: Terms) -> TrialRequest:
+@dataclass(frozen=True)
+class SubmissionSettings:
+    """What holds for all cells of a submission. `ray_files`: where Tune and Train write for themselves."""
+
+    writer: str
+    retries: int
+    parent_check: bool
+    weights_dir: str | None
+    frames_on_local_disk: str | None
+    local: bool
+    ray_files: str
+
+
+def cell_request(item: CellWork, attempt: int, layout: Layout, settings: SubmissionSettings) -> TrialRequest:
     """The trial of one attempt at a cell."""
     name = item.cell.name
     run_dir = layout.run_dir(name, item.key)
@@ -22,17 +36,19 @@ def cell_request(item: CellWork, attempt: int, layout: Layout, terms: Terms) -> 
         cell=name,
         key=item.key,
         attempt=attempt,
-        spec=_spec(item, attempt, run_dir, layout, terms).model_dump_json(),
+        spec=_spec(item, attempt, run_dir, layout, settings).model_dump_json(),
         workers=item.cell.resources.workers,
         cpus_per_worker=item.cell.resources.cpus_per_worker,
         gpus_per_worker=item.cell.resources.gpus_per_worker,
-        train_storage=str(Path(terms.ray_files) / "train" / terms.writer),
+        train_storage=str(Path(settings.ray_files) / "train" / settings.writer),
         log=str(run_dir / f"attempt-{attempt}.log"),
-        local=terms.local,
+        local=settings.local,
     )
 
 
-def _spec(item: CellWork, attempt: int, run_dir: Path, layout: Layout, terms: Terms) -> CellSpec:
+def _spec(
+    item: CellWork, attempt: int, run_dir: Path, layout: Layout, settings: SubmissionSettings
+) -> CellSpec:
     cell = item.cell
     return CellSpec(
         cell=cell.name,
@@ -50,17 +66,17 @@ def _spec(item: CellWork, attempt: int, run_dir: Path, layout: Layout, terms: Te
         run_dir=str(run_dir),
         workers=cell.resources.workers,
         threads=cell.resources.cpus_per_worker,
-        weights_dir=terms.weights_dir,
-        frames_on_local_disk=terms.frames_on_local_disk,
-        parent=_parent(item, layout, terms),
+        weights_dir=settings.weights_dir,
+        frames_on_local_disk=settings.frames_on_local_disk,
+        parent=_parent(item, layout, settings),
         storage=address_of(layout.root),
         attempt=attempt,
         keep=cell.keep,
-        accumulation=item.accumulation,
+        accumulation=item.reduction.accumulation,
     )
 
 
-def _parent(item: CellWork, layout: Layout, terms: Terms) -> ParentCheckpoint | None:
+def _parent(item: CellWork, layout: Layout, settings: SubmissionSettings) -> ParentCheckpoint | None:
     """The parent's chosen checkpoint. A missing result is the worker's to refuse: it names the file."""
     if item.parent_key is None or item.cell.parent is None:
         return None
@@ -70,7 +86,7 @@ def _parent(item: CellWork, layout: Layout, terms: Terms) -> ParentCheckpoint | 
     chosen = result.checkpoint(item.cell.recipe.inherit) if result is not None else {}
     parent_frames = int(result.frames) if result is not None else item.cell.frames
     # A tenth of an epoch at most: the parent's clips are shorter and need no backward pass.
-    recheck = max(1, item.train_videos // 10) if terms.parent_check else 0
+    recheck = max(1, item.train_videos // 10) if settings.parent_check else 0
     return ParentCheckpoint(
         key=item.parent_key,
         cell=item.cell.parent,

@@ -1,14 +1,17 @@
-"""What happened, in the journal's words: metrics rows, results and planned cells as events (pure)."""
+"""What happened, as the journal's events: planned cells, epochs, and how an attempt ended (pure)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from catalog.events import CellFinished, CellPlanned, EpochFinished
+from catalog.events import AttemptEnded, CellFailed, CellFinished, CellPlanned, EpochFinished, Event
 from catalog.storage.layout import Layout
 from orchestrator.planning.plan_model import PlannedCell
-from orchestrator.running.work import CellWork
+from orchestrator.running.cell_run import CellRun, CellState, CellWork
+from orchestrator.scheduling.memory_reduction import next_reduction
+from orchestrator.scheduling.retry import FailureKind, back_off_seconds, classify, decide
 from trainables.training.result import CellResult
 
 
@@ -95,3 +98,84 @@ def finished_event(item: CellWork, attempt: int, result: CellResult, layout: Lay
         evaluation=item.evaluation_key,
         accumulation=result.accumulation,
     )
+
+
+@dataclass(frozen=True)
+class TrialEnd:
+    """What is found when a trial is over: whose the cell is, its result, and the error for want of one.
+
+    `holder`: who has it in place of this driver, in words.
+    """
+
+    is_owned: bool
+    holder: str
+    result: CellResult | None
+    error: str
+
+
+@dataclass(frozen=True)
+class AttemptOutcome:
+    """What follows: events to journal, in this order; then the cell is done, failed, or waits (again).
+
+    `changes`: what is different in the cell's record. `keeps_lease`: the same driver tries again.
+    """
+
+    state: CellState
+    events: tuple[Event, ...]
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    keeps_lease: bool = False
+    failure: FailureKind | None = None
+
+
+def attempt_outcome(
+    run: CellRun, end: TrialEnd, layout: Layout, retries: int, now: float, wall: float
+) -> AttemptOutcome:
+    """Done if a result stands; else stopped, tried again or given up.
+
+    Args:
+        run: a cell in training.
+        end: what was found.
+        layout: the storage, for the names of files in it.
+        retries: how many failures may be followed by another attempt.
+        now: the driver's clock, in seconds.
+        wall: seconds since 1970.
+    """
+    assert run.trial is not None
+    if not end.is_owned:
+        return _left(run, "another driver took the cell over", holder=end.holder or "another driver")
+    if end.result is not None:
+        events = (
+            AttemptEnded(run.key, run.trial.attempt, "done"),
+            finished_event(run.work, run.trial.attempt, end.result, layout),
+        )
+        changes = {"top1": end.result.history[-1]["top1"], "ended": wall}
+        return AttemptOutcome(CellState.DONE, events, changes)
+    if run.state is CellState.STOPPING:
+        return _left(run, "stopped by command")
+    return _failed(run, end.error, layout.named(run.trial.log), retries, now, wall)
+
+
+def _left(run: CellRun, why: str, holder: str = "") -> AttemptOutcome:
+    assert run.trial is not None
+    events = (AttemptEnded(run.key, run.trial.attempt, "interrupted", why),)
+    return AttemptOutcome(CellState.WAITING, events, {"holder": holder, "stop_point": None})
+
+
+def _failed(run: CellRun, error: str, log: str, retries: int, now: float, wall: float) -> AttemptOutcome:
+    assert run.trial is not None
+    attempt = run.trial.attempt
+    ended = AttemptEnded(run.key, attempt, "failed", error, log)
+    kind = classify(error)
+    ends = run.ends.after(kind)
+    memory = kind is FailureKind.MEMORY
+    reduction = next_reduction(run.work.cell, run.work.reduction) if memory else None
+    decision = decide(kind, ends, retries=retries, way_out=str(reduction or ""))
+    if not decision.retry:
+        why = f"{error} ({decision.reason})"
+        changes = {"error": why, "log": log, "ended": wall, "ends": ends}
+        return AttemptOutcome(
+            CellState.FAILED, (ended, CellFailed(run.key, attempt, why, log)), changes, failure=kind
+        )
+    work = run.work if reduction is None else run.work.reduced(reduction)
+    changes = {"work": work, "ends": ends, "not_before": now + back_off_seconds(ends.ends), "trial": None}
+    return AttemptOutcome(CellState.WAITING, (ended,), changes, keeps_lease=True, failure=kind)

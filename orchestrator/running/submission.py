@@ -26,17 +26,17 @@ from orchestrator.evaluation.records import dataset_built_event
 from orchestrator.planning.measured import overshoots
 from orchestrator.planning.measurement_files import chosen_packing
 from orchestrator.planning.plan_model import Plan, PlannedCell, State
-from orchestrator.planning.storage_plan import eased_before, plan_with, weights_problems
+from orchestrator.planning.storage_plan import memory_reductions, plan_with, weights_problems
 from orchestrator.ray_runtime.cluster_checks import check_cluster
 from orchestrator.ray_runtime.leftovers import leftovers, remove
+from orchestrator.running.cell_request import SubmissionSettings
+from orchestrator.running.cell_run import CellFailure, CellWork, finished_seconds
 from orchestrator.running.driver import Driver
 from orchestrator.running.journal_events import epoch_event, finished_event, planned_event
 from orchestrator.running.model_size_worker import counted_apart
 from orchestrator.running.remote import address_of, fetch_results, hear, open_journal, require_writable
 from orchestrator.running.retention import Retention
 from orchestrator.running.signals import StopSignals
-from orchestrator.running.work import CellFailure, CellWork, Terms
-from orchestrator.scheduling.memory_reduction import eased
 from orchestrator.study.cells import expand
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.model import Study
@@ -210,10 +210,10 @@ class Submission:
         """The driver of the cells that have to run, until `stop` is set."""
         to_run = [planned for planned in self.plan.cells if planned.state is State.TO_RUN]
         names = frozenset(planned.cell.name for planned in to_run)
-        before = eased_before(self._catalog)
+        before = memory_reductions(self._catalog)
         work = [self._work_item(planned, names) for planned in to_run]
-        work = [eased(item, before[item.key]) if item.key in before else item for item in work]
-        terms = Terms(
+        work = [item.reduced(before[item.key]) if item.key in before else item for item in work]
+        settings = SubmissionSettings(
             writer=self._writer,
             retries=self._study.retries,
             parent_check=self._study.parent_check,
@@ -224,8 +224,8 @@ class Submission:
         )
         retention = Retention(self._layout, self._catalog, self._journal.append, self._study.keep)
         retention.sweep(planned.key for planned in self.plan.cells if planned.state is State.DONE)
-        driver = Driver(work, self._layout, retention.append, self._shared, terms, stop)
-        driver.look_around()
+        driver = Driver(work, self._layout, retention.append, self._shared, settings, stop)
+        driver.refresh_leases()
         return driver
 
     def _work_item(self, planned: PlannedCell, running: frozenset[str]) -> CellWork:
@@ -275,9 +275,9 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
         submission = Submission(study, options, journal, catalog, shared, ray_files)
         plan = submission.prepare(show, announce)
         driver = submission.driver(signals.asked)
-        if driver.work:
+        if driver.cells:
             log = layout.log(submission.writer)
-            announce(f"{len(driver.work)} of {len(plan.cells)} cells to run; Ray's own output: {log}")
+            announce(f"{len(driver.cells)} of {len(plan.cells)} cells to run; Ray's own output: {log}")
             try:
                 with signals.deferred():
                     _run(submission, driver, options, signals, presence)
@@ -288,7 +288,7 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
                 driver.interrupted()
         outcome = _outcome(submission, driver, interrupted=not driver.is_finished)
         catalog.refresh()
-        for warning in overshoots(catalog, driver.finished_seconds):
+        for warning in overshoots(catalog, finished_seconds(driver.cells)):
             announce(f"warning: {warning}")
         leave_snapshot(catalog, announce)
     return outcome
@@ -330,15 +330,19 @@ def _run(
         with ray_session(options.address, options.cpus, options.gpus) as way:
             signals.take_over()
             presence.publish(cluster=cluster_address() if options.address else None)
-            with LiveView(console, viewer.view) as view, watched(lambda: _ray_died(driver, view, console)):
+            with (
+                LiveView(console, viewer.view) as view,
+                watched(lambda: _ray_died(driver, signals, view, console)),
+            ):
                 run_grid(driver, submission.writer, submission.ray_files / "tune", way)
 
 
-def _ray_died(driver: Driver, view: LiveView, console: Console) -> NoReturn:
+def _ray_died(driver: Driver, signals: StopSignals, view: LiveView, console: Console) -> NoReturn:
     """Journal what still ran, give the leases back and leave: without Ray nothing here goes on."""
     from orchestrator.ray_runtime.session import end_process
 
     def on_exit() -> None:
+        signals.asked.set()  # nobody waits any more for a storage that takes nothing
         view.close()
         console.print("interrupted: Ray died on this machine; give the same command again to go on")
         driver.interrupted()
@@ -360,7 +364,7 @@ def _outcome(submission: Submission, driver: Driver, *, interrupted: bool) -> Ou
     view = GridViewer(submission.plan, driver).view()
     return Outcome(
         states=view.states,
-        trained=len(driver.finished_seconds),
+        trained=len(finished_seconds(driver.cells)),
         failures=driver.failures,
         blocked_at_plan=blocked,
         interrupted=interrupted,

@@ -5,9 +5,9 @@ Simulated on the 288 cells with 8–32 GPUs this stays within 4 % of the lower b
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from bisect import bisect_left
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.study.model import Resources
@@ -16,7 +16,7 @@ _SLACK = 1e-9  # shares of a GPU such as 0.1 do not add up exactly
 
 
 class Progress(StrEnum):
-    """Where a cell is in this submission."""
+    """How far a task is."""
 
     WAITING = "waiting"
     READY = "ready"
@@ -51,13 +51,15 @@ class Free:
 class Task:
     """One cell to run. `parent` names another task, or is None where nothing has to finish first.
 
-    `cost` is in FLOPs or any other unit that is the same for all tasks.
+    `cost` is in FLOPs or any other unit that is the same for all tasks. `alone`: nothing else may use its
+    GPUs, or, without GPUs, run beside it (`orchestrator.scheduling.memory_reduction`).
     """
 
     name: str
     parent: str | None
     cost: float
     demand: Resources
+    alone: bool = False
 
 
 def remaining_chain_cost(tasks: Sequence[Task]) -> dict[str, float]:
@@ -70,14 +72,14 @@ def remaining_chain_cost(tasks: Sequence[Task]) -> dict[str, float]:
     return costs
 
 
-class GridState:
-    """The cells of one submission and how far each is: waiting → ready → running → done, failed or blocked.
+class StartQueue:
+    """Which tasks could start now, the longest remaining chain first, and which of them occupy resources.
 
-    The only mutable part of the schedule; every transition is a method, and one that makes no sense raises.
+    Only an index: how far a task is, its owner knows, who says with `place` where it belongs.
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        """Start with every task waiting or ready.
+        """Start with no task placed.
 
         Raises:
             ValueError: two tasks with one name, an unknown parent, or tasks that wait for each other.
@@ -90,13 +92,79 @@ class GridState:
             raise ValueError(f"unknown parents {', '.join(unknown)}; a parent is another task or None")
         self._children = _children(tasks)
         costs = remaining_chain_cost(tasks)
-        self._order = tuple(sorted(self._tasks, key=lambda name: -costs[name]))
-        self._progress = dict.fromkeys((task.name for task in tasks), Progress.WAITING)
+        self.order = tuple(sorted(self._tasks, key=lambda name: -costs[name]))
         # What is asked for each start is kept at hand: a grid of thousands must not be walked for every cell.
-        self._rank = {name: rank for rank, name in enumerate(self._order)}
+        self._rank = {name: rank for rank, name in enumerate(self.order)}
         self._demands = frozenset(task.demand for task in tasks)
         self._ready: list[int] = []
-        self._running: set[str] = set()
+        self._running: dict[str, None] = {}  # in the order of their starts
+
+    @property
+    def ready(self) -> tuple[str, ...]:
+        """The tasks that could start, in the order in which they are to."""
+        return tuple(self.order[rank] for rank in self._ready)
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The tasks that occupy their resources."""
+        return tuple(self._running)
+
+    def children(self, name: str) -> tuple[str, ...]:
+        """The tasks that wait for this one alone."""
+        return self._children.get(name, ())
+
+    def descendants(self, name: str) -> tuple[str, ...]:
+        """The tasks that wait for this one, directly or not, nearest first."""
+        found = list(self.children(name))
+        for one in found:  # grows while it is walked
+            found.extend(self.children(one))
+        return tuple(found)
+
+    def place(self, name: str, *, ready: bool = False, running: bool = False) -> None:
+        """Say that a task could start, or that it occupies its resources, or (by default) neither."""
+        rank = self._rank[name]
+        position = bisect_left(self._ready, rank)
+        was_ready = position < len(self._ready) and self._ready[position] == rank
+        if ready and not was_ready:
+            self._ready.insert(position, rank)
+        elif was_ready and not ready:
+            del self._ready[position]
+        if running:
+            self._running[name] = None
+        else:
+            self._running.pop(name, None)
+
+    def fitting(self, total: Free) -> Iterator[str]:
+        """The ready tasks that fit beside those that run; `total` is all that the cluster can have."""
+        free = total.less(self._tasks[name].demand for name in self._running)
+        return (name for name in self.ready if free.fits(self._tasks[name].demand))
+
+    def replace(self, task: Task) -> None:
+        """A task needs something else than was said, from its next start on."""
+        self._tasks[task.name] = task
+        self._demands |= {task.demand}
+
+    def larger_than(self, total: Free) -> tuple[str, ...]:
+        """The tasks, whether over or not, that ask for more than the whole cluster."""
+        if all(total.fits(demand) for demand in self._demands):
+            return ()
+        return tuple(name for name in self.order if not total.fits(self._tasks[name].demand))
+
+
+class GridState:
+    """Tasks that only wait, run and end, such as those of a simulation; every change of state is a method.
+
+    The cells of a driver can be in more states: `orchestrator.running.cell_run`.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        """Start with every task waiting or ready.
+
+        Raises:
+            ValueError: as `StartQueue`.
+        """
+        self._queue = StartQueue(tasks)
+        self._progress = dict.fromkeys((task.name for task in tasks), Progress.WAITING)
         self._open = len(tasks)
         for task in tasks:
             if task.parent is None:
@@ -109,7 +177,7 @@ class GridState:
 
     def names(self, progress: Progress) -> tuple[str, ...]:
         """The tasks that are this far, the longest remaining chain first."""
-        return tuple(name for name in self._order if self._progress[name] is progress)
+        return tuple(name for name in self._queue.order if self._progress[name] is progress)
 
     @property
     def is_finished(self) -> bool:
@@ -117,73 +185,48 @@ class GridState:
         return self._open == 0
 
     def next(self, total: Free, skip: Container[str] = ()) -> str | None:
-        """The cell to start now, or None; `total` is all that the cluster can have, busy or not.
+        """The task to start now, or None; `total` is all that the cluster can have, busy or not.
 
-        Cells in `skip` (such as those that wait a moment before they are tried again) keep their place.
+        Tasks in `skip` keep their place.
         """
-        free = total.less(self._tasks[name].demand for name in self._running)
-        ready = (name for name in (self._order[rank] for rank in self._ready) if name not in skip)
-        fitting = (name for name in ready if free.fits(self._tasks[name].demand))
-        return next(fitting, None)
-
-    def ask_otherwise(self, name: str, demand: Resources) -> None:
-        """A cell needs something else than was said, from its next start on."""
-        self._tasks[name] = replace(self._tasks[name], demand=demand)
-        self._demands |= {demand}
+        return next((name for name in self._queue.fitting(total) if name not in skip), None)
 
     def never_fits(self, total: Free) -> tuple[str, ...]:
-        """The unfinished cells that ask for more than the whole cluster: they would wait for ever."""
-        if all(total.fits(demand) for demand in self._demands):
-            return ()
+        """The unfinished tasks that ask for more than the whole cluster: they would wait for ever."""
         open_states = (Progress.WAITING, Progress.READY)
-        return tuple(
-            name
-            for name in self._order
-            if self._progress[name] in open_states and not total.fits(self._tasks[name].demand)
-        )
+        return tuple(name for name in self._queue.larger_than(total) if self._progress[name] in open_states)
 
     def started(self, name: str) -> None:
-        """A ready cell runs now."""
+        """A ready task runs now."""
         self._move(name, Progress.READY, Progress.RUNNING)
 
     def requeued(self, name: str) -> None:
-        """A running cell stopped and is to be tried again."""
+        """A running task stopped and is to be tried again."""
         self._move(name, Progress.RUNNING, Progress.READY)
 
     def finished(self, name: str) -> tuple[str, ...]:
-        """A running cell is done; returns the cells that are ready through it."""
+        """A running task is done; returns the tasks that are ready through it."""
         self._move(name, Progress.RUNNING, Progress.DONE)
-        released = self._children.get(name, ())
+        released = self._queue.children(name)
         for child in released:
             self._move(child, Progress.WAITING, Progress.READY)
         return released
 
     def failed(self, name: str) -> tuple[str, ...]:
-        """A ready or running cell failed for good; returns its descendants, which are blocked now."""
+        """A ready or running task failed for good; returns its descendants, which are blocked now."""
         if self._progress[name] not in (Progress.READY, Progress.RUNNING):
             raise ValueError(f"cannot fail; {name} is {self._progress[name]}; fail ready or running cells")
         self._move(name, self._progress[name], Progress.FAILED)
-        blocked: list[str] = []
-        open_names = list(self._children.get(name, ()))
-        while open_names:
-            child = open_names.pop(0)
+        blocked = self._queue.descendants(name)
+        for child in blocked:
             self._move(child, Progress.WAITING, Progress.BLOCKED)
-            blocked.append(child)
-            open_names.extend(self._children.get(child, ()))
-        return tuple(blocked)
+        return blocked
 
     def _move(self, name: str, before: Progress, after: Progress) -> None:
         if self._progress[name] is not before:
             raise ValueError(f"cannot become {after}; {name} is {self._progress[name]}; it must be {before}")
         self._progress[name] = after
-        if before is Progress.READY:
-            self._ready.remove(self._rank[name])
-        if after is Progress.READY:
-            insort(self._ready, self._rank[name])
-        if before is Progress.RUNNING:
-            self._running.remove(name)
-        if after is Progress.RUNNING:
-            self._running.add(name)
+        self._queue.place(name, ready=after is Progress.READY, running=after is Progress.RUNNING)
         self._open -= after in _ENDED
 
 

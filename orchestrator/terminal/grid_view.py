@@ -7,22 +7,18 @@ from collections.abc import Mapping
 
 from orchestrator.planning.eta import OpenCell, TrainedCell, eta_seconds, rates_so_far
 from orchestrator.planning.plan_model import Plan, State
+from orchestrator.running.cell_run import ENDED, CellRun, CellState, finished_seconds
 from orchestrator.running.driver import Driver
-from orchestrator.scheduling.schedule import Free, Progress
+from orchestrator.scheduling.schedule import Free
 from orchestrator.terminal.live_view import GridView
 
 # The rest of the grid is simulated for it: a tenth of a second with 1,000 cells to go.
 _SHARE_FOR_ETA = 0.02
 
-_OPEN = (Progress.WAITING, Progress.READY, Progress.RUNNING)
-
 _SHOWN = {
-    Progress.WAITING: "waiting",
-    Progress.READY: "waiting",
-    Progress.RUNNING: "running",
-    Progress.DONE: "done",
-    Progress.FAILED: "failed",
-    Progress.BLOCKED: "blocked",
+    CellState.HELD_ELSEWHERE: "elsewhere",
+    CellState.STARTING: "waiting",
+    CellState.STOPPING: "running",
 }
 
 
@@ -45,20 +41,17 @@ class GridViewer:
     def view(self) -> GridView:
         """The state of every cell of the study now."""
         states = {planned.cell.name: _shown(planned.state) for planned in self._plan.cells}
-        progress = self._driver.progress
-        states |= {name: _SHOWN[one] for name, one in progress.items()}
-        holders = {name: one for name, one in self._driver.holders.items() if progress[name] in _OPEN}
-        states |= dict.fromkeys(holders, "elsewhere")
-        states |= {name: str(one) for name, one in self._driver.standing.items()}
+        cells = self._driver.cells
+        states |= {name: _SHOWN.get(run.state, str(run.state)) for name, run in cells.items()}
         return GridView(
             study=self._plan.study,
             states=states,
             running=self._driver.running,
             failures=self._driver.failures,
-            top1=dict(self._driver.top1),
+            top1={name: run.top1 for name, run in cells.items() if run.top1 is not None},
             eta_seconds=self._eta(),
             elapsed_seconds=time.monotonic() - self._started,
-            holders=holders,
+            holders={name: run.holder for name, run in cells.items() if run.holder},
             notice=self._notice(states),
         )
 
@@ -68,7 +61,7 @@ class GridViewer:
             return self._driver.outage.notice
         if self._driver.is_stopping:
             return "stopping: running cells go on from their last epoch the next time; again to stop at once"
-        if self._driver.gives_way:
+        if self._driver.yields_to_priority:
             return "waiting: the cells of a study of higher priority go first"
         if self._driver.running or self._driver.has_work or self._driver.is_finished:
             return ""
@@ -86,32 +79,32 @@ class GridViewer:
         return None if self._reckoned is None else max(self._reckoned - passed, 0.0)
 
     def _reckon(self) -> float | None:
-        driver, now = self._driver, time.time()
-        running = {cell.name: cell for cell in driver.running}
-        held = [driver.work[name].cell.resources for name in running]
+        cells, now = self._driver.cells, time.time()
+        running = {name: run.as_running for name, run in cells.items() if run.is_training}
+        held = [cells[name].work.cell.resources for name in running]
         self._room = Free(
             cpus=max(self._room.cpus, sum(one.cpus for one in held)),
             gpus=max(self._room.gpus, sum(one.gpus for one in held)),
         )
-        finished = [self._trained(name, 1.0, seconds) for name, seconds in driver.finished_seconds.items()]
+        finished = [_trained(cells[name], 1.0, took) for name, took in finished_seconds(cells).items()]
         # An epoch is half over on average; better than nothing until the first cell has finished.
         begun = [
-            self._trained(name, min((one.metrics["epoch"] + 0.5) / one.epochs, 1.0), now - one.started)
+            _trained(cells[name], min((one.metrics["epoch"] + 0.5) / one.epochs, 1.0), now - one.started)
             for name, one in running.items()
             if "epoch" in one.metrics
         ]
         left = [
             OpenCell(
-                driver.work[name].cell,
-                driver.work[name].flops,
-                driver.work[name].waits_for,
-                now - running[name].started if name in running else None,
+                run.work.cell,
+                run.work.flops,
+                run.work.waits_for,
+                now - run.started if run.is_training else None,
             )
-            for name, progress in driver.progress.items()
-            if progress in _OPEN
+            for run in cells.values()
+            if run.state not in ENDED
         ]
         return eta_seconds(left, rates_so_far(finished or begun), self._room)
 
-    def _trained(self, name: str, share: float, seconds: float) -> TrainedCell:
-        item = self._driver.work[name]
-        return TrainedCell(item.cell, item.flops * share, seconds)
+
+def _trained(run: CellRun, part: float, seconds: float) -> TrainedCell:
+    return TrainedCell(run.work.cell, run.work.flops * part, seconds)

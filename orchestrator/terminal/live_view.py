@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.running.work import CellFailure, RunningCell
+from orchestrator.running.cell_run import CellFailure, RunningCell
 
 PLAIN_STATUS_SECONDS = 30.0
 STATES = ("done", "running", "elsewhere", "paused", "waiting", "cancelled", "failed", "blocked")

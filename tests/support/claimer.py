@@ -20,7 +20,7 @@ def claim_all(storage: str, output: Path) -> None:
     else:
         root = Path(storage)
     leases = Leases(notes_of(root / "leases"), output.name, lambda _: False)
-    leases.look("warm up")
+    leases.read("warm up")
     Path(f"{output}-ready").touch()
     while not (output.parent / "go").exists():
         time.sleep(0.001)

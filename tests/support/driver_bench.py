@@ -16,8 +16,9 @@ from orchestrator.coordination.drivers import Presence, Watch, this_driver
 from orchestrator.coordination.lease import Leases
 from orchestrator.coordination.shared_cells import SharedCells
 from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.running.cell_request import SubmissionSettings
+from orchestrator.running.cell_run import CellState, CellWork
 from orchestrator.running.driver import Driver
-from orchestrator.running.work import CellWork, Terms
 from orchestrator.scheduling.schedule import Free
 from orchestrator.study.cells import Cell, expand
 from orchestrator.study.load import parse_study
@@ -61,7 +62,7 @@ class Bench:
         cells = expand(parse_study(study, "toy.yaml"))
         self.keys = {cell.name: f"{number:032x}" for number, cell in enumerate(cells)}
         work = [self.item(cell) for cell in cells]
-        terms = Terms(
+        settings = SubmissionSettings(
             name,
             retries=retries,
             parent_check=True,
@@ -71,7 +72,7 @@ class Bench:
             ray_files=str(tmp_path / "ray"),
         )
         self.driver = Driver(
-            work, self.layout, self.append, self.shared, terms, self.stop, clock=lambda: self.clock
+            work, self.layout, self.append, self.shared, settings, self.stop, clock=lambda: self.clock
         )
 
     def item(self, cell: Cell) -> CellWork:
@@ -92,6 +93,15 @@ class Bench:
     def append(self, event: Event) -> Event:
         self.events.append(event)
         return self.journal.append(event)
+
+    def names(self, state: CellState) -> set[str]:
+        """The cells in this state."""
+        return {name for name, run in self.driver.cells.items() if run.state is state}
+
+    def stopped(self) -> dict[str, CellState]:
+        """The cells that are paused or cancelled and do not run."""
+        stopped = (CellState.PAUSED, CellState.CANCELLED)
+        return {name: run.state for name, run in self.driver.cells.items() if run.state in stopped}
 
     def of(self, kind: type[Event]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]

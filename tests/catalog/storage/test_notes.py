@@ -17,7 +17,7 @@ from catalog.storage.bucket import Bucket, BucketError
 from catalog.storage.mirror import Mirror, mirror_at
 from catalog.storage.shared_files import BucketNotes, DirectoryNotes, Notes
 from orchestrator.coordination.drivers import Presence, Watch, this_driver
-from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, Slot
+from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, LeaseState
 from orchestrator.ray_runtime.cluster_checks import answer
 from orchestrator.ray_runtime.storage_probe import BucketProbe, probe_in
 from tests.support.paths import ROOT
@@ -109,7 +109,7 @@ def test_a_lease_has_one_owner_is_taken_over_once_and_fences(make: MakeNotes) ->
     old_one, first, second = (Leases(make("leases"), name, dead.__contains__) for name in ("old", "1", "2"))
     lease = claimed(old_one)
     old(make("leases"))
-    assert first.claim("k") == Slot(1, "old")
+    assert first.claim("k") == LeaseState(1, "old")
     dead.add("old")
     taken = claimed(first)
     assert taken.number == 2
@@ -121,9 +121,9 @@ def test_a_lease_has_one_owner_is_taken_over_once_and_fences(make: MakeNotes) ->
         old_one.advance(lease)
     next_one = first.advance(taken)
     first.release(next_one)
-    assert second.look("k") == Slot(3, None) or isinstance(make("leases"), BucketNotes)
+    assert second.read("k") == LeaseState(3, None) or isinstance(make("leases"), BucketNotes)
     time.sleep(notes_module.LISTING_SECONDS + 0.1)
-    assert second.look("k") == Slot(3, None)
+    assert second.read("k") == LeaseState(3, None)
     assert claimed(second).number == 4
     assert list(second.known()) == ["k"]
 
@@ -134,13 +134,13 @@ def test_a_lease_whose_answer_was_lost_is_had_after_all(
     with Wire(s3.port) as wire:
         monkeypatch.setenv("AWS_ENDPOINT_URL", wire.address)
         leases = Leases(BucketNotes(Bucket(url), "leases"), "me", lambda _: False)
-        assert leases.look("k") == Slot(0, None)
+        assert leases.read("k") == LeaseState(0, None)
         wire.mute = True
         with pytest.raises(BucketError):
             leases.claim("k")
         wire.mute = False
         time.sleep(notes_module.LISTING_SECONDS + 0.1)
-        assert leases.look("k") == Slot(1, "me"), "it was made all the same"
+        assert leases.read("k") == LeaseState(1, "me"), "it was made all the same"
         assert claimed(leases).number == 2
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from catalog import Catalog
 from catalog.events import CellPlanned, StudySubmitted
-from orchestrator.coordination.requests import Standing
+from orchestrator.running.cell_run import CellState
 from tests.orchestrator.commands.test_cli import run
 from tests.support.driver_bench import TOTAL, Bench
 
@@ -37,8 +37,8 @@ class Terminal:
 def journal_plan(bench: Bench) -> None:
     """Write what a submission writes first, for those who read the journals."""
     bench.journal.append(StudySubmitted("toy", bench.name, len(bench.keys), "toy.yaml", {}))
-    for item in bench.driver.work.values():
-        cell = item.cell
+    for one in bench.driver.cells.values():
+        item, cell = one.work, one.work.cell
         bench.journal.append(
             CellPlanned(
                 key=item.key,
@@ -78,11 +78,11 @@ def test_the_driver_hears_what_the_terminal_says(bench: Bench, terminal: Termina
     told = terminal.says("pause", "toy", "--cells", "TSN-*")
     assert told.startswith("pause: 2 of 4 cells of toy; told ")
     assert f"pid {bench.presence.record.pid}" in told
-    news = bench.shared.news()
+    news = bench.shared.read_update()
     assert [(one.action, one.cells) for one in news.commands] == [("pause", "TSN-*")]
     bench.clock += 3
     bench.driver.poll()
-    paused = {name for name, one in bench.driver.standing.items() if one is Standing.PAUSED}
+    paused = bench.names(CellState.PAUSED)
     assert paused | {request.cell} >= {"TSN-Tiny-f8@synthetic-motion", "TSN-Tiny-f16@synthetic-motion"}
     rows = terminal.status()
     assert rows[request.cell]["state"] == "running"
@@ -108,7 +108,7 @@ def test_a_running_cell_that_lost_its_driver_is_not_shown_as_running(
 def test_commands_in_a_row_keep_their_order(bench: Bench, terminal: Terminal) -> None:
     for action in ("pause", "resume", "pause", "cancel"):
         terminal.says(action, "toy")
-    assert [command.action for command in bench.shared.news().commands] == [
+    assert [command.action for command in bench.shared.read_update().commands] == [
         "pause",
         "resume",
         "pause",
@@ -132,7 +132,7 @@ def test_what_is_not_there_is_named(
     bench: Bench, terminal: Terminal, arguments: tuple[str, ...], says: str
 ) -> None:
     assert says in terminal.says(*arguments, code=2)
-    assert bench.shared.news().commands == ()
+    assert bench.shared.read_update().commands == ()
 
 
 def test_without_a_driver_there_is_nothing_to_pause(

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from orchestrator.running.work import CellFailure, RunningCell
+from orchestrator.running.cell_run import CellFailure, RunningCell
 from orchestrator.terminal.live_view import GridView, changes, duration, render, summary_line
 
 METRICS = {"epoch": 3, "train_loss": 0.5, "top1": 61.25, "clips_per_second": 120.0}

@@ -15,7 +15,7 @@ import pytest
 
 from catalog.storage.shared_files import DirectoryNotes
 from orchestrator.coordination.drivers import Presence, Watch, has_ended, process_start, this_driver
-from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, Slot
+from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, LeaseState
 from tests.support.lease_racer import KEYS
 from tests.support.paths import ROOT
 
@@ -41,11 +41,11 @@ def test_a_lease_has_one_owner_until_it_is_released(tmp_path: Path) -> None:
     world = World(tmp_path)
     mine, theirs = world.owner("mine"), world.owner("theirs")
     lease = claimed(mine)
-    assert theirs.claim("k") == Slot(1, "mine")
+    assert theirs.claim("k") == LeaseState(1, "mine")
     assert isinstance(theirs.claim("other"), Lease)
     mine.release(lease)
     mine.release(lease)
-    assert theirs.look("k") == Slot(1, None)
+    assert theirs.read("k") == LeaseState(1, None)
     assert claimed(theirs).number == 2
     assert not mine.is_held(lease)
 
@@ -56,10 +56,10 @@ def test_a_dead_owners_lease_is_taken_over_once_and_fenced(tmp_path: Path) -> No
     lease = claimed(old)
     world.dead.add("old")
     assert claimed(first).number == 2
-    assert second.claim("k") == Slot(2, "first")
+    assert second.claim("k") == LeaseState(2, "first")
     assert not old.is_held(lease)
     old.release(lease)
-    assert second.claim("k") == Slot(2, "first"), "what a dead owner does late frees nothing"
+    assert second.claim("k") == LeaseState(2, "first"), "what a dead owner does late frees nothing"
     with pytest.raises(LeaseLostError, match="taken over by first"):
         old.advance(lease)
 
@@ -78,7 +78,7 @@ def test_a_claim_that_was_suspended_half_way_takes_nothing(tmp_path: Path) -> No
         return name == "old"
 
     slow = Leases(DirectoryNotes(tmp_path), "slow", judge_and_sleep)
-    assert slow.claim("k") == Slot(2, "fast")
+    assert slow.claim("k") == LeaseState(2, "fast")
     assert fast.is_held(taken[0])
 
 
@@ -90,7 +90,7 @@ def test_the_next_attempt_has_the_next_number(tmp_path: Path) -> None:
     assert successor.number == 2
     assert mine.is_held(successor)
     assert not mine.is_held(lease)
-    assert world.owner("theirs").claim("k") == Slot(2, "mine")
+    assert world.owner("theirs").claim("k") == LeaseState(2, "mine")
 
 
 def test_reaping_frees_what_the_dead_hold_and_nothing_else(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_reaping_frees_what_the_dead_hold_and_nothing_else(tmp_path: Path) -> No
     world.dead.add("old")
     mine = world.owner("mine")
     mine.reap()
-    assert mine.look("a") == Slot(1, None)
+    assert mine.read("a") == LeaseState(1, None)
     assert not world.owner("old").is_held(lost)
     assert world.owner("living").is_held(kept)
 

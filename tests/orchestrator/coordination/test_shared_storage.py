@@ -20,12 +20,12 @@ from catalog.events import (
     StudyControlled,
 )
 from catalog.storage.fence import read_fence
-from orchestrator.coordination.drivers import DriverRecord, this_driver
-from orchestrator.coordination.lease_room import room_for
-from orchestrator.coordination.requests import Command, Standing, standings, with_descendants
+from orchestrator.coordination.drivers import DriverRecord, resources_left, this_driver
+from orchestrator.coordination.requests import Command, StopRequest, stop_requests
 from orchestrator.ray_runtime.train_run import TrialRequest
-from orchestrator.running.stopping import checkpoint_in_writing
-from orchestrator.scheduling.schedule import Free, Progress
+from orchestrator.running.attempt_files import is_writing_checkpoint
+from orchestrator.running.cell_run import CellState
+from orchestrator.scheduling.schedule import Free
 from tests.support.driver_bench import TOTAL, Bench, cell_result
 
 TSN8, TSN16, TAM8, TAM16 = (
@@ -55,13 +55,13 @@ def test_each_cell_is_trained_by_one_of_two_drivers(one: Bench, two: Bench) -> N
     assert {first.cell, second.cell} == {TSN8, TAM8}
     assert one.driver.next_trial(TOTAL) is None
     assert two.driver.next_trial(TOTAL) is None
-    assert first.cell in two.driver.holders
-    assert f"pid {one.presence.record.pid}" in two.driver.holders[first.cell]
+    assert two.driver.cells[first.cell].state is CellState.HELD_ELSEWHERE
+    assert f"pid {one.presence.record.pid}" in two.driver.cells[first.cell].holder
     one.finish(first)
     child = one.next()
     pass_time(two)
-    assert two.driver.progress[first.cell] is Progress.DONE
-    assert two.driver.top1[first.cell] == 20.0
+    assert two.driver.cells[first.cell].state is CellState.DONE
+    assert two.driver.cells[first.cell].top1 == 20.0
     assert two.driver.next_trial(TOTAL) is None, "the child is held by the first driver"
     assert not two.driver.is_finished
     two.finish(second)
@@ -71,7 +71,7 @@ def test_each_cell_is_trained_by_one_of_two_drivers(one: Bench, two: Bench) -> N
     two.finish(last)
     pass_time(one, two)
     assert one.driver.is_finished and two.driver.is_finished
-    assert set(one.driver.progress.values()) == set(two.driver.progress.values()) == {Progress.DONE}
+    assert one.names(CellState.DONE) == two.names(CellState.DONE) == set(ALL)
     started = [event.key for bench in (one, two) for event in bench.of(AttemptStarted)]
     assert len(started) == len(set(started)) == 4
     assert len(one.of(CellFinished)) + len(two.of(CellFinished)) == 4
@@ -81,10 +81,10 @@ def test_a_cell_that_was_finished_a_moment_ago_is_not_trained_again(one: Bench, 
     """The second driver has not heard of it yet when it takes the free lease."""
     one.finish(one.next())
     one.finish(one.next())
-    two.driver._next_hearing = two.driver._next_poll = 1e9
+    two.driver._next_refresh = two.driver._next_poll = 1e9
     assert two.driver.next_trial(TOTAL) is None
     assert two.of(AttemptStarted) == []
-    two.driver._next_hearing = two.driver._next_poll = 0.0
+    two.driver._next_refresh = two.driver._next_poll = 0.0
     assert {two.next().cell, two.next().cell} == {TSN16, TAM16}
 
 
@@ -107,7 +107,8 @@ def test_a_dead_drivers_cell_is_taken_over_with_a_higher_number(one: Bench, two:
     one.driver.trial_ended(lost, None)
     assert one.of(CellFinished) == []
     assert [event.state for event in one.of(AttemptEnded)] == ["interrupted"]
-    assert "two" not in one.driver.holders[lost.cell] and "pid" in one.driver.holders[lost.cell]
+    holder = one.driver.cells[lost.cell].holder
+    assert "two" not in holder and "pid" in holder
     one.driver.interrupted()
     two.driver.trial_ended(again, None)
     assert [(event.key, event.attempt) for event in two.of(CellFinished)] == [(lost.key, 2)]
@@ -125,7 +126,7 @@ def test_what_another_driver_gave_up_is_not_tried_again_here(one: Bench, two: Be
     one.driver.trial_ended(lost, "ParentMismatchError: parent measures 10 %")
     assert one.of(CellFailed)
     pass_time(two)
-    assert two.driver.progress[lost.cell] is Progress.FAILED
+    assert two.driver.cells[lost.cell].state is CellState.FAILED
     assert "ParentMismatchError" in two.driver.failures[0].error
     assert two.of(CellFailed) == []
 
@@ -173,11 +174,11 @@ def test_pause_lets_the_epoch_end_and_resume_goes_on(one: Bench) -> None:
     assert one.driver.to_kill == {request.name}
     one.driver.trial_ended(request, "ActorDiedError: killed")
     assert [event.state for event in one.of(AttemptEnded)] == ["interrupted"]
-    assert one.driver.standing == dict.fromkeys(ALL, Standing.PAUSED)
+    assert one.stopped() == dict.fromkeys(ALL, CellState.PAUSED)
     assert not one.driver.is_finished and not one.driver.has_work
     assert one.shared.holder(request.key) is None
     command(one, "resume")
-    assert one.driver.has_work and one.driver.standing == {}
+    assert one.driver.has_work and one.stopped() == {}
     again = next(trial for trial in (one.next(), one.next()) if trial.cell == request.cell)
     assert again.attempt == 2, "a pause is no failure, and costs no retry"
 
@@ -200,7 +201,7 @@ def test_cancel_stops_at_once_and_ends_the_driver_without_its_cells(one: Bench) 
     one.finish(one.next())
     assert one.driver.is_finished
     cancelled = {TSN8, TSN16} if request.cell == TSN8 else {TAM8, TAM16}
-    assert one.driver.standing == dict.fromkeys(cancelled, Standing.CANCELLED)
+    assert one.stopped() == dict.fromkeys(cancelled, CellState.CANCELLED)
     command(one, "resume")
     assert one.driver.is_finished, "what is cancelled stays so"
 
@@ -277,10 +278,10 @@ def test_a_driver_whose_last_cells_were_interrupted_is_not_finished(one: Bench) 
 def test_what_an_earlier_attempt_left_half_written_holds_up_nobody(tmp_path: Path) -> None:
     predictions = tmp_path / "epoch-0001.parquet"
     predictions.write_text("")
-    assert checkpoint_in_writing(tmp_path, predictions.stat().st_mtime - 1)
-    assert not checkpoint_in_writing(tmp_path, predictions.stat().st_mtime + 1)
+    assert is_writing_checkpoint(tmp_path, predictions.stat().st_mtime - 1)
+    assert not is_writing_checkpoint(tmp_path, predictions.stat().st_mtime + 1)
     predictions.with_suffix(".json").write_text("")
-    assert not checkpoint_in_writing(tmp_path, 0.0)
+    assert not is_writing_checkpoint(tmp_path, 0.0)
 
 
 def commands(*given: tuple[str, str]) -> list[Command]:
@@ -288,15 +289,14 @@ def commands(*given: tuple[str, str]) -> list[Command]:
 
 
 def test_what_commands_mean() -> None:
-    paused, cancelled = Standing.PAUSED, Standing.CANCELLED
+    paused, cancelled = StopRequest.PAUSED, StopRequest.CANCELLED
     names = ("a-8", "a-16", "b-8")
-    assert standings(names, commands(("pause", "a-*"))) == {"a-8": paused, "a-16": paused}
-    assert standings(names, commands(("pause", "*"), ("resume", "a-*"))) == {"b-8": paused}
-    assert standings(names, commands(("cancel", "b-8"), ("pause", "b-*"), ("resume", "*"))) == {
+    assert stop_requests(names, commands(("pause", "a-*"))) == {"a-8": paused, "a-16": paused}
+    assert stop_requests(names, commands(("pause", "*"), ("resume", "a-*"))) == {"b-8": paused}
+    assert stop_requests(names, commands(("cancel", "b-8"), ("pause", "b-*"), ("resume", "*"))) == {
         "b-8": cancelled
     }
-    assert standings(names, commands(("cancel", "B-8"))) == {}
-    assert with_descendants({"a"}, {"a": None, "b": "a", "c": "b", "d": None}) == {"a", "b", "c"}
+    assert stop_requests(names, commands(("cancel", "B-8"))) == {}
 
 
 def driver(
@@ -310,16 +310,18 @@ def test_on_one_cluster_the_higher_priority_goes_first() -> None:
     total = Free(cpus=8, gpus=2)
     low = driver("low", running=(2.0, 0.0))
     busy = driver("busy", priority=5, running=(4.0, 1.0))
-    assert room_for(low, [low, busy], total) == Free(4, 1), "what others run is not free"
+    assert resources_left(low, [low, busy], total) == Free(4, 1), "what others run is not free"
     waiting = replace(busy, ready=((2.0, 1.0),))
-    assert room_for(low, [waiting], total) is None
-    assert room_for(waiting, [low], total) == Free(6, 2), "the higher one does not wait for the lower"
-    assert room_for(low, [replace(waiting, priority=0)], total) == Free(4, 1)
+    assert resources_left(low, [waiting], total) is None
+    assert resources_left(waiting, [low], total) == Free(6, 2), "the higher one does not wait for the lower"
+    assert resources_left(low, [replace(waiting, priority=0)], total) == Free(4, 1)
     too_large = replace(busy, ready=((3.0, 1.0),))
-    assert room_for(low, [too_large], total) == Free(4, 1), "what does not fit holds up nobody"
-    assert room_for(low, [replace(waiting, cluster="other:6379")], total) == total
+    assert resources_left(low, [too_large], total) == Free(4, 1), "what does not fit holds up nobody"
+    assert resources_left(low, [replace(waiting, cluster="other:6379")], total) == total
     alone = replace(low, cluster=None)
-    assert room_for(alone, [replace(waiting, cluster=None)], total) == total, "each has a Ray of its own"
+    assert resources_left(alone, [replace(waiting, cluster=None)], total) == total, (
+        "each has a Ray of its own"
+    )
 
 
 def test_a_driver_of_lower_priority_starts_nothing_before_the_others_ready_cells(
@@ -329,7 +331,7 @@ def test_a_driver_of_lower_priority_starts_nothing_before_the_others_ready_cells
     two.presence.publish(cluster="head:6379")
     pass_time(one, two)
     assert two.driver.next_trial(TOTAL) is None
-    assert two.driver.gives_way and not one.driver.gives_way
+    assert two.driver.yields_to_priority and not one.driver.yields_to_priority
     one.next()
     one.next()
     one.driver.interrupted()
@@ -345,7 +347,7 @@ def test_the_terminals_thread_may_look_while_the_driver_works(one: Bench) -> Non
 
     def look() -> None:
         while not done.is_set():
-            seen.append(len(one.driver.standing) + len(one.driver.holders) + len(one.driver.progress))
+            seen.append(len(one.stopped()) + len(one.driver.running) + len(one.driver.cells))
 
     viewer = threading.Thread(target=look)
     viewer.start()

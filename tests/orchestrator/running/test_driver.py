@@ -10,7 +10,8 @@ import pytest
 
 from catalog import Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, CellFinished, EpochFinished, Event
-from orchestrator.scheduling.schedule import Free, Progress
+from orchestrator.running.cell_run import CellState
+from orchestrator.scheduling.schedule import Free
 from tests.support.driver_bench import TOTAL, Bench, cell_result
 from trainables.recipe.cell_spec import CellSpec
 
@@ -44,7 +45,7 @@ def test_a_start_is_journalled_before_the_trial_is_given_out(tmp_path: Path) -> 
     def refuse(event: Event) -> Event:
         raise OSError("disk full")
 
-    bench.driver._append = refuse
+    bench.driver._storage._journal = refuse
     with pytest.raises(OSError, match="disk full"):
         bench.driver.next_trial(TOTAL)
     assert bench.driver.running == ()
@@ -86,7 +87,7 @@ def test_a_result_that_stands_counts_even_where_the_trial_died(tmp_path: Path) -
     run_dir = bench.layout.run_dir(request.cell, request.key)
     (run_dir / "result.json").write_text(json.dumps(asdict(cell_result(request))))
     bench.driver.trial_ended(request, "ActorDiedError: killed")
-    assert bench.driver.progress[request.cell] is Progress.DONE
+    assert bench.driver.cells[request.cell].state is CellState.DONE
     assert not bench.of(CellFailed)
 
 
@@ -108,7 +109,7 @@ def test_a_failure_is_tried_again_after_a_pause_then_given_up(tmp_path: Path) ->
     bench.finish(other)
     bench.finish(bench.next())
     assert bench.driver.is_finished
-    assert sorted(bench.driver.progress.values()) == ["blocked", "done", "done", "failed"]
+    assert sorted(run.state for run in bench.driver.cells.values()) == ["blocked", "done", "done", "failed"]
 
 
 def test_an_error_that_would_come_again_is_not_retried(tmp_path: Path) -> None:

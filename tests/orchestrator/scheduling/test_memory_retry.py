@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from catalog import Catalog
 from catalog.events import AttemptStarted, CellFailed, CellFinished
-from orchestrator.planning.storage_plan import eased_before
+from orchestrator.planning.storage_plan import memory_reductions
 from orchestrator.ray_runtime.train_run import TrialRequest, killed_meanwhile, oom_kills, read_error_log
-from orchestrator.running.work import CellWork
-from orchestrator.scheduling.memory_reduction import Easing, clips_of_a_piece, eased, easier, held_back
+from orchestrator.running.cell_run import CellState, CellWork
+from orchestrator.scheduling.memory_reduction import MemoryReduction, clips_at_once, deferred, next_reduction
 from orchestrator.scheduling.retry import FailureKind, classify
-from orchestrator.scheduling.schedule import Free, Progress
+from orchestrator.scheduling.schedule import Free, Task
 from orchestrator.study.cells import expand
 from orchestrator.study.load import parse_study
 from tests.support.driver_bench import STUDY, TOTAL, Bench
@@ -37,11 +37,18 @@ def work(name: int = 0, **resources: Any) -> CellWork:
     return CellWork(cell, f"{name}", None, None, 1.0, 1, 1, "m", 4, 40, "e")
 
 
-def ladder(item: CellWork) -> list[Easing]:
+ALONE = MemoryReduction(alone=True)
+
+
+def tasks(*items: CellWork) -> list[Task]:
+    return [item.task for item in items]
+
+
+def ladder(item: CellWork) -> list[MemoryReduction]:
     found = []
-    while (easing := easier(item)) is not None:
-        found.append(easing)
-        item = eased(item, easing)
+    while (reduction := next_reduction(item.cell, item.reduction)) is not None:
+        found.append(reduction)
+        item = item.reduced(reduction)
         assert len(found) < 40
     return found
 
@@ -53,7 +60,7 @@ def test_first_alone_then_with_twice_as_many_parts_down_to_single_clips() -> Non
         (True, 4),
         (True, 8),
     ]
-    assert str(Easing(True, 4)) == "alone, with gradients summed over 4 parts"
+    assert str(MemoryReduction(True, 4)) == "alone, with gradients summed over 4 parts"
 
 
 @given(st.integers(1, 512), st.integers(1, 8), st.integers(1, 4))
@@ -64,8 +71,8 @@ def test_every_ladder_ends_at_single_clips(each: int, workers: int, accumulate: 
     )
     item = replace(item, cell=replace(item.cell, recipe=recipe))
     steps = ladder(item)
-    assert clips_of_a_piece(item) == each
-    assert steps[0] == Easing(alone=True, accumulation=1)
+    assert clips_at_once(item.cell) == each
+    assert steps[0] == MemoryReduction(alone=True, accumulation=1)
     clips = [-(-each // step.accumulation) for step in steps]
     assert clips[-1] == 1
     assert len(clips) == 1 + (each - 1).bit_length()
@@ -73,23 +80,23 @@ def test_every_ladder_ends_at_single_clips(each: int, workers: int, accumulate: 
 
 
 def test_alone_means_a_whole_gpu() -> None:
-    assert eased(work(gpus_per_worker=0.25), Easing()).cell.resources.gpus_per_worker == 1
-    assert eased(work(gpus_per_worker=2, workers=3), Easing()).cell.resources.gpus == 6
+    assert work(gpus_per_worker=0.25).reduced(ALONE).cell.resources.gpus_per_worker == 1
+    assert work(gpus_per_worker=2, workers=3).reduced(ALONE).cell.resources.gpus == 6
 
 
 def test_shares_of_gpus_wait_for_a_cell_that_needs_a_whole_one() -> None:
-    alone = eased(work(0, gpus_per_worker=0.5), Easing())
+    alone = work(0, gpus_per_worker=0.5).reduced(ALONE)
     share, whole = work(1, gpus_per_worker=0.5), work(2, gpus_per_worker=1)
-    assert held_back([alone, share, whole], [work(3, gpus_per_worker=0.5)]) == {share.cell.name}
-    assert held_back([share, whole], [alone]) == frozenset(), "Ray keeps others off its GPU"
-    assert held_back([share, whole], [share]) == frozenset()
+    assert deferred(tasks(alone, share, whole), tasks(work(3, gpus_per_worker=0.5))) == {share.cell.name}
+    assert deferred(tasks(share, whole), tasks(alone)) == frozenset(), "Ray keeps others off its GPU"
+    assert deferred(tasks(share, whole), tasks(share)) == frozenset()
 
 
 def test_without_gpus_a_cell_alone_is_the_only_one() -> None:
-    alone, other = eased(work(0), Easing()), work(1)
-    assert held_back([alone, other], [work(2)]) == {alone.cell.name, other.cell.name}
-    assert held_back([alone, other], []) == {other.cell.name}
-    assert held_back([other], [alone]) == {other.cell.name}
+    alone, other = work(0).reduced(ALONE), work(1)
+    assert deferred(tasks(alone, other), tasks(work(2))) == {alone.cell.name, other.cell.name}
+    assert deferred(tasks(alone, other), tasks()) == {other.cell.name}
+    assert deferred(tasks(other), tasks(alone)) == {other.cell.name}
 
 
 def test_the_driver_tries_alone_then_in_parts_then_gives_up_with_the_figures(tmp_path: Path) -> None:
@@ -101,7 +108,7 @@ def test_the_driver_tries_alone_then_in_parts_then_gives_up_with_the_figures(tmp
     assert bench.driver.next_trial(TOTAL) is None, "another cell still runs"
     bench.finish(other)
     accumulations = []
-    while bench.driver.progress[first.cell] is not Progress.FAILED:
+    while bench.driver.cells[first.cell].state is not CellState.FAILED:
         again = bench.next()
         assert again.cell == first.cell
         assert bench.driver.next_trial(TOTAL) is None, "it is alone"
@@ -145,7 +152,7 @@ def test_the_next_driver_goes_on_as_it_was_tried_last(tmp_path: Path) -> None:
     bench.clock += 600
     assert bench.next().cell == request.cell
     with Catalog.open(tmp_path) as catalog:
-        assert eased_before(catalog) == {request.key: Easing(alone=True, accumulation=2)}
+        assert memory_reductions(catalog) == {request.key: MemoryReduction(alone=True, accumulation=2)}
         rows = catalog.query("SELECT attempt, alone, accumulation FROM attempts ORDER BY attempt").to_pylist()
     assert [(row["alone"], row["accumulation"]) for row in rows] == [(False, 1), (True, 1), (True, 2)]
 
