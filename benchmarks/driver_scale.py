@@ -27,6 +27,7 @@ import psutil
 from catalog import Catalog, Journal
 from catalog.storage.layout import Layout
 from orchestrator.coordination.shared_cells import shared_cells
+from orchestrator.planning.model_size_worker import counted_apart
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import Plan
 from orchestrator.ray_runtime.train_run import TrialRequest
@@ -34,7 +35,6 @@ from orchestrator.running.cell_request import SubmissionSettings
 from orchestrator.running.cell_run import CellWork
 from orchestrator.running.driver import Driver
 from orchestrator.running.journal_events import planned_event
-from orchestrator.running.model_size_worker import counted_apart
 from orchestrator.scheduling.schedule import Free
 from orchestrator.study.cells import expand
 from orchestrator.study.datasets import DatasetState

@@ -48,8 +48,6 @@ OPEN = {
     ("orchestrator.coordination.shared_cells", "orchestrator.running.remote"),
     ("orchestrator.evaluation.evaluation", "orchestrator.running.remote"),
     ("orchestrator.evaluation.jobs", "orchestrator.running.remote"),
-    ("orchestrator.running.submission", "orchestrator.terminal.grid_view"),
-    ("orchestrator.running.submission", "orchestrator.terminal.live_view"),
 }
 # What only these files may import.
 RESERVED = {

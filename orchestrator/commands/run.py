@@ -16,7 +16,8 @@ from orchestrator.commands.common import (
     WeightsOption,
     storage_path,
 )
-from orchestrator.running.submission import Options, Outcome
+from orchestrator.run import Outcome
+from orchestrator.running.submission import Options
 
 
 def run(
@@ -32,7 +33,7 @@ def run(
     packing: PackingOption = None,
 ) -> None:
     """Run what is missing of a study: build its datasets, train its cells. Safe to kill and run again."""
-    from orchestrator.running.submission import submit
+    from orchestrator.run import submit
     from orchestrator.study.load import load_study
     from orchestrator.terminal.build_view import BuildView
 

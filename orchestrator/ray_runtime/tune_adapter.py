@@ -39,7 +39,7 @@ TRIAL_RESOURCES: dict[str, float] = {HEAD_RESOURCE: 0.0001}
 
 TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # Signals are `orchestrator.running.signals`' to receive.
+    # Signals are `orchestrator.run`' to receive.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",

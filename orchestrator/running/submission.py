@@ -1,52 +1,38 @@
-"""One `actiongrid run`: datasets, plan, journal, grid, snapshot. Safe to repeat: what is done stays done."""
+"""What a submission does before its cells run: datasets, plan, journal, results that nobody has taken in."""
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, NoReturn
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from catalog import Catalog, Journal, attempts_made
-from catalog.catalog import leave_snapshot
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
 from catalog.storage.layout import Layout
 from catalog.storage.locks import LockHeldError
-from catalog.storage.outage import exit_despite_outage
-from orchestrator.coordination.drivers import Presence, writer_name
-from orchestrator.coordination.shared_cells import SharedCells, shared_cells
+from orchestrator.coordination.shared_cells import SharedCells
 from orchestrator.datasets.build import Announce, Builder, ShowProgress, build_missing, dataset_states
 from orchestrator.evaluation.records import dataset_built_event
-from orchestrator.planning.measured import overshoots
-from orchestrator.planning.measurement_files import chosen_packing
+from orchestrator.planning.model_size_worker import counted_apart
 from orchestrator.planning.plan_model import Plan, PlannedCell, State
 from orchestrator.planning.storage_plan import memory_reductions, plan_with, weights_problems
-from orchestrator.ray_runtime.cluster_checks import check_cluster
-from orchestrator.ray_runtime.leftovers import leftovers, remove
 from orchestrator.running.cell_request import SubmissionSettings
-from orchestrator.running.cell_run import CellFailure, CellWork, finished_seconds
+from orchestrator.running.cell_run import CellWork
 from orchestrator.running.driver import Driver
 from orchestrator.running.journal_events import epoch_event, finished_event, planned_event
-from orchestrator.running.model_size_worker import counted_apart
-from orchestrator.running.remote import address_of, fetch_results, hear, open_journal, require_writable
+from orchestrator.running.remote import fetch_results, hear
 from orchestrator.running.retention import Retention
-from orchestrator.running.signals import StopSignals
 from orchestrator.study.cells import expand
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.model import Study
-from orchestrator.terminal.grid_view import GridViewer
 from trainables.training.result import read_result
 
 if TYPE_CHECKING:
-    from orchestrator.terminal.live_view import LiveView
+    pass
 
-WAIT_SECONDS = 0.5
 BUILD_WAIT_SECONDS = 2.0
 
 
@@ -61,27 +47,6 @@ class Options:
     gpus: int | None = None
     weights_dir: str | None = None
     packing: Path | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a submission ended. `states` by cell name; `trained` counts the cells that this run finished.
-
-    `blocked_at_plan` names, by reason, the cells that could not even start; `cancelled` those that people
-    cancelled, and what waits for them.
-    """
-
-    states: Mapping[str, str]
-    trained: int
-    failures: tuple[CellFailure, ...]
-    blocked_at_plan: Mapping[str, tuple[str, ...]]
-    interrupted: bool
-    cancelled: tuple[str, ...] = ()
-
-    @property
-    def complete(self) -> bool:
-        """Whether every cell of the study is done."""
-        return all(state == "done" for state in self.states.values())
 
 
 class Submission:
@@ -243,130 +208,3 @@ class Submission:
             train_videos=self._states[planned.cell.dataset].train_videos or 0,
             evaluation_key=planned.evaluation_key,
         )
-
-
-def submit(study: Study, options: Options, show: ShowProgress, announce: Announce) -> Outcome:
-    """Run what is missing of `study` on one storage, beside other drivers: one of them trains each cell.
-
-    Ctrl-C, SIGTERM and SIGHUP stop the cells well; before they run, they raise KeyboardInterrupt.
-
-    Raises:
-        DatasetError: A dataset cannot be built as declared.
-        ClusterError: The cluster cannot do it, such as machines that do not share the storage.
-        RaySessionError: Ray does not start or cannot be reached.
-        LeaseError: The storage cannot be shared by several drivers.
-    """
-    layout, writer = Layout(options.storage), writer_name()
-    require_writable(options.storage)
-    chosen_packing(options.storage, options.packing)
-    check_cluster(options.address, options.storage, layout.log(f"{writer}-check"))
-    for leftover in leftovers(layout):
-        if leftover.warning:
-            announce(leftover.warning)
-        remove(leftover)
-    with (
-        StopSignals() as signals,
-        exit_despite_outage(signals.asked, announce),
-        open_journal(options.storage, writer) as journal,
-        Catalog.open(options.storage) as catalog,
-        shared_cells(layout, writer, study.name, study.priority, catalog) as (shared, presence),
-        _ray_files(options, layout) as ray_files,
-    ):
-        submission = Submission(study, options, journal, catalog, shared, ray_files)
-        plan = submission.prepare(show, announce)
-        driver = submission.driver(signals.asked)
-        if driver.cells:
-            log = layout.log(submission.writer)
-            announce(f"{len(driver.cells)} of {len(plan.cells)} cells to run; Ray's own output: {log}")
-            try:
-                with signals.deferred():
-                    _run(submission, driver, options, signals, presence)
-            except KeyboardInterrupt:
-                # Asked a second time: Ray is gone by now, and what follows takes no time.
-                signals.asked.set()
-            finally:
-                driver.interrupted()
-        outcome = _outcome(submission, driver, interrupted=not driver.is_finished)
-        catalog.refresh()
-        for warning in overshoots(catalog, finished_seconds(driver.cells)):
-            announce(f"warning: {warning}")
-        leave_snapshot(catalog, announce)
-    return outcome
-
-
-@contextmanager
-def _ray_files(options: Options, layout: Layout) -> Iterator[Path]:
-    """Where Tune and Train write for themselves: on the storage only where other machines have to see it.
-
-    Nothing is ever restored from it, and neither of them outlives a storage that is full.
-    """
-    # Of a mirror every machine has its own; Train's and Tune's own files are the head's alone anyway.
-    if options.address is not None and address_of(options.storage) is None:
-        yield layout.ray_dir
-        return
-    with tempfile.TemporaryDirectory(prefix="actiongrid-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
-
-
-def _run(
-    submission: Submission, driver: Driver, options: Options, signals: StopSignals, presence: Presence
-) -> None:
-    """Run the driver's cells with a live view until they are done or the driver is to stop."""
-    from orchestrator.ray_runtime.session import cluster_address, ray_session, redirect_output, watched
-    from orchestrator.ray_runtime.tune_adapter import run_grid
-    from orchestrator.terminal.live_view import LiveView
-
-    layout = Layout(options.storage)
-    with redirect_output(layout.log(submission.writer)) as terminal:
-        console = Console(file=terminal)
-        driver.outage.tell(lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
-        viewer = GridViewer(submission.plan, driver)
-        if not driver.has_work:
-            # Ray takes seconds to start and half a gigabyte: not only to wait for others.
-            with LiveView(console, viewer.view):
-                _wait_for_work(driver)
-        if driver.is_finished or driver.is_stopping:
-            return
-        with ray_session(options.address, options.cpus, options.gpus) as way:
-            signals.take_over()
-            presence.publish(cluster=cluster_address() if options.address else None)
-            with (
-                LiveView(console, viewer.view) as view,
-                watched(lambda: _ray_died(driver, signals, view, console)),
-            ):
-                run_grid(driver, submission.writer, submission.ray_files / "tune", way)
-
-
-def _ray_died(driver: Driver, signals: StopSignals, view: LiveView, console: Console) -> NoReturn:
-    """Journal what still ran, give the leases back and leave: without Ray nothing here goes on."""
-    from orchestrator.ray_runtime.session import end_process
-
-    def on_exit() -> None:
-        signals.asked.set()  # nobody waits any more for a storage that takes nothing
-        view.close()
-        console.print("interrupted: Ray died on this machine; give the same command again to go on")
-        driver.interrupted()
-
-    end_process(on_exit)
-
-
-def _wait_for_work(driver: Driver) -> None:
-    while not (driver.has_work or driver.is_finished or driver.is_stopping):
-        time.sleep(WAIT_SECONDS)
-        driver.poll()
-
-
-def _outcome(submission: Submission, driver: Driver, *, interrupted: bool) -> Outcome:
-    blocked: dict[str, tuple[str, ...]] = {}
-    for planned in submission.plan.cells:
-        if planned.state is State.BLOCKED:
-            blocked[planned.reason] = (*blocked.get(planned.reason, ()), planned.cell.name)
-    view = GridViewer(submission.plan, driver).view()
-    return Outcome(
-        states=view.states,
-        trained=len(finished_seconds(driver.cells)),
-        failures=driver.failures,
-        blocked_at_plan=blocked,
-        interrupted=interrupted,
-        cancelled=tuple(name for name, state in view.states.items() if state == "cancelled"),
-    )

@@ -26,6 +26,12 @@ def _shown(state: State) -> str:
     return "waiting" if state is State.TO_RUN else str(state)
 
 
+def shown_states(plan: Plan, cells: Mapping[str, CellRun]) -> dict[str, str]:
+    """The state of every cell of a study, as people read it, by name; `cells` are those of its driver."""
+    states = {planned.cell.name: _shown(planned.state) for planned in plan.cells}
+    return states | {name: _SHOWN.get(run.state, str(run.state)) for name, run in cells.items()}
+
+
 class GridViewer:
     """Takes views of a driver; remembers what its cells held side by side, for the time to go."""
 
@@ -40,9 +46,8 @@ class GridViewer:
 
     def view(self) -> GridView:
         """The state of every cell of the study now."""
-        states = {planned.cell.name: _shown(planned.state) for planned in self._plan.cells}
         cells = self._driver.cells
-        states |= {name: _SHOWN.get(run.state, str(run.state)) for name, run in cells.items()}
+        states = shown_states(self._plan, cells)
         return GridView(
             study=self._plan.study,
             states=states,

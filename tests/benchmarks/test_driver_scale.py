@@ -54,7 +54,7 @@ APART = """
 import json, sys
 from dataclasses import astuple
 from orchestrator.study.cells import expand
-from orchestrator.running.model_size_worker import counted_apart
+from orchestrator.planning.model_size_worker import counted_apart
 from orchestrator.study.load import parse_study
 cells = expand(parse_study(sys.stdin.read(), "toy.yaml"))
 size_of = counted_apart(cells, [4])

@@ -24,8 +24,9 @@ from orchestrator.planning.measurement_files import (
 )
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import Plan
+from orchestrator.run import submit
 from orchestrator.running.journal_events import planned_event
-from orchestrator.running.submission import Options, Submission, submit
+from orchestrator.running.submission import Options, Submission
 from orchestrator.study.load import parse_study
 from orchestrator.terminal.plan_text import share_lines
 from tests.support.finished_study import STUDY, build

@@ -2,7 +2,7 @@
 
 They are half a gigabyte, more than all that a driver of 1,000 cells holds.
 
-    python -m orchestrator.running.model_size_worker < QUESTIONS > SIZES
+    python -m orchestrator.planning.model_size_worker < QUESTIONS > SIZES
 """
 
 from __future__ import annotations

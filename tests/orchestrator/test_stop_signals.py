@@ -9,12 +9,12 @@ import threading
 
 import pytest
 
-from orchestrator.running.signals import StopSignals
+from orchestrator.run import StopSignals
 from tests.support.paths import ROOT
 
 PROGRAM = """
 import signal, sys, time
-from orchestrator.running.signals import StopSignals
+from orchestrator.run import StopSignals
 mode = sys.argv[1]
 if mode == "ignored":
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
