@@ -31,7 +31,7 @@ from benchmarks.dashboard_paint import first_paint
 from catalog import Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFinished, EpochFinished
 from dashboards.app.live import LiveCatalog, page_blocks
-from dashboards.pages.address import read_address
+from dashboards.pages.request import read_address
 
 Span = tuple[tuple[float, float], tuple[float, float]]
 

@@ -1,4 +1,4 @@
-"""What commands ask of single cells: names, states, lines of parents, attempts, evaluations."""
+"""What commands and pages ask of single cells: names, states, lines of parents, attempts, evaluations."""
 
 from __future__ import annotations
 
@@ -51,6 +51,27 @@ _VIDEOS = "SELECT videos FROM recorded.datasets_built WHERE train_hash = $train 
 _SUCCESSOR = """
     SELECT key, top1, key_parts FROM cells LEFT JOIN recorded.finished USING (key)
     WHERE cell = $cell AND list_has_any(studies, $studies) AND current AND key <> $key LIMIT 1
+"""
+_CELL = "SELECT * EXCLUDE (log), list_sort(studies) AS studies FROM cells WHERE key = $key"
+_KEY = "SELECT key FROM cells WHERE cell = $name ORDER BY current DESC, study LIMIT 1"
+_MEASUREMENTS = """
+    SELECT evaluation, level, measured_by, checkpoint, epoch, sampling, clips, crops, average, split, top1,
+        top5, loss, videos, predictions, measured
+    FROM evaluations WHERE key = $key ORDER BY measured, evaluation
+"""
+_STUDY_FILE = """
+    SELECT arg_max(file, time) AS file FROM recorded.studies WHERE list_contains($studies, study)
+"""
+_SIDE_BY_SIDE = """
+    SELECT
+        key, cell, dataset, module, backbone, temporal_pooling, frames,
+        CASE WHEN finished.key IS NOT NULL THEN 'done' ELSE coalesce(state, 'planned') END AS state,
+        CASE WHEN isfinite(top1) THEN top1 END AS top1, best_top1, epochs
+    FROM computed.planned_cells
+    LEFT JOIN recorded.finished AS finished USING (key)
+    LEFT JOIN open_cells USING (key)
+    WHERE list_contains($keys, key) AND (current OR finished.key IS NOT NULL)
+    ORDER BY list_position($keys, key)
 """
 
 
@@ -123,3 +144,29 @@ def videos_of_dataset(catalog: Catalog, train_hash: str | None) -> pa.Table:
 def successor_of_cell(catalog: Catalog, cell: str, studies: Sequence[str], key: str) -> pa.Table:
     """Return `key`, `top1` and `key_parts` of the cell in whose place it stands in today's plans, if any."""
     return catalog.query(_SUCCESSOR, {"cell": cell, "studies": list(studies), "key": key})
+
+
+def cell_with_key(catalog: Catalog, key: str) -> pa.Table:
+    """Return the row of the view `cells` with this key, its studies in order; none if unknown."""
+    return catalog.query(_CELL, {"key": key})
+
+
+def key_of_name(catalog: Catalog, name: str) -> str | None:
+    """Return the key of the cell with this name, of the current plans first; None if unknown."""
+    found = catalog.query(_KEY, {"name": name}).column("key").to_pylist()
+    return str(found[0]) if found else None
+
+
+def measurements_of_cell(catalog: Catalog, key: str) -> pa.Table:
+    """Return the measurements of one cell in the order of time: protocol, accuracies, file of predictions."""
+    return catalog.query(_MEASUREMENTS, {"key": key})
+
+
+def latest_study_file(catalog: Catalog, studies: Sequence[str]) -> pa.Table:
+    """Return one row: the `file` from which one of these studies was submitted last."""
+    return catalog.query(_STUDY_FILE, {"studies": list(studies)})
+
+
+def cells_side_by_side(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
+    """Return state, top-1 (percent) and epochs of cells of current plans and finished ones, as in `keys`."""
+    return catalog.query(_SIDE_BY_SIDE, {"keys": list(keys)})

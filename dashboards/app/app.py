@@ -19,7 +19,7 @@ from dashboards.app.access import PARAMETER, Access, guard, require_safe
 from dashboards.app.callbacks import add_callbacks
 from dashboards.app.filter_bar import filter_bar
 from dashboards.app.live import LiveCatalog, RemoteUpdates, page_blocks
-from dashboards.pages.address import CSV_ROUTE, read_address
+from dashboards.pages.request import CSV_ROUTE, read_address
 
 PREPARE_ROUTE = "/ahead"
 

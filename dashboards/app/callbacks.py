@@ -14,10 +14,9 @@ from catalog import QueryError
 from catalog.queries.filters import FilterError
 from dashboards.app.filter_bar import add_filter_callback
 from dashboards.app.live import PAGES, LiveCatalog, page_blocks
-from dashboards.pages.address import Address, address_or_none, read_address
 from dashboards.pages.blocks import Block, message
-from dashboards.pages.chooser import options
-from dashboards.pages.parts import link
+from dashboards.pages.cell import cell_options
+from dashboards.pages.request import Address, address_or_none, link, read_address
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +151,7 @@ def _offer_cells(
 ) -> Any:  # noqa: ANN401
     address = address_or_none(path, search)
     keys = chosen if isinstance(chosen, list) else [chosen] if chosen else []
-    return options(live.catalog, address.filters, typed or "", keys) if address else no_update
+    return cell_options(live.catalog, address.filters, typed or "", keys) if address else no_update
 
 
 def _blocks(live: LiveCatalog, address: Address, theme: str) -> tuple[Sequence[Block], str]:

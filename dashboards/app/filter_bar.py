@@ -15,7 +15,7 @@ from catalog.names import label
 from catalog.queries import choices
 from catalog.queries.filters import STATES, FilterError, Filters
 from dashboards.app.live import LiveCatalog
-from dashboards.pages.address import Address, address_or_none
+from dashboards.pages.request import Address, address_or_none
 
 NAMES = tuple(field.name for field in fields(Filters))
 TITLES = {"temporal_pooling": "pooling"}

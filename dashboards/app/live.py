@@ -12,9 +12,8 @@ from typing import Any, TypeVar
 
 from catalog import Catalog
 from dashboards.pages import cell, compare, cost, findings, grid, sql
-from dashboards.pages.address import Address
 from dashboards.pages.blocks import Block, Text, message
-from dashboards.pages.view import View
+from dashboards.pages.request import Address, PageRequest
 from dashboards.render.theme import LIGHT, THEMES
 
 T = TypeVar("T")
@@ -116,7 +115,7 @@ class Page:
     """A page: its name in the navigation; a `live` one changes while a grid runs."""
 
     title: str
-    blocks: Callable[[View], list[Block]]
+    blocks: Callable[[PageRequest], list[Block]]
     live: bool = True
 
 
@@ -141,7 +140,7 @@ def page_blocks(live: LiveCatalog, address: Address, theme: str) -> tuple[Block,
     def make() -> tuple[Block, ...]:
         if address.page not in PAGES:
             return (Text("missing", message(f"There is no page “{address.page}”.", "problem")),)
-        view = View(live.catalog, address, THEMES.get(theme, LIGHT), live.storage)
-        return tuple(PAGES[address.page].blocks(view))
+        request = PageRequest(live.catalog, address, THEMES.get(theme, LIGHT), live.storage)
+        return tuple(PAGES[address.page].blocks(request))
 
     return live.cached(("page", address, theme), make)

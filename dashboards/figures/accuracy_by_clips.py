@@ -10,7 +10,7 @@ from catalog.names import label
 from catalog.queries.protocols import accuracies_by_clips
 from dashboards.figures.figure import Export, Figure, Finding
 from dashboards.figures.panels import LEGEND, Row, hover, hovering, key, module_keys, note
-from dashboards.render.sketch import Sketch, Trace, scatter
+from dashboards.render.plain_figure import PlainFigure, Trace, scatter
 from dashboards.render.theme import (
     AUTO,
     NEUTRAL,
@@ -37,7 +37,7 @@ def draw_accuracy_by_clips(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         return empty_figure(text, theme)
     datasets = sorted({row["dataset"] for row in rows})
     titles = [f"{label(name)}: {what}" for name in datasets for what in ("by clips", "by MACs")]
-    figure = Sketch(
+    figure = PlainFigure(
         rows=len(datasets),
         cols=2,
         titles=titles,
@@ -100,7 +100,7 @@ def _about(row: Row) -> str:
     return hover(*lines)
 
 
-def _add_legend(figure: Sketch, rows: list[Row]) -> None:
+def _add_legend(figure: PlainFigure, rows: list[Row]) -> None:
     module_keys(figure, (row["module"] for row in rows))
     for sampling in sorted({row["sampling"] for row in rows}):
         line = {"color": NEUTRAL, "dash": _DASHES.get(sampling, "solid"), "width": 2}

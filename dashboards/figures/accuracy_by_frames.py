@@ -21,7 +21,7 @@ from dashboards.figures.panels import (
     published_key,
 )
 from dashboards.render.markup import Column
-from dashboards.render.sketch import Sketch, Trace, scatter
+from dashboards.render.plain_figure import PlainFigure, Trace, scatter
 from dashboards.render.theme import (
     AUTO,
     NEUTRAL,
@@ -86,7 +86,7 @@ def _alike(lines: list[list[Row]]) -> list[list[list[Row]]]:
     return [*groups.values()]
 
 
-def _draw_chance(figure: Sketch, column: int, rows: list[Row]) -> None:
+def _draw_chance(figure: PlainFigure, column: int, rows: list[Row]) -> None:
     values = [row["top1"] for row in rows]
     low, high, chance = min(values), max(values), rows[0]["chance"]
     height = max(high - low, 5.0)
@@ -169,7 +169,7 @@ def _about(row: Row) -> str:
     return hover(name, *lines)
 
 
-def _add_legend(figure: Sketch, rows: list[Row], alone: bool) -> None:
+def _add_legend(figure: PlainFigure, rows: list[Row], alone: bool) -> None:
     module_keys(figure, (row["module"] for row in rows))
     backbone_keys(figure, (row["backbone"] for row in rows))
     if len({row["temporal_pooling"] for row in rows}) > 1:
@@ -179,7 +179,7 @@ def _add_legend(figure: Sketch, rows: list[Row], alone: bool) -> None:
         published_key(figure)
 
 
-def _add_pooling_menu(figure: Sketch) -> None:
+def _add_pooling_menu(figure: PlainFigure) -> None:
     poolings = [trace["meta"]["pooling"] if "meta" in trace else None for trace in figure.traces]
     choices = {"without temporal pooling": (False,), "with temporal pooling": (True,), "both": (False, True)}
     if len({pooling for pooling in poolings if pooling is not None}) < 2:
@@ -201,7 +201,7 @@ def _add_pooling_menu(figure: Sketch) -> None:
     )
 
 
-def _finish(figure: Sketch, rows: list[Row], crowded: bool, theme: Theme) -> go.Figure:
+def _finish(figure: PlainFigure, rows: list[Row], crowded: bool, theme: Theme) -> go.Figure:
     styled(figure, 480 if crowded else 420, theme)
     frames_axis(figure, [row["frames"] for row in rows])
     figure.update_yaxes(title="top-1 (%)", col=1)

@@ -21,7 +21,7 @@ from dashboards.figures.panels import (
     module_keys,
 )
 from dashboards.render.markup import Column, quantity
-from dashboards.render.sketch import Sketch, Trace, scatter
+from dashboards.render.plain_figure import PlainFigure, Trace, scatter
 from dashboards.render.theme import (
     AUTO,
     NEUTRAL,
@@ -115,7 +115,7 @@ def _about(row: Row) -> str:
     return hover(*lines)
 
 
-def _say_what_area_is(figure: Sketch, circle: Circle, rows: list[Row]) -> None:
+def _say_what_area_is(figure: PlainFigure, circle: Circle, rows: list[Row]) -> None:
     unknown = sum(not row[circle] for row in rows)
     note = f"area: {CIRCLES[circle]}" + (f" (not known of {unknown})" if unknown else "")
     figure.add_annotation(

@@ -19,7 +19,7 @@ from dashboards.figures.panels import (
     module_keys,
 )
 from dashboards.render.markup import Column, signed
-from dashboards.render.sketch import Trace, scatter
+from dashboards.render.plain_figure import Trace, scatter
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, backbone_symbol, empty_figure, module_colour, styled
 
 if TYPE_CHECKING:

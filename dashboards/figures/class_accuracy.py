@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from catalog.queries.predictions import class_accuracies
 from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row, hover, hovering, note
-from dashboards.render.sketch import Sketch, scatter
+from dashboards.render.plain_figure import PlainFigure, scatter
 from dashboards.render.theme import AUTO, MODULE_COLOURS, Theme, empty_figure, styled
 from dashboards.statistics import wilson_interval
 
@@ -27,7 +27,7 @@ def draw_class_accuracy(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         return empty_figure("No predictions are known of this evaluation yet.", theme)
     shown = rows if len(rows) <= SHOWN else [*rows[: SHOWN // 2], *rows[-SHOWN // 2 :]]
     spans = [wilson_interval(round(row["top1"] * row["videos"] / 100), row["videos"]) for row in shown]
-    figure = Sketch(
+    figure = PlainFigure(
         scatter(
             x=[row["top1"] for row in shown],
             y=list(range(len(shown))),

@@ -11,7 +11,7 @@ from plotly.colors import get_colorscale
 from catalog.queries.predictions import confusion
 from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row
-from dashboards.render.sketch import Sketch, heatmap
+from dashboards.render.plain_figure import PlainFigure, heatmap
 from dashboards.render.theme import AUTO, MAGNITUDE, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def draw_confusion(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         "tickvals": list(range(len(classes))),
         "ticktext": [names[c] for c in classes],
     }
-    figure = Sketch(
+    figure = PlainFigure(
         heatmap(
             z=shares,
             customdata=hovers,

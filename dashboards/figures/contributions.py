@@ -21,7 +21,7 @@ from dashboards.figures.panels import (
     published_key,
 )
 from dashboards.render.markup import Column, details, paragraph, table, three_decimals
-from dashboards.render.sketch import Sketch, Trace, bar, scatter
+from dashboards.render.plain_figure import PlainFigure, Trace, bar, scatter
 from dashboards.render.theme import (
     AUTO,
     NEUTRAL,
@@ -131,7 +131,7 @@ def _hovers(row: Row, source: str) -> list[str]:
     return hovers
 
 
-def _finish(figure: Sketch, theme: Theme) -> go.Figure:
+def _finish(figure: PlainFigure, theme: Theme) -> go.Figure:
     styled(figure, 380, theme)
     figure.update_yaxes(zeroline=True, zerolinewidth=2)
     figure.update_xaxes(tickfont={"size": 15})

@@ -11,7 +11,7 @@ from catalog.names import label
 from catalog.queries.costs import costs_by_axis
 from dashboards.figures.figure import Export, Figure
 from dashboards.figures.panels import LEGEND, Row, cost_unit, hover, hovering, note
-from dashboards.render.sketch import Sketch, Trace, bar
+from dashboards.render.plain_figure import PlainFigure, Trace, bar
 from dashboards.render.theme import AUTO, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def draw_cost_by_axis(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         "module"
     ]
     titles = [axis.replace("_", " ") for axis in axes]
-    figure = Sketch(rows=-(-len(axes) // 3), cols=min(3, len(axes)), titles=titles, vertical_spacing=0.25)
+    figure = PlainFigure(
+        rows=-(-len(axes) // 3), cols=min(3, len(axes)), titles=titles, vertical_spacing=0.25
+    )
     for place, axis in enumerate(axes):
         here = [row for row in rows if row["axis"] == axis]
         for trace in _bars(here, kind, first=place == 0, theme=theme):

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from catalog.queries.training import epochs_of
 from dashboards.figures.figure import Figure
 from dashboards.figures.panels import LEGEND, Row, key
-from dashboards.render.sketch import Sketch, Trace, scatter
+from dashboards.render.plain_figure import PlainFigure, Trace, scatter
 from dashboards.render.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def draw_curves(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     for row in rows:
         cells.setdefault(row["key"], []).append(row)
     titles = [_title(name, columns, rows) for name, columns in PANELS.items()]
-    figure = Sketch(rows=2, cols=2, titles=titles, vertical_spacing=0.16, horizontal_spacing=0.1)
+    figure = PlainFigure(rows=2, cols=2, titles=titles, vertical_spacing=0.16, horizontal_spacing=0.1)
     colours = cell_colours([_name(line[0]) for line in cells.values()])
     for line, colour in zip(cells.values(), colours, strict=True):
         for panel, columns in enumerate(PANELS.values()):

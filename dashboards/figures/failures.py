@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from catalog.queries.costs import failures_by_kind
 from dashboards.figures.figure import Export, Figure
 from dashboards.figures.panels import LEGEND, Row, hover, hovering
-from dashboards.render.sketch import Sketch, bar
+from dashboards.render.plain_figure import PlainFigure, bar
 from dashboards.render.theme import AUTO, STATE_COLOURS, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def draw_failures(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     rows = table.to_pylist()
     if not rows:
         return empty_figure("Nothing has failed so far.", theme)
-    figure = Sketch()
+    figure = PlainFigure()
     for column, name, colour in (
         ("attempts", "attempts lost", STATE_COLOURS["blocked"]),
         ("cells_failed", "cells failed now", STATE_COLOURS["failed"]),

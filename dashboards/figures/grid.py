@@ -12,7 +12,7 @@ from catalog.queries.filters import STATES
 from catalog.queries.overview import grid_positions
 from dashboards.figures.figure import Choice, Export, Figure
 from dashboards.figures.panels import Row, hover
-from dashboards.render.sketch import Sketch, heatmap
+from dashboards.render.plain_figure import PlainFigure, heatmap
 from dashboards.render.theme import (
     AUTO,
     DIVERGING,
@@ -58,7 +58,7 @@ def draw_grid(table: pa.Table, theme: Theme = AUTO, value: Value = "state") -> g
     models = sorted({_model(row) for row in rows}, key=lambda model: (module_order(model[0]), model[1:]))
     places = {(_model(row), (row["dataset"], row["frames"])): row for row in rows}
     found = [[places.get((model, column)) for column in columns] for model in models]
-    figure = Sketch(
+    figure = PlainFigure(
         heatmap(
             x=[[label(dataset) for dataset, _ in columns], [f"f{frames}" for _, frames in columns]],
             y=[_model_name(model) for model in models],

@@ -16,7 +16,7 @@ from catalog.queries.relations import Source
 from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.panels import LEGEND, Row, dataset_panels, hover, hovering, key
 from dashboards.render.markup import Column, signed
-from dashboards.render.sketch import Trace, bar
+from dashboards.render.plain_figure import Trace, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from catalog.queries.training import lineage_of
 from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row, hover
-from dashboards.render.sketch import Sketch, scatter
+from dashboards.render.plain_figure import PlainFigure, scatter
 from dashboards.render.theme import AUTO, NEUTRAL, STATE_COLOURS, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def draw_lineage(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     if not rows:
         return empty_figure("This cell has not been planned yet.", theme)
     places = range(1, len(rows) + 1)
-    figure = Sketch(
+    figure = PlainFigure(
         scatter(
             x=[0, *places],
             y=[0] * (len(rows) + 1),
@@ -51,7 +51,7 @@ def draw_lineage(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     return figure.drawn()
 
 
-def _arrow(figure: Sketch, place: int, row: Row, theme: Theme) -> None:
+def _arrow(figure: PlainFigure, place: int, row: Row, theme: Theme) -> None:
     figure.add_annotation(
         x=place,
         y=0,

@@ -12,7 +12,7 @@ from catalog import Catalog
 from catalog.queries.predictions import counts_on_same_videos
 from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row, hover, hovering, note
-from dashboards.render.sketch import Sketch, scatter
+from dashboards.render.plain_figure import PlainFigure, scatter
 from dashboards.render.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
 from dashboards.statistics import PairedCounts, bootstrap_difference, holm, mcnemar
 
@@ -49,7 +49,7 @@ def draw_paired(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         return empty_figure(problems[0] if problems else "Choose at least two cells to compare.", theme)
     colour = MODULE_COLOURS["tam"]
     sure = [row["holm"] < SIGNIFICANT for row in rows]
-    figure = Sketch(
+    figure = PlainFigure(
         scatter(
             x=[row["difference"] for row in rows],
             y=list(range(len(rows))),

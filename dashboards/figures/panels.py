@@ -7,7 +7,7 @@ from typing import Any
 
 from catalog.names import label
 from dashboards.render.markup import Column
-from dashboards.render.sketch import Sketch, scatter
+from dashboards.render.plain_figure import PlainFigure, scatter
 from dashboards.render.theme import NEUTRAL, PUBLISHED_SYMBOL, backbone_symbol, module_colour, module_order
 
 Row = dict[str, Any]
@@ -25,23 +25,23 @@ WITH_NAMES = 560
 LEGEND: dict[str, Any] = {"orientation": "h", "yanchor": "top", "x": 0, "groupclick": "togglegroup"}
 
 
-def dataset_panels(datasets: Sequence[str]) -> Sketch:
+def dataset_panels(datasets: Sequence[str]) -> PlainFigure:
     """Return an empty figure with one panel a dataset, side by side."""
-    return Sketch(cols=len(datasets), titles=[label(name) for name in datasets], horizontal_spacing=0.08)
+    return PlainFigure(cols=len(datasets), titles=[label(name) for name in datasets], horizontal_spacing=0.08)
 
 
-def key(figure: Sketch, name: str, group: str, **style: Any) -> None:  # noqa: ANN401
+def key(figure: PlainFigure, name: str, group: str, **style: Any) -> None:  # noqa: ANN401
     """Add a legend entry that draws nothing."""
     figure.add_trace(scatter(x=[None], y=[None], name=name, legendgroup=group, showlegend=True, **style))
 
 
-def module_keys(figure: Sketch, modules: Iterable[str]) -> None:
+def module_keys(figure: PlainFigure, modules: Iterable[str]) -> None:
     """Add a legend entry a module: its colour."""
     for module in sorted(set(modules), key=module_order):
         key(figure, label(module), module, mode="lines", line={"color": module_colour(module), "width": 4})
 
 
-def backbone_keys(figure: Sketch, backbones: Iterable[str]) -> None:
+def backbone_keys(figure: PlainFigure, backbones: Iterable[str]) -> None:
     """Add a legend entry a backbone: its symbol; none where there is only one."""
     names = sorted(set(backbones))
     for name in names if len(names) > 1 else ():
@@ -49,13 +49,13 @@ def backbone_keys(figure: Sketch, backbones: Iterable[str]) -> None:
         key(figure, label(name), f"backbone {name}", mode="markers", marker=marker)
 
 
-def published_key(figure: Sketch) -> None:
+def published_key(figure: PlainFigure) -> None:
     """Add the legend entry of published results: an open star."""
     marker = {"symbol": PUBLISHED_SYMBOL, "size": 10, "color": NEUTRAL}
     key(figure, "published", "published", mode="markers", marker=marker)
 
 
-def note(figure: Sketch, text: str) -> None:
+def note(figure: PlainFigure, text: str) -> None:
     """Write a line below the title of a figure, at the top left."""
     figure.add_annotation(
         text=text,
@@ -82,7 +82,7 @@ def hovering(texts: Sequence[str | None]) -> dict[str, Any]:
     return {"customdata": list(texts), "hovertemplate": "%{customdata}<extra></extra>"}
 
 
-def name_each_bar_once(figure: Sketch) -> None:
+def name_each_bar_once(figure: PlainFigure) -> None:
     """Show in the legend the first of all bars with one name, in whichever panel it stands."""
     seen: set[str] = set()
     for trace in figure.traces:

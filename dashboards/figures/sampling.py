@@ -13,7 +13,7 @@ from catalog.queries.published import printed_sampling_gains
 from dashboards.figures.figure import Export, Figure, Finding, Scope, Section
 from dashboards.figures.panels import LEGEND, MODEL_COLUMNS, Row, dataset_panels, hover, hovering, key, note
 from dashboards.render.markup import Column, signed
-from dashboards.render.sketch import Sketch, bar
+from dashboards.render.plain_figure import PlainFigure, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, cell_name, empty_figure, styled
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def draw_sampling(table: pa.Table, theme: Theme = AUTO, printed: pa.Table | None
     return figure.drawn()
 
 
-def _draw(figure: Sketch, column: int, sampling: str, rows: list[Row]) -> None:
+def _draw(figure: PlainFigure, column: int, sampling: str, rows: list[Row]) -> None:
     pattern = {"shape": "/" if sampling == "dense" else "", "size": 6}
     common = {
         "x": [_place(row)[-1] for row in rows],
@@ -102,7 +102,7 @@ def _about(row: Row) -> str:
     return hover(cell_name(row), *lines, beside=f", {row['sampling']} sampling")
 
 
-def _say_printed(figure: Sketch, rows: list[Row]) -> None:
+def _say_printed(figure: PlainFigure, rows: list[Row]) -> None:
     ranges = [f"{label(row['dataset'])} +{row['least']:.0f} to +{row['most']:.0f}" for row in rows]
     if ranges:
         note(figure, f"paper: ten dense clips gain {', '.join(ranges)} points")

@@ -13,7 +13,7 @@ from catalog.queries.filters import ALL, Filters
 from catalog.queries.relations import Source
 from dashboards.figures.figure import Export, Figure, Finding
 from dashboards.figures.panels import WITH_NAMES, Row, hover, hovering
-from dashboards.render.sketch import Sketch, Trace, scatter
+from dashboards.render.plain_figure import PlainFigure, Trace, scatter
 from dashboards.render.theme import (
     AUTO,
     PUBLISHED_SYMBOL,
@@ -62,7 +62,7 @@ def draw_seeds(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     rows = table.to_pylist()[:SHOWN]
     if not rows:
         return empty_figure("No model has been trained with several seeds yet.", theme)
-    figure = Sketch()
+    figure = PlainFigure()
     for place, row in enumerate(rows):
         figure.add_trace(_points(row, place))
         figure.add_trace(_mean(row, place))

@@ -20,7 +20,7 @@ from dashboards.figures.panels import (
     published_key,
 )
 from dashboards.render.markup import Column, signed
-from dashboards.render.sketch import Sketch, Trace, bar, scatter
+from dashboards.render.plain_figure import PlainFigure, Trace, bar, scatter
 from dashboards.render.theme import (
     AUTO,
     PUBLISHED_SYMBOL,
@@ -109,7 +109,7 @@ def _about(row: Row) -> str:
     return hover(name, *lines, beside=beside)
 
 
-def _finish(figure: Sketch, theme: Theme) -> go.Figure:
+def _finish(figure: PlainFigure, theme: Theme) -> go.Figure:
     styled(figure, 400, theme)
     figure.update_yaxes(zeroline=True, zerolinewidth=2)
     figure.update_yaxes(title="gain (points of top-1)", col=1)

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from catalog.queries.costs import utilisation
 from dashboards.figures.figure import Export, Figure
-from dashboards.render.sketch import Sketch, scatter
+from dashboards.render.plain_figure import PlainFigure, scatter
 from dashboards.render.theme import AUTO, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def draw_utilisation(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         return empty_figure("Nothing has run yet.", theme)
     gpus = any(row["gpus"] > 0 for row in rows)
     column, name = ("gpus", "busy GPUs") if gpus else ("cpus", "busy CPU cores")
-    figure = Sketch(
+    figure = PlainFigure(
         scatter(
             x=[row["time"] for row in rows],
             y=[max(0.0, row[column]) for row in rows],

@@ -1,1 +1,1 @@
-"""The pages of the live app, one file each: `blocks(view)` says what a page shows."""
+"""The pages of the live app, one file each: `blocks(request)` says what a page shows."""

@@ -14,7 +14,7 @@ from dash.development.base_component import Component
 from plotly.io.json import to_json_plotly
 
 from catalog.export import display
-from dashboards.render.component_html import as_html
+from dashboards.render.markup import as_html
 
 if TYPE_CHECKING:
     import pyarrow as pa

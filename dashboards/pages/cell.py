@@ -1,25 +1,27 @@
-"""One cell: its curves, attempts, lineage, evaluations, classes, configuration, and how to make it again."""
+"""One cell: curves, attempts, lineage, evaluations, configuration; and the choice of cells by name."""
 
 from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from catalog import Catalog
+from catalog.queries import cells
+from catalog.queries.choices import cells_to_choose, cells_with_words
+from catalog.queries.filters import Filters
 from catalog.queries.predictions import class_accuracies, confusion
 from catalog.queries.training import attempts_at, epochs_of, lineage_of
 from dashboards.figures.class_accuracy import draw_class_accuracy
 from dashboards.figures.confusion import draw_confusion
 from dashboards.figures.curves import draw_curves
 from dashboards.figures.lineage import draw_lineage
-from dashboards.pages.at_once import at_once
 from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, state
-from dashboards.pages.chooser import cells_block, chooser
-from dashboards.pages.parts import cell_link, choice, link
-from dashboards.pages.view import View
+from dashboards.pages.request import PageRequest, cell_link, choice_links, in_parallel, link
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,19 +30,9 @@ Row = dict[str, Any]
 
 TITLE = "Cell"
 
-_CELL = """
-    SELECT * EXCLUDE (log), list_sort(studies) AS studies FROM cells
-    WHERE key = $key
-"""
-_CELL_BY_NAME = "SELECT key FROM cells WHERE cell = $name ORDER BY current DESC, study LIMIT 1"
-_EVALUATIONS = """
-    SELECT evaluation, level, measured_by, checkpoint, epoch, sampling, clips, crops, average, split, top1,
-        top5, loss, videos, predictions, measured
-    FROM evaluations WHERE key = $key ORDER BY measured, evaluation
-"""
-_STUDY_FILE = """
-    SELECT arg_max(file, time) AS file FROM recorded.studies WHERE list_contains($studies, study)
-"""
+MOST_OPTIONS = 100
+"""So many names are offered at a time: those that hold what was typed."""
+
 _EVALUATION_COLUMNS: dict[str, Column | str] = {
     "evaluation": Column("evaluation", lambda name: html.Code(_short(name))),
     "level": "level",
@@ -57,34 +49,33 @@ _EVALUATION_COLUMNS: dict[str, Column | str] = {
 }
 
 
-def blocks(view: View) -> list[Block]:
+def blocks(request: PageRequest) -> list[Block]:
     """Return one cell; without one in the address, a list to choose from."""
-    key = _key(view)
-    head = Text("chooser", chooser(view, "cell-choice", [key] if key else []))
+    key = _key(request)
+    head = Text("chooser", cell_chooser(request, "cell-choice", [key] if key else []))
     if not key:
-        return [head, cells_block(view)]
-    rows = view.catalog.query(_CELL, {"key": key}).to_pylist()
+        return [head, cells_block(request)]
+    rows = cells.cell_with_key(request.catalog, key).to_pylist()
     if not rows:
         return [head, Text("missing", message(f"No cell has the key {key} in this storage.", "problem"))]
-    return [head, *_cell(view, rows[0])]
+    return [head, *_cell(request, rows[0])]
 
 
-def _key(view: View) -> str:
-    name = view.address.text("name")
+def _key(request: PageRequest) -> str:
+    name = request.address.text("name")
     if not name:
-        return view.address.text("key")
-    found = view.catalog.query(_CELL_BY_NAME, {"name": name}).column("key").to_pylist()
-    return str(found[0]) if found else name
+        return request.address.text("key")
+    return cells.key_of_name(request.catalog, name) or name
 
 
-def _cell(view: View, cell: Row) -> list[Block]:
+def _cell(request: PageRequest, cell: Row) -> list[Block]:
     key = cell["key"]
-    curves, lineage, tried, measured, files = at_once(
-        lambda: epochs_of(view.catalog, [key]),
-        lambda: lineage_of(view.catalog, key),
-        lambda: attempts_at(view.catalog, key),
-        lambda: view.catalog.query(_EVALUATIONS, {"key": key}),
-        lambda: view.catalog.query(_STUDY_FILE, {"studies": cell["studies"]}),
+    curves, lineage, tried, measured, files = in_parallel(
+        lambda: epochs_of(request.catalog, [key]),
+        lambda: lineage_of(request.catalog, key),
+        lambda: attempts_at(request.catalog, key),
+        lambda: cells.measurements_of_cell(request.catalog, key),
+        lambda: cells.latest_study_file(request.catalog, cell["studies"]),
     )
     attempts: dict[str, Column | str] = {
         "attempt": "attempt",
@@ -97,30 +88,30 @@ def _cell(view: View, cell: Row) -> list[Block]:
         "log": "log",
     }
     return [
-        Text("summary", _summary(view, cell)),
-        Figure("curves", "Curves", draw_curves(curves, view.theme), curves),
+        Text("summary", _summary(request, cell)),
+        Figure("curves", "Curves", draw_curves(curves, request.theme), curves),
         Figure(
             "lineage",
             "Where its weights come from",
-            draw_lineage(lineage, view.theme),
+            draw_lineage(lineage, request.theme),
             lineage,
-            note=_chain(view, lineage),
+            note=_chain(request, lineage),
             narrowest=150 * (lineage.num_rows + 1),
         ),
         Table("attempts", "Attempts", tried, attempts, "Not tried yet."),
-        *_evaluations(view, cell, measured),
-        Text("reproduce", _reproduce(view, cell, files.to_pylist()[0]["file"])),
+        *_evaluations(request, cell, measured),
+        Text("reproduce", _reproduce(request, cell, files.to_pylist()[0]["file"])),
         Text("configuration", _json("Configuration", cell["config"])),
         Text("key-parts", _json("What its key is made of", cell["key_parts"])),
     ]
 
 
-def _summary(view: View, cell: Row) -> Component:
+def _summary(request: PageRequest, cell: Row) -> Component:
     facts: list[Component | str] = [state(cell["state"])]
     if cell["reason"]:
         facts += [" ", html.Span(cell["reason"], className="problem")]
     if cell["blocked_by"]:
-        address = view.address.on("cell", name=cell["blocked_by"])
+        address = request.address.on("cell", name=cell["blocked_by"])
         facts += [" ", link("go to what blocks it", address)]
     studies = ", ".join(cell["studies"])
     older = "" if cell["current"] else " (an older plan)"
@@ -132,24 +123,24 @@ def _summary(view: View, cell: Row) -> Component:
     return html.Div(lines)
 
 
-def _chain(view: View, lineage: pa.Table) -> Component:
+def _chain(request: PageRequest, lineage: pa.Table) -> Component:
     rows = lineage.to_pylist()
-    links = [cell_link(view.address, row["key"], row["cell"]) for row in rows]
+    links = [cell_link(request.address, row["key"], row["cell"]) for row in rows]
     steps = [piece for one in links for piece in (one, " → ")][:-1]
     return html.P(["Chain: ", *steps], className="soft") if len(rows) > 1 else html.Span()
 
 
-def _evaluations(view: View, cell: Row, table: pa.Table) -> list[Block]:
+def _evaluations(request: PageRequest, cell: Row, table: pa.Table) -> list[Block]:
     shown = [row["evaluation"] for row in table.to_pylist() if row["predictions"]]
     blocks: list[Block] = [
         Table("evaluations", "Evaluations", table, _EVALUATION_COLUMNS, "It has not finished yet.")
     ]
     if not shown:
         return blocks
-    chosen = view.address.choice("evaluation", shown)
-    matrix, classes = at_once(
-        lambda: confusion(view.catalog, cell["key"], chosen),
-        lambda: class_accuracies(view.catalog, cell["key"], chosen),
+    chosen = request.address.choice("evaluation", shown)
+    matrix, classes = in_parallel(
+        lambda: confusion(request.catalog, cell["key"], chosen),
+        lambda: class_accuracies(request.catalog, cell["key"], chosen),
     )
     if matrix.num_rows == 0:
         text = "Its predictions are recorded, but their file cannot be read here."
@@ -157,17 +148,17 @@ def _evaluations(view: View, cell: Row, table: pa.Table) -> list[Block]:
     names = {name: _short(name) for name in shown}
     return [
         *blocks,
-        Text("evaluation-choice", choice(view.address, "evaluation", "Classes by", names, chosen)),
-        Figure("confusion", "Confusion", draw_confusion(matrix, view.theme), matrix, narrowest=560),
-        Figure("classes", "Accuracy by class", draw_class_accuracy(classes, view.theme), classes),
+        Text("evaluation-choice", choice_links(request.address, "evaluation", "Classes by", names, chosen)),
+        Figure("confusion", "Confusion", draw_confusion(matrix, request.theme), matrix, narrowest=560),
+        Figure("classes", "Accuracy by class", draw_class_accuracy(classes, request.theme), classes),
     ]
 
 
-def _reproduce(view: View, cell: Row, file: str | None) -> Component:
+def _reproduce(request: PageRequest, cell: Row, file: str | None) -> Component:
     """The commands that train the cell again, in a storage of its own because nothing done is done twice."""
     study = shlex.quote(file or cell["study"])
     name = shlex.quote(cell["cell"])
-    storage = shlex.quote(str(view.storage))
+    storage = shlex.quote(str(request.storage))
     lines = [
         f"actiongrid run {study} --storage reproduced",
         f"actiongrid explain {name} --storage reproduced",
@@ -194,3 +185,42 @@ def _json(title: str, text: str) -> Component:
 
 def _short(evaluation: str) -> str:
     return evaluation if ":" in evaluation else evaluation[:12]
+
+
+def cell_chooser(request: PageRequest, name: str, keys: Sequence[str], *, several: bool = False) -> Component:
+    """Return a field in which names of cells can be typed; `keys` are those chosen already."""
+    title = "Cells" if several else "Cell"
+    field = dcc.Dropdown(
+        id={"kind": "cells", "name": name},
+        options=cell_options(request.catalog, request.filters, "", keys),
+        value=list(keys) if several else (keys[0] if keys else None),
+        multi=several,
+        placeholder="type a part of a cell's name",
+        optionHeight="auto",
+    )
+    return html.Div([html.Label(title, htmlFor=name), field], className="chooser")
+
+
+def cell_options(catalog: Catalog, filters: Filters, typed: str, keys: Sequence[str]) -> list[dict[str, str]]:
+    """Return the cells whose name holds every word that was typed, and those chosen already."""
+    rows = cells_with_words(catalog, filters, typed.split(), keys, MOST_OPTIONS).to_pylist()
+    known = {row["key"] for row in rows}
+    # The field takes away what it does not offer, and the address would change with it.
+    rows += [{"cell": f"unknown cell {key}", "key": key} for key in keys if key not in known]
+    return [
+        {"label": row["cell"], "value": row["key"], "search": f"{row['cell']} {row['key']}"} for row in rows
+    ]
+
+
+def cells_block(request: PageRequest) -> Block:
+    """Return the list of the cells that pass the filters."""
+    table = cells_to_choose(request.catalog, request.filters)
+    columns: dict[str, Column | str] = {
+        "cell": Column("cell", make=lambda row: cell_link(request.address, row["key"], row["cell"])),
+        "state": Column("state", state),
+        "top1": "top-1",
+        "study": "study",
+    }
+    return Table(
+        "cells", "Cells", table, columns, "No cell has been planned yet, or none passes the filters."
+    )

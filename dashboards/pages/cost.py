@@ -12,40 +12,39 @@ from dashboards.figures.failures import draw_failures
 from dashboards.figures.grid import duration
 from dashboards.figures.panels import Row
 from dashboards.figures.utilisation import draw_utilisation
-from dashboards.pages.at_once import at_once
 from dashboards.pages.blocks import Block, Figure, Text, message
-from dashboards.pages.view import View
+from dashboards.pages.request import PageRequest, in_parallel
 
 TITLE = "Cost"
 
 
-def blocks(view: View) -> list[Block]:
+def blocks(request: PageRequest) -> list[Block]:
     """Return the totals, hours by axis, utilisation, accuracy against hours, and failures."""
-    axes, used, front, failed = at_once(
-        lambda: costs_by_axis(view.catalog, view.filters),
-        lambda: utilisation(view.catalog, view.filters),
-        lambda: cost_front_data(view.catalog, view.filters),
-        lambda: failures_by_kind(view.catalog, view.filters),
+    axes, used, front, failed = in_parallel(
+        lambda: costs_by_axis(request.catalog, request.filters),
+        lambda: utilisation(request.catalog, request.filters),
+        lambda: cost_front_data(request.catalog, request.filters),
+        lambda: failures_by_kind(request.catalog, request.filters),
     )
     return [
         Text("totals", _totals(costs_of_all(axes))),
         Figure(
             "cost-by-axis",
             "Hours by axis",
-            draw_cost_by_axis(axes, view.theme),
+            draw_cost_by_axis(axes, request.theme),
             axes,
             "Spent so far (filled) and expected for the whole (outlined), at the pace of finished cells.",
         ),
-        Figure("utilisation", "Utilisation", draw_utilisation(used, view.theme), used),
+        Figure("utilisation", "Utilisation", draw_utilisation(used, request.theme), used),
         Figure(
             "cost-front",
             "Accuracy by hours",
-            draw_cost_front(front, view.theme),
+            draw_cost_front(front, request.theme),
             front,
             "A model's hours include those of the shorter clip lengths that it was finetuned from; the line "
             "joins the models that none beats at the same or a lower cost.",
         ),
-        Figure("failures", "Failures by kind", draw_failures(failed, view.theme), failed),
+        Figure("failures", "Failures by kind", draw_failures(failed, request.theme), failed),
     ]
 
 

@@ -14,10 +14,8 @@ from dashboards.figures.contributions import METRICS, footnote
 from dashboards.figures.figure import Answer, Behind, Choice, Figure, Finding, Scope
 from dashboards.figures.registry import findings
 from dashboards.pages import blocks as parts_of_pages
-from dashboards.pages.at_once import at_once
 from dashboards.pages.blocks import Block, Table, Text
-from dashboards.pages.parts import choice
-from dashboards.pages.view import View
+from dashboards.pages.request import PageRequest, choice_links, in_parallel
 from dashboards.render.markup import Column
 
 TITLE = "Findings"
@@ -48,52 +46,54 @@ _CONTRIBUTIONS = (
 )
 
 
-def blocks(view: View) -> list[Block]:
+def blocks(request: PageRequest) -> list[Block]:
     """Return the choice of a question and its answer."""
     figures = findings()
     titles = {**{name: finding.link for name, (_, finding) in figures.items()}, _TABLES: "Tables 2–7"}
-    name = view.address.choice("show", list(titles))
-    source = _SOURCES[view.address.choice("source", list(_SOURCES))]
+    name = request.address.choice("show", list(titles))
+    source = _SOURCES[request.address.choice("source", list(_SOURCES))]
     choices = [
-        choice(view.address, "show", "Question", titles, name),
-        choice(view.address, "source", "Results", _SOURCE_NAMES, source),
+        choice_links(request.address, "show", "Question", titles, name),
+        choice_links(request.address, "source", "Results", _SOURCE_NAMES, source),
     ]
-    answer = _printed_tables(view, source) if name == _TABLES else _finding(view, source, *figures[name])
+    answer = (
+        _printed_tables(request, source) if name == _TABLES else _finding(request, source, *figures[name])
+    )
     return [Text("choices", html.Div(choices, className="choices")), *answer]
 
 
-def _finding(view: View, source: Source, figure: Figure, finding: Finding) -> list[Block]:
+def _finding(request: PageRequest, source: Source, figure: Figure, finding: Finding) -> list[Block]:
     """Return what the figure's registration asks for: a choice, the figure, the rows behind its averages."""
-    answer = _answer(view, Scope(view.filters, source), figure, finding.behind)
-    chosen = _chosen(view, figure.choice)
+    answer = _answer(request, Scope(request.filters, source), figure, finding.behind)
+    chosen = _chosen(request, figure.choice)
     options = {figure.choice.option: chosen} if figure.choice else {}
     drawing = parts_of_pages.Figure(
         figure.name,
         finding.title or figure.title,
-        figure.drawn(answer, view.theme, **options),
+        figure.drawn(answer, request.theme, **options),
         answer.rows,
         finding.caption.format(choice=figure.choice.values[chosen]) if figure.choice else finding.caption,
         html.P(finding.note(answer), className="soft") if finding.note else "",
         _columns(finding.columns) if finding.columns else None,
         finding.narrowest,
     )
-    return [*_choices(view, figure.choice, chosen), drawing, *_behind(finding.behind, answer)]
+    return [*_choices(request, figure.choice, chosen), drawing, *_behind(finding.behind, answer)]
 
 
-def _answer(view: View, scope: Scope, figure: Figure, behind: Behind | None) -> Answer:
+def _answer(request: PageRequest, scope: Scope, figure: Figure, behind: Behind | None) -> Answer:
     data = {"rows": figure.data, "printed": figure.printed, "behind": behind.data if behind else None}
-    asked = {name: partial(one, view.catalog, scope) for name, one in data.items() if one}
-    return Answer(**dict(zip(asked, at_once(*asked.values()), strict=True)))
+    asked = {name: partial(one, request.catalog, scope) for name, one in data.items() if one}
+    return Answer(**dict(zip(asked, in_parallel(*asked.values()), strict=True)))
 
 
-def _chosen(view: View, options: Choice | None) -> str:
-    return view.address.choice(options.option, list(options.values)) if options else ""
+def _chosen(request: PageRequest, options: Choice | None) -> str:
+    return request.address.choice(options.option, list(options.values)) if options else ""
 
 
-def _choices(view: View, options: Choice | None, chosen: str) -> list[Block]:
+def _choices(request: PageRequest, options: Choice | None, chosen: str) -> list[Block]:
     if options is None:
         return []
-    links = choice(view.address, options.option, options.title, options.values, chosen)
+    links = choice_links(request.address, options.option, options.title, options.values, chosen)
     return [Text(f"{options.option}s", html.Div(links))]
 
 
@@ -111,25 +111,25 @@ def _columns(columns: Sequence[Column]) -> dict[str, parts_of_pages.Column | str
     }
 
 
-def _printed_tables(view: View, source: Source) -> list[Block]:
+def _printed_tables(request: PageRequest, source: Source) -> list[Block]:
     """Return one of the paper's tables beside one's own results."""
     names = {**{name: name for name in TABLES}, _LAST: _LAST}
-    name = view.address.choice("table", list(names))
-    choices = Text("tables", html.Div(choice(view.address, "table", "Table", names, name)))
-    return [choices, _table_7(view) if name == _LAST else _printed_table(view, name, source)]
+    name = request.address.choice("table", list(names))
+    choices = Text("tables", html.Div(choice_links(request.address, "table", "Table", names, name)))
+    return [choices, _table_7(request) if name == _LAST else _printed_table(request, name, source)]
 
 
-def _table_7(view: View) -> Block:
-    table = printed_contributions(view.catalog)
+def _table_7(request: PageRequest) -> Block:
+    table = printed_contributions(request.catalog)
     title = "Table 7: contributions, printed and computed from the published accuracies"
     return Table("table-7", title, table, _columns(_CONTRIBUTIONS), caption=footnote(table))
 
 
-def _printed_table(view: View, name: str, source: Source) -> Block:
+def _printed_table(request: PageRequest, name: str, source: Source) -> Block:
     return Table(
         name.lower().replace(" ", "-"),
         f"{name}: {TABLES[name]}",
-        printed_table(view.catalog, name, view.filters, source),
+        printed_table(request.catalog, name, request.filters, source),
         _columns(_PRINTED),
         "No result of yours compares with this table yet.",
         "Yours stands beside a number where model, length and protocol are stated and equal.",

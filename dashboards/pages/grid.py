@@ -14,8 +14,7 @@ from catalog.queries.overview import grid_positions
 from catalog.queries.relations import Source
 from dashboards.figures.grid import VALUES, draw_grid, duration, state_of
 from dashboards.pages.blocks import Block, Column, Figure, Text, labelled, message, state
-from dashboards.pages.parts import choice
-from dashboards.pages.view import View
+from dashboards.pages.request import PageRequest, choice_links
 from dashboards.render.theme import DIVERGING, MAGNITUDE, cell_name, module_order
 
 Row = dict[str, Any]
@@ -39,17 +38,17 @@ _COLUMNS: dict[str, Column | str] = {
 }
 
 
-def blocks(view: View) -> list[Block]:
+def blocks(request: PageRequest) -> list[Block]:
     """Return the choices, the counts, and the grid as a table or as a drawing."""
-    value = view.address.choice("show", list(VALUES))
-    source: Source = "both" if view.address.choice("source", list(_SOURCES)) == "both" else "own"
-    table = grid_positions(view.catalog, view.filters, source)
+    value = request.address.choice("show", list(VALUES))
+    source: Source = "both" if request.address.choice("source", list(_SOURCES)) == "both" else "own"
+    table = grid_positions(request.catalog, request.filters, source)
     rows = table.to_pylist()
-    form = view.address.choice("as", list(_FORMS))
+    form = request.address.choice("as", list(_FORMS))
     choices = [
-        choice(view.address, "show", "Colour", VALUES, value),
-        choice(view.address, "source", "Results", _SOURCES, source),
-        choice(view.address, "as", "As", _FORMS, form),
+        choice_links(request.address, "show", "Colour", VALUES, value),
+        choice_links(request.address, "source", "Results", _SOURCES, source),
+        choice_links(request.address, "as", "As", _FORMS, form),
     ]
     head: list[Block] = [
         Text("choices", html.Div(choices, className="choices")),
@@ -57,8 +56,8 @@ def blocks(view: View) -> list[Block]:
     ]
     # Plotly is large: who looks at the table does not wait for it.
     if form == "table":
-        return [*head, Text("grid", _grid(view, rows, value), table)]
-    drawing = draw_grid(table, view.theme, value)  # type: ignore[arg-type]
+        return [*head, Text("grid", _grid(request, rows, value), table)]
+    drawing = draw_grid(table, request.theme, value)  # type: ignore[arg-type]
     return [*head, Figure("grid", "Grid", drawing, table, columns=_COLUMNS, narrowest=900)]
 
 
@@ -71,16 +70,16 @@ def _counts(rows: list[Row]) -> Component:
     return html.Ul([html.Li(f"{total:,} cells"), *parts], className="counts")
 
 
-def _grid(view: View, rows: list[Row], value: str) -> Component:
+def _grid(request: PageRequest, rows: list[Row], value: str) -> Component:
     if not rows:
-        return message("No cell passes the filters.") if view.address.search else html.Div()
+        return message("No cell passes the filters.") if request.address.search else html.Div()
     columns = sorted({(row["dataset"], row["frames"]) for row in rows})
     models = sorted({_model(row) for row in rows}, key=lambda one: (module_order(one[0]), *one[1:]))
     places = {(*_model(row), row["dataset"], row["frames"]): row for row in rows}
     paint = _Paint(rows, value)
     body = []
     for model in models:
-        fields = [paint.field(view, places.get((*model, *column))) for column in columns]
+        fields = [paint.field(request, places.get((*model, *column))) for column in columns]
         body.append(html.Tr([html.Th(_model_name(model), scope="row"), *fields]))
     grid = html.Table([html.Thead(_head(columns)), html.Tbody(body)], className="grid")
     return html.Div(grid, className="scroll", tabIndex="0", role="region", **labelled("grid of cells"))
@@ -109,7 +108,7 @@ class _Paint:
         )
         self.low, self.high = low, high if high > low else low + 1
 
-    def field(self, view: View, row: Row | None) -> Component:
+    def field(self, request: PageRequest, row: Row | None) -> Component:
         """Return one field; one with a cell of one's own is a link."""
         if row is None:
             return html.Td(className="none")
@@ -119,7 +118,7 @@ class _Paint:
         kind, style = self._colour(row)
         if row["key"] is None:
             return html.Td(html.Div(lines, title=title, className=kind, style=style))
-        href = view.address.on("cell", key=row["key"]).href
+        href = request.address.on("cell", key=row["key"]).href
         return html.Td(
             html.A(lines, href=href, title=title, className=f"go {kind}", style=style, **labelled(title))
         )

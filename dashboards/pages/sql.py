@@ -8,7 +8,7 @@ from dash.development.base_component import Component
 from catalog import QueryError
 from catalog.queries.choices import EXAMPLE, tables_and_columns
 from dashboards.pages.blocks import Block, Table, Text, message
-from dashboards.pages.view import View
+from dashboards.pages.request import PageRequest
 
 TITLE = "SQL"
 
@@ -16,13 +16,13 @@ MOST_SECONDS = 10.0
 MOST_ROWS = 10_000
 
 
-def blocks(view: View) -> list[Block]:
+def blocks(request: PageRequest) -> list[Block]:
     """Return the editor, the answer and the names that a statement can use."""
-    statement = view.address.text("q")
-    names = tables_and_columns(view.catalog)
+    statement = request.address.text("q")
+    names = tables_and_columns(request.catalog)
     return [
         Text("editor", _editor(statement)),
-        *(_answer(view, statement) if statement else ()),
+        *(_answer(request, statement) if statement else ()),
         Table("names", "Tables and views", names, {"name": "name", "columns": "columns"}),
     ]
 
@@ -44,9 +44,9 @@ def _editor(statement: str) -> Component:
     )
 
 
-def _answer(view: View, statement: str) -> list[Block]:
+def _answer(request: PageRequest, statement: str) -> list[Block]:
     try:
-        rows = view.catalog.query(statement, timeout_seconds=MOST_SECONDS, max_rows=MOST_ROWS + 1)
+        rows = request.catalog.query(statement, timeout_seconds=MOST_SECONDS, max_rows=MOST_ROWS + 1)
     except QueryError as error:
         return [Text("refused", message(str(error), "problem"))]
     cut = rows.num_rows > MOST_ROWS

@@ -14,7 +14,7 @@ from zlib import crc32
 import plotly.graph_objects as go
 
 from catalog.names import label
-from dashboards.render.sketch import Sketch
+from dashboards.render.plain_figure import PlainFigure
 
 MODULE_COLOURS = {
     "tsn": "#E69F00",
@@ -97,7 +97,7 @@ def cell_name(row: Mapping[str, Any]) -> str:
     return f"{label(row['module'])}-{label(row['backbone'])}{pooling}-f{row['frames']}@{row['dataset']}"
 
 
-def styled(figure: Sketch, height: int, theme: Theme = AUTO) -> Sketch:
+def styled(figure: PlainFigure, height: int, theme: Theme = AUTO) -> PlainFigure:
     """Give a figure the common look; `height` in pixels."""
     figure.update_layout(
         height=height,
@@ -124,7 +124,7 @@ def styled(figure: Sketch, height: int, theme: Theme = AUTO) -> Sketch:
     return figure
 
 
-def frames_axis(figure: Sketch, frames: Sequence[int]) -> None:
+def frames_axis(figure: PlainFigure, frames: Sequence[int]) -> None:
     """Put frames on a log₂ axis: the paper's lengths as ticks, and others where cells have them."""
     ticks = sorted({*frames, *(tick for tick in FRAME_TICKS if min(frames) <= tick <= max(frames))})
     figure.update_xaxes(
@@ -139,7 +139,7 @@ def frames_axis(figure: Sketch, frames: Sequence[int]) -> None:
 
 def empty_figure(message: str, theme: Theme = AUTO) -> go.Figure:
     """Return a figure that only says why there is nothing to see."""
-    figure = styled(Sketch(), 160, theme)
+    figure = styled(PlainFigure(), 160, theme)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     figure.add_annotation(text=message, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)

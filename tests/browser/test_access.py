@@ -21,7 +21,7 @@ from catalog.queries.filters import STATES, Filters
 from dashboards.app.access import Access, AccessError, is_loopback, require_safe
 from dashboards.app.app import build_app
 from dashboards.app.live import LiveCatalog
-from dashboards.pages.address import Address, read_address
+from dashboards.pages.request import Address, read_address
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 from tests.support.windows import running
 

@@ -10,7 +10,7 @@ import pytest
 from plotly.subplots import make_subplots
 
 from catalog import Catalog
-from dashboards.render.sketch import Sketch, bar, heatmap, scatter
+from dashboards.render.plain_figure import PlainFigure, bar, heatmap, scatter
 from tests.support.figure_list import CATALOGS, FIGURES, build
 
 LINE = {"x": [1, 2], "y": [3.0, None], "mode": "lines", "line": {"color": "#0072B2"}}
@@ -49,7 +49,7 @@ def steps(figure: Any, trace: Any, *, several: bool) -> None:
 def test_panels_are_those_of_plotly(spacing: dict[str, float]) -> None:
     titles = ["one", "two", "three", "four", "five"]
     theirs = make_subplots(rows=2, cols=3, subplot_titles=titles, **spacing)
-    ours = Sketch(rows=2, cols=3, titles=titles, **spacing)
+    ours = PlainFigure(rows=2, cols=3, titles=titles, **spacing)
     steps(theirs, go.Scatter(LINE), several=True)
     steps(ours, scatter(**LINE), several=True)
     mine, other = json_of(ours.drawn()), json_of(theirs)
@@ -73,7 +73,7 @@ def test_panels_are_those_of_plotly(spacing: dict[str, float]) -> None:
     ],
 )
 def test_one_panel_is_that_of_plotly(ours: dict[str, Any], theirs: Any) -> None:
-    mine, other = Sketch(ours), go.Figure(theirs)
+    mine, other = PlainFigure(ours), go.Figure(theirs)
     extra, same = scatter(**LINE), go.Scatter(LINE)
     steps(mine, extra, several=False)
     steps(other, same, several=False)

@@ -33,7 +33,7 @@ def heatmap(**values: Any) -> Trace:  # noqa: ANN401
     return _trace("heatmap", values)
 
 
-class Sketch:
+class PlainFigure:
     """A figure in the making, of one panel or of `rows` × `cols`; spacings are shares of the whole."""
 
     def __init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from dash import dcc, html
 
-from dashboards.render.component_html import as_html
+from dashboards.render.markup import as_html
 
 
 def test_elements_attributes_and_text() -> None:

@@ -1,12 +1,23 @@
-"""A page's address: page, filters and the page's own choices, so that a link reopens the same view."""
+"""What a page is made from: its address (page, filters, choices), the catalog, colours; links to others."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_plus
 
+from dash import html
+from dash.development.base_component import Component
+
+from catalog import Catalog
 from catalog.queries.filters import ALL, FilterError, Filters, from_query_string, to_query_string
+from dashboards.render.theme import Theme
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FIRST_PAGE = "grid"
 CSV_ROUTE = "/csv"
@@ -83,3 +94,54 @@ def address_or_none(path: str | None, search: str | None) -> Address | None:
         return read_address(path, search)
     except FilterError:
         return None
+
+
+@dataclass(frozen=True)
+class PageRequest:
+    """A page that somebody opens. `storage` is shown in commands that people may copy."""
+
+    catalog: Catalog
+    address: Address
+    theme: Theme
+    storage: Path
+
+    @property
+    def filters(self) -> Filters:
+        """The filters of the address."""
+        return self.address.filters
+
+
+def in_parallel(*questions: Callable[[], pa.Table]) -> list[pa.Table]:
+    """Ask several questions at the same time and return the answers in their order.
+
+    Most of a small answer is planning it, on one core.
+
+    Raises:
+        Exception: what the first question that fails raises, after all have ended.
+    """
+    with ThreadPoolExecutor(len(questions)) as pool:
+        return [answer.result() for answer in [pool.submit(question) for question in questions]]
+
+
+def link(text: str, address: Address, *, current: bool = False) -> Component:
+    """Return a link to another view of the app; it opens without loading the page anew."""
+    here: dict[str, Any] = {"aria-current": "page"} if current else {}
+    return html.A(text, href=address.href, className="go", **here)
+
+
+def cell_link(address: Address, key: str, text: str) -> Component:
+    """Return a link to a cell's page."""
+    return link(text, address.on("cell", key=key))
+
+
+def choice_links(
+    address: Address, name: str, title: str, options: Mapping[str, str], chosen: str
+) -> Component:
+    """Return a row of links that set one parameter of the page; the first option is the usual one."""
+    usual = next(iter(options))
+    links = []
+    for value, text in options.items():
+        href = address.choosing(**{name: "" if value == usual else value}).href
+        current: dict[str, Any] = {"aria-current": "true"} if value == chosen else {}
+        links.append(html.A(text, href=href, className="go option", **current))
+    return html.Div([html.Span(title, className="soft"), *links], className="choice", role="group")
