@@ -58,11 +58,13 @@ def test_the_theme_colours_every_figure(catalog: Catalog, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_draws_one_row(catalog: Catalog, name: str) -> None:
+def test_every_figure_draws_one_row_and_says_why_there_is_none(catalog: Catalog, name: str) -> None:
     data, draw = FIGURES[name]
     rows = data(catalog)
     for place in {0, rows.num_rows // 2, max(0, rows.num_rows - 1)}:
         assert isinstance(draw(rows.slice(place, 1)), go.Figure)
+    nothing = draw(rows.slice(0, 0))
+    assert not nothing.data and nothing.layout.annotations[0].text
 
 
 @pytest.mark.parametrize("figure", figures().values(), ids=figures())
