@@ -28,20 +28,19 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pyarrow as pa
 import simplejpeg
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables.data.clips.augment import View, train_view
-from trainables.data.clips.cut import cut_of
+from trainables.data.clips.augment import View, cut_of, train_view
 from trainables.data.clips.loader import ClipSource, copy_clips, train_batches, train_ring
 from trainables.data.clips.resample import views_one_by_one
 from trainables.data.clips.sampling import train_indices
-from trainables.data.frames.frame_format import FrameFormat
+from trainables.data.frames.frame_format import FrameFormat, reduced
 from trainables.data.frames.manifest import Video
-from trainables.data.frames.picture_resize import reduced
-from trainables.data.frames.shard import write_shard
+from trainables.data.frames.shard import write_jpegs
 from trainables.data.frames.store_reader import FrameStoreReader
 from trainables.data.ingest.decode import open_pyav
 from trainables.recipe.cell_spec import Recipe
@@ -192,7 +191,8 @@ def prepare(shape: Shape, folder: Path) -> Dataset:
             )
             for p in pictures
         ]
-        write_shard(folder / "shards" / shard, [encoded], kept.identity)
+        jpegs = pa.py_buffer(b"".join(encoded))
+        write_jpegs(folder / "shards" / shard, [len(one) for one in encoded], jpegs, kept.identity)
         files = folder / "jpegs" / str(number)
         files.mkdir(parents=True)
         for place, jpeg in enumerate(encoded):

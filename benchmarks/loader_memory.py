@@ -18,7 +18,7 @@ import torch
 
 from trainables.data.clips.loader import train_batches, train_ring
 from trainables.data.datasets import SyntheticMotion
-from trainables.data.frames.open_reader import MEMORY_BYTES, open_reader
+from trainables.data.frames.store_reader import MEMORY_BYTES, open_reader
 from trainables.data.ingest.build import build_dataset
 from trainables.recipe.cell_spec import Recipe
 

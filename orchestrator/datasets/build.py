@@ -17,7 +17,7 @@ from trainables.data.frames.transfer import fetch_dataset, frames_stand, send_da
 if TYPE_CHECKING:
     from trainables.data.frames.manifest import Manifest
     from trainables.data.ingest.batch import Executor
-    from trainables.data.ingest.progress import BuildProgress
+    from trainables.data.ingest.run import BuildProgress
 
 ShowProgress = Callable[[str, "BuildProgress"], None]
 Announce = Callable[[str], None]

@@ -13,7 +13,7 @@ from catalog.storage.mirror import mirror_around
 from orchestrator.ray_runtime.session import RaySessionError, ray_session, redirect_output
 from trainables.data.ingest.batch import BatchTask, Events, ingest
 from trainables.data.ingest.probe_worker import ProbeWorker
-from trainables.data.ingest.threads import LocalThreads
+from trainables.data.ingest.run import LocalThreads
 
 # A local Ray is up after some 8 s, in which four threads here read some 50 videos of Kinetics. Below this
 # much work starting it would never pay; above, it uses all CPUs where the threads keep to four.

@@ -11,9 +11,9 @@ from typing import Any
 from catalog.storage.layout import Layout, file_name
 from trainables.data.frames.check import verify
 from trainables.data.frames.manifest import Manifest, Quarantined, read_manifest
-from trainables.data.frames.space import in_words
 from trainables.data.frames.transfer import fetch_dataset
-from trainables.data.ingest.progress import BuildProgress
+from trainables.data.ingest.plan import in_words
+from trainables.data.ingest.run import BuildProgress
 
 _MOST_THREADS = 8  # beyond that a disk gets no faster
 

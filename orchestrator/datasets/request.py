@@ -124,8 +124,7 @@ def _config(fields: Mapping[str, Any], name: str) -> DatasetConfig:
 def built_before(name: str, layout: Layout) -> tuple[DatasetConfig, ...]:
     """The declarations of all datasets of this name that were built on this storage."""
     from trainables.data.ingest.build import LOG_NAME
-    from trainables.data.ingest.build_given import given
-    from trainables.data.ingest.build_log import BuildLog
+    from trainables.data.ingest.build_log import BuildLog, given
 
     logs = sorted((layout.root / "datasets").glob(f"{file_name(name)}-{'?' * 8}/{LOG_NAME}"))
     found = [given(BuildLog(log)) for log in logs]

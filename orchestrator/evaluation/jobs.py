@@ -13,8 +13,8 @@ from catalog.storage.layout import Layout
 from orchestrator.running.remote import address_of
 from orchestrator.study.keys import KEY_LENGTH, evaluation_key
 from orchestrator.study.model import Resources
-from trainables.recipe.cell_spec import CellSpec, Evaluation
-from trainables.training.evaluate_cell import Average, EvaluationSpec, SplitName, Which
+from trainables.recipe.cell_spec import Average, CellSpec, Evaluation, EvaluationSpec, Which
+from trainables.recipe.fields import Split
 
 if TYPE_CHECKING:
     from orchestrator.evaluation.cells import FinishedCell
@@ -41,7 +41,7 @@ class Wanted:
     protocol: dict[str, Any] = field(default_factory=dict)
     average: Average = "logits"
     checkpoint: Which | None = None
-    split: SplitName = "val"
+    split: Split = "val"
     workers: int | None = None
     again: bool = False
 

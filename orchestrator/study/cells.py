@@ -10,7 +10,8 @@ from typing import Any
 from orchestrator.study.errors import Location
 from orchestrator.study.model import AxisValue, Resources, Stage, Study
 from trainables.models.registry import BACKBONES, MODULES
-from trainables.recipe.cell_spec import Evaluation, Frozen, Recipe
+from trainables.recipe.cell_spec import Evaluation, Recipe
+from trainables.recipe.fields import Frozen
 from trainables.recipe.keep import KeepPolicy
 from trainables.recipe.switches import Speed
 

@@ -135,12 +135,12 @@ def _from_second(name: str, version: str) -> dict[str, str]:
 
 
 def _data_versions() -> dict[str, str]:
-    from trainables.data.clips import augment, cut, sampling
+    from trainables.data.clips import augment, sampling
 
     return {
         "sampling_version": sampling.VERSION,
         "augment_version": augment.VERSION,
-        "views_version": cut.VERSION,
+        "views_version": augment.VIEWS_VERSION,
     }
 
 

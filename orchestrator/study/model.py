@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from trainables.data.datasets import DatasetConfig
-from trainables.recipe.cell_spec import Evaluation, Frozen, PositiveInt, Recipe
+from trainables.recipe.cell_spec import Evaluation, Recipe
+from trainables.recipe.fields import Frozen, PositiveInt
 from trainables.recipe.keep import Keep, KeepPolicy
 
 AXES = ("module", "backbone", "temporal_pooling", "frames", "dataset", "seed")

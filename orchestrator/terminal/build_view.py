@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TextIO
 
 from orchestrator.terminal.live_view import PLAIN_STATUS_SECONDS, duration
-from trainables.data.frames.space import in_words
-from trainables.data.ingest.progress import BuildProgress, Stage
+from trainables.data.ingest.plan import in_words
+from trainables.data.ingest.run import BuildProgress, Stage
 
 _TERMINAL_SECONDS = 0.2
 _WORDS: dict[Stage, tuple[str, str, str]] = {  # what is counted, what was done with bytes, what is wrong

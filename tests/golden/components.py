@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainables.data.clips import augment, cut, sampling
+from trainables.data.clips import augment, sampling
 from trainables.data.frames import frame_format
 from trainables.models.registry import BACKBONES, MODULES
 from trainables.recipe import versions as train_version
@@ -13,7 +13,7 @@ _REGISTRY = "trainables/models/registry.py"
 HOMES = {
     "sampling": ("VERSION", "trainables/data/clips/sampling.py"),
     "augment": ("VERSION", "trainables/data/clips/augment.py"),
-    "views": ("VERSION", "trainables/data/clips/cut.py"),
+    "views": ("VIEWS_VERSION", "trainables/data/clips/augment.py"),
     "frame format": ("VERSION", "trainables/data/frames/frame_format.py"),
     "train step": ("STEP", _VERSION_FILE),
     "evaluation": ("EVALUATE", _VERSION_FILE),
@@ -29,7 +29,7 @@ def versions() -> dict[str, str]:
     return {
         "sampling": sampling.VERSION,
         "augment": augment.VERSION,
-        "views": cut.VERSION,
+        "views": augment.VIEWS_VERSION,
         "frame format": frame_format.VERSION,
         "train step": train_version.STEP,
         "evaluation": train_version.EVALUATE,

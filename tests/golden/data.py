@@ -12,12 +12,10 @@ import simplejpeg
 
 from tests.golden.models import FRAMES, Case, compute, exact_model
 from tests.golden.pictures import Pictures, videos
-from trainables.data.clips.augment import View, eval_views, train_view
-from trainables.data.clips.cut import cut_of
+from trainables.data.clips.augment import View, cut_of, eval_views, train_view
 from trainables.data.clips.loader import eval_batches, train_batches
 from trainables.data.clips.sampling import eval_indices, train_indices
-from trainables.data.frames.frame_format import ORIGINALS, FrameFormat
-from trainables.data.frames.picture_resize import reduced
+from trainables.data.frames.frame_format import ORIGINALS, FrameFormat, reduced
 from trainables.data.frames.spool import encoded
 from trainables.recipe.cell_spec import Evaluation, Recipe
 from trainables.training.evaluate import Views, predict

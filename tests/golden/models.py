@@ -20,9 +20,9 @@ import torch
 from tests.golden.pictures import CLASSES, Pictures, videos
 from trainables.data.clips.loader import train_batches
 from trainables.models import build_model
-from trainables.models.inflation import inflate
 from trainables.models.registry import MODULES
 from trainables.models.video_model import VideoModel
+from trainables.models.weights import inflate
 from trainables.recipe.cell_spec import CellSpec, Evaluation, Recipe
 from trainables.training.execution.device import Compute, Normalisation
 from trainables.training.initialise import initial_model

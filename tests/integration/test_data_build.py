@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.support.studies import actiongrid, command
-from trainables.data.synthetic.encode import write_h264
+from trainables.data.synthetic.write import write_h264
 
 VIDEOS, FRAMES = 36, 60
 
@@ -153,7 +153,7 @@ def test_ray_tasks_give_the_same_bytes_though_their_workers_are_killed(
     from trainables.data.datasets import FolderDataset
     from trainables.data.frames.frame_format import FrameFormat
     from trainables.data.ingest.build import build_dataset
-    from trainables.data.ingest.progress import BuildProgress
+    from trainables.data.ingest.run import BuildProgress
 
     whole = dataset(undisturbed[0])
     target = tmp_path / "storage" / "datasets" / whole.name

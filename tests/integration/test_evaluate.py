@@ -51,7 +51,7 @@ def evaluate(storage: Path, *options: str) -> dict[str, Any]:
 def literal_logits(storage: Path) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Logits (videos, views, K), their mean (videos, K) and labels: one video and one view at a time."""
     from trainables.data.frames.manifest import read_manifest
-    from trainables.data.frames.open_reader import open_reader
+    from trainables.data.frames.store_reader import open_reader
     from trainables.models import build_model
     from trainables.models.registry import backbone_info
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from trainables.data.datasets import Entry, Sources, Split
-from trainables.data.datasets.mini import MINI_KINETICS, MINI_SSV2, mini_classes
-from trainables.data.synthetic.encode import write_h264
+from trainables.data.datasets import Entry, Sources
+from trainables.data.datasets.user_files import MINI_KINETICS, MINI_SSV2, mini_classes
+from trainables.data.synthetic.write import write_h264
+from trainables.recipe.fields import Split
 
 FRAMES = 12
 # Containers other than .mp4: the codec that the publishers use in them, or the nearest that comes with PyAV.

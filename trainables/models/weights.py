@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from trainables.models.registry import BackboneInfo, backbone_info
 
@@ -17,8 +17,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trainables.models.framework import Backbone
-    from trainables.models.inflation import Inflation
     from trainables.models.video_model import VideoModel
+
+
+Inflation = Literal["repeat", "divide"]
+
+
+def inflate(kernel: Tensor, length: int, method: Inflation) -> Tensor:
+    """Repeat a kernel (Cout, Cin, kh, kw) `length` times along time: (Cout, Cin, length, kh, kw).
+
+    2D kernels into 3D ones: Carreira and Zisserman, 2017; docs/protocol.md §6.
+    `repeat` leaves the copies as they are, as the published models did: activations start about `length`
+    times too large. `divide` scales them so that a still clip gives the picture's response.
+    """
+    volume = kernel.unsqueeze(2).repeat(1, 1, length, 1, 1)
+    return volume / length if method == "divide" else volume
+
 
 # Not in files saved before PyTorch 0.4.1, and without influence on a model with a fixed BN momentum.
 BN_COUNTER = ".num_batches_tracked"
@@ -169,8 +183,6 @@ def _check_names(
 
 
 def _fit(name: str, tensor: Tensor, wanted: Tensor, inflation: Inflation) -> Tensor:
-    from trainables.models.inflation import inflate
-
     fitted = tensor
     if wanted.dim() == 5 and tensor.dim() == 4:
         fitted = inflate(tensor, wanted.shape[2], inflation)

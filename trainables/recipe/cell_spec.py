@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from trainables.recipe.fields import Fraction, Frozen, PositiveInt, Split
 from trainables.recipe.keep import Keep, KeepPolicy
 from trainables.recipe.switches import Precision, Speed
 
-PositiveInt = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class Frozen(BaseModel):
-    """Immutable and strict about unknown fields, so that a misspelt field never passes silently."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+Average = Literal["logits", "softmax"]
+"""What is averaged over the views of a video before its classes are ranked."""
+Which = Literal["best", "last"]
+"""Which of a cell's checkpoints."""
 
 
 class Recipe(Frozen):
@@ -124,3 +121,21 @@ class CellSpec(Frozen):
     attempt: int | None = None
     accumulation: PositiveInt = 1
     storage: StorageAddress | None = None
+
+
+class EvaluationSpec(Frozen):
+    """What a worker needs to evaluate a finished cell. `cell.evaluation` is the protocol to measure with.
+
+    `checkpoint` with `sha256` is the one of epoch `epoch`; `videos_hash` identifies the videos of `split`;
+    `identity` names the evaluation: cell, protocol, videos, `average` and `which` checkpoint.
+    """
+
+    cell: CellSpec
+    identity: str
+    checkpoint: str
+    sha256: str
+    which: Which
+    epoch: PositiveInt
+    average: Average
+    split: Split
+    videos_hash: str

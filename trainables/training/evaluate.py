@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from trainables.data.clips.ring import Batch
+    from trainables.recipe.cell_spec import Average
     from trainables.recipe.switches import Switches
-    from trainables.training.evaluate_cell import Average
     from trainables.training.execution.device import Compute, Normalisation
 
 __all__ = [

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from trainables.recipe.cell_spec import CellSpec, Frozen
+from trainables.recipe.cell_spec import EvaluationSpec
 
 if TYPE_CHECKING:
     from trainables.data.frames.manifest import Manifest
@@ -17,29 +15,7 @@ if TYPE_CHECKING:
     from trainables.training.execution.device import Compute
     from trainables.training.predictions import Predictions
 
-Average = Literal["logits", "softmax"]
-Which = Literal["best", "last"]
-SplitName = Literal["train", "val"]
-
 FOLDER = "evaluations"
-
-
-class EvaluationSpec(Frozen):
-    """What a worker needs to evaluate a finished cell. `cell.evaluation` is the protocol to measure with.
-
-    `checkpoint` with `sha256` is the one of epoch `epoch`; `videos_hash` identifies the videos of `split`;
-    `identity` names the evaluation: cell, protocol, videos, `average` and `which` checkpoint.
-    """
-
-    cell: CellSpec
-    identity: str
-    checkpoint: str
-    sha256: str
-    which: Which
-    epoch: Annotated[int, Field(ge=1)]
-    average: Average
-    split: SplitName
-    videos_hash: str
 
 
 @dataclass(frozen=True)
@@ -93,7 +69,7 @@ def evaluate_cell(config: dict[str, Any]) -> None:
     import torch
     import torch.distributed as dist
 
-    from trainables.data.frames.open_reader import prepare_frames
+    from trainables.data.frames.store_reader import prepare_frames
     from trainables.data.frames.transfer import fetch_dataset
     from trainables.recipe.local_paths import here, localise_paths
     from trainables.training.run_files import fetch_run
@@ -139,8 +115,7 @@ def measure(spec: EvaluationSpec, rank: int, world: int, local_rank: int) -> Eva
 
 def _model(spec: EvaluationSpec, compute: Compute, rank: int) -> VideoModel:
     from trainables.training.checkpoint import load_state
-    from trainables.training.initialise import initial_model
-    from trainables.training.parent import load_strictly
+    from trainables.training.initialise import initial_model, load_strictly
 
     model = initial_model(spec.cell, None, compute, rank).model
     load_strictly(model, load_state(Path(spec.checkpoint), spec.sha256)["model"], spec.cell.cell)
@@ -151,7 +126,7 @@ def _predicted(
     spec: EvaluationSpec, model: VideoModel, manifest: Manifest, compute: Compute, rank: int, world: int
 ) -> Predictions:
     from trainables.data.clips.loader import eval_batches, eval_ring
-    from trainables.data.frames.open_reader import open_reader
+    from trainables.data.frames.store_reader import open_reader
     from trainables.training.evaluate import Views, fast_evaluation, predict
     from trainables.training.execution.device import Normalisation
 

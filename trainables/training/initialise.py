@@ -1,21 +1,122 @@
-"""The weights that a cell starts from: random, ImageNet, or its parent's checkpoint (paper section 5)."""
+"""The weights that a cell starts from: random, ImageNet, or its parent's checkpoint (paper section 5).
+
+A parent is loaded strictly, and used only if it still measures as recorded.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
+from trainables.data.clips.loader import eval_batches
 from trainables.models import build_model
+from trainables.training.checkpoint import CheckpointError, load_state
+from trainables.training.evaluate import predict, read_predictions
 from trainables.training.execution.device import Normalisation
 
 if TYPE_CHECKING:
-    from trainables.data.frames.manifest import Manifest
+    from torch import nn
+
+    from trainables.data.frames.manifest import Manifest, Video
+    from trainables.data.frames.reader import FrameReader
     from trainables.models.video_model import VideoModel
     from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
     from trainables.training.execution.device import Compute
+
+
+class ParentMismatchError(RuntimeError):
+    """The parent's checkpoint does not fit the child or does not measure as recorded."""
+
+
+def load_parent(parent: ParentCheckpoint) -> dict[str, torch.Tensor]:
+    """The parent's model tensors, after its checksum.
+
+    Raises:
+        ParentMismatchError: The file is missing or damaged.
+    """
+    try:
+        state: dict[str, torch.Tensor] = load_state(Path(parent.path), parent.sha256)["model"]
+    except (CheckpointError, KeyError) as error:
+        raise ParentMismatchError(f"parent {parent.cell} cannot be used: {error}") from error
+    return state
+
+
+def load_strictly(model: nn.Module, tensors: dict[str, torch.Tensor], origin: str) -> None:
+    """Load `tensors` into `model`; every name and shape must match.
+
+    Raises:
+        ParentMismatchError: Names the tensors that are missing, left over or of another shape.
+    """
+    own = model.state_dict()
+    missing = sorted(own.keys() - tensors.keys())
+    left_over = sorted(tensors.keys() - own.keys())
+    reshaped = sorted(
+        f"{name} {tuple(tensors[name].shape)} → {tuple(own[name].shape)}"
+        for name in own.keys() & tensors.keys()
+        if own[name].shape != tensors[name].shape
+    )
+    problems = [
+        f"{label}: {', '.join(names)}"
+        for label, names in (("missing", missing), ("left over", left_over), ("other shape", reshaped))
+        if names
+    ]
+    if problems:
+        raise ParentMismatchError(
+            f"checkpoint of {origin} does not fit this model; {'; '.join(problems)}; "
+            "parent and child must be the same architecture on the same classes"
+        )
+    model.load_state_dict(tensors, strict=True)
+
+
+def recheck(
+    model: VideoModel,
+    parent: ParentCheckpoint,
+    videos: tuple[Video, ...],
+    reader: FrameReader,
+    compute: Compute,
+    norm: Normalisation,
+    threads: int,
+) -> float | None:
+    """Measure the loaded parent again, with its own protocol, on evenly spaced evaluation videos.
+
+    `model` holds the parent's weights at the parent's clip length. Returns its top-1 in percent on these
+    videos, or None where `recheck_videos` is 0.
+
+    Raises:
+        ParentMismatchError: More than max(1, 1 %) of the top-1 predictions differ from the recorded ones.
+    """
+    count = min(parent.recheck_videos, len(videos))
+    if count == 0:
+        return None
+    chosen = np.unique(np.linspace(0, len(videos) - 1, count).astype(np.int64))
+    subset = tuple(videos[int(i)] for i in chosen)
+    batches = eval_batches(subset, parent.evaluation, parent.frames, reader, rank=0, world=1, threads=threads)
+    measured = predict(model, batches, compute, norm)
+    recorded = read_predictions(Path(parent.predictions_path))
+    lookup = {int(index): row for row, index in enumerate(recorded.index)}
+    rows = [lookup.get(int(i)) for i in chosen]
+    if any(row is None for row in rows):
+        raise ParentMismatchError(
+            f"parent {parent.cell} has no recorded prediction for some evaluation videos; "
+            f"{parent.predictions_path}; the evaluation set changed since: train the parent again"
+        )
+    expected = recorded.top[np.array(rows, dtype=np.int64), 0]
+    changed = int((measured.top[:, 0] != expected).sum())
+    # A different device or library may flip a near tie; a wrong checkpoint flips far more.
+    allowed = max(1, math.ceil(0.01 * len(chosen)))
+    if changed > allowed:
+        before = replace(measured, top=expected[:, None]).accuracy(1)
+        raise ParentMismatchError(
+            f"parent {parent.cell} measures {measured.accuracy(1):.2f} % top-1 on {len(chosen)} videos, "
+            f"recorded were {before:.2f} % ({changed} predictions differ, {allowed} allowed); {parent.path}; "
+            "checkpoint, videos or code changed: train the parent again or set parent_check: false"
+        )
+    return measured.accuracy(1)
 
 
 @dataclass(frozen=True)
@@ -68,8 +169,7 @@ def _inherit(
     compute: Compute,
     rank: int,
 ) -> float | None:
-    from trainables.data.frames.open_reader import open_reader
-    from trainables.training.parent import load_parent, load_strictly, recheck
+    from trainables.data.frames.store_reader import open_reader
 
     tensors = load_parent(parent)
     load_strictly(model, tensors, parent.cell)

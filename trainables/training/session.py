@@ -12,7 +12,7 @@ from catalog.storage.atomic import writing
 from catalog.storage.fence import require_fence
 from trainables.data.clips.loader import eval_batches, eval_ring, train_ring
 from trainables.data.frames.manifest import read_manifest
-from trainables.data.frames.open_reader import open_reader
+from trainables.data.frames.store_reader import open_reader
 from trainables.training.checkpoint import (
     CheckpointRecord,
     Metrics,

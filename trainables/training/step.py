@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trainables.data.frames.reader import FrameReader
     from trainables.recipe.cell_spec import CellSpec, Recipe
     from trainables.training.execution.device import Compute, Normalisation
-    from trainables.training.sgd import Sgd
+    from trainables.training.optimiser import Sgd
 
 
 class DivergedError(RuntimeError):

@@ -39,7 +39,7 @@ def train_cell(config: dict[str, Any]) -> None:
 
     from catalog.storage.fence import require_fence
     from catalog.storage.locks import exclusive
-    from trainables.data.frames.open_reader import prepare_frames
+    from trainables.data.frames.store_reader import prepare_frames
     from trainables.data.frames.transfer import fetch_dataset
     from trainables.recipe.local_paths import localise_paths
 

@@ -22,7 +22,7 @@ from trainables.data.datasets import SyntheticMotion
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.ingest.batch import BatchTask
 from trainables.data.ingest.build import build_dataset
-from trainables.data.ingest.progress import BuildProgress
+from trainables.data.ingest.run import BuildProgress
 
 STUDY = """
 name: toy

@@ -9,7 +9,7 @@ from orchestrator.scheduling.retry import DETERMINISTIC, NOT_COUNTED, Attempts, 
     ("error", "kind"),
     [
         (
-            "trainables.training.parent.ParentMismatchError: parent X measures 40.1 %, recorded 62.5 %",
+            "trainables.training.initialise.ParentMismatchError: parent X measures 40.1 %, recorded 62.5 %",
             FailureKind.MISMATCH,
         ),
         ("RuntimeError: Error(s) in loading state_dict: size mismatch for fc.weight", FailureKind.MISMATCH),

@@ -10,13 +10,13 @@ import torchvision
 from torch import Tensor, nn
 
 from trainables.models import build_model
-from trainables.models.inflation import inflate
 from trainables.models.registry import BACKBONES
 from trainables.models.video_model import VideoModel
 from trainables.models.weights import (
     MissingWeightsError,
     WeightsError,
     find_weights,
+    inflate,
     initialise_from_imagenet,
 )
 

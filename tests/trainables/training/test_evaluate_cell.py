@@ -15,14 +15,12 @@ from torch import nn
 from tests.support.toy import toy_spec
 from trainables.data.clips.loader import eval_batches
 from trainables.data.frames.manifest import read_manifest
-from trainables.data.frames.open_reader import open_reader
-from trainables.recipe.cell_spec import CellSpec, Evaluation
+from trainables.data.frames.store_reader import open_reader
+from trainables.recipe.cell_spec import Average, CellSpec, Evaluation, EvaluationSpec
 from trainables.training.checkpoint import CheckpointError
 from trainables.training.evaluate import Views, predict
 from trainables.training.evaluate_cell import (
-    Average,
     EvaluationResult,
-    EvaluationSpec,
     measure,
     read_evaluation,
     result_path,

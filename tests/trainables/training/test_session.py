@@ -13,7 +13,7 @@ from tests.support.toy import EVALUATION, toy_spec
 from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
 from trainables.training.checkpoint import latest_intact, load_state
 from trainables.training.evaluate import read_predictions
-from trainables.training.parent import ParentMismatchError
+from trainables.training.initialise import ParentMismatchError
 from trainables.training.result import CellResult, read_result
 from trainables.training.session import CellSession
 

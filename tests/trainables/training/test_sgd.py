@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.training.sgd import Sgd
+from trainables.training.optimiser import Sgd
 
 SETTINGS = {"momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}
 
@@ -71,7 +71,7 @@ def test_the_state_of_another_model_is_refused() -> None:
 def test_a_step_does_not_load_torchs_compiler() -> None:
     code = """
 import sys, torch
-from trainables.training.sgd import Sgd
+from trainables.training.optimiser import Sgd
 layer = torch.nn.Linear(2, 2)
 optimiser = Sgd(layer.parameters(), lr=0.1, momentum=0.9, weight_decay=0.0, nesterov=False)
 layer(torch.ones(1, 2)).sum().backward()

@@ -5,6 +5,7 @@ Rectangles only: `trainables.data.clips.loader` copies them, `trainables.data.cl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -145,3 +146,35 @@ def eval_views(width: int, height: int, evaluation: Evaluation) -> tuple[View, .
     if evaluation.crops == 10:
         views += tuple(View(view.scaled, view.box, flip=True) for view in views)
     return views
+
+
+VIEWS_VERSION = "1"  # of the pixels of views: of `cut_of` here and of `trainables.data.clips.resample`
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The rectangle `source` of every frame of a clip, and the views of that rectangle."""
+
+    source: Box
+    views: tuple[View, ...]
+
+
+def cut_of(views: Sequence[View], width: int, height: int) -> Cut:
+    """The smallest rectangle of a (width, height) frame that gives `views` exactly.
+
+    Where the frame is resized before it is cropped, that is all of it: pixels beside a crop weigh in.
+    """
+    if any(view.scaled != (width, height) for view in views):
+        return Cut(Box(0, 0, width, height), tuple(views))
+    left = min(view.box.left for view in views)
+    top = min(view.box.top for view in views)
+    right = max(view.box.left + view.box.width for view in views)
+    bottom = max(view.box.top + view.box.height for view in views)
+    source = Box(left, top, right - left, bottom - top)
+    return Cut(source, tuple(_moved(view, source) for view in views))
+
+
+def _moved(view: View, source: Box) -> View:
+    box = view.box
+    inside = Box(box.left - source.left, box.top - source.top, box.width, box.height)
+    return View((source.width, source.height), inside, view.flip)

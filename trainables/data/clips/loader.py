@@ -15,10 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainables.data.clips.augment import eval_views, train_view
-from trainables.data.clips.cut import Cut, cut_of
-from trainables.data.clips.ring import Batch, ClipRing, Slot
-from trainables.data.clips.ring_size import eval_shape, train_shape
+from trainables.data.clips.augment import Cut, cut_of, eval_views, train_view
+from trainables.data.clips.ring import Batch, ClipRing, Slot, eval_shape, train_shape
 from trainables.data.clips.sampling import eval_indices, train_indices
 from trainables.data.frames.manifest import Video
 from trainables.data.frames.reader import FrameReader

@@ -16,8 +16,7 @@ import torch
 from torch.nn.functional import interpolate
 
 if TYPE_CHECKING:
-    from trainables.data.clips.augment import View
-    from trainables.data.clips.cut import Cut
+    from trainables.data.clips.augment import Cut, View
 
 
 def views_one_by_one(pixels: torch.Tensor, cuts: Sequence[Cut], size: int) -> torch.Tensor:

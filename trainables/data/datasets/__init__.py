@@ -17,11 +17,9 @@ from trainables.data.datasets.base import (
     LeftOut,
     Listing,
     Sources,
-    Split,
 )
-from trainables.data.datasets.csv import CsvDataset
-from trainables.data.datasets.folder import FolderDataset
 from trainables.data.datasets.official import OFFICIAL, OfficialDataset
+from trainables.data.datasets.own_files import CsvDataset, FolderDataset
 from trainables.data.datasets.synthetic import SyntheticAppearance, SyntheticMotion
 
 DatasetConfig = Annotated[
@@ -42,7 +40,6 @@ __all__ = [
     "Listing",
     "OfficialDataset",
     "Sources",
-    "Split",
     "SyntheticAppearance",
     "SyntheticMotion",
 ]

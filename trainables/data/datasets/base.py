@@ -1,18 +1,21 @@
-"""What every dataset configuration shares, and the error that names what is wrong with a dataset."""
+"""What a dataset is to its builder: listed videos with split and label, what is left out, and the error."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import Field
+from trainables.recipe.fields import Split
 
-from trainables.data.frames.frame_format import FrameFormat
-from trainables.recipe.cell_spec import Fraction, Frozen
-
-Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = ("train", "val")
+VIDEO_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "flv", "mpg", "mpeg", "vob"),
+        *("ts", "mts", "m2ts", "wmv", "asf", "3gp", "ogv"),
+    )
+)
 
 
 class DatasetError(Exception):
@@ -70,16 +73,6 @@ class Listing:
     left_out: tuple[LeftOut, ...] = ()
 
 
-class FilesConfig(Frozen):
-    """Options of the datasets made of the user's own files.
-
-    `allow_missing` is the share of listed videos that may be quarantined before the build is refused.
-    Videos with fewer than `min_frames` frames are quarantined (section 7 drops those with fewer than 3 in
-    Something-Something, 30 in Kinetics). `val_fraction` applies where the files give no split.
-    """
-
-    path: Annotated[str, Field(min_length=1)]
-    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    allow_missing: Fraction = 0.2
-    min_frames: Annotated[int, Field(ge=1)] = 3
-    frame_format: FrameFormat = FrameFormat()
+def manifest_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Training before validation, then by label and path."""
+    return tuple(sorted(entries, key=lambda e: (SPLITS.index(e.split), e.label, str(e.path))))

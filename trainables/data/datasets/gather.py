@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from trainables.data.datasets.base import DatasetError, Entry, LeftOut, Listing, Split
-from trainables.data.datasets.split import manifest_order
+from trainables.data.datasets.base import DatasetError, Entry, LeftOut, Listing, manifest_order
 from trainables.data.datasets.user_files import UserFiles, stem_of
+from trainables.recipe.fields import Split
 
 Agreement = Literal["name", "class", "class and split"]
 """What of a file's place must agree with its row: only its name, where names are unique, or its folders."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.data.datasets.annotations import check_classes, lines, wrong
-from trainables.data.datasets.base import Listing, Split
+from trainables.data.datasets.base import Listing
 from trainables.data.datasets.gather import Row, all_of, gather
 from trainables.data.datasets.official import OfficialDataset
-from trainables.data.datasets.user_files import UserFiles
+from trainables.data.datasets.user_files import UserFiles, check_classes, lines, wrong
+from trainables.recipe.fields import Split
 
 _PREFIX = "jester-v1-"
 _FILES: dict[Split, str] = {"train": "train.csv", "val": "validation.csv"}

@@ -9,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.data.datasets.annotations import check_classes, csv_rows, whole_number, wrong
-from trainables.data.datasets.base import Listing, Split
+from trainables.data.datasets.base import Listing
 from trainables.data.datasets.gather import Row, all_of, gather, only
-from trainables.data.datasets.mini import MINI_KINETICS, mini_classes
 from trainables.data.datasets.official import OfficialDataset
-from trainables.data.datasets.user_files import UserFiles
+from trainables.data.datasets.user_files import (
+    MINI_KINETICS,
+    UserFiles,
+    check_classes,
+    csv_rows,
+    mini_classes,
+    whole_number,
+    wrong,
+)
+from trainables.recipe.fields import Split
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 _PREFIXES = ("", "kinetics_", "kinetics400_", "kinetics_400_", "kinetics-400_", "k400_")

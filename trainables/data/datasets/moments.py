@@ -10,7 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.data.datasets.annotations import (
+from trainables.data.datasets.base import Listing
+from trainables.data.datasets.gather import Row, all_of, gather
+from trainables.data.datasets.official import OfficialDataset
+from trainables.data.datasets.user_files import (
+    UserFiles,
     check_classes,
     csv_rows,
     in_index_order,
@@ -18,10 +22,7 @@ from trainables.data.datasets.annotations import (
     whole_number,
     wrong,
 )
-from trainables.data.datasets.base import Listing, Split
-from trainables.data.datasets.gather import Row, all_of, gather
-from trainables.data.datasets.official import OfficialDataset
-from trainables.data.datasets.user_files import UserFiles
+from trainables.recipe.fields import Split
 
 _FILES: dict[Split, tuple[str, str]] = {
     "train": ("trainingset.csv", "training"),

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from trainables.data.datasets.base import DatasetInfo, Sources
 from trainables.data.frames.frame_format import FrameFormat
-from trainables.recipe.cell_spec import Fraction, Frozen
+from trainables.recipe.fields import Fraction, Frozen
 
 OfficialName = Literal[
     "mini-ssv2",

@@ -8,18 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.data.datasets.annotations import (
+from trainables.data.datasets.base import Listing
+from trainables.data.datasets.gather import Row, all_of, gather, only
+from trainables.data.datasets.official import OfficialDataset
+from trainables.data.datasets.user_files import (
+    MINI_SSV2,
+    UserFiles,
     check_classes,
     in_index_order,
     json_value,
+    mini_classes,
     whole_number,
     wrong,
 )
-from trainables.data.datasets.base import Listing, Split
-from trainables.data.datasets.gather import Row, all_of, gather, only
-from trainables.data.datasets.mini import MINI_SSV2, mini_classes
-from trainables.data.datasets.official import OfficialDataset
-from trainables.data.datasets.user_files import UserFiles
+from trainables.recipe.fields import Split
 
 _PREFIX = "something-something-v2-"
 _FILES: dict[Split, str] = {"train": "train.json", "val": "validation.json"}

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from trainables.data.datasets.base import DatasetInfo
 from trainables.data.frames.frame_format import TOY, FrameFormat
-from trainables.recipe.cell_spec import Frozen, PositiveInt
+from trainables.recipe.fields import Frozen, PositiveInt
 
 MOTION_CLASSES = ("walk-down", "walk-up", "hop", "flip")
 APPEARANCE_CLASSES = ("disc", "cross", "stripes", "checker")

@@ -10,11 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.data.datasets.annotations import check_classes, in_index_order, lines, whole_number, wrong
-from trainables.data.datasets.base import Listing, Split
+from trainables.data.datasets.base import Listing
 from trainables.data.datasets.gather import Row, all_of, gather
 from trainables.data.datasets.official import OfficialDataset
-from trainables.data.datasets.user_files import UserFiles
+from trainables.data.datasets.user_files import (
+    UserFiles,
+    check_classes,
+    in_index_order,
+    lines,
+    whole_number,
+    wrong,
+)
+from trainables.recipe.fields import Split
 
 
 def list_ucf101(config: OfficialDataset, videos: UserFiles, annotations: UserFiles) -> Listing:

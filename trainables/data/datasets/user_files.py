@@ -1,11 +1,13 @@
-"""What lies in the folders that a user names: videos by name, annotation files, folders of pictures.
+"""What lies in the folders that a user names: videos by name, annotation files and what they say.
 
 A folder is read once and whole: asking for each of Kinetics' 240,000 files by itself would take hours on
-network storage.
+network storage. Errors in an annotation file name the file and the line.
 """
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -13,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
 
-from trainables.data.datasets.base import DatasetError, Sources
-from trainables.data.datasets.folder import VIDEO_SUFFIXES
+from trainables.data.datasets.base import VIDEO_SUFFIXES, DatasetError, Sources
+from trainables.data.datasets.official import OFFICIAL, OfficialName
 
 _DOCUMENT_SUFFIXES = frozenset({".csv", ".json", ".txt"})
 _PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
@@ -136,3 +138,116 @@ def _walk(root: Path) -> Iterator[os.DirEntry[str]]:
                     linked.append(item.path)
                 else:
                     folders.append((item.path, f"{real}{os.sep}{item.name}"))
+
+
+_AGAIN = "get the publisher's own file again"
+
+
+def lines(path: Path) -> list[tuple[int, str]]:
+    """The lines that are not empty, with their numbers, without surrounding space.
+
+    Raises:
+        DatasetError: the file cannot be read or is no text in UTF-8.
+    """
+    text = _text(path)
+    return [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not empty, with their line numbers, cells without surrounding space.
+
+    Raises:
+        DatasetError: the file cannot be read or is no CSV in UTF-8.
+    """
+    reader = csv.reader(_text(path).split("\n"), delimiter=delimiter)
+    try:
+        for cells in reader:
+            if cells:
+                yield reader.line_num, [cell.strip() for cell in cells]
+    except csv.Error as error:
+        raise wrong(f"not a CSV file ({error})", path, reader.line_num) from error
+
+
+def json_value(path: Path) -> object:
+    """The file's content.
+
+    Raises:
+        DatasetError: the file cannot be read or is no JSON.
+    """
+    try:
+        value: object = json.loads(_text(path))
+    except ValueError as error:
+        raise wrong(f"not a JSON file ({error})", path) from error
+    return value
+
+
+def in_index_order(indices: dict[str, int], first: int, path: Path) -> tuple[str, ...]:
+    """Class names in the order of the publisher's indices, which must run from `first` without a gap.
+
+    Raises:
+        DatasetError: they do not.
+    """
+    names = tuple(sorted(indices, key=lambda name: indices[name]))
+    if [indices[name] for name in names] != list(range(first, first + len(names))):
+        raise wrong(f"class indices do not run from {first} without a gap", path)
+    return names
+
+
+def whole_number(text: object, path: Path, line: int | None = None) -> int:
+    """A whole number, also one written `10.0`.
+
+    Raises:
+        DatasetError: it is none.
+    """
+    try:
+        number = float(str(text))
+        if number == int(number):
+            return int(number)
+    except (ValueError, OverflowError):
+        pass
+    raise wrong(f"not a whole number: {text!r}", path, line)
+
+
+def check_classes(classes: tuple[str, ...], name: OfficialName, path: Path) -> None:
+    """A wrong number of classes means another version or another dataset: their results cannot be compared.
+
+    Raises:
+        DatasetError: the numbers differ.
+    """
+    expected = OFFICIAL[name].num_classes
+    if len(classes) != expected:
+        raise DatasetError(
+            f"{len(classes)} classes where {name} has {expected}; {path}; give the annotation files of this "
+            "dataset and version, or list the videos in a CSV file and use `kind: csv`"
+        )
+
+
+def wrong(what: str, path: Path, line: int | None = None) -> DatasetError:
+    """The error of a file that is not what its publisher distributes."""
+    place = path if line is None else f"{path}: line {line}"
+    return DatasetError(f"{what}; {place}; {_AGAIN}")
+
+
+def _text(path: Path) -> str:
+    try:
+        # utf-8-sig: spreadsheets put a byte-order mark in front
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise wrong(f"not text in UTF-8 ({error.reason})", path) from error
+    except OSError as error:
+        raise DatasetError(
+            f"annotation file cannot be read ({error.strerror}); {path}; make it readable"
+        ) from error
+
+
+MINI_KINETICS = "mini_kinetics_classes.txt"
+MINI_SSV2 = "mini_ssv2_classes.txt"
+
+
+def mini_classes(file: str) -> tuple[str, ...]:
+    """The classes of Mini-Kinetics or Mini-SSV2: half of the full dataset's classes, with all their videos.
+
+    The lists come with this package and are the study's authors'; classes are in their order, which is
+    alphabetical.
+    """
+    return tuple(name for _, name in lines(Path(__file__).with_name(file)))

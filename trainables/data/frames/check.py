@@ -1,4 +1,4 @@
-"""Whether a dataset's stored frames are as they were built: at a glance, or by reading all of them."""
+"""Whether a dataset's stored frames are as they were built: known damage, sizes, or a read of every shard."""
 
 from __future__ import annotations
 
@@ -8,8 +8,36 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.storage.atomic import sha256_of
-from trainables.data.frames.damage import Damage
 from trainables.data.frames.manifest import SHARDS, Manifest
+from trainables.data.frames.shard import Shard
+from trainables.data.ingest.batch import file_stamp
+from trainables.data.ingest.build_log import BuildLog
+
+_NAME = "damage.jsonl"
+
+
+class Damage:
+    """What checks found of the shards of the dataset in `directory`; a build mends what is noted here."""
+
+    def __init__(self, directory: Path) -> None:
+        self._shards = directory / SHARDS
+        self._log = BuildLog(directory / _NAME)
+
+    def stands(self, shard: Shard) -> bool:
+        """Whether the shard has its size and is not known to be damaged; reads nothing of it."""
+        return file_stamp(self._shards / shard.name)[0] == shard.bytes and not self._noted(shard.name)
+
+    def note(self, shard: str, damaged: bool) -> None:
+        """Note whether the shard is damaged.
+
+        Raises:
+            StoreWriteError: the storage is full or broken.
+        """
+        if self._noted(shard) != damaged:
+            self._log.put(shard, {"damaged": damaged})
+
+    def _noted(self, shard: str) -> bool:
+        return bool((self._log.get(shard) or {}).get("damaged"))
 
 
 @dataclass(frozen=True)

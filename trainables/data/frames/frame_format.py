@@ -1,14 +1,20 @@
-"""How a dataset's frames are kept: as JPEGs in a frame store, or only in the originals."""
+"""How a dataset's frames are kept: as JPEGs in a frame store or only in the originals, and in which size."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from trainables.recipe.cell_spec import Frozen, PositiveInt
+from trainables.recipe.fields import Frozen, PositiveInt
 
-VERSION = "1"  # of the pixels that a format gives: of `picture_resize` and of how JPEGs are written
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Picture = NDArray[np.uint8]
+
+VERSION = "1"  # of the pixels that a format gives: of `reduced` and of how JPEGs are written
 
 
 class FrameFormat(Frozen):
@@ -45,3 +51,16 @@ class FrameFormat(Frozen):
 ORIGINALS = FrameFormat(mode="direct", short_side=None)
 TOY = FrameFormat(short_side=None, quality=95, subsampling="444")
 """For small generated pictures, where halved colours would blur what the classes differ in."""
+
+
+def reduced(picture: Picture, width: int, height: int) -> Picture:
+    """The picture, uint8 (H,W,3), as (height,width,3): bilinear, antialiased where it gets smaller.
+
+    Pillow's own integer arithmetic: the same pixels on every processor. The picture itself where it fits.
+    """
+    if picture.shape[:2] == (height, width):
+        return picture
+    import numpy as np
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))

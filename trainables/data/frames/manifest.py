@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from catalog.storage.atomic import replaced_atomically
 from trainables.data.frames.frame_format import ORIGINALS, FrameFormat
 from trainables.data.frames.shard import Shard
+from trainables.recipe.fields import Split
 
-Split = Literal["train", "val"]
 Decoder = Literal["decord", "pyav"]
 
 FORMAT = 2

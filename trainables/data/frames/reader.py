@@ -10,9 +10,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.frames.frame_format import ORIGINALS, FrameFormat
+from trainables.data.frames.frame_format import ORIGINALS, FrameFormat, reduced
 from trainables.data.frames.manifest import Video
-from trainables.data.frames.picture_resize import reduced
 
 Frame = NDArray[np.uint8]
 Frames = NDArray[np.uint8]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import resource
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,18 +34,12 @@ class Shard:
     bytes: int
 
 
-def write_shard(path: Path, videos: Iterable[Sequence[bytes]], identity: str) -> int:
-    """Write the videos' JPEGs one after the other, uncompressed; returns the number of frames.
-
-    The same JPEGs give the same bytes. A reader sees no file or the whole one. `identity` names the format.
-    """
-    frames = [jpeg for video in videos for jpeg in video]
-    write_jpegs(path, [len(jpeg) for jpeg in frames], pa.py_buffer(b"".join(frames)), identity)
-    return len(frames)
-
-
 def write_jpegs(path: Path, sizes: Sequence[int], jpegs: pa.Buffer, identity: str) -> None:
-    """`write_shard` for JPEGs that lie one after the other in one buffer, which is not copied."""
+    """Write JPEGs of these sizes, which lie one after the other in the buffer `jpegs`, without copying them.
+
+    The same JPEGs give the same bytes. A reader sees no file or the whole one. `identity` names the frame
+    format (`FrameFormat.identity`).
+    """
     metadata = {b"actiongrid.shard": FORMAT.encode(), b"actiongrid.frames": identity.encode()}
     schema = _SCHEMA.with_metadata(metadata)
     offsets = np.zeros(len(sizes) + 1, dtype=np.int64)

@@ -10,7 +10,7 @@ from catalog.storage.atomic import writing
 from trainables.data.frames.frame_format import FrameFormat
 
 if TYPE_CHECKING:
-    from trainables.data.frames.picture_resize import Picture
+    from trainables.data.frames.frame_format import Picture
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def encoded(picture: Picture, frame_format: FrameFormat) -> bytes:
     """One picture, uint8 (H,W,3), as the JPEG that is kept of it."""
     import simplejpeg
 
-    from trainables.data.frames.picture_resize import reduced
+    from trainables.data.frames.frame_format import reduced
 
     width, height = frame_format.size_of(picture.shape[1], picture.shape[0])
     small = reduced(picture, width, height)

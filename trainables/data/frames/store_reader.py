@@ -1,7 +1,12 @@
-"""Frames from the frame store: the JPEGs that are needed, decoded in the calling thread."""
+"""Frames from the frame store or from a copy of it on the machine's own disk; which reader fits a dataset.
+
+The JPEGs that are needed are decoded in the calling thread.
+"""
 
 from __future__ import annotations
 
+import errno
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock, local
@@ -10,9 +15,18 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from trainables.data.frames.manifest import Video
-from trainables.data.frames.reader import Frame, FrameReader, ReadError, check_numbers
-from trainables.data.frames.shard import ShardError, ShardFrames
+from catalog.storage.atomic import replaced_atomically, sha256_of
+from catalog.storage.locks import exclusive
+from trainables.data.frames.manifest import SHARDS, Manifest, Video, read_manifest
+from trainables.data.frames.reader import (
+    DecordReader,
+    Frame,
+    FrameReader,
+    KeptFrames,
+    ReadError,
+    check_numbers,
+)
+from trainables.data.frames.shard import Shard, ShardError, ShardFrames
 
 RESIDENT_BYTES = 64 << 20
 _PAGES_A_FRAME = 64 << 10  # what the system maps around each place that is read
@@ -86,3 +100,108 @@ def _unreadable(video: Video, what: str) -> ReadError:
         f"{what}; {video.path} in shard {video.shard}; "
         "run `actiongrid data verify`, then build the dataset again"
     )
+
+
+MEMORY_BYTES = 512 << 20
+
+
+def open_reader(
+    manifest: Manifest, path: Path, local_disk: str | None = None, memory_bytes: int = MEMORY_BYTES
+) -> FrameReader:
+    """Read the frame store that lies beside the manifest's `path`, or the originals where there is none.
+
+    `local_disk`: a folder that the store is copied to first. A dataset whose decoded frames fit into
+    `memory_bytes` as a whole is kept in memory; of a larger one nothing is, for the page cache does better.
+
+    Raises:
+        LocalCopyError: the store cannot be copied.
+    """
+    reader = _open(manifest, path, local_disk)
+    decoded = sum(video.frames * video.height * video.width * 3 for video in manifest.videos)
+    return KeptFrames(reader) if decoded <= memory_bytes else reader
+
+
+def prepare_frames(path: Path, local_disk: str | None) -> None:
+    """Copy the frame store of the manifest at `path` to the local disk, where that is asked for.
+
+    Raises:
+        LocalCopyError: the store cannot be copied.
+    """
+    if local_disk is not None:
+        _open(read_manifest(path), path, local_disk)
+
+
+def _open(manifest: Manifest, path: Path, local_disk: str | None) -> FrameReader:
+    if manifest.frame_format.mode == "direct":
+        return DecordReader(manifest.frame_format)
+    shards = path.parent / SHARDS
+    if local_disk is not None:
+        shards = copy_shards(manifest, shards, Path(local_disk))
+    return FrameStoreReader(shards)
+
+
+LOCK_WAIT_SECONDS = 6 * 3600.0
+_SPARE_BYTES = 1 << 30
+
+
+class LocalCopyError(Exception):
+    """The frames cannot be copied to the local disk: `what; where; what to do`."""
+
+
+def copy_shards(manifest: Manifest, source: Path, root: Path) -> Path:
+    """Copy the shards in `source` that are not yet under `root`; returns the folder to read from.
+
+    Cells of one machine share the copy: one of them makes it, the others wait. Each shard is checked against
+    its checksum once, when it is copied.
+
+    Raises:
+        LocalCopyError: a folder that cannot be used, not enough space, or a shard that is missing or damaged.
+    """
+    target = root / f"{manifest.name}-{manifest.hash('train')[:12]}"
+    try:
+        _copy_missing(manifest, source, target)
+    except OSError as error:
+        raise LocalCopyError(
+            f"folder cannot be used ({error.strerror or error}); {target}; give frames_on_local_disk a "
+            "folder that every machine has and can write to"
+        ) from error
+    return target
+
+
+def _copy_missing(manifest: Manifest, source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    with exclusive(target / "lock", LOCK_WAIT_SECONDS, f"the local copy of {manifest.name}"):
+        missing = [shard for shard in manifest.shards if not _stands(target / shard.name, shard)]
+        _check_space(sum(shard.bytes for shard in missing), target)
+        for shard in missing:
+            _copy(shard, source, target)
+
+
+def _stands(path: Path, shard: Shard) -> bool:
+    return path.is_file() and path.stat().st_size == shard.bytes
+
+
+def _check_space(needed: int, target: Path) -> None:
+    free = shutil.disk_usage(target).free
+    if needed and needed + _SPARE_BYTES > free:
+        raise LocalCopyError(
+            f"{needed / 1e9:.1f} GB of frames do not fit into {free / 1e9:.1f} GB of free space; {target}; "
+            "free some, or leave out frames_on_local_disk"
+        )
+
+
+def _copy(shard: Shard, source: Path, target: Path) -> None:
+    try:
+        with replaced_atomically(target / shard.name, durable=False) as temporary:
+            shutil.copyfile(source / shard.name, temporary)
+            if sha256_of(temporary) != shard.sha256:
+                raise LocalCopyError(
+                    f"shard differs from its checksum; {source / shard.name}; run `actiongrid data verify`, "
+                    "then build the dataset again"
+                )
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        mend = "free some space" if full else "run `actiongrid data verify`"
+        raise LocalCopyError(
+            f"shard cannot be copied ({error.strerror}); {source / shard.name}; {mend}"
+        ) from error

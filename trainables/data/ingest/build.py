@@ -12,22 +12,27 @@ from typing import TYPE_CHECKING
 from catalog.storage.atomic import writing
 from catalog.storage.locks import exclusive
 from trainables.data.datasets import (
+    SPLITS,
     CsvDataset,
     DatasetConfig,
+    DatasetError,
+    Entry,
     FolderDataset,
     Listing,
     OfficialDataset,
     Sources,
+    SyntheticAppearance,
+    SyntheticMotion,
 )
 from trainables.data.datasets.listing import list_dataset
-from trainables.data.frames.manifest import SHARDS, Manifest, write_manifest
-from trainables.data.ingest.build_given import in_force, keep
-from trainables.data.ingest.build_judge import check, judged
-from trainables.data.ingest.build_log import BuildLog
+from trainables.data.frames.manifest import SHARDS, Manifest, Quarantined, Video, write_manifest
+from trainables.data.ingest.build_log import BuildLog, in_force, keep
 
 if TYPE_CHECKING:
-    from trainables.data.ingest.batch import Executor
-    from trainables.data.ingest.progress import Progress
+    from trainables.data.frames.frame_format import FrameFormat
+    from trainables.data.ingest.batch import Executor, VideoRecord
+    from trainables.data.ingest.run import Found, Progress
+
 
 MANIFEST_NAME = "manifest.parquet"
 LOG_NAME = "build.jsonl"
@@ -58,8 +63,7 @@ def build_dataset(
         StoreWriteError: the storage is too small, full or broken; the same call then goes on.
         LockHeldError: another process is building this dataset.
     """
-    from trainables.data.ingest.run import read_all
-    from trainables.data.ingest.threads import LocalThreads
+    from trainables.data.ingest.run import LocalThreads, read_all
 
     with _alone(directory, name):
         _clear(directory)
@@ -114,3 +118,86 @@ def _remove_orphans(manifest: Manifest, shards: Path) -> None:
         for path in shards.glob("*.arrow"):
             if path.name not in named:
                 path.unlink()
+
+
+_NAMED = 20  # quarantined videos that an error names; the others it counts
+
+
+def judged(config: DatasetConfig, name: str, listing: Listing, found: Found) -> Manifest:
+    """The manifest of all that was listed and read; what the listing left out is quarantined too."""
+    if isinstance(config, SyntheticMotion | SyntheticAppearance):
+        min_frames, allow_missing = config.frames, 0.0
+    else:
+        min_frames, allow_missing = config.min_frames, config.allow_missing
+    videos = []
+    quarantined = [Quarantined(one.path, one.reason) for one in listing.left_out]
+    for entry in listing.entries:
+        video = _video(entry, found.videos[entry.path], config.frame_format, min_frames)
+        if isinstance(video, Video):
+            videos.append(video)
+        else:
+            quarantined.append(video)
+    return Manifest(
+        name=name,
+        classes=listing.classes,
+        videos=tuple(videos),
+        quarantined=tuple(quarantined),
+        frame_format=config.frame_format,
+        shards=found.shards,
+        allow_missing=allow_missing,
+    )
+
+
+def _video(
+    entry: Entry, record: VideoRecord, frame_format: FrameFormat, min_frames: int
+) -> Video | Quarantined:
+    from trainables.data.ingest.probe import Rejected
+
+    path, probe = str(entry.path.absolute()), record.probe
+    if isinstance(probe, Rejected):
+        return Quarantined(path, probe.reason)
+    if probe.frames < min_frames:
+        return Quarantined(path, f"too short: {probe.frames} frames, at least {min_frames}")
+    width, height = frame_format.size_of(probe.width, probe.height)
+    return Video(
+        path=path,
+        split=entry.split,
+        label=entry.label,
+        frames=probe.frames,
+        fps=probe.fps,
+        width=width,
+        height=height,
+        sha256=record.sha256,
+        decoder=probe.decoder,
+        shard=record.place.shard,
+        first_row=record.place.first_row,
+    )
+
+
+def check(manifest: Manifest, listed: int) -> None:
+    """Refuse a dataset of which too little is left.
+
+    Raises:
+        DatasetError: too many quarantined videos, a split without videos, a class without training videos.
+    """
+    bad = manifest.quarantined
+    if len(bad) > manifest.allow_missing * listed:
+        names = "".join(f"\n  {q.path}: {q.reason}" for q in bad[:_NAMED])
+        more = f"\n  and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        raise DatasetError(
+            f"{len(bad)} of {listed} videos cannot be used, more than allow_missing = "
+            f"{manifest.allow_missing:g}; dataset {manifest.name}; mend or remove them, or raise "
+            f"allow_missing:{names}{more}"
+        )
+    for split in SPLITS:
+        if not manifest.split(split):
+            raise DatasetError(
+                f"no usable {split} video; dataset {manifest.name}; add videos or change the split"
+            )
+    present = {video.label for video in manifest.split("train")}
+    lost = [name for label, name in enumerate(manifest.classes) if label not in present]
+    if lost:
+        raise DatasetError(
+            f"classes without a usable training video: {', '.join(lost)}; dataset {manifest.name}; "
+            "add videos or remove the classes"
+        )

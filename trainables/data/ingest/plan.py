@@ -1,15 +1,18 @@
-"""How a dataset's videos are cut into batches, and which of these a build before has already done."""
+"""How a dataset's videos are cut into batches, which of these are done, and if there is room."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from trainables.data.frames.damage import Damage
+from catalog.storage.atomic import StoreWriteError
+from trainables.data.frames.check import Damage
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.frames.manifest import SHARDS
 from trainables.data.frames.shard import FORMAT
@@ -122,3 +125,33 @@ def _standing(log: BuildLog, key: str, number: int, damage: Damage) -> BatchReco
 
 def _key(kind: str, settings: list[object], of: object) -> str:
     return json.dumps([kind, *settings, sha256(json.dumps(of).encode()).hexdigest()])
+
+
+_MARGIN = 1.05
+
+
+def check_space(plan: IngestPlan, directory: Path) -> None:
+    """Compare what is to be written, the batches in work counted twice, with what is free.
+
+    Raises:
+        StoreWriteError: too little is free; names both figures.
+    """
+    largest = max((task.expected_bytes for task in plan.tasks), default=0)
+    in_work = min(len(plan.tasks), os.cpu_count() or 1) * largest
+    needed = int(plan.expected_bytes * _MARGIN) + in_work
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        videos = sum(len(task.videos) for task in plan.tasks)
+        raise StoreWriteError(
+            f"the frames of {videos} videos need about {in_words(needed)}, {in_words(free)} are free; "
+            f"{directory}; make room, use another --storage, or lower --short-side or --quality"
+        )
+
+
+def in_words(count: float) -> str:
+    """`count` bytes with a binary prefix, e.g. `4.5 GiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.2f} TiB"

@@ -1,21 +1,86 @@
-"""Reading all of a dataset's videos: what an earlier build has done stands, the rest is done and noted."""
+"""Reading all of a dataset's videos, on threads here or elsewhere; what an earlier build has done stands."""
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Literal
 
-from trainables.data.frames.damage import Damage
+from trainables.data.frames.check import Damage
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.frames.shard import Shard
-from trainables.data.frames.space import check_space
-from trainables.data.ingest.batch import BatchRecord, Executor, VideoRecord
+from trainables.data.ingest.batch import BatchRecord, BatchTask, Event, Events, Executor, VideoRecord, ingest
 from trainables.data.ingest.build_log import BuildLog
-from trainables.data.ingest.plan import WORK, IngestPlan, plan_ingest
-from trainables.data.ingest.progress import Counter, Progress
+from trainables.data.ingest.plan import WORK, IngestPlan, check_space, plan_ingest
+from trainables.data.ingest.probe_worker import SILENCE_SECONDS, ProbeWorker
+
+if TYPE_CHECKING:
+    from trainables.data.ingest.batch import BatchRecord, Event
+
+
+Stage = Literal["generating", "reading", "verifying"]
+
+
+@dataclass(frozen=True)
+class BuildProgress:
+    """Videos (verifying: files) done of a stage's, those of an earlier build among them, and the bad ones.
+
+    `bytes` are those that this build has put into the frame store, or has read again.
+    """
+
+    stage: Stage
+    total: int
+    done: int = 0
+    standing: int = 0
+    quarantined: int = 0
+    bytes: int = 0
+
+
+Progress = Callable[[BuildProgress], None]
+
+
+class Counter:
+    """Counts what happens and tells `progress` of it; a batch that is done again counts once."""
+
+    def __init__(self, stage: Stage, total: int, progress: Progress | None) -> None:
+        self._now = BuildProgress(stage, total)
+        self._progress = progress
+        self._places: dict[int, int] = {}  # of each batch: videos counted
+
+    def step(self) -> None:
+        """One more video."""
+        self._tell(replace(self._now, done=self._now.done + 1))
+
+    def standing(self, records: Iterable[BatchRecord]) -> None:
+        """Batches that an earlier build has done."""
+        from trainables.data.ingest.probe import Rejected
+
+        videos = [video for record in records for video in record.videos]
+        bad = sum(isinstance(video.probe, Rejected) for video in videos)
+        if videos:
+            self._tell(replace(self._now, done=len(videos), standing=len(videos), quarantined=bad))
+
+    def count(self, event: Event) -> None:
+        """One more video of a batch; batches as a whole say nothing new."""
+        from trainables.data.ingest.batch import VideoDone
+
+        if isinstance(event, VideoDone) and event.place == self._places.get(event.batch, 0):
+            self._places[event.batch] = event.place + 1
+            now = self._now
+            bad = now.quarantined + (not event.usable)
+            self._tell(replace(now, done=now.done + 1, quarantined=bad, bytes=now.bytes + event.bytes))
+
+    def _tell(self, now: BuildProgress) -> None:
+        self._now = now
+        if self._progress is not None:
+            self._progress(now)
 
 
 @dataclass(frozen=True)
@@ -68,3 +133,58 @@ def _run(plan: IngestPlan, executor: Executor, counter: Counter) -> Iterator[Bat
             counter.count(event)
             if isinstance(event, BatchRecord):
                 yield event
+
+
+_MAX_WORKERS = 4  # each holds decord and its libraries: some 450 MB
+
+
+class LocalThreads:
+    """An executor of `workers` threads (default: one a CPU, at most 4)."""
+
+    def __init__(self, workers: int | None = None, silence_seconds: float = SILENCE_SECONDS) -> None:
+        self._workers = workers or min(_MAX_WORKERS, os.cpu_count() or 1)
+        self._silence = silence_seconds
+
+    def run(self, tasks: Sequence[BatchTask]) -> Events:
+        """See `Executor`; closing the iterator kills the decoding processes in the middle of their work."""
+        waiting = deque(tasks)
+        events: SimpleQueue[Event | BaseException | None] = SimpleQueue()
+        workers = [ProbeWorker(self._silence) for _ in range(min(self._workers, len(tasks)))]
+        threads = [Thread(target=_work, args=(waiting, worker, events), daemon=True) for worker in workers]
+        for thread in threads:
+            thread.start()
+        try:
+            running = len(threads)
+            while running:
+                event = events.get()
+                if isinstance(event, BaseException):
+                    raise event
+                if event is None:
+                    running -= 1
+                else:
+                    yield event
+        finally:
+            for worker in workers:
+                worker.abort()
+            for thread in threads:
+                thread.join()
+
+
+def _work(
+    waiting: deque[BatchTask], worker: ProbeWorker, events: SimpleQueue[Event | BaseException | None]
+) -> None:
+    """Do batches while there are any; then, or where one fails, the end of this thread."""
+    try:
+        while waiting:
+            try:
+                task = waiting.popleft()
+            except IndexError:
+                break
+            for event in ingest(task, worker):
+                events.put(event)
+    except BaseException as error:
+        events.put(error)
+    else:
+        events.put(None)
+    finally:
+        worker.close()

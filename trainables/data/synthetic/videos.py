@@ -27,7 +27,8 @@ from trainables.data.datasets.synthetic import (
 from trainables.data.synthetic.drawing import background, colours, paint, shape_mask
 
 if TYPE_CHECKING:
-    from trainables.data.datasets.base import Split
+    from trainables.recipe.fields import Split
+
 
 VERSION = "1"
 

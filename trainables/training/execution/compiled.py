@@ -6,8 +6,8 @@ the network's own. torch's compiler is imported only where it is switched on.
 
 What a recorded backward pass returns lies where its next run writes, and autograd takes such a tensor over as
 `.grad` where there is none (pytorch#181723, #96693): with `cuda_graphs` gradients have to stand before the
-first backward pass and to be added up in place, which `trainables.training.sgd.Sgd(keep_gradients=True)`
-does.
+first backward pass and to be added up in place, which
+`trainables.training.optimiser.Sgd(keep_gradients=True)` does.
 """
 
 from __future__ import annotations

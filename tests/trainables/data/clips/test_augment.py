@@ -11,8 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from trainables.data.clips.augment import Box, View, crop_sides, eval_views, fixed_places, resized, train_view
-from trainables.data.clips.cut import cut_of
+from trainables.data.clips.augment import (
+    Box,
+    View,
+    crop_sides,
+    cut_of,
+    eval_views,
+    fixed_places,
+    resized,
+    train_view,
+)
 from trainables.data.clips.resample import views_by_products, views_one_by_one
 from trainables.recipe.cell_spec import Evaluation, Recipe
 

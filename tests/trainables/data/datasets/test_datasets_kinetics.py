@@ -18,7 +18,7 @@ from tests.support.dataset_files import (
 )
 from trainables.data.datasets import DatasetError, Entry, LeftOut, Listing, OfficialDataset, Sources
 from trainables.data.datasets.listing import list_dataset
-from trainables.data.datasets.mini import MINI_KINETICS, mini_classes
+from trainables.data.datasets.user_files import MINI_KINETICS, mini_classes
 
 KINETICS = OfficialDataset(name="kinetics400")
 MINI = OfficialDataset(name="mini-kinetics")

@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from trainables.data.datasets import OFFICIAL, DatasetConfig, OfficialDataset
-from trainables.data.datasets.mini import MINI_KINETICS, MINI_SSV2, mini_classes
+from trainables.data.datasets.user_files import MINI_KINETICS, MINI_SSV2, mini_classes
 from trainables.data.frames.frame_format import FrameFormat
 
 ADAPTER: TypeAdapter[DatasetConfig] = TypeAdapter(DatasetConfig)

@@ -16,7 +16,7 @@ from tests.support.dataset_files import (
 )
 from trainables.data.datasets import DatasetError, LeftOut, Listing, OfficialDataset
 from trainables.data.datasets.listing import list_dataset
-from trainables.data.datasets.mini import MINI_SSV2, mini_classes
+from trainables.data.datasets.user_files import MINI_SSV2, mini_classes
 
 SSV2 = OfficialDataset(name="ssv2")
 FOLDER = "20bn-something-something-v2"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trainables.data.frames.local_copy import LocalCopyError, copy_shards
 from trainables.data.frames.manifest import Manifest
+from trainables.data.frames.store_reader import LocalCopyError, copy_shards
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

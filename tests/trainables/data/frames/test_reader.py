@@ -9,9 +9,8 @@ import pytest
 
 from trainables.data.frames.frame_format import ORIGINALS
 from trainables.data.frames.manifest import Manifest
-from trainables.data.frames.open_reader import open_reader
 from trainables.data.frames.reader import DecordReader, KeptFrames, ReadError
-from trainables.data.frames.store_reader import FrameStoreReader
+from trainables.data.frames.store_reader import FrameStoreReader, open_reader
 from trainables.data.ingest.decode import pictures
 
 ALL = np.arange(32)

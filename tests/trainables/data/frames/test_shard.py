@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.data.frames.shard import write_shard
+from tests.support.shards import write_shard
 
 _SHARDS = 80
 _OPEN_ALL = """

@@ -14,13 +14,13 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from catalog.storage.atomic import sha256_of
+from tests.support.shards import write_shard
 from trainables.data.clips.loader import train_batches, train_ring
 from trainables.data.frames.frame_format import FrameFormat
-from trainables.data.frames.local_copy import LocalCopyError, copy_shards
 from trainables.data.frames.manifest import Manifest, Video
 from trainables.data.frames.reader import ReadError
-from trainables.data.frames.shard import Shard, ShardError, ShardFrames, write_shard
-from trainables.data.frames.store_reader import FrameStoreReader
+from trainables.data.frames.shard import Shard, ShardError, ShardFrames
+from trainables.data.frames.store_reader import FrameStoreReader, LocalCopyError, copy_shards
 from trainables.recipe.cell_spec import Recipe
 
 SIZES = ((64, 48), (48, 64), (80, 40), (33, 17))

@@ -10,19 +10,19 @@ import pytest
 import simplejpeg
 
 from catalog.storage.atomic import StoreWriteError
+from tests.support.shards import write_shard
 from trainables.data.datasets import SyntheticMotion
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.frames.manifest import Manifest
-from trainables.data.frames.shard import ShardFrames, write_shard
-from trainables.data.frames.space import check_space, in_words
+from trainables.data.frames.shard import ShardFrames
 from trainables.data.frames.spool import Keep, SpoolWriter
 from trainables.data.frames.write import ShardWriter, Source, shard_writer
 from trainables.data.ingest.batch import BatchRecord, BatchTask, VideoDone, VideoRecord
 from trainables.data.ingest.build_log import BuildLog
-from trainables.data.ingest.plan import plan_ingest
+from trainables.data.ingest.plan import check_space, in_words, plan_ingest
 from trainables.data.ingest.probe import Probed, Rejected
-from trainables.data.ingest.probe_estimate import estimate_bytes
-from trainables.data.ingest.threads import LocalThreads
+from trainables.data.ingest.probe_child import estimate_bytes
+from trainables.data.ingest.run import LocalThreads
 
 SMALL = FrameFormat(shard_mb=1)
 MEBI = 1 << 20

@@ -19,7 +19,7 @@ from trainables.data.datasets import (
 )
 from trainables.data.frames.manifest import Manifest, read_manifest
 from trainables.data.ingest.build import LOG_NAME, build_dataset
-from trainables.data.ingest.progress import BuildProgress
+from trainables.data.ingest.run import BuildProgress
 
 ADAPTER: TypeAdapter[DatasetConfig] = TypeAdapter(DatasetConfig)
 

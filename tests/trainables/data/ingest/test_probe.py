@@ -21,7 +21,7 @@ from trainables.data.frames.reader import DecordReader
 from trainables.data.ingest.batch import BatchTask, VideoDone
 from trainables.data.ingest.probe import Probe, Probed, Rejected, from_json, probe_file, to_json
 from trainables.data.ingest.probe_worker import ProbeWorker
-from trainables.data.ingest.threads import LocalThreads
+from trainables.data.ingest.run import LocalThreads
 
 # Read off with another program's help: frames and size as shown.
 REAL = {

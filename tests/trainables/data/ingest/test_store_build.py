@@ -23,7 +23,7 @@ from trainables.data.frames.manifest import SHARDS, Manifest, Video, read_manife
 from trainables.data.frames.shard import ShardFrames
 from trainables.data.ingest.build import build_dataset
 from trainables.data.ingest.decode import pictures
-from trainables.data.ingest.progress import BuildProgress
+from trainables.data.ingest.run import BuildProgress
 
 Picture = NDArray[np.uint8]
 

@@ -123,7 +123,7 @@ def test_the_fused_step_is_within_rounding() -> None:
 
 @pytest.mark.parametrize("kernels", ["foreach", "fused"])
 def test_a_parameter_that_joins_late_is_stepped_too(kernels: Any) -> None:
-    from trainables.training.sgd import Sgd
+    from trainables.training.optimiser import Sgd
 
     first, late = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
     sgd = Sgd([first, late], lr=0.1, momentum=0.9, weight_decay=0.0, nesterov=False, kernels=kernels)

@@ -13,7 +13,7 @@ import torch
 
 from tests.support.toy import EVALUATION, RECIPE, build_toy
 from trainables.data.clips.loader import eval_batches, train_batches
-from trainables.data.frames.open_reader import open_reader
+from trainables.data.frames.store_reader import open_reader
 from trainables.models import build_model
 from trainables.recipe.cell_spec import Recipe
 from trainables.training.execution.device import Compute, Normalisation
