@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from catalog.queries.filters import ALL, AXES, Filters, Where, chosen_cells
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -72,6 +74,10 @@ _SIDE_BY_SIDE = """
     LEFT JOIN open_cells USING (key)
     WHERE list_contains($keys, key) AND (current OR finished.key IS NOT NULL)
     ORDER BY list_position($keys, key)
+"""
+_LIST = """
+    SELECT cell, key, state, top1, study FROM chosen
+    ORDER BY dataset, module, backbone, temporal_pooling, frames, seed LIMIT 2000
 """
 
 
@@ -170,3 +176,43 @@ def latest_study_file(catalog: Catalog, studies: Sequence[str]) -> pa.Table:
 def cells_side_by_side(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
     """Return state, top-1 (percent) and epochs of cells of current plans and finished ones, as in `keys`."""
     return catalog.query(_SIDE_BY_SIDE, {"keys": list(keys)})
+
+
+def cells_to_choose(catalog: Catalog, filters: Filters) -> pa.Table:
+    """Return `cell`, `key`, `state`, `top1` and `study` of the first 2,000 cells that pass the filters."""
+    chosen = chosen_cells(filters, "grid_cells")
+    return catalog.query(f"WITH {chosen.sql} {_LIST}", chosen.params)
+
+
+def cells_with_words(
+    catalog: Catalog, filters: Filters, words: Sequence[str], keys: Sequence[str], most: int
+) -> pa.Table:
+    """Return `cell` and `key` of at most `most` cells that pass the filters and whose name holds every word.
+
+    Those with one of `keys` are there too, whatever the filters say.
+    """
+    chosen = _candidates(filters)
+    typed = {f"word_{place}": word.lower() for place, word in enumerate(words)}
+    named = " AND ".join(f"contains(lower(cell || ' ' || key), ${word})" for word in typed)
+    sql = f"""
+        WITH {chosen.sql}
+        (
+            SELECT cell, key FROM chosen WHERE {named or "true"}
+            ORDER BY cell, key LIMIT {most}
+        )
+        UNION
+        SELECT cell, key FROM recorded.cells WHERE list_contains($keys::VARCHAR[], key)
+        ORDER BY cell, key
+    """
+    return catalog.query(sql, {**chosen.params, **typed, "keys": list(keys)})
+
+
+def _candidates(filters: Filters) -> Where:
+    """The cells to choose from, once each; states take longer: only a filter on them looks at them."""
+    if filters.state:
+        return chosen_cells(filters, "grid_cells")
+    if filters == ALL:
+        return Where("chosen AS (FROM kept.planned_keys)", {})
+    where = filters.where((*AXES, "study", "seed"))
+    once = f"SELECT DISTINCT cell, key FROM recorded.cells WHERE {where.sql}"
+    return Where(f"chosen AS ({once})", where.params)

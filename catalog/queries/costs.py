@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from catalog.catalog import Catalog
-from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import ask, chosen_cells
+from catalog.queries.filters import ALL, Filters, ask, chosen_cells
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from catalog.catalog import Catalog
 
 _BY_AXIS = """
     FROM costs_by_axis_of('chosen')

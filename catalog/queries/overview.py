@@ -1,4 +1,4 @@
-"""What a whole storage holds: its grid, all cells, studies, settings, failures, videos left out."""
+"""What a whole storage holds: results, grid, all cells, studies, settings, failures, values of filters."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from catalog.catalog import Catalog
-from catalog.queries.filters import ALL, AXES, Filters
-from catalog.queries.relations import Source, ask, chosen_cells, rows_of
+from catalog.queries.filters import ALL, AXES, Filters, Source, ask, chosen_cells, rows_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from catalog.catalog import Catalog
 
 _STUDIES = "SELECT study FROM recorded.studies UNION SELECT study FROM recorded.cells ORDER BY study"
 _STATES = "SELECT state, count(*) AS n FROM cells WHERE current OR state = 'done' GROUP BY state"
@@ -62,6 +62,34 @@ _ALL_CELLS_FILTERS = (*AXES, "seed", "state")
 _DATASETS = """
     SELECT DISTINCT dataset FROM recorded.cells WHERE len($studies) = 0 OR list_contains($studies, study)
 """
+_WIDE = "SELECT * EXCLUDE (versions, hardware, config) FROM results ORDER BY dataset, module, backbone, cell"
+_SHORT = """
+    SELECT {dataset} cell, top1, top5, loss, best_top1, epochs, params, macs, published_top1, difference
+    FROM results ORDER BY dataset, module, backbone, temporal_pooling, frames, seed
+"""
+_PIVOT = """
+    SELECT dataset, module, backbone, temporal_pooling, frames, seed, {value} FROM results WHERE current
+"""
+PIVOT_VALUES = ("top1", "top5", "loss", "best_top1", "best_top5", "difference", "train_seconds")
+"""The columns of `results` that a pivot can show."""
+_FILTER_VALUES = """
+    WITH planned AS (
+        SELECT module, backbone, frames, dataset, study, seed FROM recorded.cells GROUP BY ALL
+        UNION ALL BY NAME
+        SELECT module, backbone, frames, dataset FROM published
+    )
+    SELECT
+        list(DISTINCT module) AS module, list(DISTINCT backbone) AS backbone, list(DISTINCT frames) AS frames,
+        list(DISTINCT dataset) AS dataset, list(DISTINCT study) AS study, list(DISTINCT seed) AS seed
+    FROM planned
+"""
+_NAMES = """
+    SELECT table_name AS name, string_agg(column_name, ', ' ORDER BY ordinal_position) AS columns
+    FROM information_schema.columns WHERE table_schema = 'main' GROUP BY table_name ORDER BY table_name
+"""
+EXAMPLE = """SELECT module, frames, count(*) AS cells, avg(top1) AS top1, stddev_samp(top1) AS std
+FROM results GROUP BY ALL ORDER BY module, frames"""
+"""A statement for people to begin with."""
 
 
 def studies_of(catalog: Catalog) -> list[str]:
@@ -135,3 +163,37 @@ def planned_datasets(catalog: Catalog, filters: Filters = ALL) -> frozenset[str]
 
 def _values(table: pa.Table) -> list[dict[str, Any]]:
     return [json.loads(value) for value in table.column("value").to_pylist()]
+
+
+def all_results(catalog: Catalog, timeout_seconds: float | None, max_rows: int) -> pa.Table:
+    """Return every finished cell with all its plain columns, at most `max_rows` of them.
+
+    Raises:
+        QueryError: it takes longer than `timeout_seconds` (None: any time).
+    """
+    return catalog.query(_WIDE, timeout_seconds=timeout_seconds, max_rows=max_rows)
+
+
+def short_results(
+    catalog: Catalog, timeout_seconds: float | None, max_rows: int, *, with_dataset: bool
+) -> pa.Table:
+    """As `all_results`, with those columns only that fit a terminal or a page."""
+    sql = _SHORT.format(dataset="dataset," if with_dataset else "")
+    return catalog.query(sql, timeout_seconds=timeout_seconds, max_rows=max_rows)
+
+
+def pivot_rows(catalog: Catalog, value: str) -> pa.Table:
+    """Return the axes and one of `PIVOT_VALUES` of every finished cell of the current plans."""
+    if value not in PIVOT_VALUES:
+        raise ValueError(f"no column to show: {value}")
+    return catalog.query(_PIVOT.format(value=value))
+
+
+def filter_values(catalog: Catalog) -> pa.Table:
+    """Return one row: a list of values for each filter that has many, one's own and the literature's."""
+    return catalog.query(_FILTER_VALUES)
+
+
+def tables_and_columns(catalog: Catalog) -> pa.Table:
+    """Return `name` and `columns` of every table and view that a statement can use."""
+    return catalog.query(_NAMES)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from catalog.catalog import Catalog
-
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from catalog.catalog import Catalog
 
 _CHOSEN_EVALUATION = """
     key = $key AND evaluation = coalesce($evaluation, (

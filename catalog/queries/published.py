@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from catalog.catalog import Catalog
-from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import Source, ask, measured_accuracies
+from catalog.queries.filters import ALL, Filters, Source, ask, measured_accuracies
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from catalog.catalog import Catalog
 
 TABLES = {
     "Table 2": "Performance of SOTA models",

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from catalog.catalog import Catalog
-
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from catalog.catalog import Catalog
 
 MISSING = "–"
 _AXES = ("module", "backbone", "temporal_pooling", "frames", "dataset", "seed")

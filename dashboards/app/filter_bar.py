@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 
 from catalog import Catalog
 from catalog.names import label
-from catalog.queries import choices
+from catalog.queries import overview
 from catalog.queries.filters import STATES, FilterError, Filters
 from dashboards.app.live import LiveCatalog
 from dashboards.pages.request import Address, address_or_none
@@ -23,7 +23,7 @@ TITLES = {"temporal_pooling": "pooling"}
 
 def filter_values(catalog: Catalog) -> dict[str, list[Any]]:
     """Return the values that each filter can have, one's own and the literature's."""
-    row = choices.filter_values(catalog).to_pylist()[0]
+    row = overview.filter_values(catalog).to_pylist()[0]
     found = {name: sorted(value for value in values if value is not None) for name, values in row.items()}
     return {**found, "temporal_pooling": [False, True], "state": list(STATES)}
 

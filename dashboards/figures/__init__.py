@@ -6,5 +6,5 @@ the page Findings, with a `Section` it stands in the report, with an `Export` it
 --figure NAME`, and the tests of all figures hold for it.
 
 Figures hold no SQL: data that no function of `catalog/queries/` returns yet are the rows of a view
-(`catalog.queries.relations.rows_of`), or a new function there.
+(`catalog.queries.filters.rows_of`), or a new function there.
 """

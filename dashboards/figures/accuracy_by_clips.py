@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog.names import label
-from catalog.queries.protocols import accuracies_by_clips
+from catalog.queries.accuracies import accuracies_by_clips
 from dashboards.figures.figure import Export, Figure, Finding
 from dashboards.figures.panels import LEGEND, Row, hover, hovering, key, module_keys, note
 from dashboards.render.plain_figure import PlainFigure, Trace, scatter

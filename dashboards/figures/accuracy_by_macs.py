@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import plotly.graph_objects as go
 
-from catalog.queries.protocols import accuracies_by_macs
+from catalog.queries.accuracies import accuracies_by_macs
 from dashboards.figures.figure import Choice, Export, Figure, Finding, Section
 from dashboards.figures.panels import (
     LEGEND,

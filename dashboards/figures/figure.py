@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import Source
+from catalog.queries.filters import ALL, Filters, Source
 from dashboards.render.markup import Column
 from dashboards.render.theme import AUTO, Theme
 

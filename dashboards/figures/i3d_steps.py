@@ -8,11 +8,10 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.names import label
-from catalog.queries.filters import ALL, Filters
+from catalog.queries.accuracies import i3d_accuracies
+from catalog.queries.filters import ALL, Filters, Source
 from catalog.queries.overview import planned_datasets
-from catalog.queries.protocols import i3d_accuracies
 from catalog.queries.published import printed_i3d_numbers
-from catalog.queries.relations import Source
 from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.panels import LEGEND, Row, dataset_panels, hover, hovering, key
 from dashboards.render.markup import Column, signed

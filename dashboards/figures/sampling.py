@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.names import label
-from catalog.queries.protocols import accuracies_by_sampling
+from catalog.queries.accuracies import accuracies_by_sampling
 from catalog.queries.published import printed_sampling_gains
 from dashboards.figures.figure import Export, Figure, Finding, Scope, Section
 from dashboards.figures.panels import LEGEND, MODEL_COLUMNS, Row, dataset_panels, hover, hovering, key, note

@@ -9,8 +9,7 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.queries.accuracies import accuracies_by_seed
-from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import Source
+from catalog.queries.filters import ALL, Filters, Source
 from dashboards.figures.figure import Export, Figure, Finding
 from dashboards.figures.panels import WITH_NAMES, Row, hover, hovering
 from dashboards.render.plain_figure import PlainFigure, Trace, scatter

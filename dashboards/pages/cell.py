@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 
 from catalog import Catalog
 from catalog.queries import cells
-from catalog.queries.choices import cells_to_choose, cells_with_words
+from catalog.queries.cells import cells_to_choose, cells_with_words
 from catalog.queries.filters import Filters
 from catalog.queries.predictions import class_accuracies, confusion
 from catalog.queries.training import attempts_at, epochs_of, lineage_of

@@ -8,8 +8,8 @@ from functools import partial
 from dash import html
 
 from catalog.export import display
+from catalog.queries.filters import Source
 from catalog.queries.published import TABLES, printed_contributions, printed_table
-from catalog.queries.relations import Source
 from dashboards.figures.contributions import METRICS, footnote
 from dashboards.figures.figure import Answer, Behind, Choice, Figure, Finding, Scope
 from dashboards.figures.registry import findings

@@ -9,9 +9,8 @@ from dash.development.base_component import Component
 from plotly.colors import get_colorscale, hex_to_rgb, label_rgb, sample_colorscale
 
 from catalog.names import label
-from catalog.queries.filters import STATES
+from catalog.queries.filters import STATES, Source
 from catalog.queries.overview import grid_positions
-from catalog.queries.relations import Source
 from dashboards.figures.grid import VALUES, draw_grid, duration, state_of
 from dashboards.pages.blocks import Block, Column, Figure, Text, labelled, message, state
 from dashboards.pages.request import PageRequest, choice_links

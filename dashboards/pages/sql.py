@@ -6,7 +6,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from catalog import QueryError
-from catalog.queries.choices import EXAMPLE, tables_and_columns
+from catalog.queries.overview import EXAMPLE, tables_and_columns
 from dashboards.pages.blocks import Block, Table, Text, message
 from dashboards.pages.request import PageRequest
 

@@ -10,8 +10,7 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from catalog.queries.filters import ALL, Filters
-from catalog.queries.relations import Source
+from catalog.queries.filters import ALL, Filters, Source
 from dashboards.figures.figure import Answer, Export, Figure, Scope
 from dashboards.figures.registry import exports
 from dashboards.render.image import PIXELS_PER_INCH, SHRINK

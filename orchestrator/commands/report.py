@@ -12,7 +12,7 @@ from orchestrator.commands.common import StorageOption, storage_path
 from orchestrator.running.remote import address_of, fetch_predictions
 
 if TYPE_CHECKING:
-    from catalog.queries.relations import Source
+    from catalog.queries.filters import Source
 
 
 class ImageFormat(StrEnum):

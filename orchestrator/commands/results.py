@@ -64,7 +64,7 @@ def results(
 
 def _read(catalog: Catalog, sql: str | None, form: Format, timeout: float | None, max_rows: int) -> pa.Table:
     """The user's own query, or the finished cells with the columns that this format has room for."""
-    from catalog.queries.results import all_results, short_results
+    from catalog.queries.overview import all_results, short_results
 
     if sql:
         return catalog.query(sql, timeout_seconds=timeout, max_rows=max_rows)
@@ -76,7 +76,7 @@ def _read(catalog: Catalog, sql: str | None, form: Format, timeout: float | None
 def _pivoted(catalog: Catalog, text: str, value: str, form: Format) -> bytes:
     from catalog.export import export
     from catalog.pivot import PivotError, pivot, pivot_latex, pivot_table
-    from catalog.queries.results import PIVOT_VALUES, pivot_rows
+    from catalog.queries.overview import PIVOT_VALUES, pivot_rows
 
     if value not in PIVOT_VALUES:
         raise PivotError(f"nothing to show: {value!r}; --value; one of {', '.join(PIVOT_VALUES)}")

@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from catalog import Catalog
 from catalog.export import FORMATS, export
-from catalog.queries.results import short_results
+from catalog.queries.overview import short_results
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 
 COLUMNS = (

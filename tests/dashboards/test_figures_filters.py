@@ -6,9 +6,16 @@ from hypothesis import strategies as st
 
 from catalog import Catalog
 from catalog.queries.accuracies import accuracies_by_frames, contributions, temporal_pooling_gains
-from catalog.queries.filters import ALL, STATES, FilterError, Filters, from_query_string, to_query_string
+from catalog.queries.filters import (
+    ALL,
+    STATES,
+    FilterError,
+    Filters,
+    from_query_string,
+    rows_of,
+    to_query_string,
+)
 from catalog.queries.overview import grid_positions
-from catalog.queries.relations import rows_of
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
 NAMES = st.lists(st.text(min_size=1, max_size=12), max_size=3, unique=True).map(tuple)

@@ -15,13 +15,15 @@ from catalog import Catalog
 from catalog.events import CellEvaluated, Event
 from catalog.names import label
 from catalog.queries.accuracies import (
+    accuracies_by_clips,
     accuracies_by_frames,
+    accuracies_by_macs,
+    accuracies_by_sampling,
     contribution_pairs,
     contributions,
     temporal_pooling_gains,
 )
 from catalog.queries.filters import ALL, Filters
-from catalog.queries.protocols import accuracies_by_clips, accuracies_by_macs, accuracies_by_sampling
 from catalog.queries.published import TABLES, printed_contributions, printed_sampling_gains, printed_table
 from dashboards.figures.accuracy_by_clips import draw_accuracy_by_clips
 from dashboards.figures.accuracy_by_frames import draw_accuracy_by_frames

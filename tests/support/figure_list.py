@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from catalog import Catalog
 from catalog.events import CellFinished, CellPlanned, EpochFinished, Event
-from catalog.queries.relations import Source
+from catalog.queries.filters import Source
 from dashboards.figures.figure import Figure, Scope
 from dashboards.figures.registry import figures
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
