@@ -36,6 +36,7 @@ from catalog.events import EVENT_TYPES, EpochFinished
 from catalog.journal import Fault, Tail
 from catalog.predictions import FILES, TABLES, Fetch, PredictionFile, PredictionReader, Table
 from catalog.projection import attempt_epochs_sql, batches, upsert_sql
+from catalog.storage.errors import BAD_INPUT, ActionGridError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,12 +57,14 @@ _SEALED = {
 }
 
 
-class CatalogError(RuntimeError):
+class CatalogError(ActionGridError):
     """A catalog that cannot be built or published."""
 
 
-class QueryError(ValueError):
+class QueryError(ActionGridError):
     """A query that is not one single read, or that DuckDB refuses."""
+
+    exit_code = BAD_INPUT
 
 
 @dataclass(frozen=True)

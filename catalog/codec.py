@@ -14,6 +14,7 @@ import typing
 from typing import Any, Literal
 
 from catalog.events import EVENT_TYPES, Event
+from catalog.storage.errors import ActionGridError
 
 TYPES_BY_NAME: dict[str, type[Event]] = {event.__name__: event for event in EVENT_TYPES}
 
@@ -21,7 +22,7 @@ _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _INT64 = 2**63
 
 
-class EventError(ValueError):
+class EventError(ActionGridError):
     """An event or a line that does not have the documented form."""
 
 

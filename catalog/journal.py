@@ -20,13 +20,14 @@ from typing import Literal, Protocol, Self
 
 from catalog.codec import EventError, UnknownEventError, decode, encode
 from catalog.events import Event
+from catalog.storage.errors import ActionGridError
 
 logger = logging.getLogger(__name__)
 
 _WRITER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 
 
-class JournalError(RuntimeError):
+class JournalError(ActionGridError):
     """A journal that cannot be opened, written or followed."""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.export import latex_text
 from catalog.names import dataset_label, label
+from catalog.storage.errors import BAD_INPUT, ActionGridError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,8 +24,10 @@ Row = Mapping[str, Any]
 _CROSS = re.compile(r"\s*[×x*]\s*")
 
 
-class PivotError(ValueError):
+class PivotError(ActionGridError):
     """A pivot that names no axes, or unknown ones."""
+
+    exit_code = BAD_INPUT
 
 
 @dataclass(frozen=True)

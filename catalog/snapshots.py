@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from catalog.journal import sync_directory
+from catalog.storage.errors import ActionGridError
 
 FILES_AT_ONCE = 2
 """The current file and the one before it."""
@@ -26,7 +27,7 @@ def snapshot_link(storage: Path) -> Path:
     return storage / "catalog.duckdb"
 
 
-class SnapshotError(OSError):
+class SnapshotError(ActionGridError, OSError):
     """A snapshot cannot be written; the one before it stays."""
 
 

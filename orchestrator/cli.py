@@ -12,9 +12,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from catalog.storage.errors import BAD_INPUT, INTERRUPTED, ActionGridError, from_system
 from orchestrator.commands import catalog as catalog_commands
 from orchestrator.commands import data as data_commands
-from orchestrator.commands.common import INTERRUPTED, fail
 from orchestrator.commands.control import cancel, pause, resume
 from orchestrator.commands.dashboard import dashboard
 from orchestrator.commands.evaluate import evaluate
@@ -27,8 +27,10 @@ from orchestrator.commands.status import status
 from orchestrator.commands.submit import jobs, submit
 
 
-class _InterruptedError(Exception):
+class InterruptedByUserError(ActionGridError):
     """Ctrl-C in a command, past Typer, which would end it without a word."""
+
+    exit_code = INTERRUPTED
 
 
 class _Commands(TyperGroup):
@@ -39,7 +41,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise _InterruptedError from None
+            raise _interrupted() from None
 
 
 app = typer.Typer(
@@ -68,15 +70,45 @@ app.add_typer(catalog_commands.app, name="catalog")
 
 
 def main() -> None:
-    """Entry point: turns known errors into one line on stderr and an exit code."""
+    """Entry point: the one place that turns errors into one line on stderr and an exit code.
+
+    What is neither of our tree, nor the operating system's, nor about the command line is a fault of the
+    program: it ends with its traceback.
+    """
     try:
         code = app(standalone_mode=False)
-    except (KeyboardInterrupt, _InterruptedError):
-        sys.stderr.write("interrupted; run the same command again to go on\n")
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt:
+        sys.exit(_told(_interrupted()))
+    except ActionGridError as error:
+        sys.exit(_told(error))
+    except OSError as error:
+        sys.exit(_told(from_system(error)))
     except Exception as error:
-        sys.exit(fail(error))
+        sys.exit(_of_command_line(error))
     sys.exit(code or 0)
+
+
+def _interrupted() -> InterruptedByUserError:
+    return InterruptedByUserError("interrupted", what_to_do="run the same command again to go on")
+
+
+def _told(error: ActionGridError) -> int:
+    """Print an error of the tree and return its exit code."""
+    sys.stderr.write(f"{'' if error.exit_code == INTERRUPTED else 'error: '}{error}\n")
+    return error.exit_code
+
+
+def _of_command_line(error: Exception) -> int:
+    """The same for what Typer raises; its errors are known by name, because it has its own copy of click."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if "Abort" in names:
+        sys.stderr.write("aborted\n")
+        return INTERRUPTED
+    if "ClickException" not in names:
+        raise error
+    message = getattr(error, "format_message", lambda: str(error))()
+    sys.stderr.write(f"error: {message.rstrip('.')}; command line; see actiongrid --help\n")
+    return BAD_INPUT
 
 
 if __name__ == "__main__":

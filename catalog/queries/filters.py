@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote_plus
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -24,8 +26,10 @@ all published ones, where one has none of one's own."""
 _CELL_FILTERS = (*AXES, "study", "seed", "state")
 
 
-class FilterError(ValueError):
+class FilterError(ActionGridError):
     """An address with a filter that means nothing."""
+
+    exit_code = BAD_INPUT
 
 
 @dataclass(frozen=True)

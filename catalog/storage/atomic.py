@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
 from uuid import uuid4
+
+from catalog.storage.errors import ActionGridError, FailureKind
 
 
 @contextmanager
@@ -38,14 +41,20 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-class RemoteStorageError(OSError):
-    """A storage elsewhere that does not answer or refuses; `strerror` says more than its `errno`."""
+class RemoteStorageError(ActionGridError, OSError):
+    """A storage elsewhere that does not answer or refuses; `errno` is that of a file server away."""
+
+    failure_kind = FailureKind.STORAGE
+
+    def __init__(self, what: str, where: object = "", what_to_do: str = "") -> None:
+        super().__init__(what, where, what_to_do)
+        self.errno, self.strerror, self.filename = errno.EREMOTEIO, self.what, self.where
 
 
 def system_reason(error: OSError) -> str:
     """What went wrong: the system's own words, in whose place libraries put others."""
     if isinstance(error, RemoteStorageError):
-        return str(error.strerror)
+        return error.what
     return os.strerror(error.errno) if error.errno else str(error)
 
 
@@ -55,8 +64,10 @@ def sha256_of(path: Path) -> str:
         return file_digest(stream, "sha256").hexdigest()
 
 
-class StoreWriteError(Exception):
+class StoreWriteError(ActionGridError):
     """The storage takes no more: `what; where; what to do`. Never the fault of a video."""
+
+    failure_kind = FailureKind.STORAGE
 
 
 @contextmanager

@@ -5,7 +5,6 @@ obstore and not pyarrow.fs, because leases and journals need conditional puts, w
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from catalog.storage.atomic import RemoteStorageError, replaced_atomically
+from catalog.storage.errors import BAD_INPUT, ActionGridError
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -34,18 +34,22 @@ _SHOWN = 160
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
-class AddressError(ValueError):
+class AddressError(ActionGridError):
     """An address that names no storage that this version knows."""
+
+    exit_code = BAD_INPUT
 
 
 class BucketError(RemoteStorageError):
-    """A bucket that does not answer, or refuses; its `errno` is that of a file server that is away."""
+    """A bucket that does not answer, or refuses."""
 
-    def __init__(self, what: str, where: str) -> None:
-        super().__init__(errno.EREMOTEIO, what, where)
-
-    def __str__(self) -> str:
-        return f"{self.strerror}; {self.filename}; see to the network and the credentials, then try again"
+    def __init__(
+        self,
+        what: str,
+        where: object = "",
+        what_to_do: str = "see to the network and the credentials, then try again",
+    ) -> None:
+        super().__init__(what, where, what_to_do)
 
 
 @dataclass(frozen=True)

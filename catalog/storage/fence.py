@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from catalog.storage.atomic import replaced_atomically
+from catalog.storage.errors import ActionGridError, FailureKind
 from catalog.storage.mirror import mirror_around
 
 if TYPE_CHECKING:
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
 FENCE_FILE = "fence"
 
 
-class FencedError(RuntimeError):
+class FencedError(ActionGridError):
     """A later attempt trains this cell; this one has to stop and write no more."""
+
+    failure_kind = FailureKind.PREEMPTED
 
 
 def read_fence(run_dir: Path) -> int:

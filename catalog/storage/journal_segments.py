@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from catalog.storage.bucket import Bucket, BucketError, Remote
+from catalog.storage.errors import ActionGridError
 from catalog.storage.locks import exclusive
 from catalog.storage.mirror import Mirror
 
@@ -26,7 +27,7 @@ _LOCK_SECONDS = 600.0
 _AT_ONCE = 8
 
 
-class SegmentError(RuntimeError):
+class SegmentError(ActionGridError):
     """Another process writes this journal."""
 
 

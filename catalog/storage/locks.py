@@ -8,13 +8,18 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 
-class LockHeldError(RuntimeError):
+class LockHeldError(ActionGridError):
     """Another live process holds the lock."""
+
+    exit_code = BAD_INPUT
+    failure_kind = FailureKind.PREEMPTED
 
 
 @contextmanager

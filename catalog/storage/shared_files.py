@@ -16,12 +16,13 @@ from uuid import uuid4
 
 from catalog.storage.atomic import replaced_atomically
 from catalog.storage.bucket import Bucket
+from catalog.storage.errors import ActionGridError
 from catalog.storage.mirror import mirror_at
 
 LISTING_SECONDS = 1.0
 
 
-class LeaseError(RuntimeError):
+class LeaseError(ActionGridError):
     """A storage on which no lease can be made."""
 
 

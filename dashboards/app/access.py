@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 
 import flask
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError
+
 PARAMETER = "token"
 SHORTEST_TOKEN = 16
 
@@ -26,8 +28,10 @@ _HEADERS = {
 """The browser itself refuses to load anything from elsewhere, and to show the pages inside another site."""
 
 
-class AccessError(ValueError):
+class AccessError(ActionGridError):
     """An address that the dashboard must not listen on like this."""
+
+    exit_code = BAD_INPUT
 
 
 @dataclass(frozen=True)

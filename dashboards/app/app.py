@@ -15,6 +15,7 @@ from dash.development.base_component import Component
 
 from catalog import QueryError
 from catalog.export import to_csv
+from catalog.storage.errors import ActionGridError
 from dashboards.app.access import PARAMETER, Access, guard, require_safe
 from dashboards.app.callbacks import add_callbacks
 from dashboards.app.filter_bar import filter_bar
@@ -27,7 +28,7 @@ _ASSETS = Path(__file__).parent.parent / "assets"
 _PAGE = Path(__file__).parent.parent / "page.html"
 
 
-class ServeError(RuntimeError):
+class ServeError(ActionGridError):
     """The dashboard cannot listen where it should."""
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from uuid import uuid4
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError
+
 Format = Literal["svg", "pdf", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 PNG_DOTS_PER_INCH = 300
@@ -17,11 +19,13 @@ SHRINK = 0.8
 _DRAWING = re.compile(rb'<defs id="defs-([0-9a-f]+)"')
 
 
-class BrowserError(ValueError):
+class BrowserError(ActionGridError):
     """There is no browser that could draw."""
 
+    exit_code = BAD_INPUT
 
-class DrawingError(RuntimeError):
+
+class DrawingError(ActionGridError):
     """The browser could not draw a figure."""
 
 

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.queries.filters import ALL, Filters, Source
+from catalog.storage.errors import BAD_INPUT, ActionGridError
 from dashboards.figures.figure import Answer, Export, Figure, Scope
 from dashboards.figures.registry import exports
 from dashboards.render.image import PIXELS_PER_INCH, SHRINK
@@ -35,8 +36,10 @@ _LETTER = 0.52
 """Mean width of a letter, as a share of the size of the font."""
 
 
-class FigureError(ValueError):
+class FigureError(ActionGridError):
     """A figure that does not exist, or for which there is nothing to draw."""
+
+    exit_code = BAD_INPUT
 
 
 def paper_figure(

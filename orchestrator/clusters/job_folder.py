@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError
 from orchestrator.study.load import load_study, parse_study, shipped_studies
 
 # Nothing else is needed there, and no storage, environment or data set can slip in.
@@ -17,8 +18,10 @@ ROOMS = ("orchestrator", "trainables", "catalog", "dashboards")
 STUDIES = "submitted"
 
 
-class SubmitError(ValueError):
+class SubmitError(ActionGridError):
     """A study or an option that cannot travel to a cluster."""
+
+    exit_code = BAD_INPUT
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError
+
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 STUDY = "actiongrid_study"  # marks our jobs among all jobs of a cluster
 # A stopped driver lets running checkpoints finish; Ray's own three seconds would kill it before.
@@ -31,12 +33,14 @@ _TUNNEL_SECONDS = 60.0
 _RAY = "from ray.scripts.scripts import main; main()"
 
 
-class JobError(RuntimeError):
+class JobError(ActionGridError):
     """The cluster's job server cannot be reached, or refuses."""
 
 
-class UnknownJobError(ValueError):
+class UnknownJobError(ActionGridError):
     """No such job on this cluster."""
+
+    exit_code = BAD_INPUT
 
 
 @dataclass(frozen=True)

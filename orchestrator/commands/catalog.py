@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from orchestrator.commands.common import WORK_FAILED, StorageOption, storage_path
+from catalog.storage.errors import WORK_FAILED
+from orchestrator.commands.common import StorageOption, storage_path
 
 app = typer.Typer(help="The DuckDB catalog: a projection of the journals.", no_args_is_help=True)
 

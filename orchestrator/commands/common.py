@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError
 from orchestrator.running.remote import StorageError, arrive
 
 DEFAULT_STORAGE = "actiongrid-storage"
@@ -35,61 +36,11 @@ PackingOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 StudyArgument = Annotated[str, typer.Argument(help="A study file, or a shipped study: demo, deep-analysis.")]
 
-WORK_FAILED = 1
-BAD_INPUT = 2
-INTERRUPTED = 130
 
-# By name, so that no command has to import what it does not use.
-_BAD_INPUT = frozenset(
-    {
-        "StudyError",
-        "DatasetError",
-        "ManifestError",
-        "QueryError",
-        "PivotError",
-        "StorageError",
-        "NotFoundError",
-        "MissingWeightsError",
-        "LockHeldError",
-        "ExportError",
-        "CellChoiceError",
-        "ProtocolError",
-        "AccessError",
-        "RatesError",
-        "UnknownGpuError",
-        "PriceError",
-        "ClusterError",
-        "ClusterSizeError",
-        "RayWayError",
-        "SubmitError",
-        "UnknownJobError",
-        "FilterError",
-        "FigureError",
-        "BrowserError",
-    }
-)
-_WORK = frozenset(
-    {
-        "StoreWriteError",
-        "ShardError",
-        "RaySessionError",
-        "JournalError",
-        "BucketError",
-        "SegmentError",
-        "CatalogError",
-        "SnapshotError",
-        "GridError",
-        "PlanError",
-        "EvaluationError",
-        "ServeError",
-        "JobError",
-        "DrawingError",
-    }
-)
-
-
-class NotFoundError(ValueError):
+class NotFoundError(ActionGridError):
     """Something that was named on the command line does not exist."""
+
+    exit_code = BAD_INPUT
 
 
 def storage_path(option: str | None) -> Path:
@@ -105,23 +56,6 @@ def storage_path(option: str | None) -> Path:
     if path.exists() and not path.is_dir():
         raise StorageError(f"storage is not a directory; --storage {text}; name a directory")
     return path
-
-
-def fail(error: BaseException) -> int:
-    """Print an error the way all commands do and return the exit code."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if "Abort" in names:
-        sys.stderr.write("aborted\n")
-        return INTERRUPTED
-    # typer carries its own copy of click, so its errors are known by name too.
-    if "ClickException" in names:
-        message = getattr(error, "format_message", lambda: str(error))()
-        sys.stderr.write(f"error: {message.rstrip('.')}; command line; see actiongrid --help\n")
-        return BAD_INPUT
-    if names & _BAD_INPUT or names & _WORK:
-        sys.stderr.write(f"error: {error}\n")
-        return BAD_INPUT if names & _BAD_INPUT else WORK_FAILED
-    raise error
 
 
 def wide_console() -> Console:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.commands.common import INTERRUPTED, WORK_FAILED, JsonOption, StorageOption, storage_path
+from catalog.storage.errors import INTERRUPTED, WORK_FAILED
+from orchestrator.commands.common import JsonOption, StorageOption, storage_path
 
 if TYPE_CHECKING:
     from catalog.storage.layout import Layout

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from orchestrator.commands.common import WORK_FAILED, JsonOption, StorageOption, storage_path
+from catalog.storage.errors import WORK_FAILED
+from orchestrator.commands.common import JsonOption, StorageOption, storage_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

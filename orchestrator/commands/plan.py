@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError
 from orchestrator.commands.common import (
     JsonOption,
     PackingOption,
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 _PRICE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:/\s*(?:gpu-)?(?:hour|h))?", re.IGNORECASE)
 
 
-class PriceError(ValueError):
+class PriceError(ActionGridError):
     """A price that cannot be read."""
+
+    exit_code = BAD_INPUT
 
 
 def plan(

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
+from catalog.storage.errors import INTERRUPTED, WORK_FAILED
 from orchestrator.commands.common import (
-    INTERRUPTED,
-    WORK_FAILED,
     PackingOption,
     StorageOption,
     StudyArgument,

@@ -13,13 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.common import (
-    INTERRUPTED,
-    WORK_FAILED,
-    JsonOption,
-    StudyArgument,
-    wide_console,
-)
+from catalog.storage.errors import INTERRUPTED, WORK_FAILED
+from orchestrator.commands.common import JsonOption, StudyArgument, wide_console
 
 if TYPE_CHECKING:
     from orchestrator.clusters.jobs import Job, JobServer

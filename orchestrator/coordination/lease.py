@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
+from catalog.storage.errors import ActionGridError
 from catalog.storage.shared_files import Notes
 
 
-class LeaseLostError(RuntimeError):
+class LeaseLostError(ActionGridError):
     """Another owner has taken a lease over."""
 
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from catalog.queries.cells import cells_to_evaluate
+from catalog.storage.errors import BAD_INPUT, ActionGridError
 from orchestrator.study.errors import closest_spelling
 from orchestrator.study.model import Resources
 from trainables.recipe.cell_spec import Evaluation, Recipe
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from catalog import Catalog
 
 
-class CellChoiceError(ValueError):
+class CellChoiceError(ActionGridError):
     """No cell, several cells or an unfinished cell where one finished cell was meant."""
+
+    exit_code = BAD_INPUT
 
 
 @dataclass(frozen=True)

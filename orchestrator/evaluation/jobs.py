@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.storage.layout import Layout
 from orchestrator.running.remote import address_of
 from orchestrator.study.keys import KEY_LENGTH, evaluation_key
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from trainables.training.result import CellResult
 
 
-class ProtocolError(ValueError):
+class ProtocolError(ActionGridError):
     """A protocol that no video can be measured with."""
 
+    exit_code = BAD_INPUT
 
-class EvaluationError(RuntimeError):
+
+class EvaluationError(ActionGridError):
     """A finished cell that cannot be evaluated: its files are gone, damaged, or do not fit."""
 
 

@@ -10,6 +10,7 @@ from catalog.storage.layout import file_name
 from orchestrator.ray_runtime.cluster_size import cluster_maximum, cluster_size
 from orchestrator.ray_runtime.ray_compat import HEAD_RESOURCE, RayWay, remove_orphaned, start_trial_actors
 from orchestrator.ray_runtime.train_run import TrialRequest, describe_error, read_error_log, run_evaluation
+from orchestrator.scheduling.retry import unmarked
 from orchestrator.scheduling.schedule import Free
 from trainables.training.evaluate_cell import result_path
 
@@ -98,7 +99,7 @@ def _error(ready: Any, job: EvaluationJob) -> str | None:  # noqa: ANN401 - Ray 
         ray.get(ready)
     except Exception as error:
         text = read_error_log(_log(job)) or describe_error(error)
-        return f"{text}; log: {_log(job)}"
+        return f"{unmarked(text)}; log: {_log(job)}"
     return None
 
 

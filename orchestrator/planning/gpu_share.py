@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError
 from orchestrator.planning.rates import Modelled
 from orchestrator.study.cells import Cell
-from orchestrator.study.errors import Problem
 
 # Beside what torch allocates: a process's CUDA context and its libraries. Assumed, not measured.
 CONTEXT_BYTES = 700_000_000
@@ -153,11 +153,8 @@ def share_of(cell: Cell, num_classes: int, known: CardMemory, memory_of: MemoryO
     card = known.card_bytes if declared is None else int(declared * 1e9)
     if card is None:
         raise NoCardError(
-            Problem(
-                ("resources",),
-                f"auto, but nobody knows the GPUs' memory until a cell has finished on one ({cell.name}); "
-                "say gpu_memory_gb: 40 beside it, or how many GPUs: 0.5",
-            )
+            f"auto, but nobody knows the GPUs' memory until a cell has finished on one ({cell.name})",
+            what_to_do="say gpu_memory_gb: 40 beside it, or how many GPUs: 0.5",
         )
     estimated = memory_of(cell, num_classes)
     fitting = share(estimated * known.ratio, card, cell.resources.workers)
@@ -175,12 +172,10 @@ def _worth(cell: Cell, fitting: float, packing: Packing | None) -> tuple[float, 
     return _part(limit.together), limit.why
 
 
-class NoCardError(ValueError):
-    """`auto` for GPUs of unknown size; carries the problem of the study file."""
+class NoCardError(ActionGridError):
+    """`auto` for GPUs of unknown size."""
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.what)
-        self.problem = problem
+    exit_code = BAD_INPUT
 
 
 def share(torch_bytes: float, card_bytes: int, workers: int = 1) -> float:

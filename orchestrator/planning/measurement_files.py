@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.storage.layout import Layout
 from orchestrator.planning.gpu_share import Packing, SideBySide
 from orchestrator.planning.rates import Sample
@@ -25,8 +26,10 @@ MPS_PIPE = "CUDA_MPS_PIPE_DIRECTORY"
 Row = TypeVar("Row", bound=BaseModel)
 
 
-class RatesError(ValueError):
+class RatesError(ActionGridError):
     """A file of rates that cannot be used."""
+
+    exit_code = BAD_INPUT
 
 
 class RateRow(BaseModel):

@@ -236,7 +236,7 @@ class _Planner:
         try:
             return share_of(cell, num_classes or 1, self.memory, self.memory_of)
         except NoCardError as error:
-            raise StudyError(self.study.name, [error.problem]) from error
+            raise StudyError.of(self.study.name, [Problem(("resources",), str(error))]) from error
 
     def _costs(self, cell: Cell, dataset: DatasetState) -> tuple[int | None, int, int | None]:
         """Parameters, MACs and FLOPs, as far as they can be known."""
@@ -262,4 +262,4 @@ class _Planner:
             return self.size_of(cell, classes, crop)
         except ValueError as error:
             problem = Problem((), f"cell {cell.name} cannot be built with a crop of {crop} pixels: {error}")
-            raise StudyError(self.study.name, [problem]) from error
+            raise StudyError.of(self.study.name, [problem]) from error

@@ -15,14 +15,18 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Protocol
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError
+
 # Achieved on the study's GPUs according to its own bill (docs/decisions.md: 608 EFLOP in 2,640 GPU-hours).
 ASSUMED_TFLOPS = 64.0
 A100_PEAK = 312.0
 SHARE_OF_PEAK = ASSUMED_TFLOPS / A100_PEAK
 
 
-class UnknownGpuError(ValueError):
+class UnknownGpuError(ActionGridError):
     """A GPU was named that no figure is known for."""
+
+    exit_code = BAD_INPUT
 
 
 @dataclass(frozen=True)

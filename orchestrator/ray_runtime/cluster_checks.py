@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError
 from orchestrator.ray_runtime.cluster_size import cluster_maximum
 from orchestrator.ray_runtime.ray_compat import RayWay
 from orchestrator.ray_runtime.session import ray_session, redirect_output
@@ -22,8 +23,10 @@ SEEN_SECONDS = 5.0
 JOIN_SECONDS = 300.0
 
 
-class ClusterError(ValueError):
+class ClusterError(ActionGridError):
     """A cluster on which this submission cannot work."""
+
+    exit_code = BAD_INPUT
 
 
 @dataclass(frozen=True)

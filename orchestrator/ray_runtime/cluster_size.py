@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError
 from orchestrator.ray_runtime.ray_compat import HEAD_RESOURCE, RayWay, reported_maximum
 from orchestrator.scheduling.schedule import Free
 
@@ -23,8 +24,10 @@ ON_THE_HEAD = {"num_cpus": 0, "max_retries": 1, "resources": {HEAD_RESOURCE: 0.0
 Resources = Mapping[str, float]
 
 
-class ClusterSizeError(ValueError):
+class ClusterSizeError(ActionGridError):
     """A declared size of the cluster that cannot be read."""
+
+    exit_code = BAD_INPUT
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import Any
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError
+
 logger = logging.getLogger(__name__)
 
 WAY_VARIABLE = "ACTIONGRID_RAY"
@@ -27,8 +29,10 @@ _TRIALS = "actiongrid-trials"
 _ANSWER_SECONDS = 10.0
 
 
-class RayWayError(ValueError):
+class RayWayError(ActionGridError):
     """A way of using Ray that does not exist."""
+
+    exit_code = BAD_INPUT
 
 
 class RayWay(StrEnum):

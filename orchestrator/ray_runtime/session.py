@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
 
+from catalog.storage.errors import INTERRUPTED, ActionGridError
 from orchestrator.ray_runtime.ray_compat import RayWay, ray_way
 
 logger = logging.getLogger(__name__)
@@ -20,10 +21,9 @@ _TRIES = 3
 WATCH_SECONDS = 2.0
 # Two looks: a Ray that is busy starting nodes may answer late once.
 LOOKS = 2
-_INTERRUPTED = 130
 
 
-class RaySessionError(RuntimeError):
+class RaySessionError(ActionGridError):
     """Ray cannot be started, reached or used."""
 
 
@@ -165,4 +165,4 @@ def end_process(on_exit: Callable[[], None]) -> NoReturn:
     thread = threading.Thread(target=on_exit, name="on-exit", daemon=True)
     thread.start()
     thread.join(10.0)
-    os._exit(_INTERRUPTED)
+    os._exit(INTERRUPTED)

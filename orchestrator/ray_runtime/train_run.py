@@ -7,13 +7,16 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from catalog.storage.errors import ActionGridError, FailureKind
 from orchestrator.ray_runtime.ray_compat import RayWay, announce_trial, controller_in_this_process
-from orchestrator.scheduling.retry import FailureKind, classify
+from orchestrator.scheduling.retry import classify, marked
 from trainables.training.run_files import fetch_file, send
 
+ROOMS = ("catalog", "trainables", "orchestrator")
 # Seconds between the Train controller's looks at its workers: every report waits for one of them.
 POLL_SECONDS = "0.1"
 # How long a cell on a cluster waits for the machines of its workers.
@@ -139,13 +142,28 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def describe_error(error: BaseException) -> str:
-    """`Type: message` of the root cause, on one line."""
+    """`Type: message` of the root cause, on one line; one of our own is marked with its kind of failure."""
     cause = root_cause(error)
     lines = [line.strip() for line in str(cause).strip().splitlines() if line.strip()]
     # Ray wraps a worker's exception as a traceback text whose last line is the exception itself.
     text = lines[-1] if lines and lines[0].startswith("Traceback") else " ".join(lines)
     name = type(cause).__name__
-    return text if name in text or name.startswith("UserException") else f"{name}: {text}"
+    described = text if name in text or name.startswith("UserException") else f"{name}: {text}"
+    own = type(cause) if isinstance(cause, ActionGridError) else own_error(text)
+    return described if own is None else marked(own.failure_kind, described)
+
+
+def own_error(text: str) -> type[ActionGridError] | None:
+    """The class that a traceback's last line (`package.module.Name: message`) names, if it is one of ours."""
+    module, _, name = text.partition(":")[0].rpartition(".")
+    if module.partition(".")[0] not in ROOMS:
+        return None
+    # It was imported when the worker's exception arrived here, so this costs nothing.
+    with suppress(ImportError):
+        found = getattr(import_module(module), name, None)
+        if isinstance(found, type) and issubclass(found, ActionGridError):
+            return found
+    return None
 
 
 def write_error_log(path: Path, error: BaseException, addition: str = "") -> None:

@@ -18,6 +18,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from catalog.storage.errors import ActionGridError
 from orchestrator.ray_runtime.cluster_size import Maximum, cluster_maximum, cluster_size
 from orchestrator.ray_runtime.ray_compat import (
     HEAD_RESOURCE,
@@ -75,7 +76,7 @@ class GridDriver(Protocol):
         """A trial is over; `error` is None where it ended well."""
 
 
-class GridError(RuntimeError):
+class GridError(ActionGridError):
     """The driver's own code failed inside a Tune callback."""
 
 

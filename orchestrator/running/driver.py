@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from catalog.events import Event
+from catalog.storage.errors import FailureKind
 from catalog.storage.layout import Layout
 from catalog.storage.outage import Outage, room_for_a_checkpoint
 from orchestrator.coordination.shared_cells import SharedCells
@@ -30,7 +31,7 @@ from orchestrator.running.cell_run import (
 )
 from orchestrator.running.grid import Grid
 from orchestrator.running.journal_events import attempt_outcome, epoch_event
-from orchestrator.scheduling.retry import FailureKind
+from orchestrator.scheduling.retry import unmarked
 from orchestrator.scheduling.schedule import Free, too_large
 
 POLL_SECONDS = 1.0
@@ -229,7 +230,7 @@ class Driver:
         for event in outcome.events:
             self._storage.append(event)
         if outcome.failure is FailureKind.STORAGE:
-            self.outage.begins(error)
+            self.outage.begins(unmarked(error))
         if not outcome.keeps_lease:
             self._storage.release(run.key)
         with self._lock:

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from catalog.events import AttemptEnded, CellFailed, CellFinished, CellPlanned, EpochFinished, Event
+from catalog.storage.errors import FailureKind
 from catalog.storage.layout import Layout
 from orchestrator.planning.plan_model import PlannedCell
 from orchestrator.running.cell_run import CellRun, CellState, CellWork
 from orchestrator.scheduling.memory_reduction import next_reduction
-from orchestrator.scheduling.retry import FailureKind, back_off_seconds, classify, decide
+from orchestrator.scheduling.retry import back_off_seconds, classify, decide, unmarked
 from trainables.training.result import CellResult
 
 
@@ -164,8 +165,8 @@ def _left(run: CellRun, why: str, holder: str = "") -> AttemptOutcome:
 def _failed(run: CellRun, error: str, log: str, retries: int, now: float, wall: float) -> AttemptOutcome:
     assert run.trial is not None
     attempt = run.trial.attempt
+    kind, error = classify(error), unmarked(error)
     ended = AttemptEnded(run.key, attempt, "failed", error, log)
-    kind = classify(error)
     ends = run.ends.after(kind)
     memory = kind is FailureKind.MEMORY
     reduction = next_reduction(run.work.cell, run.work.reduction) if memory else None

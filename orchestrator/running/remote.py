@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from catalog.journal import Journal
 from catalog.storage.bucket import AddressError, BucketError
+from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.storage.folder_sync import Folder
 from catalog.storage.journal_segments import Segments, pull_journals, unite_abandoned
 from catalog.storage.mirror import mirror_at, open_mirror
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 _RUNS = "runs"
 
 
-class StorageError(ValueError):
+class StorageError(ActionGridError):
     """A storage that this version cannot use, or that is not there."""
+
+    exit_code = BAD_INPUT
 
 
 def arrive(url: str) -> Path:
@@ -40,7 +43,7 @@ def arrive(url: str) -> Path:
         pull_journals(mirror)
         fetch_manifests(mirror)
     except AddressError as error:
-        raise StorageError(str(error)) from None
+        raise StorageError(*error.args) from None
     except BucketError as error:
         raise _unusable(error) from None
     return mirror.root
@@ -130,7 +133,5 @@ def fetch_predictions(path: Path) -> None:
 
 
 def _unusable(error: BucketError) -> StorageError:
-    return StorageError(
-        f"{error.strerror}; {error.filename}; see that the bucket exists and that its credentials are in the "
-        "environment (AWS_… or GOOGLE_…)"
-    )
+    mend = "see that the bucket exists and that its credentials are in the environment (AWS_… or GOOGLE_…)"
+    return StorageError(error.what, error.where, mend)

@@ -1,34 +1,20 @@
 """A failed attempt → try again, or fail (pure). Pre-emptions are no failures and have their own budget.
 
-Errors are told apart by the names and words in their text, because Ray delivers a worker's error as text
-inside its own exceptions.
+Our own errors carry their kind on the class. Ray delivers a worker's error as text inside its own exceptions,
+so the kind goes along as a mark in that text (`marked`). Other libraries' errors have no mark: they are told
+apart by the names and words in their text.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from enum import StrEnum
+
+from catalog.storage.errors import FailureKind
 
 MAX_PREEMPTIONS = 50
 BACK_OFF_SECONDS = 2.0
 LONGEST_BACK_OFF_SECONDS = 300.0
-
-
-class FailureKind(StrEnum):
-    """Why an attempt ended. The values are what the journal records."""
-
-    MISMATCH = "mismatch"
-    MISSING_WEIGHTS = "missing-weights"
-    DATA = "data"
-    CONFIGURATION = "configuration"
-    DIVERGED = "diverged"
-    PREEMPTED = "preempted"
-    STORAGE = "storage"
-    MEMORY = "memory"
-    CHECKPOINT = "checkpoint"
-    PROCESS_DIED = "process-died"
-    UNKNOWN = "unknown"
 
 
 DETERMINISTIC = frozenset(
@@ -44,17 +30,11 @@ DETERMINISTIC = frozenset(
 NOT_COUNTED = frozenset({FailureKind.PREEMPTED, FailureKind.STORAGE})
 """No failures of the cell: they have a budget of their own."""
 
-# The first match decides: the inner cause is named beside the outer one ("WorkerGroupError: … ReadError").
+# Of foreign errors; the first match decides.
 _SIGNS: tuple[tuple[FailureKind, str], ...] = (
-    # Another driver's attempt took this one's place, or still holds the run directory.
-    (FailureKind.PREEMPTED, r"\bFencedError\b|\bLockHeldError\b"),
-    (FailureKind.STORAGE, r"\bStoreWriteError\b|\bBucketError\b"),
-    (FailureKind.MISSING_WEIGHTS, r"MissingWeights|\bWeightsError\b"),
-    (FailureKind.DATA, r"\bReadError\b|\bDatasetError\b|\bManifestError\b"),
-    (FailureKind.MISMATCH, r"Parent\w*(Error|Mismatch)|parent'?s? .*mismatch|size mismatch|shape mismatch"),
+    (FailureKind.MISMATCH, r"size mismatch|shape mismatch"),
     (FailureKind.MISMATCH, r"(Missing|Unexpected) key\(s\) in state_dict|shapes cannot be multiplied"),
-    (FailureKind.CONFIGURATION, r"\bStudyError\b|pydantic\w*\.\w*ValidationError|\bModuleNotFoundError\b"),
-    (FailureKind.DIVERGED, r"\bDivergedError\b"),
+    (FailureKind.CONFIGURATION, r"pydantic\w*\.\w*ValidationError|\bModuleNotFoundError\b"),
     # Not "OOM": Ray names the kernel's OOM killer as a possible cause of every death.
     (FailureKind.MEMORY, r"Out_?Of_?Memory|(out of|low on) memory|\bMemoryError\b"),
     (FailureKind.MEMORY, r"can(no|')t allocate memory|CUBLAS_STATUS_ALLOC_FAILED|\bbad_alloc\b"),
@@ -66,6 +46,7 @@ _SIGNS: tuple[tuple[FailureKind, str], ...] = (
     (FailureKind.PROCESS_DIED, r"ActorDied|ActorUnavailable|RayActorError|WorkerCrashed|WorkerGroup\w*Error"),
     (FailureKind.PROCESS_DIED, r"actor .{0,80}\b(died|dead)|worker .{0,80}\b(died|crashed|exited)|SIGKILL"),
 )
+_MARK = re.compile(rf"\[failure: ({'|'.join(FailureKind)})\] ")
 
 
 @dataclass(frozen=True)
@@ -98,8 +79,21 @@ class Decision:
     reason: str
 
 
+def marked(kind: FailureKind, error: str) -> str:
+    """The text of one of our own errors with its kind: `[failure: data] trainables…ReadError: …`."""
+    return f"[failure: {kind}] {error}"
+
+
+def unmarked(error: str) -> str:
+    """The text for people."""
+    return _MARK.sub("", error, count=1)
+
+
 def classify(error: str) -> FailureKind:
-    """The kind of failure that an error's type name and text speak of (a whole traceback will do)."""
+    """The kind of failure that an error's mark or, of a foreign one, its type name and text speak of."""
+    mark = _MARK.search(error)
+    if mark is not None:
+        return FailureKind(mark[1])
     for kind, signs in _SIGNS:
         if re.search(signs, error, flags=re.IGNORECASE):
             return kind

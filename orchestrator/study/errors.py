@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
+
 Location = tuple[str | int, ...]
 
 
@@ -51,11 +53,18 @@ class Problem:
         return " ".join(": ".join(parts).split())
 
 
-class StudyError(ValueError):
-    """A study file that cannot be used. `lines` holds one line for each problem, in the file's order."""
+class StudyError(ActionGridError):
+    """A study file that cannot be used. Its text has one line for each of its problems."""
 
-    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
-        self.source = source
-        self.problems = tuple(problems)
-        self.lines = tuple(dict.fromkeys(problem.text(source) for problem in problems))
-        super().__init__("\n".join(self.lines))
+    exit_code = BAD_INPUT
+    failure_kind = FailureKind.CONFIGURATION
+
+    @classmethod
+    def of(cls, source: str, problems: Sequence[Problem]) -> StudyError:
+        """The error that names all problems of the file `source`, in their order."""
+        return cls("\n".join(dict.fromkeys(problem.text(source) for problem in problems)))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One line for each problem, in the file's order."""
+        return tuple(str(self).splitlines())

@@ -31,7 +31,7 @@ def load_study(source: str | Path) -> Study:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(str(path), [Problem((), f"cannot be read: {error}")]) from error
+        raise StudyError.of(str(path), [Problem((), f"cannot be read: {error}")]) from error
     study = parse_study(text, _shown_name(path))
     return _anchored(study, path.parent.resolve())
 
@@ -45,12 +45,12 @@ def parse_study(text: str, source: str) -> Study:
     document = parse_yaml(text, source)
     if not isinstance(document.data, dict):
         what = "should be fields with values at the top level (name: …, axes: …, recipe: …)"
-        raise StudyError(source, [Problem((), what, 1)])
+        raise StudyError.of(source, [Problem((), what, 1)])
     try:
         # JSON mode is strict about types (no `epochs: "75"`, no `epochs: yes`) and takes lists for tuples.
         study = Study.model_validate_json(json.dumps(_as_json(document.data)), strict=True)
     except ValidationError as error:
-        raise StudyError(source, field_problems(Study, error, document)) from error
+        raise StudyError.of(source, field_problems(Study, error, document)) from error
     _check(study, source, document)
     return study
 
@@ -69,9 +69,9 @@ def _find(source: str | Path) -> Path:
     if name in shipped:
         return shipped[name]
     if path.is_dir():
-        raise StudyError(str(source), [Problem((), "is a directory; give the study's YAML file")])
+        raise StudyError.of(str(source), [Problem((), "is a directory; give the study's YAML file")])
     what = f"no such file, and no shipped study of this name; {choices(path.stem, shipped)}"
-    raise StudyError(str(source), [Problem((), what)])
+    raise StudyError.of(str(source), [Problem((), what)])
 
 
 def _shown_name(path: Path) -> str:
@@ -82,7 +82,7 @@ def _check(study: Study, source: str, document: Document) -> None:
     problems = check_study(study)
     if problems:
         placed = [Problem(one.location, one.what, document.line(one.location)) for one in problems]
-        raise StudyError(source, sorted(placed, key=lambda problem: problem.line or 0))
+        raise StudyError.of(source, sorted(placed, key=lambda problem: problem.line or 0))
 
 
 def _as_json(data: object) -> object:

@@ -43,7 +43,8 @@ class Document:
 class _Walk:
     """Records lines and finds duplicate keys, self-references and alias bombs before data is built."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str) -> None:
+        self._source = source
         self.lines: dict[Location, int] = {}
         self.problems: list[Problem] = []
         self._nodes = 0
@@ -51,7 +52,8 @@ class _Walk:
     def visit(self, node: yaml.Node, location: Location, around: frozenset[int] = frozenset()) -> None:
         self._nodes += 1
         if id(node) in around or self._nodes > MAX_NODES:
-            raise _UnusableError(Problem(location, "the file refers to itself or is too large", _line(node)))
+            endless = Problem(location, "the file refers to itself or is too large", _line(node))
+            raise StudyError.of(self._source, [endless])
         inside = around | {id(node)}
         if isinstance(node, yaml.MappingNode):
             self._visit_mapping(node, location, inside)
@@ -73,12 +75,6 @@ class _Walk:
             self.visit(value, where, inside)
 
 
-class _UnusableError(Exception):
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        super().__init__(problem.what)
-
-
 def parse_yaml(text: str, source: str) -> Document:
     """Parse one YAML document with the safe loader.
 
@@ -87,27 +83,26 @@ def parse_yaml(text: str, source: str) -> Document:
             not finite, or a tag asks for anything but plain data.
     """
     try:
-        data, walk = _load(text)
+        data, walk = _load(text, source)
     except yaml.MarkedYAMLError as error:
-        raise StudyError(source, [_syntax_problem(error)]) from error
+        raise StudyError.of(source, [_syntax_problem(error)]) from error
     except yaml.YAMLError as error:
-        raise StudyError(source, [Problem((), f"not YAML: {error}")]) from error
-    except _UnusableError as error:
-        raise StudyError(source, [error.problem]) from error
+        raise StudyError.of(source, [Problem((), f"not YAML: {error}")]) from error
     except RecursionError as error:
-        raise StudyError(source, [Problem((), "nested too deeply; a study needs a few levels")]) from error
+        raise StudyError.of(source, [Problem((), "nested too deeply; a study needs a few levels")]) from error
     problems = walk.problems + _not_finite(data, (), walk.lines)
     if problems:
-        raise StudyError(source, problems)
+        raise StudyError.of(source, problems)
     return Document(data, walk.lines)
 
 
-def _load(text: str) -> tuple[object, _Walk]:
+def _load(text: str, source: str) -> tuple[object, _Walk]:
     loader = _Loader(text)
     node = loader.get_single_node()
     if node is None:
-        raise _UnusableError(Problem((), "the file is empty; it needs at least name, axes and recipe"))
-    walk = _Walk()
+        empty = Problem((), "the file is empty; it needs at least name, axes and recipe")
+        raise StudyError.of(source, [empty])
+    walk = _Walk(source)
     walk.visit(node, ())
     return loader.construct_document(node), walk
 

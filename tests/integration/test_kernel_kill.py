@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import ray
 
+from catalog.storage.errors import FailureKind
 from orchestrator.ray_runtime.session import ray_session
 from orchestrator.ray_runtime.train_run import TrialRequest, oom_kills, read_error_log, run_workers
-from orchestrator.scheduling.retry import FailureKind, classify
+from orchestrator.scheduling.retry import classify
 
 pytestmark = pytest.mark.slow
 

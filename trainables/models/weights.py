@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
 from trainables.models.registry import BackboneInfo, backbone_info
 
 if TYPE_CHECKING:
@@ -38,12 +39,16 @@ def inflate(kernel: Tensor, length: int, method: Inflation) -> Tensor:
 BN_COUNTER = ".num_batches_tracked"
 
 
-class WeightsError(RuntimeError):
+class WeightsError(ActionGridError):
     """ImageNet weights cannot be used: the file is damaged or holds other tensors than it should."""
+
+    failure_kind = FailureKind.MISSING_WEIGHTS
 
 
 class MissingWeightsError(WeightsError):
     """No file of ImageNet weights was found or could be had. The message names the way out."""
+
+    exit_code = BAD_INPUT
 
 
 def find_weights(backbone: str, weights_dir: str | None) -> Path:

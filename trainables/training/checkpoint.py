@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.storage.atomic import replaced_atomically, sha256_of
+from catalog.storage.errors import ActionGridError, FailureKind
 from trainables.training.run_files import drop, names_in_bucket, send
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ logger = logging.getLogger(__name__)
 Metrics = dict[str, float]
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(ActionGridError):
     """A checkpoint that cannot be used: damaged, of another model, or missing."""
+
+    failure_kind = FailureKind.CHECKPOINT
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from catalog.storage.errors import ActionGridError, FailureKind
 from trainables.data.clips.loader import eval_batches
 from trainables.models import build_model
 from trainables.training.checkpoint import CheckpointError, load_state
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
     from trainables.training.execution.device import Compute
 
 
-class ParentMismatchError(RuntimeError):
+class ParentMismatchError(ActionGridError):
     """The parent's checkpoint does not fit the child or does not measure as recorded."""
+
+    failure_kind = FailureKind.MISMATCH
 
 
 def load_parent(parent: ParentCheckpoint) -> dict[str, torch.Tensor]:

@@ -11,6 +11,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
+from catalog.storage.errors import ActionGridError, FailureKind
 from trainables.data.clips.loader import train_batches
 from trainables.models.recompute import recompute_blocks
 from trainables.training.execution.compiled import Forward, fast_forward
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     from trainables.training.optimiser import Sgd
 
 
-class DivergedError(RuntimeError):
+class DivergedError(ActionGridError):
     """The loss is no number any more."""
+
+    failure_kind = FailureKind.DIVERGED
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from catalog.storage.bucket import AddressError, Bucket, BucketError, checked_url
+from catalog.storage.errors import FailureKind
 from catalog.storage.folder_sync import Folder
 from catalog.storage.mirror import MARK, Mirror, mirror_around, mirror_at, mirror_folder, open_mirror
 from catalog.storage.outage import is_outage
 from orchestrator.commands.common import storage_path
 from orchestrator.ray_runtime.train_run import describe_error
 from orchestrator.running.remote import StorageError, require_writable
-from orchestrator.scheduling.retry import FailureKind, classify
+from orchestrator.scheduling.retry import classify
 from tests.support.s3_server import S3Server, Wire, environment
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from catalog.storage.errors import FailureKind
 from catalog.storage.fence import FencedError, raise_fence, read_fence, require_fence
-from orchestrator.scheduling.retry import FailureKind, classify
+from orchestrator.ray_runtime.train_run import describe_error
+from orchestrator.scheduling.retry import classify
 from tests.support.toy import build_toy, toy_spec
 from trainables.training.checkpoint import records
 from trainables.training.result import read_result
@@ -44,4 +46,4 @@ def test_a_fenced_session_leaves_the_run_directory_alone(tmp_path: Path) -> None
         session.finish()
     assert sorted(path.name for path in run_dir.iterdir()) == before
     assert read_result(run_dir, spec.key) is None
-    assert classify(f"FencedError: {stopped.value}") is FailureKind.PREEMPTED
+    assert classify(describe_error(stopped.value)) is FailureKind.PREEMPTED

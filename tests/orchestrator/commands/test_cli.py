@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from catalog.storage.atomic import StoreWriteError
+from catalog.storage.locks import LockHeldError
 from orchestrator.cli import main
 
 TOY = """
@@ -80,6 +82,54 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert error.startswith("error: ")
     assert says in error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (
+            PermissionError(13, "Permission denied", "/root/grid"),
+            2,
+            "error: Permission denied; /root/grid; change its permissions or choose another path\n",
+        ),
+        (
+            OSError(28, "No space left on device", "/grid/journal"),
+            1,
+            "error: No space left on device; /grid/journal; make room, then give the same command again\n",
+        ),
+        (StoreWriteError("cannot write", "/grid", "make room"), 1, "error: cannot write; /grid; make room\n"),
+        (
+            LockHeldError("dataset toy is in use", "/grid", "wait"),
+            2,
+            "error: dataset toy is in use; /grid; wait\n",
+        ),
+        (KeyboardInterrupt(), 130, "interrupted; run the same command again to go on\n"),
+    ],
+)
+def test_whatever_ends_a_command_is_one_line_and_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    error: BaseException,
+    code: int,
+    says: str,
+) -> None:
+    def end(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("orchestrator.commands.status.storage_path", end)
+    assert run(monkeypatch, "status", "--storage", tmp_path) == code
+    assert capsys.readouterr().err == says
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(*_: object, **__: object) -> None:
+        raise KeyError("no such thing")
+
+    monkeypatch.setattr("orchestrator.commands.status.storage_path", end)
+    monkeypatch.setattr("sys.argv", ["actiongrid", "status"])
+    with pytest.raises(KeyError, match="no such thing"):
+        main()
 
 
 def test_status_of_an_empty_storage_says_how_to_start(

@@ -123,7 +123,7 @@ def test_what_another_driver_gave_up_is_not_tried_again_here(one: Bench, two: Be
     lost = one.next()
     two.next()
     assert two.driver.next_trial(TOTAL) is None
-    one.driver.trial_ended(lost, "ParentMismatchError: parent measures 10 %")
+    one.driver.trial_ended(lost, "[failure: mismatch] ParentMismatchError: parent measures 10 %")
     assert one.of(CellFailed)
     pass_time(two)
     assert two.driver.cells[lost.cell].state is CellState.FAILED

@@ -115,8 +115,10 @@ def test_a_failure_is_tried_again_after_a_pause_then_given_up(tmp_path: Path) ->
 def test_an_error_that_would_come_again_is_not_retried(tmp_path: Path) -> None:
     bench = Bench(tmp_path, retries=5)
     request = bench.next()
-    bench.driver.trial_ended(request, "ParentMismatchError: parent measures 10 %")
+    bench.driver.trial_ended(request, "[failure: mismatch] ParentMismatchError: parent measures 10 %")
     assert bench.driver.failures[0].name == request.cell
+    (ended,) = bench.of(AttemptEnded)
+    assert ended.error == "ParentMismatchError: parent measures 10 %", "the mark is not for people"
 
 
 def test_attempts_count_over_submissions(tmp_path: Path) -> None:

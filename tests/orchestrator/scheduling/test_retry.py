@@ -2,28 +2,33 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.scheduling.retry import DETERMINISTIC, NOT_COUNTED, Attempts, FailureKind, classify, decide
+from catalog.storage.errors import FailureKind
+from orchestrator.scheduling.retry import DETERMINISTIC, NOT_COUNTED, Attempts, classify, decide
 
 
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
         (
-            "trainables.training.initialise.ParentMismatchError: parent X measures 40.1 %, recorded 62.5 %",
+            "[failure: mismatch] trainables.training.initialise.ParentMismatchError: parent X measures 40 %",
             FailureKind.MISMATCH,
         ),
         ("RuntimeError: Error(s) in loading state_dict: size mismatch for fc.weight", FailureKind.MISMATCH),
         ("RuntimeError: mat1 and mat2 shapes cannot be multiplied (4x8 and 9x2)", FailureKind.MISMATCH),
         (
-            "MissingWeightsError: no ImageNet weights; resnet50-0676ba61.pth; give --weights-dir",
+            "[failure: missing-weights] trainables.models.weights.MissingWeightsError: no ImageNet weights; "
+            "resnet50-0676ba61.pth; give --weights-dir",
             FailureKind.MISSING_WEIGHTS,
         ),
-        ("trainables.models.weights.WeightsError: damaged", FailureKind.MISSING_WEIGHTS),
         (
-            "WorkerGroupError: Training failed\n[rank 0] trainables.data.frames.reader.ReadError: walk/3.mp4",
+            "[failure: missing-weights] WeightsError: damaged",
+            FailureKind.MISSING_WEIGHTS,
+        ),
+        (
+            "RuntimeError: [failure: data] trainables.data.frames.reader.ReadError: walk/3.mp4",
             FailureKind.DATA,
         ),
-        ("DivergedError: the loss is nan", FailureKind.DIVERGED),
+        ("[failure: diverged] DivergedError: the loss is nan", FailureKind.DIVERGED),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", FailureKind.MEMORY),
         (
             "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory",
@@ -40,9 +45,12 @@ from orchestrator.scheduling.retry import DETERMINISTIC, NOT_COUNTED, Attempts, 
         ),
         ("RuntimeError: DefaultCPUAllocator: can't allocate memory: you tried 9 bytes", FailureKind.MEMORY),
         ("MemoryError: std::bad_alloc", FailureKind.MEMORY),
-        ("CheckpointError: checksum of epoch-3.pt differs", FailureKind.CHECKPOINT),
+        ("[failure: checkpoint] CheckpointError: checksum of epoch-3.pt differs", FailureKind.CHECKPOINT),
         ("RuntimeError: checkpoint epoch-3 is truncated", FailureKind.CHECKPOINT),
-        ("StoreWriteError: cannot write (No space left on device); runs; …", FailureKind.STORAGE),
+        (
+            "[failure: storage] StoreWriteError: cannot write (No space left); runs; …",
+            FailureKind.STORAGE,
+        ),
         ("ray.exceptions.NodeDiedError: The node was drained", FailureKind.PREEMPTED),
         ("ActorDiedError: The actor died because its node has died.", FailureKind.PREEMPTED),
         ("the instance was preempted", FailureKind.PREEMPTED),

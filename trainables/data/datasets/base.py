@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
 from trainables.recipe.fields import Split
 
 SPLITS: tuple[Split, ...] = ("train", "val")
@@ -18,8 +19,11 @@ VIDEO_SUFFIXES = frozenset(
 )
 
 
-class DatasetError(Exception):
+class DatasetError(ActionGridError):
     """A dataset cannot be built as configured: `what; where; what to do`."""
+
+    exit_code = BAD_INPUT
+    failure_kind = FailureKind.DATA
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog.storage.atomic import replaced_atomically
+from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
 from trainables.data.frames.frame_format import ORIGINALS, FrameFormat
 from trainables.data.frames.shard import Shard
 from trainables.recipe.fields import Split
@@ -24,8 +25,11 @@ _METADATA = b"actiongrid.manifest"
 _INSIDE = "./"  # before the path of a quarantined file under the manifest's own directory
 
 
-class ManifestError(Exception):
+class ManifestError(ActionGridError):
     """A manifest cannot be read: `what; where; what to do`."""
+
+    exit_code = BAD_INPUT
+    failure_kind = FailureKind.DATA
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.storage.errors import ActionGridError, FailureKind
 from trainables.data.frames.frame_format import ORIGINALS, FrameFormat, reduced
 from trainables.data.frames.manifest import Video
 
@@ -17,8 +18,10 @@ Frame = NDArray[np.uint8]
 Frames = NDArray[np.uint8]
 
 
-class ReadError(Exception):
+class ReadError(ActionGridError):
     """A video of the manifest could not be read: `what; where; what to do`."""
+
+    failure_kind = FailureKind.DATA
 
 
 class FrameReader(ABC):

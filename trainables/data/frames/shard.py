@@ -15,12 +15,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from catalog.storage.atomic import replaced_atomically
+from catalog.storage.errors import ActionGridError
 
 FORMAT = "1"
 _SCHEMA = pa.schema([("jpeg", pa.large_binary())])
 
 
-class ShardError(Exception):
+class ShardError(ActionGridError):
     """A shard cannot be read: `what; where; what to do`."""
 
 

@@ -16,6 +16,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from catalog.storage.atomic import replaced_atomically, sha256_of
+from catalog.storage.errors import ActionGridError
 from catalog.storage.locks import exclusive
 from trainables.data.frames.manifest import SHARDS, Manifest, Video, read_manifest
 from trainables.data.frames.reader import (
@@ -144,7 +145,7 @@ LOCK_WAIT_SECONDS = 6 * 3600.0
 _SPARE_BYTES = 1 << 30
 
 
-class LocalCopyError(Exception):
+class LocalCopyError(ActionGridError):
     """The frames cannot be copied to the local disk: `what; where; what to do`."""
 
 

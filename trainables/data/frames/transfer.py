@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from catalog.storage.atomic import sha256_of, writing
 from catalog.storage.bucket import Remote
+from catalog.storage.errors import ActionGridError
 from catalog.storage.folder_sync import Folder
 from catalog.storage.locks import exclusive
 from catalog.storage.mirror import Mirror, mirror_around
@@ -21,7 +22,7 @@ _LOCK = ".fetch.lock"
 _LOCK_SECONDS = 6 * 3600.0
 
 
-class DownloadError(RuntimeError):
+class DownloadError(ActionGridError):
     """Frames that differ from their checksum, also when they came a second time."""
 
 

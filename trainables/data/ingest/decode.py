@@ -16,6 +16,8 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from catalog.storage.errors import ActionGridError
+
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
@@ -30,7 +32,7 @@ Pictures = Generator[Picture | None, None, None]
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mpegvideo,h264,hevc"
 
 
-class NoVideoStreamError(Exception):
+class NoVideoStreamError(ActionGridError):
     """A media file without a picture."""
 
 
@@ -45,7 +47,7 @@ def open_pyav(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     with av.open(path, options={"format_whitelist": _FORMATS}, metadata_errors="replace") as container:
         stream: Any = container.streams.best("video")
         if stream is None:
-            raise NoVideoStreamError(path)
+            raise NoVideoStreamError("no video in the file", path, "leave it out")
         stream.thread_type = "NONE"
         stream.codec_context.thread_count = 1
         yield container, stream

@@ -82,7 +82,7 @@ def _answer(request: dict[str, Any], beat: Callable[[str], None]) -> dict[str, A
             return {"bytes": estimate_bytes(path, FrameFormat(**request["estimate"]))}
         return _judge(path, request["keep"], request["use_decord"], beat)
     except StoreWriteError as error:
-        return {"storage": str(error)}
+        return {"storage": error.args}
     except Exception as error:
         # e.g. a pixel format that has no conversion to RGB: this file's trouble, not its neighbours'
         return {"probe": to_json(Rejected(f"unreadable: {type(error).__name__}: {error}")), "sizes": []}

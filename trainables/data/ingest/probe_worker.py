@@ -15,6 +15,7 @@ from threading import Thread
 from typing import Any
 
 from catalog.storage.atomic import StoreWriteError
+from catalog.storage.errors import ActionGridError
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.frames.spool import Keep
 from trainables.data.ingest.probe import Probe, Probed, Rejected, from_json
@@ -26,7 +27,7 @@ _END_SECONDS = 0.5
 Message = dict[str, Any] | str | None  # an answer, a sign of life, the end
 
 
-class AbortedError(Exception):
+class AbortedError(ActionGridError):
     """The worker was told to stop while it was at work; says nothing about the file."""
 
 
@@ -94,14 +95,14 @@ class ProbeWorker:
         except (EOFError, OSError):
             status = self.close()
             if self._aborted:
-                raise AbortedError from None
+                raise _aborted() from None
             reason = f"the decoder crashed (exit status {status})"
             return _Broken(reason, at_work[-1], killed=status == -signal.SIGKILL)
         except Empty:
             self.close()
             return _Broken(f"the decoder hung: no frame in {self._silence:g} s", at_work[-1])
         if "storage" in answer:
-            raise StoreWriteError(answer["storage"])
+            raise StoreWriteError(*answer["storage"])
         return answer
 
     def _answer(self, seconds: float, at_work: list[str]) -> dict[str, Any]:
@@ -121,7 +122,7 @@ class ProbeWorker:
 
     def _started(self) -> subprocess.Popen[str]:
         if self._aborted:
-            raise AbortedError
+            raise _aborted()
         if self._process is None:
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
             self._process = subprocess.Popen(
@@ -141,7 +142,7 @@ class ProbeWorker:
             except (EOFError, Empty) as error:
                 status = self.close()
                 if self._aborted:
-                    raise AbortedError from None
+                    raise _aborted() from None
                 raise RuntimeError(
                     f"the decoding process does not start (exit status {status}); {sys.executable}; "
                     "to see why, run: python -m trainables.data.ingest.probe_child"
@@ -177,3 +178,7 @@ def _listen(process: subprocess.Popen[str], answers: SimpleQueue[Message]) -> No
         for line in stream:
             answers.put(json.loads(line))
     answers.put(None)
+
+
+def _aborted() -> AbortedError:
+    return AbortedError("the reading of videos was stopped", "", "give the same command again")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from catalog.storage.errors import ActionGridError, FailureKind
+
 if TYPE_CHECKING:
     from trainables.recipe.cell_spec import CellSpec
     from trainables.training.execution.device import Compute
@@ -23,8 +25,10 @@ _SIGNS = (
 )
 
 
-class CellMemoryError(RuntimeError):
+class CellMemoryError(ActionGridError):
     """The cell does not fit into its memory with this many clips at a time."""
+
+    failure_kind = FailureKind.MEMORY
 
 
 def is_out_of_memory(error: BaseException) -> bool:
