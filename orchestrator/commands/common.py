@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -61,3 +62,15 @@ def storage_path(option: str | None) -> Path:
 def wide_console() -> Console:
     """A console on standard output that cuts nothing off where that is a pipe or a file."""
     return Console(width=None if sys.stdout.isatty() else 200)
+
+
+def evaluation_text(row: Mapping[str, Any]) -> str:
+    """A row of the view `evaluations` in words."""
+    rate = f" rate {row['sampling_rate']}" if row["sampling_rate"] else ""
+    views = f"{row['clips']} x {row['crops']} views of {row['crop_size']}/{row['short_side']} px"
+    how = f"{row['sampling']}{rate}, {views}, {row['average']}, {row['checkpoint']} epoch {row['epoch']}"
+    where = "" if row["split"] == "val" else f" of {row['split']}"
+    return (
+        f"top-1 {row['top1']:.2f} %, top-5 {row['top5']:.2f} %, loss {row['loss']:.4f}, "
+        f"{row['videos']} videos{where}; {how}"
+    )

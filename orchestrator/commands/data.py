@@ -14,8 +14,7 @@ from orchestrator.commands.common import JsonOption, StorageOption, storage_path
 
 if TYPE_CHECKING:
     from catalog.storage.layout import Layout
-    from orchestrator.datasets.build import Builder
-    from orchestrator.datasets.request import Request
+    from orchestrator.datasets.build import Builder, Request
 
 app = typer.Typer(help="Datasets: their videos, judged once, and their frame stores.", no_args_is_help=True)
 
@@ -75,9 +74,8 @@ def build(
     """
     from catalog.storage.layout import Layout
     from orchestrator.coordination.drivers import writer_name
-    from orchestrator.datasets.build import Builder
+    from orchestrator.datasets.build import Builder, Request, is_study
     from orchestrator.datasets.ingest_tasks import Readers
-    from orchestrator.datasets.request import Request, is_study
     from orchestrator.terminal.build_view import BuildView
 
     chosen: dict[str, Any] = {"quality": quality, "shard_mb": shard_mb, "mode": "direct" if direct else None}
@@ -101,7 +99,8 @@ def build(
 
 
 def _build_study(name: str, layout: Layout, builder: Builder) -> None:
-    from orchestrator.datasets.build import build_missing, dataset_states
+    from orchestrator.datasets.build import build_missing
+    from orchestrator.datasets.built import dataset_states
     from orchestrator.study.load import load_study
 
     loaded = load_study(name)
@@ -114,8 +113,7 @@ def _build_study(name: str, layout: Layout, builder: Builder) -> None:
 
 
 def _build_named(request: Request, layout: Layout, builder: Builder) -> None:
-    from orchestrator.datasets.build import build_declared
-    from orchestrator.datasets.request import built_before, declared
+    from orchestrator.datasets.build import build_declared, built_before, declared
     from orchestrator.study.load import load_study
 
     asked = declared(request)
@@ -138,7 +136,7 @@ def verify(name: OneName = None, as_json: JsonOption = False, storage: StorageOp
     The next `data build` makes the damaged files again.
     """
     from catalog.storage.layout import Layout
-    from orchestrator.datasets.report import fetch_frames, manifests, verified, verified_lines
+    from orchestrator.datasets.built import fetch_frames, manifests, verified, verified_lines
     from orchestrator.terminal.build_view import BuildView
 
     layout, show = Layout(storage_path(storage)), BuildView(sys.stderr)
@@ -166,7 +164,7 @@ def list_datasets(
 ) -> None:
     """List the datasets of a storage: videos, frames, bytes, and what is quarantined for what."""
     from catalog.storage.layout import Layout
-    from orchestrator.datasets.report import line_of, manifests, quarantined_lines, row_of
+    from orchestrator.datasets.built import line_of, manifests, quarantined_lines, row_of
 
     rows = []
     for path, manifest in manifests(Layout(storage_path(storage))):

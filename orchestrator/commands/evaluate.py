@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from catalog.storage.errors import WORK_FAILED
-from orchestrator.commands.common import JsonOption, StorageOption, storage_path
+from orchestrator.commands.common import JsonOption, StorageOption, evaluation_text, storage_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,7 +91,9 @@ def _row(catalog: Catalog, outcome: Evaluated) -> dict[str, Any]:
     head = {"cell": outcome.cell, "key": outcome.key, "computed": outcome.computed, "error": outcome.error}
     if outcome.error:
         return head
-    rows = evaluation_rows(catalog, outcome.key)
+    from catalog.queries.cells import evaluations_of_cell
+
+    rows: list[dict[str, Any]] = evaluations_of_cell(catalog, outcome.key).to_pylist()
     row = next(row for row in rows if row["evaluation"] == outcome.identity)
     own = f"training:{row['checkpoint']}"
     return head | row | {"training": next((one for one in rows if one["evaluation"] == own), None)}
@@ -109,22 +111,3 @@ def _show(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
         typer.echo(f"{row['cell']}: {evaluation_text(row)}{stood}")
         if row["training"]:
             typer.echo(f"  in training: {evaluation_text(row['training'])}")
-
-
-def evaluation_rows(catalog: Catalog, key: str) -> list[dict[str, Any]]:
-    """All measurements of one cell, those of its training first, as plain values."""
-    from catalog.queries.cells import evaluations_of_cell
-
-    return list(evaluations_of_cell(catalog, key).to_pylist())
-
-
-def evaluation_text(row: Mapping[str, Any]) -> str:
-    """A row of the view `evaluations` in words."""
-    rate = f" rate {row['sampling_rate']}" if row["sampling_rate"] else ""
-    views = f"{row['clips']} x {row['crops']} views of {row['crop_size']}/{row['short_side']} px"
-    how = f"{row['sampling']}{rate}, {views}, {row['average']}, {row['checkpoint']} epoch {row['epoch']}"
-    where = "" if row["split"] == "val" else f" of {row['split']}"
-    return (
-        f"top-1 {row['top1']:.2f} %, top-5 {row['top5']:.2f} %, loss {row['loss']:.4f}, "
-        f"{row['videos']} videos{where}; {how}"
-    )

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.commands.common import JsonOption, NotFoundError, StorageOption, storage_path
-from orchestrator.commands.evaluate import evaluation_rows, evaluation_text
-from orchestrator.evaluation.cells import no_such_cell
+from orchestrator.commands.common import (
+    JsonOption,
+    NotFoundError,
+    StorageOption,
+    evaluation_text,
+    storage_path,
+)
 
 if TYPE_CHECKING:
     from catalog import Catalog
@@ -24,6 +28,7 @@ def explain(
     """Show why a cell is as it is: state, attempts, line of parents, evaluations, key, what changed, cost."""
     from catalog import Catalog
     from catalog.queries.cells import cell_names, cells_named
+    from orchestrator.evaluation.cells import no_such_cell
     from orchestrator.planning.measured import measured_rates
 
     root = storage_path(storage)
@@ -41,7 +46,7 @@ def explain(
 
 
 def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict[str, Any]:
-    from catalog.queries.cells import attempts_of_cell, key_parts_of, lineage_of_cell
+    from catalog.queries.cells import attempts_of_cell, evaluations_of_cell, key_parts_of, lineage_of_cell
     from orchestrator.planning.explanation import compared, first_weights, rerun_cost, superseded_by
 
     lineage = lineage_of_cell(catalog, row["key"]).to_pylist()
@@ -56,7 +61,7 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict
         "attempts": attempts_of_cell(catalog, row["key"]).to_pylist(),
         "lineage": lineage,
         "first_weights": first_weights(lineage, json.loads(oldest)),
-        "evaluations": evaluation_rows(catalog, row["key"]),
+        "evaluations": evaluations_of_cell(catalog, row["key"]).to_pylist(),
         "superseded_by": superseded_by(catalog, row),
         "nearest": compared(catalog, row),
         "rerun": rerun_cost(catalog, row, measured),

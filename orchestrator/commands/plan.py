@@ -20,11 +20,10 @@ from orchestrator.commands.common import (
     storage_path,
     wide_console,
 )
-from orchestrator.planning.plan_model import Plan, PlannedCell, Totals
-from orchestrator.terminal.plan_text import forecast_lines, show_plan
 
 if TYPE_CHECKING:
     from orchestrator.planning.forecast import CellForecast, Forecast
+    from orchestrator.planning.plan_model import Plan, PlannedCell, Totals
 
 _PRICE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:/\s*(?:gpu-)?(?:hour|h))?", re.IGNORECASE)
 
@@ -63,7 +62,7 @@ def plan(
     from orchestrator.planning.measured import choose_rates
     from orchestrator.planning.storage_plan import plan_and_measure
     from orchestrator.study.load import load_study
-    from orchestrator.terminal.plan_text import goal_lines, largest_lines
+    from orchestrator.terminal.plan_text import forecast_lines, goal_lines, largest_lines, show_plan
 
     unit_price = None if price is None else parse_price(price)
     planned, measured = plan_and_measure(load_study(study), storage_path(storage), weights_dir, packing)

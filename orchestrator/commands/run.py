@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +15,9 @@ from orchestrator.commands.common import (
     WeightsOption,
     storage_path,
 )
-from orchestrator.run import Outcome
-from orchestrator.running.submission import Options
+
+if TYPE_CHECKING:
+    from orchestrator.run import Outcome
 
 
 def run(
@@ -33,6 +34,7 @@ def run(
 ) -> None:
     """Run what is missing of a study: build its datasets, train its cells. Safe to kill and run again."""
     from orchestrator.run import submit
+    from orchestrator.running.submission import Options
     from orchestrator.study.load import load_study
     from orchestrator.terminal.build_view import BuildView
 

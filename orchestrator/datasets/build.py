@@ -1,17 +1,21 @@
-"""A study's datasets on disk: what is built, and building what is not."""
+"""Building datasets: what a study lacks, or what `data build NAME` asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from catalog.storage.layout import Layout
-from orchestrator.study.datasets import DatasetState, dataset_config, declared_state
-from orchestrator.study.keys import declared_hash
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from catalog.storage.layout import Layout, file_name
+from orchestrator.datasets.built import built_state, declared_path, quarantined_lines
+from orchestrator.study.datasets import DatasetState, dataset_config
+from orchestrator.study.load import shipped_studies
 from orchestrator.study.model import Study
-from trainables.data.datasets import DatasetConfig, Sources
+from trainables.data.datasets import OFFICIAL, DatasetConfig, DatasetError, Sources
 from trainables.data.frames.transfer import fetch_dataset, frames_stand, send_dataset
 
 if TYPE_CHECKING:
@@ -19,9 +23,125 @@ if TYPE_CHECKING:
     from trainables.data.ingest.batch import Executor
     from trainables.data.ingest.run import BuildProgress
 
+
 ShowProgress = Callable[[str, "BuildProgress"], None]
 Announce = Callable[[str], None]
 _NAMED = 20  # quarantined videos that a build names; `data list --quarantined` names all
+_ADAPTER: TypeAdapter[DatasetConfig] = TypeAdapter(DatasetConfig)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The command line's words; `frame_format` has those fields that were given."""
+
+    name: str
+    videos: Path | None = None
+    annotations: Path | None = None
+    frame_format: Mapping[str, Any] | None = None
+    split: int | None = None
+    min_frames: int | None = None
+    allow_missing: float | None = None
+
+    @property
+    def has_options(self) -> bool:
+        """Whether anything but the name, the videos and what may be missing was given."""
+        options = (self.annotations, self.split, self.min_frames)
+        return bool(self.frame_format) or any(option is not None for option in options)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One dataset as a study would declare it, by these `fields`; `sources` are an official one's."""
+
+    name: str
+    config: DatasetConfig
+    fields: Mapping[str, Any]
+    sources: Sources | None = None
+
+    @property
+    def yaml(self) -> str:
+        """The lines that a study needs to name it; empty where the name is enough."""
+        if set(self.fields) == {"kind", "name"}:
+            return ""
+        flow = yaml.safe_dump(dict(self.fields), default_flow_style=True, sort_keys=False, width=10_000)
+        return f"datasets:\n  {self.name}: {flow.strip()}"
+
+
+def is_study(request: Request) -> bool:
+    """Whether the name is a study's; options that a study decides itself are refused.
+
+    Raises:
+        DatasetError: options given for a study.
+    """
+    if request.name in OFFICIAL or request.videos is not None:
+        return False
+    if not Path(request.name).is_file() and request.name not in shipped_studies():
+        return False
+    if request.has_options or request.allow_missing is not None:
+        raise DatasetError(
+            f"a study declares its datasets' options itself; {request.name}; "
+            "write them under datasets in the study file"
+        )
+    return True
+
+
+def declared(request: Request) -> Declared | None:
+    """The dataset that is asked for; None where the name is neither official nor given with its videos.
+
+    Raises:
+        DatasetError: options that do not go together, or a wrong value.
+    """
+    formats: dict[str, Any] = {"frame_format": dict(request.frame_format)} if request.frame_format else {}
+    if request.min_frames is not None:
+        formats["min_frames"] = request.min_frames
+    if request.name in OFFICIAL:
+        split = {"split": request.split} if request.split is not None else {}
+        fields = {"kind": "official", "name": request.name, **split, **formats}
+        named = request.videos is not None or request.annotations is not None
+        sources = Sources(request.videos, request.annotations) if named else None
+        return Declared(request.name, _config(fields, request.name), fields, sources)
+    if request.split is not None:
+        raise DatasetError(
+            f"--split is for official datasets that have several; {request.name}; leave it out"
+        )
+    if request.videos is None and request.has_options:
+        raise DatasetError(f"options without videos; dataset {request.name}; give the folder with --videos")
+    if request.videos is None:
+        return None
+    fields = {**_own_files(request.name, request.videos, request.annotations), **formats}
+    return Declared(request.name, _config(fields, request.name), fields)
+
+
+def _own_files(name: str, videos: Path, annotations: Path | None) -> dict[str, Any]:
+    folder = str(videos.expanduser().absolute())
+    if annotations is None:
+        return {"kind": "folder", "path": folder}
+    if annotations.is_dir():
+        raise DatasetError(
+            f"--annotations is a folder; dataset {name}: {annotations}; give a CSV file (path,label,split) "
+            f"or one of the official names: {', '.join(OFFICIAL)}"
+        )
+    return {"kind": "csv", "path": str(annotations.expanduser().absolute()), "root": folder}
+
+
+def _config(fields: Mapping[str, Any], name: str) -> DatasetConfig:
+    try:
+        return _ADAPTER.validate_python(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"][1:]) or "options"
+        message = first["msg"].removeprefix("Value error, ")
+        raise DatasetError(f"{field}: {message}; dataset {name}; give another value") from error
+
+
+def built_before(name: str, layout: Layout) -> tuple[DatasetConfig, ...]:
+    """The declarations of all datasets of this name that were built on this storage."""
+    from trainables.data.ingest.build import LOG_NAME
+    from trainables.data.ingest.build_log import BuildLog, given
+
+    logs = sorted((layout.root / "datasets").glob(f"{file_name(name)}-{'?' * 8}/{LOG_NAME}"))
+    found = [given(BuildLog(log)) for log in logs]
+    return tuple(_config(one.config, name) for one in found if one is not None)
 
 
 @dataclass(frozen=True)
@@ -34,46 +154,6 @@ class Builder:
     show: ShowProgress
     announce: Announce
     executor: Executor | None = None
-
-
-def manifest_path(study: Study, name: str, layout: Layout) -> Path:
-    """Where the manifest of a dataset, as this study declares it, is or will be."""
-    return declared_path(dataset_config(study, name), name, layout)
-
-
-def declared_path(config: DatasetConfig, name: str, layout: Layout) -> Path:
-    """Where the manifest of a dataset of this declaration is or will be."""
-    digest = declared_hash(config).split(":", 1)[1]
-    return layout.dataset_dir(name, digest) / "manifest.parquet"
-
-
-def dataset_states(study: Study, layout: Layout) -> dict[str, DatasetState]:
-    """The state of every dataset of the study; reads manifests only, never a video."""
-    return {name: _state(study, name, manifest_path(study, name, layout)) for name in study.axes.dataset}
-
-
-def _state(study: Study, name: str, path: Path) -> DatasetState:
-    if not path.is_file():
-        return declared_state(study, name)
-    from trainables.data.frames.manifest import read_manifest
-
-    return built_state(name, path, read_manifest(path))
-
-
-def built_state(name: str, path: Path, manifest: Manifest) -> DatasetState:
-    """The state of a dataset whose manifest stands at `path`."""
-    return DatasetState(
-        name=name,
-        built=True,
-        manifest=str(path),
-        train_hash=manifest.hash("train"),
-        val_hash=manifest.hash("val"),
-        num_classes=len(manifest.classes),
-        train_videos=len(manifest.split("train")),
-        val_videos=len(manifest.split("val")),
-        buildable=True,
-        how="",
-    )
 
 
 def build_missing(
@@ -143,8 +223,6 @@ def build_declared(
 
 def manifest_lines(manifest: Manifest, path: Path) -> list[str]:
     """A built dataset in words: its videos by split, and the first quarantined ones with their reasons."""
-    from orchestrator.datasets.report import quarantined_lines
-
     train, val = len(manifest.split("train")), len(manifest.split("val"))
     bad = manifest.quarantined
     head = f"dataset {manifest.name}: {train} train and {val} val videos, {len(manifest.classes)} classes"

@@ -92,7 +92,7 @@ def choose_cells(catalog: Catalog, text: str, study: str | None) -> Choice:
 
 
 def no_such_cell(text: str, names: Sequence[str], study: str | None = None) -> str:
-    """The error line of a name that no cell has, with the closest_spelling spelling."""
+    """The error line of a name that no cell has, with the closest spelling."""
     close = closest_spelling(text, names)
     hint = f"did you mean {close}?" if close else "see actiongrid status"
     return f"no such cell; {text}{f' in study {study}' if study else ''}; {hint}"

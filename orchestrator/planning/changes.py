@@ -161,7 +161,7 @@ class Change:
 def change_since(
     cell: Cell, parts: Mapping[str, Any], before: Sequence[Planned], known: Known, study: str
 ) -> Change | None:
-    """What changed since the nearest_cell finished cell of the same name; None where there is none.
+    """What changed since the nearest finished cell of the same name; None where there is none.
 
     Args:
         cell: the cell that has to run.

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catalog.queries.cells import sizes_of_cell, successor_of_cell, videos_of_dataset
-from orchestrator.planning.changes import Difference, KnownCell, key_difference, nearest_cell
+from catalog.queries.planner import finished_key_parts
+from orchestrator.planning.changes import Difference, Known, KnownCell, key_difference, nearest_cell
 from orchestrator.planning.cost import SECONDS_PER_HOUR
 from orchestrator.planning.forecast import cell_seconds
 from orchestrator.planning.measured import Measured, choose_rates, recorded_flops, units_of
-from orchestrator.planning.storage_plan import known_cells
 
 if TYPE_CHECKING:
     from catalog import Catalog
@@ -28,6 +28,19 @@ class Position:
     frames: int
 
 
+def known_cells(catalog: Catalog, names: Sequence[str] | None) -> Known:
+    """The finished cells with one of these names (None: all) and their ancestors, from whatever plan."""
+    rows = finished_key_parts(catalog, names).to_pylist()
+    return Known(
+        tuple(
+            KnownCell(
+                row["cell"], row["key"], tuple(row["studies"]), json.loads(row["key_parts"]), row["finished"]
+            )
+            for row in rows
+        )
+    )
+
+
 def first_weights(lineage: Sequence[Mapping[str, Any]], parts: Mapping[str, Any]) -> str:
     """Where the oldest cell of a line started from; `parts` are its key's."""
     initial = parts.get("initial", {})
@@ -40,7 +53,7 @@ def first_weights(lineage: Sequence[Mapping[str, Any]], parts: Mapping[str, Any]
 
 
 def compared(catalog: Catalog, row: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The nearest_cell other finished cell of the same name, else of the same dataset, and what differs.
+    """The nearest other finished cell of the same name, else of the same dataset, and what differs.
 
     Differences go from the other cell to this one. None where nothing like it is finished.
     """

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from catalog import Catalog, failed_cells
-from catalog.queries.planner import done_cells, finished_key_parts, last_reductions, removed_checkpoints
+from catalog.queries.planner import done_cells, last_reductions, removed_checkpoints
 from catalog.storage.layout import Layout
-from orchestrator.datasets.build import dataset_states
-from orchestrator.planning.changes import Known, KnownCell
+from orchestrator.datasets.built import dataset_states
 from orchestrator.planning.cost import SizeOf, model_size
+from orchestrator.planning.explanation import known_cells
 from orchestrator.planning.measured import Measured, known_cards, measured_rates
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import DoneCell, FailureInfo, Plan
@@ -80,19 +79,6 @@ def memory_reductions(catalog: Catalog) -> Mapping[str, MemoryReduction]:
     """How the cells that ran out of memory were tried the last time, by key, whoever tried."""
     rows = last_reductions(catalog).to_pylist()
     return {row["key"]: MemoryReduction(row["alone"], row["accumulation"]) for row in rows if row["alone"]}
-
-
-def known_cells(catalog: Catalog, names: Sequence[str] | None) -> Known:
-    """The finished cells with one of these names (None: all) and their ancestors, from whatever plan."""
-    rows = finished_key_parts(catalog, names).to_pylist()
-    return Known(
-        tuple(
-            KnownCell(
-                row["cell"], row["key"], tuple(row["studies"]), json.loads(row["key_parts"]), row["finished"]
-            )
-            for row in rows
-        )
-    )
 
 
 def backbones_from_imagenet(study: Study) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
 from catalog.storage.layout import Layout
 from catalog.storage.locks import LockHeldError
 from orchestrator.coordination.shared_cells import SharedCells
-from orchestrator.datasets.build import Announce, Builder, ShowProgress, build_missing, dataset_states
+from orchestrator.datasets.build import Announce, Builder, ShowProgress, build_missing
+from orchestrator.datasets.built import dataset_states
 from orchestrator.evaluation.records import dataset_built_event
 from orchestrator.planning.model_size_worker import counted_apart
 from orchestrator.planning.plan_model import Plan, PlannedCell, State

@@ -8,7 +8,8 @@ from typing import Any
 from catalog import Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFinished, StudySubmitted
 from catalog.storage.layout import Layout
-from orchestrator.datasets.build import Builder, build_missing, dataset_states
+from orchestrator.datasets.build import Builder, build_missing
+from orchestrator.datasets.built import dataset_states
 from orchestrator.planning.plan_model import Plan, PlannedCell, State
 from orchestrator.planning.storage_plan import plan_and_measure
 from orchestrator.running.journal_events import planned_event

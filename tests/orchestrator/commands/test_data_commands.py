@@ -12,10 +12,9 @@ import pytest
 
 from catalog.storage.layout import Layout
 from orchestrator.cli import main
-from orchestrator.datasets.build import declared_path, manifest_path
+from orchestrator.datasets.build import Declared, Request, declared
+from orchestrator.datasets.built import declared_path, kind_of, manifest_path
 from orchestrator.datasets.ingest_tasks import RAY_FROM_BYTES, RAY_FROM_VIDEOS, is_large
-from orchestrator.datasets.report import kind_of
-from orchestrator.datasets.request import Declared, Request, declared
 from orchestrator.study.load import parse_study
 from orchestrator.terminal.build_view import BuildView, build_line
 from trainables.data.datasets import SyntheticMotion

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from catalog.storage.layout import Layout
-from orchestrator.datasets.build import Builder, build_missing, dataset_states
+from orchestrator.datasets.build import Builder, build_missing
+from orchestrator.datasets.built import dataset_states
 from orchestrator.study.load import parse_study
 from tests.support.dataset_files import DatasetFiles, write_clip, write_jester
 

@@ -1,4 +1,4 @@
-"""What a storage's datasets hold, and whether their files are whole: rows for programs, lines for people."""
+"""Which datasets of a study or a storage are built, what they hold, and whether their files are whole."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from catalog.storage.layout import Layout, file_name
+from orchestrator.study.datasets import DatasetState, dataset_config, declared_state
+from orchestrator.study.keys import declared_hash
+from orchestrator.study.model import Study
+from trainables.data.datasets import DatasetConfig
 from trainables.data.frames.check import verify
 from trainables.data.frames.manifest import Manifest, Quarantined, read_manifest
 from trainables.data.frames.transfer import fetch_dataset
@@ -16,6 +20,44 @@ from trainables.data.ingest.plan import in_words
 from trainables.data.ingest.run import BuildProgress
 
 _MOST_THREADS = 8  # beyond that a disk gets no faster
+
+
+def manifest_path(study: Study, name: str, layout: Layout) -> Path:
+    """Where the manifest of a dataset, as this study declares it, is or will be."""
+    return declared_path(dataset_config(study, name), name, layout)
+
+
+def declared_path(config: DatasetConfig, name: str, layout: Layout) -> Path:
+    """Where the manifest of a dataset of this declaration is or will be."""
+    digest = declared_hash(config).split(":", 1)[1]
+    return layout.dataset_dir(name, digest) / "manifest.parquet"
+
+
+def dataset_states(study: Study, layout: Layout) -> dict[str, DatasetState]:
+    """The state of every dataset of the study; reads manifests only, never a video."""
+    return {name: _state(study, name, manifest_path(study, name, layout)) for name in study.axes.dataset}
+
+
+def _state(study: Study, name: str, path: Path) -> DatasetState:
+    if not path.is_file():
+        return declared_state(study, name)
+    return built_state(name, path, read_manifest(path))
+
+
+def built_state(name: str, path: Path, manifest: Manifest) -> DatasetState:
+    """The state of a dataset whose manifest stands at `path`."""
+    return DatasetState(
+        name=name,
+        built=True,
+        manifest=str(path),
+        train_hash=manifest.hash("train"),
+        val_hash=manifest.hash("val"),
+        num_classes=len(manifest.classes),
+        train_videos=len(manifest.split("train")),
+        val_videos=len(manifest.split("val")),
+        buildable=True,
+        how="",
+    )
 
 
 def manifests(layout: Layout, name: str | None = None) -> Iterator[tuple[Path, Manifest]]:
