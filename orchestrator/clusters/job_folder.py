@@ -47,10 +47,10 @@ def job_folder(study: str) -> Iterator[JobFolder]:
         root = Path(__file__).parents[2]
         for room in ROOMS:
             shutil.copytree(root / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
-        yield JobFolder(folder, name, _travelling(study, folder))
+        yield JobFolder(folder, name, _copied_study(study, folder))
 
 
-def _travelling(study: str, folder: Path) -> str:
+def _copied_study(study: str, folder: Path) -> str:
     source = Path(study)
     if not source.is_file():
         return source.stem if source.stem in shipped_studies() else study

@@ -75,7 +75,7 @@ def build(
     from catalog.storage.layout import Layout
     from orchestrator.coordination.drivers import writer_name
     from orchestrator.datasets.build import Builder, Request, is_study
-    from orchestrator.datasets.ingest_tasks import Readers
+    from orchestrator.datasets.ingest_tasks import VideoReaders
     from orchestrator.terminal.build_view import BuildView
 
     chosen: dict[str, Any] = {"quality": quality, "shard_mb": shard_mb, "mode": "direct" if direct else None}
@@ -86,7 +86,7 @@ def build(
     request = Request(name, videos, annotations, chosen, split, min_frames, missing)
     layout = Layout(storage_path(storage))
     builder = Builder(
-        BuildView(sys.stderr), typer.echo, Readers(address, layout.log(f"{writer_name()}-data"))
+        BuildView(sys.stderr), typer.echo, VideoReaders(address, layout.log(f"{writer_name()}-data"))
     )
     try:
         if is_study(request):
@@ -136,19 +136,19 @@ def verify(name: OneName = None, as_json: JsonOption = False, storage: StorageOp
     The next `data build` makes the damaged files again.
     """
     from catalog.storage.layout import Layout
-    from orchestrator.datasets.built import fetch_frames, manifests, verified, verified_lines
+    from orchestrator.datasets.built import fetch_frames, manifests, verification_lines, verify_dataset
     from orchestrator.terminal.build_view import BuildView
 
     layout, show = Layout(storage_path(storage)), BuildView(sys.stderr)
     fetch_frames(layout, name)
-    rows = [verified(path, manifest, show) for path, manifest in manifests(layout, name)]
+    rows = [verify_dataset(path, manifest, show) for path, manifest in manifests(layout, name)]
     _check_found(rows, name, layout)
     bad = [row for row in rows if row["problems"]]
     if as_json:
         typer.echo(json.dumps({"datasets": rows}))
     else:
         for row in rows:
-            for line in verified_lines(row):
+            for line in verification_lines(row):
                 typer.echo(line, err=bool(row["problems"]))
     if bad:
         raise typer.Exit(WORK_FAILED)
@@ -164,16 +164,16 @@ def list_datasets(
 ) -> None:
     """List the datasets of a storage: videos, frames, bytes, and what is quarantined for what."""
     from catalog.storage.layout import Layout
-    from orchestrator.datasets.built import line_of, manifests, quarantined_lines, row_of
+    from orchestrator.datasets.built import dataset_line, dataset_row, manifests, quarantined_lines
 
     rows = []
     for path, manifest in manifests(Layout(storage_path(storage))):
-        row = row_of(path, manifest)
+        row = dataset_row(path, manifest)
         if as_json:
             bad = [{"path": video.path, "reason": video.reason} for video in manifest.quarantined]
             rows.append(row | ({"quarantined_videos": bad} if quarantined else {}))
             continue
-        for line in (line_of(row), *(quarantined_lines(manifest.quarantined) if quarantined else ())):
+        for line in (dataset_line(row), *(quarantined_lines(manifest.quarantined) if quarantined else ())):
             typer.echo(line)
     if as_json:
         typer.echo(json.dumps({"datasets": rows}))

@@ -47,7 +47,7 @@ def explain(
 
 def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict[str, Any]:
     from catalog.queries.cells import attempts_of_cell, evaluations_of_cell, key_parts_of, lineage_of_cell
-    from orchestrator.planning.explanation import compared, first_weights, rerun_cost, superseded_by
+    from orchestrator.planning.explanation import first_weights, nearest_finished, rerun_cost, successor
 
     lineage = lineage_of_cell(catalog, row["key"]).to_pylist()
     oldest = key_parts_of(catalog, lineage[-1]["key"])
@@ -62,8 +62,8 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict
         "lineage": lineage,
         "first_weights": first_weights(lineage, json.loads(oldest)),
         "evaluations": evaluations_of_cell(catalog, row["key"]).to_pylist(),
-        "superseded_by": superseded_by(catalog, row),
-        "nearest": compared(catalog, row),
+        "superseded_by": successor(catalog, row),
+        "nearest": nearest_finished(catalog, row),
         "rerun": rerun_cost(catalog, row, measured),
         "key_parts": json.loads(row["key_parts"]),
     }

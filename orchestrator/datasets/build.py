@@ -148,7 +148,7 @@ def built_before(name: str, layout: Layout) -> tuple[DatasetConfig, ...]:
 class Builder:
     """How datasets are built: `executor` reads their videos (default: threads on this machine).
 
-    `show` hears how far each is; `announce` gets a line for each dataset and each quarantined video.
+    `show` is told how far each is; `announce` gets a line for each dataset and each quarantined video.
     """
 
     show: ShowProgress
@@ -165,18 +165,20 @@ def build_missing(
         DatasetError: A dataset cannot be built as declared; names the videos and the way out.
         StoreWriteError: The storage is too small, full or broken.
     """
-    return {name: _mended(study, name, state, layout, builder) for name, state in states.items()}
+    return {name: _built_if_missing(study, name, state, layout, builder) for name, state in states.items()}
 
 
-def _mended(study: Study, name: str, state: DatasetState, layout: Layout, builder: Builder) -> DatasetState:
-    if _stands(state) if state.manifest is not None else not state.buildable:
+def _built_if_missing(
+    study: Study, name: str, state: DatasetState, layout: Layout, builder: Builder
+) -> DatasetState:
+    if _frames_exist(state) if state.manifest is not None else not state.buildable:
         return state
     config = dataset_config(study, name)
     manifest = build_declared(config, name, layout, builder)
     return built_state(name, declared_path(config, name, layout), manifest)
 
 
-def _stands(state: DatasetState) -> bool:
+def _frames_exist(state: DatasetState) -> bool:
     from trainables.data.frames.check import shards_stand
     from trainables.data.frames.manifest import read_manifest
 

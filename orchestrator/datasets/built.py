@@ -81,12 +81,12 @@ def fetch_frames(layout: Layout, name: str | None) -> None:
         fetch_dataset(path)
 
 
-def kind_of(reason: str) -> str:
+def quarantine_kind(reason: str) -> str:
     """The kind of a quarantined video's reason, e.g. `damaged` for `damaged: 3 decoder errors; …`."""
     return reason.split(":", maxsplit=1)[0].split(" (", maxsplit=1)[0]
 
 
-def row_of(path: Path, manifest: Manifest) -> dict[str, Any]:
+def dataset_row(path: Path, manifest: Manifest) -> dict[str, Any]:
     """What a dataset holds, as plain values."""
     return {
         "name": manifest.name,
@@ -98,12 +98,14 @@ def row_of(path: Path, manifest: Manifest) -> dict[str, Any]:
         "format": manifest.frame_format.identity,
         "shards": len(manifest.shards),
         "bytes": sum(shard.bytes for shard in manifest.shards),
-        "quarantined": dict(Counter(kind_of(video.reason) for video in manifest.quarantined).most_common()),
+        "quarantined": dict(
+            Counter(quarantine_kind(video.reason) for video in manifest.quarantined).most_common()
+        ),
         "allow_missing": manifest.allow_missing,
     }
 
 
-def line_of(row: dict[str, Any]) -> str:
+def dataset_line(row: dict[str, Any]) -> str:
     """A dataset's row in words."""
     kinds = row["quarantined"]
     bad = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
@@ -122,7 +124,9 @@ def quarantined_lines(videos: tuple[Quarantined, ...], most: int | None = None) 
     return [*lines, f"  and {more} more; see: actiongrid data list --quarantined"] if more else lines
 
 
-def verified(path: Path, manifest: Manifest, show: Callable[[str, BuildProgress], None]) -> dict[str, Any]:
+def verify_dataset(
+    path: Path, manifest: Manifest, show: Callable[[str, BuildProgress], None]
+) -> dict[str, Any]:
     """Read a dataset's files again: how many, their bytes and what is wrong with which, as plain values.
 
     Raises:
@@ -146,8 +150,8 @@ def verified(path: Path, manifest: Manifest, show: Callable[[str, BuildProgress]
     }
 
 
-def verified_lines(row: dict[str, Any]) -> list[str]:
-    """The result of `verified` in words, with the way to mend what is wrong."""
+def verification_lines(row: dict[str, Any]) -> list[str]:
+    """The result of `verify_dataset` in words, with the way to mend what is wrong."""
     head = f"{row['name']}: {row['files']} files, {in_words(row['bytes'])}"
     if not row["problems"]:
         return [f"{head}, all as built; {row['directory']}"]

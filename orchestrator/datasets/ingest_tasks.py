@@ -19,8 +19,8 @@ from trainables.data.ingest.run import LocalThreads
 # much work starting it would never pay; above, it uses all CPUs where the threads keep to four.
 RAY_FROM_BYTES = 1 << 30
 RAY_FROM_VIDEOS = 500  # where nothing is stored, so that nothing was estimated
-_TRIES = 4
-_A_CPU = 2  # batches in flight for each CPU: the next one's start hides behind the one before
+_ATTEMPTS = 4
+_BATCHES_PER_CPU = 2  # batches in flight for each CPU: the next one's start hides behind the one before
 
 
 class RayTasks:
@@ -38,11 +38,11 @@ class RayTasks:
         """
         import ray
 
-        remote = ray.remote(num_cpus=1, num_returns="streaming", max_retries=_TRIES - 1)(_ingest)
+        remote = ray.remote(num_cpus=1, num_returns="streaming", max_retries=_ATTEMPTS - 1)(_ingest)
         waiting, running = deque(tasks), list[Any]()
         try:
             while waiting or running:
-                while waiting and len(running) < _A_CPU * _cpus():
+                while waiting and len(running) < _BATCHES_PER_CPU * _cpus():
                     running.append(remote.remote(waiting.popleft()))
                 ready, _ = ray.wait(running, num_returns=1)
                 for stream in ready:
@@ -75,7 +75,7 @@ def _get(reference: Any) -> Any:  # noqa: ANN401 - Ray's own types have no annot
     except ray.exceptions.RayError as error:
         first = (str(error).splitlines() or [""])[0]
         raise RaySessionError(
-            f"reading videos failed {_TRIES} times ({type(error).__name__}: {first}); Ray; "
+            f"reading videos failed {_ATTEMPTS} times ({type(error).__name__}: {first}); Ray; "
             "see that workers have memory enough (1 GB each) and give the same command again"
         ) from error
 
@@ -89,7 +89,7 @@ def _ingest(task: BatchTask) -> Events:
 
 
 @dataclass(frozen=True)
-class Readers:
+class VideoReaders:
     """The executor of a build: threads here for a small one, Ray tasks for a large one or on a cluster.
 
     `address` is a cluster's; `log` gets Ray's own output.

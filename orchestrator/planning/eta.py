@@ -94,10 +94,10 @@ def eta_seconds(left: Sequence[OpenCell], rates: Rates | None, room: Free) -> fl
         for one in left
         if one.running_for is not None
     }
-    return simulate(GridState(tasks), seconds, _roomy(room, tasks), running)
+    return simulate(GridState(tasks), seconds, _large_enough(room, tasks), running)
 
 
-def _roomy(room: Free, tasks: Sequence[Task]) -> Free:
+def _large_enough(room: Free, tasks: Sequence[Task]) -> Free:
     return Free(
         cpus=max(room.cpus, *(task.demand.cpus for task in tasks)),
         gpus=max(room.gpus, *(task.demand.gpus for task in tasks)),

@@ -52,7 +52,7 @@ def first_weights(lineage: Sequence[Mapping[str, Any]], parts: Mapping[str, Any]
     return f"{oldest} started from random weights, seed {parts.get('seed', '?')}"
 
 
-def compared(catalog: Catalog, row: Mapping[str, Any]) -> dict[str, Any] | None:
+def nearest_finished(catalog: Catalog, row: Mapping[str, Any]) -> dict[str, Any] | None:
     """The nearest other finished cell of the same name, else of the same dataset, and what differs.
 
     Differences go from the other cell to this one. None where nothing like it is finished.
@@ -78,7 +78,7 @@ def compared(catalog: Catalog, row: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def superseded_by(catalog: Catalog, row: Mapping[str, Any]) -> dict[str, Any] | None:
+def successor(catalog: Catalog, row: Mapping[str, Any]) -> dict[str, Any] | None:
     """The cell that took this one's place in today's study, done or not, and what changed; None: none did."""
     if row["current"]:
         return None

@@ -157,12 +157,12 @@ def share_of(cell: Cell, num_classes: int, known: CardMemory, memory_of: MemoryO
             what_to_do="say gpu_memory_gb: 40 beside it, or how many GPUs: 0.5",
         )
     estimated = memory_of(cell, num_classes)
-    fitting = share(estimated * known.ratio, card, cell.resources.workers)
-    gpus, rule = _worth(cell, fitting, known.packing)
+    fitting = smallest_share(estimated * known.ratio, card, cell.resources.workers)
+    gpus, rule = _paying_share(cell, fitting, known.packing)
     return Share(gpus, estimated, card, rule)
 
 
-def _worth(cell: Cell, fitting: float, packing: Packing | None) -> tuple[float, str]:
+def _paying_share(cell: Cell, fitting: float, packing: Packing | None) -> tuple[float, str]:
     """The share that pays, of at least the `fitting` one, and the rule that decided."""
     if packing is None or fitting == 1:
         return fitting, BY_MEMORY
@@ -178,7 +178,7 @@ class NoCardError(ActionGridError):
     exit_code = BAD_INPUT
 
 
-def share(torch_bytes: float, card_bytes: int, workers: int = 1) -> float:
+def smallest_share(torch_bytes: float, card_bytes: int, workers: int = 1) -> float:
     """The smallest of 1/4, 1/3, 1/2 and 1 GPU whose part of the card's memory is enough.
 
     Workers of one cell never share a GPU: NCCL refuses two ranks on one device.
@@ -197,7 +197,7 @@ def allowed_bytes(gpus: float, card_bytes: int) -> float:
     return min(gpus, 1.0) * card_bytes - CONTEXT_BYTES
 
 
-def placed(cell: Cell, found: Share | None) -> Cell:
+def with_share(cell: Cell, found: Share | None) -> Cell:
     """The cell with the share that was found for it."""
     if found is None:
         return cell

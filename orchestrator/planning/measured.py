@@ -93,12 +93,12 @@ def recorded_flops(sizes: Mapping[str, Any], config: Mapping[str, Any]) -> float
     return trained + area * evaluation_flops(sizes["macs"], sizes["eval_videos"], sizes["epochs"], views)
 
 
-def devices(samples: Sequence[Sample], *, gpus: bool) -> tuple[Sample, ...]:
+def samples_of_kind(samples: Sequence[Sample], *, gpus: bool) -> tuple[Sample, ...]:
     """The samples of GPUs, or those of CPUs."""
     return tuple(sample for sample in samples if sample.device.upper().startswith("CPU") is not gpus)
 
 
-def known_cards(catalog: Catalog, storage: Path, packing: Path | None = None) -> CardMemory:
+def cards_and_packing(catalog: Catalog, storage: Path, packing: Path | None = None) -> CardMemory:
     """What the finished cells of a storage tell of its GPUs, with what was measured side by side.
 
     Raises:
@@ -162,7 +162,7 @@ def choose_rates(
         )
     if file is not None:
         return _from_file(read_rates(file), wanted, file)
-    found = devices(measured.samples, gpus=on_gpus)
+    found = samples_of_kind(measured.samples, gpus=on_gpus)
     if wanted is not None:
         found = _of_gpu(found, wanted)
     device = busiest_device(found)

@@ -70,7 +70,7 @@ def best_rows(path: Path) -> tuple[RateRow, ...]:
 def _best_rows(path: Path) -> dict[tuple[str, str, bool, str, int], RateRow]:
     best: dict[tuple[str, str, bool, str, int], RateRow] = {}
     for number, item in enumerate(rows_of(path, RATES_WANTED), start=1):
-        row = checked(RateRow, item, path, number, RATES_WANTED)
+        row = checked_row(RateRow, item, path, number, RATES_WANTED)
         place = (*model_named(row.model, path, number), row.gpu, row.frames)
         if place not in best or _order(row) > _order(best[place]):
             best[place] = row
@@ -106,7 +106,7 @@ def one_device(samples: Sequence[Sample], path: Path) -> str:
     return devices[0]
 
 
-def checked(kind: type[Row], item: Any, path: Path, number: int, wanted: str) -> Row:  # noqa: ANN401
+def checked_row(kind: type[Row], item: Any, path: Path, number: int, wanted: str) -> Row:  # noqa: ANN401
     """Row `number` of a file, whatever the file holds there; `wanted` is the way out.
 
     Raises:
@@ -208,7 +208,7 @@ def under_mps(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def _sample(item: Any, path: Path, number: int) -> SideBySide:  # noqa: ANN401 - whatever the file holds
-    row = checked(PackingRow, item, path, number, PACKING_WANTED)
+    row = checked_row(PackingRow, item, path, number, PACKING_WANTED)
     module, backbone, pooled = model_named(row.model, path, number)
     return SideBySide(
         row.gpu, module, backbone, pooled, row.frames, row.side_by_side, row.mps, row.clips_per_s, row.gain

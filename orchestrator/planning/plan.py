@@ -14,8 +14,8 @@ from orchestrator.planning.gpu_share import (
     NoCardError,
     Share,
     cell_memory,
-    placed,
     share_of,
+    with_share,
 )
 from orchestrator.planning.plan_model import (
     DoneCell,
@@ -135,7 +135,7 @@ class _Planner:
         params, macs, flops = self._costs(cell, dataset)
         found = self._share(cell, dataset.num_classes) if state is State.TO_RUN else None
         return PlannedCell(
-            cell=placed(cell, found),
+            cell=with_share(cell, found),
             key=key,
             key_parts=parts,
             key_is_provisional=not dataset.built,

@@ -11,7 +11,7 @@ from catalog.storage.layout import Layout
 from orchestrator.datasets.built import dataset_states
 from orchestrator.planning.cost import SizeOf, model_size
 from orchestrator.planning.explanation import known_cells
-from orchestrator.planning.measured import Measured, known_cards, measured_rates
+from orchestrator.planning.measured import Measured, cards_and_packing, measured_rates
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import DoneCell, FailureInfo, Plan
 from orchestrator.scheduling.memory_reduction import MemoryReduction
@@ -33,11 +33,11 @@ def plan_and_measure(
     states = dataset_states(study, Layout(storage))
     with Catalog.open(storage) as catalog:
         problems = weights_problems(study, weights_dir)
-        plan = plan_with(study, storage, states, catalog, problems, packing)
+        plan = plan_on_catalog(study, storage, states, catalog, problems, packing)
         return plan, measured_rates(catalog)
 
 
-def plan_with(
+def plan_on_catalog(
     study: Study,
     storage: Path,
     states: Mapping[str, DatasetState],
@@ -54,7 +54,7 @@ def plan_with(
     done = finished_cells(catalog)
     failures = {key: FailureInfo(cell.error, cell.attempt) for key, cell in failed_cells(catalog).items()}
     known = known_cells(catalog, [cell.name for cell in expand(study)])
-    cards = known_cards(catalog, storage, packing)
+    cards = cards_and_packing(catalog, storage, packing)
     return make_plan(study, states, done, failures, problems, known, cards, size_of=size_of)
 
 

@@ -19,7 +19,7 @@ from orchestrator.datasets.built import dataset_states
 from orchestrator.evaluation.records import dataset_built_event
 from orchestrator.planning.model_size_worker import counted_apart
 from orchestrator.planning.plan_model import Plan, PlannedCell, State
-from orchestrator.planning.storage_plan import memory_reductions, plan_with, weights_problems
+from orchestrator.planning.storage_plan import memory_reductions, plan_on_catalog, weights_problems
 from orchestrator.running.cell_request import SubmissionSettings
 from orchestrator.running.cell_run import CellWork
 from orchestrator.running.driver import Driver
@@ -88,10 +88,10 @@ class Submission:
 
     def prepare(self, show: ShowProgress, announce: Announce) -> Plan:
         """Build missing datasets, journal the plan, take in results that no driver has journalled yet."""
-        from orchestrator.datasets.ingest_tasks import Readers
+        from orchestrator.datasets.ingest_tasks import VideoReaders
 
         known = dataset_states(self._study, self._layout)
-        readers = Readers(self._options.address, self._layout.log(f"{self._writer}-data"))
+        readers = VideoReaders(self._options.address, self._layout.log(f"{self._writer}-data"))
         states = self._build(known, Builder(show, announce, readers))
         self._states = states
         self._journal_datasets(states)
@@ -125,7 +125,9 @@ class Submission:
         self._catalog.refresh()
         size_of = counted_apart(expand(self._study), [state.num_classes or 1 for state in states.values()])
         where, packing = self._options.storage, self._options.packing
-        return plan_with(self._study, where, states, self._catalog, self._weights_problems, packing, size_of)
+        return plan_on_catalog(
+            self._study, where, states, self._catalog, self._weights_problems, packing, size_of
+        )
 
     def _journal_datasets(self, states: Mapping[str, DatasetState]) -> None:
         from trainables.data.frames.manifest import read_manifest

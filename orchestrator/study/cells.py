@@ -63,7 +63,7 @@ class Cell:
         }
 
     @property
-    def placed(self) -> dict[str, AxisValue]:
+    def axes_and_stage(self) -> dict[str, AxisValue]:
         """The cell's values by axis, and its `stage`: what overrides match against."""
         return {**self.axes, "stage": self.stage}
 
@@ -132,13 +132,13 @@ def _chain_cells(study: Study, chain: Sequence[Mapping[str, AxisValue]]) -> Iter
     parent: str | None = None
     for axes in chain:
         values: dict[str, Any] = dict(axes)
-        placed = {**axes, "stage": "starter" if parent is None else "finetune"}
+        axes_and_stage = {**axes, "stage": "starter" if parent is None else "finetune"}
         yield Cell(
             **values,
             parent=parent,
-            recipe=Recipe.model_validate(merge(recipe_layers(study, placed))),
+            recipe=Recipe.model_validate(merge_layers(recipe_layers(study, axes_and_stage))),
             evaluation=study.evaluation,
-            resources=Resources.model_validate(merge(resource_layers(study, placed))),
+            resources=Resources.model_validate(merge_layers(resource_layers(study, axes_and_stage))),
             keep=study.keep,
         )
         parent = cell_name(axes)
@@ -147,36 +147,38 @@ def _chain_cells(study: Study, chain: Sequence[Mapping[str, AxisValue]]) -> Iter
 Layers = tuple[tuple[Location, Frozen], ...]
 
 
-def recipe_layers(study: Study, placed: Mapping[str, AxisValue]) -> Layers:
+def recipe_layers(study: Study, axes_and_stage: Mapping[str, AxisValue]) -> Layers:
     """The partial recipes that apply to a cell (its axes and `stage`), each with its place; last wins."""
-    stage = str(placed["stage"])
+    stage = str(axes_and_stage["stage"])
     recipes = study.recipe
     layers: list[tuple[Location, Frozen]] = [(("recipe", "base"), recipes.base)]
     layers.append((("recipe", stage), getattr(recipes, stage)))
     for index, override in enumerate(recipes.overrides):
-        if override.where.matches(placed):
+        if override.where.matches(axes_and_stage):
             layers.append((("recipe", "overrides", index, "set"), override.set))
     return tuple(layers)
 
 
-def resource_layers(study: Study, placed: Mapping[str, AxisValue]) -> Layers:
+def resource_layers(study: Study, axes_and_stage: Mapping[str, AxisValue]) -> Layers:
     """As `recipe_layers`, for the cell's resources."""
     layers: list[tuple[Location, Frozen]] = [(("resources", "default"), study.resources.default)]
     for index, override in enumerate(study.resources.overrides):
-        if override.where.matches(placed):
+        if override.where.matches(axes_and_stage):
             layers.append((("resources", "overrides", index, "set"), override.set))
     return tuple(layers)
 
 
-def merge(layers: Layers) -> dict[str, Any]:
+def merge_layers(layers: Layers) -> dict[str, Any]:
     """The fields that the file names, later layers over earlier ones; of `speed` switch by switch."""
     merged: dict[str, Any] = {}
     for _, layer in layers:
-        merged |= {name: _over(merged.get(name), getattr(layer, name)) for name in layer.model_fields_set}
+        merged |= {
+            name: _merge_field(merged.get(name), getattr(layer, name)) for name in layer.model_fields_set
+        }
     return merged
 
 
-def _over(before: Any, value: Any) -> Any:  # noqa: ANN401 - whatever a field holds
+def _merge_field(before: Any, value: Any) -> Any:  # noqa: ANN401 - whatever a field holds
     if not isinstance(value, Speed):
         return value
     return {**(before or {}), **value.model_dump(exclude_unset=True)}

@@ -80,7 +80,7 @@ def _cell_problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
 
 
 def _recipe_field(study: Study, cell: Cell, field: str) -> Location:
-    return origin(recipe_layers(study, cell.placed), field)
+    return origin(recipe_layers(study, cell.axes_and_stage), field)
 
 
 def _weights(study: Study, cell: Cell) -> Iterator[Finding]:
@@ -135,7 +135,7 @@ def _milestones(study: Study, cell: Cell) -> Iterator[Finding]:
 def _batch_statistics(study: Study, cell: Cell) -> Iterator[Finding]:
     resources = cell.resources
     if cell.recipe.sync_bn and resources.workers > 1 and resources.gpus_per_worker == 0:
-        where = origin(resource_layers(study, cell.placed), "gpus_per_worker")
+        where = origin(resource_layers(study, cell.axes_and_stage), "gpus_per_worker")
         yield where, "0, but sync_bn with several workers runs on GPUs only; give GPUs or say sync_bn: false"
 
 

@@ -81,8 +81,8 @@ def _shown_name(path: Path) -> str:
 def _check(study: Study, source: str, document: Document) -> None:
     problems = check_study(study)
     if problems:
-        placed = [Problem(one.location, one.what, document.line(one.location)) for one in problems]
-        raise StudyError.of(source, sorted(placed, key=lambda problem: problem.line or 0))
+        with_lines = [Problem(one.location, one.what, document.line(one.location)) for one in problems]
+        raise StudyError.of(source, sorted(with_lines, key=lambda problem: problem.line or 0))
 
 
 def _as_json(data: object) -> object:

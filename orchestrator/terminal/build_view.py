@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from orchestrator.terminal.live_view import PLAIN_STATUS_SECONDS, duration
+from orchestrator.terminal.live_view import PLAIN_STATUS_SECONDS, clock_text
 from trainables.data.ingest.plan import in_words
 from trainables.data.ingest.run import BuildProgress, Stage
 
@@ -52,7 +52,7 @@ def build_line(name: str, now: BuildProgress, seconds: float) -> str:
     """Share, videos, rate, time to go, bytes and quarantined videos on one line."""
     fresh = now.done - now.standing
     rate = fresh / seconds if seconds > 0 else 0.0
-    to_go = duration((now.total - now.done) / rate if rate else None)
+    to_go = clock_text((now.total - now.done) / rate if rate else None)
     unit, moved, bad = _WORDS[now.stage]
     parts = [
         f"{now.stage} {100 * now.done // max(1, now.total)} %",

@@ -45,7 +45,7 @@ def counts(view: GridView) -> Counter[str]:
     return Counter(view.states.values())
 
 
-def duration(seconds: float | None) -> str:
+def clock_text(seconds: float | None) -> str:
     """`1:02:03`, `4:05` or `?`."""
     if seconds is None:
         return "?"
@@ -60,7 +60,7 @@ def summary_line(view: GridView) -> str:
     parts = [f"{by_state[state]} {state}" for state in STATES if by_state[state] or state == "done"]
     return (
         f"{view.study}: {', '.join(parts)} of {len(view.states)} cells; "
-        f"{duration(view.elapsed_seconds)} elapsed, {duration(view.eta_seconds)} to go"
+        f"{clock_text(view.elapsed_seconds)} elapsed, {clock_text(view.eta_seconds)} to go"
     )
 
 
@@ -168,7 +168,7 @@ def changes(before: dict[str, str], view: GridView) -> list[str]:
         elif state == "done":
             lines.append(
                 f"done    {name}: top-1 {view.top1.get(name, float('nan')):.1f} % "
-                f"({by_state['done']}/{len(view.states)}, {duration(view.eta_seconds)} to go)"
+                f"({by_state['done']}/{len(view.states)}, {clock_text(view.eta_seconds)} to go)"
             )
         elif state == "elsewhere":
             lines.append(f"held    {name}: by {view.holders.get(name, 'another driver')}")

@@ -18,7 +18,7 @@ _BAR = 48  # characters of the longest bar
 def forecast_lines(forecast: Forecast) -> list[str]:
     """What is left to pay for, an empty line between its parts; nothing left is one line."""
     if not forecast.left.cells:
-        return [f"nothing is left to do; checkpoints: {size(forecast.whole.checkpoint_bytes)}"]
+        return [f"nothing is left to do; checkpoints: {bytes_text(forecast.whole.checkpoint_bytes)}"]
     return [*_sums(forecast), "", *_shares(forecast), "", *_counts(forecast)]
 
 
@@ -26,8 +26,9 @@ def _sums(forecast: Forecast) -> list[str]:
     left = forecast.left
     money = "" if left.money is None else f", {left.money:,.2f} at {forecast.price:g} a GPU-hour"
     lines = [
-        f"left to do: {hours(left.unit_hours)} {forecast.unit}-hours{money}; rates {forecast.rates.origin}",
-        f"checkpoints: {size(forecast.whole.checkpoint_bytes)} when all cells are done",
+        f"left to do: {hours_text(left.unit_hours)} {forecast.unit}-hours{money}; "
+        f"rates {forecast.rates.origin}",
+        f"checkpoints: {bytes_text(forecast.whole.checkpoint_bytes)} when all cells are done",
     ]
     if forecast.critical is not None:
         lines.append(f"longest chain: {time_text(forecast.critical.seconds)} for {forecast.critical.chain}")
@@ -45,15 +46,15 @@ def _shares(forecast: Forecast) -> list[str]:
                 share.axis.replace("_", " ") if share.axis != axis else "",
                 share.value,
                 str(share.left.cells),
-                percent(share.left.macs, forecast.left.macs),
-                hours(share.left.unit_hours),
-                percent(share.left.unit_hours, forecast.left.unit_hours),
+                percent_text(share.left.macs, forecast.left.macs),
+                hours_text(share.left.unit_hours),
+                percent_text(share.left.unit_hours, forecast.left.unit_hours),
                 *([f"{share.left.money or 0:,.2f}"] if money else []),
-                size(share.left.checkpoint_bytes),
+                bytes_text(share.left.checkpoint_bytes),
             ]
         )
         axis = share.axis
-    return aligned(rows)
+    return aligned_columns(rows)
 
 
 def _counts(forecast: Forecast) -> list[str]:
@@ -73,7 +74,7 @@ def _count_line(row: GpuCount, longest: float) -> str:
     return f"{row.count:>5}  {time_text(row.seconds):>9}  {bar}"
 
 
-def aligned(rows: list[list[str]], words: int = 2) -> list[str]:
+def aligned_columns(rows: list[list[str]], words: int = 2) -> list[str]:
     """Columns in line: the first `words` ones to the left, the others, of figures, to the right."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [
@@ -85,22 +86,22 @@ def aligned(rows: list[list[str]], words: int = 2) -> list[str]:
     ]
 
 
-def percent(part: float, whole: float) -> str:
+def percent_text(part: float, whole: float) -> str:
     """A part of something as people read it."""
     return f"{100 * part / whole:.0f} %" if whole > 0 else "-"
 
 
-def work(flops: float) -> str:
+def flops_text(flops: float) -> str:
     """Floating-point operations in the unit that suits them."""
     return _scaled(flops, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"))
 
 
-def hours(value: float) -> str:
+def hours_text(value: float) -> str:
     """Hours with as many digits as they deserve."""
     return f"{value:,.1f}" if value >= 10 else f"{value:.2g}"
 
 
-def size(count: int) -> str:
+def bytes_text(count: int) -> str:
     """Bytes in the unit that suits them, powers of 1000."""
     return _scaled(count, ("B", "kB", "MB", "GB", "TB"))
 
@@ -136,8 +137,8 @@ def largest_lines(plan: Plan, forecast: Forecast) -> list[str]:
 
 def goal_lines(forecast: Forecast, goal: Goal) -> list[str]:
     """Whether the goal is kept to, and what stands in the way, by cell."""
-    asked = f"{hours(goal.unit_hours)} {forecast.unit}-hours"
-    needs = hours(forecast.left.unit_hours)
+    asked = f"{hours_text(goal.unit_hours)} {forecast.unit}-hours"
+    needs = hours_text(forecast.left.unit_hours)
     if forecast.left.unit_hours <= goal.unit_hours:
         return [f"goal of {asked}: kept to, {needs} are needed"]
     if goal.needed_tflops is None:
@@ -153,10 +154,10 @@ def _table(forecast: Forecast, title: str, cells: tuple[CellHours, ...], *, over
     head = [title, "rate of", f"{forecast.unit}-hours", "", "TFLOP/s"]
     rows = [[*head, *(["hours over"] if over else [])]]
     for one in cells[:_SHOWN]:
-        figures = [hours(one.unit_hours), percent(one.share, 1.0), f"{one.tflops:.1f}"]
-        rows.append([one.cell, one.basis, *figures, *([hours(one.over)] if over else [])])
+        figures = [hours_text(one.unit_hours), percent_text(one.share, 1.0), f"{one.tflops:.1f}"]
+        rows.append([one.cell, one.basis, *figures, *([hours_text(one.over)] if over else [])])
     more = len(cells) - _SHOWN
-    return aligned(rows) + ([f"and {more} more; --json has them all"] if more > 0 else [])
+    return aligned_columns(rows) + ([f"and {more} more; --json has them all"] if more > 0 else [])
 
 
 def show_plan(planned: Plan, console: Console) -> None:
@@ -166,7 +167,7 @@ def show_plan(planned: Plan, console: Console) -> None:
         table.add_column(column, justify="left" if column in ("cell", "state", "reason") else "right")
     for one in planned.cells:
         params = f"{one.params / 1e6:.2f} M" if one.params is not None else "?"
-        flops = work(one.flops) if one.flops is not None else "?"
+        flops = flops_text(one.flops) if one.flops is not None else "?"
         table.add_row(one.cell.name, str(one.state), params, f"{one.macs / 1e9:.3f}", flops, one.reason)
     console.print(table)
     for line in (*totals_lines(planned.totals), *share_lines(planned)):
@@ -183,7 +184,7 @@ def totals_lines(totals: Totals) -> list[str]:
     lines = [
         f"{totals.cells} cells in {totals.chains} chains: {states}",
         f"one clip of every cell: {totals.macs / 1e9:,.1f} GMACs; training and evaluation: "
-        f"{work(totals.flops)}, of which {work(totals.flops_left)} left",
+        f"{flops_text(totals.flops)}, of which {flops_text(totals.flops_left)} left",
     ]
     if totals.cells_of_unknown_cost:
         lines.append(
@@ -191,7 +192,7 @@ def totals_lines(totals: Totals) -> list[str]:
         )
     if totals.critical_path is not None:
         path = totals.critical_path
-        lines.append(f"critical path: {path.chain} ({len(path.cells)} cells, {work(path.flops)})")
+        lines.append(f"critical path: {path.chain} ({len(path.cells)} cells, {flops_text(path.flops)})")
     missing = totals.missing_datasets
     return lines + [f"dataset {one.name} is missing ({one.cells} cells): {one.how}" for one in missing]
 

@@ -13,7 +13,7 @@ import pytest
 from catalog.storage.layout import Layout
 from orchestrator.cli import main
 from orchestrator.datasets.build import Declared, Request, declared
-from orchestrator.datasets.built import declared_path, kind_of, manifest_path
+from orchestrator.datasets.built import declared_path, manifest_path, quarantine_kind
 from orchestrator.datasets.ingest_tasks import RAY_FROM_BYTES, RAY_FROM_VIDEOS, is_large
 from orchestrator.study.load import parse_study
 from orchestrator.terminal.build_view import BuildView, build_line
@@ -254,7 +254,7 @@ def test_nothing_done_yet_has_no_rate() -> None:
     ],
 )
 def test_reasons_fall_into_kinds(reason: str, kind: str) -> None:
-    assert kind_of(reason) == kind
+    assert quarantine_kind(reason) == kind
 
 
 def test_ray_is_started_for_much_work_alone() -> None:

@@ -18,7 +18,7 @@ from orchestrator.planning.rates import Rates
 from orchestrator.study.cells import Cell
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.load import load_study, parse_study
-from orchestrator.terminal.plan_text import forecast_lines, size, time_text
+from orchestrator.terminal.plan_text import bytes_text, forecast_lines, time_text
 from tests.support.finished_study import build, finish
 from trainables.recipe.cell_spec import Recipe
 from trainables.recipe.keep import KeepPolicy
@@ -101,7 +101,9 @@ def test_time_on_so_many_gpus() -> None:
 def test_a_finished_study_costs_nothing_more() -> None:
     found = forecast(1.0, tuple(one.cell.name for one in plan().cells))
     assert (found.left.cells, found.left.unit_hours, found.counts, found.enough) == (0, 0, (), None)
-    assert forecast_lines(found) == [f"nothing is left to do; checkpoints: {size(4 * 1000 * 4 * 2 * 2)}"]
+    assert forecast_lines(found) == [
+        f"nothing is left to do; checkpoints: {bytes_text(4 * 1000 * 4 * 2 * 2)}"
+    ]
 
 
 def test_the_papers_grid_needs_18_gpus_and_no_more() -> None:

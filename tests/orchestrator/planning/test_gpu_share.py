@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog import Catalog
-from orchestrator.planning.gpu_share import CONTEXT_BYTES, MARGIN, CardMemory, cell_memory, share
+from orchestrator.planning.gpu_share import CONTEXT_BYTES, MARGIN, CardMemory, cell_memory, smallest_share
 from orchestrator.planning.measured import card_memory, overshoots
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import Plan
@@ -41,7 +41,7 @@ def shares(found: Plan) -> list[float]:
 @given(st.floats(0, 200e9), st.integers(1, 200))
 def test_a_share_is_the_smallest_that_is_enough(needed: float, card: int) -> None:
     card_bytes = card * 10**9
-    found = share(needed, card_bytes)
+    found = smallest_share(needed, card_bytes)
     assert found in (0.25, 0.3333, 0.5, 1.0)
     taken = needed * MARGIN + CONTEXT_BYTES
     if found < 1:
@@ -52,8 +52,8 @@ def test_a_share_is_the_smallest_that_is_enough(needed: float, card: int) -> Non
 
 
 def test_workers_of_one_cell_share_no_gpu() -> None:
-    assert share(1e6, 16 * 10**9, workers=2) == 1.0
-    assert share(1e6, 16 * 10**9, workers=1) == 0.25
+    assert smallest_share(1e6, 16 * 10**9, workers=2) == 1.0
+    assert smallest_share(1e6, 16 * 10**9, workers=1) == 0.25
 
 
 def test_cells_get_shares_by_their_memory() -> None:
