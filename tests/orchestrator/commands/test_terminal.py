@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.running.cell_run import CellFailure, RunningCell
-from orchestrator.terminal.live_view import GridView, changes, duration, render, summary_line
+from orchestrator.terminal.live_view import GridView, changes, clock_text, render, summary_line
 
 METRICS = {"epoch": 3, "train_loss": 0.5, "top1": 61.25, "clips_per_second": 120.0}
 
@@ -50,4 +50,4 @@ def test_the_display_shows_a_running_cells_numbers() -> None:
 
 @pytest.mark.parametrize(("seconds", "text"), [(None, "?"), (5, "0:05"), (65, "1:05"), (3600, "1:00:00")])
 def test_duration(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
+    assert clock_text(seconds) == text
