@@ -257,12 +257,12 @@ def test_a_run_places_its_cells_as_measured(monkeypatch: pytest.MonkeyPatch, tmp
     ):
         submission = Submission(study, options, journal, catalog, shared, tmp_path)
         submission.prepare(lambda *_: None, lambda _: None)
-        work = submission.driver(Event()).work
+        cells = submission.driver(Event()).cells
         catalog.refresh()
         journalled = catalog.query(
             "SELECT config ->> '$.memory.rule' AS rule FROM recorded.cells"
         ).to_pylist()
-    assert [item.cell.resources.gpus_per_worker for item in work.values()] == [0.5] * 4
+    assert [run.work.cell.resources.gpus_per_worker for run in cells.values()] == [0.5] * 4
     assert all(row["rule"].startswith("2 side by side 1.30 x: tam tiny f8, other.json") for row in journalled)
 
 
