@@ -149,11 +149,12 @@ class Catalog:
                 return _read(cursor, sql, params, timeout_seconds, max_rows)
         except duckdb.InterruptException as error:
             raise QueryError(
-                f"query took longer than {timeout_seconds:g} s and was stopped; {_shortened(sql)}; "
-                "narrow it down with WHERE or LIMIT"
+                f"query took longer than {timeout_seconds:g} s and was stopped",
+                _shortened(sql),
+                "narrow it down with WHERE or LIMIT",
             ) from error
         except duckdb.Error as error:
-            raise QueryError(f"query refused ({error}); {_shortened(sql)}; see `DESCRIBE results`") from error
+            raise QueryError(f"query refused ({error})", _shortened(sql), "see `DESCRIBE results`") from error
 
     def snapshot(self, storage: Path | None = None) -> Path:
         """Publish an immutable snapshot under `storage` (its own by default) and return the file's path.
@@ -171,7 +172,7 @@ class Catalog:
             except duckdb.Error as error:
                 what = f"snapshot cannot be written ({str(error).splitlines()[0]})"
                 raise snapshots.SnapshotError(
-                    f"{what}; {target}; make room, then actiongrid catalog rebuild"
+                    what, target, "make room, then actiongrid catalog rebuild"
                 ) from error
 
         return snapshots.publish(target, write)
@@ -190,7 +191,7 @@ class Catalog:
                 }
         except duckdb.Error as error:
             raise CatalogError(
-                f"snapshot unreadable ({error}); {snapshot}; run `actiongrid catalog rebuild`"
+                f"snapshot unreadable ({error})", snapshot, "run `actiongrid catalog rebuild`"
             ) from error
 
     def close(self) -> None:
@@ -361,7 +362,7 @@ def _require_one_read(sql: str) -> None:
     statements = duckdb.extract_statements(sql)
     if len(statements) != 1 or statements[0].type not in _READS:
         raise QueryError(
-            f"not one single read; {_shortened(sql)}; write one SELECT, DESCRIBE, SUMMARIZE or PIVOT"
+            "not one single read", _shortened(sql), "write one SELECT, DESCRIBE, SUMMARIZE or PIVOT"
         )
 
 

@@ -86,14 +86,14 @@ def encode(event: Event) -> bytes:
     """
     name = type(event).__name__
     if event.time is None or not math.isfinite(event.time):
-        raise EventError(f"event without a time; {name}; append it through a Journal, which stamps it")
+        raise EventError("event without a time", name, "append it through a Journal, which stamps it")
     values = {field: getattr(event, field) for field in FIELD_TYPES[type(event)]}
     _check(type(event), values)
     head = {"v": event.version, "event": name, "id": event.id, "time": event.time}
     try:
         text = json.dumps(head | _portable(values), separators=(",", ":"), ensure_ascii=False)
     except (TypeError, ValueError) as error:
-        raise EventError(f"value that JSON cannot hold ({error}); {name}; use plain Python values") from error
+        raise EventError(f"value that JSON cannot hold ({error})", name, "use plain Python values") from error
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
@@ -137,7 +137,7 @@ def _check(event_type: type[Event], values: dict[str, Any]) -> None:
         if type(value) not in kinds[name].exact and not kinds[name].accepts(value):
             expected = kinds[name].base.__name__ + (" or None" if kinds[name].optional else "")
             found = f"{type(value).__name__} {str(value)[:40]!r}"
-            raise EventError(f"wrong type; {event_type.__name__}.{name} is {found}; use {expected}")
+            raise EventError("wrong type", f"{event_type.__name__}.{name} is {found}", f"use {expected}")
 
 
 def _portable(value: Any) -> Any:  # noqa: ANN401  (any JSON value)

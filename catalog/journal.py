@@ -27,6 +27,10 @@ logger = logging.getLogger(__name__)
 _WRITER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 
 
+class ShortWriteError(ActionGridError, OSError):
+    """The disk took only a part of an event, which does not count as written."""
+
+
 class JournalError(ActionGridError):
     """A journal that cannot be opened, written or followed."""
 
@@ -95,7 +99,9 @@ class Journal:
         """
         if not _WRITER.fullmatch(writer):
             raise JournalError(
-                f"writer's name is not usable as a file name; {writer!r}; use letters, digits, '.', '_', '-'"
+                "writer's name is not usable as a file name",
+                f"{writer!r}",
+                "use letters, digits, '.', '_', '-'",
             )
         folder = journal_dir(Path(storage))
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,8 +116,9 @@ class Journal:
         except OSError as error:
             os.close(descriptor)
             raise JournalError(
-                f"journal cannot be written ({error}); {path}; stop the other process that writes it, "
-                "or choose another writer's name"
+                f"journal cannot be written ({error})",
+                path,
+                "stop the other process that writes it, or choose another writer's name",
             ) from error
         return journal
 
@@ -164,7 +171,7 @@ class Journal:
 
     def _put(self, content: bytes) -> None:
         if os.write(self._descriptor, content) != len(content):
-            raise OSError(f"short write; {self.path}; free disk space and submit again")
+            raise ShortWriteError("short write", self.path, "free disk space and submit again")
         os.fsync(self._descriptor)
 
     def close(self) -> None:
@@ -224,7 +231,7 @@ class Tail:
         offset = self.offsets.get(writer, 0)
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size < offset:
-                raise JournalError(f"journal became shorter; {path}; restore it, then open the catalog anew")
+                raise JournalError("journal became shorter", path, "restore it, then open the catalog anew")
             file.seek(offset)
             for text in file:
                 if not text.endswith(b"\n"):

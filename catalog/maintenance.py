@@ -55,7 +55,5 @@ def check(storage: Path | str) -> CheckReport:
 
 def _with_journals(storage: Path) -> Path:
     if not any(journal_dir(storage).glob("*.jsonl")):
-        raise CatalogError(
-            f"no journal; {journal_dir(storage)}; run a study there first, or name its storage"
-        )
+        raise CatalogError("no journal", journal_dir(storage), "run a study there first, or name its storage")
     return storage

@@ -68,7 +68,7 @@ def parse_pivot(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     unknown = sorted(set(named) - set(AXES))
     if len(groups) != 2 or not all(groups) or unknown or len(set(named)) < len(named):
         what = f"unknown axis {', '.join(unknown)}" if unknown else "no pivot"
-        raise PivotError(f"{what}; {text!r}; write rows×columns with axes from {', '.join(AXES)}")
+        raise PivotError(what, f"{text!r}", f"write rows×columns with axes from {', '.join(AXES)}")
     return groups[0], groups[1]
 
 

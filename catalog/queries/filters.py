@@ -101,14 +101,14 @@ def _text(value: object) -> str:
 def _value(name: str, text: str) -> str | int | bool:
     if name == "temporal_pooling":
         if text not in _FLAGS:
-            raise FilterError(f"{text!r} is no answer; filter {name}; use yes or no")
+            raise FilterError(f"{text!r} is no answer", f"filter {name}", "use yes or no")
         return _FLAGS[text]
     if name in ("frames", "seed"):
         if not (text.isascii() and text.isdigit() and len(text) < 19):
-            raise FilterError(f"{text!r} is no number; filter {name}; use digits, for example 8")
+            raise FilterError(f"{text!r} is no number", f"filter {name}", "use digits, for example 8")
         return int(text)
     if name == "state" and text not in STATES:
-        raise FilterError(f"{text!r} is no state; filter {name}; use one of {', '.join(STATES)}")
+        raise FilterError(f"{text!r} is no state", f"filter {name}", f"use one of {', '.join(STATES)}")
     return text
 
 

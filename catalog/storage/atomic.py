@@ -81,6 +81,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreWriteError(
-            f"cannot write ({system_reason(error)}); {path}; make room or mend the storage and give the "
-            "same command again: it goes on where it stopped"
+            f"cannot write ({system_reason(error)})",
+            path,
+            "make room or mend the storage and give the same command again: it goes on where it stopped",
         ) from error

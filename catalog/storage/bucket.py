@@ -231,7 +231,7 @@ def checked_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in SCHEMES or not parts.netloc or parts.query or parts.fragment:
         known = " or ".join(f"{scheme}://bucket/prefix" for scheme in SCHEMES)
-        raise AddressError(f"not an address of a storage; --storage {text}; use a directory, or {known}")
+        raise AddressError("not an address of a storage", f"--storage {text}", f"use a directory, or {known}")
     return f"{parts.scheme}://{parts.netloc}{'/'.join(['', *filter(None, parts.path.split('/'))])}"
 
 

@@ -64,6 +64,7 @@ def require_fence(run_dir: Path, attempt: int | None) -> None:
     allowed = read_fence(run_dir)
     if allowed > attempt:
         raise FencedError(
-            f"attempt {allowed} of another driver trains this cell now, attempt {attempt} stops; {run_dir}; "
-            "nothing has to be done"
+            f"attempt {allowed} of another driver trains this cell now, attempt {attempt} stops",
+            run_dir,
+            "nothing has to be done",
         )

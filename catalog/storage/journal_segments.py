@@ -52,7 +52,7 @@ class Segments:
         name = segment_name(self._writer, offset)
         if not self._bucket.create(name, content):
             where = self._bucket.where(name)
-            raise SegmentError(f"another process writes this journal; {where}; stop one of them")
+            raise SegmentError("another process writes this journal", where, "stop one of them")
         self._segments += 1
 
     def close(self, size: int) -> None:

@@ -49,7 +49,7 @@ def _acquire(descriptor: int, path: Path, wait_seconds: float, what: str) -> Non
             if time.monotonic() >= deadline:
                 holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "an unknown process"
                 raise LockHeldError(
-                    f"{what} is in use by {holder}; {path}; wait until it ends or stop it"
+                    f"{what} is in use by {holder}", path, "wait until it ends or stop it"
                 ) from None
             time.sleep(0.2)
         else:

@@ -214,7 +214,8 @@ def _linked(temporary: Path, path: Path) -> bool:
         return temporary.stat().st_nlink == 2
     except PermissionError as error:
         raise LeaseError(
-            f"the storage makes no hard links ({error}), so drivers could not share it; {path.parent}; "
-            "use a local or NFS directory, or a bucket"
+            f"the storage makes no hard links ({error}), so drivers could not share it",
+            path.parent,
+            "use a local or NFS directory, or a bucket",
         ) from error
     return True

@@ -60,13 +60,15 @@ def require_safe(access: Access) -> None:
     """
     if access.token is not None and len(access.token) < SHORTEST_TOKEN:
         raise AccessError(
-            f"token is too short; --token; use {SHORTEST_TOKEN} characters or more, for example from "
-            "`openssl rand -hex 16`"
+            "token is too short",
+            "--token",
+            f"use {SHORTEST_TOKEN} characters or more, for example from `openssl rand -hex 16`",
         )
     if access.token is None and not is_loopback(access.host):
         raise AccessError(
-            f"refusing to listen beyond this machine without a token; --host {access.host}; "
-            "give --token, or use 127.0.0.1 with an SSH tunnel"
+            "refusing to listen beyond this machine without a token",
+            f"--host {access.host}",
+            "give --token, or use 127.0.0.1 with an SSH tunnel",
         )
 
 

@@ -64,7 +64,9 @@ def serve(serving: Serving, say: Callable[[str], None]) -> None:
         listening = socket.create_server((host, port), family=family)
     except OSError as error:
         raise ServeError(
-            f"cannot listen ({error}); --host {host} --port {port}; choose another port, or stop what uses it"
+            f"cannot listen ({error})",
+            f"--host {host} --port {port}",
+            "choose another port, or stop what uses it",
         ) from error
     with listening:
         port = listening.getsockname()[1]

@@ -67,7 +67,7 @@ def chosen_filters(values: Sequence[Sequence[Any] | None]) -> Filters:
         FilterError: not one list a filter.
     """
     if len(values) != len(NAMES):
-        raise FilterError(f"{len(values)} values; filter bar; reload the page")
+        raise FilterError(f"{len(values)} values", "filter bar", "reload the page")
     chosen = dict(zip(NAMES, (tuple(one or ()) for one in values), strict=True))
     pooling = tuple(value == "yes" for value in chosen["temporal_pooling"])
     return Filters(**{**chosen, "temporal_pooling": pooling})

@@ -68,14 +68,16 @@ def image(figure: dict[str, Any], form: Format) -> bytes:
         )
     except ChromeNotFoundError:
         raise BrowserError(
-            "no Chrome or Chromium was found; PATH; install one (for example `apt install chromium`), or set "
-            "BROWSER_PATH to its file"
+            "no Chrome or Chromium was found",
+            "PATH",
+            "install one (for example `apt install chromium`), or set BROWSER_PATH to its file",
         ) from None
     except Exception as error:
         # The browser is a program of its own: whatever happens to it is one failure here.
         raise DrawingError(
-            f"the browser could not draw ({type(error).__name__}: {error}); {form}; try again, or another "
-            "--format"
+            f"the browser could not draw ({type(error).__name__}: {error})",
+            form,
+            "try again, or another --format",
         ) from error
     return _without_chance(content) if form == "svg" else content
 

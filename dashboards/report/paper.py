@@ -56,7 +56,9 @@ def paper_figure(
     known, export = require_figure(name)
     if source == "published" and not export.published:
         raise FigureError(
-            f"{export.title} has no published results; --figure {name} --show published; use --show yours"
+            f"{export.title} has no published results",
+            f"--figure {name} --show published",
+            "use --show yours",
         )
     scope = Scope(filters, source)
     printed = known.printed(catalog, scope) if known.printed and known.draws_printed else None
@@ -65,8 +67,9 @@ def paper_figure(
     if not any(_has_points(trace) for trace in figure["data"]):
         said = [note["text"].rstrip(".") for note in figure["layout"].get("annotations", ())]
         raise FigureError(
-            f"nothing to draw: {' '.join(said) or 'no results'}; --figure {name}; "
-            "run cells, or ask for other results with --show or --filter"
+            f"nothing to draw: {' '.join(said) or 'no results'}",
+            f"--figure {name}",
+            "run cells, or ask for other results with --show or --filter",
         )
     figure["layout"]["width"] = round(WIDTHS[width] * PIXELS_PER_INCH / SHRINK)
     _for_print(figure)
@@ -85,7 +88,7 @@ def require_figure(name: str) -> tuple[Figure, Export]:
     near = get_close_matches(name, found, n=1)
     known = ", ".join(found)
     guess = f"did you mean {near[0]}? Known: {known}" if near else f"use one of {known}"
-    raise FigureError(f"there is no figure {name!r}; --figure; {guess}")
+    raise FigureError(f"there is no figure {name!r}", "--figure", guess)
 
 
 def _as_json(figure: go.Figure) -> Plain:

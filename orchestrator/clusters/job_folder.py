@@ -68,8 +68,9 @@ def _refuse_relative(text: str, source: str) -> None:
             value = getattr(dataset, field, None)
             if value is not None and not PurePosixPath(str(value)).is_absolute():
                 raise SubmitError(
-                    f"{value} is relative to this machine's file; {source}: datasets.{name}.{field}; "
-                    "give the path that all machines of the cluster see"
+                    f"{value} is relative to this machine's file",
+                    f"{source}: datasets.{name}.{field}",
+                    "give the path that all machines of the cluster see",
                 )
 
 
@@ -85,8 +86,9 @@ def run_command(study_file: str, storage: str | None, weights_dir: str | None) -
             continue
         if "://" not in value and not PurePosixPath(value).is_absolute():
             raise SubmitError(
-                f"a relative path means nothing on a cluster; {option} {value}; "
-                "give the absolute path of a directory that all machines share"
+                "a relative path means nothing on a cluster",
+                f"{option} {value}",
+                "give the absolute path of a directory that all machines share",
             )
         words += [option, value]
     return shlex.join(words)

@@ -122,7 +122,9 @@ class JobServer:
             known = ", ".join(job.name for job in (matches or jobs)) or "none"
             what = f"several jobs begin with {name}" if matches else f"no job {name or 'yet'}"
             raise UnknownJobError(
-                f"{what}; {self._address or 'this cluster'}; jobs there: {known}; see actiongrid jobs list"
+                what,
+                self._address or "this cluster",
+                f"jobs there: {known}; see actiongrid jobs list",
             )
         return matches[0]
 
@@ -172,12 +174,14 @@ class JobServer:
         where = self._address or "the Ray on this machine"
         if type(error).__name__ == "AuthenticationError":
             return JobError(
-                f"the cluster wants its token ({what}); {where}; copy the head's ~/.ray/auth_token to this "
-                "machine and export RAY_AUTH_MODE=token"
+                f"the cluster wants its token ({what})",
+                where,
+                "copy the head's ~/.ray/auth_token to this machine and export RAY_AUTH_MODE=token",
             )
         return JobError(
-            f"the cluster's job server does not do it ({what}); {where}; "
-            "check that the head runs, and the address: --address http://HEAD:8265 or --cluster FILE"
+            f"the cluster's job server does not do it ({what})",
+            where,
+            "check that the head runs, and the address: --address http://HEAD:8265 or --cluster FILE",
         )
 
 
@@ -231,7 +235,7 @@ def tunnel(cluster_file: Path) -> Iterator[str]:
         JobError: no such file, or the head cannot be reached.
     """
     if not cluster_file.is_file():
-        raise JobError(f"no such cluster file; {cluster_file}; give the file that `ray up` was given")
+        raise JobError("no such cluster file", cluster_file, "give the file that `ray up` was given")
     port = _free_port()
     with TemporaryFile() as output:
         process = subprocess.Popen(
@@ -247,8 +251,9 @@ def tunnel(cluster_file: Path) -> Iterator[str]:
                 output.seek(0)
                 said = [line for line in output.read().decode(errors="replace").splitlines() if line.strip()]
                 raise JobError(
-                    f"no way to the cluster's head ({said[-1].strip() if said else 'no answer'}); "
-                    f"{cluster_file}; start it with: ray up {cluster_file}"
+                    f"no way to the cluster's head ({said[-1].strip() if said else 'no answer'})",
+                    cluster_file,
+                    f"start it with: ray up {cluster_file}",
                 )
             yield url
         finally:

@@ -55,7 +55,7 @@ def storage_path(option: str | None) -> Path:
         return arrive(text)
     path = Path(text).expanduser().resolve()
     if path.exists() and not path.is_dir():
-        raise StorageError(f"storage is not a directory; --storage {text}; name a directory")
+        raise StorageError("storage is not a directory", f"--storage {text}", "name a directory")
     return path
 
 

@@ -48,13 +48,14 @@ def _command(action: ControlAction, study: str, pattern: str, storage: Path) -> 
     chosen = matching(names, pattern)
     if not chosen:
         raise NotFoundError(
-            f"no cell matches; --cells {pattern}; study {study} has {', '.join(names[:_NAMED])}"
-            f"{', …' if len(names) > _NAMED else ''}"
+            "no cell matches",
+            f"--cells {pattern}",
+            f"study {study} has {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}",
         )
     drivers = _drivers(study, storage)
     if not drivers:
         raise NotFoundError(
-            f"nothing to {action}; no driver works on study {study}; start one with: actiongrid run"
+            f"nothing to {action}", f"no driver works on study {study}", "start one with: actiongrid run"
         )
     _journal(action, study, pattern, storage)
     told = ", ".join(map(str, drivers))
@@ -68,7 +69,7 @@ def _cells_of(catalog: Catalog, study: str) -> list[str]:
     names = [row["cell"] for row in rows if row["study"] == study]
     if not names:
         known = sorted({row["study"] for row in rows})
-        raise NotFoundError(f"no such study; {study}; this storage has {', '.join(known) or 'none yet'}")
+        raise NotFoundError("no such study", study, f"this storage has {', '.join(known) or 'none yet'}")
     return names
 
 

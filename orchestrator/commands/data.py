@@ -183,4 +183,4 @@ def _check_found(rows: list[dict[str, Any]], name: str | None, layout: Layout) -
     from orchestrator.commands.common import NotFoundError
 
     if name is not None and not rows:
-        raise NotFoundError(f"no dataset {name} is built; {layout.root}; see: actiongrid data list")
+        raise NotFoundError(f"no dataset {name} is built", layout.root, "see: actiongrid data list")

@@ -92,7 +92,7 @@ def parse_price(text: str) -> float:
     """
     found = _PRICE.fullmatch(text.strip())
     if found is None:
-        raise PriceError(f"price not understood; --price '{text}'; write 2.5 or 2.5/gpu-hour")
+        raise PriceError("price not understood", f"--price '{text}'", "write 2.5 or 2.5/gpu-hour")
     return float(found[1])
 
 

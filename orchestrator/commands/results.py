@@ -79,7 +79,7 @@ def _pivoted(catalog: Catalog, text: str, value: str, form: Format) -> bytes:
     from catalog.queries.overview import PIVOT_VALUES, pivot_rows
 
     if value not in PIVOT_VALUES:
-        raise PivotError(f"nothing to show: {value!r}; --value; one of {', '.join(PIVOT_VALUES)}")
+        raise PivotError(f"nothing to show: {value!r}", "--value", f"one of {', '.join(PIVOT_VALUES)}")
     rows = pivot_rows(catalog, value).to_pylist()
     made = pivot(rows, text, value, largest=value not in _SMALLEST)
     return pivot_latex(made) if form is Format.LATEX else export(pivot_table(made), str(form))

@@ -80,7 +80,7 @@ class Leases:
         if not self.is_held(lease) or not self._create(successor):
             state = self.read(lease.key)
             raise LeaseLostError(
-                f"the lease was taken over by {state.owner}; {lease.key}; run the study again"
+                f"the lease was taken over by {state.owner}", lease.key, "run the study again"
             )
         return successor
 

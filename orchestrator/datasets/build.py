@@ -79,8 +79,9 @@ def is_study(request: Request) -> bool:
         return False
     if request.has_options or request.allow_missing is not None:
         raise DatasetError(
-            f"a study declares its datasets' options itself; {request.name}; "
-            "write them under datasets in the study file"
+            "a study declares its datasets' options itself",
+            request.name,
+            "write them under datasets in the study file",
         )
     return True
 
@@ -101,11 +102,11 @@ def declared(request: Request) -> Declared | None:
         sources = Sources(request.videos, request.annotations) if named else None
         return Declared(request.name, _config(fields, request.name), fields, sources)
     if request.split is not None:
-        raise DatasetError(
-            f"--split is for official datasets that have several; {request.name}; leave it out"
-        )
+        raise DatasetError("--split is for official datasets that have several", request.name, "leave it out")
     if request.videos is None and request.has_options:
-        raise DatasetError(f"options without videos; dataset {request.name}; give the folder with --videos")
+        raise DatasetError(
+            "options without videos", f"dataset {request.name}", "give the folder with --videos"
+        )
     if request.videos is None:
         return None
     fields = {**_own_files(request.name, request.videos, request.annotations), **formats}
@@ -118,8 +119,9 @@ def _own_files(name: str, videos: Path, annotations: Path | None) -> dict[str, A
         return {"kind": "folder", "path": folder}
     if annotations.is_dir():
         raise DatasetError(
-            f"--annotations is a folder; dataset {name}: {annotations}; give a CSV file (path,label,split) "
-            f"or one of the official names: {', '.join(OFFICIAL)}"
+            "--annotations is a folder",
+            f"dataset {name}: {annotations}",
+            f"give a CSV file (path,label,split) or one of the official names: {', '.join(OFFICIAL)}",
         )
     return {"kind": "csv", "path": str(annotations.expanduser().absolute()), "root": folder}
 
@@ -131,7 +133,7 @@ def _config(fields: Mapping[str, Any], name: str) -> DatasetConfig:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"][1:]) or "options"
         message = first["msg"].removeprefix("Value error, ")
-        raise DatasetError(f"{field}: {message}; dataset {name}; give another value") from error
+        raise DatasetError(f"{field}: {message}", f"dataset {name}", "give another value") from error
 
 
 def built_before(name: str, layout: Layout) -> tuple[DatasetConfig, ...]:

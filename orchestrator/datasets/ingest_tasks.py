@@ -75,8 +75,9 @@ def _get(reference: Any) -> Any:  # noqa: ANN401 - Ray's own types have no annot
     except ray.exceptions.RayError as error:
         first = (str(error).splitlines() or [""])[0]
         raise RaySessionError(
-            f"reading videos failed {_ATTEMPTS} times ({type(error).__name__}: {first}); Ray; "
-            "see that workers have memory enough (1 GB each) and give the same command again"
+            f"reading videos failed {_ATTEMPTS} times ({type(error).__name__}: {first})",
+            "Ray",
+            "see that workers have memory enough (1 GB each) and give the same command again",
         ) from error
 
 

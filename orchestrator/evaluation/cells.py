@@ -76,26 +76,28 @@ def choose_cells(catalog: Catalog, text: str, study: str | None) -> Choice:
     rows = cells_to_evaluate(catalog, study).to_pylist()
     found = [row for row in rows if _matches(row, text)]
     if not found:
-        raise CellChoiceError(no_such_cell(text, [row["cell"] for row in rows], study))
+        raise CellChoiceError(*no_such_cell(text, [row["cell"] for row in rows], study))
     current = [row for row in found if row["current"]] or found
     done = [row for row in current if row["done"]]
     if not done:
         states = ", ".join(dict.fromkeys(f"{row['cell']} is {row['state']}" for row in current[:5]))
-        raise CellChoiceError(f"no finished cell; {states}; run its study to the end first")
+        raise CellChoiceError("no finished cell", states, "run its study to the end first")
     if len(done) > 1 and not is_pattern(text):
         keys = ", ".join(f"{row['key'][:12]} of study {row['study']}" for row in done)
         raise CellChoiceError(
-            f"{len(done)} finished cells are meant; {text}: {keys}; give the beginning of a key, or --study"
+            f"{len(done)} finished cells are meant",
+            f"{text}: {keys}",
+            "give the beginning of a key, or --study",
         )
     unfinished = tuple(row["cell"] for row in current if not row["done"])
     return Choice(tuple(map(_finished, done)), unfinished)
 
 
-def no_such_cell(text: str, names: Sequence[str], study: str | None = None) -> str:
-    """The error line of a name that no cell has, with the closest spelling."""
+def no_such_cell(text: str, names: Sequence[str], study: str | None = None) -> tuple[str, str, str]:
+    """What is wrong with a name that no cell has, where, and what to do: the closest spelling."""
     close = closest_spelling(text, names)
     hint = f"did you mean {close}?" if close else "see actiongrid status"
-    return f"no such cell; {text}{f' in study {study}' if study else ''}; {hint}"
+    return "no such cell", f"{text} in study {study}" if study else text, hint
 
 
 def _matches(row: Mapping[str, Any], text: str) -> bool:

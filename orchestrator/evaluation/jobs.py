@@ -85,7 +85,7 @@ def make_job(cell: FinishedCell, wanted: Wanted, layout: Layout, videos: VideoSe
     chosen = _result(cell, run_dir).checkpoint(which)
     found, same = _find_videos(cell, videos)
     if not found.manifest.split(wanted.split):
-        raise EvaluationError(f"no videos in split {wanted.split}; {found.path}; name another split")
+        raise EvaluationError(f"no videos in split {wanted.split}", found.path, "name another split")
     videos_hash = found.train_hash if wanted.split == "train" else found.val_hash
     resources = cell.resources
     if wanted.workers is not None:
@@ -116,11 +116,12 @@ def resolved_protocol(own: Evaluation, given: dict[str, Any]) -> Evaluation:
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("_", "-")
         what = first["msg"].replace("Input should", "should")
-        raise ProtocolError(f"{option} {what}, is {first['input']!r}; evaluation; change it") from None
+        raise ProtocolError(f"{option} {what}, is {first['input']!r}", "evaluation", "change it") from None
     if protocol.crop_size > protocol.short_side:
         raise ProtocolError(
-            f"a crop of {protocol.crop_size} pixels is larger than a shorter side of {protocol.short_side}; "
-            "evaluation; raise --short-side or lower --crop-size"
+            f"a crop of {protocol.crop_size} pixels is larger than a shorter side of {protocol.short_side}",
+            "evaluation",
+            "raise --short-side or lower --crop-size",
         )
     return protocol
 
@@ -138,8 +139,9 @@ def check_checkpoint(spec: EvaluationSpec) -> None:
     if found != spec.sha256:
         what = "is gone" if found is None else "is damaged (its checksum differs)"
         raise EvaluationError(
-            f"the {spec.which} checkpoint of {spec.cell.cell} {what}; {path}; "
-            "restore the file, evaluate the other checkpoint, or train the cell again in another storage"
+            f"the {spec.which} checkpoint of {spec.cell.cell} {what}",
+            path,
+            "restore the file, evaluate the other checkpoint, or train the cell again in another storage",
         )
 
 
@@ -149,8 +151,9 @@ def _result(cell: FinishedCell, run_dir: Path) -> CellResult:
     result = read_result(run_dir, cell.key)
     if result is None:
         raise EvaluationError(
-            f"the result of {cell.cell} is gone or damaged; {run_dir / RESULT_FILE}; "
-            "restore the directory, or train the cell again in another storage"
+            f"the result of {cell.cell} is gone or damaged",
+            run_dir / RESULT_FILE,
+            "restore the directory, or train the cell again in another storage",
         )
     return result
 
@@ -166,8 +169,9 @@ def _find_videos(cell: FinishedCell, videos: VideoSets) -> tuple[VideoSet, bool]
         return fitting[-1], False
     seen = videos.problems(cell.dataset) or "no manifest there has its training videos"
     raise EvaluationError(
-        f"the dataset that {cell.cell} was trained on is gone or changed ({seen}); {videos.folder}; "
-        "restore it, or build it again as its study declares it"
+        f"the dataset that {cell.cell} was trained on is gone or changed ({seen})",
+        videos.folder,
+        "restore it, or build it again as its study declares it",
     )
 
 

@@ -158,7 +158,7 @@ def choose_rates(
     wanted = None if gpu is None else gpu_named(gpu)
     if not on_gpus and (wanted or file):
         raise UnknownGpuError(
-            "the study's cells hold no GPU; --gpu or --rates; set resources.default.gpus_per_worker"
+            "the study's cells hold no GPU", "--gpu or --rates", "set resources.default.gpus_per_worker"
         )
     if file is not None:
         return _from_file(read_rates(file), wanted, file)
@@ -180,7 +180,7 @@ def _from_file(samples: tuple[Sample, ...], wanted: Gpu | None, file: Path) -> R
         own = _of_gpu(samples, wanted)
         if not own:
             there = ", ".join(sorted({sample.device for sample in samples}))
-            raise RatesError(f"no rates of {wanted.name}; {file}; it has {there}")
+            raise RatesError(f"no rates of {wanted.name}", file, f"it has {there}")
         return Rates(wanted, own, f"{file.name}, measured on {own[0].device}", START_UP_SECONDS)
     device = one_device(samples, file)
     return Rates(_device(device, samples), samples, f"{file.name}, measured on {device}", START_UP_SECONDS)

@@ -86,11 +86,11 @@ def rows_of(path: Path, wanted: str) -> list[Any]:
     try:
         content = json.loads(path.read_text())
     except OSError as error:
-        raise RatesError(f"rates cannot be read ({error.strerror}); {path}; name a file of rates") from error
+        raise RatesError(f"rates cannot be read ({error.strerror})", path, "name a file of rates") from error
     except ValueError as error:
-        raise RatesError(f"rates are no JSON ({error}); {path}; {wanted}") from error
+        raise RatesError(f"rates are no JSON ({error})", path, wanted) from error
     if not isinstance(content, list) or not content:
-        raise RatesError(f"rates are not a list of rows; {path}; {wanted}")
+        raise RatesError("rates are not a list of rows", path, wanted)
     return content
 
 
@@ -102,7 +102,7 @@ def one_device(samples: Sequence[Sample], path: Path) -> str:
     """
     devices = sorted({sample.device for sample in samples})
     if len(devices) > 1:
-        raise RatesError(f"rates of several GPUs ({', '.join(devices)}); {path}; choose one with --gpu")
+        raise RatesError(f"rates of several GPUs ({', '.join(devices)})", path, "choose one with --gpu")
     return devices[0]
 
 
@@ -117,7 +117,7 @@ def checked_row(kind: type[Row], item: Any, path: Path, number: int, wanted: str
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "row"
-        raise RatesError(f"{field}: {first['msg'].lower()}; {path}, row {number}; {wanted}") from error
+        raise RatesError(f"{field}: {first['msg'].lower()}", f"{path}, row {number}", wanted) from error
 
 
 def _order(row: RateRow) -> tuple[bool, float]:
@@ -133,7 +133,9 @@ def model_named(name: str, path: Path, number: int) -> tuple[str, str, bool]:
     found = {_letters(known): place for known, place in models().items()}.get(_letters(name))
     if found is None:
         raise RatesError(
-            f"unknown model '{name}'; {path}, row {number}; name it as cells are, such as TAM-ResNet50-tp"
+            f"unknown model '{name}'",
+            f"{path}, row {number}",
+            "name it as cells are, such as TAM-ResNet50-tp",
         )
     return found
 
@@ -184,7 +186,7 @@ def read_packing(path: Path, *, mps: bool) -> Packing:
     devices = sorted({sample.device for sample in samples})
     if len(devices) > 1:
         raise RatesError(
-            f"measured side by side on several GPUs ({', '.join(devices)}); {path}; keep the rows of one"
+            f"measured side by side on several GPUs ({', '.join(devices)})", path, "keep the rows of one"
         )
     under = "under MPS" if mps else "without MPS"
     own = tuple(sample for sample in samples if sample.mps is mps)

@@ -79,7 +79,7 @@ def gpu_named(name: str) -> Gpu:
         return found
     close = difflib.get_close_matches(name.lower(), GPUS, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
-    raise UnknownGpuError(f"unknown GPU '{name}'{hint}; --gpu; known: {', '.join(GPUS)}")
+    raise UnknownGpuError(f"unknown GPU '{name}'{hint}", "--gpu", f"known: {', '.join(GPUS)}")
 
 
 def gpu_of(device: str) -> Gpu | None:

@@ -68,8 +68,10 @@ def refuse_lost_storage(storage: Path) -> None:
     """
     if "runtime_resources" in storage.parts:
         raise ClusterError(
-            f"the storage lies in the job's own copy of the repository, which Ray deletes; {storage}; "
-            "give --storage (or set ACTIONGRID_STORAGE on the cluster) to a directory that all machines share"
+            "the storage lies in the job's own copy of the repository, which Ray deletes",
+            storage,
+            "give --storage (or set ACTIONGRID_STORAGE on the cluster) to a directory "
+            "that all machines share",
         )
 
 
@@ -140,8 +142,9 @@ def _ask(nodes: Sequence[Mapping[str, Any]], probe: Probe) -> list[Answer]:
     if late:
         names = ", ".join(_name(asked[one]) for one in late)
         raise ClusterError(
-            f"no answer within {ANSWER_SECONDS:.0f} s; {names}; "
-            "see `ray status` and the file raylet.out on that machine"
+            f"no answer within {ANSWER_SECONDS:.0f} s",
+            names,
+            "see `ray status` and the file raylet.out on that machine",
         )
     return [_answer_of(one, asked[one]) for one in ready]
 
@@ -154,8 +157,9 @@ def _answer_of(reference: Any, node: Mapping[str, Any]) -> Answer:  # noqa: ANN4
     except Exception as error:
         lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
         raise ClusterError(
-            f"a task failed there ({lines[-1] if lines else type(error).__name__}); {_name(node)}; "
-            "install requirements.lock on every machine, and ActionGrid itself or use `actiongrid submit`"
+            f"a task failed there ({lines[-1] if lines else type(error).__name__})",
+            _name(node),
+            "install requirements.lock on every machine, and ActionGrid itself or use `actiongrid submit`",
         ) from error
     return found
 
@@ -169,8 +173,9 @@ def _refuse_other_versions(answers: Sequence[Answer], here: Mapping[str, str]) -
         ]
         if other:
             raise ClusterError(
-                f"other versions than the driver's: {', '.join(other)}; {one.node}; "
-                "install requirements.lock on every machine"
+                f"other versions than the driver's: {', '.join(other)}",
+                one.node,
+                "install requirements.lock on every machine",
             )
 
 
@@ -178,15 +183,17 @@ def _refuse_unshared(answers: Sequence[Answer], storage: Path, written: set[str]
     blind = [one.node for one in answers if not one.seen or (one.wrote and one.wrote not in written)]
     if blind:
         raise ClusterError(
-            f"{len(blind)} of {len(answers)} machines do not share the storage: {', '.join(blind)} "
-            f"(the driver is on {os.uname().nodename}); --storage {storage}; "
-            "mount one shared file system there on every machine"
+            f"{len(blind)} of {len(answers)} machines do not share the storage: "
+            f"{', '.join(blind)} (the driver is on {os.uname().nodename})",
+            f"--storage {storage}",
+            "mount one shared file system there on every machine",
         )
     for one in answers:
         if one.wrote is None:
             raise ClusterError(
-                f"{one.node} cannot write to the storage ({one.problem}); --storage {storage}; "
-                "mount it writable for the user who runs Ray there, or give it the bucket's credentials"
+                f"{one.node} cannot write to the storage ({one.problem})",
+                f"--storage {storage}",
+                "mount it writable for the user who runs Ray there, or give it the bucket's credentials",
             )
 
 

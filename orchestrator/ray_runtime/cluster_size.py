@@ -162,6 +162,7 @@ def _declared(text: str) -> dict[str, float]:
         return {str(name): float(most) for name, most in json.loads(text).items()}
     except (ValueError, TypeError, AttributeError):
         raise ClusterSizeError(
-            f"not a JSON object of numbers: {text!r}; {MAXIMUM_VARIABLE}; "
-            'set it to something like {"CPU": 72, "GPU": 8}'
+            f"not a JSON object of numbers: {text!r}",
+            MAXIMUM_VARIABLE,
+            'set it to something like {"CPU": 72, "GPU": 8}',
         ) from None

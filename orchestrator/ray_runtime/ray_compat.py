@@ -51,7 +51,7 @@ def ray_way(*, local: bool) -> RayWay:
     told = os.environ.get(WAY_VARIABLE)
     if told:
         if told not in tuple(RayWay):
-            raise RayWayError(f"neither public nor fast: {told!r}; {WAY_VARIABLE}; set it to one of them")
+            raise RayWayError(f"neither public nor fast: {told!r}", WAY_VARIABLE, "set it to one of them")
         return RayWay(told)
     proven = PROVEN_LOCAL if local else PROVEN_ON_CLUSTERS
     return RayWay.FAST if version("ray") in proven else RayWay.PUBLIC

@@ -57,8 +57,10 @@ def ray_session(address: str | None, cpus: int | None, gpus: int | None) -> Iter
     except Exception as error:
         where = "a local Ray" if address is None else address
         raise RaySessionError(
-            f"Ray does not start ({type(error).__name__}: {error}); {where}; see the log named above, "
-            "check `--address` and, on a cluster with tokens, export RAY_AUTH_MODE=token"
+            f"Ray does not start ({type(error).__name__}: {error})",
+            where,
+            "see the log named above, check `--address` and, on a cluster with tokens, "
+            "export RAY_AUTH_MODE=token",
         ) from error
     try:
         yield way

@@ -270,4 +270,8 @@ def run_grid(
     except _LeftError:
         logger.info("left the grid as asked")
     if link.problems:
-        raise GridError(f"the driver failed: {link.problems[0]!r}") from link.problems[0]
+        raise GridError(
+            f"the driver failed: {link.problems[0]!r}",
+            name,
+            "submit the study again; if it comes again, report it",
+        ) from link.problems[0]

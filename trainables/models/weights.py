@@ -61,7 +61,7 @@ def find_weights(backbone: str, weights_dir: str | None) -> Path:
     info = backbone_info(backbone)
     if info.weights_file is None:
         raise MissingWeightsError(
-            f"no ImageNet weights exist; backbone '{backbone}'; set the recipe's init to random"
+            "no ImageNet weights exist", f"backbone '{backbone}'", "set the recipe's init to random"
         )
     folders = [Path(weights_dir).expanduser()] if weights_dir is not None else []
     folders.append(_cache_dir())
@@ -71,8 +71,10 @@ def find_weights(backbone: str, weights_dir: str | None) -> Path:
                 return folder / name
     looked = " and ".join(str(folder) for folder in folders)
     raise MissingWeightsError(
-        f"ImageNet weights {info.weights_file} not found; looked in {looked}; put torchvision's file there, "
-        f"name its folder with --weights-dir, or set the recipe's init to random"
+        f"ImageNet weights {info.weights_file} not found",
+        f"looked in {looked}",
+        "put torchvision's file there, name its folder with --weights-dir, or set the "
+        "recipe's init to random",
     )
 
 
@@ -134,11 +136,12 @@ def _read_weights(backbone: str, weights_dir: str | None) -> Mapping[str, Tensor
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises half a dozen types for a damaged file
         raise WeightsError(
-            f"ImageNet weights cannot be read ({type(error).__name__}); {path}; "
-            "delete the file and get it again from torchvision"
+            f"ImageNet weights cannot be read ({type(error).__name__})",
+            path,
+            "delete the file and get it again from torchvision",
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise WeightsError(f"not a state dict of tensors; {path}; get the file again from torchvision")
+        raise WeightsError("not a state dict of tensors", path, "get the file again from torchvision")
     return state
 
 
@@ -153,7 +156,7 @@ def _download(info: BackboneInfo, missing: MissingWeightsError) -> Mapping[str, 
         )
     except Exception as error:  # network, proxy, disk and hash errors share no base class
         reason = f"the download failed too ({type(error).__name__}: {error})"
-        raise MissingWeightsError(f"{missing}; {reason}") from error
+        raise MissingWeightsError(missing.what, missing.where, f"{missing.what_to_do}; {reason}") from error
     return state
 
 
@@ -182,8 +185,9 @@ def _check_names(
     unknown = sorted(inherited.keys() - target.keys())
     if missing or unknown:
         raise WeightsError(
-            f"ImageNet weights do not fit {backbone}; missing: {_some(missing)}; unknown: {_some(unknown)}; "
-            "use torchvision's own file"
+            f"ImageNet weights do not fit {backbone}",
+            f"missing: {_some(missing)}; unknown: {_some(unknown)}",
+            "use torchvision's own file",
         )
 
 
@@ -193,8 +197,9 @@ def _fit(name: str, tensor: Tensor, wanted: Tensor, inflation: Inflation) -> Ten
         fitted = inflate(tensor, wanted.shape[2], inflation)
     if fitted.shape != wanted.shape:
         raise WeightsError(
-            f"ImageNet weights have another shape; {name}: {tuple(tensor.shape)} for {tuple(wanted.shape)}; "
-            "use torchvision's own file"
+            "ImageNet weights have another shape",
+            f"{name}: {tuple(tensor.shape)} for {tuple(wanted.shape)}",
+            "use torchvision's own file",
         )
     return fitted
 

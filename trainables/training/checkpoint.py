@@ -128,12 +128,13 @@ def load_state(path: Path, sha256: str) -> dict[str, Any]:
     import torch
 
     if not path.is_file():
-        raise CheckpointError(f"checkpoint is missing; {path}; train that cell again")
+        raise CheckpointError("checkpoint is missing", path, "train that cell again")
     actual = sha256_of(path)
     if actual != sha256:
         raise CheckpointError(
-            f"checkpoint does not match its checksum (recorded {sha256[:12]}…, file {actual[:12]}…); {path}; "
-            "restore the file or train that cell again"
+            f"checkpoint does not match its checksum (recorded {sha256[:12]}…, file {actual[:12]}…)",
+            path,
+            "restore the file or train that cell again",
         )
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state

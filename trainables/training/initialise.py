@@ -44,8 +44,12 @@ def load_parent(parent: ParentCheckpoint) -> dict[str, torch.Tensor]:
     """
     try:
         state: dict[str, torch.Tensor] = load_state(Path(parent.path), parent.sha256)["model"]
-    except (CheckpointError, KeyError) as error:
-        raise ParentMismatchError(f"parent {parent.cell} cannot be used: {error}") from error
+    except CheckpointError as error:
+        what = f"parent {parent.cell} cannot be used: {error.what}"
+        raise ParentMismatchError(what, error.where, error.what_to_do) from error
+    except KeyError as error:
+        what = f"parent {parent.cell} cannot be used: its checkpoint has no {error}"
+        raise ParentMismatchError(what, parent.path, "train that cell again") from error
     return state
 
 
@@ -70,8 +74,9 @@ def load_strictly(model: nn.Module, tensors: dict[str, torch.Tensor], origin: st
     ]
     if problems:
         raise ParentMismatchError(
-            f"checkpoint of {origin} does not fit this model; {'; '.join(problems)}; "
-            "parent and child must be the same architecture on the same classes"
+            f"checkpoint of {origin} does not fit this model",
+            "; ".join(problems),
+            "parent and child must be the same architecture on the same classes",
         )
     model.load_state_dict(tensors, strict=True)
 
@@ -105,8 +110,9 @@ def recheck(
     rows = [lookup.get(int(i)) for i in chosen]
     if any(row is None for row in rows):
         raise ParentMismatchError(
-            f"parent {parent.cell} has no recorded prediction for some evaluation videos; "
-            f"{parent.predictions_path}; the evaluation set changed since: train the parent again"
+            f"parent {parent.cell} has no recorded prediction for some evaluation videos",
+            parent.predictions_path,
+            "the evaluation set changed since: train the parent again",
         )
     expected = recorded.top[np.array(rows, dtype=np.int64), 0]
     changed = int((measured.top[:, 0] != expected).sum())
@@ -115,9 +121,11 @@ def recheck(
     if changed > allowed:
         before = replace(measured, top=expected[:, None]).accuracy(1)
         raise ParentMismatchError(
-            f"parent {parent.cell} measures {measured.accuracy(1):.2f} % top-1 on {len(chosen)} videos, "
-            f"recorded were {before:.2f} % ({changed} predictions differ, {allowed} allowed); {parent.path}; "
-            "checkpoint, videos or code changed: train the parent again or set parent_check: false"
+            f"parent {parent.cell} measures {measured.accuracy(1):.2f} % top-1 on "
+            f"{len(chosen)} videos, recorded were {before:.2f} % ({changed} predictions "
+            f"differ, {allowed} allowed)",
+            parent.path,
+            "checkpoint, videos or code changed: train the parent again or set parent_check: false",
         )
     return measured.accuracy(1)
 

@@ -178,7 +178,7 @@ def train_one_epoch(
     mean_loss = loss / clips
     if not math.isfinite(mean_loss):
         raise DivergedError(
-            f"training loss of {spec.cell} is {mean_loss} in epoch {epoch}; "
-            "lower recipe.lr or set recipe.clip_norm"
+            f"training loss of {spec.cell} is {mean_loss} in epoch {epoch}",
+            what_to_do="lower recipe.lr or set recipe.clip_norm",
         )
     return EpochTotals(mean_loss, 100.0 * right_total / clips, int(clips))

@@ -58,8 +58,9 @@ def only(names: tuple[str, ...], known: tuple[str, ...], source: Path) -> Classe
     strange = sorted(set(names) - set(known))
     if strange:
         raise DatasetError(
-            f"classes not in the annotations: {', '.join(strange)}; {source}; "
-            "give the publisher's own annotation files with --annotations"
+            f"classes not in the annotations: {', '.join(strange)}",
+            source,
+            "give the publisher's own annotation files with --annotations",
         )
     return Classes(names, frozenset(known))
 
@@ -158,10 +159,11 @@ def _why_duplicate(kept: Entry, row: Row, classes: Classes) -> str:
 def _check_found(found: int, missing: int, in_pictures: int, root: Path) -> None:
     if in_pictures:
         raise DatasetError(
-            f"{in_pictures} of {found + missing} videos are there only as folders of pictures; {root}; "
-            "give the folder of the videos with --videos, or make a video of each folder (docs/datasets.md)"
+            f"{in_pictures} of {found + missing} videos are there only as folders of pictures",
+            root,
+            "give the folder of the videos with --videos, or make a video of each folder (docs/datasets.md)",
         )
     if not found:
         raise DatasetError(
-            f"none of the {missing} listed videos found; {root}; give the folder of the videos with --videos"
+            f"none of the {missing} listed videos found", root, "give the folder of the videos with --videos"
         )

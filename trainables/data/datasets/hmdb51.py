@@ -30,8 +30,9 @@ def list_hmdb51(config: OfficialDataset, videos: UserFiles, annotations: UserFil
     )
     if not names:
         raise DatasetError(
-            f"annotation files <class>{ending} not found; {annotations.root}; "
-            "give the folder of the publisher's split files with --annotations"
+            f"annotation files <class>{ending} not found",
+            annotations.root,
+            "give the folder of the publisher's split files with --annotations",
         )
     check_classes(names, "hmdb51", annotations.root)
     rows = [row for name in names for row in _rows(annotations.document(f"{name}{ending}"), name)]

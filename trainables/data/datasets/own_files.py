@@ -64,7 +64,7 @@ def list_folder(config: FolderDataset) -> Listing:
     root = Path(config.path).absolute()
     if not root.is_dir():
         raise DatasetError(
-            f"dataset folder not found; {root}; give the folder that holds one folder per class"
+            "dataset folder not found", root, "give the folder that holds one folder per class"
         )
     if all((root / split).is_dir() for split in SPLITS):
         return _list_splits(root)
@@ -84,8 +84,9 @@ def _list_splits(root: Path) -> Listing:
     unknown = sorted(set(_class_folders(root / "val")) - set(classes))
     if unknown:
         raise DatasetError(
-            f"validation classes without training videos: {', '.join(unknown)}; {root / 'val'}; "
-            "add them to train/ or remove them"
+            f"validation classes without training videos: {', '.join(unknown)}",
+            root / "val",
+            "add them to train/ or remove them",
         )
     entries = [
         Entry(path, split, label)
@@ -105,8 +106,9 @@ def _check_classes(classes: tuple[str, ...], folder: Path) -> None:
     if len(classes) < 2:
         found = ", ".join(classes) or "none"
         raise DatasetError(
-            f"at least two classes are needed, found {len(classes)} ({found}); {folder}; "
-            f"put videos ({' '.join(sorted(VIDEO_SUFFIXES))}) into one folder per class"
+            f"at least two classes are needed, found {len(classes)} ({found})",
+            folder,
+            f"put videos ({' '.join(sorted(VIDEO_SUFFIXES))}) into one folder per class",
         )
 
 
@@ -153,7 +155,7 @@ def list_csv(config: CsvDataset) -> Listing:
     classes = _ordered_labels({row.label for row in rows})
     if len(classes) < 2:
         raise DatasetError(
-            f"at least two classes are needed, found {len(classes)}; {file}; add labelled videos"
+            f"at least two classes are needed, found {len(classes)}", file, "add labelled videos"
         )
     labels = {name: label for label, name in enumerate(classes)}
     if rows[0].split is None:
@@ -172,12 +174,12 @@ def _read_rows(file: Path, root: Path) -> list[_Row]:
             rows = [_row(reader.line_num, cells, root, file) for cells in reader]
     except FileNotFoundError as error:
         raise DatasetError(
-            f"CSV file not found; {file}; write it with the columns path,label,split"
+            "CSV file not found", file, "write it with the columns path,label,split"
         ) from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"not a CSV file in UTF-8 ({error}); {file}; save it as CSV in UTF-8") from error
+        raise DatasetError(f"not a CSV file in UTF-8 ({error})", file, "save it as CSV in UTF-8") from error
     if not rows:
-        raise DatasetError(f"no videos listed; {file}; add one row a video: path,label,split")
+        raise DatasetError("no videos listed", file, "add one row a video: path,label,split")
     return rows
 
 
@@ -185,14 +187,14 @@ def _check_header(fields: Sequence[str], file: Path) -> None:
     missing = [name for name in ("path", "label") if name not in fields]
     if missing:
         raise DatasetError(
-            f"missing column {' and '.join(missing)}; {file}; start the file with the line path,label,split"
+            f"missing column {' and '.join(missing)}", file, "start the file with the line path,label,split"
         )
 
 
 def _row(line: int, cells: dict[str, str | None], root: Path, file: Path) -> _Row:
     name, label = (cells["path"] or "").strip(), (cells["label"] or "").strip()
     if not name or not label:
-        raise DatasetError(f"empty path or label; {file}: line {line}; fill it in or remove the line")
+        raise DatasetError("empty path or label", f"{file}: line {line}", "fill it in or remove the line")
     return _Row(line, name, root / name, label, (cells["split"] or "").strip() if "split" in cells else None)
 
 
@@ -201,7 +203,9 @@ def _check_unique(rows: list[_Row], file: Path) -> None:
     for row in rows:
         if row.path in first:
             raise DatasetError(
-                f"{row.path.name} is listed twice; {file}: lines {first[row.path]} and {row.line}; remove one"
+                f"{row.path.name} is listed twice",
+                f"{file}: lines {first[row.path]} and {row.line}",
+                "remove one",
             )
         first[row.path] = row.line
 
@@ -215,7 +219,7 @@ def _ordered_labels(labels: set[str]) -> tuple[str, ...]:
 def _split(row: _Row, file: Path) -> Split:
     split = _SPLIT_NAMES.get((row.split or "").lower())
     if split is None:
-        raise DatasetError(f"unknown split {row.split!r}; {file}: line {row.line}; use train or val")
+        raise DatasetError(f"unknown split {row.split!r}", f"{file}: line {row.line}", "use train or val")
     return split
 
 

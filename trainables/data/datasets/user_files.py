@@ -47,14 +47,16 @@ class UserFiles:
         if not nearest_found:
             others = f" (or {', '.join(names[1:])})" if names[1:] else ""
             raise DatasetError(
-                f"annotation file {names[0]}{others} not found; {self.root}; "
-                "give the folder of the publisher's annotation files with --annotations"
+                f"annotation file {names[0]}{others} not found",
+                self.root,
+                "give the folder of the publisher's annotation files with --annotations",
             )
         if len(nearest_found) > 1:
             listed = " and ".join(str(path.relative_to(self.root)) for path in nearest_found)
             raise DatasetError(
-                f"two files could be meant: {listed}; {self.root}; give the folder of the right one "
-                "with --annotations"
+                f"two files could be meant: {listed}",
+                self.root,
+                "give the folder of the right one with --annotations",
             )
         return nearest_found[0]
 
@@ -74,7 +76,7 @@ def read_sources(sources: Sources, how_to_get: str) -> tuple[UserFiles, UserFile
         DatasetError: no folder of videos is given, or a folder is not there or cannot be read.
     """
     if sources.videos is None:
-        raise DatasetError(f"no folder of videos given; --videos; {how_to_get}")
+        raise DatasetError("no folder of videos given", "--videos", how_to_get)
     videos = read_folder(sources.videos.absolute(), "videos")
     if sources.annotations is None or sources.annotations.absolute() == videos.root:
         return videos, videos
@@ -88,7 +90,7 @@ def read_folder(root: Path, option: str) -> UserFiles:
         DatasetError: it is no folder or cannot be read; names the command's option.
     """
     if not root.is_dir():
-        raise DatasetError(f"folder not found; {root}; give an existing folder with --{option}")
+        raise DatasetError("folder not found", root, f"give an existing folder with --{option}")
     videos: defaultdict[str, list[str]] = defaultdict(list)
     documents: list[Path] = []
     picture_folders: set[str] = set()
@@ -105,7 +107,7 @@ def read_folder(root: Path, option: str) -> UserFiles:
                 picture_folders.add(Path(item.path).parent.name)
     except OSError as error:
         raise DatasetError(
-            f"folder cannot be read ({error.strerror}); {error.filename or root}; make it readable"
+            f"folder cannot be read ({error.strerror})", error.filename or root, "make it readable"
         ) from error
     by_name = {stem: tuple(paths) for stem, paths in videos.items()}
     return UserFiles(root, by_name, tuple(documents), frozenset(picture_folders))
@@ -217,15 +219,17 @@ def check_classes(classes: tuple[str, ...], name: OfficialName, path: Path) -> N
     expected = OFFICIAL[name].num_classes
     if len(classes) != expected:
         raise DatasetError(
-            f"{len(classes)} classes where {name} has {expected}; {path}; give the annotation files of this "
-            "dataset and version, or list the videos in a CSV file and use `kind: csv`"
+            f"{len(classes)} classes where {name} has {expected}",
+            path,
+            "give the annotation files of this dataset and version, or list the videos "
+            "in a CSV file and use `kind: csv`",
         )
 
 
 def wrong(what: str, path: Path, line: int | None = None) -> DatasetError:
     """The error of a file that is not what its publisher distributes."""
     place = path if line is None else f"{path}: line {line}"
-    return DatasetError(f"{what}; {place}; {_AGAIN}")
+    return DatasetError(what, place, _AGAIN)
 
 
 def _text(path: Path) -> str:
@@ -236,7 +240,7 @@ def _text(path: Path) -> str:
         raise wrong(f"not text in UTF-8 ({error.reason})", path) from error
     except OSError as error:
         raise DatasetError(
-            f"annotation file cannot be read ({error.strerror}); {path}; make it readable"
+            f"annotation file cannot be read ({error.strerror})", path, "make it readable"
         ) from error
 
 

@@ -134,13 +134,13 @@ def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     try:
         table = pq.read_table(path, partitioning=None)
     except FileNotFoundError as error:
-        raise ManifestError(f"no manifest; {path}; build the dataset first") from error
+        raise ManifestError("no manifest", path, "build the dataset first") from error
     except (pa.ArrowInvalid, OSError) as error:
-        raise ManifestError(f"not a readable manifest ({error}); {path}; {mend}") from error
+        raise ManifestError(f"not a readable manifest ({error})", path, mend) from error
     metadata = table.schema.metadata or {}
     head = json.loads(metadata.get(_METADATA, b"{}"))
     if head.get("format") != FORMAT or not table.schema.equals(_schema(), check_metadata=False):
-        raise ManifestError(f"not a manifest of format {FORMAT}; {path}; {mend}")
+        raise ManifestError(f"not a manifest of format {FORMAT}", path, mend)
     return head, table.to_pylist()
 
 

@@ -57,8 +57,9 @@ def check_numbers(video: Video, numbers: NDArray[np.int64]) -> None:
     """
     if numbers.size == 0 or numbers.min() < 0 or numbers.max() >= video.frames:
         raise ReadError(
-            f"frames {numbers.tolist()} of a video of {video.frames} frames; {video.path}; "
-            "ask for frames within the video"
+            f"frames {numbers.tolist()} of a video of {video.frames} frames",
+            video.path,
+            "ask for frames within the video",
         )
 
 
@@ -134,4 +135,4 @@ class DecordReader(FrameReader):
 
 
 def _unreadable(video: Video, what: str) -> ReadError:
-    return ReadError(f"{what}; {video.path}; restore the file or build the dataset again")
+    return ReadError(what, video.path, "restore the file or build the dataset again")

@@ -67,9 +67,9 @@ class ShardFrames:
         except (OSError, ValueError, pa.ArrowInvalid) as error:
             if isinstance(error, OSError) and error.errno == errno.EMFILE:
                 mend = "raise the limit of open files (`ulimit -Hn`), or build with a larger --shard-mb"
-            raise ShardError(f"shard unreadable ({error}); {path}; {mend}") from error
+            raise ShardError(f"shard unreadable ({error})", path, mend) from error
         if (reader.schema.metadata or {}).get(b"actiongrid.shard") != FORMAT.encode():
-            raise ShardError(f"not a frame shard of format {FORMAT}; {path}; {mend}")
+            raise ShardError(f"not a frame shard of format {FORMAT}", path, mend)
         column = reader.get_batch(0).column(0)
         _, offsets, data = column.buffers()
         self._offsets: NDArray[np.int64] = np.frombuffer(offsets, dtype=np.int64, count=len(column) + 1)

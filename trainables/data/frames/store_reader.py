@@ -84,7 +84,7 @@ class FrameStoreReader(FrameReader):
                 try:
                     shard = ShardFrames(self._directory / video.shard)
                 except ShardError as error:
-                    raise ReadError(str(error)) from error
+                    raise ReadError(error.what, error.where, error.what_to_do) from error
                 self._shards[video.shard] = shard
             return shard
 
@@ -98,8 +98,9 @@ class FrameStoreReader(FrameReader):
 
 def _unreadable(video: Video, what: str) -> ReadError:
     return ReadError(
-        f"{what}; {video.path} in shard {video.shard}; "
-        "run `actiongrid data verify`, then build the dataset again"
+        what,
+        f"{video.path} in shard {video.shard}",
+        "run `actiongrid data verify`, then build the dataset again",
     )
 
 
@@ -163,8 +164,9 @@ def copy_shards(manifest: Manifest, source: Path, root: Path) -> Path:
         _copy_missing(manifest, source, target)
     except OSError as error:
         raise LocalCopyError(
-            f"folder cannot be used ({error.strerror or error}); {target}; give frames_on_local_disk a "
-            "folder that every machine has and can write to"
+            f"folder cannot be used ({error.strerror or error})",
+            target,
+            "give frames_on_local_disk a folder that every machine has and can write to",
         ) from error
     return target
 
@@ -186,8 +188,10 @@ def _check_space(needed: int, target: Path) -> None:
     free = shutil.disk_usage(target).free
     if needed and needed + _SPARE_BYTES > free:
         raise LocalCopyError(
-            f"{needed / 1e9:.1f} GB of frames do not fit into {free / 1e9:.1f} GB of free space; {target}; "
-            "free some, or leave out frames_on_local_disk"
+            f"{needed / 1000000000.0:.1f} GB of frames do not fit into "
+            f"{free / 1000000000.0:.1f} GB of free space",
+            target,
+            "free some, or leave out frames_on_local_disk",
         )
 
 
@@ -197,12 +201,13 @@ def _copy(shard: Shard, source: Path, target: Path) -> None:
             shutil.copyfile(source / shard.name, temporary)
             if sha256_of(temporary) != shard.sha256:
                 raise LocalCopyError(
-                    f"shard differs from its checksum; {source / shard.name}; run `actiongrid data verify`, "
-                    "then build the dataset again"
+                    "shard differs from its checksum",
+                    source / shard.name,
+                    "run `actiongrid data verify`, then build the dataset again",
                 )
     except OSError as error:
         full = error.errno == errno.ENOSPC
         mend = "free some space" if full else "run `actiongrid data verify`"
         raise LocalCopyError(
-            f"shard cannot be copied ({error.strerror}); {source / shard.name}; {mend}"
+            f"shard cannot be copied ({error.strerror})", source / shard.name, mend
         ) from error

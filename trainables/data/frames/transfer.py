@@ -114,8 +114,9 @@ def fetch_dataset(path: Path) -> None:
             else:
                 (directory / name).unlink(missing_ok=True)
                 raise DownloadError(
-                    f"shard differs from its checksum; {mirror.bucket.where(mirror.name(directory / name))}; "
-                    "run `actiongrid data verify`, then build the dataset again"
+                    "shard differs from its checksum",
+                    mirror.bucket.where(mirror.name(directory / name)),
+                    "run `actiongrid data verify`, then build the dataset again",
                 )
 
 

@@ -186,18 +186,20 @@ def check(manifest: Manifest, listed: int) -> None:
         more = f"\n  and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
         raise DatasetError(
             f"{len(bad)} of {listed} videos cannot be used, more than allow_missing = "
-            f"{manifest.allow_missing:g}; dataset {manifest.name}; mend or remove them, or raise "
-            f"allow_missing:{names}{more}"
+            f"{manifest.allow_missing:g}",
+            f"dataset {manifest.name}",
+            f"mend or remove them, or raise allow_missing:{names}{more}",
         )
     for split in SPLITS:
         if not manifest.split(split):
             raise DatasetError(
-                f"no usable {split} video; dataset {manifest.name}; add videos or change the split"
+                f"no usable {split} video", f"dataset {manifest.name}", "add videos or change the split"
             )
     present = {video.label for video in manifest.split("train")}
     lost = [name for label, name in enumerate(manifest.classes) if label not in present]
     if lost:
         raise DatasetError(
-            f"classes without a usable training video: {', '.join(lost)}; dataset {manifest.name}; "
-            "add videos or remove the classes"
+            f"classes without a usable training video: {', '.join(lost)}",
+            f"dataset {manifest.name}",
+            "add videos or remove the classes",
         )

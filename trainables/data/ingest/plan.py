@@ -143,8 +143,9 @@ def check_space(plan: IngestPlan, directory: Path) -> None:
     if needed > free:
         videos = sum(len(task.videos) for task in plan.tasks)
         raise StoreWriteError(
-            f"the frames of {videos} videos need about {in_words(needed)}, {in_words(free)} are free; "
-            f"{directory}; make room, use another --storage, or lower --short-side or --quality"
+            f"the frames of {videos} videos need about {in_words(needed)}, {in_words(free)} are free",
+            directory,
+            "make room, use another --storage, or lower --short-side or --quality",
         )
 
 

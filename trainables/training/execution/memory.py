@@ -50,7 +50,7 @@ def figures_of_memory(spec: CellSpec, compute: Compute) -> Iterator[None]:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        raise CellMemoryError(_told(spec, compute, error)) from error
+        raise _with_figures(spec, compute, error) from error
 
 
 def clips_at_a_time(spec: CellSpec) -> int:
@@ -59,15 +59,16 @@ def clips_at_a_time(spec: CellSpec) -> int:
     return -(-share // min(share, spec.recipe.accumulate * spec.accumulation))
 
 
-def _told(spec: CellSpec, compute: Compute, error: Exception) -> str:
+def _with_figures(spec: CellSpec, compute: Compute, error: Exception) -> CellMemoryError:
     used = f"peak {compute.peak_memory_bytes() / 1e9:.2f} GB"
     if compute.device.type == "cuda":
         free, whole = torch.cuda.mem_get_info(compute.device)
         card = torch.cuda.get_device_name(compute.device)
         used += f" in torch, {free / 1e9:.2f} of {whole / 1e9:.2f} GB free on {card}"
     said = " ".join(str(error).split()) or type(error).__name__
-    return (
+    return CellMemoryError(
         f"out of memory with {clips_at_a_time(spec)} clips of {spec.frames} frames at a time, accumulation "
-        f"{spec.accumulation}, {used}; {spec.cell}; lower batch_size or use more workers or a larger GPU "
-        f"({said[:300]})"
+        f"{spec.accumulation}, {used}",
+        spec.cell,
+        f"lower batch_size or use more workers or a larger GPU ({said[:300]})",
     )
