@@ -53,7 +53,7 @@ TRANSITIONS: Mapping[CellState, frozenset[CellState]] = {
     CellState.HELD_ELSEWHERE: frozenset(
         {CellState.WAITING, CellState.PAUSED, CellState.CANCELLED, CellState.DONE, CellState.FAILED}
     ),
-    CellState.STARTING: frozenset({CellState.RUNNING, CellState.WAITING, CellState.HELD_ELSEWHERE}),
+    CellState.STARTING: RESTING | {CellState.RUNNING},
     CellState.RUNNING: frozenset(
         {
             CellState.STOPPING,

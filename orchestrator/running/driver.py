@@ -153,7 +153,7 @@ class Driver:
             found = self._storage.start(run.work)
         finally:
             with self._lock:
-                self._grid.started(run.name, found, time.time())
+                self._grid.started(run.name, found, time.time(), self._clock())
         return None if isinstance(found, str) else found
 
     def _give_up_too_large(self, total: Free) -> None:

@@ -117,8 +117,11 @@ class Grid:
         """A waiting cell is about to start."""
         self._move(name, CellState.STARTING)
 
-    def started(self, name: str, found: TrialRequest | str, started: float) -> None:
-        """What came of a start: a trial, or, in words, who holds the cell (nobody: it did not succeed)."""
+    def started(self, name: str, found: TrialRequest | str, started: float, now: float) -> None:
+        """What came of a start: a trial, or, in words, who holds the cell (nobody: it did not succeed).
+
+        `started` in seconds since 1970, `now` on the driver's clock.
+        """
         if self._runs[name].state is not CellState.STARTING:
             return  # it was interrupted meanwhile
         if isinstance(found, str):
@@ -126,6 +129,7 @@ class Grid:
             return
         new = {"trial": found, "started": started, "metrics": {}, "stop_point": None}
         self._move(name, CellState.RUNNING, **new)
+        self._set_stop_point(name, now)
 
     def rest(self, name: str, **changes: Any) -> None:  # noqa: ANN401 - any field of the record but `state`
         """A cell neither runs nor is over: its state follows from what people asked and others do."""
@@ -209,11 +213,15 @@ class Grid:
             if run.state in RESTING:
                 self.rest(run.name)
             elif run.is_training:
-                point = next_stop_point(self._runs[run.name], now)
-                state = CellState.RUNNING if point is None else CellState.STOPPING
-                self.update(run.name, stop_point=point)
-                if state is not run.state:
-                    self._move(run.name, state)
+                self._set_stop_point(run.name, now)
+
+    def _set_stop_point(self, name: str, now: float) -> None:
+        """Bring a cell in training, and where it is to end, in line with what people ask."""
+        point = next_stop_point(self._runs[name], now)
+        state = CellState.RUNNING if point is None else CellState.STOPPING
+        self.update(name, stop_point=point)
+        if state is not self._runs[name].state:
+            self._move(name, state)
 
     def _move(self, name: str, state: CellState, **changes: Any) -> None:  # noqa: ANN401 - fields of the record
         before = self._runs[name]
