@@ -30,6 +30,7 @@ from typing import Any
 from benchmarks.dashboard_paint import first_paint
 from catalog import Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFinished, EpochFinished
+from catalog.storage.folder_storage import FolderStorage
 from dashboards.app.live import LiveCatalog, page_blocks
 from dashboards.pages.request import read_address
 
@@ -362,7 +363,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for cells in [*options.cells, *([1_000_000] if options.million else [])]:
         with tempfile.TemporaryDirectory() as folder:
-            live = LiveCatalog(Path(folder), pause=0)
+            live = LiveCatalog(FolderStorage(Path(folder)), pause=0)
             fill(live, cells, options.epochs)
             for name, address in pages(live).items():
                 rows.append({"cells": cells, "page": name, **measure(live, address, options.repeat)})

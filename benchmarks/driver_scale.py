@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 
 from catalog import Catalog, Journal
-from catalog.storage.layout import Layout
+from catalog.storage.folder_storage import FolderStorage
 from orchestrator.coordination.shared_cells import shared_cells
 from orchestrator.planning.model_size_worker import counted_apart
 from orchestrator.planning.plan import make_plan
@@ -173,16 +173,16 @@ def trivial_cell(config: dict[str, Any]) -> None:
 @contextmanager
 def open_driver(plan: Plan, storage: Path, clock: Callable[[], float]) -> Iterator[Driver]:
     """A driver of all cells of the plan on this storage, beside nobody."""
-    layout = Layout(storage)
+    folder = FolderStorage(storage)
     with (
         Journal.open(storage, "scale") as journal,
         Catalog.open(storage) as catalog,
-        shared_cells(layout, "scale", plan.study, 0, catalog) as (shared, _),
+        shared_cells(folder, "scale", plan.study, 0, catalog) as (shared, _),
     ):
         for one in plan.cells:
             journal.append(planned_event(one, plan.study, "scale"))
         settings = SubmissionSettings("scale", 0, False, None, None, True, str(storage / "ray"))
-        yield Driver(work_of(plan), layout, journal.append, shared, settings, clock=clock)
+        yield Driver(work_of(plan), folder, journal.append, shared, settings, clock=clock)
 
 
 def played(plan: Plan, storage: Path, slots: int) -> Meter:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.training_cell import ALL_SHAPES, Cell, Setting, listed, make_store, show, use_device
-from trainables.data.frames.manifest import SHARDS
+from catalog.storage.layout import SHARDS
 from trainables.recipe.cell_spec import Evaluation
 
 if TYPE_CHECKING:

@@ -190,6 +190,7 @@ class SleepDriver:
             train_storage=str(self.folder / "train"),
             log=str(self.folder / f"{name}.log"),
             local=True,
+            storage=str(self.folder),
         )
 
     def poll(self) -> None:

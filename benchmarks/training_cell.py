@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.loader import SHAPES, Shape, prepare
+from catalog.storage.layout import SHARDS
 from orchestrator.planning.measurement_files import model_named
 from trainables.data.frames.frame_format import FrameFormat
-from trainables.data.frames.manifest import SHARDS, Manifest, Video, read_manifest, write_manifest
+from trainables.data.frames.manifest import Manifest, Video, read_manifest, write_manifest
 from trainables.models.macs import model_cost
 from trainables.recipe.cell_spec import CellSpec, Evaluation, Recipe
 

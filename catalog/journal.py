@@ -16,11 +16,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Self
 
 from catalog.codec import EventError, UnknownEventError, decode, encode
 from catalog.events import Event
 from catalog.storage.errors import ActionGridError
+from catalog.storage.layout import Layout
+from catalog.storage.storage import JournalKeeper, Storage
 
 logger = logging.getLogger(__name__)
 
@@ -59,23 +61,13 @@ class Fault:
 
 def journal_dir(storage: Path) -> Path:
     """Return the directory of a storage's journals."""
-    return storage / "journal"
-
-
-class Keeper(Protocol):
-    """Keeps a journal's lines where the storage is a bucket and the journal's file only a copy."""
-
-    def keep(self, offset: int, content: bytes) -> None:
-        """Make lines durable that are to stand at byte `offset`; OSError: they do not count as written."""
-
-    def close(self, size: int) -> None:
-        """Nothing more comes after byte `size`."""
+    return Layout(storage).journals
 
 
 class Journal:
     """One writer's journal, open for appending. Threads may share it; processes may not."""
 
-    def __init__(self, path: Path, descriptor: int, keeper: Keeper | None = None) -> None:
+    def __init__(self, path: Path, descriptor: int, keeper: JournalKeeper | None = None) -> None:
         self.path = path
         self._descriptor = descriptor
         self._keeper = keeper
@@ -89,7 +81,7 @@ class Journal:
         self._torn = _ends_inside_a_line(descriptor)
 
     @classmethod
-    def open(cls, storage: Path, writer: str, keeper: Keeper | None = None) -> Journal:
+    def open(cls, storage: Path, writer: str, keeper: JournalKeeper | None = None) -> Journal:
         """Open (or create) the journal of `writer` under `storage` and seal a torn last line.
 
         With a `keeper` its bytes are the truth; the file has to be up to date, and lines go there first.
@@ -153,7 +145,7 @@ class Journal:
         self._put(content)
         self._torn = False
 
-    def _keep(self, keeper: Keeper, content: bytes) -> None:
+    def _keep(self, keeper: JournalKeeper, content: bytes) -> None:
         # A keeper whose answer was lost may have what it did not acknowledge: that goes first, as it was.
         for part in filter(None, (self._unsure, content)):
             self._unsure = part
@@ -203,6 +195,17 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def open_journal(storage: Storage, writer: str) -> Journal:
+    """A writer's journal for appending, which the storage keeps: what `append` returned stands in it.
+
+    Raises:
+        JournalError: As `Journal.open`.
+        OSError: The storage does not answer.
+    """
+    storage.refresh_journals()
+    return Journal.open(storage.root, writer, storage.journal_keeper(writer))
 
 
 class Tail:

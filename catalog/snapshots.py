@@ -15,6 +15,7 @@ from pathlib import Path
 
 from catalog.journal import sync_directory
 from catalog.storage.errors import ActionGridError
+from catalog.storage.layout import Layout
 
 FILES_AT_ONCE = 2
 """The current file and the one before it."""
@@ -24,7 +25,7 @@ _NUMBER = re.compile(r"catalog-(\d+)\.duckdb")
 
 def snapshot_link(storage: Path) -> Path:
     """Return the symlink that readers open."""
-    return storage / "catalog.duckdb"
+    return Layout(storage).snapshot_link
 
 
 class SnapshotError(ActionGridError, OSError):
@@ -39,7 +40,7 @@ def publish(storage: Path, write: Callable[[Path], None]) -> Path:
     Raises:
         OSError: the storage does not take it; nothing is left of it.
     """
-    folder = storage / "snapshots"
+    folder = Layout(storage).snapshots
     folder.mkdir(parents=True, exist_ok=True)
     with _turn(folder):
         _remove(folder.glob("tmp-*"))
@@ -60,7 +61,7 @@ def publish(storage: Path, write: Callable[[Path], None]) -> Path:
 
 def keep_only(storage: Path, current: Path) -> None:
     """Remove all snapshot files but one."""
-    folder = storage / "snapshots"
+    folder = Layout(storage).snapshots
     with _turn(folder):
         _remove(path for path in _numbered(folder).values() if path.name != current.name)
 

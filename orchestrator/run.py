@@ -20,7 +20,7 @@ from rich.console import Console
 
 from catalog import Catalog
 from catalog.catalog import leave_snapshot
-from catalog.storage.layout import Layout
+from catalog.journal import open_journal
 from catalog.storage.outage import exit_despite_outage
 from orchestrator.coordination.drivers import Presence, writer_name
 from orchestrator.coordination.shared_cells import shared_cells
@@ -32,7 +32,6 @@ from orchestrator.ray_runtime.cluster_checks import check_cluster
 from orchestrator.ray_runtime.leftovers import leftovers, remove
 from orchestrator.running.cell_run import CellFailure, finished_seconds
 from orchestrator.running.driver import Driver
-from orchestrator.running.remote import address_of, open_journal, require_writable
 from orchestrator.running.submission import Options, Submission
 from orchestrator.study.model import Study
 from orchestrator.terminal.grid_view import GridViewer, shown_states
@@ -121,21 +120,22 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
         RaySessionError: Ray does not start or cannot be reached.
         LeaseError: The storage cannot be shared by several drivers.
     """
-    layout, writer = Layout(options.storage), writer_name()
-    require_writable(options.storage)
-    chosen_packing(options.storage, options.packing)
-    check_cluster(options.address, options.storage, layout.log(f"{writer}-check"))
-    for leftover in leftovers(layout):
+    storage, writer = options.storage, writer_name()
+    layout = storage.layout
+    storage.require_usable()
+    chosen_packing(storage.root, options.packing)
+    check_cluster(options.address, storage, layout.log(f"{writer}-check"))
+    for leftover in leftovers(storage):
         if leftover.warning:
             announce(leftover.warning)
         remove(leftover)
     with (
         StopSignals() as signals,
         exit_despite_outage(signals.asked, announce),
-        open_journal(options.storage, writer) as journal,
-        Catalog.open(options.storage) as catalog,
-        shared_cells(layout, writer, study.name, study.priority, catalog) as (shared, presence),
-        _ray_files(options, layout) as ray_files,
+        open_journal(storage, writer) as journal,
+        Catalog.open(storage.root) as catalog,
+        shared_cells(storage, writer, study.name, study.priority, catalog) as (shared, presence),
+        _ray_files(options) as ray_files,
     ):
         submission = Submission(study, options, journal, catalog, shared, ray_files)
         plan = submission.prepare(show, announce)
@@ -160,14 +160,14 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
 
 
 @contextmanager
-def _ray_files(options: Options, layout: Layout) -> Iterator[Path]:
+def _ray_files(options: Options) -> Iterator[Path]:
     """Where Tune and Train write for themselves: on the storage only where other machines have to see it.
 
     Nothing is ever restored from it, and neither of them outlives a storage that is full.
     """
     # Of a mirror every machine has its own; Train's and Tune's own files are the head's alone anyway.
-    if options.address is not None and address_of(options.storage) is None:
-        yield layout.ray_dir
+    if options.address is not None and not options.storage.mirrored:
+        yield options.storage.layout.ray_dir
         return
     with tempfile.TemporaryDirectory(prefix="actiongrid-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
@@ -181,7 +181,7 @@ def _run(
     from orchestrator.ray_runtime.tune_adapter import run_grid
     from orchestrator.terminal.live_view import LiveView
 
-    layout = Layout(options.storage)
+    layout = options.storage.layout
     with redirect_output(layout.log(submission.writer)) as terminal:
         console = Console(file=terminal)
         driver.outage.tell(lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))

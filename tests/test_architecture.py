@@ -43,12 +43,6 @@ ORDER = (
 )
 # Of the rooms before them, these import only these.
 ONLY = {"trainables": ("catalog.storage", "trainables"), "dashboards": ("catalog", "dashboards")}
-# To be mended: imports that go against the order.
-OPEN = {
-    ("orchestrator.coordination.shared_cells", "orchestrator.running.remote"),
-    ("orchestrator.evaluation.evaluation", "orchestrator.running.remote"),
-    ("orchestrator.evaluation.jobs", "orchestrator.running.remote"),
-}
 # What only these files may import.
 RESERVED = {
     "duckdb": {"catalog/catalog.py"},
@@ -160,9 +154,7 @@ def forbidden(path: Path, names: set[str]) -> list[str]:
     for reserved, owners in RESERVED.items():
         if name not in owners:
             wrong += [one for one in names if f"{one}.".startswith(f"{reserved}.")]
-    return sorted(
-        one for one in wrong if not any((module, done) in OPEN for done in (one, one.rpartition(".")[0]))
-    )
+    return sorted(wrong)
 
 
 def test_every_module_has_a_room() -> None:

@@ -10,7 +10,7 @@ from hashlib import file_digest
 from pathlib import Path
 from uuid import uuid4
 
-from catalog.storage.errors import ActionGridError, FailureKind
+from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
 
 
 @contextmanager
@@ -33,12 +33,24 @@ def replaced_atomically(path: Path, durable: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` so that `path` holds all of it or does not change, also through a power cut."""
+    with replaced_atomically(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class StorageError(ActionGridError):
+    """A storage that this version cannot use, or that is not there."""
+
+    exit_code = BAD_INPUT
 
 
 class RemoteStorageError(ActionGridError, OSError):

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from catalog.storage.atomic import RemoteStorageError, replaced_atomically
-from catalog.storage.errors import BAD_INPUT, ActionGridError
+from catalog.storage.atomic import RemoteStorageError, StorageError, replaced_atomically
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -34,10 +33,8 @@ _SHOWN = 160
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
-class AddressError(ActionGridError):
+class AddressError(StorageError):
     """An address that names no storage that this version knows."""
-
-    exit_code = BAD_INPUT
 
 
 class BucketError(RemoteStorageError):
@@ -53,7 +50,7 @@ class BucketError(RemoteStorageError):
 
 
 @dataclass(frozen=True)
-class Remote:
+class StoredObject:
     """One object: its name below the bucket's prefix, bytes, version mark, and seconds since 1970."""
 
     name: str
@@ -131,33 +128,33 @@ class Bucket:
             return False
         return True
 
-    def look(self, name: str) -> Remote | None:
+    def look(self, name: str) -> StoredObject | None:
         """What stands under a name, or None."""
         import obstore
 
         try:
             with self._answering(name):
-                return _remote(obstore.head(self._store, name))
+                return _stored(obstore.head(self._store, name))
         except FileNotFoundError:
             return None
 
-    def below(self, folder: str) -> list[Remote]:
+    def below(self, folder: str) -> list[StoredObject]:
         """All objects below a folder, however deep, by name."""
         import obstore
 
         with self._answering(folder):
             stream = obstore.list(self._store, folder or None, chunk_size=1000)
-            found = [_remote(meta) for chunk in stream for meta in chunk]
+            found = [_stored(meta) for chunk in stream for meta in chunk]
         return sorted(found, key=lambda one: one.name)
 
-    def folder(self, folder: str) -> tuple[list[Remote], list[str]]:
+    def folder(self, folder: str) -> tuple[list[StoredObject], list[str]]:
         """The objects directly in a folder, and the names of its folders, relative to the bucket's prefix."""
         import obstore
 
         with self._answering(folder):
             found = obstore.list_with_delimiter(self._store, folder or None)
             objects, folders = found["objects"], found["common_prefixes"]
-        return [_remote(meta) for meta in objects], [str(one) for one in folders]
+        return [_stored(meta) for meta in objects], [str(one) for one in folders]
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove objects; those that are not there are no error."""
@@ -217,11 +214,6 @@ def suppressed_missing() -> Iterator[None]:
         return
 
 
-def is_url(text: str) -> bool:
-    """Whether a storage's name is an address and not a directory."""
-    return "://" in text
-
-
 def checked_url(text: str) -> str:
     """The address without a trailing slash.
 
@@ -248,8 +240,8 @@ def _store(url: str) -> ObjectStore:
     )
 
 
-def _remote(meta: Any) -> Remote:  # noqa: ANN401 - obstore's ObjectMeta
-    return Remote(meta["path"], meta["size"], str(meta["e_tag"]), meta["last_modified"].timestamp())
+def _stored(meta: Any) -> StoredObject:  # noqa: ANN401 - obstore's ObjectMeta
+    return StoredObject(meta["path"], meta["size"], str(meta["e_tag"]), meta["last_modified"].timestamp())
 
 
 def _first_line(error: BaseException) -> str:

@@ -15,12 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from catalog.storage.bucket import Bucket, BucketError, Remote
+from catalog.storage.bucket import Bucket, BucketError, StoredObject
 from catalog.storage.errors import ActionGridError
+from catalog.storage.layout import JOURNAL
 from catalog.storage.locks import exclusive
 from catalog.storage.mirror import Mirror
 
-FOLDER = "journal"
 SEGMENTS_AT_MOST = 100
 _LOCK = ".pull.lock"
 _LOCK_SECONDS = 600.0
@@ -32,11 +32,11 @@ class SegmentError(ActionGridError):
 
 
 class Segments:
-    """Keeps one writer's lines in the bucket (`catalog.journal.Keeper`). One thread at a time."""
+    """Keeps one writer's lines in the bucket (`JournalKeeper`). One thread at a time."""
 
     def __init__(self, mirror: Mirror, writer: str) -> None:
         self._bucket = mirror.bucket
-        self._path = mirror.root / FOLDER / f"{writer}.jsonl"
+        self._path = mirror.root / JOURNAL / f"{writer}.jsonl"
         self._writer = writer
         self._segments = 0
 
@@ -69,7 +69,7 @@ class Segments:
 
 def segment_name(writer: str, offset: int) -> str:
     """The object of the lines that begin at this byte; names have the order of their bytes."""
-    return f"{FOLDER}/{writer}/{offset:020d}.jsonl"
+    return f"{JOURNAL}/{writer}/{offset:020d}.jsonl"
 
 
 def unite(bucket: Bucket, writer: str, content: bytes, *, ours: bool) -> None:
@@ -77,14 +77,14 @@ def unite(bucket: Bucket, writer: str, content: bytes, *, ours: bool) -> None:
 
     One that is not `ours` gets it only while it has none: its writer may live, and have put a longer one.
     """
-    name = f"{FOLDER}/{writer}.jsonl"
+    name = f"{JOURNAL}/{writer}.jsonl"
     if not content:
         return
     if ours:
         bucket.put(name, content)
     elif not bucket.create(name, content):
         return
-    segments = bucket.below(f"{FOLDER}/{writer}")
+    segments = bucket.below(f"{JOURNAL}/{writer}")
     bucket.remove([one.name for one in segments if _offset(one) + one.size <= len(content)])
 
 
@@ -94,9 +94,9 @@ def pull_journals(mirror: Mirror) -> None:
     Raises:
         BucketError: The bucket does not answer; what came down before stays.
     """
-    folder = mirror.root / FOLDER
+    folder = mirror.root / JOURNAL
     with exclusive(folder / _LOCK, _LOCK_SECONDS, "the mirror's journals"):
-        whole, parts = mirror.bucket.folder(FOLDER)
+        whole, parts = mirror.bucket.folder(JOURNAL)
         for one in whole:
             _complete(mirror.path(one.name), one, mirror.bucket)
         for part in parts:
@@ -105,9 +105,9 @@ def pull_journals(mirror: Mirror) -> None:
 
 def unite_abandoned(mirror: Mirror, writers: frozenset[str]) -> None:
     """Unite the segments of writers that have died; those in `writers` live. The journals are pulled."""
-    _, parts = mirror.bucket.folder(FOLDER)
+    _, parts = mirror.bucket.folder(JOURNAL)
     for part in parts:
-        writer = part.removeprefix(f"{FOLDER}/")
+        writer = part.removeprefix(f"{JOURNAL}/")
         if writer in writers:
             continue
         with _unwritten(mirror.root / f"{part}.jsonl") as file:
@@ -115,7 +115,7 @@ def unite_abandoned(mirror: Mirror, writers: frozenset[str]) -> None:
                 unite(mirror.bucket, writer, os.pread(file, os.fstat(file).st_size, 0), ours=False)
 
 
-def _complete(path: Path, one: Remote, bucket: Bucket) -> None:
+def _complete(path: Path, one: StoredObject, bucket: Bucket) -> None:
     if path.is_file() and path.stat().st_size >= one.size:
         return
     with _unwritten(path) as file:
@@ -126,7 +126,7 @@ def _complete(path: Path, one: Remote, bucket: Bucket) -> None:
                 _append(file, start, content)
 
 
-def _follow(path: Path, segments: list[Remote], bucket: Bucket) -> None:
+def _follow(path: Path, segments: list[StoredObject], bucket: Bucket) -> None:
     size = path.stat().st_size if path.is_file() else 0
     new = [one for one in segments if _offset(one) + one.size > size]
     if not new:
@@ -165,5 +165,5 @@ def _unwritten(path: Path) -> Iterator[int | None]:
         os.close(file)
 
 
-def _offset(one: Remote) -> int:
+def _offset(one: StoredObject) -> int:
     return int(one.name.rsplit("/", 1)[1].removesuffix(".jsonl"))

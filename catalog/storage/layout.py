@@ -1,4 +1,4 @@
-"""Where things lie in a storage directory."""
+"""Where everything lies in a storage: the names of all its files and folders."""
 
 from __future__ import annotations
 
@@ -6,27 +6,73 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.storage.mirror import mirror_at
+# In a run directory. A checkpoint is `epoch-0007.pt`, its record `.json`, what it predicted `.parquet`.
+EPOCHS = "epoch-*"
+RESULT_FILE = "result.json"
+FENCE_FILE = "fence"
+RUN_LOCK_FILE = "lock"
+EVALUATIONS = "evaluations"
+
+# In a dataset's directory.
+MANIFEST_FILE = "manifest.parquet"
+BUILD_LOG_FILE = "build.jsonl"
+SHARDS = "shards"
+
+# Below the root; in a bucket also the beginning of the segments' names.
+JOURNAL = "journal"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths under one `--storage` directory. Names of cells are made safe for every file system."""
+    """The paths under the root of one storage. Names of cells are made safe for every file system."""
 
     root: Path
 
-    def named(self, path: Path | str) -> str:
-        """What the journal says of a file below the root: in a bucket, what any machine can resolve."""
-        mirror = mirror_at(self.root)
-        return str(path) if mirror is None else mirror.bucket.where(mirror.name(Path(path)))
+    @property
+    def journals(self) -> Path:
+        """The journals, one file a writer (`catalog.journal`)."""
+        return self.root / JOURNAL
+
+    def journal(self, writer: str) -> Path:
+        """One writer's journal."""
+        return self.journals / f"{writer}.jsonl"
+
+    @property
+    def snapshots(self) -> Path:
+        """Immutable files of the catalog, numbered (`catalog.snapshots`)."""
+        return self.root / "snapshots"
+
+    @property
+    def snapshot_link(self) -> Path:
+        """The symlink to the current snapshot, which readers open."""
+        return self.root / "catalog.duckdb"
+
+    @property
+    def runs(self) -> Path:
+        """The run directories of all cells."""
+        return self.root / "runs"
 
     def run_dir(self, cell: str, key: str) -> Path:
         """Checkpoints, history and result of one cell; the same for every attempt and every study."""
-        return self.root / "runs" / f"{file_name(cell)}-{key[:12]}"
+        return self.runs / f"{file_name(cell)}-{key[:12]}"
+
+    @property
+    def datasets(self) -> Path:
+        """The directories of all datasets."""
+        return self.root / "datasets"
 
     def dataset_dir(self, dataset: str, digest: str) -> Path:
         """Manifest (and generated videos) of a dataset; another declaration has another directory."""
-        return self.root / "datasets" / f"{file_name(dataset)}-{digest[:8]}"
+        return self.datasets / f"{file_name(dataset)}-{digest[:8]}"
+
+    def manifests(self, dataset: str | None = None) -> list[Path]:
+        """The manifests that stand here, of all datasets or of those of one name, in their order."""
+        folder = "*" if dataset is None else _any_declaration(dataset)
+        return sorted(self.datasets.glob(f"{folder}/{MANIFEST_FILE}"))
+
+    def build_logs(self, dataset: str) -> list[Path]:
+        """How the datasets of one name were built, in the order of their paths."""
+        return sorted(self.datasets.glob(f"{_any_declaration(dataset)}/{BUILD_LOG_FILE}"))
 
     @property
     def ray_dir(self) -> Path:
@@ -56,6 +102,20 @@ class Layout:
     def log(self, writer: str) -> Path:
         """Ray's own output during one submission."""
         return self.root / "logs" / f"{writer}.log"
+
+
+def _any_declaration(dataset: str) -> str:
+    return f"{file_name(dataset)}-{'?' * 8}"
+
+
+def epoch_file(run_dir: Path, epoch: int, suffix: str) -> Path:
+    """One of an epoch's files in a run directory: `.pt`, `.json` or `.parquet`."""
+    return run_dir / f"epoch-{epoch:04d}{suffix}"
+
+
+def attempt_log(run_dir: Path, attempt: int) -> Path:
+    """The error of one attempt and its traceback."""
+    return run_dir / f"attempt-{attempt}.log"
 
 
 def file_name(text: str) -> str:

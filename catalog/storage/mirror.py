@@ -1,7 +1,4 @@
-"""The local directory that stands for a bucket: the same layout, and a mark that says which bucket it is.
-
-Whatever is in the bucket is the truth; the mirror is a copy of some of it and can be deleted at any time.
-"""
+"""A bucket's files on this machine: where they lie, and how one folder of them is brought up to date."""
 
 from __future__ import annotations
 
@@ -9,22 +6,57 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from catalog.storage.atomic import replaced_atomically
-from catalog.storage.bucket import Bucket, checked_url
+from catalog.storage.bucket import Bucket, StoredObject
+from catalog.storage.locks import exclusive
 
 MARK = ".actiongrid-bucket.json"
 CACHE_VARIABLE = "ACTIONGRID_CACHE"
-_DEPTH = 5  # of a file below a mirror
+_INDEX = ".bucket-index.json"
+_LOCK = ".bucket.lock"
+_LOCK_SECONDS = 60.0
+_AT_ONCE = 8
+
+Wanted = Callable[[str], bool]
+
+
+def mirror_folder(url: str, environment: Mapping[str, str]) -> Path:
+    """Where a bucket's mirror lies: below `ACTIONGRID_CACHE`, or the user's cache folder."""
+    given = environment.get(CACHE_VARIABLE)
+    general = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(given).expanduser() if given else Path(general) / "actiongrid"
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", url.split("://")[1])[:60]
+    return folder.absolute() / f"{readable}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+
+
+def marked_url(root: Path) -> str | None:
+    """The bucket whose mirror this directory is, or None where it is none."""
+    try:
+        return str(json.loads((root / MARK).read_text())["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def mark_mirror(root: Path, url: str) -> None:
+    """Say in a directory which bucket it is a mirror of, where it does not say so yet.
+
+    Raises:
+        OSError: The cache folder cannot be used.
+    """
+    if marked_url(root) is None:
+        with replaced_atomically(root / MARK) as temporary:
+            temporary.write_text(json.dumps({"url": url}))
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """A bucket and its local directory."""
+    """A bucket and its local directory: the same names in both."""
 
     root: Path
     bucket: Bucket
@@ -38,49 +70,93 @@ class Mirror:
         return self.root / name
 
 
-def open_mirror(url: str) -> Mirror:
-    """The mirror of a bucket on this machine, made where there is none yet; asks the bucket nothing.
+class MirroredFolder:
+    """The files of one folder of a mirror, and of those in it by names such as `evaluations/x.json`.
+
+    The folder's index says which version of an object each local file is. It is a hint: without it a file
+    comes down again.
 
     Raises:
-        AddressError: Not an address of a bucket.
-        OSError: The cache folder cannot be used.
+        BucketError: from every method, where the bucket does not answer.
     """
-    url = checked_url(url)
-    root = mirror_folder(url, os.environ)
-    if mirror_at(root) is None:
-        with replaced_atomically(root / MARK) as temporary:
-            temporary.write_text(json.dumps({"url": url}))
-    return Mirror(root, _bucket(url))
 
+    def __init__(self, mirror: Mirror, path: Path) -> None:
+        self._mirror = mirror
+        self._path = path
+        self._name = mirror.name(path)
 
-def mirror_folder(url: str, environment: Mapping[str, str]) -> Path:
-    """Where a bucket's mirror lies: below `ACTIONGRID_CACHE`, or the user's cache folder."""
-    given = environment.get(CACHE_VARIABLE)
-    general = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(given).expanduser() if given else Path(general) / "actiongrid"
-    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", url.split("://")[1])[:60]
-    return folder.absolute() / f"{readable}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+    def send(self, name: str, content: bytes | None = None) -> None:
+        """Put a file's content, or `content` that is only to become the file's, into the bucket."""
+        mark = self._mirror.bucket.put(self._object(name), self._path / name if content is None else content)
+        self._note({name: mark})
 
+    def listed(self, *, deep: bool = True) -> list[StoredObject]:
+        """What the bucket has of this folder; without `deep` only what is directly in it."""
+        bucket = self._mirror.bucket
+        return bucket.below(self._name) if deep else bucket.folder(self._name)[0]
 
-def mirror_at(root: Path) -> Mirror | None:
-    """The mirror whose root this directory is, or None where it is a storage by itself."""
-    try:
-        url = json.loads((root / MARK).read_text())["url"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return Mirror(root, _bucket(url))
+    def fetch(self, listed: Iterable[StoredObject], wanted: Wanted) -> list[str]:
+        """Bring the wanted files up to date, each whole or not at all; the names that came down."""
+        known = self._index()
+        missing = [
+            one
+            for one in listed
+            if wanted(self._local(one))
+            and (known.get(self._local(one)) != one.e_tag or not (self._path / self._local(one)).is_file())
+        ]
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fetch") as pool:
+            # Read to the end: the first error is raised here.
+            there = list(pool.map(self._download, missing))
+        came = [one for one, found in zip(missing, there, strict=True) if found]
+        if came:
+            self._note({self._local(one): one.e_tag for one in came})
+        return [self._local(one) for one in came]
 
+    def fetch_again(self, name: str) -> bool:
+        """Bring one file down whatever stands here; whether the bucket has it."""
+        return self._mirror.bucket.download(self._object(name), self._path / name)
 
-def mirror_around(path: Path) -> Mirror | None:
-    """The mirror in which a path lies, or None."""
-    for folder in (path, *path.parents[:_DEPTH]):
-        mirror = mirror_at(folder)
-        if mirror is not None:
-            return mirror
-    return None
+    def fetch_exactly(self, pattern: str) -> None:
+        """Bring all files down, and remove those of the pattern that the bucket does not have (any more)."""
+        listed = self.listed()
+        self.fetch(listed, lambda _: True)
+        there = {self._local(one) for one in listed}
+        for path in self._path.glob(pattern):
+            if path.name not in there:
+                path.unlink(missing_ok=True)
 
+    def remove_missing(self, pattern: str) -> None:
+        """Remove objects of the pattern whose files are gone here, in the order of their suffixes.
 
-@cache
-def _bucket(url: str) -> Bucket:
-    # Its client keeps connections open.
-    return Bucket(url)
+        `.json` comes first: a record that can be read names files that are there.
+        """
+        names = [self._local(one) for one in self.listed()]
+        gone = [name for name in names if fnmatchcase(name, pattern) and not (self._path / name).exists()]
+        for part in ([one for one in gone if one.endswith(".json")], gone):
+            self._mirror.bucket.remove([self._object(name) for name in part])
+
+    def _download(self, one: StoredObject) -> bool:
+        path = self._path / self._local(one)
+        found = self._mirror.bucket.download(one.name, path)
+        if found:
+            # Some readers order files by their age.
+            os.utime(path, (one.modified, one.modified))
+        return found
+
+    def _object(self, name: str) -> str:
+        return f"{self._name}/{name}"
+
+    def _local(self, one: StoredObject) -> str:
+        return one.name.removeprefix(f"{self._name}/")
+
+    def _index(self) -> dict[str, str]:
+        try:
+            return dict(json.loads((self._path / _INDEX).read_text()))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def _note(self, marks: Mapping[str, str]) -> None:
+        with exclusive(self._path / _LOCK, _LOCK_SECONDS, f"the index of {self._path.name}"):
+            index = self._index() | dict(marks)
+            with replaced_atomically(self._path / _INDEX, durable=False) as temporary:
+                temporary.write_text(json.dumps(index))

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
 from catalog.storage.atomic import system_reason
-from catalog.storage.mirror import mirror_at
+from catalog.storage.storage import Storage
 
 Given = TypeVar("Given")
 
 LOOK_SECONDS = 3.0
-_PROBE_BYTES = 64 << 10
 
 # Of a full, read-only, broken or unreachable file system; anything else is a fault of ours.
 _OUTAGES = frozenset(
@@ -70,17 +67,15 @@ def exit_despite_outage(asked: Event, say: Callable[[str], None]) -> Iterator[No
 
 
 class Outage:
-    """Whether the storage below `root`, and the bucket behind it, take writes.
+    """Whether a storage takes writes; of a bucket also whether this machine has room for its files.
 
     `needed` bytes must be free for work to go on. `stop`, once set, ends every wait.
     """
 
     def __init__(
-        self, root: Path, needed: int, stop: Event, clock: Callable[[], float] = time.monotonic
+        self, storage: Storage, needed: int, stop: Event, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._root = root
-        self._mirror = mirror_at(root)
-        self._where = str(root) if self._mirror is None else self._mirror.bucket.url
+        self._storage = storage
         self._needed = needed
         self._stop = stop
         self._clock = clock
@@ -93,7 +88,8 @@ class Outage:
         """What users have to know, "" while all is well."""
         if not self._reason:
             return ""
-        return f"paused: {self._reason}; {self._where}; make room or mend the storage: it goes on by itself"
+        mend = "make room or mend the storage: it goes on by itself"
+        return f"paused: {self._reason}; {self._storage.location}; {mend}"
 
     def tell(self, say: Callable[[str], None]) -> None:
         """Where to print that an outage begins or ends, at once."""
@@ -113,7 +109,7 @@ class Outage:
             self._next_look = self._clock() + LOOK_SECONDS
             if self._takes_writes():
                 self._reason = ""
-                self._say(f"the storage takes writes again; {self._where}; going on")
+                self._say(f"the storage takes writes again; {self._storage.location}; going on")
         return not self._reason
 
     def retry_until_available(self, action: Callable[[], Given]) -> Given:
@@ -147,19 +143,10 @@ class Outage:
             return None
 
     def _takes_writes(self) -> bool:
-        probe = self._root / f".room-{os.getpid()}.tmp"
         try:
-            if shutil.disk_usage(self._root).free < self._needed:
+            if shutil.disk_usage(self._storage.root).free < self._needed:
                 return False
-            try:
-                with probe.open("wb") as file:
-                    file.write(bytes(_PROBE_BYTES))
-                    file.flush()
-                    os.fsync(file.fileno())
-            finally:
-                probe.unlink(missing_ok=True)
-            if self._mirror is not None:
-                self._mirror.bucket.check()
+            self._storage.check_writes()
         except OSError:
             return False
         return True

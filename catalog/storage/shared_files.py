@@ -17,7 +17,6 @@ from uuid import uuid4
 from catalog.storage.atomic import replaced_atomically
 from catalog.storage.bucket import Bucket
 from catalog.storage.errors import ActionGridError
-from catalog.storage.mirror import mirror_at
 
 LISTING_SECONDS = 1.0
 
@@ -26,7 +25,7 @@ class LeaseError(ActionGridError):
     """A storage on which no lease can be made."""
 
 
-class Notes(Protocol):
+class SharedFiles(Protocol):
     """Files by name, `folder/name` at most. Threads may share them.
 
     Raises:
@@ -65,38 +64,32 @@ class Notes(Protocol):
         """Remove a file, if it is there."""
 
 
-def notes_of(folder: Path) -> Notes:
-    """The notes in a folder of a storage: on the storage itself, or in the bucket that it mirrors."""
-    mirror = mirror_at(folder.parent)
-    return DirectoryNotes(folder) if mirror is None else BucketNotes(mirror.bucket, folder.name)
-
-
-class DirectoryNotes:
-    """Notes in a local or network directory. What is made exclusively is made by a hard link."""
+class FolderFiles:
+    """Shared files in a local or network directory. What is made exclusively is made by a hard link."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def names(self, folder: str = "") -> frozenset[str]:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         try:
             return frozenset(os.listdir(self._folder / folder))  # noqa: PTH208 - names are all that is needed
         except FileNotFoundError:
             return frozenset()
 
     def exists(self, name: str) -> bool:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         return (self._folder / name).exists()
 
     def read(self, name: str) -> bytes | None:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         try:
             return (self._folder / name).read_bytes()
         except FileNotFoundError:
             return None
 
     def create(self, name: str, content: bytes) -> bool:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{uuid4().hex}.tmp")
@@ -110,20 +103,20 @@ class DirectoryNotes:
             temporary.unlink(missing_ok=True)
 
     def write(self, name: str, content: bytes) -> None:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         with replaced_atomically(self._folder / name, durable=False) as temporary:
             temporary.write_bytes(content)
 
     def touch(self, name: str) -> None:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         (self._folder / name).touch()
 
     def beat(self, name: str, content: bytes) -> None:
-        """See `Notes`. The file's time of change: it costs no space on a full disk."""
+        """See `SharedFiles`. The file's time of change: it costs no space on a full disk."""
         os.utime(self._folder / name)
 
     def mark(self, name: str) -> Hashable:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         # Opened, because NFS asks the server about a file's time only then.
         try:
             with (self._folder / name).open() as file:
@@ -132,12 +125,12 @@ class DirectoryNotes:
             return None
 
     def remove(self, name: str) -> None:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         (self._folder / name).unlink(missing_ok=True)
 
 
-class BucketNotes:
-    """Notes in a bucket. What is made exclusively is made by a conditional put.
+class BucketFiles:
+    """Shared files in a bucket. What is made exclusively is made by a conditional put.
 
     A listing, of all folders at once, serves for `LISTING_SECONDS`: a driver asks about many cells in a row.
     """
@@ -150,7 +143,7 @@ class BucketNotes:
         self._listed_at = float("-inf")
 
     def names(self, folder: str = "") -> frozenset[str]:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         with self._lock:
             if time.monotonic() - self._listed_at > LISTING_SECONDS:
                 found = self._bucket.below(self._folder)
@@ -161,40 +154,40 @@ class BucketNotes:
             return frozenset(name.split("/", 1)[0] for name in names)
 
     def exists(self, name: str) -> bool:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         return self._bucket.look(self._object(name)) is not None
 
     def read(self, name: str) -> bytes | None:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         return self._bucket.read(self._object(name))
 
     def create(self, name: str, content: bytes) -> bool:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         made = self._bucket.create(self._object(name), content)
         self._changed()
         return made
 
     def write(self, name: str, content: bytes) -> None:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         self._bucket.put(self._object(name), content)
         self._changed()
 
     def touch(self, name: str) -> None:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         self._bucket.create(self._object(name), b"")
         self._changed()
 
     def beat(self, name: str, content: bytes) -> None:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         self._bucket.put(self._object(name), content)
 
     def mark(self, name: str) -> Hashable:
-        """See `Notes`. The same content has the same e_tag, so the time, in seconds, counts too."""
+        """See `SharedFiles`. The same content has the same e_tag, so the time, in seconds, counts too."""
         one = self._bucket.look(self._object(name))
         return None if one is None else (one.e_tag, one.modified)
 
     def remove(self, name: str) -> None:
-        """See `Notes`."""
+        """See `SharedFiles`."""
         self._bucket.remove([self._object(name)])
         self._changed()
 

@@ -16,10 +16,11 @@ from dash.development.base_component import Component
 from catalog import QueryError
 from catalog.export import to_csv
 from catalog.storage.errors import ActionGridError
+from catalog.storage.storage import Storage
 from dashboards.app.access import PARAMETER, Access, guard, require_safe
 from dashboards.app.callbacks import add_callbacks
 from dashboards.app.filter_bar import filter_bar
-from dashboards.app.live import LiveCatalog, RemoteUpdates, page_blocks
+from dashboards.app.live import LiveCatalog, page_blocks
 from dashboards.pages.request import CSV_ROUTE, read_address
 
 PREPARE_ROUTE = "/ahead"
@@ -34,13 +35,12 @@ class ServeError(ActionGridError):
 
 @dataclass(frozen=True)
 class Serving:
-    """Where and how the dashboard is served; `port` 0 takes a free one. `remote` is a bucket's."""
+    """Where and how the dashboard is served; `port` 0 takes a free one."""
 
-    storage: Path
+    storage: Storage
     access: Access
     port: int = 8050
     refresh_seconds: float = 1.0
-    remote: RemoteUpdates | None = None
 
 
 def serve(serving: Serving, say: Callable[[str], None]) -> None:
@@ -53,7 +53,7 @@ def serve(serving: Serving, say: Callable[[str], None]) -> None:
     require_safe(serving.access)
     from werkzeug.serving import make_server
 
-    live = LiveCatalog(serving.storage, remote=serving.remote)
+    live = LiveCatalog(serving.storage)
     live.refresh()
     app = build_app(live, serving.access, serving.refresh_seconds)
     # One line a request is noise; warnings still come through.
@@ -72,7 +72,7 @@ def serve(serving: Serving, say: Callable[[str], None]) -> None:
         port = listening.getsockname()[1]
         server = make_server(host, port, app.server, threaded=True, fd=listening.fileno())
     try:
-        say(f"dashboard of {serving.storage}: {_address(serving.access, port)}")
+        say(f"dashboard of {serving.storage.location}: {_address(serving.access, port)}")
         say("Ctrl-C ends it")
         server.serve_forever()
     except KeyboardInterrupt:

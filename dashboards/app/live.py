@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from catalog import Catalog
+from catalog.storage.storage import Storage
 from dashboards.pages import cell, compare, cost, findings, grid, sql
 from dashboards.pages.blocks import Block, Text, message
 from dashboards.pages.request import Address, PageRequest
@@ -25,28 +25,17 @@ ANSWERS_AT_ONCE = 64
 """Answers that are cached at a time."""
 
 
-@dataclass(frozen=True)
-class RemoteUpdates:
-    """What has to come to this machine where the storage is a bucket: new journal lines, named files."""
-
-    refresh_journals: Callable[[], None] = lambda: None
-    fetch: Callable[[Path], None] | None = None
-
-
 class LiveCatalog:
     """A catalog that is kept up to date, with a number that grows with it. Threads may share it.
 
     It only reads: journals are opened for reading, and the database is in this process's own memory.
     """
 
-    def __init__(
-        self, storage: Path, pause: float = PAUSE_SECONDS, remote: RemoteUpdates | None = None
-    ) -> None:
+    def __init__(self, storage: Storage, pause: float = PAUSE_SECONDS) -> None:
         self.storage = storage
-        self._remote = remote or RemoteUpdates()
         self.trouble: str | None = None
         self._pause = pause
-        self._catalog = Catalog(storage, self._remote.fetch)
+        self._catalog = Catalog(storage.root, storage.fetch_missing)
         self._revision = 0
         self._read_at = float("-inf")
         self._reading = threading.Lock()
@@ -71,7 +60,7 @@ class LiveCatalog:
         with self._reading:
             if time.monotonic() - self._read_at >= self._pause:
                 try:
-                    self._remote.refresh_journals()
+                    self.storage.refresh_journals()
                     self._revision += self._catalog.refresh() > 0
                     self.trouble = None
                 except Exception as error:
@@ -140,7 +129,7 @@ def page_blocks(live: LiveCatalog, address: Address, theme: str) -> tuple[Block,
     def make() -> tuple[Block, ...]:
         if address.page not in PAGES:
             return (Text("missing", message(f"There is no page “{address.page}”.", "problem")),)
-        request = PageRequest(live.catalog, address, THEMES.get(theme, LIGHT), live.storage)
+        request = PageRequest(live.catalog, address, THEMES.get(theme, LIGHT), live.storage.location)
         return tuple(PAGES[address.page].blocks(request))
 
     return live.cached(("page", address, theme), make)

@@ -158,7 +158,7 @@ def _reproduce(request: PageRequest, cell: Row, file: str | None) -> Component:
     """The commands that train the cell again, in a storage of its own because nothing done is done twice."""
     study = shlex.quote(file or cell["study"])
     name = shlex.quote(cell["cell"])
-    storage = shlex.quote(str(request.storage))
+    storage = shlex.quote(request.storage)
     lines = [
         f"actiongrid run {study} --storage reproduced",
         f"actiongrid explain {name} --storage reproduced",

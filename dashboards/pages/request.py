@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_plus
 
@@ -103,7 +102,7 @@ class PageRequest:
     catalog: Catalog
     address: Address
     theme: Theme
-    storage: Path
+    storage: str
 
     @property
     def filters(self) -> Filters:

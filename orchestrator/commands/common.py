@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from catalog.storage.errors import BAD_INPUT, ActionGridError
-from orchestrator.running.remote import StorageError, arrive
+from catalog.storage.storage import Storage, open_storage
 
 DEFAULT_STORAGE = "actiongrid-storage"
 
@@ -44,19 +44,18 @@ class NotFoundError(ActionGridError):
     exit_code = BAD_INPUT
 
 
-def storage_path(option: str | None) -> Path:
-    """The storage directory that the user means, as an absolute path; of a bucket its mirror, up to date.
+def chosen_storage(option: str | None) -> Storage:
+    """The storage that the user means, with journals and manifests up to date on this machine.
 
     Raises:
         StorageError: No directory, or a bucket that is not there or does not answer.
     """
-    text = option or os.environ.get("ACTIONGRID_STORAGE") or DEFAULT_STORAGE
-    if "://" in text:
-        return arrive(text)
-    path = Path(text).expanduser().resolve()
-    if path.exists() and not path.is_dir():
-        raise StorageError("storage is not a directory", f"--storage {text}", "name a directory")
-    return path
+    from trainables.data.frames.transfer import fetch_manifests
+
+    storage = open_storage(option or os.environ.get("ACTIONGRID_STORAGE") or DEFAULT_STORAGE)
+    storage.connect()
+    fetch_manifests(storage)
+    return storage
 
 
 def wide_console() -> Console:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import platform
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.common import NotFoundError, StorageOption, storage_path
+from orchestrator.commands.common import NotFoundError, StorageOption, chosen_storage
 
 if TYPE_CHECKING:
     from catalog import Catalog
     from catalog.events import ControlAction
+    from catalog.storage.storage import Storage
     from orchestrator.coordination.drivers import DriverRecord
 
 JOURNAL_WAIT_SECONDS = 5.0
@@ -26,24 +26,24 @@ Cells = Annotated[str, typer.Option(help="Only cells whose names match; * and ? 
 
 def pause(study: StudyName, cells: Cells = "*", storage: StorageOption = None) -> None:
     """Stop a running study's cells after their current epoch and start no others until `resume`."""
-    _command("pause", study, cells, storage_path(storage))
+    _command("pause", study, cells, chosen_storage(storage))
 
 
 def resume(study: StudyName, cells: Cells = "*", storage: StorageOption = None) -> None:
     """Let paused cells of a running study go on from their last epoch."""
-    _command("resume", study, cells, storage_path(storage))
+    _command("resume", study, cells, chosen_storage(storage))
 
 
 def cancel(study: StudyName, cells: Cells = "*", storage: StorageOption = None) -> None:
     """Stop cells of a running study for good; its driver ends without them, a new run takes them up again."""
-    _command("cancel", study, cells, storage_path(storage))
+    _command("cancel", study, cells, chosen_storage(storage))
 
 
-def _command(action: ControlAction, study: str, pattern: str, storage: Path) -> None:
+def _command(action: ControlAction, study: str, pattern: str, storage: Storage) -> None:
     from catalog import Catalog
     from orchestrator.coordination.requests import matching
 
-    with Catalog.open(storage) as catalog:
+    with Catalog.open(storage.root) as catalog:
         names = _cells_of(catalog, study)
     chosen = matching(names, pattern)
     if not chosen:
@@ -73,29 +73,27 @@ def _cells_of(catalog: Catalog, study: str) -> list[str]:
     return names
 
 
-def _drivers(study: str, storage: Path) -> list[DriverRecord]:
-    from catalog.storage.layout import Layout
-    from catalog.storage.shared_files import notes_of
+def _drivers(study: str, storage: Storage) -> list[DriverRecord]:
     from orchestrator.coordination.drivers import Watch
 
-    return [one for one in Watch(notes_of(Layout(storage).drivers)).drivers() if one.study == study]
+    watch = Watch(storage.shared_files(storage.layout.drivers))
+    return [one for one in watch.drivers() if one.study == study]
 
 
-def _journal(action: ControlAction, study: str, pattern: str, storage: Path) -> None:
+def _journal(action: ControlAction, study: str, pattern: str, storage: Storage) -> None:
     """Write the command into this host's journal of commands; those who give one at once take turns.
 
     Raises:
         JournalError: the journal is not to be had, or cannot be written.
     """
-    from catalog import JournalError
     from catalog.events import StudyControlled
+    from catalog.journal import JournalError, open_journal
     from catalog.storage.layout import file_name
     from orchestrator.coordination.drivers import user_name
-    from orchestrator.running.remote import address_of, open_journal
 
     event = StudyControlled(study, uuid.uuid4().hex, action, pattern, f"{user_name()}@{platform.node()}")
     writer = file_name(f"control-{platform.node() or 'host'}")
-    if address_of(storage) is not None:
+    if storage.mirrored:
         # No lock reaches other machines: each command there has a journal of its own.
         writer = f"{writer}-{event.command}"
     deadline = time.monotonic() + JOURNAL_WAIT_SECONDS

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.commands.common import StorageOption, storage_path
+from orchestrator.commands.common import StorageOption, chosen_storage
 
 
 def dashboard(
@@ -24,10 +24,6 @@ def dashboard(
     """Open a live view of the grid in the browser, also while it runs. Ctrl-C ends it."""
     from dashboards.app.access import Access
     from dashboards.app.app import Serving, serve
-    from dashboards.app.live import RemoteUpdates
-    from orchestrator.running.remote import fetch_predictions, hear
 
-    root = storage_path(storage)
-    remote = RemoteUpdates(lambda: hear(root), fetch_predictions)
-    serving = Serving(root, Access(host, token), port, refresh, remote)
+    serving = Serving(chosen_storage(storage), Access(host, token), port, refresh)
     serve(serving, typer.echo)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from catalog.storage.errors import INTERRUPTED, WORK_FAILED
-from orchestrator.commands.common import JsonOption, StorageOption, storage_path
+from orchestrator.commands.common import JsonOption, StorageOption, chosen_storage
 
 if TYPE_CHECKING:
     from catalog.storage.layout import Layout
+    from catalog.storage.storage import Storage
     from orchestrator.datasets.build import Builder, Request
 
 app = typer.Typer(help="Datasets: their videos, judged once, and their frame stores.", no_args_is_help=True)
@@ -72,7 +73,6 @@ def build(
     Safe to kill and give again: what is built is not built again. Given again for a dataset of this storage,
     the name alone is enough.
     """
-    from catalog.storage.layout import Layout
     from orchestrator.coordination.drivers import writer_name
     from orchestrator.datasets.build import Builder, Request, is_study
     from orchestrator.datasets.ingest_tasks import VideoReaders
@@ -84,27 +84,26 @@ def build(
         chosen["short_side"] = _side(short_side)
     missing = None if allow_missing is None else _fraction(allow_missing)
     request = Request(name, videos, annotations, chosen, split, min_frames, missing)
-    layout = Layout(storage_path(storage))
-    builder = Builder(
-        BuildView(sys.stderr), typer.echo, VideoReaders(address, layout.log(f"{writer_name()}-data"))
-    )
+    chosen_one = chosen_storage(storage)
+    log = chosen_one.layout.log(f"{writer_name()}-data")
+    builder = Builder(BuildView(sys.stderr), typer.echo, VideoReaders(chosen_one, address, log))
     try:
         if is_study(request):
-            _build_study(name, layout, builder)
+            _build_study(name, chosen_one, builder)
         else:
-            _build_named(request, layout, builder)
+            _build_named(request, chosen_one, builder)
     except KeyboardInterrupt:
         typer.echo("interrupted; give the same command again to go on", err=True)
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _build_study(name: str, layout: Layout, builder: Builder) -> None:
+def _build_study(name: str, storage: Storage, builder: Builder) -> None:
     from orchestrator.datasets.build import build_missing
     from orchestrator.datasets.built import dataset_states
     from orchestrator.study.load import load_study
 
     loaded = load_study(name)
-    states = build_missing(loaded, dataset_states(loaded, layout), layout, builder)
+    states = build_missing(loaded, dataset_states(loaded, storage.layout), storage, builder)
     for dataset, state in states.items():
         if not state.built:
             typer.echo(f"dataset {dataset} cannot be built here: {state.how}", err=True)
@@ -112,21 +111,21 @@ def _build_study(name: str, layout: Layout, builder: Builder) -> None:
         raise typer.Exit(WORK_FAILED)
 
 
-def _build_named(request: Request, layout: Layout, builder: Builder) -> None:
+def _build_named(request: Request, storage: Storage, builder: Builder) -> None:
     from orchestrator.datasets.build import build_declared, built_before, declared
     from orchestrator.study.load import load_study
 
     asked = declared(request)
     if asked is not None:
-        build_declared(asked.config, asked.name, layout, builder, asked.sources, request.allow_missing)
+        build_declared(asked.config, asked.name, storage, builder, asked.sources, request.allow_missing)
         if asked.yaml:
             typer.echo(f"a study names it so:\n{asked.yaml}")
         return
-    known = built_before(request.name, layout)
+    known = built_before(request.name, storage.layout)
     if not known:
         load_study(request.name)  # neither: its error says what studies there are
     for config in known:
-        build_declared(config, request.name, layout, builder, None, request.allow_missing)
+        build_declared(config, request.name, storage, builder, None, request.allow_missing)
 
 
 @app.command()
@@ -135,14 +134,13 @@ def verify(name: OneName = None, as_json: JsonOption = False, storage: StorageOp
 
     The next `data build` makes the damaged files again.
     """
-    from catalog.storage.layout import Layout
     from orchestrator.datasets.built import fetch_frames, manifests, verification_lines, verify_dataset
     from orchestrator.terminal.build_view import BuildView
 
-    layout, show = Layout(storage_path(storage)), BuildView(sys.stderr)
-    fetch_frames(layout, name)
-    rows = [verify_dataset(path, manifest, show) for path, manifest in manifests(layout, name)]
-    _check_found(rows, name, layout)
+    chosen, show = chosen_storage(storage), BuildView(sys.stderr)
+    fetch_frames(chosen, name)
+    rows = [verify_dataset(path, manifest, show) for path, manifest in manifests(chosen.layout, name)]
+    _check_found(rows, name, chosen.layout)
     bad = [row for row in rows if row["problems"]]
     if as_json:
         typer.echo(json.dumps({"datasets": rows}))
@@ -163,11 +161,10 @@ def list_datasets(
     storage: StorageOption = None,
 ) -> None:
     """List the datasets of a storage: videos, frames, bytes, and what is quarantined for what."""
-    from catalog.storage.layout import Layout
     from orchestrator.datasets.built import dataset_line, dataset_row, manifests, quarantined_lines
 
     rows = []
-    for path, manifest in manifests(Layout(storage_path(storage))):
+    for path, manifest in manifests(chosen_storage(storage).layout):
         row = dataset_row(path, manifest)
         if as_json:
             bad = [{"path": video.path, "reason": video.reason} for video in manifest.quarantined]

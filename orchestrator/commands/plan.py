@@ -17,7 +17,7 @@ from orchestrator.commands.common import (
     StorageOption,
     StudyArgument,
     WeightsOption,
-    storage_path,
+    chosen_storage,
     wide_console,
 )
 
@@ -65,7 +65,8 @@ def plan(
     from orchestrator.terminal.plan_text import forecast_lines, goal_lines, largest_lines, show_plan
 
     unit_price = None if price is None else parse_price(price)
-    planned, measured = plan_and_measure(load_study(study), storage_path(storage), weights_dir, packing)
+    root = chosen_storage(storage).root
+    planned, measured = plan_and_measure(load_study(study), root, weights_dir, packing)
     chosen = choose_rates(measured, on_gpus=on_gpus(planned), gpu=gpu, file=rates)
     forecast = make_forecast(planned, chosen, unit_price)
     kept_to = None if goal is None else make_goal(planned, forecast, goal)

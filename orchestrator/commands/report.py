@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.common import StorageOption, storage_path
-from orchestrator.running.remote import address_of, fetch_predictions
+from catalog.storage.storage import Storage
+from orchestrator.commands.common import StorageOption, chosen_storage
 
 if TYPE_CHECKING:
     from catalog.queries.filters import Source
@@ -62,17 +62,17 @@ def report(
     storage: StorageOption = None,
 ) -> None:
     """Write one self-contained HTML page with figures and tables, or one figure for a paper."""
-    root = storage_path(storage)
+    chosen = chosen_storage(storage)
     if figure is None:
         given = {"--format": form, "--show": show, "--width": width, "--filter": where}
         wrong = [name for name, value in given.items() if value is not None]
         if wrong:
             raise typer.BadParameter(f"{wrong[0]} is for one figure; give --figure NAME too")
-        _write_page(root, output)
+        _write_page(chosen, output)
     else:
         form = form or _format_of(output)
         _write_figure(
-            root,
+            chosen,
             figure,
             form,
             output or Path(f"{figure}.{form}"),
@@ -82,19 +82,18 @@ def report(
         )
 
 
-def _write_page(root: Path, output: Path | None) -> None:
+def _write_page(storage: Storage, output: Path | None) -> None:
     from catalog import Catalog
-    from catalog.storage.layout import Layout
     from dashboards.report.page import write_report
 
-    with Catalog.open(root, fetch_predictions) as catalog:
-        own = Layout(root).report if address_of(root) is None else Path("report.html")
+    with Catalog.open(storage.root, storage.fetch_missing) as catalog:
+        own = Path("report.html") if storage.mirrored else storage.layout.report
         written = write_report(catalog, output or own)
     typer.echo(f"report: {written.resolve()}")
 
 
 def _write_figure(
-    root: Path,
+    storage: Storage,
     name: str,
     form: ImageFormat,
     output: Path,
@@ -109,7 +108,7 @@ def _write_figure(
     from dashboards.report.paper import paper_figure
 
     source = _SOURCES[show]
-    with Catalog.open(root, fetch_predictions) as catalog:
+    with Catalog.open(storage.root, storage.fetch_missing) as catalog:
         drawn = paper_figure(catalog, name, source, width.value, from_query_string(where))
     written = write_image(drawn, output, form.value)
     typer.echo(f"figure: {written.resolve()}")

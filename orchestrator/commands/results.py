@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.common import StorageOption, storage_path
-from orchestrator.running.remote import fetch_predictions
+from orchestrator.commands.common import StorageOption, chosen_storage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,13 +47,14 @@ def results(
     """Show the results of finished cells, also while a grid runs."""
     from catalog import Catalog
 
+    chosen = chosen_storage(storage)
     if pivot is not None:
         if sql is not None:
             raise typer.BadParameter("--pivot and --sql are two ways to ask; give one of them")
-        with Catalog.open(storage_path(storage), fetch_predictions) as catalog:
+        with Catalog.open(chosen.root, chosen.fetch_missing) as catalog:
             _print(_pivoted(catalog, pivot, value, form), form, output)
         return
-    with Catalog.open(storage_path(storage), fetch_predictions) as catalog:
+    with Catalog.open(chosen.root, chosen.fetch_missing) as catalog:
         # One row more tells whether there are more.
         table = _read(catalog, sql, form, timeout or None, max_rows + 1)
     if table.num_rows > max_rows:

@@ -13,7 +13,7 @@ from orchestrator.commands.common import (
     StorageOption,
     StudyArgument,
     WeightsOption,
-    storage_path,
+    chosen_storage,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def run(
     from orchestrator.terminal.build_view import BuildView
 
     options = Options(
-        storage=storage_path(storage),
+        storage=chosen_storage(storage),
         study_file=study,
         address=address,
         cpus=cpus,

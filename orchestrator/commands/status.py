@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.commands.common import JsonOption, StorageOption, storage_path, wide_console
+from orchestrator.commands.common import JsonOption, StorageOption, chosen_storage, wide_console
 from orchestrator.terminal.live_view import held_lines
 
 
@@ -21,15 +21,14 @@ def status(
     """Show how far the studies of a storage are, what failed and how to go on."""
     from catalog import Catalog
     from catalog.queries.cells import progress_of_cells
-    from catalog.storage.layout import Layout
     from orchestrator.coordination.drivers import held_by
     from orchestrator.coordination.requests import requested
 
-    root = storage_path(storage)
-    with Catalog.open(root) as catalog:
+    chosen = chosen_storage(storage)
+    with Catalog.open(chosen.root) as catalog:
         rows = progress_of_cells(catalog, study).to_pylist()
         commands = requested(catalog, rows)
-    holders = held_by(Layout(root), {row["key"] for row in rows if row["state"] != "done"})
+    holders = held_by(chosen, {row["key"] for row in rows if row["state"] != "done"})
     for row in rows:
         row["held_by"] = holders.get(row.pop("key"))
         row["command"] = commands.get((row["study"], row["cell"]))

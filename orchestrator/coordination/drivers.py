@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from catalog.storage.layout import Layout
-from catalog.storage.shared_files import Notes, notes_of
+from catalog.storage.shared_files import SharedFiles
+from catalog.storage.storage import Storage
 from orchestrator.coordination.lease import Leases
 from orchestrator.scheduling.schedule import Free
 
@@ -79,8 +79,8 @@ def this_driver(writer: str, study: str, priority: int) -> DriverRecord:
 class Presence:
     """This driver's record and its heartbeat, from entering to leaving the block."""
 
-    def __init__(self, notes: Notes, record: DriverRecord, beat_seconds: float = BEAT_SECONDS) -> None:
-        self._notes = notes
+    def __init__(self, files: SharedFiles, record: DriverRecord, beat_seconds: float = BEAT_SECONDS) -> None:
+        self._files = files
         self._name = f"{record.writer}.json"
         self._record = record
         self._beat_seconds = beat_seconds
@@ -101,7 +101,7 @@ class Presence:
                 self._write()
 
     def _write(self) -> None:
-        self._notes.write(self._name, self._content())
+        self._files.write(self._name, self._content())
 
     def _content(self) -> bytes:
         return json.dumps(asdict(self._record)).encode()
@@ -109,7 +109,7 @@ class Presence:
     def _beat(self) -> None:
         while not self._stop.wait(self._beat_seconds):
             with suppress(OSError):
-                self._notes.beat(self._name, self._content())
+                self._files.beat(self._name, self._content())
 
     def __enter__(self) -> Self:
         self._write()
@@ -123,7 +123,7 @@ class Presence:
         self._thread.join()
         # Who cannot say goodbye counts as dead a little later.
         with suppress(OSError):
-            self._notes.remove(self._name)
+            self._files.remove(self._name)
 
 
 class Watch:
@@ -131,11 +131,11 @@ class Watch:
 
     def __init__(
         self,
-        notes: Notes,
+        files: SharedFiles,
         time_out_seconds: float = TIME_OUT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._notes = notes
+        self._files = files
         self._time_out = time_out_seconds
         self._clock = clock
         self._seen: dict[str, tuple[Hashable, float, float]] = {}
@@ -143,7 +143,7 @@ class Watch:
     def record(self, writer: str) -> DriverRecord | None:
         """What a driver says of itself, or None where that cannot be read."""
         try:
-            fields = json.loads(self._notes.read(f"{writer}.json") or b"")
+            fields = json.loads(self._files.read(f"{writer}.json") or b"")
             ready = tuple((cpus, gpus) for cpus, gpus in fields.pop("ready"))
             return DriverRecord(**{**fields, "running": tuple(fields["running"]), "ready": ready})
         except (ValueError, TypeError, KeyError):
@@ -165,15 +165,15 @@ class Watch:
         for writer in self._writers():
             record = self.record(writer)
             if record is not None and has_ended(record):
-                self._notes.remove(f"{writer}.json")
+                self._files.remove(f"{writer}.json")
 
     def _writers(self) -> list[str]:
-        names = (name for name in self._notes.names() if name.endswith(".json") and name[0] != ".")
+        names = (name for name in self._files.names() if name.endswith(".json") and name[0] != ".")
         return sorted(name.removesuffix(".json") for name in names)
 
     def _silence(self, writer: str) -> float:
         """Seconds for which a driver's mark has been seen unchanged."""
-        now, mark = self._clock(), self._notes.mark(f"{writer}.json")
+        now, mark = self._clock(), self._files.mark(f"{writer}.json")
         before, looked, silent = self._seen.get(writer, (mark, now, 0.0))
         silent = silent + min(now - looked, LOOK_SECONDS) if mark == before else 0.0
         self._seen[writer] = (mark, now, silent)
@@ -199,10 +199,10 @@ def resources_left(mine: DriverRecord, others: Sequence[DriverRecord], total: Fr
     return Free(cpus, gpus)
 
 
-def held_by(layout: Layout, keys: Iterable[str]) -> dict[str, str]:
+def held_by(storage: Storage, keys: Iterable[str]) -> dict[str, str]:
     """The drivers that hold cells, in words, by the cells' keys. Who is known to be dead holds nothing."""
-    watch = Watch(notes_of(layout.drivers))
-    leases = Leases(notes_of(layout.leases), "", watch.is_dead)
+    watch = Watch(storage.shared_files(storage.layout.drivers))
+    leases = Leases(storage.shared_files(storage.layout.leases), "", watch.is_dead)
     found = {}
     for key in keys:
         owner = leases.read(key).owner

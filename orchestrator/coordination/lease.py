@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from catalog.storage.errors import ActionGridError
-from catalog.storage.shared_files import Notes
+from catalog.storage.shared_files import SharedFiles
 
 
 class LeaseLostError(ActionGridError):
@@ -41,8 +41,8 @@ class LeaseState:
 class Leases:
     """A storage's leases, as one owner sees them; `is_dead` judges other owners by their names."""
 
-    def __init__(self, notes: Notes, owner: str, is_dead: Callable[[str], bool]) -> None:
-        self._notes = notes
+    def __init__(self, files: SharedFiles, owner: str, is_dead: Callable[[str], bool]) -> None:
+        self._files = files
         self._owner = owner
         self._is_dead = is_dead
         # What a lease says never changes.
@@ -50,7 +50,7 @@ class Leases:
 
     def read(self, key: str) -> LeaseState:
         """Who has the cell now, dead or alive."""
-        names = self._notes.names(key)
+        names = self._files.names(key)
         numbers = [int(name.removesuffix(".json")) for name in names if _is_lease(name)]
         number = max(numbers, default=0)
         if number == 0 or f"{number}.free" in names:
@@ -86,12 +86,12 @@ class Leases:
 
     def is_held(self, lease: Lease) -> bool:
         """Whether nobody has taken the lease over, nor declared its owner dead."""
-        taken = self._notes.exists(_lease_name(lease.key, lease.number + 1))
-        return not taken and not self._notes.exists(_free_name(lease.key, lease.number))
+        taken = self._files.exists(_lease_name(lease.key, lease.number + 1))
+        return not taken and not self._files.exists(_free_name(lease.key, lease.number))
 
     def release(self, lease: Lease) -> None:
         """Give the lease up; a second call, and one after it was lost, change nothing."""
-        self._notes.touch(_free_name(lease.key, lease.number))
+        self._files.touch(_free_name(lease.key, lease.number))
 
     def reap(self) -> None:
         """Free what dead owners left behind."""
@@ -102,18 +102,18 @@ class Leases:
 
     def known(self) -> Iterator[str]:
         """The keys that ever had a lease."""
-        yield from sorted(self._notes.names())
+        yield from sorted(self._files.names())
 
     def _create(self, lease: Lease) -> bool:
         """Whether this call, and no other, made the lease's file."""
         # No two calls write the same: one whose answer was lost knows its own by that.
         content = {"owner": self._owner, "number": lease.number, "call": uuid4().hex}
-        return self._notes.create(_lease_name(lease.key, lease.number), json.dumps(content).encode())
+        return self._files.create(_lease_name(lease.key, lease.number), json.dumps(content).encode())
 
     def _owner_of(self, name: str) -> str:
         if name not in self._owners:
             try:
-                self._owners[name] = str(json.loads(self._notes.read(name) or b"")["owner"])
+                self._owners[name] = str(json.loads(self._files.read(name) or b"")["owner"])
             except (ValueError, KeyError, TypeError):
                 return "unknown"
         return self._owners[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,7 @@ from catalog.queries.drivers import (
     running_attempts,
     study_commands,
 )
-from catalog.storage.fence import FencedError, raise_fence
-from catalog.storage.layout import Layout
-from catalog.storage.shared_files import notes_of
+from catalog.storage.storage import FencedError, Storage
 from orchestrator.coordination.drivers import (
     Amount,
     DriverRecord,
@@ -27,7 +25,6 @@ from orchestrator.coordination.drivers import (
 )
 from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, LeaseState
 from orchestrator.coordination.requests import Command
-from orchestrator.running.remote import hear, tidy
 from orchestrator.scheduling.schedule import Free
 
 if TYPE_CHECKING:
@@ -85,10 +82,9 @@ class SharedCells:
         watch: Watch,
         presence: Presence,
         catalog: Catalog,
-        hear: Callable[[], None] = lambda: None,
+        storage: Storage,
     ) -> None:
-        """`hear` brings the journals up to date, where the storage is a bucket."""
-        self._hear = hear
+        self._storage = storage
         self._leases = leases
         self._watch = watch
         self._presence = presence
@@ -100,7 +96,7 @@ class SharedCells:
         self._commands_before = frozenset(command.id for command in self._commands())
 
     def _refresh(self) -> None:
-        self._hear()
+        self._storage.refresh_journals()
         self._catalog.refresh()
 
     def claim(self, key: str, run_dir: Path | None = None) -> Claim:
@@ -132,7 +128,7 @@ class SharedCells:
     def _fences(self, run_dir: Path, lease: Lease) -> bool:
         """Whether the earlier attempts' workers are shut out, and this one is not itself by now."""
         try:
-            raise_fence(run_dir, lease.number)
+            self._storage.raise_fence(run_dir, lease.number)
         except FencedError:
             return False
         return self._leases.is_held(lease)
@@ -234,16 +230,17 @@ class SharedCells:
 
 @contextmanager
 def shared_cells(
-    layout: Layout, writer: str, study: str, priority: int, catalog: Catalog
+    storage: Storage, writer: str, study: str, priority: int, catalog: Catalog
 ) -> Iterator[tuple[SharedCells, Presence]]:
     """Take part in the work on a storage: with a heartbeat, and without a lease that is left behind."""
-    watch = Watch(notes_of(layout.drivers))
-    leases = Leases(notes_of(layout.leases), writer, watch.is_dead)
+    drivers = storage.shared_files(storage.layout.drivers)
+    watch = Watch(drivers)
+    leases = Leases(storage.shared_files(storage.layout.leases), writer, watch.is_dead)
     leases.reap()
     watch.forget_the_dead()
-    with Presence(notes_of(layout.drivers), this_driver(writer, study, priority)) as presence:
-        cells = SharedCells(leases, watch, presence, catalog, lambda: hear(layout.root))
-        tidy(layout.root, frozenset(one.writer for one in watch.drivers()))
+    with Presence(drivers, this_driver(writer, study, priority)) as presence:
+        cells = SharedCells(leases, watch, presence, catalog, storage)
+        storage.compact_journals(one.writer for one in watch.drivers())
         try:
             yield cells, presence
         finally:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from catalog.storage.layout import Layout, file_name
+from catalog.storage.layout import Layout
+from catalog.storage.storage import Storage
 from orchestrator.datasets.built import built_state, declared_path, quarantined_lines
 from orchestrator.study.datasets import DatasetState, dataset_config
 from orchestrator.study.load import shipped_studies
 from orchestrator.study.model import Study
 from trainables.data.datasets import OFFICIAL, DatasetConfig, DatasetError, Sources
-from trainables.data.frames.transfer import fetch_dataset, frames_stand, send_dataset
+from trainables.data.frames.transfer import fetch_dataset, frames_stand, publish_dataset
 
 if TYPE_CHECKING:
     from trainables.data.frames.manifest import Manifest
@@ -138,10 +139,9 @@ def _config(fields: Mapping[str, Any], name: str) -> DatasetConfig:
 
 def built_before(name: str, layout: Layout) -> tuple[DatasetConfig, ...]:
     """The declarations of all datasets of this name that were built on this storage."""
-    from trainables.data.ingest.build import LOG_NAME
     from trainables.data.ingest.build_log import BuildLog, given
 
-    logs = sorted((layout.root / "datasets").glob(f"{file_name(name)}-{'?' * 8}/{LOG_NAME}"))
+    logs = layout.build_logs(name)
     found = [given(BuildLog(log)) for log in logs]
     return tuple(_config(one.config, name) for one in found if one is not None)
 
@@ -159,7 +159,7 @@ class Builder:
 
 
 def build_missing(
-    study: Study, states: Mapping[str, DatasetState], layout: Layout, builder: Builder
+    study: Study, states: Mapping[str, DatasetState], storage: Storage, builder: Builder
 ) -> dict[str, DatasetState]:
     """Build every dataset that is missing, or has lost frames, and can be built here; gives the new states.
 
@@ -167,34 +167,30 @@ def build_missing(
         DatasetError: A dataset cannot be built as declared; names the videos and the way out.
         StoreWriteError: The storage is too small, full or broken.
     """
-    return {name: _built_if_missing(study, name, state, layout, builder) for name, state in states.items()}
+    return {name: _built_if_missing(study, name, state, storage, builder) for name, state in states.items()}
 
 
 def _built_if_missing(
-    study: Study, name: str, state: DatasetState, layout: Layout, builder: Builder
+    study: Study, name: str, state: DatasetState, storage: Storage, builder: Builder
 ) -> DatasetState:
-    if _frames_exist(state) if state.manifest is not None else not state.buildable:
+    if _frames_exist(state, storage) if state.manifest is not None else not state.buildable:
         return state
     config = dataset_config(study, name)
-    manifest = build_declared(config, name, layout, builder)
-    return built_state(name, declared_path(config, name, layout), manifest)
+    manifest = build_declared(config, name, storage, builder)
+    return built_state(name, declared_path(config, name, storage.layout), manifest)
 
 
-def _frames_exist(state: DatasetState) -> bool:
-    from trainables.data.frames.check import shards_stand
+def _frames_exist(state: DatasetState, storage: Storage) -> bool:
     from trainables.data.frames.manifest import read_manifest
 
     path = Path(state.manifest or "")
-    in_bucket = frames_stand(read_manifest(path), path.parent)
-    if in_bucket is not None:
-        return in_bucket
-    return shards_stand(read_manifest(path), path.parent)
+    return frames_stand(storage, read_manifest(path), path.parent)
 
 
 def build_declared(
     config: DatasetConfig,
     name: str,
-    layout: Layout,
+    storage: Storage,
     builder: Builder,
     sources: Sources | None = None,
     allow_missing: float | None = None,
@@ -206,9 +202,9 @@ def build_declared(
     """
     from trainables.data.ingest.build import build_dataset
 
-    path = declared_path(config, name, layout)
+    path = declared_path(config, name, storage.layout)
     if path.is_file():
-        fetch_dataset(path)
+        fetch_dataset(storage, path)
     declared = config.sources if config.kind == "official" else None
     manifest = build_dataset(
         config,
@@ -219,7 +215,7 @@ def build_declared(
         executor=builder.executor,
         progress=lambda now: builder.show(name, now),
     )
-    send_dataset(path.parent)
+    publish_dataset(storage, path.parent)
     for line in manifest_lines(manifest, path):
         builder.announce(line)
     return manifest

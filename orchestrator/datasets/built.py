@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from catalog.storage.layout import Layout, file_name
+from catalog.storage.layout import MANIFEST_FILE, Layout
+from catalog.storage.storage import Storage
 from orchestrator.study.datasets import DatasetState, dataset_config, declared_state
 from orchestrator.study.keys import declared_hash
 from orchestrator.study.model import Study
@@ -30,7 +31,7 @@ def manifest_path(study: Study, name: str, layout: Layout) -> Path:
 def declared_path(config: DatasetConfig, name: str, layout: Layout) -> Path:
     """Where the manifest of a dataset of this declaration is or will be."""
     digest = declared_hash(config).split(":", 1)[1]
-    return layout.dataset_dir(name, digest) / "manifest.parquet"
+    return layout.dataset_dir(name, digest) / MANIFEST_FILE
 
 
 def dataset_states(study: Study, layout: Layout) -> dict[str, DatasetState]:
@@ -66,19 +67,18 @@ def manifests(layout: Layout, name: str | None = None) -> Iterator[tuple[Path, M
     Raises:
         ManifestError: a manifest of another format.
     """
-    folder = "*" if name is None else f"{file_name(name)}-{'?' * 8}"
-    for path in sorted((layout.root / "datasets").glob(f"{folder}/manifest.parquet")):
+    for path in layout.manifests(name):
         yield path, read_manifest(path)
 
 
-def fetch_frames(layout: Layout, name: str | None) -> None:
+def fetch_frames(storage: Storage, name: str | None) -> None:
     """Bring down the frames of one dataset, or of all.
 
     Raises:
         StoreWriteError: The bucket does not answer, or the disk is full.
     """
-    for path, _ in manifests(layout, name):
-        fetch_dataset(path)
+    for path, _ in manifests(storage.layout, name):
+        fetch_dataset(storage, path)
 
 
 def quarantine_kind(reason: str) -> str:

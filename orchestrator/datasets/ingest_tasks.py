@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from catalog.storage.mirror import mirror_around
+from catalog.storage.storage import Storage
 from orchestrator.ray_runtime.session import RaySessionError, ray_session, redirect_output
 from trainables.data.ingest.batch import BatchTask, Events, ingest
 from trainables.data.ingest.probe_worker import ProbeWorker
@@ -96,6 +96,7 @@ class VideoReaders:
     `address` is a cluster's; `log` gets Ray's own output.
     """
 
+    storage: Storage
     address: str | None
     log: Path
 
@@ -106,7 +107,7 @@ class VideoReaders:
             RaySessionError: Ray does not start or answer.
         """
         # Into a mirror only this machine can write.
-        address = None if mirror_around(self.log) is not None else self.address
+        address = None if self.storage.mirrored else self.address
         if address is None and not is_large(tasks):
             yield from LocalThreads().run(tasks)
             return

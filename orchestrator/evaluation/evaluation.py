@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from catalog import Catalog, Journal
 from catalog.catalog import leave_snapshot
+from catalog.journal import open_journal
 from catalog.queries.cells import known_evaluations
-from catalog.storage.layout import Layout
+from catalog.storage.storage import Storage
 from orchestrator.coordination.drivers import writer_name
 from orchestrator.evaluation.cells import FinishedCell, choose_cells, is_pattern
 from orchestrator.evaluation.jobs import EvaluationError, EvaluationJob, Wanted, check_checkpoint, make_job
 from orchestrator.evaluation.records import dataset_built_event, evaluated_event
 from orchestrator.evaluation.videos import VideoSets
-from orchestrator.running.remote import fetch_cell, open_journal
 from trainables.training.evaluate_cell import EvaluationResult, read_evaluation, result_path
+from trainables.training.run_files import fetch_run
 
 Announce = Callable[[str], None]
 
@@ -29,7 +29,7 @@ Announce = Callable[[str], None]
 class Place:
     """Where to work: the storage, and which Ray."""
 
-    storage: Path
+    storage: Storage
     address: str | None = None
     cpus: int | None = None
     gpus: int | None = None
@@ -60,7 +60,7 @@ def evaluate_cells(
         EvaluationError: the one cell that was meant cannot be evaluated.
         RaySessionError: Ray does not start or cannot be reached.
     """
-    with Catalog.open(place.storage) as catalog:
+    with Catalog.open(place.storage.root) as catalog:
         choice = choose_cells(catalog, text, study)
         if choice.unfinished:
             announce(f"left out, not finished: {', '.join(choice.unfinished)}")
@@ -76,7 +76,8 @@ class _Evaluating:
 
     def __init__(self, place: Place, known: frozenset[tuple[str, str]], announce: Announce) -> None:
         self._place = place
-        self._layout = Layout(place.storage)
+        self._storage = place.storage
+        self._layout = place.storage.layout
         self._known = known
         self._announce = announce
         self._outcomes: list[Evaluated] = []
@@ -89,7 +90,7 @@ class _Evaluating:
         missing = self._usable([job for job in jobs if job.spec.identity not in standing], several=several)
         unknown = [job for job in jobs if job.spec.identity in standing and not self._is_known(job)]
         if missing or unknown:
-            with open_journal(self._place.storage, writer_name()) as journal:
+            with open_journal(self._storage, writer_name()) as journal:
                 for job in unknown:
                     self._journal(journal, job, standing[job.spec.identity])
                 self._measure(journal, missing)
@@ -102,8 +103,8 @@ class _Evaluating:
         videos, jobs = VideoSets(self._layout), []
         for cell in cells:
             try:
-                fetch_cell(self._layout, cell.cell, cell.key)
-                job = make_job(cell, wanted, self._layout, videos)
+                fetch_run(self._storage, self._layout.run_dir(cell.cell, cell.key))
+                job = make_job(cell, wanted, self._storage, videos)
             except EvaluationError as error:
                 if not several:
                     raise
@@ -148,8 +149,8 @@ class _Evaluating:
             job.videos,
             result_path(job.run_dir, result.identity).parent,
         )
-        journal.append(dataset_built_event(dataset, videos.path, videos.manifest, self._layout))
-        journal.append(evaluated_event(result, folder, self._layout))
+        journal.append(dataset_built_event(dataset, videos.path, videos.manifest, self._storage))
+        journal.append(evaluated_event(result, folder, self._storage))
         self.journalled = True
 
     def _measure(self, journal: Journal, jobs: list[EvaluationJob]) -> None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from catalog.storage.errors import BAD_INPUT, ActionGridError
-from catalog.storage.layout import Layout
-from orchestrator.running.remote import address_of
+from catalog.storage.layout import RESULT_FILE
+from catalog.storage.storage import Storage
 from orchestrator.study.keys import KEY_LENGTH, evaluation_key
 from orchestrator.study.model import Resources
-from trainables.recipe.cell_spec import Average, CellSpec, Evaluation, EvaluationSpec, Which
+from trainables.recipe.cell_spec import Average, CellSpec, Evaluation, EvaluationSpec, StorageAddress, Which
 from trainables.recipe.fields import Split
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def evaluation_identity(base: str, average: Average, which: Which) -> str:
     return hashlib.sha256(f"{base} {average} {which}".encode()).hexdigest()[:KEY_LENGTH]
 
 
-def make_job(cell: FinishedCell, wanted: Wanted, layout: Layout, videos: VideoSets) -> EvaluationJob:
+def make_job(cell: FinishedCell, wanted: Wanted, storage: Storage, videos: VideoSets) -> EvaluationJob:
     """Everything that evaluating `cell` as `wanted` needs; reads its result and its manifest.
 
     Raises:
@@ -80,7 +80,7 @@ def make_job(cell: FinishedCell, wanted: Wanted, layout: Layout, videos: VideoSe
         EvaluationError: the result or the dataset is gone or damaged.
     """
     protocol = resolved_protocol(cell.evaluation, wanted.protocol)
-    run_dir = layout.run_dir(cell.cell, cell.key)
+    run_dir = storage.layout.run_dir(cell.cell, cell.key)
     which: Which = wanted.checkpoint or cell.recipe.inherit
     chosen = _result(cell, run_dir).checkpoint(which)
     found, same = _find_videos(cell, videos)
@@ -91,7 +91,7 @@ def make_job(cell: FinishedCell, wanted: Wanted, layout: Layout, videos: VideoSe
     if wanted.workers is not None:
         resources = resources.model_copy(update={"workers": wanted.workers})
     spec = EvaluationSpec(
-        cell=_spec(cell, protocol, found, resources, layout),
+        cell=_spec(cell, protocol, found, resources, storage),
         identity=evaluation_identity(evaluation_key(cell.key, protocol, videos_hash), wanted.average, which),
         checkpoint=str(run_dir / chosen["path"]),
         sha256=chosen["sha256"],
@@ -146,7 +146,7 @@ def check_checkpoint(spec: EvaluationSpec) -> None:
 
 
 def _result(cell: FinishedCell, run_dir: Path) -> CellResult:
-    from trainables.training.result import RESULT_FILE, read_result
+    from trainables.training.result import read_result
 
     result = read_result(run_dir, cell.key)
     if result is None:
@@ -176,7 +176,7 @@ def _find_videos(cell: FinishedCell, videos: VideoSets) -> tuple[VideoSet, bool]
 
 
 def _spec(
-    cell: FinishedCell, protocol: Evaluation, found: VideoSet, resources: Resources, layout: Layout
+    cell: FinishedCell, protocol: Evaluation, found: VideoSet, resources: Resources, storage: Storage
 ) -> CellSpec:
     return CellSpec(
         cell=cell.cell,
@@ -191,9 +191,9 @@ def _spec(
         recipe=cell.recipe,
         evaluation=protocol,
         manifest=str(found.path),
-        run_dir=str(layout.run_dir(cell.cell, cell.key)),
+        run_dir=str(storage.layout.run_dir(cell.cell, cell.key)),
         workers=resources.workers,
         threads=resources.cpus_per_worker,
         frames_on_local_disk=cell.frames_on_local_disk,
-        storage=address_of(layout.root),
+        storage=StorageAddress.of(storage),
     )

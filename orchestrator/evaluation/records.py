@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.events import CellEvaluated, DatasetBuilt
-from catalog.storage.layout import Layout
+from catalog.storage.storage import Storage
 
 if TYPE_CHECKING:
     from trainables.data.frames.manifest import Manifest
     from trainables.training.evaluate_cell import EvaluationResult
 
 
-def evaluated_event(result: EvaluationResult, folder: Path, layout: Layout) -> CellEvaluated:
+def evaluated_event(result: EvaluationResult, folder: Path, storage: Storage) -> CellEvaluated:
     """The journal's form of an evaluation whose predictions stand in `folder`."""
     spec = result.asked
     protocol = spec.cell.evaluation
@@ -38,17 +38,17 @@ def evaluated_event(result: EvaluationResult, folder: Path, layout: Layout) -> C
         videos=result.videos,
         views=result.views,
         seconds=result.seconds,
-        predictions=layout.named(folder / result.predictions),
+        predictions=storage.named(folder / result.predictions),
         versions=result.versions,
         hardware=result.hardware,
     )
 
 
-def dataset_built_event(name: str, path: Path, manifest: Manifest, layout: Layout) -> DatasetBuilt:
+def dataset_built_event(name: str, path: Path, manifest: Manifest, storage: Storage) -> DatasetBuilt:
     """The journal's form of a dataset whose manifest stands at `path`."""
     return DatasetBuilt(
         dataset=name,
-        manifest=layout.named(path),
+        manifest=storage.named(path),
         train_hash=manifest.hash("train"),
         val_hash=manifest.hash("val"),
         classes=list(manifest.classes),

@@ -12,6 +12,7 @@ from orchestrator.ray_runtime.ray_compat import HEAD_RESOURCE, RayWay, remove_or
 from orchestrator.ray_runtime.train_run import TrialRequest, describe_error, read_error_log, run_evaluation
 from orchestrator.scheduling.retry import unmarked
 from orchestrator.scheduling.schedule import Free
+from trainables.recipe.local_paths import storage_of
 from trainables.training.evaluate_cell import result_path
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def _request(job: EvaluationJob, train_storage: Path, local: bool, way: RayWay) 
         train_storage=str(train_storage),
         log=str(log),
         local=local,
+        storage=storage_of(job.spec.cell).location,
         way=way,
     )
 
@@ -98,7 +100,7 @@ def _error(ready: Any, job: EvaluationJob) -> str | None:  # noqa: ANN401 - Ray 
     try:
         ray.get(ready)
     except Exception as error:
-        text = read_error_log(_log(job)) or describe_error(error)
+        text = read_error_log(storage_of(job.spec.cell), _log(job)) or describe_error(error)
         return f"{unmarked(text)}; log: {_log(job)}"
     return None
 

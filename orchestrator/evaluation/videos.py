@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catalog.storage.layout import Layout, file_name
+from catalog.storage.layout import Layout
 
 if TYPE_CHECKING:
     from trainables.data.frames.manifest import Manifest
@@ -26,7 +26,8 @@ class VideoSets:
     """Reads manifests when they are asked for; a dataset can have several, by declaration."""
 
     def __init__(self, layout: Layout) -> None:
-        self.folder = layout.root / "datasets"
+        self.folder = layout.datasets
+        self._layout = layout
         self._sets: dict[str, tuple[VideoSet, ...]] = {}
         self._problems: dict[str, str] = {}
 
@@ -44,8 +45,7 @@ class VideoSets:
         from trainables.data.frames.manifest import ManifestError, read_manifest
 
         found = []
-        paths = self.folder.glob(f"{file_name(dataset)}-*/manifest.parquet")
-        for path in sorted(paths, key=lambda path: (path.stat().st_mtime, path)):
+        for path in sorted(self._layout.manifests(dataset), key=lambda path: (path.stat().st_mtime, path)):
             try:
                 manifest = read_manifest(path)
             except ManifestError as error:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from catalog.storage.errors import BAD_INPUT, ActionGridError
+from catalog.storage.storage import Probe, Storage
 from orchestrator.ray_runtime.cluster_size import cluster_maximum
 from orchestrator.ray_runtime.ray_compat import RayWay
 from orchestrator.ray_runtime.session import ray_session, redirect_output
-from orchestrator.ray_runtime.storage_probe import Probe, probe_in
 
 # Their versions decide what a worker computes, or whether it can read what another has written.
 COMPARED = ("ray", "torch", "torchvision", "numpy", "pyarrow", "actiongrid")
@@ -43,7 +43,7 @@ class Answer:
     problem: str | None
 
 
-def check_cluster(address: str | None, storage: Path, log: Path) -> None:
+def check_cluster(address: str | None, storage: Storage, log: Path) -> None:
     """Connect to the cluster at `address` and ask every machine of it; a local Ray has nothing to check.
 
     Ray's own output goes to `log`. Machines that join later are not asked.
@@ -54,7 +54,7 @@ def check_cluster(address: str | None, storage: Path, log: Path) -> None:
     """
     if address is None:
         return
-    refuse_lost_storage(storage)
+    refuse_lost_storage(storage.root)
     with redirect_output(log), ray_session(address, None, None) as way:
         wait_for_machines(way)
         check_machines(storage)
@@ -85,7 +85,7 @@ def wait_for_machines(way: RayWay, seconds: float = JOIN_SECONDS) -> None:
         time.sleep(1.0)
 
 
-def check_machines(storage: Path) -> None:
+def check_machines(storage: Storage) -> None:
     """Ask every machine of the connected cluster.
 
     Raises:
@@ -93,7 +93,7 @@ def check_machines(storage: Path) -> None:
     """
     import ray
 
-    probe = probe_in(storage)
+    probe = storage.probe()
     probe.place()
     try:
         answers = _ask([node for node in ray.nodes() if node["Alive"]], probe)
@@ -179,20 +179,20 @@ def _refuse_other_versions(answers: Sequence[Answer], here: Mapping[str, str]) -
             )
 
 
-def _refuse_unshared(answers: Sequence[Answer], storage: Path, written: set[str]) -> None:
+def _refuse_unshared(answers: Sequence[Answer], storage: Storage, written: set[str]) -> None:
     blind = [one.node for one in answers if not one.seen or (one.wrote and one.wrote not in written)]
     if blind:
         raise ClusterError(
             f"{len(blind)} of {len(answers)} machines do not share the storage: "
             f"{', '.join(blind)} (the driver is on {os.uname().nodename})",
-            f"--storage {storage}",
+            f"--storage {storage.location}",
             "mount one shared file system there on every machine",
         )
     for one in answers:
         if one.wrote is None:
             raise ClusterError(
                 f"{one.node} cannot write to the storage ({one.problem})",
-                f"--storage {storage}",
+                f"--storage {storage.location}",
                 "mount it writable for the user who runs Ray there, or give it the bucket's credentials",
             )
 

@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.storage.layout import Layout
-from catalog.storage.shared_files import notes_of
+from catalog.storage.storage import Storage
 from orchestrator.coordination.drivers import Watch
 
 # Tune's experiment and searcher; a Train run's checkpoints.
@@ -43,11 +42,11 @@ class Leftover:
         )
 
 
-def leftovers(layout: Layout) -> tuple[Leftover, ...]:
+def leftovers(storage: Storage) -> tuple[Leftover, ...]:
     """What drivers left whose processes are known to have ended. To be asked before they are forgotten."""
-    watch = Watch(notes_of(layout.drivers))
+    watch = Watch(storage.shared_files(storage.layout.drivers))
     folders: dict[str, list[Path]] = {}
-    for folder in sorted(layout.ray_dir.glob("*/*")):
+    for folder in sorted(storage.layout.ray_dir.glob("*/*")):
         folders.setdefault(folder.name, []).append(folder)
     return tuple(
         Leftover(writer, tuple(found), tuple(path for folder in found for path in damaged_files(folder)))

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from catalog.storage.errors import ActionGridError, FailureKind
+from catalog.storage.storage import Storage, open_storage
 from orchestrator.ray_runtime.ray_compat import RayWay, announce_trial, controller_in_this_process
 from orchestrator.scheduling.retry import classify, marked
-from trainables.training.run_files import fetch_file, send
 
 ROOMS = ("catalog", "trainables", "orchestrator")
 # Seconds between the Train controller's looks at its workers: every report waits for one of them.
@@ -31,7 +31,8 @@ class TrialRequest:
 
     `spec` is a `trainables.recipe.cell_spec.CellSpec` (or, to evaluate, a
     `trainables.training.evaluate_cell.EvaluationSpec`) as JSON. `log` receives the error and its
-    traceback. `way`: how the driver uses Ray, filled in by `orchestrator.ray_runtime.tune_adapter`.
+    traceback. `storage` is the address of what holds these files (`open_storage`). `way`: how the driver
+    uses Ray, filled in by `orchestrator.ray_runtime.tune_adapter`.
     """
 
     name: str
@@ -45,6 +46,7 @@ class TrialRequest:
     train_storage: str
     log: str
     local: bool
+    storage: str
     way: RayWay = RayWay.PUBLIC
 
     def as_config(self) -> dict[str, Any]:
@@ -97,7 +99,7 @@ def run_workers(request: TrialRequest, worker: Callable[[dict[str, Any]], None])
         trainer.fit()
     except Exception as error:
         killed = killed_meanwhile(describe_error(error), before, oom_kills())
-        write_error_log(Path(request.log), error, killed)
+        write_error_log(open_storage(request.storage), Path(request.log), error, killed)
         raise RuntimeError(describe_error(error) + killed) from None
 
 
@@ -166,14 +168,14 @@ def own_error(text: str) -> type[ActionGridError] | None:
     return None
 
 
-def write_error_log(path: Path, error: BaseException, addition: str = "") -> None:
+def write_error_log(storage: Storage, path: Path, error: BaseException, addition: str = "") -> None:
     """Write the attempt's log: one line that says what went wrong (and `addition`), then the whole traceback.
 
     A storage that takes nothing more gets none: the error itself must still reach the driver.
     """
     with suppress(OSError):
         _write_error_log(path, error, addition)
-        send(path)
+        storage.publish(path)
 
 
 def _write_error_log(path: Path, error: BaseException, addition: str) -> None:
@@ -186,10 +188,9 @@ def _write_error_log(path: Path, error: BaseException, addition: str) -> None:
             log.write("\nRoot cause:\n" + "".join(traceback.format_exception(cause)))
 
 
-def read_error_log(path: Path) -> str | None:
+def read_error_log(storage: Storage, path: Path) -> str | None:
     """The first line of an attempt's log, or None where the trial died before it could write one."""
-    with suppress(OSError):
-        fetch_file(path)
+    storage.fetch_missing(path)
     try:
         with path.open() as log:
             return log.readline().strip() or None

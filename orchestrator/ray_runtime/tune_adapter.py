@@ -19,6 +19,7 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from catalog.storage.errors import ActionGridError
+from catalog.storage.storage import open_storage
 from orchestrator.ray_runtime.cluster_size import Maximum, cluster_maximum, cluster_size
 from orchestrator.ray_runtime.ray_compat import (
     HEAD_RESOURCE,
@@ -175,7 +176,7 @@ class GridCallback(tune.Callback):  # type: ignore[misc]
         request = TrialRequest(**trial.config)
         if self._way is RayWay.FAST:
             self._link.guarded(remove_orphaned)
-        error = read_error_log(Path(request.log)) or _error_text(trial)
+        error = read_error_log(open_storage(request.storage), Path(request.log)) or _error_text(trial)
         self._link.guarded(lambda: self._link.driver.trial_ended(request, error))
 
 

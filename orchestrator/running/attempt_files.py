@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, Event
-from catalog.storage.layout import Layout
-from catalog.storage.mirror import mirror_at
+from catalog.storage.layout import RESULT_FILE
 from catalog.storage.outage import Outage
+from catalog.storage.storage import Storage
 from orchestrator.coordination.drivers import Amount
 from orchestrator.coordination.shared_cells import JournalUpdate, SharedCells
 from orchestrator.ray_runtime.train_run import TrialRequest
@@ -25,7 +25,7 @@ from orchestrator.running.cell_request import SubmissionSettings, cell_request
 from orchestrator.running.cell_run import CellRun, CellWork
 from orchestrator.running.journal_events import TrialEnd
 from trainables.training.result import CellResult, read_history, read_result
-from trainables.training.run_files import fetch_small
+from trainables.training.run_files import fetch_records
 
 if TYPE_CHECKING:
     from trainables.training.checkpoint import Metrics
@@ -36,6 +36,20 @@ Asked = ParamSpec("Asked")
 LOOK_SECONDS = 5.0
 
 
+def fetch_results(storage: Storage) -> None:
+    """Bring the results of all finished cells that are not here.
+
+    Raises:
+        OSError: The storage does not answer.
+    """
+    runs = storage.layout.runs
+
+    def wanted(name: str) -> bool:
+        return name.endswith(f"/{RESULT_FILE}") and not (runs / name).exists()
+
+    storage.fetch(runs, wanted)
+
+
 class RunReader:
     """What running cells have left in their run directories, also where their workers are elsewhere.
 
@@ -43,35 +57,35 @@ class RunReader:
     """
 
     def __init__(
-        self, layout: Layout, *, together: bool, clock: Callable[[], float] = time.monotonic
+        self, storage: Storage, *, together: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._layout = layout
-        self._together = together or mirror_at(layout.root) is None
+        self._storage = storage
+        self._together = together or not storage.mirrored
         self._clock = clock
         self._looked: dict[str, float] = {}
 
     def history(self, request: TrialRequest) -> tuple[Metrics, ...]:
-        """Metric rows of all epochs that stand; from a bucket as of a few seconds ago.
+        """Metric rows of all epochs that stand; from other machines as of a few seconds ago.
 
         Raises:
-            BucketError: The bucket does not answer.
+            OSError: The storage does not answer.
         """
-        run_dir = self._layout.run_dir(request.cell, request.key)
+        run_dir = self._storage.layout.run_dir(request.cell, request.key)
         now = self._clock()
         if not self._together and now - self._looked.get(request.key, float("-inf")) >= LOOK_SECONDS:
             self._looked[request.key] = now
-            fetch_small(run_dir)
+            fetch_records(self._storage, run_dir)
         return read_history(run_dir)
 
     def result(self, request: TrialRequest) -> CellResult | None:
         """The result, if there is one by now.
 
         Raises:
-            BucketError: The bucket does not answer.
+            OSError: The storage does not answer.
         """
-        run_dir = self._layout.run_dir(request.cell, request.key)
+        run_dir = self._storage.layout.run_dir(request.cell, request.key)
         if not self._together:
-            fetch_small(run_dir)
+            fetch_records(self._storage, run_dir)
         return read_result(run_dir, request.key)
 
 
@@ -100,19 +114,19 @@ class AttemptStorage:
 
     def __init__(
         self,
-        layout: Layout,
+        storage: Storage,
         append: Callable[[Event], Event],
         shared: SharedCells,
         settings: SubmissionSettings,
         outage: Outage,
         clock: Callable[[], float],
     ) -> None:
-        self.layout = layout
+        self.storage = storage
         self._journal = append
         self._shared = shared
         self._settings = settings
         self._outage = outage
-        self._files = RunReader(layout, together=settings.local, clock=clock)
+        self._files = RunReader(storage, together=settings.local, clock=clock)
         self._lock = threading.Lock()
 
     def once(self, action: Callable[Asked, Given], *args: Asked.args, **named: Asked.kwargs) -> Given:
@@ -144,8 +158,8 @@ class AttemptStorage:
         if claim.attempt is None:
             return claim.holder
         try:
-            trial = self.once(cell_request, work, claim.attempt, self.layout, self._settings)
-            named = self.layout.named(self._run_dir(work))
+            trial = self.once(cell_request, work, claim.attempt, self.storage, self._settings)
+            named = self.storage.named(self._run_dir(work))
             driver, host, reduction = self._settings.writer, platform.node(), work.reduction
             event = AttemptStarted(work.key, claim.attempt, driver, host, named)
             self.append(replace(event, accumulation=reduction.accumulation, alone=reduction.alone))
@@ -204,4 +218,4 @@ class AttemptStorage:
         self.once(self._shared.publish, *amounts)
 
     def _run_dir(self, work: CellWork) -> Path:
-        return self.layout.run_dir(work.cell.name, work.key)
+        return self.storage.layout.run_dir(work.cell.name, work.key)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.storage.layout import Layout, file_name
+from catalog.storage.layout import RESULT_FILE, attempt_log, file_name
+from catalog.storage.storage import Storage
 from orchestrator.ray_runtime.train_run import TrialRequest
 from orchestrator.running.cell_run import CellWork
-from orchestrator.running.remote import address_of
-from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
+from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint, StorageAddress
 from trainables.training.result import read_result
-from trainables.training.run_files import fetch_small
+from trainables.training.run_files import fetch_records
 
 
 @dataclass(frozen=True)
@@ -27,27 +27,30 @@ class SubmissionSettings:
     ray_files: str
 
 
-def cell_request(item: CellWork, attempt: int, layout: Layout, settings: SubmissionSettings) -> TrialRequest:
+def cell_request(
+    item: CellWork, attempt: int, storage: Storage, settings: SubmissionSettings
+) -> TrialRequest:
     """The trial of one attempt at a cell."""
     name = item.cell.name
-    run_dir = layout.run_dir(name, item.key)
+    run_dir = storage.layout.run_dir(name, item.key)
     return TrialRequest(
         name=f"{file_name(name)}-{item.key[:8]}-a{attempt}",
         cell=name,
         key=item.key,
         attempt=attempt,
-        spec=_spec(item, attempt, run_dir, layout, settings).model_dump_json(),
+        spec=_spec(item, attempt, run_dir, storage, settings).model_dump_json(),
         workers=item.cell.resources.workers,
         cpus_per_worker=item.cell.resources.cpus_per_worker,
         gpus_per_worker=item.cell.resources.gpus_per_worker,
         train_storage=str(Path(settings.ray_files) / "train" / settings.writer),
-        log=str(run_dir / f"attempt-{attempt}.log"),
+        log=str(attempt_log(run_dir, attempt)),
         local=settings.local,
+        storage=storage.location,
     )
 
 
 def _spec(
-    item: CellWork, attempt: int, run_dir: Path, layout: Layout, settings: SubmissionSettings
+    item: CellWork, attempt: int, run_dir: Path, storage: Storage, settings: SubmissionSettings
 ) -> CellSpec:
     cell = item.cell
     return CellSpec(
@@ -68,20 +71,20 @@ def _spec(
         threads=cell.resources.cpus_per_worker,
         weights_dir=settings.weights_dir,
         frames_on_local_disk=settings.frames_on_local_disk,
-        parent=_parent(item, layout, settings),
-        storage=address_of(layout.root),
+        parent=_parent(item, storage, settings),
+        storage=StorageAddress.of(storage),
         attempt=attempt,
         keep=cell.keep,
         accumulation=item.reduction.accumulation,
     )
 
 
-def _parent(item: CellWork, layout: Layout, settings: SubmissionSettings) -> ParentCheckpoint | None:
+def _parent(item: CellWork, storage: Storage, settings: SubmissionSettings) -> ParentCheckpoint | None:
     """The parent's chosen checkpoint. A missing result is the worker's to refuse: it names the file."""
     if item.parent_key is None or item.cell.parent is None:
         return None
-    run_dir = layout.run_dir(item.cell.parent, item.parent_key)
-    fetch_small(run_dir)
+    run_dir = storage.layout.run_dir(item.cell.parent, item.parent_key)
+    fetch_records(storage, run_dir)
     result = read_result(run_dir, item.parent_key)
     chosen = result.checkpoint(item.cell.recipe.inherit) if result is not None else {}
     parent_frames = int(result.frames) if result is not None else item.cell.frames
@@ -90,7 +93,7 @@ def _parent(item: CellWork, layout: Layout, settings: SubmissionSettings) -> Par
     return ParentCheckpoint(
         key=item.parent_key,
         cell=item.cell.parent,
-        path=str(run_dir / chosen.get("path", "result.json")),
+        path=str(run_dir / chosen.get("path", RESULT_FILE)),
         sha256=chosen.get("sha256", ""),
         frames=parent_frames,
         epoch=int(chosen.get("epoch", 1)),

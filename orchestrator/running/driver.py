@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from catalog.events import Event
 from catalog.storage.errors import FailureKind
-from catalog.storage.layout import Layout
 from catalog.storage.outage import Outage, room_for_a_checkpoint
+from catalog.storage.storage import Storage
 from orchestrator.coordination.shared_cells import SharedCells
 from orchestrator.ray_runtime.train_run import TrialRequest
 from orchestrator.running.attempt_files import AttemptStorage
@@ -47,7 +47,7 @@ class Driver:
     def __init__(
         self,
         work: Sequence[CellWork],
-        layout: Layout,
+        storage: Storage,
         append: Callable[[Event], Event],
         shared: SharedCells,
         settings: SubmissionSettings,
@@ -59,8 +59,8 @@ class Driver:
         self._retries = settings.retries
         self._stop = stop or threading.Event()
         room = room_for_a_checkpoint(item.params for item in work)
-        self.outage = Outage(layout.root, room, self._stop, clock)
-        self._storage = AttemptStorage(layout, append, shared, settings, self.outage, clock)
+        self.outage = Outage(storage, room, self._stop, clock)
+        self._storage = AttemptStorage(storage, append, shared, settings, self.outage, clock)
         self._grid = Grid(work)
         # For the grid's records; held for moments only: nothing is read or written under it.
         self._lock = threading.Lock()
@@ -226,7 +226,7 @@ class Driver:
         if run.trial != request or not run.is_training:
             return  # `interrupted` has said what there is to say
         clocks = self._clock(), time.time()
-        outcome = attempt_outcome(run, end, self._storage.layout, self._retries, *clocks)
+        outcome = attempt_outcome(run, end, self._storage.storage, self._retries, *clocks)
         for event in outcome.events:
             self._storage.append(event)
         if outcome.failure is FailureKind.STORAGE:

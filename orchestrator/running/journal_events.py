@@ -8,7 +8,7 @@ from typing import Any
 
 from catalog.events import AttemptEnded, CellFailed, CellFinished, CellPlanned, EpochFinished, Event
 from catalog.storage.errors import FailureKind
-from catalog.storage.layout import Layout
+from catalog.storage.storage import Storage
 from orchestrator.planning.plan_model import PlannedCell
 from orchestrator.running.cell_run import CellRun, CellState, CellWork
 from orchestrator.scheduling.memory_reduction import next_reduction
@@ -61,13 +61,13 @@ def epoch_event(key: str, attempt: int, row: Mapping[str, float]) -> EpochFinish
     )
 
 
-def finished_event(item: CellWork, attempt: int, result: CellResult, layout: Layout) -> CellFinished:
+def finished_event(item: CellWork, attempt: int, result: CellResult, storage: Storage) -> CellFinished:
     """The journal's form of a cell's result; `checkpoint` is the one that this cell's own `inherit` names."""
     last = result.history[result.last_epoch - 1]
     best = result.history[result.best_epoch - 1]
     inherit = item.cell.recipe.inherit
     chosen = result.checkpoint(inherit)
-    run_dir = layout.run_dir(item.cell.name, item.key)
+    run_dir = storage.layout.run_dir(item.cell.name, item.key)
     return CellFinished(
         key=item.key,
         attempt=attempt,
@@ -91,9 +91,9 @@ def finished_event(item: CellWork, attempt: int, result: CellResult, layout: Lay
         inherit=inherit,
         parent_key=item.parent_key,
         parent_top1_rechecked=result.parent_top1,
-        checkpoint=layout.named(run_dir / chosen["path"]),
+        checkpoint=storage.named(run_dir / chosen["path"]),
         checkpoint_sha256=chosen["sha256"],
-        predictions=layout.named(run_dir / chosen["predictions"]),
+        predictions=storage.named(run_dir / chosen["predictions"]),
         versions=result.versions,
         hardware=result.hardware,
         evaluation=item.evaluation_key,
@@ -129,14 +129,14 @@ class AttemptOutcome:
 
 
 def attempt_outcome(
-    run: CellRun, end: TrialEnd, layout: Layout, retries: int, now: float, wall: float
+    run: CellRun, end: TrialEnd, storage: Storage, retries: int, now: float, wall: float
 ) -> AttemptOutcome:
     """Done if a result stands; else stopped, tried again or given up.
 
     Args:
         run: a cell in training.
         end: what was found.
-        layout: the storage, for the names of files in it.
+        storage: for the names of files in it.
         retries: how many failures may be followed by another attempt.
         now: the driver's clock, in seconds.
         wall: seconds since 1970.
@@ -147,13 +147,13 @@ def attempt_outcome(
     if end.result is not None:
         events = (
             AttemptEnded(run.key, run.trial.attempt, "done"),
-            finished_event(run.work, run.trial.attempt, end.result, layout),
+            finished_event(run.work, run.trial.attempt, end.result, storage),
         )
         changes = {"top1": end.result.history[-1]["top1"], "ended": wall}
         return AttemptOutcome(CellState.DONE, events, changes)
     if run.state is CellState.STOPPING:
         return _left(run, "stopped by command")
-    return _failed(run, end.error, layout.named(run.trial.log), retries, now, wall)
+    return _failed(run, end.error, storage.named(run.trial.log), retries, now, wall)
 
 
 def _left(run: CellRun, why: str, holder: str = "") -> AttemptOutcome:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.events import CellFinished, CheckpointRemoved, Event
 from catalog.queries.drivers import checkpoint_needs
-from catalog.storage.layout import Layout
+from catalog.storage.storage import Storage
 from trainables.recipe.keep import KeepPolicy
 from trainables.training.checkpoint import remove, stored_epochs
 
@@ -27,9 +27,9 @@ class Retention:
     """Removes what a submission's finished cells need not keep; reads all journals, writes this driver's."""
 
     def __init__(
-        self, layout: Layout, catalog: Catalog, append: Callable[[Event], Event], keep: KeepPolicy
+        self, storage: Storage, catalog: Catalog, append: Callable[[Event], Event], keep: KeepPolicy
     ) -> None:
-        self._layout = layout
+        self._storage = storage
         self._catalog = catalog
         self._append = append
         # What a worker leaves behind is never less than this, so there is nothing to remove.
@@ -57,11 +57,11 @@ class Retention:
             logger.warning("checkpoints are not removed now: %s", error)
 
     def _remove(self, row: Mapping[str, Any], needed: frozenset[int]) -> None:
-        run_dir = self._layout.run_dir(row["cell"], row["key"])
-        spare = sorted(stored_epochs(run_dir) - needed)
+        run_dir = self._storage.layout.run_dir(row["cell"], row["key"])
+        spare = sorted(stored_epochs(self._storage, run_dir) - needed)
         for epoch in spare:
             self._append(CheckpointRemoved(row["key"], epoch, ", ".join(filter(None, row["keep"]))))
-        remove(run_dir, spare)
+        remove(self._storage, run_dir, spare)
 
 
 def needed_epochs(row: Mapping[str, Any]) -> frozenset[int]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from catalog import Catalog, Journal, attempts_made
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
-from catalog.storage.layout import Layout
 from catalog.storage.locks import LockHeldError
+from catalog.storage.storage import Storage
 from orchestrator.coordination.shared_cells import SharedCells
 from orchestrator.datasets.build import Announce, Builder, ShowProgress, build_missing
 from orchestrator.datasets.built import dataset_states
@@ -20,11 +20,11 @@ from orchestrator.evaluation.records import dataset_built_event
 from orchestrator.planning.model_size_worker import counted_apart
 from orchestrator.planning.plan_model import Plan, PlannedCell, State
 from orchestrator.planning.storage_plan import memory_reductions, plan_on_catalog, weights_problems
+from orchestrator.running.attempt_files import fetch_results
 from orchestrator.running.cell_request import SubmissionSettings
 from orchestrator.running.cell_run import CellWork
 from orchestrator.running.driver import Driver
 from orchestrator.running.journal_events import epoch_event, finished_event, planned_event
-from orchestrator.running.remote import fetch_results, hear
 from orchestrator.running.retention import Retention
 from orchestrator.study.cells import expand
 from orchestrator.study.datasets import DatasetState
@@ -41,7 +41,7 @@ BUILD_WAIT_SECONDS = 2.0
 class Options:
     """What the command line decides beside the study."""
 
-    storage: Path
+    storage: Storage
     study_file: str
     address: str | None = None
     cpus: int | None = None
@@ -65,7 +65,8 @@ class Submission:
         self.ray_files = ray_files
         self._study = study
         self._options = options
-        self._layout = Layout(options.storage)
+        self._storage = options.storage
+        self._layout = options.storage.layout
         self._journal = journal
         self._catalog = catalog
         self._shared = shared
@@ -91,7 +92,7 @@ class Submission:
         from orchestrator.datasets.ingest_tasks import VideoReaders
 
         known = dataset_states(self._study, self._layout)
-        readers = VideoReaders(self._options.address, self._layout.log(f"{self._writer}-data"))
+        readers = VideoReaders(self._storage, self._options.address, self._layout.log(f"{self._writer}-data"))
         states = self._build(known, Builder(show, announce, readers))
         self._states = states
         self._journal_datasets(states)
@@ -112,7 +113,7 @@ class Submission:
         told = ""
         while True:
             try:
-                return build_missing(self._study, known, self._layout, builder)
+                return build_missing(self._study, known, self._storage, builder)
             except LockHeldError as error:
                 if str(error) != told:
                     told = str(error)
@@ -121,10 +122,10 @@ class Submission:
                 known = dataset_states(self._study, self._layout)
 
     def _replan(self, states: Mapping[str, DatasetState]) -> Plan:
-        hear(self._options.storage)
+        self._storage.refresh_journals()
         self._catalog.refresh()
         size_of = counted_apart(expand(self._study), [state.num_classes or 1 for state in states.values()])
-        where, packing = self._options.storage, self._options.packing
+        where, packing = self._storage.root, self._options.packing
         return plan_on_catalog(
             self._study, where, states, self._catalog, self._weights_problems, packing, size_of
         )
@@ -138,7 +139,7 @@ class Submission:
             manifest = read_manifest(Path(state.manifest))
             videos = [{"path": video.path, "reason": video.reason} for video in manifest.quarantined]
             self._journal.append(VideosQuarantined(name, len(videos), videos))
-            self._journal.append(dataset_built_event(name, Path(state.manifest), manifest, self._layout))
+            self._journal.append(dataset_built_event(name, Path(state.manifest), manifest, self._storage))
 
     def _journal_plan(self, plan: Plan) -> None:
         config = self._study.model_dump(mode="json")
@@ -158,7 +159,7 @@ class Submission:
         """Journal results that a worker finished after its driver had died."""
         attempts = attempts_made(self._catalog)
         adopted = False
-        fetch_results(self._options.storage)
+        fetch_results(self._storage)
         for planned in plan.cells:
             if planned.state is not State.TO_RUN:
                 continue
@@ -169,7 +170,7 @@ class Submission:
                 attempt = attempts.get(planned.key, 1)
                 for row in result.history:
                     self._journal.append(epoch_event(planned.key, attempt, row))
-                self._journal.append(finished_event(item, attempt, result, self._layout))
+                self._journal.append(finished_event(item, attempt, result, self._storage))
                 self._shared.release(planned.key)
                 adopted = True
         return adopted
@@ -190,9 +191,9 @@ class Submission:
             local=self._options.address is None,
             ray_files=str(self.ray_files),
         )
-        retention = Retention(self._layout, self._catalog, self._journal.append, self._study.keep)
+        retention = Retention(self._storage, self._catalog, self._journal.append, self._study.keep)
         retention.sweep(planned.key for planned in self.plan.cells if planned.state is State.DONE)
-        driver = Driver(work, self._layout, retention.append, self._shared, settings, stop)
+        driver = Driver(work, self._storage, retention.append, self._shared, settings, stop)
         driver.refresh_leases()
         return driver
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as some
 from werkzeug.test import Client
 
 from catalog.queries.filters import STATES, Filters
+from catalog.storage.folder_storage import FolderStorage
 from dashboards.app.access import Access, AccessError, is_loopback, require_safe
 from dashboards.app.app import build_app
 from dashboards.app.live import LiveCatalog
@@ -29,7 +30,7 @@ TOKEN = "0123456789abcdef-é"
 
 
 def client(storage: Path, access: Access) -> Client:
-    live = LiveCatalog(storage)
+    live = LiveCatalog(FolderStorage(storage))
     live.refresh()
     server: flask.Flask = build_app(live, access, 1.0).server
     return Client(server)
@@ -151,7 +152,7 @@ def test_an_address_reopens_the_same_view(filters: Filters, choices: dict[str, s
 
 def test_the_journals_are_read_once_a_second_and_answers_made_once(tmp_path: Path) -> None:
     write_quickly(tmp_path, grid_events(DEMO))
-    live = LiveCatalog(tmp_path, pause=0.5)
+    live = LiveCatalog(FolderStorage(tmp_path), pause=0.5)
     first = live.refresh()
     assert first == 1
     write_quickly(tmp_path, grid_events(DEMO), "driver-2")
@@ -176,7 +177,7 @@ def test_the_journals_are_read_once_a_second_and_answers_made_once(tmp_path: Pat
 
 
 def test_a_failed_answer_is_not_cached(tmp_path: Path) -> None:
-    live = LiveCatalog(tmp_path)
+    live = LiveCatalog(FolderStorage(tmp_path))
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             live.cached("question", lambda: 1 // 0)
@@ -185,7 +186,7 @@ def test_a_failed_answer_is_not_cached(tmp_path: Path) -> None:
 
 def test_a_journal_that_cannot_be_read_is_said_and_the_last_state_stays(tmp_path: Path) -> None:
     write_quickly(tmp_path, grid_events(DEMO))
-    live = LiveCatalog(tmp_path, pause=0)
+    live = LiveCatalog(FolderStorage(tmp_path), pause=0)
     live.refresh()
     journal = tmp_path / "journal" / "driver-1.jsonl"
     whole = journal.read_bytes()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from catalog.storage.folder_storage import FolderStorage
 from tests.support.running import write_study
 from tests.support.studies import actiongrid, query, results
 from trainables.training.checkpoint import stored_epochs
@@ -21,7 +22,7 @@ def test_only_the_last_checkpoints_are_left(tmp_path: Path) -> None:
     rows = results(storage)
     assert [row["frames"] for row in rows] == [16, 8]
     folders = [Path(row["checkpoint"]).parent for row in rows]
-    assert [stored_epochs(folder) for folder in folders] == [{4}, {4}]
+    assert [stored_epochs(FolderStorage(folder), folder) for folder in folders] == [{4}, {4}]
     assert rows[0]["parent_top1_rechecked"] is not None, "it started from its parent's checkpoint"
     removed = query(storage, "SELECT key, epoch FROM recorded.checkpoints_removed")
     assert {row["key"] for row in removed} == {row["key"] for row in rows}

@@ -12,6 +12,7 @@ import pytest
 import ray
 
 from catalog.storage.errors import FailureKind
+from catalog.storage.folder_storage import FolderStorage
 from orchestrator.ray_runtime.session import ray_session
 from orchestrator.ray_runtime.train_run import TrialRequest, oom_kills, read_error_log, run_workers
 from orchestrator.scheduling.retry import classify
@@ -63,14 +64,15 @@ class Trial:
 
 def error_of(worker: Callable[[dict[str, Any]], None], spec: str, folder: Path) -> str:
     """What the log of a real Train run of `worker` says, in a local Ray of one CPU."""
+    log, storage = str(folder / "attempt.log"), str(folder)
     request = TrialRequest(
-        "a", "cell", "k", 1, spec, 1, 1, 0.0, str(folder / "train"), str(folder / "attempt.log"), local=True
+        "a", "cell", "k", 1, spec, 1, 1, 0.0, str(folder / "train"), log, local=True, storage=storage
     )
     # Train's controller has to run in an actor, as Tune's trials do.
     trial = ray.remote(num_cpus=0)(Trial).remote()
     with pytest.raises(RuntimeError):
         ray.get(trial.run.remote(request, worker))
-    return read_error_log(folder / "attempt.log") or ""
+    return read_error_log(FolderStorage(folder), folder / "attempt.log") or ""
 
 
 def test_the_kernels_kill_is_want_of_memory_and_another_is_not(limited: Path, tmp_path: Path) -> None:

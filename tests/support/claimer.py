@@ -8,18 +8,15 @@ import sys
 import time
 from pathlib import Path
 
-from catalog.storage.mirror import open_mirror
-from catalog.storage.shared_files import notes_of
+from catalog.storage.storage import open_storage
 from orchestrator.coordination.lease import Lease, Leases
 
 
 def claim_all(storage: str, output: Path) -> None:
     if "://" in storage:
         os.environ["ACTIONGRID_CACHE"] = f"{output}-cache"
-        root = open_mirror(storage).root
-    else:
-        root = Path(storage)
-    leases = Leases(notes_of(root / "leases"), output.name, lambda _: False)
+    opened = open_storage(storage)
+    leases = Leases(opened.shared_files(opened.layout.leases), output.name, lambda _: False)
     leases.read("warm up")
     Path(f"{output}-ready").touch()
     while not (output.parent / "go").exists():

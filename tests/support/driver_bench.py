@@ -10,8 +10,7 @@ from typing import Any
 
 from catalog import Catalog, Journal
 from catalog.events import Event
-from catalog.storage.layout import Layout
-from catalog.storage.shared_files import notes_of
+from catalog.storage.folder_storage import FolderStorage
 from orchestrator.coordination.drivers import Presence, Watch, this_driver
 from orchestrator.coordination.lease import Leases
 from orchestrator.coordination.shared_cells import SharedCells
@@ -48,17 +47,18 @@ class Bench:
         manifest: Path = Path("manifest.parquet"),
     ) -> None:
         self.manifest = manifest
-        self.layout = Layout(tmp_path)
+        self.storage = FolderStorage(tmp_path)
+        self.layout = self.storage.layout
         self.events: list[Event] = []
         self.clock = 0.0
         self.stop = threading.Event()
         self.name = name
         self.journal = Journal.open(tmp_path, name)
-        self.watch = Watch(notes_of(self.layout.drivers), clock=lambda: self.clock)
-        leases = Leases(notes_of(self.layout.leases), name, self.watch.is_dead)
-        self.presence = Presence(notes_of(self.layout.drivers), this_driver(name, "toy", 0))
+        self.watch = Watch(self.storage.shared_files(self.layout.drivers), clock=lambda: self.clock)
+        leases = Leases(self.storage.shared_files(self.layout.leases), name, self.watch.is_dead)
+        self.presence = Presence(self.storage.shared_files(self.layout.drivers), this_driver(name, "toy", 0))
         self.presence.publish(running=(0.0, 0.0), ready=((1.0, 0.0),))
-        self.shared = SharedCells(leases, self.watch, self.presence, Catalog.open(tmp_path))
+        self.shared = SharedCells(leases, self.watch, self.presence, Catalog.open(tmp_path), self.storage)
         cells = expand(parse_study(study, "toy.yaml"))
         self.keys = {cell.name: f"{number:032x}" for number, cell in enumerate(cells)}
         work = [self.item(cell) for cell in cells]
@@ -72,7 +72,7 @@ class Bench:
             ray_files=str(tmp_path / "ray"),
         )
         self.driver = Driver(
-            work, self.layout, self.append, self.shared, settings, self.stop, clock=lambda: self.clock
+            work, self.storage, self.append, self.shared, settings, self.stop, clock=lambda: self.clock
         )
 
     def item(self, cell: Cell) -> CellWork:

@@ -7,6 +7,7 @@ from typing import Any
 
 from catalog import Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFinished, StudySubmitted
+from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.layout import Layout
 from orchestrator.datasets.build import Builder, build_missing
 from orchestrator.datasets.built import dataset_states
@@ -47,7 +48,9 @@ def whole_plan(storage: Path, text: str = STUDY) -> Plan:
 def build(storage: Path, text: str = STUDY) -> None:
     """Build the datasets of a study."""
     what, layout = study(text), Layout(storage)
-    build_missing(what, dataset_states(what, layout), layout, Builder(lambda *_: None, lambda _: None))
+    build_missing(
+        what, dataset_states(what, layout), FolderStorage(storage), Builder(lambda *_: None, lambda _: None)
+    )
 
 
 def finish(storage: Path, text: str = STUDY, **result: Any) -> Plan:

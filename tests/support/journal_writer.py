@@ -5,18 +5,18 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from pathlib import Path
 
 from catalog.events import AttemptEnded
-from orchestrator.running.remote import open_journal
+from catalog.journal import open_journal
+from catalog.storage.storage import open_storage
 
 
-def write(root: Path, first: int) -> None:
-    with open_journal(root, f"writer-{first}-{os.getpid()}") as journal:
+def write(storage: str, first: int) -> None:
+    with open_journal(open_storage(storage), f"writer-{first}-{os.getpid()}") as journal:
         for number in itertools.count(first):
             journal.append(AttemptEnded("k" * 32, number, "failed"))
             os.write(1, f"{number}\n".encode())
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), int(sys.argv[2]))
+    write(sys.argv[1], int(sys.argv[2]))

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from catalog.storage.shared_files import DirectoryNotes
+from catalog.storage.shared_files import FolderFiles
 from orchestrator.coordination.drivers import Presence, Watch, this_driver
 from orchestrator.coordination.lease import Lease, Leases
 
@@ -22,8 +22,8 @@ KEYS = ("a", "b", "c")
 def race(root: Path, name: str) -> None:
     log = os.open(root / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     draw = random.Random(name)
-    leases = Leases(DirectoryNotes(root / "leases"), name, Watch(DirectoryNotes(root / "drivers")).is_dead)
-    with Presence(DirectoryNotes(root / "drivers"), this_driver(name, "race", 0)):
+    leases = Leases(FolderFiles(root / "leases"), name, Watch(FolderFiles(root / "drivers")).is_dead)
+    with Presence(FolderFiles(root / "drivers"), this_driver(name, "race", 0)):
         while True:
             lease = leases.claim(draw.choice(KEYS))
             if isinstance(lease, Lease):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from catalog.storage.storage import open_storage
 from orchestrator.ray_runtime.train_run import TrialRequest, write_error_log
 from trainables.recipe.cell_spec import CellSpec
 from trainables.training.session import CellSession
@@ -29,7 +30,7 @@ def main(request: TrialRequest, more: int) -> None:
             session.train_epoch(epoch)
         session.finish()
     except Exception as error:
-        write_error_log(Path(request.log), error)
+        write_error_log(open_storage(request.storage), Path(request.log), error)
         raise
 
 

@@ -141,8 +141,8 @@ def held_cluster(environment: Mapping[str, str] | None = None) -> Iterator[subpr
 def held_leases(storage: Path) -> list[str]:
     """The keys whose leases somebody, dead or alive, still has."""
     from catalog.storage.layout import Layout
-    from catalog.storage.shared_files import notes_of
+    from catalog.storage.shared_files import FolderFiles
     from orchestrator.coordination.lease import Leases
 
-    leases = Leases(notes_of(Layout(storage).leases), "test", lambda _: False)
+    leases = Leases(FolderFiles(Layout(storage).leases), "test", lambda _: False)
     return [key for key in leases.known() if leases.look(key).owner is not None]

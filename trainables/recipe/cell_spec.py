@@ -5,13 +5,16 @@ Values not given follow the reference protocol (models-and-protocol.md, sections
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field
 
 from trainables.recipe.fields import Fraction, Frozen, PositiveInt, Split
 from trainables.recipe.keep import Keep, KeepPolicy
 from trainables.recipe.switches import Precision, Speed
+
+if TYPE_CHECKING:
+    from catalog.storage.storage import Storage
 
 Average = Literal["logits", "softmax"]
 """What is averaged over the views of a video before its classes are ranked."""
@@ -83,17 +86,22 @@ class ParentCheckpoint(Frozen):
 
 
 class StorageAddress(Frozen):
-    """A storage in a bucket: its URL, and the mirror on the machine that made the paths beside this."""
+    """A storage in a bucket: its URL, and its root on the machine that made the paths beside this."""
 
     url: str
     root: str
+
+    @classmethod
+    def of(cls, storage: Storage) -> Self | None:
+        """What a worker needs to find its files; None where all machines share their paths."""
+        return cls(url=storage.location, root=str(storage.root)) if storage.mirrored else None
 
 
 class CellSpec(Frozen):
     """All that a Ray Train worker needs to train one cell. `run_dir` receives checkpoints and history.
 
     `frames_on_local_disk`: a folder of each machine's own disk that frame stores are copied to first. A
-    worker of `attempt` stops as soon as a later attempt was let into `run_dir` (`catalog.storage.fence`).
+    worker of `attempt` stops as soon as a later attempt was let into `run_dir` (`Storage.raise_fence`).
     `keep` says which checkpoints are kept. Where memory was short, `accumulation` shares each piece of a
     batch among so many passes: the optimiser sees the same batch, BN smaller ones. `storage`: where these
     paths are to be had on other machines; None: all machines share them.

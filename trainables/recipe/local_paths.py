@@ -1,4 +1,4 @@
-"""A cell's specification on the machine that works on it: where a bucket's mirror lies here."""
+"""A cell's specification on the machine that works on it: its storage, and where its files lie there."""
 
 from __future__ import annotations
 
@@ -6,10 +6,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.storage.atomic import writing
-from catalog.storage.mirror import open_mirror
+from catalog.storage.folder_storage import FolderStorage
+from catalog.storage.storage import Storage, open_storage
 
 if TYPE_CHECKING:
     from trainables.recipe.cell_spec import CellSpec
+
+
+def storage_of(spec: CellSpec) -> Storage:
+    """The storage that a cell's files lie in.
+
+    Raises:
+        StoreWriteError: This machine's cache folder cannot be used.
+    """
+    if spec.storage is None:
+        # All machines share the paths as they are, so every one of them lies below its root.
+        return FolderStorage(Path("/"))
+    with writing(Path(spec.run_dir)):
+        return open_storage(spec.storage.url)
 
 
 def localise_paths(spec: CellSpec) -> CellSpec:
@@ -22,18 +36,20 @@ def localise_paths(spec: CellSpec) -> CellSpec:
         return spec
     parent = spec.parent
     if parent is not None:
-        paths = {"path": here(spec, parent.path), "predictions_path": here(spec, parent.predictions_path)}
+        paths = {name: localise_path(spec, getattr(parent, name)) for name in ("path", "predictions_path")}
         parent = parent.model_copy(update=paths)
     # The mirror is on the machine's own disk already.
     changes = {"parent": parent, "frames_on_local_disk": None}
-    moved = {"manifest": here(spec, spec.manifest), "run_dir": here(spec, spec.run_dir)}
+    moved = {name: localise_path(spec, getattr(spec, name)) for name in ("manifest", "run_dir")}
     return spec.model_copy(update=changes | moved)
 
 
-def here(spec: CellSpec, path: str) -> str:
-    """A path of the machine that made `spec`, on this machine."""
+def localise_path(spec: CellSpec, path: str) -> str:
+    """A path of the machine that made `spec`, on this machine.
+
+    Raises:
+        StoreWriteError: This machine's cache folder cannot be used.
+    """
     if spec.storage is None:
         return path
-    with writing(Path(path)):
-        root = open_mirror(spec.storage.url).root
-    return str(root / Path(path).relative_to(spec.storage.root))
+    return str(storage_of(spec).root / Path(path).relative_to(spec.storage.root))

@@ -14,12 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catalog.storage.atomic import replaced_atomically, sha256_of
+from catalog.storage.atomic import sha256_of
 from catalog.storage.errors import ActionGridError, FailureKind
-from trainables.training.run_files import drop, names_in_bucket, send
+from catalog.storage.layout import epoch_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from catalog.storage.storage import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -48,30 +50,28 @@ class CheckpointRecord:
         return self.history[-1]
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` so that `path` holds all of it or does not change, also through a power cut.
-
-    On a storage in a bucket it is there before it stands here.
-    """
-    send(path, content)
-    with replaced_atomically(path) as temporary:
-        temporary.write_bytes(content)
-
-
 def save_checkpoint(
-    directory: Path, state: dict[str, Any], predictions_path: Path, history: Sequence[Metrics]
+    storage: Storage,
+    directory: Path,
+    state: dict[str, Any],
+    predictions_path: Path,
+    history: Sequence[Metrics],
 ) -> CheckpointRecord:
-    """Write the checkpoint of the epoch that `history` ends with and return its record."""
+    """Write the checkpoint of the epoch that `history` ends with and return its record.
+
+    Raises:
+        OSError: The storage takes it not; nobody may be told of the epoch.
+    """
     import io
 
     import torch
 
     epoch = len(history)
-    path = directory / f"epoch-{epoch:04d}.pt"
+    path = epoch_file(directory, epoch, ".pt")
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
-    write_atomically(path, content)
+    storage.write(path, content)
     record = CheckpointRecord(
         epoch=epoch,
         sha256=hashlib.sha256(content).hexdigest(),
@@ -79,7 +79,7 @@ def save_checkpoint(
         predictions_path=str(predictions_path),
         history=tuple(history),
     )
-    write_atomically(path.with_suffix(".json"), json.dumps(asdict(record)).encode())
+    storage.write(path.with_suffix(".json"), json.dumps(asdict(record)).encode())
     return record
 
 
@@ -140,22 +140,33 @@ def load_state(path: Path, sha256: str) -> dict[str, Any]:
     return state
 
 
-def stored_epochs(directory: Path) -> frozenset[int]:
-    """The epochs whose weights are in `directory`, with a record or without."""
-    names = {path.name for path in directory.glob("epoch-*.pt")} | names_in_bucket(directory, "epoch-*.pt")
-    return frozenset(int(Path(name).stem.removeprefix("epoch-")) for name in names)
+def stored_epochs(storage: Storage, directory: Path) -> frozenset[int]:
+    """The epochs whose weights are in a run directory, here or for others, with a record or without.
+
+    Raises:
+        OSError: The storage does not answer.
+    """
+    own = {path.stem for path in directory.glob("epoch-*.pt")}
+    others = {one.path.stem for one in storage.files(directory) if one.path.match("epoch-*.pt")}
+    return frozenset(int(name.removeprefix("epoch-")) for name in own | others)
 
 
-def remove(directory: Path, epochs: Iterable[int]) -> None:
-    """Remove the checkpoints of these epochs of a finished cell; what it predicted stays: it is small."""
+def remove(storage: Storage, directory: Path, epochs: Iterable[int]) -> None:
+    """Remove the checkpoints of these epochs of a finished cell; what it predicted stays: it is small.
+
+    Raises:
+        OSError: The storage does not answer.
+    """
     for epoch in epochs:
         for suffix in (".json", ".pt"):
-            drop(directory / f"epoch-{epoch:04d}{suffix}")
-            (directory / f"epoch-{epoch:04d}{suffix}").unlink(missing_ok=True)
+            storage.remove(epoch_file(directory, epoch, suffix))
 
 
 def prune(directory: Path, keep_epochs: Iterable[int]) -> None:
-    """Remove checkpoints of all epochs but `keep_epochs`: record first, so that none lacks its weights."""
+    """Remove checkpoints of all epochs but `keep_epochs` here: record first, so that none lacks its weights.
+
+    `Storage.remove_missing` then removes them for everybody.
+    """
     kept = {f"epoch-{epoch:04d}" for epoch in keep_epochs}
     for record_path in directory.glob("epoch-*.json"):
         if record_path.stem not in kept:

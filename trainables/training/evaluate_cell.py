@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catalog.storage.layout import EVALUATIONS
 from trainables.recipe.cell_spec import EvaluationSpec
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from trainables.models.video_model import VideoModel
     from trainables.training.execution.device import Compute
     from trainables.training.predictions import Predictions
-
-FOLDER = "evaluations"
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class EvaluationResult:
 
 def result_path(run_dir: Path, identity: str) -> Path:
     """Where the result of an evaluation stands; its predictions stand beside it as `.parquet`."""
-    return run_dir / FOLDER / f"{identity[:12]}.json"
+    return run_dir / EVALUATIONS / f"{identity[:12]}.json"
 
 
 def read_evaluation(run_dir: Path, identity: str) -> EvaluationResult | None:
@@ -71,16 +70,17 @@ def evaluate_cell(config: dict[str, Any]) -> None:
 
     from trainables.data.frames.store_reader import prepare_frames
     from trainables.data.frames.transfer import fetch_dataset
-    from trainables.recipe.local_paths import here, localise_paths
+    from trainables.recipe.local_paths import localise_path, localise_paths, storage_of
     from trainables.training.run_files import fetch_run
     from trainables.training.train_cell import join_workers
 
     spec = EvaluationSpec.model_validate_json(config["spec"])
     spec = spec.model_copy(
-        update={"cell": localise_paths(spec.cell), "checkpoint": here(spec.cell, spec.checkpoint)}
+        update={"cell": localise_paths(spec.cell), "checkpoint": localise_path(spec.cell, spec.checkpoint)}
     )
-    fetch_dataset(Path(spec.cell.manifest))
-    fetch_run(Path(spec.cell.run_dir))
+    storage = storage_of(spec.cell)
+    fetch_dataset(storage, Path(spec.cell.manifest))
+    fetch_run(storage, Path(spec.cell.run_dir))
     prepare_frames(Path(spec.cell.manifest), spec.cell.frames_on_local_disk)
     place = join_workers()
     torch.set_num_threads(spec.cell.threads)
@@ -152,13 +152,15 @@ def _write(
     spec: EvaluationSpec, predictions: Predictions, manifest: Manifest, compute: Compute, seconds: float
 ) -> EvaluationResult:
     """Predictions first: a result that can be read names predictions that are whole."""
-    from trainables.training.checkpoint import write_atomically
+    from trainables.recipe.local_paths import storage_of
     from trainables.training.predictions import write_predictions
     from trainables.training.result import hardware, library_versions
 
     path = result_path(Path(spec.cell.run_dir), spec.identity)
     table = path.with_suffix(".parquet")
+    storage = storage_of(spec.cell)
     write_predictions(predictions, table, [video.path for video in manifest.split(spec.split)])
+    storage.publish(table)
     protocol = spec.cell.evaluation
     result = EvaluationResult(
         identity=spec.identity,
@@ -176,5 +178,5 @@ def _write(
         versions=library_versions(),
         hardware=hardware(compute, spec.cell.workers),
     )
-    write_atomically(path, json.dumps(asdict(result)).encode())
+    storage.write(path, json.dumps(asdict(result)).encode())
     return result

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from catalog.storage.atomic import replaced_atomically
-from trainables.training.run_files import send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +89,9 @@ def merge(shares: Sequence[Predictions]) -> Predictions:
 
 
 def write_predictions(predictions: Predictions, path: Path, videos: Sequence[str] | None = None) -> None:
-    """Write Parquet columns `index`, `label`, `top`, `scores`, `loss`: temporary name, fsync, rename, bucket.
+    """Write Parquet columns `index`, `label`, `top`, `scores`, `loss`: temporary name, fsync, rename.
+
+    They stand on this machine then; the caller publishes them (`Storage.publish`).
 
     Where views were kept, also the lists `view_top` and `view_scores`; where `videos` (the split's paths) are
     given, also `video`.
@@ -112,7 +113,6 @@ def write_predictions(predictions: Predictions, path: Path, videos: Sequence[str
         columns["view_scores"] = _lists(predictions.view_score, pa.float32())
     with replaced_atomically(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
-    send(path)
 
 
 def _lists(rows: NDArray[np.int64] | NDArray[np.float32], kind: pa.DataType) -> pa.ListArray:

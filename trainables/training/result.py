@@ -9,17 +9,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catalog.storage.layout import RESULT_FILE
 from trainables.recipe.cell_spec import Evaluation
 from trainables.recipe.switches import PLAIN
-from trainables.training.checkpoint import CheckpointRecord, Metrics, read_record, write_atomically
+from trainables.training.checkpoint import CheckpointRecord, Metrics, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from catalog.storage.storage import Storage
     from trainables.recipe.cell_spec import CellSpec
     from trainables.training.execution.device import Compute
-
-RESULT_FILE = "result.json"
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class CellResult:
 
 
 def write_result(
+    storage: Storage,
     spec: CellSpec,
     history: Sequence[Metrics],
     kept: Mapping[int, CheckpointRecord],
@@ -109,7 +110,7 @@ def write_result(
         hardware=hardware(compute, spec.workers),
         accumulation=max(int(row.get("accumulation", 1)) for row in history),
     )
-    write_atomically(Path(spec.run_dir) / RESULT_FILE, json.dumps(asdict(result)).encode())
+    storage.write(Path(spec.run_dir) / RESULT_FILE, json.dumps(asdict(result)).encode())
     return result
 
 

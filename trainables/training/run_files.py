@@ -1,7 +1,4 @@
-"""A cell's files on a storage in a bucket: each is there before it stands here, and comes from there.
-
-Everything here does nothing on a storage that is a directory.
-"""
+"""Which of a cell's files come to a machine before it works on the cell, or looks how far it is."""
 
 from __future__ import annotations
 
@@ -9,108 +6,47 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.storage.atomic import sha256_of, writing
-from catalog.storage.folder_sync import Folder
-from catalog.storage.mirror import mirror_around
+from catalog.storage.layout import EPOCHS
 
 if TYPE_CHECKING:
+    from catalog.storage.storage import Storage
     from trainables.recipe.cell_spec import ParentCheckpoint
 
-EPOCHS = "epoch-*"
-_SMALL = (".json", ".log")
+_RECORDS = (".json", ".log")
 
 
-def send(path: Path, content: bytes | None = None) -> None:
-    """Put a file that was written, or `content` that will become it, into the bucket.
+def fetch_run(storage: Storage, run_dir: Path) -> None:
+    """Make a run directory what the storage says: another machine may have trained this cell since.
 
     Raises:
-        BucketError: The bucket does not answer; nobody may be told of the file.
+        StoreWriteError: The storage does not answer, or the disk is full.
     """
-    folder = _folder(path.parent)
-    if folder is not None:
-        folder.send(path.name, content)
+    with writing(run_dir):
+        storage.fetch_exactly(run_dir, EPOCHS)
 
 
-def drop(path: Path) -> None:
-    """Remove a file from the bucket.
+def fetch_records(storage: Storage, run_dir: Path) -> None:
+    """Bring what tells how far a cell is: records, results and logs, no weights.
 
     Raises:
-        BucketError: The bucket does not answer.
+        OSError: The storage does not answer.
     """
-    mirror = mirror_around(path.parent)
-    if mirror is not None:
-        mirror.bucket.remove([mirror.name(path)])
+    storage.fetch(run_dir, _is_record)
 
 
-def names_in_bucket(run_dir: Path, pattern: str) -> set[str]:
-    """The names of a run directory's files that only the bucket may have.
-
-    Raises:
-        BucketError: The bucket does not answer.
-    """
-    mirror = mirror_around(run_dir)
-    objects = mirror.bucket.below(mirror.name(run_dir)) if mirror is not None else ()
-    return {path.name for path in (Path(one.name) for one in objects) if path.match(pattern)}
+def _is_record(name: str) -> bool:
+    return name.endswith(_RECORDS) and not name.rpartition("/")[2].startswith(".")
 
 
-def drop_pruned(run_dir: Path) -> None:
-    """Remove from the bucket the epochs whose files were removed here."""
-    folder = _folder(run_dir)
-    if folder is not None:
-        folder.drop_missing(EPOCHS)
-
-
-def fetch_run(run_dir: Path) -> None:
-    """Make a run directory what the bucket says: another machine may have trained this cell since.
+def fetch_parent(storage: Storage, parent: ParentCheckpoint) -> None:
+    """Bring the checkpoint that a child starts from; one that was damaged on its way comes again.
 
     Raises:
-        StoreWriteError: The bucket does not answer, or the disk is full.
-    """
-    folder = _folder(run_dir)
-    if folder is not None:
-        with writing(run_dir):
-            run_dir.mkdir(parents=True, exist_ok=True)
-            folder.match(EPOCHS)
-
-
-def fetch_small(run_dir: Path) -> None:
-    """Bring down what tells how far a cell is: records, results and logs, no weights.
-
-    Raises:
-        BucketError: The bucket does not answer.
-    """
-    folder = _folder(run_dir)
-    if folder is not None:
-        folder.fetch(lambda name: name.endswith(_SMALL) and not name.rpartition("/")[2].startswith("."))
-
-
-def fetch_parent(parent: ParentCheckpoint) -> None:
-    """Bring down the checkpoint that a child starts from; one that was damaged on its way comes again.
-
-    Raises:
-        StoreWriteError: The bucket does not answer, or the disk is full.
+        StoreWriteError: The storage does not answer, or the disk is full.
     """
     path = Path(parent.path)
-    folder = _folder(path.parent)
-    if folder is None:
-        return
     wanted = {path.name, Path(parent.predictions_path).name}
     with writing(path.parent):
-        folder.fetch(wanted.__contains__)
-        if path.is_file() and sha256_of(path) != parent.sha256:
-            folder.fetch_again(path.name)
-
-
-def fetch_file(path: Path) -> None:
-    """Bring down one file that is not here.
-
-    Raises:
-        BucketError: The bucket does not answer.
-    """
-    folder = None if path.exists() else _folder(path.parent)
-    if folder is not None:
-        folder.fetch_again(path.name)
-
-
-def _folder(path: Path) -> Folder | None:
-    mirror = mirror_around(path)
-    return None if mirror is None else Folder(mirror, path)
+        storage.fetch(path.parent, wanted.__contains__)
+        if storage.mirrored and path.is_file() and sha256_of(path) != parent.sha256:
+            storage.fetch_again(path)

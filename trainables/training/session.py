@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import torch.distributed as dist
 
 from catalog.storage.atomic import writing
-from catalog.storage.fence import require_fence
+from catalog.storage.layout import EPOCHS, epoch_file
 from trainables.data.clips.loader import eval_batches, eval_ring, train_ring
 from trainables.data.frames.manifest import read_manifest
 from trainables.data.frames.store_reader import open_reader
+from trainables.recipe.local_paths import storage_of
 from trainables.training.checkpoint import (
     CheckpointRecord,
     Metrics,
@@ -28,7 +29,6 @@ from trainables.training.execution.memory import clips_at_a_time, figures_of_mem
 from trainables.training.initialise import initial_model
 from trainables.training.optimiser import build_optimiser, learning_rate
 from trainables.training.result import best_epoch, write_result
-from trainables.training.run_files import drop_pruned
 from trainables.training.step import TrainingStep, seed_everything, train_one_epoch
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class CellSession:
         self.history: list[Metrics] = []
         self.parent_top1: float | None = None
         self.directory = Path(spec.run_dir)
+        self.storage = storage_of(spec)
 
     @classmethod
     def open(cls, spec: CellSpec, rank: int, world: int, local_rank: int) -> CellSession:
@@ -177,15 +178,16 @@ class CellSession:
         )
         self.history.append(row)
         if self.rank == 0:
-            require_fence(self.directory, self.spec.attempt)
-            path = self.directory / f"epoch-{epoch:04d}.parquet"
+            self.storage.require_fence(self.directory, self.spec.attempt)
+            path = epoch_file(self.directory, epoch, ".parquet")
             with writing(self.directory):
                 write_predictions(predictions, path)
-                save_checkpoint(self.directory, self._state(), path, self.history)
+                self.storage.publish(path)
+                save_checkpoint(self.storage, self.directory, self._state(), path, self.history)
                 # Only now: the new one stands, so that a kill at any moment leaves one to go on from.
                 done, best = len(self.history), best_epoch(self.history)
                 prune(self.directory, self.spec.keep.while_training(done, best))
-                drop_pruned(self.directory)
+                self.storage.remove_missing(self.directory, EPOCHS)
 
     def _share_buffers(self) -> None:
         """Give every worker rank 0's BN statistics: the model that is evaluated is the one that is saved."""
@@ -206,11 +208,17 @@ class CellSession:
     def finish(self) -> None:
         """Write `result.json` (rank 0): the cell is done once it stands."""
         if self.rank == 0:
-            require_fence(self.directory, self.spec.attempt)
+            self.storage.require_fence(self.directory, self.spec.attempt)
             kept = {record.epoch: record for record in records(self.directory)}
             with writing(self.directory):
                 write_result(
-                    self.spec, self.history, kept, self.parent_top1, self.compute, len(self.train_videos)
+                    self.storage,
+                    self.spec,
+                    self.history,
+                    kept,
+                    self.parent_top1,
+                    self.compute,
+                    len(self.train_videos),
                 )
         if self.world > 1:
             dist.barrier()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trainables.recipe.cell_spec import CellSpec
 
 if TYPE_CHECKING:
+    from catalog.storage.storage import Storage
     from trainables.training.session import CellSession
 
 logger = logging.getLogger(__name__)
@@ -37,25 +38,27 @@ def train_cell(config: dict[str, Any]) -> None:
     """
     import torch
 
-    from catalog.storage.fence import require_fence
+    from catalog.storage.layout import RUN_LOCK_FILE
     from catalog.storage.locks import exclusive
     from trainables.data.frames.store_reader import prepare_frames
     from trainables.data.frames.transfer import fetch_dataset
-    from trainables.recipe.local_paths import localise_paths
+    from trainables.recipe.local_paths import localise_paths, storage_of
 
     spec = localise_paths(CellSpec.model_validate_json(config["spec"]))
-    fetch_dataset(Path(spec.manifest))
+    storage = storage_of(spec)
+    fetch_dataset(storage, Path(spec.manifest))
     # Before the workers meet: one that copies for an hour must not let the others run into their time limit.
     prepare_frames(Path(spec.manifest), spec.frames_on_local_disk)
     place = join_workers()
     torch.set_num_threads(spec.threads)
     if place.rank != 0:
-        _run_epochs(spec, place)
+        _run_epochs(spec, storage, place)
         return
     # The last worker of a killed driver may outlive it by a second: never write beside it.
-    with exclusive(Path(spec.run_dir) / "lock", LOCK_WAIT_SECONDS, f"the run directory of {spec.cell}"):
-        require_fence(Path(spec.run_dir), spec.attempt)
-        _run_epochs(spec, place)
+    run_dir = Path(spec.run_dir)
+    with exclusive(run_dir / RUN_LOCK_FILE, LOCK_WAIT_SECONDS, f"the run directory of {spec.cell}"):
+        storage.require_fence(run_dir, spec.attempt)
+        _run_epochs(spec, storage, place)
 
 
 def join_workers() -> WorkerPlace:
@@ -72,7 +75,7 @@ def _context() -> Any:  # noqa: ANN401 - Ray ships no types
     return ray.train.get_context()
 
 
-def _run_epochs(spec: CellSpec, place: WorkerPlace) -> None:
+def _run_epochs(spec: CellSpec, storage: Storage, place: WorkerPlace) -> None:
     import ray.train
 
     from trainables.training.run_files import fetch_parent, fetch_run
@@ -83,9 +86,9 @@ def _run_epochs(spec: CellSpec, place: WorkerPlace) -> None:
 
         # Rank 0 is here only with the lock in hand: from now on all workers see the same checkpoints.
         dist.barrier()
-    fetch_run(Path(spec.run_dir))
+    fetch_run(storage, Path(spec.run_dir))
     if spec.parent is not None:
-        fetch_parent(spec.parent)
+        fetch_parent(storage, spec.parent)
     session = CellSession.open(spec, place.rank, place.world, place.local_rank)
     for row in _remaining_epochs(session, spec):
         ray.train.report(row)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from catalog.storage.mirror import Mirror, open_mirror
-from tests.support.s3_server import S3Server, environment
+from catalog.storage.mirror import Mirror
+from tests.support.s3_server import S3Server, environment, open_mirror
 
 
 @pytest.fixture(scope="session")

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from catalog.storage.atomic import StorageError
 from catalog.storage.bucket import AddressError, Bucket, BucketError, checked_url
 from catalog.storage.errors import FailureKind
-from catalog.storage.folder_sync import Folder
-from catalog.storage.mirror import MARK, Mirror, mirror_around, mirror_at, mirror_folder, open_mirror
+from catalog.storage.mirror import MARK, Mirror, MirroredFolder, marked_url, mirror_folder
 from catalog.storage.outage import is_outage
-from orchestrator.commands.common import storage_path
+from catalog.storage.storage import open_storage
+from orchestrator.commands.common import chosen_storage
 from orchestrator.ray_runtime.train_run import describe_error
-from orchestrator.running.remote import StorageError, require_writable
 from orchestrator.scheduling.retry import classify
-from tests.support.s3_server import S3Server, Wire, environment
+from tests.support.s3_server import S3Server, Wire, environment, open_mirror
 
 
 def test_addresses() -> None:
@@ -93,7 +93,7 @@ def test_a_bucket_that_is_away_is_an_outage(s3: S3Server, url: str, monkeypatch:
 )
 def test_what_is_no_storage_is_told_in_one_line(wrong: str, said: str, url: str) -> None:
     with pytest.raises(StorageError) as raised:
-        storage_path(wrong)
+        chosen_storage(wrong)
     assert str(raised.value).startswith(said)
     assert wrong.rstrip("/") in str(raised.value) and str(raised.value).count("; ") == 2
     assert "\n" not in str(raised.value)
@@ -102,25 +102,29 @@ def test_what_is_no_storage_is_told_in_one_line(wrong: str, said: str, url: str)
 def test_a_server_without_conditional_puts_is_refused(
     s3: S3Server, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    require_writable(storage_path(url))
+    chosen_storage(url).require_usable()
     with Wire(s3.port) as wire:
         wire.careless = True
         monkeypatch.setenv("AWS_ENDPOINT_URL", wire.address)
-        root = storage_path(f"{url}/careless")
+        careless = chosen_storage(f"{url}/careless")
         with pytest.raises(StorageError, match="no conditional puts"):
-            require_writable(root)
-    require_writable(root.parent)
+            careless.require_usable()
+    open_storage(str(careless.root.parent)).require_usable()
 
 
 def test_a_url_is_its_mirror(url: str, tmp_path: Path) -> None:
-    root = storage_path(url)
+    storage = chosen_storage(url)
+    root = storage.root
     assert root.is_relative_to(tmp_path / "here")
-    mirror = mirror_at(root)
-    assert mirror is not None and mirror.bucket.url == url
-    found = mirror_around(root / "runs" / "cell" / "epoch-0001.pt")
-    assert found is not None and found.root == root
-    assert mirror_around(tmp_path) is None
-    assert storage_path(f"{url}/") == root
+    assert marked_url(root) == url and storage.location == url
+    named = storage.named(root / "runs" / "cell" / "epoch-0001.pt")
+    assert named == f"{url}/runs/cell/epoch-0001.pt"
+    again = chosen_storage(f"{url}/")
+    assert (again.root, again.location) == (root, url)
+    by_folder = open_storage(str(root))
+    assert (by_folder.root, by_folder.location, by_folder.mirrored) == (root, url, True)
+    assert not open_storage(str(root / "runs")).mirrored, "only the folder that was named is looked at"
+    assert not open_storage(str(tmp_path)).mirrored
     assert open_mirror(f"{url}/deeper").root != root
 
 
@@ -142,21 +146,21 @@ def test_a_folder_goes_up_and_comes_down_once(
     here.mkdir(parents=True)
     for name in ("epoch-0001.pt", "epoch-0001.json", "result.json"):
         (here / name).write_text(f"{name} of here")
-        Folder(mirror, here).send(name)
-    Folder(mirror, here).send("epoch-0002.json", b"only to become a file")
-    far = Folder(elsewhere, there)
-    assert sorted(far.fetch(lambda name: name.endswith(".json"))) == [
+        MirroredFolder(mirror, here).send(name)
+    MirroredFolder(mirror, here).send("epoch-0002.json", b"only to become a file")
+    far = MirroredFolder(elsewhere, there)
+    assert sorted(far.fetch(far.listed(), lambda name: name.endswith(".json"))) == [
         "epoch-0001.json",
         "epoch-0002.json",
         "result.json",
     ]
     assert (there / "epoch-0002.json").read_text() == "only to become a file"
-    assert far.fetch(lambda _: True) == ["epoch-0001.pt"]
-    assert far.fetch(lambda _: True) == [], "each version comes once"
+    assert far.fetch(far.listed(), lambda _: True) == ["epoch-0001.pt"]
+    assert far.fetch(far.listed(), lambda _: True) == [], "each version comes once"
     (here / "result.json").write_text("another")
-    Folder(mirror, here).send("result.json")
+    MirroredFolder(mirror, here).send("result.json")
     (there / "epoch-0001.pt").unlink()
-    assert sorted(far.fetch(lambda _: True)) == ["epoch-0001.pt", "result.json"]
+    assert sorted(far.fetch(far.listed(), lambda _: True)) == ["epoch-0001.pt", "result.json"]
     assert (there / "result.json").read_text() == "another"
 
 
@@ -165,16 +169,16 @@ def test_what_was_pruned_here_goes_there_and_on_other_machines(mirror: Mirror, e
     here.mkdir(parents=True)
     for name in ("epoch-0001.pt", "epoch-0001.json", "epoch-0002.pt", "epoch-0002.json", "fence"):
         (here / name).write_text(name)
-        Folder(mirror, here).send(name)
-    Folder(elsewhere, there).match("epoch-*")
+        MirroredFolder(mirror, here).send(name)
+    MirroredFolder(elsewhere, there).fetch_exactly("epoch-*")
     assert names(there) == names(here)
     for name in ("epoch-0001.pt", "epoch-0001.json", "fence"):
         (here / name).unlink()
-    Folder(mirror, here).drop_missing("epoch-*")
+    MirroredFolder(mirror, here).remove_missing("epoch-*")
     left = [one.name.rpartition("/")[2] for one in mirror.bucket.below("runs/x")]
     assert left == ["epoch-0002.json", "epoch-0002.pt", "fence"]
     (there / "epoch-0009.json").write_text("of an attempt that the bucket never heard of")
-    Folder(elsewhere, there).match("epoch-*")
+    MirroredFolder(elsewhere, there).fetch_exactly("epoch-*")
     assert names(there) == ["epoch-0002.json", "epoch-0002.pt", "fence"]
 
 
@@ -186,5 +190,5 @@ def test_no_credentials_and_refused_ones(
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(variable)
     with pytest.raises(StorageError, match="credentials"):
-        storage_path("s3://nobody-s-bucket/x")
+        chosen_storage("s3://nobody-s-bucket/x")
     assert (mirror_folder("s3://nobody-s-bucket/x", {"ACTIONGRID_CACHE": str(tmp_path)}) / MARK).exists()

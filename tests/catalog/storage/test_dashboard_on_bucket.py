@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from catalog.events import AttemptStarted
+from catalog.journal import open_journal
 from catalog.storage.bucket import Bucket
-from catalog.storage.mirror import Mirror, open_mirror
-from dashboards.app.live import LiveCatalog, RemoteUpdates
-from orchestrator.running.remote import fetch_predictions, hear, open_journal
-from tests.support.s3_server import S3Server, Wire
+from catalog.storage.mirror import Mirror
+from dashboards.app.live import LiveCatalog
+from tests.support.s3_server import S3Server, Wire, open_mirror, storage_in
 
 
 def started(number: int) -> AttemptStarted:
@@ -24,10 +24,10 @@ def test_it_follows_and_says_when_it_cannot(
     with Wire(s3.port) as wire:
         monkeypatch.setenv("AWS_ENDPOINT_URL", wire.address)
         monkeypatch.setenv("ACTIONGRID_CACHE", str(tmp_path / "viewer"))
-        root = open_mirror(f"{url}/watched").root
+        watched = storage_in(open_mirror(f"{url}/watched"))
         monkeypatch.setenv("AWS_ENDPOINT_URL", s3.address)
         driver = Mirror(elsewhere.root, Bucket(f"{url}/watched/"))
-        live = LiveCatalog(root, pause=0.0, remote=RemoteUpdates(lambda: hear(root), fetch_predictions))
+        live = LiveCatalog(watched, pause=0.0)
         assert live.refresh() == 0 and live.trouble is None
         from catalog import Journal
         from catalog.storage.journal_segments import Segments
@@ -47,8 +47,8 @@ def test_it_follows_and_says_when_it_cannot(
 
 
 def test_reading_commands_write_no_journal(mirror: Mirror, elsewhere: Mirror) -> None:
-    with open_journal(mirror.root, "one") as journal:
+    with open_journal(storage_in(mirror), "one") as journal:
         journal.append(started(1))
     before = [one.name for one in mirror.bucket.below("")]
-    hear(elsewhere.root)
+    storage_in(elsewhere).refresh_journals()
     assert [one.name for one in mirror.bucket.below("")] == before

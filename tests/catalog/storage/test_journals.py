@@ -12,13 +12,13 @@ import pytest
 
 from catalog import Catalog, Journal, Tail
 from catalog.events import AttemptEnded, Event
+from catalog.journal import open_journal
 from catalog.storage import journal_segments as journals
 from catalog.storage.bucket import Bucket, BucketError
 from catalog.storage.journal_segments import SegmentError, Segments, pull_journals, segment_name, unite
-from catalog.storage.mirror import Mirror, open_mirror
-from orchestrator.running.remote import hear, open_journal, tidy
+from catalog.storage.mirror import Mirror
 from tests.support.paths import ROOT
-from tests.support.s3_server import S3Server, Wire
+from tests.support.s3_server import S3Server, Wire, open_mirror, storage_in
 
 
 def event(number: int) -> Event:
@@ -37,7 +37,7 @@ def objects(mirror: Mirror) -> list[str]:
 def test_another_machine_reads_what_was_acknowledged(mirror: Mirror, elsewhere: Mirror) -> None:
     tail = Tail(elsewhere.root)
     seen: list[int] = []
-    with open_journal(mirror.root, "one") as journal:
+    with open_journal(storage_in(mirror), "one") as journal:
         for number in range(1, 8):
             journal.append(event(number))
             pull_journals(elsewhere)
@@ -62,7 +62,7 @@ def test_long_journals_are_united_as_they_grow(
     mirror: Mirror, elsewhere: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journals, "SEGMENTS_AT_MOST", 5)
-    with open_journal(mirror.root, "one") as journal:
+    with open_journal(storage_in(mirror), "one") as journal:
         for number in range(1, 24):
             journal.append(event(number))
             assert len(objects(mirror)) <= 6
@@ -79,7 +79,7 @@ def test_what_the_bucket_did_not_take_is_not_written_and_the_next_line_is(
     with Wire(s3.port) as wire:
         monkeypatch.setenv("AWS_ENDPOINT_URL", wire.address)
         mirror = open_mirror(f"{url}/cut")
-        with open_journal(mirror.root, "one") as journal:
+        with open_journal(storage_in(mirror), "one") as journal:
             journal.append(event(1))
             wire.cut()
             with pytest.raises(BucketError):
@@ -125,7 +125,7 @@ def test_a_line_that_the_disk_did_not_take_follows_with_the_next(
     def short(file: int, content: bytes) -> int:
         return real(file, content[: taken.pop()] if taken else content)
 
-    with open_journal(mirror.root, "one") as journal:
+    with open_journal(storage_in(mirror), "one") as journal:
         journal.append(event(1))
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", short)
@@ -141,7 +141,7 @@ def test_a_line_that_the_disk_did_not_take_follows_with_the_next(
 @pytest.mark.parametrize("keep", [0, 1, 25], ids=["nothing", "one byte", "some bytes"])
 def test_a_copy_that_was_torn_is_completed(keep: int, mirror: Mirror, elsewhere: Mirror) -> None:
     """A writer dies after its put, before, or in the middle of, its local line."""
-    with open_journal(mirror.root, "one") as journal:
+    with open_journal(storage_in(mirror), "one") as journal:
         journal.append(event(1))
     second = segment(mirror, event(2))
     path = mirror.path("journal/one.jsonl")
@@ -166,7 +166,10 @@ def segment(mirror: Mirror, one: Event) -> bytes:
 
 
 def test_two_writers_of_one_name_cannot_mix(mirror: Mirror, elsewhere: Mirror) -> None:
-    with open_journal(mirror.root, "one") as mine, open_journal(elsewhere.root, "one") as theirs:
+    with (
+        open_journal(storage_in(mirror), "one") as mine,
+        open_journal(storage_in(elsewhere), "one") as theirs,
+    ):
         mine.append(event(1))
         with pytest.raises(SegmentError, match="another process writes this journal"):
             theirs.append(event(2))
@@ -197,10 +200,10 @@ def test_what_the_dead_left_in_pieces_is_united(mirror: Mirror, elsewhere: Mirro
         line = f'{{"{number}": 1}}\n'.encode()
         segments.keep(offset, line)
         offset += len(line)
-    hear(elsewhere.root)
-    tidy(elsewhere.root, frozenset({"one"}))
+    storage_in(elsewhere).refresh_journals()
+    storage_in(elsewhere).compact_journals({"one"})
     assert len(objects(mirror)) == 3, "it lives"
-    tidy(elsewhere.root, frozenset())
+    storage_in(elsewhere).compact_journals(())
     assert objects(mirror) == ["journal/one.jsonl"]
     segments.keep(offset, b'{"late": 1}\n')
     pull_journals(mirror)
@@ -210,7 +213,7 @@ def test_what_the_dead_left_in_pieces_is_united(mirror: Mirror, elsewhere: Mirro
 
 
 def test_who_takes_a_living_writer_for_dead_takes_nothing_from_it(mirror: Mirror, elsewhere: Mirror) -> None:
-    with open_journal(mirror.root, "one") as journal:
+    with open_journal(storage_in(mirror), "one") as journal:
         journal.append_all([event(1), event(2)])
         pull_journals(elsewhere)
         short = elsewhere.path("journal/one.jsonl").read_bytes()
@@ -240,8 +243,9 @@ def test_kill_9_at_any_moment_loses_nothing_that_was_acknowledged(
         acknowledged += [int(line) for line in writer.stdout.read().splitlines(keepends=True) if "\n" in line]
         writer.wait()
         pull_journals(elsewhere)
-    for root in (elsewhere.root, mirror.root):
-        hear(root)
+    for one in (elsewhere, mirror):
+        pull_journals(one)
+        root = one.root
         seen = numbers(root)
         assert len(seen) == len(set(seen))
         assert set(acknowledged) <= set(seen)

@@ -10,6 +10,7 @@ import pytest
 
 from catalog.storage import outage
 from catalog.storage.bucket import BucketError
+from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.outage import Outage, exit_despite_outage, is_outage
 
 
@@ -43,7 +44,7 @@ def test_who_was_asked_to_stop_is_interrupted_though_the_storage_is_away() -> No
 
 def test_it_is_told_once_and_ends_when_there_is_room(tmp_path: Path) -> None:
     clock, said, needed = Clock(), list[str](), [2**60, 0]
-    one = Outage(tmp_path, needed[0], Event(), clock)
+    one = Outage(FolderStorage(tmp_path), needed[0], Event(), clock)
     one.tell(said.append)
     assert one.is_over() and one.notice == ""
     one.begins("No space left on device")
@@ -51,7 +52,7 @@ def test_it_is_told_once_and_ends_when_there_is_room(tmp_path: Path) -> None:
     assert len(said) == 1 and "paused: No space left on device" in said[0] and "by itself" in said[0]
     clock.now = 100.0
     assert not one.is_over() and one.notice  # an exabyte is never free
-    roomy = Outage(tmp_path, needed[1], Event(), clock)
+    roomy = Outage(FolderStorage(tmp_path), needed[1], Event(), clock)
     roomy.tell(said.append)
     roomy.begins("No space left on device")
     assert not roomy.is_over(), "looks only every few seconds"
@@ -63,7 +64,7 @@ def test_it_is_told_once_and_ends_when_there_is_room(tmp_path: Path) -> None:
 
 def test_a_write_is_repeated_until_it_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outage, "LOOK_SECONDS", 0.01)
-    one, tries = Outage(tmp_path, 0, Event()), list[int]()
+    one, tries = Outage(FolderStorage(tmp_path), 0, Event()), list[int]()
 
     def write() -> str:
         tries.append(1)
@@ -80,9 +81,9 @@ def test_other_errors_and_a_stop_end_the_wait(tmp_path: Path) -> None:
         raise OSError(number, "no")
 
     with pytest.raises(OSError, match="no"):
-        Outage(tmp_path, 0, Event()).retry_until_available(lambda: fails(errno.ENOENT))
+        Outage(FolderStorage(tmp_path), 0, Event()).retry_until_available(lambda: fails(errno.ENOENT))
     stop, ended = Event(), Event()
-    full = Outage(tmp_path, 2**60, stop)
+    full = Outage(FolderStorage(tmp_path), 2**60, stop)
 
     def wait() -> None:
         with pytest.raises(OSError, match="no"):
@@ -111,6 +112,6 @@ def test_the_line_says_what_went_wrong(tmp_path: Path, error: OSError, said: str
     def fail() -> None:
         raise error
 
-    one = Outage(tmp_path, 0, Event(), Clock())
+    one = Outage(FolderStorage(tmp_path), 0, Event(), Clock())
     assert one.try_write(fail) is None
     assert one.notice.startswith(said)

@@ -10,20 +10,21 @@ from typing import Any
 import pytest
 
 from catalog.storage.bucket import Bucket, BucketError
-from catalog.storage.fence import FencedError, raise_fence, read_fence, require_fence
-from catalog.storage.mirror import MARK, Mirror, open_mirror
-from orchestrator.running.attempt_files import RunReader
-from orchestrator.running.remote import fetch_results
-from tests.support.s3_server import S3Server, Wire
+from catalog.storage.folder_storage import FolderStorage
+from catalog.storage.layout import EPOCHS, SHARDS
+from catalog.storage.mirror import MARK, Mirror
+from catalog.storage.storage import FencedError, Storage
+from orchestrator.running.attempt_files import RunReader, fetch_results
+from tests.support.s3_server import S3Server, Wire, open_mirror, storage_in
 from trainables.data.datasets.synthetic import SyntheticMotion
 from trainables.data.frames.check import shards_stand
-from trainables.data.frames.manifest import SHARDS, read_manifest
+from trainables.data.frames.manifest import read_manifest
 from trainables.data.frames.transfer import (
     DownloadError,
     fetch_dataset,
     fetch_manifests,
     frames_stand,
-    send_dataset,
+    publish_dataset,
 )
 from trainables.data.ingest.build import build_dataset
 from trainables.recipe.cell_spec import CellSpec, Evaluation, ParentCheckpoint, Recipe, StorageAddress
@@ -36,15 +37,14 @@ from trainables.training.checkpoint import (
     remove,
     save_checkpoint,
     stored_epochs,
-    write_atomically,
 )
 from trainables.training.result import read_history
-from trainables.training.run_files import drop_pruned, fetch_parent, fetch_run, fetch_small, send
+from trainables.training.run_files import fetch_parent, fetch_records, fetch_run
 
 RUN = Path("runs") / "TSN-Tiny-f8_toy-0123456789ab"
 
 
-def write_epochs(run_dir: Path, epochs: int) -> None:
+def write_epochs(storage: Storage, run_dir: Path, epochs: int) -> None:
     import torch
 
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -53,8 +53,8 @@ def write_epochs(run_dir: Path, epochs: int) -> None:
         history.append({"epoch": epoch, "top1": float(epoch)})
         predictions = run_dir / f"epoch-{epoch:04d}.parquet"
         predictions.write_text(f"predictions of {epoch}")
-        send(predictions)
-        save_checkpoint(run_dir, {"model": {"w": torch.full((3,), epoch)}}, predictions, history)
+        storage.publish(predictions)
+        save_checkpoint(storage, run_dir, {"model": {"w": torch.full((3,), epoch)}}, predictions, history)
 
 
 def names(folder: Path) -> list[str]:
@@ -67,19 +67,20 @@ def in_bucket(mirror: Mirror, folder: Path) -> list[str]:
 
 def test_a_cell_goes_on_from_where_another_machine_left_it(mirror: Mirror, elsewhere: Mirror) -> None:
     here, there = mirror.root / RUN, elsewhere.root / RUN
-    write_epochs(here, 3)
+    one, two = storage_in(mirror), storage_in(elsewhere)
+    write_epochs(one, here, 3)
     prune(here, {2, 3})
-    drop_pruned(here)
+    one.remove_missing(here, EPOCHS)
     assert names(here) == in_bucket(mirror, RUN)
-    fetch_small(there)
+    fetch_records(two, there)
     assert [row["epoch"] for row in read_history(there)] == [1, 2, 3]
     assert names(there) == ["epoch-0002.json", "epoch-0003.json"], "no weights only to see how far it is"
-    fetch_run(there)
+    fetch_run(two, there)
     newest = latest_intact(there)
     assert newest is not None and newest.epoch == 3 and newest.path.startswith(str(elsewhere.root))
     assert all(is_intact(record) for record in records(there))
-    remove(here, [2])
-    assert stored_epochs(here) == {3}
+    remove(one, here, [2])
+    assert stored_epochs(one, here) == {3}
     assert "epoch-0002.pt" not in in_bucket(mirror, RUN)
     assert "epoch-0002.parquet" in in_bucket(mirror, RUN), "what it predicted stays"
 
@@ -90,51 +91,51 @@ def test_no_epoch_stands_that_the_bucket_does_not_have(
     with Wire(s3.port) as wire:
         monkeypatch.setenv("AWS_ENDPOINT_URL", wire.address)
         mirror = open_mirror(f"{url}/away")
-        run_dir = mirror.root / RUN
-        write_epochs(run_dir, 1)
+        storage, run_dir = storage_in(mirror), mirror.root / RUN
+        write_epochs(storage, run_dir, 1)
         wire.cut()
         with pytest.raises(BucketError):
-            write_epochs(run_dir, 2)
+            write_epochs(storage, run_dir, 2)
         assert [row["epoch"] for row in read_history(run_dir)] == [1]
         with pytest.raises(BucketError):
-            write_atomically(run_dir / "result.json", b"{}")
+            storage.write(run_dir / "result.json", b"{}")
         assert not (run_dir / "result.json").exists(), "a driver here would believe it"
         wire.mend()
-        write_epochs(run_dir, 2)
+        write_epochs(storage, run_dir, 2)
         assert len(read_history(run_dir)) == 2
 
 
 def test_a_fence_holds_on_all_machines(mirror: Mirror, elsewhere: Mirror) -> None:
     here, there = mirror.root / RUN, elsewhere.root / RUN
-    raise_fence(here, 1)
-    require_fence(there, 1)
-    raise_fence(there, 2)
-    assert read_fence(here) == 2
+    one, two = storage_in(mirror), storage_in(elsewhere)
+    one.raise_fence(here, 1)
+    two.require_fence(there, 1)
+    two.raise_fence(there, 2)
+    assert one.read_fence(here) == 2
     with pytest.raises(FencedError, match="attempt 2 of another driver"):
-        require_fence(here, 1)
+        one.require_fence(here, 1)
 
 
 def test_a_driver_elsewhere_sees_results_and_history(mirror: Mirror, elsewhere: Mirror) -> None:
-    from catalog.storage.layout import Layout
-
-    write_epochs(mirror.root / RUN, 2)
+    one = storage_in(mirror)
+    write_epochs(one, mirror.root / RUN, 2)
     (mirror.root / RUN / "result.json").write_text("{}")
-    send(mirror.root / RUN / "result.json")
-    fetch_results(elsewhere.root)
+    one.publish(mirror.root / RUN / "result.json")
+    fetch_results(storage_in(elsewhere))
     assert names(elsewhere.root / RUN) == ["result.json"]
     now = [0.0]
-    reader = RunReader(Layout(elsewhere.root), together=False, clock=lambda: now[0])
+    reader = RunReader(storage_in(elsewhere), together=False, clock=lambda: now[0])
     request: Any = type("Request", (), {"cell": "TSN-Tiny-f8@toy", "key": "0123456789ab"})()
     assert len(reader.history(request)) == 2
-    write_epochs(mirror.root / RUN, 3)
+    write_epochs(storage_in(mirror), mirror.root / RUN, 3)
     assert len(reader.history(request)) == 2, "looks every few seconds"
     now[0] = 10.0
     assert len(reader.history(request)) == 3
-    write_epochs(mirror.root / RUN, 4)
+    write_epochs(storage_in(mirror), mirror.root / RUN, 4)
     assert reader.result(request) is None
     assert len(reader.history(request)) == 4, "at the end of an attempt nothing is missing"
-    together = RunReader(Layout(elsewhere.root), together=True, clock=lambda: now[0])
-    write_epochs(mirror.root / RUN, 5)
+    together = RunReader(storage_in(elsewhere), together=True, clock=lambda: now[0])
+    write_epochs(storage_in(mirror), mirror.root / RUN, 5)
     now[0] = 20.0
     assert len(together.history(request)) == 4, "what is not written on this machine does not come"
 
@@ -142,7 +143,7 @@ def test_a_driver_elsewhere_sees_results_and_history(mirror: Mirror, elsewhere: 
 def test_a_parents_checkpoint_that_was_damaged_on_its_way_comes_again(
     mirror: Mirror, elsewhere: Mirror
 ) -> None:
-    write_epochs(mirror.root / RUN, 1)
+    write_epochs(storage_in(mirror), mirror.root / RUN, 1)
     there = elsewhere.root / RUN
     record = records(mirror.root / RUN)[0]
     parent = ParentCheckpoint(
@@ -156,10 +157,10 @@ def test_a_parents_checkpoint_that_was_damaged_on_its_way_comes_again(
         predictions_path=str(there / "epoch-0001.parquet"),
         recheck_videos=0,
     )
-    fetch_parent(parent)
+    fetch_parent(storage_in(elsewhere), parent)
     assert is_intact(replace(record, path=parent.path))
     Path(parent.path).write_bytes(b"half of it")
-    fetch_parent(parent)
+    fetch_parent(storage_in(elsewhere), parent)
     assert is_intact(replace(record, path=parent.path))
 
 
@@ -197,27 +198,28 @@ def dataset(mirror: Mirror) -> Path:
     directory = mirror.root / "datasets" / "toy-01234567"
     config = SyntheticMotion(train_per_class=2, val_per_class=1)
     build_dataset(config, "toy", directory)
-    send_dataset(directory)
+    publish_dataset(storage_in(mirror), directory)
     return directory
 
 
 def test_a_dataset_comes_to_who_trains_on_it(dataset: Path, mirror: Mirror, elsewhere: Mirror) -> None:
-    fetch_manifests(elsewhere)
+    two = storage_in(elsewhere)
+    fetch_manifests(two)
     there = elsewhere.root / "datasets" / dataset.name
     assert sorted(path.name for path in there.iterdir() if path.name[0] != ".") == [
         "build.jsonl",
         "manifest.parquet",
     ]
     manifest = read_manifest(there / "manifest.parquet")
-    assert frames_stand(manifest, there) is True and not shards_stand(manifest, there)
-    fetch_dataset(there / "manifest.parquet")
+    assert frames_stand(two, manifest, there) is True and not shards_stand(manifest, there)
+    fetch_dataset(two, there / "manifest.parquet")
     assert shards_stand(manifest, there)
     for shard in manifest.shards:
         assert (there / SHARDS / shard.name).read_bytes() == (dataset / SHARDS / shard.name).read_bytes()
     mirror.bucket.remove([mirror.name(dataset / SHARDS / manifest.shards[0].name)])
-    assert frames_stand(manifest, there) is False
-    send_dataset(dataset)
-    assert frames_stand(manifest, there) is True, "only what is missing goes up again"
+    assert frames_stand(two, manifest, there) is False
+    publish_dataset(storage_in(mirror), dataset)
+    assert frames_stand(two, manifest, there) is True, "only what is missing goes up again"
 
 
 def test_frames_that_are_damaged_in_the_bucket_are_refused(
@@ -227,7 +229,7 @@ def test_frames_that_are_damaged_in_the_bucket_are_refused(
     shard = read_manifest(dataset / "manifest.parquet").shards[0].name
     mirror.bucket.put(mirror.name(dataset / SHARDS / shard), b"x" * (dataset / SHARDS / shard).stat().st_size)
     with pytest.raises(DownloadError, match=rf"differs from its checksum; s3://.*{shard}"):
-        fetch_dataset(there / "manifest.parquet")
+        fetch_dataset(storage_in(elsewhere), there / "manifest.parquet")
     assert not (there / SHARDS / shard).exists()
 
 
@@ -236,15 +238,15 @@ def test_nothing_of_this_happens_on_a_directory(tmp_path: Path, monkeypatch: pyt
         raise AssertionError("asked a bucket")
 
     monkeypatch.setattr(Bucket, "__init__", refuse)
-    run_dir = tmp_path / RUN
-    write_epochs(run_dir, 2)
+    storage, run_dir = FolderStorage(tmp_path), tmp_path / RUN
+    write_epochs(storage, run_dir, 2)
     prune(run_dir, {2})
     actions: list[Callable[[], object]] = [
-        lambda: drop_pruned(run_dir),
-        lambda: fetch_run(run_dir),
-        lambda: fetch_small(run_dir),
-        lambda: raise_fence(run_dir, 1),
-        lambda: fetch_results(tmp_path),
+        lambda: storage.remove_missing(run_dir, EPOCHS),
+        lambda: fetch_run(storage, run_dir),
+        lambda: fetch_records(storage, run_dir),
+        lambda: storage.raise_fence(run_dir, 1),
+        lambda: fetch_results(storage),
     ]
     for action in actions:
         action()

@@ -11,6 +11,7 @@ import pytest
 
 from catalog import Catalog
 from catalog.events import AttemptStarted, StudySubmitted
+from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.layout import Layout
 from orchestrator.cli import main
 from orchestrator.evaluation.cells import CellChoiceError, choose_cells
@@ -51,7 +52,7 @@ def job_of(storage: Path, wanted: Wanted = WANTED) -> EvaluationJob:
     with Catalog.open(storage) as catalog:
         (cell,) = choose_cells(catalog, CELL, None).cells
     layout = Layout(storage)
-    return make_job(cell, wanted, layout, VideoSets(layout))
+    return make_job(cell, wanted, FolderStorage(storage), VideoSets(layout))
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -238,7 +239,7 @@ def test_a_result_of_another_checkpoint_does_not_count(storage: Path) -> None:
 
     found = read_evaluation(Path(spec.cell.run_dir), spec.identity)
     assert found is not None
-    evaluating = _Evaluating(Place(storage), set(), print)
+    evaluating = _Evaluating(Place(FolderStorage(storage)), set(), print)
     assert evaluating._standing([job_of(storage)]) == {}
 
 

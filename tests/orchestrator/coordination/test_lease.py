@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.storage.shared_files import DirectoryNotes
+from catalog.storage.shared_files import FolderFiles
 from orchestrator.coordination.drivers import Presence, Watch, has_ended, process_start, this_driver
 from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, LeaseState
 from tests.support.lease_racer import KEYS
@@ -28,7 +28,7 @@ class World:
     dead: set[str] = field(default_factory=set)
 
     def owner(self, name: str) -> Leases:
-        return Leases(DirectoryNotes(self.folder), name, self.dead.__contains__)
+        return Leases(FolderFiles(self.folder), name, self.dead.__contains__)
 
 
 def claimed(leases: Leases, key: str = "k") -> Lease:
@@ -77,7 +77,7 @@ def test_a_claim_that_was_suspended_half_way_takes_nothing(tmp_path: Path) -> No
             taken.append(claimed(fast))
         return name == "old"
 
-    slow = Leases(DirectoryNotes(tmp_path), "slow", judge_and_sleep)
+    slow = Leases(FolderFiles(tmp_path), "slow", judge_and_sleep)
     assert slow.claim("k") == LeaseState(2, "fast")
     assert fast.is_held(taken[0])
 
@@ -114,8 +114,8 @@ class Clock:
 def test_a_driver_whose_heart_is_still_counts_as_dead_after_the_time_out(tmp_path: Path) -> None:
     clock = Clock()
     elsewhere = replace(this_driver("them", "toy", 0), machine="another machine")
-    watch = Watch(DirectoryNotes(tmp_path), time_out_seconds=30, clock=clock)
-    with Presence(DirectoryNotes(tmp_path), elsewhere, beat_seconds=3600):
+    watch = Watch(FolderFiles(tmp_path), time_out_seconds=30, clock=clock)
+    with Presence(FolderFiles(tmp_path), elsewhere, beat_seconds=3600):
         for _ in range(6):
             assert not watch.is_dead("them")
             clock.now += 5
@@ -126,9 +126,9 @@ def test_a_driver_whose_heart_is_still_counts_as_dead_after_the_time_out(tmp_pat
 
 def test_an_observer_that_slept_has_observed_nothing(tmp_path: Path) -> None:
     clock = Clock()
-    watch = Watch(DirectoryNotes(tmp_path), time_out_seconds=30, clock=clock)
+    watch = Watch(FolderFiles(tmp_path), time_out_seconds=30, clock=clock)
     elsewhere = replace(this_driver("them", "toy", 0), machine="another machine")
-    with Presence(DirectoryNotes(tmp_path), elsewhere, beat_seconds=3600):
+    with Presence(FolderFiles(tmp_path), elsewhere, beat_seconds=3600):
         assert not watch.is_dead("them")
         clock.now += 3600
         assert not watch.is_dead("them")
@@ -136,8 +136,8 @@ def test_an_observer_that_slept_has_observed_nothing(tmp_path: Path) -> None:
 
 def test_the_heart_beats_and_the_record_follows(tmp_path: Path) -> None:
     path = tmp_path / "me.json"
-    watch = Watch(DirectoryNotes(tmp_path))
-    with Presence(DirectoryNotes(tmp_path), this_driver("me", "toy", 3), beat_seconds=0.02) as presence:
+    watch = Watch(FolderFiles(tmp_path))
+    with Presence(FolderFiles(tmp_path), this_driver("me", "toy", 3), beat_seconds=0.02) as presence:
         before = path.stat().st_mtime_ns
         presence.publish(running=(2.0, 1.0), ready=((1.0, 0.0),))
         time.sleep(0.1)
@@ -183,8 +183,8 @@ def test_many_processes_and_kill_9_never_make_two_owners(tmp_path: Path) -> None
         killed.add(name)
     lines = _lines(log)
     assert problems(lines) == []
-    watch = Watch(DirectoryNotes(tmp_path / "drivers"))
-    owner = Leases(DirectoryNotes(tmp_path / "leases"), "last", watch.is_dead)
+    watch = Watch(FolderFiles(tmp_path / "drivers"))
+    owner = Leases(FolderFiles(tmp_path / "leases"), "last", watch.is_dead)
     highest = {key: max(int(line[2]) for line in lines if line[1] == key) for key in KEYS}
     for key in KEYS:
         assert claimed(owner, key).number > highest[key], "no lease is lost with its owner"

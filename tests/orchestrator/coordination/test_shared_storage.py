@@ -19,7 +19,7 @@ from catalog.events import (
     EpochFinished,
     StudyControlled,
 )
-from catalog.storage.fence import read_fence
+from catalog.storage.folder_storage import FolderStorage
 from orchestrator.coordination.drivers import DriverRecord, resources_left, this_driver
 from orchestrator.coordination.requests import Command, StopRequest, stop_requests
 from orchestrator.ray_runtime.train_run import TrialRequest
@@ -99,7 +99,7 @@ def test_a_dead_drivers_cell_is_taken_over_with_a_higher_number(one: Bench, two:
     again = two.next()
     assert (again.cell, again.attempt) == (lost.cell, lost.attempt + 1)
     run_dir = two.layout.run_dir(lost.cell, lost.key)
-    assert read_fence(run_dir) == again.attempt
+    assert FolderStorage(run_dir).read_fence(run_dir) == again.attempt
     # The old driver wakes up, with the result of the new one's worker before its eyes.
     one.write_epochs(lost, 2)
     pass_time(one)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.layout import Layout
 from orchestrator.datasets.build import Builder, build_missing
 from orchestrator.datasets.built import dataset_states
@@ -28,12 +29,12 @@ def test_a_study_builds_an_official_dataset_whose_files_it_names(tmp_path: Path)
     states = dataset_states(silent, layout)
     assert not states["hands"].buildable
     assert "--videos DIR" in states["hands"].how
-    assert build_missing(silent, states, layout, builder) == states
+    assert build_missing(silent, states, FolderStorage(layout.root), builder) == states
     where = f", videos: {files.sources.videos}, annotations: {files.sources.annotations}"
     telling = parse_study(STUDY.format(where=where), "s.yaml")
     states = dataset_states(telling, layout)
     assert states["hands"].buildable
-    built = build_missing(telling, states, layout, builder)["hands"]
+    built = build_missing(telling, states, FolderStorage(layout.root), builder)["hands"]
     assert built.built
     assert (built.train_videos, built.val_videos) == (27, 27)
     # the same dataset, whoever says where it lies

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog import Catalog, Journal
+from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.layout import Layout
 from orchestrator.cli import main
 from orchestrator.coordination.shared_cells import shared_cells
@@ -249,11 +250,11 @@ def test_a_run_places_its_cells_as_measured(monkeypatch: pytest.MonkeyPatch, tmp
     build(storage, AUTO)
     other = tmp_path / "other.json"
     other.write_text(json.dumps(rows(1.3, 1.2, 1.1)))
-    options = Options(storage, "s.yaml", packing=other)
+    options = Options(FolderStorage(storage), "s.yaml", packing=other)
     with (
         Journal.open(storage, "driver") as journal,
         Catalog.open(storage) as catalog,
-        shared_cells(Layout(storage), "driver", study.name, 0, catalog) as (shared, _),
+        shared_cells(FolderStorage(storage), "driver", study.name, 0, catalog) as (shared, _),
     ):
         submission = Submission(study, options, journal, catalog, shared, tmp_path)
         submission.prepare(lambda *_: None, lambda _: None)
@@ -269,5 +270,10 @@ def test_a_run_places_its_cells_as_measured(monkeypatch: pytest.MonkeyPatch, tmp
 def test_an_unusable_file_stops_a_run_before_anything_is_built(tmp_path: Path) -> None:
     storage, study = tmp_path / "storage", parse_study(AUTO, "s.yaml")
     with pytest.raises(RatesError, match=r"none\.json"):
-        submit(study, Options(storage, "s.yaml", packing=tmp_path / "none.json"), lambda *_: None, print)
+        submit(
+            study,
+            Options(FolderStorage(storage), "s.yaml", packing=tmp_path / "none.json"),
+            lambda *_: None,
+            print,
+        )
     assert not list(storage.rglob("datasets/*"))

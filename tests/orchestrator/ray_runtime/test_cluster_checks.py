@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from catalog.storage.folder_storage import FolderProbe, FolderStorage
 from orchestrator.ray_runtime.cluster_checks import (
     SEEN_SECONDS,
     Answer,
@@ -17,7 +18,6 @@ from orchestrator.ray_runtime.cluster_checks import (
     refuse_lost_storage,
     versions,
 )
-from orchestrator.ray_runtime.storage_probe import DirectoryProbe
 
 STORAGE = Path("/mnt/grid")
 
@@ -25,7 +25,7 @@ STORAGE = Path("/mnt/grid")
 def test_a_machine_that_shares_the_storage_sees_the_drivers_file_and_writes_its_own(tmp_path: Path) -> None:
     probe = tmp_path / ".probe-1"
     probe.write_text("here")
-    told = answer("node a", DirectoryProbe(str(probe)))
+    told = answer("node a", FolderProbe(str(probe)))
     assert told.seen and told.wrote is not None and told.problem is None
     assert (tmp_path / told.wrote).read_text() == "node a"
     _refuse_unshared([told], tmp_path, {told.wrote})
@@ -36,7 +36,7 @@ def test_a_machine_with_a_directory_of_its_own_is_named(
 ) -> None:
     assert SEEN_SECONDS > 1
     monkeypatch.setattr("orchestrator.ray_runtime.cluster_checks.SEEN_SECONDS", 0.1)
-    blind = answer("node b", DirectoryProbe(str(tmp_path / ".probe-1")))
+    blind = answer("node b", FolderProbe(str(tmp_path / ".probe-1")))
     assert not blind.seen
     with pytest.raises(ClusterError, match=r"1 of 2 machines do not share the storage: node b .*/mnt/grid"):
         _refuse_unshared([Answer("node a", {}, True, "x", None), blind], STORAGE, {"x"})
@@ -76,5 +76,5 @@ def test_a_jobs_copy_of_the_repository_is_no_storage() -> None:
 
 
 def test_a_local_ray_is_not_asked_anything(tmp_path: Path) -> None:
-    check_cluster(None, tmp_path / "storage", tmp_path / "log")
+    check_cluster(None, FolderStorage(tmp_path / "storage"), tmp_path / "log")
     assert list(tmp_path.iterdir()) == []

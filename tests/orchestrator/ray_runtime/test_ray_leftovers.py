@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.layout import Layout
-from catalog.storage.shared_files import notes_of
 from orchestrator.coordination.drivers import Presence, process_start, this_driver
 from orchestrator.ray_runtime.leftovers import damaged_files, leftovers, remove
 
@@ -47,11 +47,11 @@ def test_whole_files_of_a_dead_driver_go_without_a_word(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     files = state_files(layout, "dead")
     dead_driver(layout, "dead")
-    (found,) = leftovers(layout)
+    (found,) = leftovers(FolderStorage(tmp_path))
     assert (found.writer, found.damaged, found.warning) == ("dead", (), "")
     remove(found)
     assert not any(file.exists() for file in files)
-    assert leftovers(layout) == ()
+    assert leftovers(FolderStorage(tmp_path)) == ()
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut"])
@@ -62,7 +62,7 @@ def test_a_damaged_state_file_is_told_of(tmp_path: Path, which: int, damage: str
     content = file.read_bytes()
     file.write_bytes(b"" if damage == "empty" else content[: len(content) // 2])
     dead_driver(layout, "dead")
-    (found,) = leftovers(layout)
+    (found,) = leftovers(FolderStorage(tmp_path))
     assert found.damaged == (file,)
     assert found.warning == (
         f"warning: Ray's state files of dead, which died, are damaged ({file.name}); {file.parent}; "
@@ -74,12 +74,12 @@ def test_living_and_unknown_drivers_are_left_alone(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     for writer in ("living", "unknown"):
         state_files(layout, writer)[0].write_bytes(b"")
-    with Presence(notes_of(layout.drivers), this_driver("living", "s", 0)):
-        assert leftovers(layout) == ()
+    with Presence(FolderStorage(tmp_path).shared_files(layout.drivers), this_driver("living", "s", 0)):
+        assert leftovers(FolderStorage(tmp_path)) == ()
 
 
 def test_a_storage_without_ray_files_has_none(tmp_path: Path) -> None:
-    assert leftovers(Layout(tmp_path)) == ()
+    assert leftovers(FolderStorage(tmp_path)) == ()
 
 
 def test_no_state_file_is_ever_unpickled(tmp_path: Path) -> None:

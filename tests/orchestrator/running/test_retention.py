@@ -8,6 +8,7 @@ import pytest
 
 from catalog import Catalog, Journal
 from catalog.events import CellFinished, CheckpointRemoved, Event, StudySubmitted
+from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.layout import Layout
 from orchestrator.planning.plan_model import State
 from orchestrator.running.journal_events import planned_event
@@ -19,6 +20,10 @@ from trainables.training.checkpoint import stored_epochs
 
 LAST = STUDY.replace("epochs: 2", "epochs: 4").replace("inherit: last", "inherit: best") + "keep: last\n"
 FIRST = LAST.replace("[8, 16, 32, 64]", "[8]").replace("name: lengths", "name: first")
+
+
+def epochs_in(folder: Path) -> frozenset[int]:
+    return stored_epochs(FolderStorage(folder), folder)
 
 
 def put_checkpoints(storage: Path) -> dict[str, Path]:
@@ -43,7 +48,7 @@ def sweep(storage: Path, text: str = LAST) -> list[Event]:
             events.append(event)
             return journal.append(event)
 
-        Retention(Layout(storage), catalog, append, study(text).keep).sweep(keys)
+        Retention(FolderStorage(storage), catalog, append, study(text).keep).sweep(keys)
     return events
 
 
@@ -57,7 +62,7 @@ def test_a_best_checkpoint_goes_when_all_children_are_done(storage: Path) -> Non
     finish(storage, LAST, epochs=4, best_epoch=1)
     folders = put_checkpoints(storage)
     events = sweep(storage)
-    assert {stored_epochs(folder) for folder in folders.values()} == {frozenset({4})}
+    assert {epochs_in(folder) for folder in folders.values()} == {frozenset({4})}
     assert len(events) == 12
     assert all(isinstance(event, CheckpointRemoved) and event.keep == "last" for event in events)
     assert all((folder / "epoch-0001.parquet").exists() for folder in folders.values())
@@ -72,15 +77,15 @@ def test_a_chosen_checkpoint_stays_while_a_child_of_any_journal_is_open(storage:
             journal.append(planned_event(one, "longer", "longer"))
     folder = put_checkpoints(storage)[NAMES[0]]
     sweep(storage, FIRST)
-    assert stored_epochs(folder) == {1, 3, 4}, "nobody knows what `longer` keeps: the default"
+    assert epochs_in(folder) == {1, 3, 4}, "nobody knows what `longer` keeps: the default"
     with Journal.open(storage, "longer") as journal:
         config = study(longer).model_dump(mode="json")
         journal.append(StudySubmitted("longer", "longer", 4, "longer.yaml", config))
     sweep(storage, FIRST)
-    assert stored_epochs(folder) == {1, 4}, "its child is not done"
+    assert epochs_in(folder) == {1, 4}, "its child is not done"
     finish(storage, longer, epochs=4, best_epoch=2)
     sweep(storage, FIRST)
-    assert stored_epochs(folder) == {4}
+    assert epochs_in(folder) == {4}
 
 
 def test_the_most_generous_study_decides(storage: Path) -> None:
@@ -89,7 +94,7 @@ def test_the_most_generous_study_decides(storage: Path) -> None:
     finish(storage, other)
     folder = put_checkpoints(storage)[NAMES[3]]
     sweep(storage)
-    assert stored_epochs(folder) == {2, 4}
+    assert epochs_in(folder) == {2, 4}
 
 
 def test_by_default_nothing_is_removed(storage: Path) -> None:
@@ -97,7 +102,7 @@ def test_by_default_nothing_is_removed(storage: Path) -> None:
     finish(storage, default, epochs=4, best_epoch=1)
     folders = put_checkpoints(storage)
     assert not sweep(storage, default)
-    assert {len(stored_epochs(folder)) for folder in folders.values()} == {4}
+    assert {len(epochs_in(folder)) for folder in folders.values()} == {4}
 
 
 def test_the_end_of_the_last_child_removes_its_parents(storage: Path) -> None:
@@ -106,10 +111,10 @@ def test_the_end_of_the_last_child_removes_its_parents(storage: Path) -> None:
     cells = plan(storage, LAST.replace("[8, 16, 32, 64]", "[8, 16]"))
     with Catalog.open(storage) as catalog, Journal.open(storage, "again") as journal:
         (done,) = [event for event in _finished(catalog) if event.key == cells[NAMES[1]].key]
-        Retention(Layout(storage), catalog, journal.append, study(LAST).keep).append(done)
-    assert stored_epochs(folders[NAMES[0]]) == {4}
-    assert stored_epochs(folders[NAMES[1]]) == {4}
-    assert stored_epochs(folders[NAMES[2]]) == {1, 2, 3, 4}
+        Retention(FolderStorage(storage), catalog, journal.append, study(LAST).keep).append(done)
+    assert epochs_in(folders[NAMES[0]]) == {4}
+    assert epochs_in(folders[NAMES[1]]) == {4}
+    assert epochs_in(folders[NAMES[2]]) == {1, 2, 3, 4}
 
 
 def _finished(catalog: Catalog) -> list[CellFinished]:
@@ -124,7 +129,7 @@ def test_a_kill_between_the_journal_and_the_removal_is_made_up_for(storage: Path
     with Journal.open(storage, "killed") as journal:
         journal.append(CheckpointRemoved(plan(storage, LAST)[NAMES[3]].key, 1, "last"))
     sweep(storage)
-    assert stored_epochs(folder) == {4}
+    assert epochs_in(folder) == {4}
 
 
 def test_a_child_whose_start_was_removed_is_blocked_and_says_why(storage: Path) -> None:

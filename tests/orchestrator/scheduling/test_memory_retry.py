@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from catalog import Catalog
 from catalog.events import AttemptStarted, CellFailed, CellFinished
 from catalog.storage.errors import FailureKind
+from catalog.storage.storage import open_storage
 from orchestrator.planning.storage_plan import memory_reductions
 from orchestrator.ray_runtime.train_run import TrialRequest, killed_meanwhile, oom_kills, read_error_log
 from orchestrator.running.cell_run import CellState, CellWork
@@ -203,7 +204,10 @@ def play(request: TrialRequest, folder: Path, more: int) -> str | None:
     command = [sys.executable, "-m", "tests.support.limited_worker", str(file), str(more)]
     if subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0:
         return None
-    return read_error_log(Path(request.log)) or "ActorDiedError: died without a word"
+    return (
+        read_error_log(open_storage(request.storage), Path(request.log))
+        or "ActorDiedError: died without a word"
+    )
 
 
 DIED = "ActorDiedError: The actor died unexpectedly before finishing this task."

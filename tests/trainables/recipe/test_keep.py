@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from catalog.storage.folder_storage import FolderStorage
 from tests.support.toy import toy_spec
 from tests.trainables.training.test_session import comparable, result_of, train
 from trainables.recipe.keep import Keep, KeepPolicy
@@ -27,6 +28,10 @@ class Holder(BaseModel):
 
 
 @given(policies)
+def epochs_in(folder: Path) -> frozenset[int]:
+    return stored_epochs(FolderStorage(folder), folder)
+
+
 def test_a_policy_survives_its_own_text(policy: KeepPolicy) -> None:
     assert KeepPolicy.parse(str(policy)) == policy
     assert Holder.model_validate_json(Holder(keep=policy).model_dump_json(), strict=True).keep == policy
@@ -80,10 +85,10 @@ def test_a_wrong_policy_says_what_is_allowed(text: str, what: str) -> None:
 def test_a_cell_trains_under_its_policy(toy_data: Path, tmp_path: Path) -> None:
     spec = toy_spec(toy_data, tmp_path, epochs=5, keep=KeepPolicy.parse("last, best, every 2"))
     session = train(spec)
-    assert stored_epochs(tmp_path) == {2, 4, 5, best_epoch(session.history)}
+    assert epochs_in(tmp_path) == {2, 4, 5, best_epoch(session.history)}
     assert all(is_intact(record) for record in records(tmp_path))
-    remove(tmp_path, {2})
-    assert 2 not in stored_epochs(tmp_path)
+    remove(FolderStorage(tmp_path), tmp_path, {2})
+    assert 2 not in epochs_in(tmp_path)
     assert (tmp_path / "epoch-0002.parquet").exists()
     assert result_of(spec).last_epoch == 5
 
@@ -113,7 +118,7 @@ def test_a_kill_between_the_new_checkpoint_and_the_pruning_loses_nothing(
     newest = latest_intact(tmp_path / "killed")
     assert newest is not None
     assert newest.epoch == 3
-    assert {1, 2, 3} <= stored_epochs(tmp_path / "killed"), "nothing goes before the new one stands"
+    assert {1, 2, 3} <= epochs_in(tmp_path / "killed"), "nothing goes before the new one stands"
     assert train(spec).first_epoch == 5
     assert comparable(result_of(spec).history) == comparable(result_of(undisturbed).history)
-    assert stored_epochs(tmp_path / "killed") == stored_epochs(tmp_path / "undisturbed")
+    assert epochs_in(tmp_path / "killed") == stored_epochs(FolderStorage(tmp_path), tmp_path / "undisturbed")

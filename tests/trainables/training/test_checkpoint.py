@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from catalog.storage.atomic import write_atomically
+from catalog.storage.folder_storage import FolderStorage
 from trainables.training.checkpoint import (
     CheckpointError,
     is_intact,
@@ -13,14 +15,15 @@ from trainables.training.checkpoint import (
     prune,
     records,
     save_checkpoint,
-    write_atomically,
 )
 
 
 def save(directory: Path, epoch: int) -> None:
     history = [{"epoch": float(n), "top1": float(n)} for n in range(1, epoch + 1)]
     state = {"model": {"w": torch.full((3,), float(epoch))}}
-    save_checkpoint(directory, state, directory / f"epoch-{epoch:04d}.parquet", history)
+    save_checkpoint(
+        FolderStorage(directory), directory, state, directory / f"epoch-{epoch:04d}.parquet", history
+    )
 
 
 def test_the_newest_checkpoint_comes_back_with_its_history(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.storage.atomic import sha256_of
-from trainables.data.frames.manifest import SHARDS, Manifest
+from catalog.storage.layout import SHARDS
+from trainables.data.frames.manifest import Manifest
 from trainables.data.frames.shard import Shard
 from trainables.data.ingest.batch import file_stamp
 from trainables.data.ingest.build_log import BuildLog

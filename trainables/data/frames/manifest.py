@@ -20,7 +20,6 @@ from trainables.recipe.fields import Split
 Decoder = Literal["decord", "pyav"]
 
 FORMAT = 2
-SHARDS = "shards"  # the folder of the frame store, beside the manifest
 _METADATA = b"actiongrid.manifest"
 _INSIDE = "./"  # before the path of a quarantined file under the manifest's own directory
 

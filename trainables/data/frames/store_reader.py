@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from catalog.storage.atomic import replaced_atomically, sha256_of
 from catalog.storage.errors import ActionGridError
+from catalog.storage.layout import SHARDS
 from catalog.storage.locks import exclusive
-from trainables.data.frames.manifest import SHARDS, Manifest, Video, read_manifest
+from trainables.data.frames.manifest import Manifest, Video, read_manifest
 from trainables.data.frames.reader import (
     DecordReader,
     Frame,

@@ -1,23 +1,22 @@
-"""Datasets on a storage in a bucket: built in a mirror and sent, and brought to whoever trains on them."""
+"""Datasets between machines: what was built is published, and comes to whoever trains on it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.storage.atomic import sha256_of, writing
-from catalog.storage.bucket import Remote
 from catalog.storage.errors import ActionGridError
-from catalog.storage.folder_sync import Folder
+from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SHARDS
 from catalog.storage.locks import exclusive
-from catalog.storage.mirror import Mirror, mirror_around
 
 if TYPE_CHECKING:
+    from catalog.storage.storage import Storage, StoredFile
     from trainables.data.frames.manifest import Manifest
+    from trainables.data.frames.shard import Shard
 
-DATASETS = "datasets"
-MANIFEST = "manifest.parquet"
-_SMALL = frozenset({MANIFEST, "build.jsonl"})
+_RECORDS = frozenset({MANIFEST_FILE, BUILD_LOG_FILE})
 _LOCK = ".fetch.lock"
 _LOCK_SECONDS = 6 * 3600.0
 
@@ -26,105 +25,107 @@ class DownloadError(ActionGridError):
     """Frames that differ from their checksum, also when they came a second time."""
 
 
-def send_dataset(directory: Path) -> None:
-    """Put a dataset that was built here into the bucket, its manifest last.
+def publish_dataset(storage: Storage, directory: Path) -> None:
+    """Let everybody have a dataset that was built here, its manifest last.
 
     Raises:
-        StoreWriteError: The bucket does not answer; the same build then goes on.
+        StoreWriteError: The storage does not answer; the same build then goes on.
     """
-    mirror = mirror_around(directory)
-    if mirror is None:
+    if not storage.mirrored:
         return
-    folder = Folder(mirror, directory)
-    there = {one.name: one for one in folder.listed()}
-    files = sorted(path.relative_to(directory) for path in directory.rglob("*") if path.is_file())
-    names = [path.as_posix() for path in files if not _is_scrap(path)]
     with writing(directory):
-        for name in sorted(names, key=lambda name: name == MANIFEST):
-            if name == MANIFEST or not _was_sent(directory / name, there.get(mirror.name(directory / name))):
-                folder.send(name)
+        there = {one.path: one for one in storage.files(directory)}
+        own = [path for path in directory.rglob("*") if path.is_file() and not _is_scrap(path, directory)]
+        for path in sorted(own, key=lambda path: (path == directory / MANIFEST_FILE, path)):
+            if path.name == MANIFEST_FILE or not _was_published(path, there.get(path)):
+                storage.publish(path)
 
 
-def fetch_manifests(mirror: Mirror) -> None:
-    """Bring down what tells of the storage's datasets: manifests and how they were built, no frames.
-
-    Raises:
-        BucketError: The bucket does not answer.
-    """
-    _, folders = mirror.bucket.folder(DATASETS)
-    for name in folders:
-        objects, _ = mirror.bucket.folder(name)
-        Folder(mirror, mirror.root / name).fetch_of(objects, _SMALL.__contains__)
-
-
-def frames_stand(manifest: Manifest, directory: Path) -> bool | None:
-    """Whether the bucket has all of a dataset's frames; None where the storage is a directory.
+def fetch_manifests(storage: Storage) -> None:
+    """Bring what tells of the storage's datasets: manifests and how they were built, no frames.
 
     Raises:
-        BucketError: The bucket does not answer.
+        OSError: The storage does not answer.
     """
-    from trainables.data.frames.manifest import SHARDS
-
-    mirror = mirror_around(directory)
-    if mirror is None:
-        return None
-    sizes = {one.name: one.size for one in mirror.bucket.below(mirror.name(directory / SHARDS))}
-    return all(
-        sizes.get(mirror.name(directory / SHARDS / shard.name)) == shard.bytes for shard in manifest.shards
-    )
+    if storage.mirrored:
+        for folder in storage.folders(storage.layout.datasets):
+            storage.fetch(folder, _RECORDS.__contains__, deep=False)
 
 
-def fetch_dataset(path: Path) -> None:
+def frames_stand(storage: Storage, manifest: Manifest, directory: Path) -> bool:
+    """Whether the storage has all of a dataset's frames; reads none.
+
+    Raises:
+        OSError: The storage does not answer.
+    """
+    if not storage.mirrored:
+        from trainables.data.frames.check import shards_stand
+
+        return shards_stand(manifest, directory)
+    sizes = {one.path: one.size for one in storage.files(directory / SHARDS)}
+    return all(sizes.get(directory / SHARDS / shard.name) == shard.bytes for shard in manifest.shards)
+
+
+def fetch_dataset(storage: Storage, path: Path) -> None:
     """Bring the dataset with this manifest to this machine: its frames are mapped into memory.
 
     Processes of one machine share the copy: one of them makes it, the others wait.
 
     Raises:
-        StoreWriteError: The bucket does not answer, or the disk is full.
-        DownloadError: Frames that are damaged in the bucket.
+        StoreWriteError: The storage does not answer, or the disk is full.
+        DownloadError: Frames that are damaged in the storage.
     """
-    from trainables.data.frames.manifest import SHARDS, read_manifest
-
-    directory = path.parent
-    mirror = mirror_around(directory)
-    if mirror is None:
+    if not storage.mirrored:
         return
-    folder = Folder(mirror, directory)
+    directory = path.parent
     with (
         writing(directory),
         exclusive(directory / _LOCK, _LOCK_SECONDS, f"the copy of {directory.name}"),
     ):
-        listed = folder.listed()
-        folder.fetch_of(listed, _SMALL.__contains__)
-        manifest = read_manifest(path)
-        if manifest.frame_format.mode == "direct":
-            folder.fetch_of(listed, lambda _: True)
-            return
-        sums = {f"{SHARDS}/{shard.name}": shard for shard in manifest.shards}
-        here = {
-            name
-            for name, shard in sums.items()
-            if (directory / name).is_file() and (directory / name).stat().st_size == shard.bytes
-        }
-        for name in folder.fetch_of(listed, lambda name: name in sums and name not in here):
-            for _ in range(2):
-                if sha256_of(directory / name) == sums[name].sha256:
-                    break
-                folder.fetch_again(name)
-            else:
-                (directory / name).unlink(missing_ok=True)
-                raise DownloadError(
-                    "shard differs from its checksum",
-                    mirror.bucket.where(mirror.name(directory / name)),
-                    "run `actiongrid data verify`, then build the dataset again",
-                )
+        _fetch_dataset(storage, path)
 
 
-def _was_sent(path: Path, there: Remote | None) -> bool:
-    """Whether the object is the file as it is now: of its size, and no older (objects' times are seconds)."""
+def _fetch_dataset(storage: Storage, path: Path) -> None:
+    from trainables.data.frames.manifest import read_manifest
+
+    directory = path.parent
+    storage.fetch(directory, _RECORDS.__contains__)
+    manifest = read_manifest(path)
+    if manifest.frame_format.mode == "direct":
+        storage.fetch(directory, lambda _: True)
+        return
+    missing = {f"{SHARDS}/{shard.name}": shard for shard in _missing(manifest.shards, directory)}
+    for name in storage.fetch(directory, missing.__contains__):
+        _check(storage, directory / name, missing[name])
+
+
+def _missing(shards: Iterable[Shard], directory: Path) -> list[Shard]:
+    """The shards that do not stand here with their size."""
+    paths = [(shard, directory / SHARDS / shard.name) for shard in shards]
+    return [shard for shard, path in paths if not path.is_file() or path.stat().st_size != shard.bytes]
+
+
+def _check(storage: Storage, path: Path, shard: Shard) -> None:
+    """Compare a shard that came with its checksum, and let it come once more where it differs."""
+    if sha256_of(path) == shard.sha256:
+        return
+    storage.fetch_again(path)
+    if sha256_of(path) == shard.sha256:
+        return
+    path.unlink(missing_ok=True)
+    raise DownloadError(
+        "shard differs from its checksum",
+        storage.named(path),
+        "run `actiongrid data verify`, then build the dataset again",
+    )
+
+
+def _was_published(path: Path, there: StoredFile | None) -> bool:
+    """Whether the storage has the file as it is now: of its size and no older (times are in seconds)."""
     stat = path.stat()
     return there is not None and there.size == stat.st_size and there.modified + 1 > stat.st_mtime
 
 
-def _is_scrap(path: Path) -> bool:
-    return path.name.endswith(".lock") or any(part.startswith(".") for part in path.parts)
+def _is_scrap(path: Path, directory: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
+    return hidden or path.name.endswith(".lock")

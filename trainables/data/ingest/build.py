@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.storage.atomic import writing
+from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SHARDS
 from catalog.storage.locks import exclusive
 from trainables.data.datasets import (
     SPLITS,
@@ -25,7 +26,7 @@ from trainables.data.datasets import (
     SyntheticMotion,
 )
 from trainables.data.datasets.listing import list_dataset
-from trainables.data.frames.manifest import SHARDS, Manifest, Quarantined, Video, write_manifest
+from trainables.data.frames.manifest import Manifest, Quarantined, Video, write_manifest
 from trainables.data.ingest.build_log import BuildLog, in_force, keep
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from trainables.data.ingest.run import Found, Progress
 
 
-MANIFEST_NAME = "manifest.parquet"
-LOG_NAME = "build.jsonl"
 _LOCK_NAME = "build.lock"
 # long enough for a killed build's lock to be gone, short enough to be told of a living one
 _LOCK_SECONDS = 3.0
@@ -67,7 +66,7 @@ def build_dataset(
 
     with _alone(directory, name):
         _clear(directory)
-        log = BuildLog(directory / LOG_NAME)
+        log = BuildLog(directory / BUILD_LOG_FILE)
         told = in_force(log, config, sources, allow_missing)
         listing = _listed(config, told.sources, directory, log, progress)
         paths = tuple(dict.fromkeys(entry.path for entry in listing.entries))
@@ -77,7 +76,7 @@ def build_dataset(
             manifest = replace(manifest, allow_missing=told.allow_missing)
         check(manifest, len(listing.entries) + len(listing.left_out))
         with writing(directory):
-            write_manifest(manifest, directory / MANIFEST_NAME)
+            write_manifest(manifest, directory / MANIFEST_FILE)
         keep(log, told)
         _remove_orphans(manifest, directory / SHARDS)
     return manifest

@@ -12,9 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from catalog.storage.atomic import StoreWriteError
+from catalog.storage.layout import SHARDS
 from trainables.data.frames.check import Damage
 from trainables.data.frames.frame_format import FrameFormat
-from trainables.data.frames.manifest import SHARDS
 from trainables.data.frames.shard import FORMAT
 from trainables.data.ingest.batch import BatchRecord, BatchTask, file_stamp
 from trainables.data.ingest.build_log import BuildLog

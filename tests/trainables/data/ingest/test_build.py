@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from catalog.storage.layout import BUILD_LOG_FILE
 from trainables.data.datasets import (
     CsvDataset,
     DatasetConfig,
@@ -18,7 +19,7 @@ from trainables.data.datasets import (
     SyntheticMotion,
 )
 from trainables.data.frames.manifest import Manifest, read_manifest
-from trainables.data.ingest.build import LOG_NAME, build_dataset
+from trainables.data.ingest.build import build_dataset
 from trainables.data.ingest.run import BuildProgress
 
 ADAPTER: TypeAdapter[DatasetConfig] = TypeAdapter(DatasetConfig)
@@ -73,7 +74,7 @@ def test_a_build_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     lost, torn = sorted(before)[3], sorted(before)[7]
     (tmp_path / lost).unlink()
     (tmp_path / torn).write_bytes((tmp_path / torn).read_bytes()[:500])
-    with (tmp_path / LOG_NAME).open("a") as log:
+    with (tmp_path / BUILD_LOG_FILE).open("a") as log:
         log.write('\n{"key": "torn li')
     (tmp_path / "manifest.parquet").unlink()
     again = build_dataset(config, "toy", tmp_path)

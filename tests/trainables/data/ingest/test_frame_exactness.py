@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from catalog.storage.layout import SHARDS
 from tests.support.exact_videos import CASES, HEIGHT, WIDTH, Case, burnt, number_in, write
 from trainables.data.datasets import CsvDataset
 from trainables.data.frames.frame_format import FrameFormat
-from trainables.data.frames.manifest import SHARDS, Manifest, Video
+from trainables.data.frames.manifest import Manifest, Video
 from trainables.data.frames.shard import ShardFrames
 from trainables.data.ingest.build import build_dataset
 

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from catalog.storage.atomic import StoreWriteError
+from catalog.storage.layout import SHARDS
 from catalog.storage.locks import LockHeldError, exclusive
 from tests.support.small_disk import fill_up, small_disk
 from trainables.data.datasets import DatasetError, FolderDataset
 from trainables.data.frames.check import shards_stand, verify
 from trainables.data.frames.frame_format import FrameFormat
-from trainables.data.frames.manifest import SHARDS, Manifest, Video, read_manifest
+from trainables.data.frames.manifest import Manifest, Video, read_manifest
 from trainables.data.frames.shard import ShardFrames
 from trainables.data.ingest.build import build_dataset
 from trainables.data.ingest.decode import pictures

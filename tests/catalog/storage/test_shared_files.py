@@ -1,4 +1,4 @@
-"""One contract of notes and leases, over a directory and over a bucket."""
+"""One contract of shared files and leases, over a folder and over a bucket."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ from pathlib import Path
 
 import pytest
 
-from catalog.storage import shared_files as notes_module
+from catalog.storage import shared_files
 from catalog.storage.bucket import Bucket, BucketError
-from catalog.storage.mirror import Mirror, mirror_at
-from catalog.storage.shared_files import BucketNotes, DirectoryNotes, Notes
+from catalog.storage.bucket_storage import BucketProbe
+from catalog.storage.folder_storage import FolderStorage
+from catalog.storage.mirror import Mirror
+from catalog.storage.shared_files import BucketFiles, FolderFiles, SharedFiles
 from orchestrator.coordination.drivers import Presence, Watch, this_driver
 from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, LeaseState
 from orchestrator.ray_runtime.cluster_checks import answer
-from orchestrator.ray_runtime.storage_probe import BucketProbe, probe_in
 from tests.support.paths import ROOT
-from tests.support.s3_server import S3Server, Wire
+from tests.support.s3_server import S3Server, Wire, storage_in
 
-MakeNotes = Callable[[str], Notes]
+MakeFiles = Callable[[str], SharedFiles]
 
 
 @pytest.fixture(params=["directory", "bucket"])
-def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeNotes:
+def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeFiles:
     """Makes notes of a folder, each as a machine of its own would."""
     if request.param == "directory":
-        return lambda folder: DirectoryNotes(tmp_path / folder)
+        return lambda folder: FolderFiles(tmp_path / folder)
     mirror: Mirror = request.getfixturevalue("mirror")
-    return lambda folder: BucketNotes(mirror.bucket, folder)
+    return lambda folder: BucketFiles(mirror.bucket, folder)
 
 
-def old(notes: Notes) -> None:
+def old(notes: SharedFiles) -> None:
     """Let the time pass after which everybody's changes are seen."""
-    if isinstance(notes, BucketNotes):
-        time.sleep(notes_module.LISTING_SECONDS + 0.1)
+    if isinstance(notes, BucketFiles):
+        time.sleep(shared_files.LISTING_SECONDS + 0.1)
 
 
-def test_what_is_written_is_read_and_listed_by_others(make: MakeNotes) -> None:
+def test_what_is_written_is_read_and_listed_by_others(make: MakeFiles) -> None:
     one, other = make("leases"), make("leases")
     assert one.names() == one.names("a") == frozenset()
     assert one.read("a/1") is None and not one.exists("a/1") and one.mark("a/1") is None
@@ -61,7 +62,7 @@ def test_what_is_written_is_read_and_listed_by_others(make: MakeNotes) -> None:
     assert other.names() == {"a"} and other.read("top") is None
 
 
-def test_nothing_is_made_twice(make: MakeNotes) -> None:
+def test_nothing_is_made_twice(make: MakeFiles) -> None:
     one, other = make("leases"), make("leases")
     assert one.create("a/1", b"mine")
     assert not other.create("a/1", b"theirs")
@@ -69,7 +70,7 @@ def test_nothing_is_made_twice(make: MakeNotes) -> None:
     assert other.read("a/1") == b"mine"
 
 
-def test_a_mark_changes_with_every_beat(make: MakeNotes) -> None:
+def test_a_mark_changes_with_every_beat(make: MakeFiles) -> None:
     notes = make("drivers")
     notes.write("me.json", b"same")
     marks = [notes.mark("me.json")]
@@ -81,7 +82,7 @@ def test_a_mark_changes_with_every_beat(make: MakeNotes) -> None:
     assert notes.mark("me.json") == marks[-1]
 
 
-def test_of_many_threads_one_wins_each_name(make: MakeNotes) -> None:
+def test_of_many_threads_one_wins_each_name(make: MakeFiles) -> None:
     wins: list[tuple[int, int]] = []
 
     def race(racer: int) -> None:
@@ -104,7 +105,7 @@ def claimed(leases: Leases, key: str = "k") -> Lease:
     return lease
 
 
-def test_a_lease_has_one_owner_is_taken_over_once_and_fences(make: MakeNotes) -> None:
+def test_a_lease_has_one_owner_is_taken_over_once_and_fences(make: MakeFiles) -> None:
     dead: set[str] = set()
     old_one, first, second = (Leases(make("leases"), name, dead.__contains__) for name in ("old", "1", "2"))
     lease = claimed(old_one)
@@ -121,8 +122,8 @@ def test_a_lease_has_one_owner_is_taken_over_once_and_fences(make: MakeNotes) ->
         old_one.advance(lease)
     next_one = first.advance(taken)
     first.release(next_one)
-    assert second.read("k") == LeaseState(3, None) or isinstance(make("leases"), BucketNotes)
-    time.sleep(notes_module.LISTING_SECONDS + 0.1)
+    assert second.read("k") == LeaseState(3, None) or isinstance(make("leases"), BucketFiles)
+    time.sleep(shared_files.LISTING_SECONDS + 0.1)
     assert second.read("k") == LeaseState(3, None)
     assert claimed(second).number == 4
     assert list(second.known()) == ["k"]
@@ -133,25 +134,25 @@ def test_a_lease_whose_answer_was_lost_is_had_after_all(
 ) -> None:
     with Wire(s3.port) as wire:
         monkeypatch.setenv("AWS_ENDPOINT_URL", wire.address)
-        leases = Leases(BucketNotes(Bucket(url), "leases"), "me", lambda _: False)
+        leases = Leases(BucketFiles(Bucket(url), "leases"), "me", lambda _: False)
         assert leases.read("k") == LeaseState(0, None)
         wire.mute = True
         with pytest.raises(BucketError):
             leases.claim("k")
         wire.mute = False
-        time.sleep(notes_module.LISTING_SECONDS + 0.1)
+        time.sleep(shared_files.LISTING_SECONDS + 0.1)
         assert leases.read("k") == LeaseState(1, "me"), "it was made all the same"
         assert claimed(leases).number == 2
 
 
-def test_a_driver_is_seen_while_its_heart_beats_and_not_after(make: MakeNotes) -> None:
+def test_a_driver_is_seen_while_its_heart_beats_and_not_after(make: MakeFiles) -> None:
     watch = Watch(make("drivers"))
     with Presence(make("drivers"), this_driver("me", "toy", 1), beat_seconds=0.2) as presence:
         presence.publish(running=(2.0, 1.0))
-        time.sleep(notes_module.LISTING_SECONDS + 0.1)
+        time.sleep(shared_files.LISTING_SECONDS + 0.1)
         assert watch.drivers() == (presence.record,)
         assert not watch.is_dead("me")
-    time.sleep(notes_module.LISTING_SECONDS + 0.1)
+    time.sleep(shared_files.LISTING_SECONDS + 0.1)
     assert watch.drivers() == () and watch.record("me") is None
 
 
@@ -172,15 +173,14 @@ def test_of_many_processes_one_wins_each_lease(where: str, tmp_path: Path, url: 
     assert sum(bool(output.read_text()) for output in outputs) >= 2, "they did not race"
 
 
-def test_the_right_notes_are_found(tmp_path: Path, mirror: Mirror) -> None:
-    assert isinstance(notes_module.notes_of(tmp_path / "leases"), DirectoryNotes)
-    assert isinstance(notes_module.notes_of(mirror.root / "leases"), BucketNotes)
-    assert mirror_at(tmp_path) is None
+def test_each_form_of_storage_has_its_own_shared_files(tmp_path: Path, mirror: Mirror) -> None:
+    assert isinstance(FolderStorage(tmp_path).shared_files(tmp_path / "leases"), FolderFiles)
+    assert isinstance(storage_in(mirror).shared_files(mirror.root / "leases"), BucketFiles)
 
 
 def test_machines_find_out_whether_they_share_a_storage(tmp_path: Path, mirror: Mirror, url: str) -> None:
-    for storage in (tmp_path / "storage", mirror.root):
-        probe = probe_in(storage)
+    for storage in (FolderStorage(tmp_path / "storage"), storage_in(mirror)):
+        probe = storage.probe()
         assert not probe.is_seen(0.1)
         probe.place()
         told = answer("node a", pickle.loads(pickle.dumps(probe)))

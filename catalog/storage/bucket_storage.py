@@ -1,0 +1,197 @@
+"""A storage in a bucket: its objects are the truth, and this machine has copies of those that it needed."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import ClassVar, Self
+
+from catalog.storage.atomic import StorageError, write_atomically
+from catalog.storage.bucket import Bucket, BucketError, checked_url
+from catalog.storage.folder_storage import FolderStorage
+from catalog.storage.journal_segments import Segments, pull_journals, unite_abandoned
+from catalog.storage.mirror import Mirror, MirroredFolder, mark_mirror, marked_url, mirror_folder
+from catalog.storage.shared_files import BucketFiles, SharedFiles
+from catalog.storage.storage import JournalKeeper, Probe, Storage, StoredFile, Wanted
+
+
+class BucketStorage(Storage):
+    """See `Storage`. All that it raises for the bucket is a `BucketError`."""
+
+    example: ClassVar[str] = "s3://bucket/prefix, gs://bucket/prefix"
+
+    def __init__(self, root: Path, bucket: Bucket) -> None:
+        """`root` is this machine's folder for the copies."""
+        super().__init__(root)
+        self.bucket = bucket
+        self.mirror = Mirror(root, bucket)
+
+    @classmethod
+    def recognises(cls, text: str) -> bool:
+        """See `Storage`. A folder that is marked as a bucket's mirror stands for that bucket."""
+        return "://" in text or marked_url(Path(text).expanduser()) is not None
+
+    @classmethod
+    def open(cls, text: str) -> Self:
+        """See `Storage`. Makes the mirror's folder."""
+        folder = None if "://" in text else Path(text).expanduser().resolve()
+        url = checked_url(text if folder is None else marked_url(folder) or text)
+        root = folder or mirror_folder(url, os.environ)
+        mark_mirror(root, url)
+        return cls(root, _bucket(url))
+
+    @property
+    def location(self) -> str:
+        """See `Storage`."""
+        return self.bucket.url
+
+    @property
+    def mirrored(self) -> bool:
+        """See `Storage`."""
+        return True
+
+    def named(self, path: Path | str) -> str:
+        """See `Storage`: the object's address."""
+        return self.bucket.where(self.mirror.name(Path(path)))
+
+    def write(self, path: Path, content: bytes) -> None:
+        """See `Storage`."""
+        self._folder(path.parent).send(path.name, content)
+        write_atomically(path, content)
+
+    def publish(self, path: Path) -> None:
+        """See `Storage`."""
+        self._folder(path.parent).send(path.name)
+
+    def remove(self, path: Path) -> None:
+        """See `Storage`."""
+        self.bucket.remove([self.mirror.name(path)])
+        path.unlink(missing_ok=True)
+
+    def remove_missing(self, folder: Path, pattern: str) -> None:
+        """See `Storage`. Of files with one stem `.json` goes first."""
+        self._folder(folder).remove_missing(pattern)
+
+    def read(self, path: Path) -> bytes | None:
+        """See `Storage`."""
+        return self.bucket.read(self.mirror.name(path))
+
+    def files(self, folder: Path) -> list[StoredFile]:
+        """See `Storage`."""
+        found = self.bucket.below(self.mirror.name(folder))
+        return [StoredFile(self.mirror.path(one.name), one.size, one.modified) for one in found]
+
+    def fetch(self, folder: Path, wanted: Wanted, *, deep: bool = True) -> list[str]:
+        """See `Storage`."""
+        own = self._folder(folder)
+        return own.fetch(own.listed(deep=deep), wanted)
+
+    def fetch_again(self, path: Path) -> bool:
+        """See `Storage`."""
+        return self._folder(path.parent).fetch_again(path.name)
+
+    def fetch_exactly(self, folder: Path, pattern: str) -> None:
+        """See `Storage`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder(folder).fetch_exactly(pattern)
+
+    def fetch_missing(self, path: Path) -> None:
+        """See `Storage`."""
+        if not path.exists() and path.is_relative_to(self.root):
+            with suppress(BucketError):
+                self.fetch_again(path)
+
+    def folders(self, folder: Path) -> list[Path]:
+        """See `Storage`."""
+        return [self.mirror.path(name) for name in self.bucket.folder(self.mirror.name(folder))[1]]
+
+    def refresh_journals(self) -> None:
+        """See `Storage`."""
+        pull_journals(self.mirror)
+
+    def journal_keeper(self, writer: str) -> JournalKeeper | None:
+        """See `Storage`."""
+        return Segments(self.mirror, writer)
+
+    def compact_journals(self, living: Iterable[str]) -> None:
+        """See `Storage`."""
+        with suppress(BucketError):
+            unite_abandoned(self.mirror, frozenset(living))
+
+    def shared_files(self, folder: Path) -> SharedFiles:
+        """See `Storage`."""
+        return BucketFiles(self.bucket, self.mirror.name(folder))
+
+    def probe(self) -> Probe:
+        """See `Storage`."""
+        return BucketProbe(self.bucket.url, f".probe-{uuid.uuid4().hex}")
+
+    def connect(self) -> None:
+        """See `Storage`."""
+        try:
+            self.refresh_journals()
+        except BucketError as error:
+            raise _unusable(error) from None
+
+    def require_usable(self) -> None:
+        """See `Storage`."""
+        try:
+            self.bucket.check_exclusive()
+        except BucketError as error:
+            raise _unusable(error) from None
+
+    def check_writes(self) -> None:
+        """See `Storage`. Both: a full disk here stops the work as well."""
+        FolderStorage(self.root).check_writes()
+        self.bucket.check()
+
+    def _folder(self, path: Path) -> MirroredFolder:
+        return MirroredFolder(self.mirror, path)
+
+
+def _unusable(error: BucketError) -> StorageError:
+    """A bucket's error for who has just named the bucket."""
+    mend = "see that the bucket exists and that its credentials are in the environment (AWS_… or GOOGLE_…)"
+    return StorageError(error.what, error.where, mend)
+
+
+@cache
+def _bucket(url: str) -> Bucket:
+    # Its client keeps connections open.
+    return Bucket(url)
+
+
+@dataclass(frozen=True)
+class BucketProbe:
+    """See `Probe`; `name` is the driver's object."""
+
+    url: str
+    name: str
+
+    def place(self) -> None:
+        """See `Probe`."""
+        Bucket(self.url).put(f"{self.name}/driver", b"")
+
+    def is_seen(self, seconds: float) -> bool:
+        """See `Probe`. A bucket shows at once what was written."""
+        return Bucket(self.url).look(f"{self.name}/driver") is not None
+
+    def answer(self, text: str) -> str:
+        """See `Probe`."""
+        own = uuid.uuid4().hex
+        Bucket(self.url).put(f"{self.name}/{own}", text.encode())
+        return own
+
+    def answers(self) -> set[str]:
+        """See `Probe`."""
+        return {one.name.rpartition("/")[2] for one in Bucket(self.url).below(self.name)} - {"driver"}
+
+    def clear(self) -> None:
+        """See `Probe`."""
+        bucket = Bucket(self.url)
+        bucket.remove([one.name for one in bucket.below(self.name)])

@@ -1,0 +1,168 @@
+"""A storage in a local or network folder: the files are the truth, and all machines see the same ones."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+from catalog.storage.atomic import StorageError, write_atomically
+from catalog.storage.shared_files import FolderFiles, SharedFiles
+from catalog.storage.storage import JournalKeeper, Probe, Storage, StoredFile, Wanted
+
+_PAUSE_SECONDS = 0.2
+_PROBE_BYTES = 64 << 10
+
+
+class FolderStorage(Storage):
+    """See `Storage`. What only moves files between machines does nothing here, and costs nothing."""
+
+    example: ClassVar[str] = "a directory"
+
+    @classmethod
+    def recognises(cls, text: str) -> bool:
+        """See `Storage`."""
+        return "://" not in text
+
+    @classmethod
+    def open(cls, text: str) -> Self:
+        """See `Storage`. The folder need not be there yet."""
+        path = Path(text).expanduser().resolve()
+        if path.exists() and not path.is_dir():
+            raise StorageError("storage is not a directory", f"--storage {text}", "name a directory")
+        return cls(path)
+
+    @property
+    def location(self) -> str:
+        """See `Storage`."""
+        return str(self.root)
+
+    @property
+    def mirrored(self) -> bool:
+        """See `Storage`."""
+        return False
+
+    def named(self, path: Path | str) -> str:
+        """See `Storage`."""
+        return str(path)
+
+    def write(self, path: Path, content: bytes) -> None:
+        """See `Storage`."""
+        write_atomically(path, content)
+
+    def publish(self, path: Path) -> None:
+        """See `Storage`."""
+
+    def remove(self, path: Path) -> None:
+        """See `Storage`."""
+        path.unlink(missing_ok=True)
+
+    def remove_missing(self, folder: Path, pattern: str) -> None:
+        """See `Storage`."""
+
+    def read(self, path: Path) -> bytes | None:
+        """See `Storage`."""
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def files(self, folder: Path) -> list[StoredFile]:
+        """See `Storage`. Hidden files are scrap: what a writer has not finished, and locks."""
+        found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        own = [(path, path.stat()) for path in found if not path.name.startswith(".")]
+        return [StoredFile(path, stat.st_size, stat.st_mtime) for path, stat in own]
+
+    def fetch(self, folder: Path, wanted: Wanted, *, deep: bool = True) -> list[str]:
+        """See `Storage`."""
+        return []
+
+    def fetch_again(self, path: Path) -> bool:
+        """See `Storage`."""
+        return False
+
+    def fetch_exactly(self, folder: Path, pattern: str) -> None:
+        """See `Storage`."""
+
+    def fetch_missing(self, path: Path) -> None:
+        """See `Storage`."""
+
+    def folders(self, folder: Path) -> list[Path]:
+        """See `Storage`."""
+        return sorted(path for path in folder.glob("*") if path.is_dir())
+
+    def refresh_journals(self) -> None:
+        """See `Storage`."""
+
+    def journal_keeper(self, writer: str) -> JournalKeeper | None:
+        """See `Storage`."""
+        return None
+
+    def compact_journals(self, living: Iterable[str]) -> None:
+        """See `Storage`."""
+
+    def shared_files(self, folder: Path) -> SharedFiles:
+        """See `Storage`."""
+        return FolderFiles(folder)
+
+    def probe(self) -> Probe:
+        """See `Storage`."""
+        return FolderProbe(str(self.root / f".probe-{uuid.uuid4().hex}"))
+
+    def connect(self) -> None:
+        """See `Storage`. A folder that is not there yet is an empty storage."""
+
+    def require_usable(self) -> None:
+        """See `Storage`. Nothing is asked: the first lease tells, within a second."""
+
+    def check_writes(self) -> None:
+        """See `Storage`."""
+        probe = self.root / f".room-{os.getpid()}.tmp"
+        try:
+            with probe.open("wb") as file:
+                file.write(bytes(_PROBE_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class FolderProbe:
+    """See `Probe`; `path` is the driver's file."""
+
+    path: str
+
+    def place(self) -> None:
+        """See `Probe`."""
+        path = Path(self.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+
+    def is_seen(self, seconds: float) -> bool:
+        """See `Probe`."""
+        deadline = time.monotonic() + seconds
+        while not Path(self.path).exists() and time.monotonic() < deadline:
+            time.sleep(_PAUSE_SECONDS)
+        return Path(self.path).exists()
+
+    def answer(self, text: str) -> str:
+        """See `Probe`."""
+        own = Path(f"{self.path}-{uuid.uuid4().hex}")
+        own.write_text(text)
+        return own.name
+
+    def answers(self) -> set[str]:
+        """See `Probe`."""
+        path = Path(self.path)
+        return {file.name for file in path.parent.glob(f"{path.name}-*")}
+
+    def clear(self) -> None:
+        """See `Probe`."""
+        path = Path(self.path)
+        for file in path.parent.glob(f"{path.name}*"):
+            file.unlink(missing_ok=True)
