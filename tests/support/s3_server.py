@@ -14,10 +14,6 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from catalog.storage.bucket_storage import BucketStorage
-from catalog.storage.mirror import Mirror
-from catalog.storage.storage import open_storage
-
 START_SECONDS = 60.0
 
 
@@ -140,15 +136,3 @@ def environment(address: str, cache: Path) -> dict[str, str]:
 
 def in_environment(variables: dict[str, str]) -> dict[str, str]:
     return {**os.environ, **variables}
-
-
-def open_mirror(url: str) -> Mirror:
-    """A bucket and its folder on the machine whose cache folder the environment names."""
-    storage = open_storage(url)
-    assert isinstance(storage, BucketStorage)
-    return storage.mirror
-
-
-def storage_in(mirror: Mirror) -> BucketStorage:
-    """The storage in a bucket, on the machine of this mirror."""
-    return BucketStorage(mirror.root, mirror.bucket)

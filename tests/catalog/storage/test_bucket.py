@@ -16,7 +16,8 @@ from catalog.storage.storage import open_storage
 from orchestrator.commands.common import chosen_storage
 from orchestrator.ray_runtime.train_run import describe_error
 from orchestrator.scheduling.retry import classify
-from tests.support.s3_server import S3Server, Wire, environment, open_mirror
+from tests.support.buckets import open_mirror
+from tests.support.s3_server import S3Server, Wire, environment
 
 
 def test_addresses() -> None:

@@ -11,7 +11,8 @@ from catalog.journal import open_journal
 from catalog.storage.bucket import Bucket
 from catalog.storage.mirror import Mirror
 from dashboards.app.live import LiveCatalog
-from tests.support.s3_server import S3Server, Wire, open_mirror, storage_in
+from tests.support.buckets import open_mirror, storage_in
+from tests.support.s3_server import S3Server, Wire
 
 
 def started(number: int) -> AttemptStarted:

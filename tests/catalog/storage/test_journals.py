@@ -17,8 +17,9 @@ from catalog.storage import journal_segments as journals
 from catalog.storage.bucket import Bucket, BucketError
 from catalog.storage.journal_segments import SegmentError, Segments, pull_journals, segment_name, unite
 from catalog.storage.mirror import Mirror
+from tests.support.buckets import open_mirror, storage_in
 from tests.support.paths import ROOT
-from tests.support.s3_server import S3Server, Wire, open_mirror, storage_in
+from tests.support.s3_server import S3Server, Wire
 
 
 def event(number: int) -> Event:

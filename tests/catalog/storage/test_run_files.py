@@ -15,7 +15,8 @@ from catalog.storage.layout import EPOCHS, SHARDS
 from catalog.storage.mirror import MARK, Mirror
 from catalog.storage.storage import FencedError, Storage
 from orchestrator.running.attempt_files import RunReader, fetch_results
-from tests.support.s3_server import S3Server, Wire, open_mirror, storage_in
+from tests.support.buckets import open_mirror, storage_in
+from tests.support.s3_server import S3Server, Wire
 from trainables.data.datasets.synthetic import SyntheticMotion
 from trainables.data.frames.check import shards_stand
 from trainables.data.frames.manifest import read_manifest

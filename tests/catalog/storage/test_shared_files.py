@@ -21,8 +21,9 @@ from catalog.storage.shared_files import BucketFiles, FolderFiles, SharedFiles
 from orchestrator.coordination.drivers import Presence, Watch, this_driver
 from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, LeaseState
 from orchestrator.ray_runtime.cluster_checks import answer
+from tests.support.buckets import storage_in
 from tests.support.paths import ROOT
-from tests.support.s3_server import S3Server, Wire, storage_in
+from tests.support.s3_server import S3Server, Wire
 
 MakeFiles = Callable[[str], SharedFiles]
 

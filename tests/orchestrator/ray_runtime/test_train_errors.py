@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 
 import pytest
-from catalog.storage.fence import FencedError
+from catalog.storage.storage import FencedError
 from ray.train import WorkerGroupError
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 

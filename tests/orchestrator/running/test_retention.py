@@ -22,10 +22,6 @@ LAST = STUDY.replace("epochs: 2", "epochs: 4").replace("inherit: last", "inherit
 FIRST = LAST.replace("[8, 16, 32, 64]", "[8]").replace("name: lengths", "name: first")
 
 
-def epochs_in(folder: Path) -> frozenset[int]:
-    return stored_epochs(FolderStorage(folder), folder)
-
-
 def put_checkpoints(storage: Path) -> dict[str, Path]:
     """Files of four epochs in every finished cell's run directory, by cell."""
     folders = {}
@@ -158,3 +154,7 @@ def test_a_wrong_keep_is_an_error_of_the_study_file() -> None:
     (line,) = caught.value.lines
     assert "keep" in line
     assert "'bset' is nothing that can be kept; allowed: last, last N, best, every N" in line
+
+
+def epochs_in(folder: Path) -> frozenset[int]:
+    return stored_epochs(FolderStorage(folder), folder)

@@ -28,10 +28,6 @@ class Holder(BaseModel):
 
 
 @given(policies)
-def epochs_in(folder: Path) -> frozenset[int]:
-    return stored_epochs(FolderStorage(folder), folder)
-
-
 def test_a_policy_survives_its_own_text(policy: KeepPolicy) -> None:
     assert KeepPolicy.parse(str(policy)) == policy
     assert Holder.model_validate_json(Holder(keep=policy).model_dump_json(), strict=True).keep == policy
@@ -122,3 +118,7 @@ def test_a_kill_between_the_new_checkpoint_and_the_pruning_loses_nothing(
     assert train(spec).first_epoch == 5
     assert comparable(result_of(spec).history) == comparable(result_of(undisturbed).history)
     assert epochs_in(tmp_path / "killed") == stored_epochs(FolderStorage(tmp_path), tmp_path / "undisturbed")
+
+
+def epochs_in(folder: Path) -> frozenset[int]:
+    return stored_epochs(FolderStorage(folder), folder)
