@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from catalog.journal import Fault
+from catalog.storage.layout import RUNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,8 +101,8 @@ class PredictionReader:
         path = Path(text)
         if not path.is_absolute() and "://" not in text:
             return self._storage / path
-        if not path.exists() and "runs" in path.parts:
-            last = len(path.parts) - 1 - path.parts[::-1].index("runs")
+        if not path.exists() and RUNS in path.parts:
+            last = len(path.parts) - 1 - path.parts[::-1].index(RUNS)
             return self._storage.joinpath(*path.parts[last:])
         return path
 

@@ -20,6 +20,7 @@ SHARDS = "shards"
 
 # Below the root; in a bucket also the beginning of the segments' names.
 JOURNAL = "journal"
+RUNS = "runs"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Layout:
     @property
     def runs(self) -> Path:
         """The run directories of all cells."""
-        return self.root / "runs"
+        return self.root / RUNS
 
     def run_dir(self, cell: str, key: str) -> Path:
         """Checkpoints, history and result of one cell; the same for every attempt and every study."""
@@ -111,6 +112,11 @@ def _any_declaration(dataset: str) -> str:
 def epoch_file(run_dir: Path, epoch: int, suffix: str) -> Path:
     """One of an epoch's files in a run directory: `.pt`, `.json` or `.parquet`."""
     return run_dir / f"epoch-{epoch:04d}{suffix}"
+
+
+def epoch_files(run_dir: Path, suffix: str) -> list[Path]:
+    """The files of all epochs that stand in a run directory, the oldest first; `.*` for all kinds."""
+    return sorted(run_dir.glob(f"{EPOCHS}{suffix}"))
 
 
 def attempt_log(run_dir: Path, attempt: int) -> Path:

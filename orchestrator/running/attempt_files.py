@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, Event
-from catalog.storage.layout import RESULT_FILE
+from catalog.storage.layout import RESULT_FILE, epoch_files
 from catalog.storage.outage import Outage
 from catalog.storage.storage import Storage
 from orchestrator.coordination.drivers import Amount
@@ -94,7 +94,7 @@ def is_writing_checkpoint(run_dir: Path, since: float) -> bool:
 
     What an attempt before `since` (seconds since 1970) left half written does not count.
     """
-    for predictions in run_dir.glob("epoch-*.parquet"):
+    for predictions in epoch_files(run_dir, ".parquet"):
         try:
             if not predictions.with_suffix(".json").exists() and predictions.stat().st_mtime >= since:
                 return True

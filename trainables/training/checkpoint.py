@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.storage.atomic import sha256_of
 from catalog.storage.errors import ActionGridError, FailureKind
-from catalog.storage.layout import epoch_file
+from catalog.storage.layout import EPOCHS, epoch_file, epoch_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -100,7 +100,7 @@ def read_record(path: Path) -> CheckpointRecord | None:
 
 def records(directory: Path) -> tuple[CheckpointRecord, ...]:
     """All readable checkpoint records in `directory`, oldest first; the weights are not verified."""
-    found = (read_record(path) for path in sorted(directory.glob("epoch-*.json")))
+    found = (read_record(path) for path in epoch_files(directory, ".json"))
     return tuple(record for record in found if record is not None)
 
 
@@ -146,8 +146,8 @@ def stored_epochs(storage: Storage, directory: Path) -> frozenset[int]:
     Raises:
         OSError: The storage does not answer.
     """
-    own = {path.stem for path in directory.glob("epoch-*.pt")}
-    others = {one.path.stem for one in storage.files(directory) if one.path.match("epoch-*.pt")}
+    own = {path.stem for path in epoch_files(directory, ".pt")}
+    others = {one.path.stem for one in storage.files(directory) if one.path.match(f"{EPOCHS}.pt")}
     return frozenset(int(name.removeprefix("epoch-")) for name in own | others)
 
 
@@ -167,10 +167,10 @@ def prune(directory: Path, keep_epochs: Iterable[int]) -> None:
 
     `Storage.remove_missing` then removes them for everybody.
     """
-    kept = {f"epoch-{epoch:04d}" for epoch in keep_epochs}
-    for record_path in directory.glob("epoch-*.json"):
+    kept = {epoch_file(directory, epoch, "").name for epoch in keep_epochs}
+    for record_path in epoch_files(directory, ".json"):
         if record_path.stem not in kept:
             record_path.unlink(missing_ok=True)
-    for path in directory.glob("epoch-*.*"):
+    for path in epoch_files(directory, ".*"):
         if path.stem not in kept:
             path.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catalog.storage.layout import RESULT_FILE
+from catalog.storage.layout import RESULT_FILE, epoch_files
 from trainables.recipe.cell_spec import Evaluation
 from trainables.recipe.switches import PLAIN
 from trainables.training.checkpoint import CheckpointRecord, Metrics, read_record
@@ -126,7 +126,7 @@ def read_result(run_dir: Path, key: str) -> CellResult | None:
 
 def read_history(run_dir: Path) -> tuple[Metrics, ...]:
     """Metric rows of all epochs that stand on disk in `run_dir`, finished or not."""
-    paths = sorted(run_dir.glob("epoch-*.json"), reverse=True)
+    paths = reversed(epoch_files(run_dir, ".json"))
     newest = next((record for record in map(read_record, paths) if record is not None), None)
     return newest.history if newest is not None else ()
 
