@@ -255,7 +255,9 @@ def test_machines_find_out_that_they_share_it(machine: Machine) -> None:
     assert not probe.is_seen(0.0)
     probe.place()
     far = pickle.loads(pickle.dumps(probe))
-    assert far.is_seen(1.0) and probe.answers() == {far.answer("hello")}
+    assert far.is_seen(1.0)
+    told = far.answer("hello")
+    assert probe.answers() == {told}
     probe.clear()
     assert not far.is_seen(0.0) and probe.answers() == set()
 
