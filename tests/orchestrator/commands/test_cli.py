@@ -117,7 +117,7 @@ def test_whatever_ends_a_command_is_one_line_and_its_exit_code(
     def end(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("orchestrator.commands.status.storage_path", end)
+    monkeypatch.setattr("orchestrator.commands.status.chosen_storage", end)
     assert run(monkeypatch, "status", "--storage", tmp_path) == code
     assert capsys.readouterr().err == says
 
@@ -126,7 +126,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
     def end(*_: object, **__: object) -> None:
         raise KeyError("no such thing")
 
-    monkeypatch.setattr("orchestrator.commands.status.storage_path", end)
+    monkeypatch.setattr("orchestrator.commands.status.chosen_storage", end)
     monkeypatch.setattr("sys.argv", ["actiongrid", "status"])
     with pytest.raises(KeyError, match="no such thing"):
         main()
