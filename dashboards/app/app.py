@@ -15,6 +15,7 @@ from dash.development.base_component import Component
 
 from catalog import QueryError
 from catalog.export import to_csv
+from catalog.queries.filters import FilterError
 from catalog.storage.errors import ActionGridError
 from catalog.storage.storage import Storage
 from dashboards.app.access import PARAMETER, Access, guard, require_safe
@@ -146,7 +147,7 @@ def _add_routes(server: flask.Flask, live: LiveCatalog) -> None:
 def _csv(live: LiveCatalog, page: str, block: str) -> flask.Response:
     try:
         blocks = page_blocks(live, read_address(page, flask.request.query_string.decode()), "light")
-    except (QueryError, ValueError) as error:
+    except (QueryError, FilterError, ValueError) as error:
         return flask.Response(f"{error}\n", 400, mimetype="text/plain")
     rows = next((one.rows for one in blocks if one.name == block and one.rows is not None), None)
     if rows is None:
@@ -160,7 +161,7 @@ def _prepare(live: LiveCatalog, theme: str, page: str) -> None:
         address = read_address(page, flask.request.query_string.decode())
         for block in page_blocks(live, address, theme):
             _ = block.parts  # drawings as JSON: they are cached too
-    except (QueryError, ValueError):
+    except (QueryError, FilterError, ValueError):
         pass  # whoever asks for the page is told
 
 

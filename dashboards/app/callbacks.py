@@ -158,7 +158,7 @@ def _blocks(live: LiveCatalog, address: Address, theme: str) -> tuple[Sequence[B
     """The blocks of a page and, where it cannot be made, a sentence that says why."""
     try:
         return page_blocks(live, address, theme), ""
-    except (QueryError, ValueError) as error:
+    except (QueryError, FilterError, ValueError) as error:
         return (), str(error)
     except Exception as error:
         # People see a sentence and the other pages go on; the log has the rest.

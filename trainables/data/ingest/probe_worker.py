@@ -27,6 +27,10 @@ _END_SECONDS = 0.5
 Message = dict[str, Any] | str | None  # an answer, a sign of life, the end
 
 
+class DecoderStartError(ActionGridError):
+    """The child process that decodes cannot be started; says nothing about the file."""
+
+
 class AbortedError(ActionGridError):
     """The worker was told to stop while it was at work; says nothing about the file."""
 
@@ -143,9 +147,10 @@ class ProbeWorker:
                 status = self.close()
                 if self._aborted:
                     raise _aborted() from None
-                raise RuntimeError(
-                    f"the decoding process does not start (exit status {status}); {sys.executable}; "
-                    "to see why, run: python -m trainables.data.ingest.probe_child"
+                raise DecoderStartError(
+                    f"the decoding process does not start (exit status {status})",
+                    sys.executable,
+                    "to see why, run: python -m trainables.data.ingest.probe_child",
                 ) from error
         return self._process
 
