@@ -30,7 +30,7 @@ from orchestrator.running.cell_run import (
     may_be_ended,
 )
 from orchestrator.running.grid import Grid
-from orchestrator.running.journal_events import attempt_outcome, epoch_event
+from orchestrator.running.journal_events import TrialEnd, attempt_outcome, epoch_event
 from orchestrator.scheduling.retry import unmarked
 from orchestrator.scheduling.schedule import Free, too_large
 
@@ -223,14 +223,17 @@ class Driver:
         self.outage.retry_until_available(lambda: self._journal_epochs_of(request.cell))
         end = self._storage.trial_end(request, result, error)
         run = self._grid[request.cell]
-        if run.trial != request or not run.is_training:
-            return  # `interrupted` has said what there is to say
+        # Else `interrupted` has said what there is to say.
+        if run.is_training and run.trial is not None and run.trial.attempt == request.attempt:
+            self._journal_end(run, end)
+
+    def _journal_end(self, run: CellRun, end: TrialEnd) -> None:
         clocks = self._clock(), time.time()
         outcome = attempt_outcome(run, end, self._storage.storage, self._retries, *clocks)
         for event in outcome.events:
             self._storage.append(event)
         if outcome.failure is FailureKind.STORAGE:
-            self.outage.begins(unmarked(error))
+            self.outage.begins(unmarked(end.error))
         if not outcome.keeps_lease:
             self._storage.release(run.key)
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +89,14 @@ def test_a_result_that_stands_counts_even_where_the_trial_died(tmp_path: Path) -
     bench.driver.trial_ended(request, "ActorDiedError: killed")
     assert bench.driver.cells[request.cell].state is CellState.DONE
     assert not bench.of(CellFailed)
+
+
+def test_an_end_is_told_with_what_ray_made_of_the_request(tmp_path: Path) -> None:
+    """The adapter adds to it how Ray is used; the attempt's number says which one it was."""
+    bench = Bench(tmp_path)
+    request = bench.next()
+    bench.finish(replace(request, local=not request.local, train_storage="elsewhere"))
+    assert bench.driver.cells[request.cell].state is CellState.DONE
 
 
 def test_a_failure_is_tried_again_after_a_pause_then_given_up(tmp_path: Path) -> None:
