@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.commands.common import JsonOption, StorageOption, chosen_storage, wide_console
-from orchestrator.terminal.live_view import held_lines
+from orchestrator.terminal.text import held_lines
 
 
 def status(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from orchestrator.terminal.live_view import PLAIN_STATUS_SECONDS, clock_text
+from orchestrator.terminal.text import PLAIN_STATUS_SECONDS, clock_text
 from trainables.data.ingest.plan import in_words
 from trainables.data.ingest.run import BuildProgress, Stage
 

@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.running.cell_run import CellFailure, RunningCell
+from orchestrator.terminal.text import PLAIN_STATUS_SECONDS, clock_text, held_lines
 
-PLAIN_STATUS_SECONDS = 30.0
 STATES = ("done", "running", "elsewhere", "paused", "waiting", "cancelled", "failed", "blocked")
 
 
@@ -43,15 +43,6 @@ class GridView:
 def counts(view: GridView) -> Counter[str]:
     """Cells by state."""
     return Counter(view.states.values())
-
-
-def clock_text(seconds: float | None) -> str:
-    """`1:02:03`, `4:05` or `?`."""
-    if seconds is None:
-        return "?"
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, rest = divmod(rest, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def summary_line(view: GridView) -> str:
@@ -81,14 +72,6 @@ def cell_columns(cell: RunningCell) -> tuple[str, ...]:
         f"top-1 {metrics['top1']:.1f} %",
         f"{metrics['clips_per_second']:.0f} clips/s",
     )
-
-
-def held_lines(holders: Mapping[str, str]) -> list[str]:
-    """One line for every other driver that trains cells of this study."""
-    return [
-        f"{count} cells held by {holder}" if count > 1 else f"1 cell held by {holder}"
-        for holder, count in sorted(Counter(holders.values()).items())
-    ]
 
 
 def render(view: GridView) -> Group:

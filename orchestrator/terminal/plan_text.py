@@ -11,6 +11,14 @@ from orchestrator.planning.forecast import Forecast
 from orchestrator.planning.forecast_cells import CellHours, Goal, bases, largest_cells
 from orchestrator.planning.plan_model import Plan, Totals
 from orchestrator.scheduling.makespan import GpuCount
+from orchestrator.terminal.text import (
+    aligned_columns,
+    bytes_text,
+    flops_text,
+    hours_text,
+    percent_text,
+    time_text,
+)
 
 _BAR = 48  # characters of the longest bar
 
@@ -72,54 +80,6 @@ def _count_line(row: GpuCount, longest: float) -> str:
         return f"{row.count:>5}  {'-':>9}  some cell needs more"
     bar = "#" * max(1, round(_BAR * row.seconds / longest)) if longest > 0 else ""
     return f"{row.count:>5}  {time_text(row.seconds):>9}  {bar}"
-
-
-def aligned_columns(rows: list[list[str]], words: int = 2) -> list[str]:
-    """Columns in line: the first `words` ones to the left, the others, of figures, to the right."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return [
-        "  ".join(
-            text.ljust(width) if place < words else text.rjust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def percent_text(part: float, whole: float) -> str:
-    """A part of something as people read it."""
-    return f"{100 * part / whole:.0f} %" if whole > 0 else "-"
-
-
-def flops_text(flops: float) -> str:
-    """Floating-point operations in the unit that suits them."""
-    return _scaled(flops, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"))
-
-
-def hours_text(value: float) -> str:
-    """Hours with as many digits as they deserve."""
-    return f"{value:,.1f}" if value >= 10 else f"{value:.2g}"
-
-
-def bytes_text(count: int) -> str:
-    """Bytes in the unit that suits them, powers of 1000."""
-    return _scaled(count, ("B", "kB", "MB", "GB", "TB"))
-
-
-def _scaled(amount: float, units: tuple[str, ...]) -> str:
-    for unit in units[:-1]:
-        if amount < 1000:
-            return f"{amount:.4g} {unit}"
-        amount /= 1000
-    return f"{amount:.4g} {units[-1]}"
-
-
-def time_text(seconds: float) -> str:
-    """Seconds in the unit that suits them."""
-    for limit, divisor, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / divisor:.3g} {unit}"
-    return f"{seconds / 86400:,.1f} d"
 
 
 _SHOWN = 12  # cells; --json has all of them

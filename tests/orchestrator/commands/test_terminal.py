@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from orchestrator.running.cell_run import CellFailure, RunningCell
-from orchestrator.terminal.live_view import GridView, changes, clock_text, render, summary_line
+from orchestrator.terminal.live_view import GridView, changes, render, summary_line
+from orchestrator.terminal.text import clock_text
 
 METRICS = {"epoch": 3, "train_loss": 0.5, "top1": 61.25, "clips_per_second": 120.0}
 

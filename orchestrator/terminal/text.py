@@ -1,0 +1,74 @@
+"""Pieces of text that several commands and views share: times, sizes, shares, columns, who holds cells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+PLAIN_STATUS_SECONDS = 30.0
+"""How often a view says how far it is where no terminal can be rewritten."""
+
+
+def aligned_columns(rows: list[list[str]], words: int = 2) -> list[str]:
+    """Columns in line: the first `words` ones to the left, the others, of figures, to the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(
+            text.ljust(width) if place < words else text.rjust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def percent_text(part: float, whole: float) -> str:
+    """A part of something as people read it."""
+    return f"{100 * part / whole:.0f} %" if whole > 0 else "-"
+
+
+def flops_text(flops: float) -> str:
+    """Floating-point operations in the unit that suits them."""
+    return _scaled(flops, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"))
+
+
+def hours_text(value: float) -> str:
+    """Hours with as many digits as they deserve."""
+    return f"{value:,.1f}" if value >= 10 else f"{value:.2g}"
+
+
+def bytes_text(count: int) -> str:
+    """Bytes in the unit that suits them, powers of 1000."""
+    return _scaled(count, ("B", "kB", "MB", "GB", "TB"))
+
+
+def _scaled(amount: float, units: tuple[str, ...]) -> str:
+    for unit in units[:-1]:
+        if amount < 1000:
+            return f"{amount:.4g} {unit}"
+        amount /= 1000
+    return f"{amount:.4g} {units[-1]}"
+
+
+def time_text(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
+    for limit, divisor, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / divisor:.3g} {unit}"
+    return f"{seconds / 86400:,.1f} d"
+
+
+def clock_text(seconds: float | None) -> str:
+    """`1:02:03`, `4:05` or `?`."""
+    if seconds is None:
+        return "?"
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, rest = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def held_lines(holders: Mapping[str, str]) -> list[str]:
+    """One line for every other driver that trains cells of this study."""
+    return [
+        f"{count} cells held by {holder}" if count > 1 else f"1 cell held by {holder}"
+        for holder, count in sorted(Counter(holders.values()).items())
+    ]
