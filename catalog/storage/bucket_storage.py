@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -16,8 +18,10 @@ from catalog.storage.bucket import Bucket, BucketError, checked_url
 from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.journal_segments import Segments, pull_journals, unite_abandoned
 from catalog.storage.mirror import Mirror, MirroredFolder, mark_mirror, marked_url, mirror_folder
-from catalog.storage.shared_files import BucketFiles, SharedFiles
+from catalog.storage.shared_files import SharedFiles
 from catalog.storage.storage import JournalKeeper, Probe, Storage, StoredFile, Wanted
+
+LISTING_SECONDS = 1.0
 
 
 class BucketStorage(Storage):
@@ -195,3 +199,73 @@ class BucketProbe:
         """See `Probe`."""
         bucket = Bucket(self.url)
         bucket.remove([one.name for one in bucket.below(self.name)])
+
+
+class BucketFiles:
+    """Shared files in a bucket. What is made exclusively is made by a conditional put.
+
+    A listing, of all folders at once, serves for `LISTING_SECONDS`: a driver asks about many cells in a row.
+    """
+
+    def __init__(self, bucket: Bucket, folder: str) -> None:
+        self._bucket = bucket
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._listed: frozenset[str] = frozenset()
+        self._listed_at = float("-inf")
+
+    def names(self, folder: str = "") -> frozenset[str]:
+        """See `SharedFiles`."""
+        with self._lock:
+            if time.monotonic() - self._listed_at > LISTING_SECONDS:
+                found = self._bucket.below(self._folder)
+                self._listed = frozenset(one.name.removeprefix(f"{self._folder}/") for one in found)
+                self._listed_at = time.monotonic()
+            inside = f"{folder}/" if folder else ""
+            names = (one.removeprefix(inside) for one in self._listed if one.startswith(inside))
+            return frozenset(name.split("/", 1)[0] for name in names)
+
+    def exists(self, name: str) -> bool:
+        """See `SharedFiles`."""
+        return self._bucket.look(self._object(name)) is not None
+
+    def read(self, name: str) -> bytes | None:
+        """See `SharedFiles`."""
+        return self._bucket.read(self._object(name))
+
+    def create(self, name: str, content: bytes) -> bool:
+        """See `SharedFiles`."""
+        made = self._bucket.create(self._object(name), content)
+        self._changed()
+        return made
+
+    def write(self, name: str, content: bytes) -> None:
+        """See `SharedFiles`."""
+        self._bucket.put(self._object(name), content)
+        self._changed()
+
+    def touch(self, name: str) -> None:
+        """See `SharedFiles`."""
+        self._bucket.create(self._object(name), b"")
+        self._changed()
+
+    def beat(self, name: str, content: bytes) -> None:
+        """See `SharedFiles`."""
+        self._bucket.put(self._object(name), content)
+
+    def mark(self, name: str) -> Hashable:
+        """See `SharedFiles`. The same content has the same e_tag, so the time, in seconds, counts too."""
+        one = self._bucket.look(self._object(name))
+        return None if one is None else (one.e_tag, one.modified)
+
+    def remove(self, name: str) -> None:
+        """See `SharedFiles`."""
+        self._bucket.remove([self._object(name)])
+        self._changed()
+
+    def _object(self, name: str) -> str:
+        return f"{self._folder}/{name}"
+
+    def _changed(self) -> None:
+        with self._lock:
+            self._listed_at = float("-inf")

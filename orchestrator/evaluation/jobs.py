@@ -14,8 +14,9 @@ from catalog.storage.layout import RESULT_FILE
 from catalog.storage.storage import Storage
 from orchestrator.study.keys import KEY_LENGTH, evaluation_key
 from orchestrator.study.model import Resources
-from trainables.recipe.cell_spec import Average, CellSpec, Evaluation, EvaluationSpec, StorageAddress, Which
+from trainables.recipe.cell_spec import Average, CellSpec, Evaluation, EvaluationSpec, Which
 from trainables.recipe.fields import Split
+from trainables.recipe.local_paths import address_of
 
 if TYPE_CHECKING:
     from orchestrator.evaluation.cells import FinishedCell
@@ -195,5 +196,5 @@ def _spec(
         workers=resources.workers,
         threads=resources.cpus_per_worker,
         frames_on_local_disk=cell.frames_on_local_disk,
-        storage=StorageAddress.of(storage),
+        storage=address_of(storage),
     )

@@ -9,7 +9,8 @@ from catalog.storage.layout import RESULT_FILE, attempt_log, file_name
 from catalog.storage.storage import Storage
 from orchestrator.ray_runtime.train_run import TrialRequest
 from orchestrator.running.cell_run import CellWork
-from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint, StorageAddress
+from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
+from trainables.recipe.local_paths import address_of
 from trainables.training.result import read_result
 from trainables.training.run_files import fetch_records
 
@@ -72,7 +73,7 @@ def _spec(
         weights_dir=settings.weights_dir,
         frames_on_local_disk=settings.frames_on_local_disk,
         parent=_parent(item, storage, settings),
-        storage=StorageAddress.of(storage),
+        storage=address_of(storage),
         attempt=attempt,
         keep=cell.keep,
         accumulation=item.reduction.accumulation,

@@ -16,7 +16,7 @@ import pytest
 from catalog import JournalError, Tail
 from catalog.events import AttemptEnded
 from catalog.journal import open_journal
-from catalog.storage import shared_files
+from catalog.storage import bucket_storage
 from catalog.storage.journal_segments import SegmentError
 from catalog.storage.layout import EPOCHS, FENCE_FILE, MANIFEST_FILE, epoch_file
 from catalog.storage.storage import FencedError, Storage
@@ -244,7 +244,7 @@ def test_of_many_that_make_a_shared_file_one_does(machine: Machine) -> None:
     one = machine("one")
     files = one.shared_files(one.layout.leases)
     assert [files.read("key/1")] == wins
-    time.sleep(shared_files.LISTING_SECONDS + 0.1)
+    time.sleep(bucket_storage.LISTING_SECONDS + 0.1)
     assert files.names("key") == {"1"}
     files.remove("key/1")
     assert not files.exists("key/1")

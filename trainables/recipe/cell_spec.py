@@ -5,16 +5,13 @@ Values not given follow the reference protocol (models-and-protocol.md, sections
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from trainables.recipe.fields import Fraction, Frozen, PositiveInt, Split
 from trainables.recipe.keep import Keep, KeepPolicy
 from trainables.recipe.switches import Precision, Speed
-
-if TYPE_CHECKING:
-    from catalog.storage.storage import Storage
 
 Average = Literal["logits", "softmax"]
 """What is averaged over the views of a video before its classes are ranked."""
@@ -90,11 +87,6 @@ class StorageAddress(Frozen):
 
     url: str
     root: str
-
-    @classmethod
-    def of(cls, storage: Storage) -> Self | None:
-        """What a worker needs to find its files; None where all machines share their paths."""
-        return cls(url=storage.location, root=str(storage.root)) if storage.mirrored else None
 
 
 class CellSpec(Frozen):

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 from catalog.storage.atomic import writing
 from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.storage import Storage, open_storage
+from trainables.recipe.cell_spec import StorageAddress
 
 if TYPE_CHECKING:
     from trainables.recipe.cell_spec import CellSpec
+
+
+def address_of(storage: Storage) -> StorageAddress | None:
+    """What a worker has to know of the storage; None where all machines share the paths of its files."""
+    return StorageAddress(url=storage.location, root=str(storage.root)) if storage.mirrored else None
 
 
 def storage_of(spec: CellSpec) -> Storage:

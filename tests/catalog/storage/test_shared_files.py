@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from catalog.storage import shared_files
+from catalog.storage import bucket_storage
 from catalog.storage.bucket import Bucket, BucketError
-from catalog.storage.bucket_storage import BucketProbe
+from catalog.storage.bucket_storage import BucketFiles, BucketProbe
 from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.mirror import Mirror
-from catalog.storage.shared_files import BucketFiles, FolderFiles, SharedFiles
+from catalog.storage.shared_files import FolderFiles, SharedFiles
 from orchestrator.coordination.drivers import Presence, Watch, this_driver
 from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, LeaseState
 from orchestrator.ray_runtime.cluster_checks import answer
@@ -40,7 +40,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 def old(notes: SharedFiles) -> None:
     """Let the time pass after which everybody's changes are seen."""
     if isinstance(notes, BucketFiles):
-        time.sleep(shared_files.LISTING_SECONDS + 0.1)
+        time.sleep(bucket_storage.LISTING_SECONDS + 0.1)
 
 
 def test_what_is_written_is_read_and_listed_by_others(make: MakeFiles) -> None:
@@ -124,7 +124,7 @@ def test_a_lease_has_one_owner_is_taken_over_once_and_fences(make: MakeFiles) ->
     next_one = first.advance(taken)
     first.release(next_one)
     assert second.read("k") == LeaseState(3, None) or isinstance(make("leases"), BucketFiles)
-    time.sleep(shared_files.LISTING_SECONDS + 0.1)
+    time.sleep(bucket_storage.LISTING_SECONDS + 0.1)
     assert second.read("k") == LeaseState(3, None)
     assert claimed(second).number == 4
     assert list(second.known()) == ["k"]
@@ -141,7 +141,7 @@ def test_a_lease_whose_answer_was_lost_is_had_after_all(
         with pytest.raises(BucketError):
             leases.claim("k")
         wire.mute = False
-        time.sleep(shared_files.LISTING_SECONDS + 0.1)
+        time.sleep(bucket_storage.LISTING_SECONDS + 0.1)
         assert leases.read("k") == LeaseState(1, "me"), "it was made all the same"
         assert claimed(leases).number == 2
 
@@ -150,10 +150,10 @@ def test_a_driver_is_seen_while_its_heart_beats_and_not_after(make: MakeFiles) -
     watch = Watch(make("drivers"))
     with Presence(make("drivers"), this_driver("me", "toy", 1), beat_seconds=0.2) as presence:
         presence.publish(running=(2.0, 1.0))
-        time.sleep(shared_files.LISTING_SECONDS + 0.1)
+        time.sleep(bucket_storage.LISTING_SECONDS + 0.1)
         assert watch.drivers() == (presence.record,)
         assert not watch.is_dead("me")
-    time.sleep(shared_files.LISTING_SECONDS + 0.1)
+    time.sleep(bucket_storage.LISTING_SECONDS + 0.1)
     assert watch.drivers() == () and watch.record("me") is None
 
 
