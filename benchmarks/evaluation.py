@@ -110,14 +110,14 @@ def measure_model(options: argparse.Namespace, setting: Setting, manifest: Path)
 
 def _for_another_shape(cell: Cell) -> None:
     """What is compiled is so for one shape: begin anew."""
-    from trainables.training.evaluate import fast_evaluation
+    from trainables.training.evaluate import build_evaluation_forward
 
     switches = cell.session.compute.switches
     if switches.compile != "off":
         import torch
 
         torch.compiler.reset()
-    cell.session.in_evaluation = fast_evaluation(cell.session.model, switches)
+    cell.session.in_evaluation = build_evaluation_forward(cell.session.model, switches)
 
 
 def _protocol(crop: int, clips: int, crops: int, batch: int) -> Evaluation:

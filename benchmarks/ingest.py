@@ -25,7 +25,7 @@ from loader import SHAPES, Shape, scene
 from catalog.storage.atomic import sha256_of
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.frames.spool import SpoolWriter, encoded
-from trainables.data.frames.write import ShardWriter, Source, shard_writer
+from trainables.data.frames.write import DecodedVideo, ShardWriter, shard_writer
 from trainables.data.ingest.decode import Picture, pictures
 from trainables.data.ingest.probe import Probed, probe_file
 
@@ -61,7 +61,7 @@ def build_one(path: Path, writer: ShardWriter, use_decord: bool = True) -> None:
     probe = probe_file(path, sink=spool, use_decord=use_decord)
     assert isinstance(probe, Probed), probe
     assert (probe.decoder == "decord") == use_decord, "decord gave up: the figures would not be comparable"
-    writer.add(Source(content, probe.frames, probe.decoder, probe.width, probe.height), spool.finish())
+    writer.add(DecodedVideo(content, probe.frames, probe.decoder, probe.width, probe.height), spool.finish())
     writer.flush()
 
 

@@ -266,7 +266,7 @@ def settle() -> None:
 def store_clip(dataset: Dataset, frames: int) -> Clip:
     """Our reading without the loader around it."""
     reader = FrameStoreReader(dataset.shards)
-    target = train_ring(dataset.videos, RECIPE, frames, 1, pin=False).next_slot().pixels.numpy()[0]
+    target = train_ring(dataset.videos, RECIPE, frames, 1, pin=False).next_buffer().pixels.numpy()[0]
 
     def clip(video: Video, indices: NDArray[np.int64], view: View) -> object:
         source = ClipSource(video, indices[None], cut_of((view,), video.width, video.height))

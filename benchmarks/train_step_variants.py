@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from trainables.recipe.cell_spec import Recipe
-from trainables.recipe.switches import Machine, Precision, Speed, resolve
+from trainables.recipe.switches import Execution, Machine, Precision, resolve
 from trainables.training.execution.device import Compute
 
 
@@ -51,7 +51,7 @@ _EAGER: dict[str, Any] = {"channels_last": "on", "optimiser": "foreach"}
 
 
 def _recipe(precision: Precision, **on: str) -> Recipe:
-    return Recipe(precision=precision, speed=Speed(**_OFF | on))
+    return Recipe(precision=precision, speed=Execution(**_OFF | on))
 
 
 def _alone(name: str, precision: Precision = "fp32", **on: str) -> Variant:

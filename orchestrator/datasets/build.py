@@ -16,7 +16,7 @@ from orchestrator.datasets.built import built_state, declared_path, quarantined_
 from orchestrator.study.datasets import DatasetState, dataset_config
 from orchestrator.study.load import shipped_studies
 from orchestrator.study.model import Study
-from trainables.data.datasets import OFFICIAL, DatasetConfig, DatasetError, Sources
+from trainables.data.datasets import OFFICIAL, DatasetConfig, DatasetError, DatasetFolders
 from trainables.data.frames.transfer import fetch_dataset, frames_stand, publish_dataset
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Declared:
     name: str
     config: DatasetConfig
     fields: Mapping[str, Any]
-    sources: Sources | None = None
+    sources: DatasetFolders | None = None
 
     @property
     def yaml(self) -> str:
@@ -100,7 +100,7 @@ def declared(request: Request) -> Declared | None:
         split = {"split": request.split} if request.split is not None else {}
         fields = {"kind": "official", "name": request.name, **split, **formats}
         named = request.videos is not None or request.annotations is not None
-        sources = Sources(request.videos, request.annotations) if named else None
+        sources = DatasetFolders(request.videos, request.annotations) if named else None
         return Declared(request.name, _config(fields, request.name), fields, sources)
     if request.split is not None:
         raise DatasetError("--split is for official datasets that have several", request.name, "leave it out")
@@ -139,10 +139,10 @@ def _config(fields: Mapping[str, Any], name: str) -> DatasetConfig:
 
 def built_before(name: str, layout: Layout) -> tuple[DatasetConfig, ...]:
     """The declarations of all datasets of this name that were built on this storage."""
-    from trainables.data.ingest.build_log import BuildLog, given
+    from trainables.data.ingest.build_log import BuildLog, last_inputs
 
     logs = layout.build_logs(name)
-    found = [given(BuildLog(log)) for log in logs]
+    found = [last_inputs(BuildLog(log)) for log in logs]
     return tuple(_config(one.config, name) for one in found if one is not None)
 
 
@@ -192,7 +192,7 @@ def build_declared(
     name: str,
     storage: Storage,
     builder: Builder,
-    sources: Sources | None = None,
+    sources: DatasetFolders | None = None,
     allow_missing: float | None = None,
 ) -> Manifest:
     """Build one dataset where a study that declares it so will find it, and say what it is.

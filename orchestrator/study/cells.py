@@ -13,7 +13,7 @@ from trainables.models.registry import BACKBONES, MODULES
 from trainables.recipe.cell_spec import Evaluation, Recipe
 from trainables.recipe.fields import Frozen
 from trainables.recipe.keep import KeepPolicy
-from trainables.recipe.switches import Speed
+from trainables.recipe.switches import Execution
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def merge_layers(layers: Layers) -> dict[str, Any]:
 
 
 def _merge_field(before: Any, value: Any) -> Any:  # noqa: ANN401 - whatever a field holds
-    if not isinstance(value, Speed):
+    if not isinstance(value, Execution):
         return value
     return {**(before or {}), **value.model_dump(exclude_unset=True)}
 

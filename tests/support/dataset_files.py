@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from trainables.data.datasets import Entry, Sources
+from trainables.data.datasets import DatasetFolders, Entry
 from trainables.data.datasets.user_files import MINI_KINETICS, MINI_SSV2, mini_classes
 from trainables.data.synthetic.write import write_h264
 from trainables.recipe.fields import Split
@@ -49,8 +49,8 @@ class DatasetFiles:
         return self.root / "annotations"
 
     @property
-    def sources(self) -> Sources:
-        return Sources(self.videos, self.annotations)
+    def sources(self) -> DatasetFolders:
+        return DatasetFolders(self.videos, self.annotations)
 
     def place(self, *names: str) -> None:
         """Put the clip under these names, relative to the folder of videos."""

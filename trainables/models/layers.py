@@ -9,7 +9,7 @@ from trainables.models.framework import PoolingMethod
 
 
 def kaiming_(conv: nn.Conv2d | nn.Conv3d) -> None:
-    """Draw a convolution's weights Kaiming-normal, fan-out, for ReLU (reference §6). A bias is left alone."""
+    """Draw a convolution's weights Kaiming-normal, fan-out, for ReLU (docs/protocol.md §6), no bias."""
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
 
 
@@ -43,7 +43,7 @@ def rows_to_frames(rows: Tensor, like: Tensor) -> Tensor:
 
 
 def check_average(method: PoolingMethod, *, kernel: int, frames: int) -> None:
-    """Refuse, as PyTorch's 3D average pooling does, a window longer than the clip (reference §3)."""
+    """Refuse, as PyTorch's 3D average pooling does, a window longer than the clip (docs/protocol.md §3)."""
     if method == "avg" and frames < kernel:
         raise ValueError(
             f"average pooling over {kernel} frames cannot halve a clip of {frames}; "
@@ -52,7 +52,7 @@ def check_average(method: PoolingMethod, *, kernel: int, frames: int) -> None:
 
 
 class TemporalPool(nn.Module):
-    """Pool over time only: kernel 3, stride 2, padding 1 (reference §3); T becomes T/2.
+    """Pool over time only: kernel 3, stride 2, padding 1 (docs/protocol.md §3); T becomes T/2.
 
     Zeros count in the average's divisor. ValueError for an average over a clip shorter than the kernel.
     """

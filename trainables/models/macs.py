@@ -1,4 +1,4 @@
-"""Parameters and MACs of an architecture, counted without building its weights (reference §5).
+"""Parameters and MACs of an architecture, counted without building its weights (docs/protocol.md §5).
 
 MACs are those of convolutions only, for one clip, as in the published tables: bias, BN, pooling and the
 classifier are left out, so that they do not depend on the number of classes.

@@ -9,7 +9,7 @@ from trainables.models.layers import ConvUnit, TemporalPool, kaiming_
 
 
 class PlanarModule(SpatioTemporalModule):
-    """2D convolutions and pools; temporal pooling is a layer of its own (reference §3)."""
+    """2D convolutions and pools; temporal pooling is a layer of its own (docs/protocol.md §3)."""
 
     volumetric = False
 

@@ -1,4 +1,4 @@
-"""A trunk with the classification head that all architectures share (reference §1)."""
+"""A trunk with the classification head that all architectures share (docs/protocol.md §1)."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from trainables.models.layers import ConvUnit, check_average, kaiming_
 
 
 class VolumetricModule(SpatioTemporalModule):
-    """3D convolutions and pools with temporal stride 2 at the halving points (reference §4)."""
+    """3D convolutions and pools with temporal stride 2 at the halving points (docs/protocol.md §4)."""
 
     volumetric = True
 

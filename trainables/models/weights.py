@@ -1,4 +1,4 @@
-"""ImageNet weights: where torchvision's files are found, and how they become a video model's (reference §6).
+"""ImageNet weights: where torchvision's files are, and how they become a video model's (docs/protocol.md §6).
 
 Loading is strict both ways: what a model does not inherit must be on its short list of fresh tensors, and
 what a file holds must be used or be a known head.

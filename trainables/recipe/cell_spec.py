@@ -1,6 +1,6 @@
 """The frozen, typed configuration of one cell: its model, recipe, evaluation protocol and parent.
 
-Values not given follow the reference protocol (models-and-protocol.md, sections 6 to 9).
+Values not given follow the reference protocol (docs/protocol.md §§6–9).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from trainables.recipe.fields import Fraction, Frozen, PositiveInt, Split
 from trainables.recipe.keep import Keep, KeepPolicy
-from trainables.recipe.switches import Precision, Speed
+from trainables.recipe.switches import Execution, Precision
 
 Average = Literal["logits", "softmax"]
 """What is averaged over the views of a video before its classes are ranked."""
@@ -50,11 +50,11 @@ class Recipe(Frozen):
     short_side_range: tuple[PositiveInt, PositiveInt] = (256, 320)
     flip: Fraction = 0.5
     precision: Precision = "auto"
-    speed: Speed = Speed()
+    speed: Execution = Execution()
 
 
 class Evaluation(Frozen):
-    """A clip-level evaluation protocol (section 9): 1 uniform clip, 1 centre crop by default."""
+    """A clip-level evaluation protocol (docs/protocol.md §9): 1 uniform clip, 1 centre crop by default."""
 
     sampling: Literal["uniform", "dense"] = "uniform"
     sampling_rate: PositiveInt = 2

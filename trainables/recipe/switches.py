@@ -1,6 +1,7 @@
 """The named switches of a fast training step: what a recipe may say, and what it means on a device (pure).
 
-The rule of the key (DESIGN §1: a key is all that decides weights) for every one of them, in `Speed.in_key`:
+A cell's key is all that decides its weights (`orchestrator.study.keys`). The rule for each switch, in
+`Execution.in_key`:
 
 - `auto` leaves the choice to the machine, as `precision: auto` does, and is not in the key: cells are the
   same experiment on any hardware, and what was used is recorded beside the result.
@@ -34,7 +35,7 @@ def _in_words(value: object) -> object:
 Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_in_words)]
 
 
-class Speed(BaseModel):
+class Execution(BaseModel):
     """How the step is executed. `auto` is off on a CPU; on a GPU it is what `resolve` says.
 
     `compile`: torch.compile for one fixed shape, and how hard it searches. `cuda_graphs`: the network's
@@ -99,7 +100,7 @@ PLAIN = Switches()
 ON_A_GPU = Switches(optimiser="foreach", may_fall_back=True)
 
 
-def resolve(speed: Speed, precision: Precision, machine: Machine) -> Switches:
+def resolve(execution: Execution, precision: Precision, machine: Machine) -> Switches:
     """What a recipe's switches mean on a machine.
 
     `fp32` and `tf32` say how a GPU multiplies 32-bit numbers; torch itself would round convolutions' to TF32
@@ -109,26 +110,26 @@ def resolve(speed: Speed, precision: Precision, machine: Machine) -> Switches:
     compiler: Compiler = own.compile if machine.can_compile else "off"
     fp32: dict[Precision, Fp32] = {"fp32": "ieee", "tf32": "tf32"}
     return Switches(
-        compile=compiler if speed.compile == "auto" else speed.compile,
-        cuda_graphs=machine.cuda and _on(speed.cuda_graphs, own.cuda_graphs),
-        channels_last=_on(speed.channels_last, own.channels_last),
-        optimiser=own.optimiser if speed.optimiser == "auto" else speed.optimiser,
-        cudnn_benchmark=machine.cuda and _on(speed.cudnn_benchmark, own.cudnn_benchmark),
-        checkpoint_activations=_on(speed.checkpoint_activations, own.checkpoint_activations),
+        compile=compiler if execution.compile == "auto" else execution.compile,
+        cuda_graphs=machine.cuda and _on(execution.cuda_graphs, own.cuda_graphs),
+        channels_last=_on(execution.channels_last, own.channels_last),
+        optimiser=own.optimiser if execution.optimiser == "auto" else execution.optimiser,
+        cudnn_benchmark=machine.cuda and _on(execution.cudnn_benchmark, own.cudnn_benchmark),
+        checkpoint_activations=_on(execution.checkpoint_activations, own.checkpoint_activations),
         fp32=fp32.get(precision, "as is") if machine.cuda else "as is",
-        may_fall_back=own.may_fall_back and speed.compile == "auto",
+        may_fall_back=own.may_fall_back and execution.compile == "auto",
     )
 
 
 def impossible(
-    speed: Speed, precision: Precision, *, workers: int, gpus: float
+    execution: Execution, precision: Precision, *, workers: int, gpus: float
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     """What a cell with these resources cannot do: the recipe's field, and what is wrong with it."""
     if precision == "tf32" and gpus == 0:
         yield ("precision",), "tf32, but only GPUs have it; give GPUs or say precision: fp32"
-    if speed.cuda_graphs == "on" and gpus == 0:
+    if execution.cuda_graphs == "on" and gpus == 0:
         yield ("speed", "cuda_graphs"), "on, but the cells hold no GPU; give GPUs or say cuda_graphs: auto"
-    if speed.cuda_graphs == "on" and workers > 1:
+    if execution.cuda_graphs == "on" and workers > 1:
         # Gradients are exchanged while they are computed, by hooks that a recording does not run again.
         what = f"on, but a step that {workers} workers share cannot be recorded; say cuda_graphs: off"
         yield ("speed", "cuda_graphs"), f"{what}, or workers: 1"

@@ -1,4 +1,4 @@
-"""Accuracy over an evaluation set in which every video counts exactly once (DESIGN invariant 7)."""
+"""Accuracy over an evaluation set in which every video counts exactly once (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-from trainables.training.execution.compiled import Forward, fast_forward
+from trainables.training.execution.compiled import Forward, build_forward
 from trainables.training.execution.upload import uploaded
 from trainables.training.predictions import (
     TOP,
     Predictions,
-    merge,
+    join_shares,
     no_predictions,
     read_predictions,
     write_predictions,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Predictions",
     "Stopwatch",
-    "gather",
+    "gather_predictions",
     "predict",
     "read_predictions",
     "write_predictions",
@@ -46,8 +46,9 @@ __all__ = [
 class Views:
     """How the views of a video become one prediction.
 
-    `average`: the mean of logits (section 9), or of softmax probabilities. `keep`: whether each view's own
-    first class is kept. `at_once`: the most clips that pass through the model together; None: a whole batch.
+    `average`: the mean of logits (docs/protocol.md §9), or of softmax probabilities. `keep`: whether each
+    view's own first class is kept. `at_once`: the most clips that pass through the model
+    together; None: a whole batch.
     """
 
     average: Average = "logits"
@@ -66,7 +67,8 @@ def predict(
     """Evaluate `model` on `batches` of V views a video, averaged over the V views.
 
     Of each video only the best classes are kept, so memory does not grow with classes or views' logits. The
-    model is left in evaluation mode. `forward` is how it is executed (`fast_evaluation`), if not plainly.
+    model is left in evaluation mode. `forward` is how it is executed, if not plainly
+    (`build_evaluation_forward`).
     """
     model.eval()
     # What is compiled in inference mode can break the training of the same model (pytorch#135892).
@@ -80,7 +82,7 @@ def predict(
         with no_gradients(), compute.autocast():
             logits = _forward(forward, clips, views.at_once)
         logits = logits.clone().float().view(len(batch.labels), batch.views, -1)
-        scores = _Scores.leaving(logits, batch, views)
+        scores = _Scores.start_copy(logits, batch, views)
         # Ranked only now: the device has the next batch to work on while these scores are looked at.
         if before is not None:
             rows.append(before.ranked(views))
@@ -97,12 +99,12 @@ def predict(
     ).ordered()
 
 
-def fast_evaluation(model: nn.Module, switches: Switches) -> Forward:
+def build_evaluation_forward(model: nn.Module, switches: Switches) -> Forward:
     """How `model` is executed in evaluation: compiled where training is, for the first shape that comes.
 
     Never recorded: batches follow each other without gaps, and a recording would keep its memory.
     """
-    return fast_forward(model, replace(switches, cuda_graphs=False))
+    return build_forward(model, replace(switches, cuda_graphs=False))
 
 
 def _forward(forward: Forward, clips: torch.Tensor, at_once: int | None) -> torch.Tensor:
@@ -127,7 +129,7 @@ class _Scores:
     arrived: torch.cuda.Event | None
 
     @classmethod
-    def leaving(cls, logits: torch.Tensor, batch: Batch, views: Views) -> _Scores:
+    def start_copy(cls, logits: torch.Tensor, batch: Batch, views: Views) -> _Scores:
         """Average logits (N, V, K) on their device, and start to copy what is needed of them."""
         if views.average == "softmax":
             logits = logits.softmax(dim=2)
@@ -155,7 +157,7 @@ class _Scores:
         return self.indices, labels, top, scores, loss, view_top, view_score
 
 
-def gather(own: Predictions, world: int) -> Predictions:
+def gather_predictions(own: Predictions, world: int) -> Predictions:
     """All workers' predictions, on every worker. Shares may differ in length, so nothing needs padding.
 
     Raises:
@@ -165,7 +167,7 @@ def gather(own: Predictions, world: int) -> Predictions:
         return own
     shares: list[Predictions | None] = [None] * world
     dist.all_gather_object(shares, own)
-    return merge([share for share in shares if share is not None])
+    return join_shares([share for share in shares if share is not None])
 
 
 class Stopwatch:

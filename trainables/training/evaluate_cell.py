@@ -99,7 +99,7 @@ def measure(spec: EvaluationSpec, rank: int, world: int, local_rank: int) -> Eva
         ReadError: A video cannot be read, by name.
     """
     from trainables.data.frames.manifest import read_manifest
-    from trainables.training.evaluate import Stopwatch, gather
+    from trainables.training.evaluate import Stopwatch, gather_predictions
     from trainables.training.execution.device import Compute
 
     compute = Compute.choose(spec.cell.recipe, local_rank)
@@ -109,7 +109,7 @@ def measure(spec: EvaluationSpec, rank: int, world: int, local_rank: int) -> Eva
     watch = Stopwatch()
     with compute.backends():
         own = _predicted(spec, model, manifest, compute, rank, world)
-    predictions = gather(own, world)
+    predictions = gather_predictions(own, world)
     return _write(spec, predictions, manifest, compute, watch.seconds()) if rank == 0 else None
 
 
@@ -127,7 +127,7 @@ def _predicted(
 ) -> Predictions:
     from trainables.data.clips.loader import eval_batches, eval_ring
     from trainables.data.frames.store_reader import open_reader
-    from trainables.training.evaluate import Views, fast_evaluation, predict
+    from trainables.training.evaluate import Views, build_evaluation_forward, predict
     from trainables.training.execution.device import Normalisation
 
     cell = spec.cell
@@ -144,7 +144,7 @@ def _predicted(
         ring=eval_ring(videos, cell.evaluation, cell.frames, pin=compute.device.type == "cuda"),
     )
     views = Views(spec.average, keep=True, at_once=cell.evaluation.batch_size)
-    forward = fast_evaluation(model, compute.switches)
+    forward = build_evaluation_forward(model, compute.switches)
     return predict(model, batches, compute, Normalisation.of(cell.backbone), views, forward)
 
 

@@ -69,7 +69,7 @@ def no_predictions() -> Predictions:
     )
 
 
-def merge(shares: Sequence[Predictions]) -> Predictions:
+def join_shares(shares: Sequence[Predictions]) -> Predictions:
     """All workers' shares as one, ordered.
 
     Raises:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CellResult:
-    """Everything that a number of this cell depends on, beside the number (DESIGN invariant 8).
+    """Everything that a number of this cell depends on, beside the number (docs/architecture.md).
 
     `history` has one row per epoch; `checkpoints` refers to those of the `last` and the `best` epoch;
     accuracies are percent, times seconds. `accumulation` is the largest of any epoch (`CellSpec`).

@@ -23,9 +23,16 @@ from trainables.training.checkpoint import (
     records,
     save_checkpoint,
 )
-from trainables.training.evaluate import Stopwatch, Views, fast_evaluation, gather, predict, write_predictions
+from trainables.training.evaluate import (
+    Stopwatch,
+    Views,
+    build_evaluation_forward,
+    gather_predictions,
+    predict,
+    write_predictions,
+)
 from trainables.training.execution.device import Compute, Normalisation
-from trainables.training.execution.memory import clips_at_a_time, figures_of_memory
+from trainables.training.execution.memory import clips_at_a_time, memory_figures_in_errors
 from trainables.training.initialise import initial_model
 from trainables.training.optimiser import build_optimiser, learning_rate
 from trainables.training.result import best_epoch, write_result
@@ -73,7 +80,7 @@ class CellSession:
         """
         Path(spec.run_dir).mkdir(parents=True, exist_ok=True)
         compute = Compute.choose(spec.recipe, local_rank)
-        with figures_of_memory(spec, compute), compute.backends():
+        with memory_figures_in_errors(spec, compute), compute.backends():
             return cls._open(spec, rank, world, compute)
 
     @classmethod
@@ -100,7 +107,7 @@ class CellSession:
         if optimiser_state is not None:
             optimiser.load_state_dict(optimiser_state)
         self.step = TrainingStep.create(self.spec, model, optimiser, self.compute, self.norm, self.world)
-        self.in_evaluation = fast_evaluation(model, self.compute.switches)
+        self.in_evaluation = build_evaluation_forward(model, self.compute.switches)
 
     @property
     def first_epoch(self) -> int:
@@ -113,7 +120,7 @@ class CellSession:
         Raises:
             CellMemoryError: There is not enough memory for so many clips at a time.
         """
-        with figures_of_memory(self.spec, self.compute), self.compute.backends():
+        with memory_figures_in_errors(self.spec, self.compute), self.compute.backends():
             return self._train_epoch(epoch)
 
     def _train_epoch(self, epoch: int) -> Metrics:
@@ -163,7 +170,7 @@ class CellSession:
         at_once = None if self.spec.accumulation == 1 else clips_at_a_time(self.spec)
         views = Views(at_once=at_once)
         own = predict(self.model, batches, self.compute, self.norm, views, self.in_evaluation)
-        predictions = gather(own, self.world)
+        predictions = gather_predictions(own, self.world)
         seconds = watch.seconds()
         row.update(
             {

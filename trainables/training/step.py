@@ -14,7 +14,7 @@ from torch import nn
 from catalog.storage.errors import ActionGridError, FailureKind
 from trainables.data.clips.loader import train_batches
 from trainables.models.recompute import recompute_blocks
-from trainables.training.execution.compiled import Forward, fast_forward
+from trainables.training.execution.compiled import Forward, build_forward
 from trainables.training.execution.upload import uploaded
 from trainables.training.optimiser import build_optimiser
 
@@ -85,7 +85,7 @@ class TrainingStep:
             network = nn.parallel.DistributedDataParallel(network, device_ids=device_ids)
         pieces = recipe.accumulate * spec.accumulation
         # The compiler comes last: it has to see where DDP cuts the backward pass into buckets.
-        forward = fast_forward(network, compute.switches)
+        forward = build_forward(network, compute.switches)
         return cls(network, forward, optimiser, compute, norm, pieces, recipe.clip_norm)
 
     @classmethod
@@ -94,7 +94,7 @@ class TrainingStep:
         if compute.switches.checkpoint_activations:
             recompute_blocks(model)
         optimiser = build_optimiser(model, recipe, compute.switches)
-        forward = fast_forward(model, compute.switches)
+        forward = build_forward(model, compute.switches)
         return cls(model, forward, optimiser, compute, norm, recipe.accumulate, recipe.clip_norm)
 
     def run(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.study.cells import Cell, expand
 from orchestrator.study.keys import cell_key, declared_hash, evaluation_key, key_parts
 from orchestrator.study.load import parse_study
-from trainables.data.datasets import FolderDataset, OfficialDataset, Sources, SyntheticMotion
+from trainables.data.datasets import DatasetFolders, FolderDataset, OfficialDataset, SyntheticMotion
 from trainables.recipe.cell_spec import Recipe
 
 STUDY = """\
@@ -222,7 +222,7 @@ def test_declared_hashes_are_marked_and_follow_the_declaration() -> None:
 
 def test_where_an_official_datasets_files_lie_is_no_part_of_it() -> None:
     here = OfficialDataset(name="ucf101", split=2, videos="/here", annotations="/here/splits")
-    assert here.sources == Sources(Path("/here"), Path("/here/splits"))
+    assert here.sources == DatasetFolders(Path("/here"), Path("/here/splits"))
     assert OfficialDataset(name="ucf101", split=2).sources is None
     assert declared_hash(here) == declared_hash(OfficialDataset(name="ucf101", split=2))
     assert declared_hash(here) != declared_hash(OfficialDataset(name="ucf101", split=1))

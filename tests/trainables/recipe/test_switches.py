@@ -10,7 +10,7 @@ from orchestrator.study.cells import expand
 from orchestrator.study.errors import StudyError
 from orchestrator.study.load import parse_study
 from trainables.recipe.cell_spec import Recipe
-from trainables.recipe.switches import ON_A_GPU, PLAIN, Machine, Speed, Switches, resolve
+from trainables.recipe.switches import ON_A_GPU, PLAIN, Execution, Machine, Switches, resolve
 
 CPU, GPU = Machine(cuda=False), Machine(cuda=True)
 STUDY = """\
@@ -28,21 +28,21 @@ def test_a_recipe_that_says_nothing_is_plain_on_a_cpu() -> None:
 
 
 def test_and_on_a_gpu_what_was_chosen_for_gpus() -> None:
-    assert resolve(Speed(), "auto", GPU) == ON_A_GPU
-    assert resolve(Speed(), "auto", Machine(cuda=True, can_compile=False)).compile == "off"
-    assert resolve(Speed(), "bf16", GPU).optimiser == "foreach"
+    assert resolve(Execution(), "auto", GPU) == ON_A_GPU
+    assert resolve(Execution(), "auto", Machine(cuda=True, can_compile=False)).compile == "off"
+    assert resolve(Execution(), "bf16", GPU).optimiser == "foreach"
 
 
 def test_what_is_asked_for_by_name_is_done_and_does_not_fall_back() -> None:
-    asked = resolve(Speed(compile="max-autotune", optimiser="fused"), "auto", GPU)
+    asked = resolve(Execution(compile="max-autotune", optimiser="fused"), "auto", GPU)
     assert (asked.compile, asked.optimiser, asked.may_fall_back) == ("max-autotune", "fused", False)
-    assert resolve(Speed(compile="default"), "auto", CPU).compile == "default"
-    assert not resolve(Speed(channels_last="off"), "auto", CPU).channels_last
-    assert resolve(Speed(compile="off"), "auto", GPU).compile == "off"
+    assert resolve(Execution(compile="default"), "auto", CPU).compile == "default"
+    assert not resolve(Execution(channels_last="off"), "auto", CPU).channels_last
+    assert resolve(Execution(compile="off"), "auto", GPU).compile == "off"
 
 
 def test_what_only_a_gpu_has_is_off_without_one() -> None:
-    asked = resolve(Speed(cuda_graphs="on", cudnn_benchmark="on"), "tf32", CPU)
+    asked = resolve(Execution(cuda_graphs="on", cudnn_benchmark="on"), "tf32", CPU)
     assert asked == PLAIN
 
 
@@ -50,20 +50,20 @@ def test_what_only_a_gpu_has_is_off_without_one() -> None:
     ("precision", "fp32"), [("auto", "as is"), ("bf16", "as is"), ("fp32", "ieee"), ("tf32", "tf32")]
 )
 def test_how_a_gpu_multiplies_32_bit_numbers(precision: Any, fp32: str) -> None:
-    assert resolve(Speed(), precision, GPU).fp32 == fp32
+    assert resolve(Execution(), precision, GPU).fp32 == fp32
 
 
 def test_yamls_bare_on_and_off_are_words() -> None:
     cell, _ = expand(study("{base: {speed: {compile: off, cuda_graphs: on, channels_last: no}}}", GPUS))
-    assert cell.recipe.speed == Speed(compile="off", cuda_graphs="on", channels_last="off")
+    assert cell.recipe.speed == Execution(compile="off", cuda_graphs="on", channels_last="off")
 
 
 def test_switches_of_a_stage_add_to_those_of_the_base() -> None:
     starter, child = expand(
         study("{base: {speed: {compile: default, optimiser: fused}}, finetune: {speed: {compile: off}}}")
     )
-    assert starter.recipe.speed == Speed(compile="default", optimiser="fused")
-    assert child.recipe.speed == Speed(compile="off", optimiser="fused")
+    assert starter.recipe.speed == Execution(compile="default", optimiser="fused")
+    assert child.recipe.speed == Execution(compile="off", optimiser="fused")
 
 
 GPUS = "{default: {gpus_per_worker: 1}}"
@@ -90,5 +90,5 @@ def test_what_cannot_be_is_refused_when_it_is_planned(recipe: str, resources: st
 
 
 def test_switches_survive_the_way_to_the_worker() -> None:
-    recipe = Recipe(speed=Speed(compile="default", checkpoint_activations="on"))
+    recipe = Recipe(speed=Execution(compile="default", checkpoint_activations="on"))
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe

@@ -16,8 +16,8 @@ from trainables.training.execution.device import Compute
 from trainables.training.execution.memory import (
     CellMemoryError,
     clips_at_a_time,
-    figures_of_memory,
     is_out_of_memory,
+    memory_figures_in_errors,
 )
 from trainables.training.session import CellSession
 
@@ -124,7 +124,7 @@ def test_a_real_allocation_that_fails_is_told_with_figures(toy_data: Path, tmp_p
         pytest.raises(
             CellMemoryError, match=r"8 clips of 8 frames at a time, accumulation 1, peak \d\.\d\d GB"
         ),
-        figures_of_memory(spec, Compute(torch.device("cpu"), bf16=False)),
+        memory_figures_in_errors(spec, Compute(torch.device("cpu"), bf16=False)),
     ):
         torch.empty(1 << 50, dtype=torch.uint8)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))

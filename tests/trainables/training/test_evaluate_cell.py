@@ -26,7 +26,7 @@ from trainables.training.evaluate_cell import (
     result_path,
 )
 from trainables.training.execution.device import Compute, Normalisation
-from trainables.training.predictions import Predictions, merge, read_predictions
+from trainables.training.predictions import Predictions, join_shares, read_predictions
 from trainables.training.result import read_result
 from trainables.training.session import CellSession
 
@@ -199,13 +199,13 @@ def test_shares_of_unequal_length_make_one_whole(trained: CellSpec) -> None:
         names = ("index", "label", "top", "scores", "loss", "view_top", "view_score")
         return Predictions(**{name: getattr(whole, name)[places] for name in names})
 
-    merged = merge([part([0, 3, 6, 9, 11]), part([]), part([1, 2, 4, 5, 7, 8, 10])])
+    merged = join_shares([part([0, 3, 6, 9, 11]), part([]), part([1, 2, 4, 5, 7, 8, 10])])
     assert merged.index.tolist() == list(range(12))
     assert merged.scores.tolist() == whole.scores.tolist()
     assert merged.view_top.tolist() == whole.view_top.tolist()
-    assert len(merge([part([]), part([])]).index) == 0
+    assert len(join_shares([part([]), part([])]).index) == 0
     with pytest.raises(RuntimeError, match="evaluated by two workers"):
-        merge([part([0, 1]), part([1, 2])])
+        join_shares([part([0, 1]), part([1, 2])])
 
 
 def test_an_older_file_without_scores_is_still_read(trained: CellSpec, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import torch
 
 from tests.support.toy import toy_spec
 from trainables.data.clips.loader import eval_batches
-from trainables.recipe.switches import PLAIN, Speed
-from trainables.training.evaluate import fast_evaluation, predict
+from trainables.recipe.switches import PLAIN, Execution
+from trainables.training.evaluate import build_evaluation_forward, predict
 from trainables.training.predictions import Predictions
 from trainables.training.session import CellSession
 
@@ -50,7 +50,7 @@ def test_each_epoch_is_measured_with_its_own_weights_and_compiles_nothing_anew(
 
     # 12 videos in batches of 5: the last one is smaller
     evaluation = toy_spec(toy_data, tmp_path).evaluation.model_copy(update={"batch_size": 5})
-    spec = toy_spec(toy_data, tmp_path, speed=Speed(compile="default"), evaluation=evaluation)
+    spec = toy_spec(toy_data, tmp_path, speed=Execution(compile="default"), evaluation=evaluation)
     session = CellSession.open(spec, 0, 1, 0)
     compiled, losses = [], []
     for epoch in (1, 2, 3):
@@ -68,4 +68,4 @@ def test_each_epoch_is_measured_with_its_own_weights_and_compiles_nothing_anew(
 
 def test_what_is_not_compiled_is_the_model_itself() -> None:
     model = torch.nn.Identity()
-    assert fast_evaluation(model, PLAIN) is model
+    assert build_evaluation_forward(model, PLAIN) is model

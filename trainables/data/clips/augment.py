@@ -1,4 +1,4 @@
-"""Crops, flips and resizing as in models-and-protocol.md section 7, the same for all frames of a clip.
+"""Crops, flips and resizing as in docs/protocol.md §7, the same for all frames of a clip.
 
 Rectangles only: `trainables.data.clips.loader` copies them, `trainables.data.clips.resample` resizes them.
 """
@@ -54,7 +54,7 @@ def train_view(width: int, height: int, recipe: Recipe, rng: np.random.Generator
 def multi_scale_box(
     width: int, height: int, crop_size: int, scales: tuple[float, ...], rng: np.random.Generator
 ) -> Box:
-    """Section 7, "TSN style": sides from the shorter side times `scales`, at one of 13 fixed places."""
+    """Sides are the shorter side times one of `scales`, at 13 places (docs/protocol.md §7, TSN style)."""
     sides = crop_sides(min(width, height), crop_size, scales)
     pairs = [
         (sides[i], sides[j]) for i, j in product(range(len(sides)), range(len(sides))) if abs(i - j) <= 1

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainables.data.clips.augment import Cut, cut_of, eval_views, train_view
-from trainables.data.clips.ring import Batch, ClipRing, Slot, eval_shape, train_shape
+from trainables.data.clips.ring import Batch, ClipBuffer, ClipRing, eval_shape, train_shape
 from trainables.data.clips.sampling import eval_indices, train_indices
 from trainables.data.frames.manifest import Video
 from trainables.data.frames.reader import FrameReader
@@ -175,7 +175,7 @@ def _check_world(rank: int, world: int) -> None:
 
 @dataclass
 class _Pending:
-    slot: Slot
+    buffer: ClipBuffer
     indices: NDArray[np.int64]
     tasks: list[Future[list[ClipSource]]]
 
@@ -203,13 +203,13 @@ class _Prefetch:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _start(self, indices: NDArray[np.int64], pool: ThreadPoolExecutor) -> _Pending:
-        slot = self.ring.next_slot()
-        pixels = slot.pixels.numpy()
+        buffer = self.ring.next_buffer()
+        pixels = buffer.pixels.numpy()
         tasks = [
             pool.submit(self._fill, pixels[at : at + _CHUNK], indices[at : at + _CHUNK].tolist())
             for at in range(0, len(indices), _CHUNK)
         ]
-        return _Pending(slot, indices, tasks)
+        return _Pending(buffer, indices, tasks)
 
     def _fill(self, targets: _Pixels, indices: list[int]) -> list[ClipSource]:
         sources = [self.choose(index) for index in indices]
@@ -221,13 +221,13 @@ class _Prefetch:
         sources = [source for task in pending.tasks for source in task.result()]
         labels = [source.video.label for source in sources]
         return Batch(
-            pixels=pending.slot.pixels[: len(sources)],
+            pixels=pending.buffer.pixels[: len(sources)],
             cuts=[source.cut for source in sources],
             # From memory that is not pinned even a copy of some bytes may wait for the device.
-            labels=torch.tensor(labels, dtype=torch.int64, pin_memory=pending.slot.pinned),
+            labels=torch.tensor(labels, dtype=torch.int64, pin_memory=pending.buffer.pinned),
             indices=torch.from_numpy(pending.indices.copy()),
             size=self.size,
-            slot=pending.slot,
+            buffer=pending.buffer,
         )
 
 
@@ -236,10 +236,10 @@ def copy_clips(source: ClipSource, reader: FrameReader, target: _Pixels) -> None
     numbers, places = _once_each(source.numbers.reshape(-1))
     box = source.cut.source
     rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-    slots = target.reshape(-1, *target.shape[2:])[:, : box.height, : box.width]
+    rows_of_frames = target.reshape(-1, *target.shape[2:])[:, : box.height, : box.width]
     for frame, wanted in zip(reader.frames(source.video, numbers), places, strict=True):
         for place in wanted:
-            slots[place] = frame[rows, columns]
+            rows_of_frames[place] = frame[rows, columns]
 
 
 def _once_each(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], Sequence[Sequence[int]]]:

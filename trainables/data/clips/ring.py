@@ -13,7 +13,7 @@ from trainables.data.frames.manifest import Video
 from trainables.recipe.cell_spec import Evaluation, Recipe
 
 
-class Slot:
+class ClipBuffer:
     """One buffer, uint8 (N, C, T, H, W, 3); pinned where an accelerator copies from it."""
 
     def __init__(self, shape: tuple[int, ...], pin: bool) -> None:
@@ -38,13 +38,13 @@ class ClipRing:
     def __init__(self, shape: tuple[int, ...], count: int, pin: bool = False) -> None:
         self.shape = shape
         self.count = count
-        self._slots: Iterator[Slot] = cycle([Slot(shape, pin) for _ in range(count)])
+        self._buffers: Iterator[ClipBuffer] = cycle([ClipBuffer(shape, pin) for _ in range(count)])
 
-    def next_slot(self) -> Slot:
+    def next_buffer(self) -> ClipBuffer:
         """The buffer that was handed out longest ago."""
-        slot = next(self._slots)
-        slot.wait()
-        return slot
+        buffer = next(self._buffers)
+        buffer.wait()
+        return buffer
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Batch:
     labels: torch.Tensor
     indices: torch.Tensor
     size: int
-    slot: Slot
+    buffer: ClipBuffer
 
     @property
     def views(self) -> int:
@@ -79,7 +79,7 @@ class Batch:
                 self.labels[part],
                 self.indices[part],
                 self.size,
-                self.slot,
+                self.buffer,
             )
 
 

@@ -1,4 +1,4 @@
-"""Which frames of a video make a clip: the rules of models-and-protocol.md section 7, in pure numpy.
+"""Which frames of a video make a clip: the rules of docs/protocol.md §7, in pure numpy.
 
 N is the number of frames of the video, T of the clip; indices are 0-based.
 """

@@ -12,11 +12,11 @@ from pydantic import Field
 from trainables.data.datasets.base import (
     SPLITS,
     DatasetError,
+    DatasetFolders,
     DatasetInfo,
     Entry,
     LeftOut,
     Listing,
-    Sources,
 )
 from trainables.data.datasets.official import OFFICIAL, OfficialDataset
 from trainables.data.datasets.own_files import CsvDataset, FolderDataset
@@ -33,13 +33,13 @@ __all__ = [
     "CsvDataset",
     "DatasetConfig",
     "DatasetError",
+    "DatasetFolders",
     "DatasetInfo",
     "Entry",
     "FolderDataset",
     "LeftOut",
     "Listing",
     "OfficialDataset",
-    "Sources",
     "SyntheticAppearance",
     "SyntheticMotion",
 ]

@@ -58,7 +58,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Sources:
+class DatasetFolders:
     """Where the user keeps an official dataset: its folder of videos, and its annotation files' folder.
 
     Not part of the configuration: where files lie never changes an experiment.

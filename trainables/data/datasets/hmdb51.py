@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trainables.data.datasets.base import DatasetError, Listing
-from trainables.data.datasets.gather import Row, all_of, gather
+from trainables.data.datasets.matching import Row, all_of, match_rows
 from trainables.data.datasets.official import OfficialDataset
 from trainables.data.datasets.user_files import UserFiles, check_classes, lines, wrong
 from trainables.recipe.fields import Split
@@ -36,7 +36,7 @@ def list_hmdb51(config: OfficialDataset, videos: UserFiles, annotations: UserFil
         )
     check_classes(names, "hmdb51", annotations.root)
     rows = [row for name in names for row in _rows(annotations.document(f"{name}{ending}"), name)]
-    return gather(rows, all_of(names), videos, "class")
+    return match_rows(rows, all_of(names), videos, "class")
 
 
 def _rows(path: Path, label: str) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trainables.data.datasets.base import Listing
-from trainables.data.datasets.gather import Row, all_of, gather
+from trainables.data.datasets.matching import Row, all_of, match_rows
 from trainables.data.datasets.official import OfficialDataset
 from trainables.data.datasets.user_files import UserFiles, check_classes, lines, wrong
 from trainables.recipe.fields import Split
@@ -35,7 +35,7 @@ def list_jester(_config: OfficialDataset, videos: UserFiles, annotations: UserFi
         for split, name in _FILES.items()
         for row in _rows(annotations.document(f"{_PREFIX}{name}", name), split)
     ]
-    return gather(rows, all_of(names), videos, "name")
+    return match_rows(rows, all_of(names), videos, "name")
 
 
 def _rows(path: Path, split: Split) -> Iterator[Row]:

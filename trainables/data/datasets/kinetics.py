@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trainables.data.datasets.base import Listing
-from trainables.data.datasets.gather import Row, all_of, gather, only
+from trainables.data.datasets.matching import Row, all_of, match_rows, only
 from trainables.data.datasets.official import OfficialDataset
 from trainables.data.datasets.user_files import (
     MINI_KINETICS,
@@ -45,7 +45,7 @@ def list_kinetics(config: OfficialDataset, videos: UserFiles, annotations: UserF
     classes = all_of(names)
     if config.name == "mini-kinetics":
         classes = only(mini_classes(MINI_KINETICS), names, files["train"])
-    return gather(rows, classes, videos, "name")
+    return match_rows(rows, classes, videos, "name")
 
 
 def _rows(path: Path, split: Split) -> Iterator[Row]:

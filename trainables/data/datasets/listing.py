@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from trainables.data.datasets.base import Listing, Sources
+from trainables.data.datasets.base import DatasetFolders, Listing
 from trainables.data.datasets.hmdb51 import list_hmdb51
 from trainables.data.datasets.jester import list_jester
 from trainables.data.datasets.kinetics import list_kinetics
@@ -15,7 +15,7 @@ from trainables.data.datasets.something import list_something
 from trainables.data.datasets.ucf101 import list_ucf101
 from trainables.data.datasets.user_files import UserFiles, read_sources
 
-_NOWHERE = Sources()
+_NOWHERE = DatasetFolders()
 _OFFICIAL: Mapping[OfficialName, Callable[[OfficialDataset, UserFiles, UserFiles], Listing]] = {
     "mini-ssv2": list_something,
     "mini-kinetics": list_kinetics,
@@ -30,7 +30,7 @@ _OFFICIAL: Mapping[OfficialName, Callable[[OfficialDataset, UserFiles, UserFiles
 
 
 def list_dataset(
-    config: FolderDataset | CsvDataset | OfficialDataset, sources: Sources = _NOWHERE
+    config: FolderDataset | CsvDataset | OfficialDataset, sources: DatasetFolders = _NOWHERE
 ) -> Listing:
     """Videos with split and label, and what the dataset lists but cannot give; opens no video.
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trainables.data.datasets.base import Listing
-from trainables.data.datasets.gather import Row, all_of, gather
+from trainables.data.datasets.matching import Row, all_of, match_rows
 from trainables.data.datasets.official import OfficialDataset
 from trainables.data.datasets.user_files import (
     UserFiles,
@@ -44,7 +44,7 @@ def list_moments(config: OfficialDataset, videos: UserFiles, annotations: UserFi
         for split, (file, folder) in _FILES.items()
         for row in _rows(annotations.document(file), split, folder)
     ]
-    return gather(rows, all_of(names), videos, "class and split")
+    return match_rows(rows, all_of(names), videos, "class and split")
 
 
 def _class_names(path: Path) -> tuple[str, ...]:

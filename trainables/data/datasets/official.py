@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trainables.data.datasets.base import DatasetInfo, Sources
+from trainables.data.datasets.base import DatasetFolders, DatasetInfo
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.recipe.fields import Fraction, Frozen
 
@@ -34,7 +34,7 @@ def _info(name: str, classes: int, train: int, val: int, source: str) -> Dataset
     return DatasetInfo(classes, train, val, f"{source}, then run `{_COMMAND.format(name)}`")
 
 
-# Classes: models-and-protocol.md section 7. Videos of the mini sets: the lists published by the study's
+# Classes: docs/protocol.md §7. Videos of the mini sets: the lists published by the study's
 # authors; with them the 288 cells cost the documented 608 EFLOP. Full sets: as published by their owners;
 # UCF101 and HMDB51: their split 1.
 OFFICIAL: MappingProxyType[str, DatasetInfo] = MappingProxyType(
@@ -55,9 +55,9 @@ OFFICIAL: MappingProxyType[str, DatasetInfo] = MappingProxyType(
     }
 )
 
-# Section 7: videos with fewer frames are dropped.
+# docs/protocol.md §7: videos with fewer frames are dropped.
 _MIN_FRAMES = MappingProxyType({"ssv2": 3, "mini-ssv2": 3, "kinetics400": 30, "mini-kinetics": 30})
-_AS_THEY_ARE = frozenset({"mit", "mini-mit"})  # section 7: frames are kept in their own size
+_AS_THEY_ARE = frozenset({"mit", "mini-mit"})  # docs/protocol.md §7: frames are kept in their own size
 _WITH_SPLITS = frozenset({"ucf101", "hmdb51"})
 # Training and test videos of UCF101's other splits; HMDB51's have the same numbers in all three.
 _UCF101_VIDEOS = MappingProxyType({2: (9_586, 3_734), 3: (9_624, 3_696)})
@@ -81,11 +81,11 @@ class OfficialDataset(Frozen):
     annotations: Annotated[str, Field(min_length=1)] | None = None
 
     @property
-    def sources(self) -> Sources | None:
+    def sources(self) -> DatasetFolders | None:
         """Where the files lie, if the declaration says so; no part of what the dataset is."""
         if self.videos is None and self.annotations is None:
             return None
-        return Sources(*(Path(text) if text else None for text in (self.videos, self.annotations)))
+        return DatasetFolders(*(Path(text) if text else None for text in (self.videos, self.annotations)))
 
     @model_validator(mode="before")
     @classmethod

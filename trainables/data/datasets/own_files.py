@@ -34,8 +34,8 @@ class FilesConfig(Frozen):
     """Options of the datasets made of the user's own files.
 
     `allow_missing` is the share of listed videos that may be quarantined before the build is refused.
-    Videos with fewer than `min_frames` frames are quarantined (section 7 drops those with fewer than 3 in
-    Something-Something, 30 in Kinetics). `val_fraction` applies where the files give no split.
+    Videos with fewer than `min_frames` frames are quarantined: docs/protocol.md §7 drops those with fewer
+    than 3 in Something-Something, 30 in Kinetics. `val_fraction` applies where the files give no split.
     """
 
     path: Annotated[str, Field(min_length=1)]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trainables.data.datasets.base import Listing
-from trainables.data.datasets.gather import Row, all_of, gather, only
+from trainables.data.datasets.matching import Row, all_of, match_rows, only
 from trainables.data.datasets.official import OfficialDataset
 from trainables.data.datasets.user_files import (
     MINI_SSV2,
@@ -41,7 +41,7 @@ def list_something(config: OfficialDataset, videos: UserFiles, annotations: User
     classes = all_of(names)
     if config.name == "mini-ssv2":
         classes = only(mini_classes(MINI_SSV2), names, labels)
-    return gather(rows, classes, videos, "name")
+    return match_rows(rows, classes, videos, "name")
 
 
 def _class_names(path: Path) -> tuple[str, ...]:

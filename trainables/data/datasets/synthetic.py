@@ -45,7 +45,8 @@ class SyntheticConfig(Frozen):
 class SyntheticMotion(SyntheticConfig):
     """Something-Something's part at toy size: neither a frame nor the set of frames tells the class.
 
-    Holds for clips shorter than the video: from N <= T on, section 7 draws frames with replacement.
+    Holds for clips shorter than the video: from N <= T on, frames are drawn with replacement
+    (docs/protocol.md §7).
     """
 
     kind: Literal["synthetic-motion"] = "synthetic-motion"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trainables.data.datasets.base import Listing
-from trainables.data.datasets.gather import Row, all_of, gather
+from trainables.data.datasets.matching import Row, all_of, match_rows
 from trainables.data.datasets.official import OfficialDataset
 from trainables.data.datasets.user_files import (
     UserFiles,
@@ -35,7 +35,7 @@ def list_ucf101(config: OfficialDataset, videos: UserFiles, annotations: UserFil
     check_classes(names, "ucf101", index)
     train = annotations.document(f"trainlist{config.split:02d}.txt")
     test = annotations.document(f"testlist{config.split:02d}.txt")
-    return gather([*_rows(train, "train"), *_rows(test, "val")], all_of(names), videos, "class")
+    return match_rows([*_rows(train, "train"), *_rows(test, "val")], all_of(names), videos, "class")
 
 
 def _class_names(path: Path) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
 
-from trainables.data.datasets.base import VIDEO_SUFFIXES, DatasetError, Sources
+from trainables.data.datasets.base import VIDEO_SUFFIXES, DatasetError, DatasetFolders
 from trainables.data.datasets.official import OFFICIAL, OfficialName
 
 _DOCUMENT_SUFFIXES = frozenset({".csv", ".json", ".txt"})
@@ -69,7 +69,7 @@ def stem_of(file_name: str) -> str:
     return name
 
 
-def read_sources(sources: Sources, how_to_get: str) -> tuple[UserFiles, UserFiles]:
+def read_sources(sources: DatasetFolders, how_to_get: str) -> tuple[UserFiles, UserFiles]:
     """The folder of videos and the folder of annotations, which is the same one where none is given.
 
     Raises:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Keep:
+class SpoolTarget:
     """Where and how a child process keeps one video's pictures: in `spool`, from byte `offset` on."""
 
     spool: str
@@ -26,7 +26,7 @@ class Keep:
         return asdict(self) | {"frame_format": self.frame_format.model_dump(mode="json")}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Keep:
+    def from_json(cls, fields: dict[str, Any]) -> SpoolTarget:
         """What `to_json` gave."""
         return cls(**fields | {"frame_format": FrameFormat(**fields["frame_format"])})
 
@@ -49,7 +49,7 @@ class SpoolWriter:
         StoreWriteError: from every method, where the storage takes no more.
     """
 
-    def __init__(self, keep: Keep) -> None:
+    def __init__(self, keep: SpoolTarget) -> None:
         self._keep = keep
         self._path = Path(keep.spool)
         self._sizes: list[int] = []

@@ -16,14 +16,14 @@ from catalog.storage.atomic import sha256_of, writing
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.frames.manifest import Decoder
 from trainables.data.frames.shard import FORMAT, Shard, write_jpegs
-from trainables.data.frames.spool import Keep
+from trainables.data.frames.spool import SpoolTarget
 
 _OVERHEAD = 4096  # of a shard beside its JPEGs and their offsets: Arrow's schema and footer
 _OFFSET_BYTES = 8
 
 
 @dataclass(frozen=True)
-class Source:
+class DecodedVideo:
     """What decides a video's JPEGs beside the frame format: its content, and how it was decoded."""
 
     sha256: str
@@ -34,7 +34,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Place:
+class FrameLocation:
     """Where a video's frames are: the shard's name and the row of the first one."""
 
     shard: str
@@ -43,12 +43,12 @@ class Place:
 
 @dataclass(frozen=True)
 class _Waiting:
-    source: Source
+    source: DecodedVideo
     sizes: tuple[int, ...]
 
 
 class ShardWriter:
-    """Collects the videos of one batch in a spool and writes them as shards; `shards` and `places` grow.
+    """Collects the videos of one batch in a spool and writes them as shards; `shards` and `locations` grow.
 
     Raises:
         StoreWriteError: from every method, where the storage takes no more.
@@ -56,17 +56,17 @@ class ShardWriter:
 
     def __init__(self, folder: Path, spool: Path, frame_format: FrameFormat) -> None:
         self.shards: list[Shard] = []
-        self.places: list[Place] = []
+        self.locations: list[FrameLocation] = []
         self._folder, self._spool, self._format = folder, spool, frame_format
         self._waiting: list[_Waiting] = []
         self._start = self._end = 0  # of the waiting videos in the spool
 
     @property
-    def keep(self) -> Keep:
+    def keep(self) -> SpoolTarget:
         """Where the next video's JPEGs are to be put."""
-        return Keep(str(self._spool), self._end, self._format)
+        return SpoolTarget(str(self._spool), self._end, self._format)
 
-    def add(self, source: Source, sizes: Sequence[int]) -> None:
+    def add(self, source: DecodedVideo, sizes: Sequence[int]) -> None:
         """Take the video whose JPEGs, of these sizes, have been put where `keep` said."""
         if self._waiting and self._bytes(sizes) > self._format.shard_mb << 20:
             self.flush()
@@ -90,7 +90,7 @@ class ShardWriter:
             size = path.stat().st_size
         self.shards.append(Shard(path.name, sha256_of(path), len(sizes), size))
         first_rows = np.cumsum([0, *(one.source.frames for one in self._waiting)])
-        self.places += [Place(path.name, int(row)) for row in first_rows[:-1]]
+        self.locations += [FrameLocation(path.name, int(row)) for row in first_rows[:-1]]
         self._waiting.clear()
         self._start = self._end
 

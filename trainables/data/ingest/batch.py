@@ -11,11 +11,11 @@ from typing import Any, Protocol
 from catalog.storage.atomic import sha256_of
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.frames.shard import Shard
-from trainables.data.frames.write import Place, ShardWriter, Source, shard_writer
+from trainables.data.frames.write import DecodedVideo, FrameLocation, ShardWriter, shard_writer
 from trainables.data.ingest.probe import Probe, Probed, Rejected, from_json, to_json
 from trainables.data.ingest.probe_worker import ProbeWorker
 
-_NOWHERE = Place("", 0)
+_NOWHERE = FrameLocation("", 0)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class VideoRecord:
 
     sha256: str
     probe: Probe
-    place: Place = _NOWHERE
+    place: FrameLocation = _NOWHERE
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class BatchRecord:
     def from_json(cls, batch: int, fields: dict[str, Any]) -> BatchRecord:
         """What `to_json` gave."""
         videos = (
-            VideoRecord(one["sha256"], from_json(one["probe"]), Place(**one["place"]))
+            VideoRecord(one["sha256"], from_json(one["probe"]), FrameLocation(**one["place"]))
             for one in fields["videos"]
         )
         return cls(batch, tuple(videos), tuple(Shard(**shard) for shard in fields["shards"]))
@@ -110,7 +110,7 @@ def ingest(task: BatchTask, worker: ProbeWorker) -> Iterator[Event]:
             yield VideoDone(task.number, place, isinstance(record.probe, Probed), kept)
         if writer is not None:
             writer.flush()
-            records = _placed(records, writer.places)
+            records = _placed(records, writer.locations)
     yield BatchRecord(task.number, tuple(records), tuple(writer.shards) if writer is not None else ())
 
 
@@ -123,7 +123,7 @@ def _read(path: Path, worker: ProbeWorker, writer: ShardWriter | None) -> tuple[
         return VideoRecord(content, Rejected("unreadable: the file changed while it was read")), 0
     probe = kept.probe
     if writer is not None and isinstance(probe, Probed):
-        writer.add(Source(content, probe.frames, probe.decoder, probe.width, probe.height), kept.sizes)
+        writer.add(DecodedVideo(content, probe.frames, probe.decoder, probe.width, probe.height), kept.sizes)
     return VideoRecord(content, probe), sum(kept.sizes)
 
 
@@ -143,7 +143,7 @@ def file_stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _placed(records: list[VideoRecord], places: Sequence[Place]) -> list[VideoRecord]:
+def _placed(records: list[VideoRecord], places: Sequence[FrameLocation]) -> list[VideoRecord]:
     """The records with the places, which are of the usable videos only."""
     found = iter(places)
     return [

@@ -17,22 +17,22 @@ from trainables.data.datasets import (
     CsvDataset,
     DatasetConfig,
     DatasetError,
+    DatasetFolders,
     Entry,
     FolderDataset,
     Listing,
     OfficialDataset,
-    Sources,
     SyntheticAppearance,
     SyntheticMotion,
 )
 from trainables.data.datasets.listing import list_dataset
 from trainables.data.frames.manifest import Manifest, Quarantined, Video, write_manifest
-from trainables.data.ingest.build_log import BuildLog, in_force, keep
+from trainables.data.ingest.build_log import BuildLog, effective_inputs, note_inputs
 
 if TYPE_CHECKING:
     from trainables.data.frames.frame_format import FrameFormat
     from trainables.data.ingest.batch import Executor, VideoRecord
-    from trainables.data.ingest.run import Found, Progress
+    from trainables.data.ingest.run import Progress, ReadVideos
 
 
 _LOCK_NAME = "build.lock"
@@ -45,7 +45,7 @@ def build_dataset(
     name: str,
     directory: Path,
     *,
-    sources: Sources | None = None,
+    sources: DatasetFolders | None = None,
     allow_missing: float | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -67,17 +67,17 @@ def build_dataset(
     with _alone(directory, name):
         _clear(directory)
         log = BuildLog(directory / BUILD_LOG_FILE)
-        told = in_force(log, config, sources, allow_missing)
+        told = effective_inputs(log, config, sources, allow_missing)
         listing = _listed(config, told.sources, directory, log, progress)
         paths = tuple(dict.fromkeys(entry.path for entry in listing.entries))
         found = read_all(paths, config.frame_format, directory, log, executor or LocalThreads(), progress)
-        manifest = judged(config, name, listing, found)
+        manifest = make_manifest(config, name, listing, found)
         if told.allow_missing is not None:
             manifest = replace(manifest, allow_missing=told.allow_missing)
-        check(manifest, len(listing.entries) + len(listing.left_out))
+        check_usable(manifest, len(listing.entries) + len(listing.left_out))
         with writing(directory):
             write_manifest(manifest, directory / MANIFEST_FILE)
-        keep(log, told)
+        note_inputs(log, told)
         _remove_orphans(manifest, directory / SHARDS)
     return manifest
 
@@ -101,7 +101,7 @@ def _clear(directory: Path) -> None:
 
 
 def _listed(
-    config: DatasetConfig, sources: Sources, directory: Path, log: BuildLog, progress: Progress | None
+    config: DatasetConfig, sources: DatasetFolders, directory: Path, log: BuildLog, progress: Progress | None
 ) -> Listing:
     if isinstance(config, FolderDataset | CsvDataset | OfficialDataset):
         return list_dataset(config, sources)
@@ -122,7 +122,7 @@ def _remove_orphans(manifest: Manifest, shards: Path) -> None:
 _NAMED = 20  # quarantined videos that an error names; the others it counts
 
 
-def judged(config: DatasetConfig, name: str, listing: Listing, found: Found) -> Manifest:
+def make_manifest(config: DatasetConfig, name: str, listing: Listing, found: ReadVideos) -> Manifest:
     """The manifest of all that was listed and read; what the listing left out is quarantined too."""
     if isinstance(config, SyntheticMotion | SyntheticAppearance):
         min_frames, allow_missing = config.frames, 0.0
@@ -173,7 +173,7 @@ def _video(
     )
 
 
-def check(manifest: Manifest, listed: int) -> None:
+def check_usable(manifest: Manifest, listed: int) -> None:
     """Refuse a dataset of which too little is left.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.storage.atomic import writing
-from trainables.data.datasets import DatasetConfig, Sources
+from trainables.data.datasets import DatasetConfig, DatasetFolders
 
 
 class BuildLog:
@@ -56,44 +56,46 @@ _KEY = "given"
 
 
 @dataclass(frozen=True)
-class Given:
+class BuildInputs:
     """A dataset's declaration as plain fields, where an official one's files lie, and what may be missing.
 
     `allow_missing` is None where the declaration's own figure holds.
     """
 
     config: dict[str, Any]
-    sources: Sources
+    sources: DatasetFolders
     allow_missing: float | None
 
 
-def given(log: BuildLog) -> Given | None:
+def last_inputs(log: BuildLog) -> BuildInputs | None:
     """What the last build that was completed was given; None where there was none."""
     fact = log.get(_KEY)
     if fact is None:
         return None
-    sources = Sources(*(Path(text) if text else None for text in (fact["videos"], fact["annotations"])))
-    return Given(fact["config"], sources, fact["allow_missing"])
+    sources = DatasetFolders(
+        *(Path(text) if text else None for text in (fact["videos"], fact["annotations"]))
+    )
+    return BuildInputs(fact["config"], sources, fact["allow_missing"])
 
 
-def in_force(
-    log: BuildLog, config: DatasetConfig, sources: Sources | None, allow_missing: float | None
-) -> Given:
+def effective_inputs(
+    log: BuildLog, config: DatasetConfig, sources: DatasetFolders | None, allow_missing: float | None
+) -> BuildInputs:
     """What holds for a build: what is not said now stays as it was said for the last one."""
-    before = given(log)
+    before = last_inputs(log)
     if before is not None:
         sources = before.sources if sources is None else sources
         allow_missing = before.allow_missing if allow_missing is None else allow_missing
-    return Given(config.model_dump(mode="json"), sources or Sources(), allow_missing)
+    return BuildInputs(config.model_dump(mode="json"), sources or DatasetFolders(), allow_missing)
 
 
-def keep(log: BuildLog, now: Given) -> None:
+def note_inputs(log: BuildLog, now: BuildInputs) -> None:
     """Note what a build that is complete was given.
 
     Raises:
         StoreWriteError: the storage is full or broken.
     """
-    if now != given(log):
+    if now != last_inputs(log):
         places = {"videos": _text(now.sources.videos), "annotations": _text(now.sources.annotations)}
         log.put(_KEY, {"config": now.config, **places, "allow_missing": now.allow_missing})
 

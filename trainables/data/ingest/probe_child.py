@@ -20,7 +20,7 @@ import av.error
 
 from catalog.storage.atomic import StoreWriteError
 from trainables.data.frames.frame_format import FrameFormat
-from trainables.data.frames.spool import Keep, SpoolWriter, encoded
+from trainables.data.frames.spool import SpoolTarget, SpoolWriter, encoded
 from trainables.data.ingest.decode import NoVideoStreamError, RgbConverter, open_pyav
 from trainables.data.ingest.probe import Rejected, probe_file, to_json
 
@@ -93,7 +93,7 @@ def _judge(
 ) -> dict[str, Any]:
     if keep is None:
         return {"probe": to_json(probe_file(path, beat, None, use_decord)), "sizes": []}
-    spool = SpoolWriter(Keep.from_json(keep))
+    spool = SpoolWriter(SpoolTarget.from_json(keep))
     probe = probe_file(path, beat, spool, use_decord)
     return {"probe": to_json(probe), "sizes": spool.finish()}
 

@@ -17,7 +17,7 @@ from typing import Any
 from catalog.storage.atomic import StoreWriteError
 from catalog.storage.errors import ActionGridError
 from trainables.data.frames.frame_format import FrameFormat
-from trainables.data.frames.spool import Keep
+from trainables.data.frames.spool import SpoolTarget
 from trainables.data.ingest.probe import Probe, Probed, Rejected, from_json
 
 SILENCE_SECONDS = 120.0
@@ -36,7 +36,7 @@ class AbortedError(ActionGridError):
 
 
 @dataclass(frozen=True)
-class Kept:
+class ProbeResult:
     """A judged file, and the sizes of the JPEGs that were kept of it, none where it was rejected."""
 
     probe: Probe
@@ -61,7 +61,7 @@ class ProbeWorker:
         self._answers: SimpleQueue[Message] = SimpleQueue()
         self._aborted = False
 
-    def probe(self, path: Path, keep: Keep | None = None) -> Kept:
+    def probe(self, path: Path, keep: SpoolTarget | None = None) -> ProbeResult:
         """Judge one file and keep its pictures; a crash or a silence of the child is the file's fault.
 
         Not if decord alone crashes: then PyAV reads the file. A child that was killed from outside, as where
@@ -79,9 +79,9 @@ class ProbeWorker:
         if isinstance(found, _Broken) and found.decoder == "decord":
             found = self._ask(request | {"use_decord": False})
         if isinstance(found, _Broken):
-            return Kept(Rejected(found.reason))
+            return ProbeResult(Rejected(found.reason))
         probe = from_json(found["probe"])
-        return Kept(probe, tuple(found["sizes"]) if isinstance(probe, Probed) else ())
+        return ProbeResult(probe, tuple(found["sizes"]) if isinstance(probe, Probed) else ())
 
     def estimate(self, path: Path, frame_format: FrameFormat) -> int | None:
         """Bytes that the file will take in a store, about; None where it cannot be read."""

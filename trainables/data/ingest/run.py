@@ -84,7 +84,7 @@ class Counter:
 
 
 @dataclass(frozen=True)
-class Found:
+class ReadVideos:
     """Every video's record, and the shards in which the frames are."""
 
     videos: dict[Path, VideoRecord]
@@ -98,7 +98,7 @@ def read_all(
     log: BuildLog,
     executor: Executor,
     progress: Progress | None,
-) -> Found:
+) -> ReadVideos:
     """Read the videos that no record stands for; each batch is noted in the log as soon as it is done.
 
     Raises:
@@ -124,7 +124,7 @@ def read_all(
         for path, video in zip(plan.batches[record.batch], record.videos, strict=True)
     }
     shards = {shard.name: shard for record in in_order for shard in record.shards}
-    return Found(found, tuple(shards.values()))
+    return ReadVideos(found, tuple(shards.values()))
 
 
 def _run(plan: IngestPlan, executor: Executor, counter: Counter) -> Iterator[BatchRecord]:

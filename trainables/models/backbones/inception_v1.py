@@ -1,4 +1,4 @@
-"""Inception v1 (Szegedy et al., 2015), batch-normalised as torchvision's GoogLeNet (reference §2)."""
+"""Inception v1 (Szegedy et al., 2015), batch-normalised as torchvision's GoogLeNet (docs/protocol.md §2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ResNets (He et al., 2016) in torchvision's "v1" layout, of any spatio-temporal module (reference §2)."""
+"""ResNets (He et al., 2016) in torchvision's "v1" layout, of any module (docs/protocol.md §2)."""
 
 from __future__ import annotations
 

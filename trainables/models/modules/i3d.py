@@ -8,7 +8,7 @@ from trainables.models.volumetric import VolumetricModule
 
 
 class I3D(VolumetricModule):
-    """k x k becomes k x k x k, 1x1 stays pointwise (reference §4)."""
+    """k x k becomes k x k x k, 1x1 stays pointwise (docs/protocol.md §4)."""
 
     def stem(self, cin: int, cout: int, kernel: int, stride: int) -> nn.Module:
         """(7,7,7) for Inception, (3,7,7) for ResNets."""

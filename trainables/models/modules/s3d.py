@@ -1,6 +1,6 @@
 """S3D without gating (Xie et al., 2018): each 3D convolution factorised into a spatial and a temporal one.
 
-On ResNets it resembles R(2+1)D, but the width between the two is not expanded (reference §4).
+On ResNets it resembles R(2+1)D, but the width between the two is not expanded (docs/protocol.md §4).
 """
 
 from __future__ import annotations

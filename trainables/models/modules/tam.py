@@ -13,7 +13,7 @@ from trainables.models.planar import PlanarModule
 
 
 class TemporalAggregation(nn.Module):
-    """out[t] = ReLU(a_c x[t-1] + b_c x[t] + d_c x[t+1]) per channel c, zeros outside the clip (reference §3).
+    """out[t] = ReLU(a_c x[t-1] + b_c x[t] + d_c x[t+1]) per channel c, zeros outside (docs/protocol.md §3).
 
     `taps.weight` (C, 1, 3, 1) holds a, b, d. They start as the reference's three 1x1 depthwise convolutions
     do: Kaiming-normal fan-out, std sqrt(2/C), or PyTorch's default, U(-1, 1) (§6).

@@ -6,4 +6,4 @@ from trainables.models.planar import PlanarModule
 
 
 class TSN(PlanarModule):
-    """No temporal layer besides optional temporal pooling (reference §3)."""
+    """No temporal layer besides optional temporal pooling (docs/protocol.md §3)."""

@@ -34,7 +34,7 @@ _ALWAYS = {"fallback_random": True}
 _HARDER = {"max_autotune": True, "coordinate_descent_tuning": True}
 
 
-def fast_forward(network: nn.Module, switches: Switches) -> Forward:
+def build_forward(network: nn.Module, switches: Switches) -> Forward:
     """`network` in training, as `switches` say; the network itself where they say nothing.
 
     Raises:

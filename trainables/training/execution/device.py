@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Per-channel mean and standard deviation of RGB in [0, 1] (reference section 1)."""
+    """Per-channel mean and standard deviation of RGB in [0, 1] (docs/protocol.md §1)."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]

@@ -39,7 +39,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def figures_of_memory(spec: CellSpec, compute: Compute) -> Iterator[None]:
+def memory_figures_in_errors(spec: CellSpec, compute: Compute) -> Iterator[None]:
     """Run a part of a cell.
 
     Raises:

@@ -40,11 +40,11 @@ class Lane(ABC, Generic[_Sent]):
         """Start to copy `batch` into the buffer whose last batch is spent."""
 
     @abstractmethod
-    def arrive(self, sent: _Sent) -> Batch:
+    def receive(self, sent: _Sent) -> Batch:
         """What was sent, for work that is enqueued from now on."""
 
     @abstractmethod
-    def spent(self, sent: _Sent) -> None:
+    def release(self, sent: _Sent) -> None:
         """All work on what was sent is enqueued: its buffer may be used again after that."""
 
     @abstractmethod
@@ -59,12 +59,12 @@ def one_ahead(batches: Iterable[Batch], lane: Lane[_Sent]) -> Generator[Batch, N
         for batch in batches:
             sent = lane.send(batch)
             if before is not None:
-                yield lane.arrive(before)
-                lane.spent(before)
+                yield lane.receive(before)
+                lane.release(before)
             before = sent
         if before is not None:
-            yield lane.arrive(before)
-            lane.spent(before)
+            yield lane.receive(before)
+            lane.release(before)
     finally:
         lane.close()
         if isinstance(batches, Generator):
@@ -89,26 +89,26 @@ class CudaLane(Lane[_OnItsWay]):
         self._turn = 0
 
     def send(self, batch: Batch) -> _OnItsWay:
-        """Copy behind whatever last read the buffer; the ring's slot is free once the copy is done."""
+        """Copy behind whatever last read the buffer; the ring's buffer is free once the copy is done."""
         place, self._turn = self._turn, (self._turn + 1) % _BUFFERS
         target = self._room(place, batch.pixels)
         read = self._read[place]
         if read is not None:
             self._stream.wait_event(read)
-        # The host sleeps where it waits for a slot: the cores belong to the loader's threads.
+        # The host sleeps where it waits for a buffer: the cores belong to the loader's threads.
         copied = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(self._stream):
             target.copy_(batch.pixels, non_blocking=True)
         copied.record(self._stream)
-        batch.slot.copied_at(copied)
+        batch.buffer.copied_at(copied)
         return _OnItsWay(replace(batch, pixels=target), place, copied)
 
-    def arrive(self, sent: _OnItsWay) -> Batch:
+    def receive(self, sent: _OnItsWay) -> Batch:
         """The training stream goes on after the copy."""
         torch.cuda.current_stream(self._device).wait_event(sent.copied)
         return sent.batch
 
-    def spent(self, sent: _OnItsWay) -> None:
+    def release(self, sent: _OnItsWay) -> None:
         """The next copy into this buffer starts after what the training stream has been given so far."""
         read = torch.cuda.Event()  # type: ignore[no-untyped-call]
         read.record(torch.cuda.current_stream(self._device))

@@ -16,7 +16,7 @@ from tests.support.dataset_files import (
     write_clip,
     write_kinetics,
 )
-from trainables.data.datasets import DatasetError, Entry, LeftOut, Listing, OfficialDataset, Sources
+from trainables.data.datasets import DatasetError, DatasetFolders, Entry, LeftOut, Listing, OfficialDataset
 from trainables.data.datasets.listing import list_dataset
 from trainables.data.datasets.user_files import MINI_KINETICS, mini_classes
 
@@ -104,7 +104,7 @@ def test_other_names_of_the_annotation_files(files: DatasetFiles) -> None:
     (folder / "validate.csv").rename(folder / "k400_val.csv")
     assert list_dataset(KINETICS, files.sources) == whole(files)
     folder.rename(files.videos / "csv")
-    assert list_dataset(KINETICS, Sources(videos=files.videos)) == whole(files)
+    assert list_dataset(KINETICS, DatasetFolders(videos=files.videos)) == whole(files)
 
 
 def test_a_sixth_column_and_a_byte_order_mark_do_no_harm(files: DatasetFiles) -> None:
@@ -191,16 +191,19 @@ def test_linked_folders_are_read_once(files: DatasetFiles, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
-        (Sources(), "no folder of videos given; --videos; fetch the Kinetics-400 videos"),
-        (Sources(Path("nowhere")), "folder not found; .*nowhere; give an existing folder with --videos"),
+        (DatasetFolders(), "no folder of videos given; --videos; fetch the Kinetics-400 videos"),
         (
-            Sources(Path(), Path("nowhere")),
+            DatasetFolders(Path("nowhere")),
+            "folder not found; .*nowhere; give an existing folder with --videos",
+        ),
+        (
+            DatasetFolders(Path(), Path("nowhere")),
             "folder not found; .*nowhere; give an existing folder with --annotations",
         ),
     ],
 )
 def test_folders_that_are_not_given_or_not_there(
-    sources: Sources, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sources: DatasetFolders, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DatasetError, match=message):
@@ -261,4 +264,4 @@ def test_a_mini_class_that_the_annotations_do_not_have(files: DatasetFiles) -> N
 def test_the_wrong_folder_of_videos(files: DatasetFiles, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match=r"none of the 800 listed videos found; .*empty; give the folder"):
-        list_dataset(KINETICS, Sources(tmp_path / "empty", files.annotations))
+        list_dataset(KINETICS, DatasetFolders(tmp_path / "empty", files.annotations))

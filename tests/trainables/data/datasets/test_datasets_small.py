@@ -20,7 +20,7 @@ from tests.support.dataset_files import (
     write_jester,
     write_ucf101,
 )
-from trainables.data.datasets import DatasetError, LeftOut, Listing, OfficialDataset, Sources
+from trainables.data.datasets import DatasetError, DatasetFolders, LeftOut, Listing, OfficialDataset
 from trainables.data.datasets.listing import list_dataset
 
 JESTER = OfficialDataset(name="jester")
@@ -94,7 +94,7 @@ def test_ucf101_without_class_folders_and_beside_its_lists(ucf: DatasetFiles) ->
         path.rename(ucf.videos / path.name)
     (ucf.annotations / "ucfTrainTestlist").rename(ucf.videos / "lists")
     flat = [ucf.videos / entry.path.name for entry in whole_ucf(ucf).entries]
-    listing = list_dataset(UCF, Sources(ucf.videos))
+    listing = list_dataset(UCF, DatasetFolders(ucf.videos))
     assert sorted(entry.path for entry in listing.entries) == sorted(flat)
     assert listing.left_out == ()
 
@@ -178,7 +178,7 @@ def test_wrong_lists_of_hmdb51_are_explained(hmdb: DatasetFiles) -> None:
     with pytest.raises(DatasetError, match="50 classes where hmdb51 has 51"):
         list_dataset(HMDB, hmdb.sources)
     with pytest.raises(DatasetError, match=r"annotation files <class>_test_split1\.txt not found; .*videos"):
-        list_dataset(HMDB, Sources(hmdb.videos))
+        list_dataset(HMDB, DatasetFolders(hmdb.videos))
 
 
 # --- Jester ------------------------------------------------------------------------------------------------

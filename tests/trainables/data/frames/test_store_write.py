@@ -15,8 +15,8 @@ from trainables.data.datasets import SyntheticMotion
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.frames.manifest import Manifest
 from trainables.data.frames.shard import ShardFrames
-from trainables.data.frames.spool import Keep, SpoolWriter
-from trainables.data.frames.write import ShardWriter, Source, shard_writer
+from trainables.data.frames.spool import SpoolTarget, SpoolWriter
+from trainables.data.frames.write import DecodedVideo, ShardWriter, shard_writer
 from trainables.data.ingest.batch import BatchRecord, BatchTask, VideoDone, VideoRecord
 from trainables.data.ingest.build_log import BuildLog
 from trainables.data.ingest.plan import check_space, in_words, plan_ingest
@@ -28,8 +28,8 @@ SMALL = FrameFormat(shard_mb=1)
 MEBI = 1 << 20
 
 
-def source(name: str, frames: int) -> Source:
-    return Source(name, frames, "decord", 8, 8)
+def source(name: str, frames: int) -> DecodedVideo:
+    return DecodedVideo(name, frames, "decord", 8, 8)
 
 
 def put(writer: ShardWriter, name: str, jpegs: list[bytes]) -> None:
@@ -58,7 +58,7 @@ def test_videos_come_back_from_where_they_were_put(tmp_path: Path) -> None:
         )
         assert shard.bytes <= MEBI
         assert len(ShardFrames(path)) == shard.frames
-    for place, jpegs in zip(writer.places, videos.values(), strict=True):
+    for place, jpegs in zip(writer.locations, videos.values(), strict=True):
         frames = ShardFrames(tmp_path / "shards" / place.shard)
         assert [bytes(frames.jpeg(place.first_row + row)) for row in range(len(jpegs))] == jpegs
 
@@ -70,7 +70,7 @@ def test_no_shard_is_larger_than_asked_unless_one_video_is(tmp_path: Path) -> No
             put(writer, f"v{number}", [bytes(size)])
         writer.flush()
     assert [shard.frames for shard in writer.shards] == [2, 1, 1, 2]
-    assert [place.first_row for place in writer.places] == [0, 1, 0, 0, 0, 1]
+    assert [place.first_row for place in writer.locations] == [0, 1, 0, 0, 0, 1]
     assert [shard.bytes > MEBI for shard in writer.shards] == [False, False, True, False]
 
 
@@ -105,7 +105,7 @@ def test_an_empty_batch_leaves_no_shard(tmp_path: Path) -> None:
 def test_a_spool_forgets_what_another_left(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     spool.write_bytes(b"A" * 100 + b"left by a crash" * 999)
-    writer = SpoolWriter(Keep(str(spool), 100, FrameFormat()))
+    writer = SpoolWriter(SpoolTarget(str(spool), 100, FrameFormat()))
     grey, black = np.full((32, 32, 3), 90, np.uint8), np.zeros((32, 32, 3), np.uint8)
     writer.add(grey)
     writer.add(black)
@@ -115,7 +115,7 @@ def test_a_spool_forgets_what_another_left(tmp_path: Path) -> None:
     assert content[:100] == b"A" * 100
     assert np.abs(simplejpeg.decode_jpeg(content[100 : 100 + sizes[0]]).astype(int) - grey).max() <= 2
     with pytest.raises(StoreWriteError, match="No such file"):
-        SpoolWriter(Keep(str(tmp_path / "gone"), 0, FrameFormat()))
+        SpoolWriter(SpoolTarget(str(tmp_path / "gone"), 0, FrameFormat()))
 
 
 def test_records_survive_their_trip() -> None:

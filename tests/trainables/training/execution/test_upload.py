@@ -1,7 +1,7 @@
 """The way to the device, on streams that are simulated: real loader, real ring, the real `CudaLane`.
 
 What a GPU would do later is kept in queues, one a stream, and done as late as an adversary may: a copy that
-comes before the buffer was read, or after the loader wrote the slot anew, gives wrong pixels here too.
+comes before the buffer was read, or after the loader wrote the buffer anew, gives wrong pixels here too.
 """
 
 from __future__ import annotations
@@ -226,11 +226,11 @@ class Diary:
         self.sent += 1
         return self.sent - 1, batch
 
-    def arrive(self, sent: tuple[int, Batch]) -> Batch:
+    def receive(self, sent: tuple[int, Batch]) -> Batch:
         self.lines.append(f"arrive {sent[0]}")
         return sent[1]
 
-    def spent(self, sent: tuple[int, Batch]) -> None:
+    def release(self, sent: tuple[int, Batch]) -> None:
         self.lines.append(f"spent {sent[0]}")
 
     def close(self) -> None:

@@ -23,8 +23,8 @@ from trainables.models.modules.tam import TemporalAggregation
 from trainables.models.recompute import RecomputableBlock, recompute_blocks
 from trainables.models.video_model import VideoModel
 from trainables.recipe.cell_spec import Recipe
-from trainables.recipe.switches import Speed, Switches
-from trainables.training.execution.compiled import Compiled, fast_forward
+from trainables.recipe.switches import Execution, Switches
+from trainables.training.execution.compiled import Compiled, build_forward
 from trainables.training.execution.device import Compute, Normalisation, _constants
 from trainables.training.execution.memory import is_out_of_memory
 from trainables.training.session import CellSession
@@ -283,7 +283,7 @@ def test_a_compiler_that_nobody_asked_for_may_fail(
 
 def test_a_network_without_switches_is_called_itself() -> None:
     model = tiny()
-    assert fast_forward(model, Switches()) is model
+    assert build_forward(model, Switches()) is model
 
 
 def test_a_cell_that_recomputes_gives_the_same_checkpoint(toy_data: Path, tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_a_cell_that_recomputes_gives_the_same_checkpoint(toy_data: Path, tmp_pa
         toy_data,
         tmp_path / "spared",
         epochs=2,
-        speed=Speed(checkpoint_activations="on", optimiser="foreach"),
+        speed=Execution(checkpoint_activations="on", optimiser="foreach"),
     )
     train(plain)
     train(spared)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainables.recipe.cell_spec import Recipe
-from trainables.training.execution import largest_batch as speed_batch
+from trainables.training.execution import largest_batch as module
 from trainables.training.execution.device import Compute
 from trainables.training.execution.largest_batch import TrainedModel, largest, largest_batch, step_fits
 
@@ -32,7 +32,7 @@ def test_the_largest_that_fits_is_found(most: int, limit: int) -> None:
 @given(st.integers(1, 5000))
 def test_or_one_that_is_nearly_as_large(most: int) -> None:
     found = largest(lambda clips: clips <= most, 4096)
-    assert min(most, 4096) / (1 + speed_batch.CLOSE_ENOUGH) - 1 <= found <= most
+    assert min(most, 4096) / (1 + module.CLOSE_ENOUGH) - 1 <= found <= most
 
 
 def test_steps_are_really_run_and_the_number_is_remembered(
@@ -45,7 +45,7 @@ def test_steps_are_really_run_and_the_number_is_remembered(
     def refuse(*_: object) -> bool:
         raise AssertionError("it was found before")
 
-    monkeypatch.setattr(speed_batch, "step_fits", refuse)
+    monkeypatch.setattr(module, "step_fits", refuse)
     assert largest_batch(MODEL, Recipe(), CPU, file, limit=3) == 3
     with pytest.raises(AssertionError, match="found before"):
         largest_batch(TrainedModel("tsn", "tiny", False, 16, 4, 32), Recipe(), CPU, file, limit=3)
@@ -63,4 +63,4 @@ def test_what_does_not_fit_is_told_from_what_is_wrong() -> None:
 
 def test_the_file_lies_in_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert speed_batch.memory_file() == tmp_path / "actiongrid" / "largest-batch.json"
+    assert module.memory_file() == tmp_path / "actiongrid" / "largest-batch.json"

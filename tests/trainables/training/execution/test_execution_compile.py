@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from tests.support.toy import toy_spec
-from tests.trainables.training.execution.test_speed import CPU, assert_close, clips, state_after
+from tests.trainables.training.execution.test_execution import CPU, assert_close, clips, state_after
 from tests.trainables.training.test_session import result_of, train, weights
 from trainables.models.backbones.resnet import residual_block
 from trainables.models.build import load_module
@@ -23,7 +23,7 @@ from trainables.models.framework import BackboneStyle, ClipSettings
 from trainables.models.layers import ConvUnit, TemporalPool
 from trainables.models.modules.tam import TemporalAggregation
 from trainables.models.video_model import VideoModel
-from trainables.recipe.switches import Speed, Switches
+from trainables.recipe.switches import Execution, Switches
 from trainables.training.execution.compiled import Compiled, compiler_options
 from trainables.training.execution.device import Compute
 
@@ -108,7 +108,7 @@ def test_another_shape_runs_plainly_and_compiles_nothing() -> None:
 @pytest.mark.long
 def test_a_compiled_cells_checkpoint_is_one_of_a_plain_cell(toy_data: Path, tmp_path: Path) -> None:
     plain = toy_spec(toy_data, tmp_path / "plain", epochs=2)
-    compiled = toy_spec(toy_data, tmp_path / "compiled", epochs=2, speed=Speed(compile="default"))
+    compiled = toy_spec(toy_data, tmp_path / "compiled", epochs=2, speed=Execution(compile="default"))
     train(plain)
     train(compiled, until=1)
     session = train(compiled)  # goes on from the checkpoint of a compiled epoch

@@ -1,4 +1,4 @@
-"""One of two workers of a small step, started by `test_speed_workers.py`: RANK FOLDER COMPILE RECOMPUTE."""
+"""One of two workers of a small step, of `test_execution_workers.py`: RANK FOLDER COMPILE RECOMPUTE."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 import torch.distributed as dist
 
 from tests.support.toy import toy_spec
-from tests.trainables.training.execution.test_speed import CPU, clips
-from tests.trainables.training.execution.test_speed_compile import small
+from tests.trainables.training.execution.test_execution import CPU, clips
+from tests.trainables.training.execution.test_execution_compile import small
 from trainables.recipe.switches import Switches
 from trainables.training.execution.device import Compute, Normalisation
 from trainables.training.optimiser import build_optimiser

@@ -65,7 +65,7 @@ def only(names: tuple[str, ...], known: tuple[str, ...], source: Path) -> Classe
     return Classes(names, frozenset(known))
 
 
-def gather(rows: Iterable[Row], classes: Classes, files: UserFiles, agreement: Agreement) -> Listing:
+def match_rows(rows: Iterable[Row], classes: Classes, files: UserFiles, agreement: Agreement) -> Listing:
     """Find every row's file. A file that is listed twice counts once, in validation if it is listed there.
 
     Raises:

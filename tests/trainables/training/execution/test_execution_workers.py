@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from tests.support.paths import ROOT
-from tests.trainables.training.execution.test_speed import assert_close, assert_same
+from tests.trainables.training.execution.test_execution import assert_close, assert_same
 
 
 def state(folder: Path, compiler: str = "off", recompute: bool = False) -> dict[str, torch.Tensor]:
     folder.mkdir()
     arguments = [str(folder), compiler, str(recompute)]
-    command = [sys.executable, "-m", "tests.support.speed_worker"]
+    command = [sys.executable, "-m", "tests.support.execution_worker"]
     workers = [
         subprocess.Popen([*command, str(rank), *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True)
         for rank in range(2)
