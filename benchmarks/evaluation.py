@@ -110,7 +110,7 @@ def measure_model(options: argparse.Namespace, setting: Setting, manifest: Path)
 
 def _for_another_shape(cell: Cell) -> None:
     """What is compiled is so for one shape: begin anew."""
-    from trainables.training.evaluate import build_evaluation_forward
+    from trainables.training.execution.compiled import build_evaluation_forward
 
     switches = cell.session.compute.switches
     if switches.compile != "off":

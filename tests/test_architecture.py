@@ -49,6 +49,7 @@ RESERVED = {
     "obstore": {"catalog/storage/bucket.py"},
     "ray.tune": {"orchestrator/ray_runtime/tune_adapter.py"},
     "ray.train": {
+        "trainables/training/workers.py",
         "orchestrator/ray_runtime/ray_compat.py",
         "orchestrator/ray_runtime/train_run.py",
         "trainables/training/train_cell.py",

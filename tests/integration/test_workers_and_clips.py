@@ -57,7 +57,7 @@ def test_two_workers_count_every_video_once(tmp_path: Path) -> None:
     row = results(tmp_path / "storage")[0]
     assert row["eval_videos"] == 13
     predictions = query(tmp_path / "storage", "SELECT predictions FROM results")[0]["predictions"]
-    from trainables.training.evaluate import read_predictions
+    from trainables.training.predictions import read_predictions
 
     stored = read_predictions(Path(predictions))
     assert stored.index.tolist() == list(range(13))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,15 +11,12 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-from trainables.training.execution.compiled import Forward, build_forward
 from trainables.training.execution.upload import uploaded
 from trainables.training.predictions import (
     TOP,
     Predictions,
     join_shares,
     no_predictions,
-    read_predictions,
-    write_predictions,
 )
 
 if TYPE_CHECKING:
@@ -29,17 +26,7 @@ if TYPE_CHECKING:
 
     from trainables.data.clips.ring import Batch
     from trainables.recipe.cell_spec import Average
-    from trainables.recipe.switches import Switches
-    from trainables.training.execution.device import Compute, Normalisation
-
-__all__ = [
-    "Predictions",
-    "Stopwatch",
-    "gather_predictions",
-    "predict",
-    "read_predictions",
-    "write_predictions",
-]
+    from trainables.training.execution.device import Compute, Forward, Normalisation
 
 
 @dataclass(frozen=True)
@@ -97,14 +84,6 @@ def predict(
     return Predictions(
         index, label, top, score, loss.astype(np.float64), view_top.astype(np.int64), view_score
     ).ordered()
-
-
-def build_evaluation_forward(model: nn.Module, switches: Switches) -> Forward:
-    """How `model` is executed in evaluation: compiled where training is, for the first shape that comes.
-
-    Never recorded: batches follow each other without gaps, and a recording would keep its memory.
-    """
-    return build_forward(model, replace(switches, cuda_graphs=False))
 
 
 def _forward(forward: Forward, clips: torch.Tensor, at_once: int | None) -> torch.Tensor:

@@ -72,7 +72,7 @@ def evaluate_cell(config: dict[str, Any]) -> None:
     from trainables.data.frames.transfer import fetch_dataset
     from trainables.recipe.local_paths import localise_path, localise_paths, storage_of
     from trainables.training.run_files import fetch_run
-    from trainables.training.train_cell import join_workers
+    from trainables.training.workers import join_workers
 
     spec = EvaluationSpec.model_validate_json(config["spec"])
     spec = spec.model_copy(
@@ -127,7 +127,8 @@ def _predicted(
 ) -> Predictions:
     from trainables.data.clips.loader import eval_batches, eval_ring
     from trainables.data.frames.store_reader import open_reader
-    from trainables.training.evaluate import Views, build_evaluation_forward, predict
+    from trainables.training.evaluate import Views, predict
+    from trainables.training.execution.compiled import build_evaluation_forward
     from trainables.training.execution.device import Normalisation
 
     cell = spec.cell

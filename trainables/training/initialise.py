@@ -17,8 +17,9 @@ from catalog.storage.errors import ActionGridError, FailureKind
 from trainables.data.clips.loader import eval_batches
 from trainables.models import build_model
 from trainables.training.checkpoint import CheckpointError, load_state
-from trainables.training.evaluate import predict, read_predictions
+from trainables.training.evaluate import predict
 from trainables.training.execution.device import Normalisation
+from trainables.training.predictions import read_predictions
 
 if TYPE_CHECKING:
     from torch import nn

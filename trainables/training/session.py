@@ -23,18 +23,17 @@ from trainables.training.checkpoint import (
     records,
     save_checkpoint,
 )
-from trainables.training.evaluate import (
-    Stopwatch,
-    Views,
-    build_evaluation_forward,
-    gather_predictions,
-    predict,
-    write_predictions,
+from trainables.training.evaluate import Stopwatch, Views, gather_predictions, predict
+from trainables.training.execution.compiled import build_evaluation_forward
+from trainables.training.execution.device import (
+    Compute,
+    Normalisation,
+    clips_at_a_time,
+    memory_figures_in_errors,
 )
-from trainables.training.execution.device import Compute, Normalisation
-from trainables.training.execution.memory import clips_at_a_time, memory_figures_in_errors
 from trainables.training.initialise import initial_model
 from trainables.training.optimiser import build_optimiser, learning_rate
+from trainables.training.predictions import write_predictions
 from trainables.training.result import best_epoch, write_result
 from trainables.training.step import TrainingStep, seed_everything, train_one_epoch
 

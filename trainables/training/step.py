@@ -14,7 +14,7 @@ from torch import nn
 from catalog.storage.errors import ActionGridError, FailureKind
 from trainables.data.clips.loader import train_batches
 from trainables.models.recompute import recompute_blocks
-from trainables.training.execution.compiled import Forward, build_forward
+from trainables.training.execution.compiled import build_forward
 from trainables.training.execution.upload import uploaded
 from trainables.training.optimiser import build_optimiser
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trainables.data.frames.manifest import Video
     from trainables.data.frames.reader import FrameReader
     from trainables.recipe.cell_spec import CellSpec, Recipe
-    from trainables.training.execution.device import Compute, Normalisation
+    from trainables.training.execution.device import Compute, Forward, Normalisation
     from trainables.training.optimiser import Sgd
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainables.recipe.cell_spec import CellSpec
+from trainables.training.workers import WorkerPlace, join_workers
 
 if TYPE_CHECKING:
     from catalog.storage.storage import Storage
@@ -18,16 +16,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOCK_WAIT_SECONDS = 60.0
-PROCESS_GROUP_TIMEOUT_SECONDS = 1800
-
-
-@dataclass(frozen=True)
-class WorkerPlace:
-    """Which of the cell's workers this is."""
-
-    rank: int
-    world: int
-    local_rank: int
 
 
 def train_cell(config: dict[str, Any]) -> None:
@@ -61,20 +49,6 @@ def train_cell(config: dict[str, Any]) -> None:
         _run_epochs(spec, storage, place)
 
 
-def join_workers() -> WorkerPlace:
-    """Start torch.distributed where there are several workers; returns which of them this is."""
-    context = _context()
-    place = WorkerPlace(context.get_world_rank(), context.get_world_size(), context.get_local_rank())
-    _join_process_group(place)
-    return place
-
-
-def _context() -> Any:  # noqa: ANN401 - Ray ships no types
-    import ray.train
-
-    return ray.train.get_context()
-
-
 def _run_epochs(spec: CellSpec, storage: Storage, place: WorkerPlace) -> None:
     import ray.train
 
@@ -98,40 +72,3 @@ def _run_epochs(spec: CellSpec, storage: Storage, place: WorkerPlace) -> None:
 def _remaining_epochs(session: CellSession, spec: CellSpec) -> Any:  # noqa: ANN401 - a generator of metric rows
     for epoch in range(session.first_epoch, spec.recipe.epochs + 1):
         yield session.train_epoch(epoch)
-
-
-def _join_process_group(place: WorkerPlace) -> None:
-    """Start torch.distributed for more than one worker.
-
-    The rendezvous address goes through Ray Train's own collective, so that neither the trial nor the Train
-    controller has to import torch as `TorchTrainer` would make them (seconds of start-up for every cell).
-    """
-    if place.world == 1:
-        return
-    from datetime import timedelta
-
-    import ray.train.collective
-    import torch
-    import torch.distributed as dist
-
-    if dist.is_initialized():  # by TorchTrainer
-        return
-    address = _free_address() if place.rank == 0 else None
-    address = ray.train.collective.broadcast_from_rank_zero(address)
-    host, port = address
-    os.environ.update(MASTER_ADDR=host, MASTER_PORT=str(port))
-    dist.init_process_group(
-        backend="nccl" if torch.cuda.is_available() else "gloo",
-        rank=place.rank,
-        world_size=place.world,
-        timeout=timedelta(seconds=PROCESS_GROUP_TIMEOUT_SECONDS),
-    )
-
-
-def _free_address() -> tuple[str, int]:
-    import ray.util
-
-    host = ray.util.get_node_ip_address()
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return host, int(probe.getsockname()[1])

@@ -12,9 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tests.support.toy import toy_spec
 from tests.trainables.training.test_session import comparable, result_of, train, weights
 from trainables.data.clips.loader import train_batches
-from trainables.training.execution.device import Compute
-from trainables.training.execution.memory import (
+from trainables.training.execution.device import (
     CellMemoryError,
+    Compute,
     clips_at_a_time,
     is_out_of_memory,
     memory_figures_in_errors,

@@ -12,7 +12,8 @@ import torch
 from tests.support.toy import toy_spec
 from trainables.data.clips.loader import eval_batches
 from trainables.recipe.switches import PLAIN, Execution
-from trainables.training.evaluate import build_evaluation_forward, predict
+from trainables.training.evaluate import predict
+from trainables.training.execution.compiled import build_evaluation_forward
 from trainables.training.predictions import Predictions
 from trainables.training.session import CellSession
 

@@ -12,8 +12,8 @@ import torch
 from tests.support.toy import EVALUATION, toy_spec
 from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
 from trainables.training.checkpoint import latest_intact, load_state
-from trainables.training.evaluate import read_predictions
 from trainables.training.initialise import ParentMismatchError
+from trainables.training.predictions import read_predictions
 from trainables.training.result import CellResult, read_result
 from trainables.training.session import CellSession
 
@@ -164,7 +164,7 @@ def test_a_parent_that_measures_otherwise_is_refused(
     """Weights that do not give the recorded predictions: here the recorded ones are falsified."""
     from dataclasses import replace
 
-    from trainables.training.evaluate import write_predictions
+    from trainables.training.predictions import write_predictions
 
     parent = parent_of(trained, recheck=12)
     recorded = read_predictions(Path(parent.predictions_path))

@@ -14,18 +14,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from trainables.training.execution.memory import is_out_of_memory
+from trainables.training.execution.device import Forward, is_out_of_memory
 
 if TYPE_CHECKING:
     from trainables.recipe.switches import Switches
-
-Forward = Callable[[Tensor], Tensor]
-"""Clips (N, 3, T, H, W), normalised, on the device → logits (N, K)."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +47,14 @@ def build_forward(network: nn.Module, switches: Switches) -> Forward:
     if switches.cuda_graphs:
         return Recorded(network)
     return network
+
+
+def build_evaluation_forward(model: nn.Module, switches: Switches) -> Forward:
+    """How `model` is executed in evaluation: compiled where training is, for the first shape that comes.
+
+    Never recorded: batches follow each other without gaps, and a recording would keep its memory.
+    """
+    return build_forward(model, replace(switches, cuda_graphs=False))
 
 
 def compiler_options(switches: Switches) -> dict[str, str | int | bool | Callable[..., Any]]:

@@ -1,9 +1,13 @@
-"""Where and in which precision a worker computes, and how a batch of bytes becomes the model's input."""
+"""Where and in which precision a worker computes, how bytes become the model's input, and lack of memory.
+
+A worker that runs out of memory says so, with figures, in one line that every caller can tell apart.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -11,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from catalog.storage.errors import ActionGridError, FailureKind
 from trainables.data.clips.resample import views_by_products, views_one_by_one
 from trainables.models.registry import backbone_info
 from trainables.recipe.switches import PLAIN, Machine, Switches, resolve
@@ -20,7 +25,11 @@ if TYPE_CHECKING:
 
     from trainables.data.clips.ring import Batch
     from trainables.models.video_model import VideoModel
-    from trainables.recipe.cell_spec import Recipe
+    from trainables.recipe.cell_spec import CellSpec, Recipe
+
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+"""Clips (N, 3, T, H, W), normalised, on the device → logits (N, K)."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class Compute:
             model = model.to(memory_format=model.memory_format)
         return model.to(self.device)
 
-    @contextlib.contextmanager
+    @contextmanager
     def backends(self) -> Iterator[None]:
         """Have cuDNN and cuBLAS as the switches want them, and afterwards as they were."""
         from torch.backends import cuda, cudnn
@@ -80,10 +89,10 @@ class Compute:
         finally:
             cudnn.benchmark, cudnn.allow_tf32, cuda.matmul.allow_tf32 = before
 
-    def autocast(self) -> contextlib.AbstractContextManager[object]:
+    def autocast(self) -> AbstractContextManager[object]:
         """bf16 autocast where chosen, nothing elsewhere."""
         if not self.bf16:
-            return contextlib.nullcontext()
+            return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def inputs(self, batch: Batch, norm: Normalisation) -> torch.Tensor:
@@ -133,3 +142,63 @@ def _constants(norm: Normalisation, device: torch.device) -> tuple[torch.Tensor,
 def _can_compile(device: torch.device) -> bool:
     """Whether torch's compiler has what it needs here: Triton, and a card that it knows (Volta or newer)."""
     return find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (7, 0)
+
+
+# Not all of torch's allocators raise OutOfMemoryError: the CPU's and cuBLAS's raise a plain RuntimeError, and
+# oneDNN, which a CPU convolves with, has no other word for it than the last one.
+_SIGNS = (
+    "can't allocate memory",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "Cannot allocate memory",
+    "could not create a primitive",
+)
+
+
+class CellMemoryError(ActionGridError):
+    """The cell does not fit into its memory with this many clips at a time."""
+
+    failure_kind = FailureKind.MEMORY
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory, on the GPU or the machine, could not be had."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, (RuntimeError, OSError)) and any(sign in str(error) for sign in _SIGNS)
+
+
+@contextmanager
+def memory_figures_in_errors(spec: CellSpec, compute: Compute) -> Iterator[None]:
+    """Run a part of a cell.
+
+    Raises:
+        CellMemoryError: in place of whatever says that there is no memory left.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise _with_figures(spec, compute, error) from error
+
+
+def clips_at_a_time(spec: CellSpec) -> int:
+    """The largest number of clips in one forward pass of one worker."""
+    share = -(-spec.recipe.batch_size // spec.workers)
+    return -(-share // min(share, spec.recipe.accumulate * spec.accumulation))
+
+
+def _with_figures(spec: CellSpec, compute: Compute, error: Exception) -> CellMemoryError:
+    used = f"peak {compute.peak_memory_bytes() / 1e9:.2f} GB"
+    if compute.device.type == "cuda":
+        free, whole = torch.cuda.mem_get_info(compute.device)
+        card = torch.cuda.get_device_name(compute.device)
+        used += f" in torch, {free / 1e9:.2f} of {whole / 1e9:.2f} GB free on {card}"
+    said = " ".join(str(error).split()) or type(error).__name__
+    return CellMemoryError(
+        f"out of memory with {clips_at_a_time(spec)} clips of {spec.frames} frames at a time, accumulation "
+        f"{spec.accumulation}, {used}",
+        spec.cell,
+        f"lower batch_size or use more workers or a larger GPU ({said[:300]})",
+    )

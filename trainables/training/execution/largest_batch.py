@@ -20,8 +20,7 @@ from torch import nn
 from catalog.storage.atomic import replaced_atomically
 from trainables.models import build_model
 from trainables.recipe.cell_spec import Recipe
-from trainables.training.execution.device import Compute, Normalisation
-from trainables.training.execution.memory import is_out_of_memory
+from trainables.training.execution.device import Compute, Normalisation, is_out_of_memory
 from trainables.training.step import TrainingStep
 
 Fits = Callable[[int], bool]

@@ -25,8 +25,7 @@ from trainables.models.video_model import VideoModel
 from trainables.recipe.cell_spec import Recipe
 from trainables.recipe.switches import Execution, Switches
 from trainables.training.execution.compiled import Compiled, build_forward
-from trainables.training.execution.device import Compute, Normalisation, _constants
-from trainables.training.execution.memory import is_out_of_memory
+from trainables.training.execution.device import Compute, Normalisation, _constants, is_out_of_memory
 from trainables.training.session import CellSession
 from trainables.training.step import TrainingStep
 
