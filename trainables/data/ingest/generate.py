@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from catalog.storage.atomic import replaced_atomically, sha256_of, writing
 from trainables.data.datasets import Entry, Listing
+from trainables.data.ingest import synthetic_videos as synthetic
 from trainables.data.ingest.build_log import BuildLog
 from trainables.data.ingest.run import Counter, Progress
-from trainables.data.synthetic import videos as synthetic
 
 QP = 12  # of 51: hardly any loss
 

@@ -1,1 +1,0 @@
-"""The videos of the two toy datasets: drawn, encoded and written as real files."""
