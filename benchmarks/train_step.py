@@ -28,6 +28,12 @@ from typing import Any
 
 import torch
 
+from benchmarks.largest_batch import (
+    TrainedModel,
+    build_step,
+    largest_batch,
+    synthetic_clips,
+)
 from benchmarks.train_step_reference import as_reference
 from benchmarks.train_step_roof import roof_seconds, shapes_of, timed
 from benchmarks.train_step_variants import VARIANTS, Variant
@@ -35,12 +41,6 @@ from orchestrator.planning.measurement_files import models
 from orchestrator.planning.rates import gpu_of
 from trainables.models.macs import model_cost
 from trainables.models.memory_estimate import bare_for_training
-from trainables.training.execution.largest_batch import (
-    TrainedModel,
-    build_step,
-    largest_batch,
-    synthetic_clips,
-)
 from trainables.training.step import TrainingStep
 
 RESULTS = Path(__file__).parent / "results"

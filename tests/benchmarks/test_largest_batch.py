@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import largest_batch as module
+from benchmarks.largest_batch import TrainedModel, largest, largest_batch, step_fits
 from trainables.recipe.cell_spec import Recipe
-from trainables.training.execution import largest_batch as module
 from trainables.training.execution.device import Compute
-from trainables.training.execution.largest_batch import TrainedModel, largest, largest_batch, step_fits
 
 MODEL = TrainedModel("tsn", "tiny", False, 8, 4, 32)
 CPU = Compute(torch.device("cpu"), bf16=False)
