@@ -39,18 +39,22 @@ def test_a_machine_with_a_directory_of_its_own_is_named(
     blind = answer("node b", FolderProbe(str(tmp_path / ".probe-1")))
     assert not blind.seen
     with pytest.raises(ClusterError, match=r"1 of 2 machines do not share the storage: node b .*/mnt/grid"):
-        _refuse_unshared([Answer("node a", {}, True, "x", None), blind], STORAGE, {"x"})
+        _refuse_unshared([Answer("node a", {}, True, "x", None), blind], FolderStorage(STORAGE), {"x"})
 
 
 def test_a_file_that_the_driver_does_not_see_means_another_directory() -> None:
     with pytest.raises(ClusterError, match="1 of 1 machines do not share"):
-        _refuse_unshared([Answer("node a", {}, True, "written elsewhere", None)], STORAGE, set())
+        _refuse_unshared(
+            [Answer("node a", {}, True, "written elsewhere", None)], FolderStorage(STORAGE), set()
+        )
 
 
 def test_a_directory_mounted_for_reading_only_is_refused() -> None:
     refused = pytest.raises(ClusterError, match=r"node a cannot write .* \(Read-only file system\)")
     with refused:
-        _refuse_unshared([Answer("node a", {}, True, None, "Read-only file system")], STORAGE, set())
+        _refuse_unshared(
+            [Answer("node a", {}, True, None, "Read-only file system")], FolderStorage(STORAGE), set()
+        )
 
 
 def test_other_versions_are_named_with_the_machine() -> None:
