@@ -256,12 +256,12 @@ def test_a_raised_version_changes_the_keys_of_what_it_decides(
     assert (key(cell) != before) is counts
 
 
-@pytest.mark.parametrize("component", ["sampling", "augment", "cut"])
+@pytest.mark.parametrize("version", ["sampling.VERSION", "augment.VERSION", "augment.VIEWS_VERSION"])
 def test_a_raised_version_of_the_data_changes_every_key(
-    monkeypatch: pytest.MonkeyPatch, component: str
+    monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     before = key(STARTER), key(CHILD)
-    monkeypatch.setattr(f"trainables.data.clips.{component}.VERSION", "2")
+    monkeypatch.setattr(f"trainables.data.clips.{version}", "2")
     assert key(STARTER) != before[0]
     assert key(CHILD) != before[1]
 
