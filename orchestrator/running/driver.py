@@ -223,8 +223,7 @@ class Driver:
         self.outage.retry_until_available(lambda: self._journal_epochs_of(request.cell))
         end = self._storage.trial_end(request, result, error)
         run = self._grid[request.cell]
-        # Else `interrupted` has said what there is to say.
-        if run.is_training and run.trial is not None and run.trial.attempt == request.attempt:
+        if run.is_training:  # else `interrupted` has said what there is to say
             self._journal_end(run, end)
 
     def _journal_end(self, run: CellRun, end: TrialEnd) -> None:

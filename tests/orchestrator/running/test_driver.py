@@ -92,7 +92,7 @@ def test_a_result_that_stands_counts_even_where_the_trial_died(tmp_path: Path) -
 
 
 def test_an_end_is_told_with_what_ray_made_of_the_request(tmp_path: Path) -> None:
-    """The adapter adds to it how Ray is used; the attempt's number says which one it was."""
+    """The adapter adds to it how Ray is used."""
     bench = Bench(tmp_path)
     request = bench.next()
     bench.finish(replace(request, local=not request.local, train_storage="elsewhere"))
