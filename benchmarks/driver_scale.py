@@ -30,7 +30,7 @@ from orchestrator.coordination.shared_cells import shared_cells
 from orchestrator.planning.model_size_worker import counted_apart
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import Plan
-from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.cell_request import SubmissionSettings
 from orchestrator.running.cell_run import CellWork
 from orchestrator.running.driver import Driver

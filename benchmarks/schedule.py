@@ -32,7 +32,7 @@ from orchestrator.planning.cost import SECONDS_PER_HOUR
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import Plan
 from orchestrator.planning.rates import ASSUMED_TFLOPS
-from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.scheduling.makespan import Queue, longest_chain, simulate
 from orchestrator.scheduling.schedule import Free, GridState, Task
 from orchestrator.study.load import load_study
@@ -147,7 +147,8 @@ def sleep_worker(config: dict[str, Any]) -> None:
 
 def sleep_cell(config: dict[str, Any]) -> None:
     """Tune's trainable: one sleeping cell as a Ray Train run."""
-    from orchestrator.ray_runtime.train_run import TrialRequest, run_workers
+    from orchestrator.ray_runtime.train_run import run_workers
+    from orchestrator.ray_runtime.trial import TrialRequest
 
     run_workers(TrialRequest(**config), sleep_worker)
 

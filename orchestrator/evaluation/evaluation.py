@@ -1,28 +1,52 @@
 """One `actiongrid evaluate`: measure finished cells with another protocol, never train, never measure twice.
 
-Safe beside a running driver: it reads what finished cells left behind, writes a journal of its own, and needs
-no lock.
+Safe beside other drivers: it reads what finished cells left behind, writes a journal of its own, and measures
+under a lease of each evaluation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from catalog import Catalog, Journal
 from catalog.catalog import leave_snapshot
 from catalog.journal import open_journal
 from catalog.queries.cells import known_evaluations
+from catalog.storage.outage import exit_despite_outage
 from catalog.storage.storage import Storage
 from orchestrator.coordination.drivers import writer_name
-from orchestrator.evaluation.cells import FinishedCell, choose_cells, is_pattern
-from orchestrator.evaluation.jobs import EvaluationError, EvaluationJob, Wanted, check_checkpoint, make_job
-from orchestrator.evaluation.records import dataset_built_event, evaluated_event
-from orchestrator.evaluation.videos import VideoSets
-from trainables.training.evaluate_cell import EvaluationResult, read_evaluation, result_path
+from orchestrator.coordination.shared_cells import shared_cells
+from orchestrator.evaluation.cells import FinishedCell, VideoSets, choose_cells, is_pattern
+from orchestrator.evaluation.driver import EvaluationDriver, Terms
+from orchestrator.evaluation.jobs import (
+    EvaluationError,
+    EvaluationJob,
+    Wanted,
+    check_checkpoint,
+    dataset_built_event,
+    evaluated_event,
+    make_job,
+    standing_result,
+)
+from orchestrator.ray_runtime.cluster_checks import check_cluster
+from orchestrator.ray_runtime.dispatch import (
+    Grid,
+    NoView,
+    RayPlace,
+    StopSignals,
+    Terminal,
+    dispatch,
+    ray_files,
+)
+from orchestrator.ray_runtime.session import redirect_output
+from trainables.training.evaluate_cell import EvaluationResult, result_path
 from trainables.training.run_files import fetch_run
 
 Announce = Callable[[str], None]
+
+# That of a study that says nothing of its own.
+_PRIORITY = 0
 
 
 @dataclass(frozen=True)
@@ -58,27 +82,30 @@ def evaluate_cells(
         CellChoiceError: no finished cell, or several where one was meant.
         ProtocolError: a protocol that no video can be measured with.
         EvaluationError: the one cell that was meant cannot be evaluated.
+        ClusterError: the cluster cannot do it, such as machines that do not share the storage.
         RaySessionError: Ray does not start or cannot be reached.
+        KeyboardInterrupt: stopped by a signal; what was measured before is journalled.
     """
     with Catalog.open(place.storage.root) as catalog:
         choice = choose_cells(catalog, text, study)
         if choice.unfinished:
             announce(f"left out, not finished: {', '.join(choice.unfinished)}")
-        evaluating = _Evaluating(place, known_evaluations(catalog), announce)
-        outcomes = evaluating.run(choice.cells, wanted, several=is_pattern(text))
-        if evaluating.journalled:
-            leave_snapshot(catalog, announce)
-    return outcomes
+        evaluating = _Evaluating(place, catalog, announce)
+        try:
+            return evaluating.run(choice.cells, wanted, several=is_pattern(text))
+        finally:
+            if evaluating.journalled:
+                leave_snapshot(catalog, announce)
 
 
 class _Evaluating:
     """The state of one `evaluate`; used once."""
 
-    def __init__(self, place: Place, known: frozenset[tuple[str, str]], announce: Announce) -> None:
+    def __init__(self, place: Place, catalog: Catalog, announce: Announce) -> None:
         self._place = place
         self._storage = place.storage
         self._layout = place.storage.layout
-        self._known = known
+        self._catalog = catalog
         self._announce = announce
         self._outcomes: list[Evaluated] = []
         self.journalled = False
@@ -86,17 +113,22 @@ class _Evaluating:
     def run(self, cells: tuple[FinishedCell, ...], wanted: Wanted, *, several: bool) -> tuple[Evaluated, ...]:
         """Evaluate all cells; the outcomes come in the order of their names."""
         jobs = self._jobs(cells, wanted, several=several)
-        standing = {} if wanted.again else self._standing(jobs)
-        missing = self._usable([job for job in jobs if job.spec.identity not in standing], several=several)
-        unknown = [job for job in jobs if job.spec.identity in standing and not self._is_known(job)]
+        found = {} if wanted.again else {job.spec.identity: standing_result(job) for job in jobs}
+        standing = [(job, result) for job in jobs if (result := found.get(job.spec.identity)) is not None]
+        missing = self._usable([job for job in jobs if found.get(job.spec.identity) is None], several=several)
+        known = known_evaluations(self._catalog)
+        unknown = [(job, result) for job, result in standing if _names(job) not in known]
         if missing or unknown:
             with open_journal(self._storage, writer_name()) as journal:
-                for job in unknown:
-                    self._journal(journal, job, standing[job.spec.identity])
-                self._measure(journal, missing)
-        for job in jobs:
-            if job.spec.identity in standing:
-                self._outcomes.append(_outcome(job, computed=False))
+                results = _Results(journal, self._catalog, self._place, again=wanted.again)
+                for job, result in unknown:
+                    results.journal(job, result)
+                try:
+                    self._measure(missing, results, journal.path.stem)
+                finally:
+                    self.journalled = results.journalled
+                self._outcomes.extend(results.outcomes)
+        self._outcomes.extend(_outcome(job, computed=False) for job, _ in standing)
         return tuple(sorted(self._outcomes, key=lambda one: (one.cell, one.key)))
 
     def _jobs(self, cells: tuple[FinishedCell, ...], wanted: Wanted, *, several: bool) -> list[EvaluationJob]:
@@ -117,16 +149,6 @@ class _Evaluating:
             jobs.append(job)
         return jobs
 
-    def _standing(self, jobs: list[EvaluationJob]) -> dict[str, EvaluationResult]:
-        """What was measured before, of this very checkpoint, by identity."""
-        found = {job.spec.identity: read_evaluation(job.run_dir, job.spec.identity) for job in jobs}
-        sums = {job.spec.identity: job.spec.sha256 for job in jobs}
-        return {
-            identity: result
-            for identity, result in found.items()
-            if result is not None and result.asked.sha256 == sums[identity]
-        }
-
     def _usable(self, jobs: list[EvaluationJob], *, several: bool) -> list[EvaluationJob]:
         usable = []
         for job in jobs:
@@ -140,43 +162,88 @@ class _Evaluating:
             usable.append(job)
         return usable
 
-    def _is_known(self, job: EvaluationJob) -> bool:
-        return (job.spec.cell.key, job.spec.identity) in self._known
-
-    def _journal(self, journal: Journal, job: EvaluationJob, result: EvaluationResult) -> None:
-        dataset, videos, folder = (
-            job.spec.cell.dataset,
-            job.videos,
-            result_path(job.run_dir, result.identity).parent,
-        )
-        journal.append(dataset_built_event(dataset, videos.path, videos.manifest, self._storage))
-        journal.append(evaluated_event(result, folder, self._storage))
-        self.journalled = True
-
-    def _measure(self, journal: Journal, jobs: list[EvaluationJob]) -> None:
+    def _measure(self, jobs: Sequence[EvaluationJob], results: _Results, writer: str) -> None:
+        """Run the jobs beside other drivers, until they are done or a signal comes."""
         if not jobs:
             return
-        from orchestrator.evaluation.runs import run_jobs
-        from orchestrator.ray_runtime.cluster_checks import check_cluster
-        from orchestrator.ray_runtime.session import ray_session, redirect_output
+        from orchestrator.ray_runtime.train_run import run_evaluation
 
-        writer = journal.path.stem
-        log = self._layout.log(writer)
+        place, layout = self._place, self._layout
+        log = layout.log(writer)
         self._announce(f"{len(jobs)} to measure; Ray's own output: {log}")
-
-        def ended(job: EvaluationJob, error: str | None) -> None:
-            result = None if error else read_evaluation(job.run_dir, job.spec.identity)
-            if result is None:
-                error = error or "it ended without a result; report this as a bug"
-                self._outcomes.append(_outcome(job, computed=False, error=error))
-                return
-            self._journal(journal, job, result)
-            self._outcomes.append(_outcome(job, computed=True))
-
-        place = self._place
         check_cluster(place.address, place.storage, log)
-        with redirect_output(log), ray_session(place.address, place.cpus, place.gpus) as way:
-            run_jobs(jobs, self._layout.ray_dir / "train" / writer, place.address is None, way, ended)
+        with (
+            StopSignals() as signals,
+            exit_despite_outage(signals.asked, self._announce),
+            # No study's commands are meant for it.
+            shared_cells(place.storage, writer, "", _PRIORITY, self._catalog) as (shared, presence),
+            ray_files(place.address, place.storage) as files,
+            redirect_output(log) as terminal,
+        ):
+            terms = Terms(files / "train" / writer, place.address is None)
+            driver = EvaluationDriver(jobs, shared, results, terms, signals.asked)
+            dispatch(
+                driver,
+                Grid(writer, files / "tune", run_evaluation),
+                RayPlace(place.address, place.cpus, place.gpus),
+                presence,
+                signals,
+                Terminal(NoView, lambda line: print(line, file=terminal)),
+            )
+        if not driver.is_finished:
+            raise KeyboardInterrupt
+
+
+class _Results:
+    """Journals what was measured, here or by others, and keeps how each job ended."""
+
+    def __init__(self, journal: Journal, catalog: Catalog, place: Place, *, again: bool) -> None:
+        self._file = journal
+        self._catalog = catalog
+        self._storage = place.storage
+        self._together = place.address is None
+        self._again = again
+        self.outcomes: list[Evaluated] = []
+        self.journalled = False
+
+    def take_in(self, job: EvaluationJob) -> bool:
+        """Whether another driver has measured this meanwhile."""
+        if self._again:
+            return False
+        fetch_run(self._storage, job.run_dir)
+        result = standing_result(job)
+        if result is None:
+            return False
+        self._catalog.refresh()
+        if _names(job) not in known_evaluations(self._catalog):
+            self.journal(job, result)
+        self.outcomes.append(_outcome(job, computed=False))
+        return True
+
+    def ended(self, job: EvaluationJob, error: str | None) -> None:
+        """Journal what a job that has run measured, if it did."""
+        if error is None and not self._together:
+            fetch_run(self._storage, job.run_dir)
+        result = None if error else standing_result(job)
+        if result is None:
+            error = error or "it ended without a result; report this as a bug"
+            self.outcomes.append(_outcome(job, computed=False, error=error))
+            return
+        self.journal(job, result)
+        self.outcomes.append(_outcome(job, computed=True))
+
+    def journal(self, job: EvaluationJob, result: EvaluationResult) -> None:
+        """Journal a result, and on which dataset it was measured."""
+        dataset, videos = job.spec.cell.dataset, job.videos
+        folder = result_path(job.run_dir, result.identity).parent
+        self._file.append(dataset_built_event(dataset, videos.path, videos.manifest, self._storage))
+        self._file.append(evaluated_event(result, folder, self._storage))
+        self.journalled = True
+
+
+def _names(job: EvaluationJob) -> tuple[str, str]:
+    """The evaluation as the catalog names it."""
+    return job.spec.cell.key, job.spec.identity
 
 
 def _outcome(job: EvaluationJob, *, computed: bool, error: str | None = None) -> Evaluated:

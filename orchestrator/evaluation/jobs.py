@@ -1,4 +1,4 @@
-"""From a finished cell and a wanted protocol to a job: its identity, checkpoint, videos and resources."""
+"""From a finished cell and a wanted protocol to a job, and from what it measured to the journal's events."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from catalog.events import CellEvaluated, DatasetBuilt
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.storage.layout import RESULT_FILE
 from catalog.storage.storage import Storage
@@ -17,10 +18,12 @@ from orchestrator.study.model import Resources
 from trainables.recipe.cell_spec import Average, CellSpec, Evaluation, EvaluationSpec, Which
 from trainables.recipe.fields import Split
 from trainables.recipe.local_paths import address_of
+from trainables.training.evaluate_cell import read_evaluation
 
 if TYPE_CHECKING:
-    from orchestrator.evaluation.cells import FinishedCell
-    from orchestrator.evaluation.videos import VideoSet, VideoSets
+    from orchestrator.evaluation.cells import FinishedCell, VideoSet, VideoSets
+    from trainables.data.frames.manifest import Manifest
+    from trainables.training.evaluate_cell import EvaluationResult
     from trainables.training.result import CellResult
 
 
@@ -197,4 +200,56 @@ def _spec(
         threads=resources.cpus_per_worker,
         frames_on_local_disk=cell.frames_on_local_disk,
         storage=address_of(storage),
+    )
+
+
+def standing_result(job: EvaluationJob) -> EvaluationResult | None:
+    """What was measured before, of this very checkpoint, as it stands on this machine; else None."""
+    found = read_evaluation(job.run_dir, job.spec.identity)
+    return found if found is not None and found.asked.sha256 == job.spec.sha256 else None
+
+
+def evaluated_event(result: EvaluationResult, folder: Path, storage: Storage) -> CellEvaluated:
+    """The journal's form of an evaluation whose predictions stand in `folder`."""
+    spec = result.asked
+    protocol = spec.cell.evaluation
+    return CellEvaluated(
+        key=result.key,
+        evaluation=result.identity,
+        checkpoint=spec.which,
+        epoch=spec.epoch,
+        checkpoint_sha256=spec.sha256,
+        sampling=protocol.sampling,
+        sampling_rate=protocol.sampling_rate,
+        clips=protocol.clips,
+        crops=protocol.crops,
+        crop_size=protocol.crop_size,
+        short_side=protocol.short_side,
+        average=spec.average,
+        split=spec.split,
+        videos_hash=spec.videos_hash,
+        top1=result.top1,
+        top5=result.top5,
+        loss=result.loss,
+        videos=result.videos,
+        views=result.views,
+        seconds=result.seconds,
+        predictions=storage.named(folder / result.predictions),
+        versions=result.versions,
+        hardware=result.hardware,
+    )
+
+
+def dataset_built_event(name: str, path: Path, manifest: Manifest, storage: Storage) -> DatasetBuilt:
+    """The journal's form of a dataset whose manifest stands at `path`."""
+    return DatasetBuilt(
+        dataset=name,
+        manifest=storage.named(path),
+        train_hash=manifest.hash("train"),
+        val_hash=manifest.hash("val"),
+        classes=list(manifest.classes),
+        videos={"train": len(manifest.split("train")), "val": len(manifest.split("val"))},
+        frames=sum(video.frames for video in manifest.videos),
+        frame_format=manifest.frame_format.identity,
+        quarantined=len(manifest.quarantined),
     )

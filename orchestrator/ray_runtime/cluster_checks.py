@@ -12,7 +12,7 @@ from typing import Any
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.storage.storage import Probe, Storage
 from orchestrator.ray_runtime.cluster_size import cluster_maximum
-from orchestrator.ray_runtime.ray_compat import RayWay
+from orchestrator.ray_runtime.ray_compat import RayWay, ray_way
 from orchestrator.ray_runtime.session import ray_session, redirect_output
 
 # Their versions decide what a worker computes, or whether it can read what another has written.
@@ -51,7 +51,9 @@ def check_cluster(address: str | None, storage: Storage, log: Path) -> None:
     Raises:
         ClusterError: names the machines and what to do.
         RaySessionError: the cluster does not answer.
+        RayWayError: the environment names a way of using Ray that does not exist.
     """
+    ray_way(local=address is None)
     if address is None:
         return
     refuse_lost_storage(storage.root)

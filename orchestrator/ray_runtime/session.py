@@ -1,26 +1,32 @@
-"""A Ray session: a local Ray or a connection to a cluster, where it prints, and what to do if it dies."""
+"""A Ray session: what earlier ones left behind, starting one or connecting to one, and where it prints."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import pickletools
+import shutil
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TextIO
 
-from catalog.storage.errors import INTERRUPTED, ActionGridError
+from catalog.storage.errors import ActionGridError
+from catalog.storage.storage import Storage
+from orchestrator.coordination.drivers import Watch
 from orchestrator.ray_runtime.ray_compat import RayWay, ray_way
 
 logger = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 256 << 20
 _TRIES = 3
-WATCH_SECONDS = 2.0
-# Two looks: a Ray that is busy starting nodes may answer late once.
-LOOKS = 2
+# Tune's experiment and searcher; a Train run's checkpoints. Both are rewritten in place, so that a kill can
+# leave them empty or cut short. Nothing is ever restored from them: every submission plans from the journal.
+_STATE_FILES = ("experiment_state-*.json", "*.pkl", "checkpoint_manager_snapshot.json")
 
 
 class RaySessionError(ActionGridError):
@@ -116,55 +122,61 @@ def redirect_output(log: Path) -> Iterator[TextIO]:
             os.close(descriptor)
 
 
-def this_node_is_alive() -> bool:
-    """Whether the cluster still counts this process's own node among its living ones."""
-    import ray
+@dataclass(frozen=True)
+class Leftover:
+    """The directories that a dead driver's Ray wrote, and which of the state files in them are damaged."""
 
-    node = ray.get_runtime_context().get_node_id()
-    return any(one["NodeID"] == node and one["Alive"] for one in ray.nodes())
+    writer: str
+    folders: tuple[Path, ...]
+    damaged: tuple[Path, ...]
+
+    @property
+    def warning(self) -> str:
+        """One line for the terminal; "" where nothing is damaged."""
+        if not self.damaged:
+            return ""
+        names = ", ".join(dict.fromkeys(path.name for path in self.damaged))
+        return (
+            f"warning: Ray's state files of {self.writer}, which died, are damaged ({names}); "
+            f"{self.damaged[0].parent}; nothing has to be done: going on from the journal"
+        )
 
 
-@contextmanager
-def watched(
-    lost: Callable[[], None], alive: Callable[[], bool] = this_node_is_alive, seconds: float = WATCH_SECONDS
-) -> Iterator[None]:
-    """Call `lost` once, from another thread, if during this block the node dies under an initialised Ray.
+def leftovers(storage: Storage) -> tuple[Leftover, ...]:
+    """What drivers left whose processes are known to have ended. To be asked before they are forgotten."""
+    watch = Watch(storage.shared_files(storage.layout.drivers))
+    folders: dict[str, list[Path]] = {}
+    for folder in sorted(storage.layout.ray_dir.glob("*/*")):
+        folders.setdefault(folder.name, []).append(folder)
+    return tuple(
+        Leftover(writer, tuple(found), tuple(path for folder in found for path in damaged_files(folder)))
+        for writer, found in folders.items()
+        if watch.record(writer) is not None and watch.is_dead(writer)
+    )
 
-    Ray's blocking calls do not return then, nor can a signal end them; `lost` has to end the process.
-    """
-    over = threading.Event()
 
-    def watch() -> None:
-        dead = 0
-        while not over.wait(seconds):
-            try:
-                dead = 0 if alive() else dead + 1
-            except Exception:
-                # Without an answer nothing is known; Ray's client itself ends the process after a minute.
-                logger.exception("Ray does not say whether this node is alive")
-            if dead >= LOOKS and not over.is_set():
-                lost()
-                return
+def remove_leftover(leftover: Leftover) -> None:
+    """Remove it, as far as the storage lets us."""
+    for folder in leftover.folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
-    thread = threading.Thread(target=watch, name="ray-watch", daemon=True)
-    thread.start()
+
+def damaged_files(folder: Path) -> Iterator[Path]:
+    """The state files below `folder` that are empty, cut short or no JSON; none is ever unpickled."""
+    for pattern in _STATE_FILES:
+        for path in sorted(folder.rglob(pattern)):
+            if not _is_whole(path):
+                yield path
+
+
+def _is_whole(path: Path) -> bool:
     try:
-        yield
-    finally:
-        over.set()
-
-
-def end_process(on_exit: Callable[[], None]) -> NoReturn:
-    """End this process, with all that it started, although its main thread waits for Ray; exit code 130.
-
-    `on_exit` is called when its children are gone; after ten seconds nobody waits for it any more.
-    """
-    import psutil
-
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            child.kill()
-    thread = threading.Thread(target=on_exit, name="on-exit", daemon=True)
-    thread.start()
-    thread.join(10.0)
-    os._exit(INTERRUPTED)
+        content = path.read_bytes()
+        if path.suffix == ".json":
+            json.loads(content)
+        else:
+            # Reads the instructions up to the last one and carries none of them out.
+            deque(pickletools.genops(content), maxlen=0)
+    except (OSError, ValueError, IndexError):
+        return False
+    return True

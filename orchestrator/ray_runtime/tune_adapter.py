@@ -29,7 +29,7 @@ from orchestrator.ray_runtime.ray_compat import (
     start_trial_actors,
     trial_actor,
 )
-from orchestrator.ray_runtime.train_run import TrialRequest, read_error_log, run_cell
+from orchestrator.ray_runtime.trial import TrialRequest, read_error_log
 from orchestrator.scheduling.schedule import Free
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ TRIAL_RESOURCES: dict[str, float] = {HEAD_RESOURCE: 0.0001}
 
 TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # Signals are `orchestrator.run`' to receive.
+    # Signals are `orchestrator.ray_runtime.dispatch`'s to receive.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
@@ -53,11 +53,15 @@ TUNE_ENVIRONMENT = {
 
 
 class GridDriver(Protocol):
-    """What the adapter needs of a driver (`orchestrator.running.driver.Driver`)."""
+    """What the adapter and `orchestrator.ray_runtime.dispatch` need of a driver."""
 
     @property
     def is_finished(self) -> bool:
         """Nothing runs and nothing can start any more."""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something runs or could be started here, as far as other drivers go."""
 
     @property
     def leave_now(self) -> bool:
@@ -75,6 +79,9 @@ class GridDriver(Protocol):
 
     def trial_ended(self, request: TrialRequest, error: str | None) -> None:
         """A trial is over; `error` is None where it ended well."""
+
+    def interrupted(self) -> None:
+        """What still runs was stopped on purpose, and its processes are gone; nothing is held any more."""
 
 
 class GridError(ActionGridError):
@@ -133,7 +140,7 @@ class GridSearcher(Searcher):  # type: ignore[misc]
         if self._link.problems or self._link.driver.is_finished:
             return Searcher.FINISHED
         size = self._link.guarded(lambda: cluster_size(self._maximum))
-        if size is None:  # orchestrator.ray_runtime.session ends this process; no cell is to blame
+        if size is None:  # orchestrator.ray_runtime.dispatch ends this process; no cell is to blame
             return None
         request = self._link.guarded(lambda: self._link.driver.next_trial(size))
         return replace(request, way=self._way).as_config() if request is not None else None
@@ -235,7 +242,7 @@ def run_grid(
     name: str,
     storage: Path,
     way: RayWay,
-    run: Callable[[dict[str, Any]], None] = run_cell,
+    run: Callable[[dict[str, Any]], None],
 ) -> None:
     """Run the driver's cells as Tune trials of `run` until it is finished or wants to leave.
 

@@ -20,7 +20,7 @@ from catalog.storage.outage import Outage
 from catalog.storage.storage import Storage
 from orchestrator.coordination.drivers import Amount
 from orchestrator.coordination.shared_cells import JournalUpdate, SharedCells
-from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.cell_request import SubmissionSettings, cell_request
 from orchestrator.running.cell_run import CellRun, CellWork
 from orchestrator.running.journal_events import TrialEnd

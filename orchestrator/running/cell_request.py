@@ -7,7 +7,7 @@ from pathlib import Path
 
 from catalog.storage.layout import RESULT_FILE, attempt_log, file_name
 from catalog.storage.storage import Storage
-from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.cell_run import CellWork
 from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
 from trainables.recipe.local_paths import address_of

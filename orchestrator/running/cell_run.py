@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from orchestrator.coordination.requests import StopRequest
-from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.scheduling.memory_reduction import MemoryReduction, reduced_resources
 from orchestrator.scheduling.retry import Attempts
 from orchestrator.scheduling.schedule import Task

@@ -18,7 +18,7 @@ from catalog.storage.errors import FailureKind
 from catalog.storage.outage import Outage, room_for_a_checkpoint
 from catalog.storage.storage import Storage
 from orchestrator.coordination.shared_cells import SharedCells
-from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.attempt_files import AttemptStorage
 from orchestrator.running.cell_request import SubmissionSettings
 from orchestrator.running.cell_run import (

@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.coordination.drivers import Amount
 from orchestrator.coordination.requests import Command, stop_requests
 from orchestrator.coordination.shared_cells import JournalUpdate
-from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.cell_run import (
     ENDED,
     OCCUPYING,

@@ -16,7 +16,7 @@ from catalog.storage.storage import Storage
 from orchestrator.coordination.shared_cells import SharedCells
 from orchestrator.datasets.build import Announce, Builder, ShowProgress, build_missing
 from orchestrator.datasets.built import dataset_states
-from orchestrator.evaluation.records import dataset_built_event
+from orchestrator.evaluation.jobs import dataset_built_event
 from orchestrator.planning.model_size_worker import counted_apart
 from orchestrator.planning.plan_model import Plan, PlannedCell, State
 from orchestrator.planning.storage_plan import memory_reductions, plan_on_catalog, weights_problems

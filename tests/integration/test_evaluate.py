@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.support.studies import actiongrid, query
+from catalog.events import CellEvaluated
+from tests.support.running import Events, held_leases, wait_for, wait_until_gone
+from tests.support.studies import actiongrid, command, query
 
 pytestmark = pytest.mark.slow
 
@@ -147,3 +151,37 @@ def test_the_trainings_own_protocol_measures_what_the_training_measured(storage:
     assert own["level"] == "clip" and own["top1"] == trained["top1"]
     assert own["loss"] == pytest.approx(trained["loss"], abs=1e-6)
     actiongrid("catalog", "check", "--storage", storage)
+
+
+def started(storage: Path, *options: str) -> subprocess.Popen[str]:
+    """`actiongrid evaluate` in the background, on one CPU."""
+    arguments = command("evaluate", CELL, *options, "--json", "--cpus", "1", "--storage", storage)
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_at_once_measure_nothing_twice(storage: Path) -> None:
+    before = len(Events(storage).of(CellEvaluated))
+    processes = [started(storage, "--clips", "3") for _ in range(2)]
+    said = [process.communicate(timeout=400) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    one, two = (json.loads(out)[0] for out, _ in said)
+    assert sorted((one["computed"], two["computed"])) == [False, True]
+    assert {**one, "computed": None} == {**two, "computed": None}
+    assert len(Events(storage).of(CellEvaluated)) == before + 1
+    assert held_leases(storage) == []
+    assert list((storage / "drivers").iterdir()) == []
+
+
+def test_ctrl_c_stops_well_and_the_same_command_goes_on(storage: Path) -> None:
+    evaluating = started(storage, "--clips", "4")
+    wait_for(lambda: held_leases(storage), "it measures", 180)
+    evaluating.send_signal(signal.SIGINT)
+    _, error = evaluating.communicate(timeout=60)
+    assert evaluating.returncode == 130
+    assert "interrupted; run the same command again to go on" in error and "Traceback" not in error
+    wait_until_gone(evaluating.pid)
+    assert held_leases(storage) == []
+    (measured,) = json.loads(
+        actiongrid("evaluate", CELL, "--clips", "4", "--json", "--cpus", "2", "--storage", storage)
+    )
+    assert measured["computed"] and measured["views"] == 4

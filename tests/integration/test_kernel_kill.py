@@ -14,7 +14,8 @@ import ray
 from catalog.storage.errors import FailureKind
 from catalog.storage.folder_storage import FolderStorage
 from orchestrator.ray_runtime.session import ray_session
-from orchestrator.ray_runtime.train_run import TrialRequest, oom_kills, read_error_log, run_workers
+from orchestrator.ray_runtime.train_run import run_workers
+from orchestrator.ray_runtime.trial import TrialRequest, oom_kills, read_error_log
 from orchestrator.scheduling.retry import classify
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from catalog.storage.folder_storage import FolderStorage
 from orchestrator.coordination.drivers import Presence, Watch, this_driver
 from orchestrator.coordination.lease import Leases
 from orchestrator.coordination.shared_cells import SharedCells
-from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.cell_request import SubmissionSettings
 from orchestrator.running.cell_run import CellState, CellWork
 from orchestrator.running.driver import Driver

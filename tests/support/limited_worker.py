@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from catalog.storage.storage import open_storage
-from orchestrator.ray_runtime.train_run import TrialRequest, write_error_log
+from orchestrator.ray_runtime.trial import TrialRequest, write_error_log
 from trainables.recipe.cell_spec import CellSpec
 from trainables.training.session import CellSession
 

@@ -14,7 +14,7 @@ from catalog.storage.mirror import MARK, Mirror, MirroredFolder, marked_url, mir
 from catalog.storage.outage import is_outage
 from catalog.storage.storage import open_storage
 from orchestrator.commands.common import chosen_storage
-from orchestrator.ray_runtime.train_run import describe_error
+from orchestrator.ray_runtime.trial import describe_error
 from orchestrator.scheduling.retry import classify
 from tests.support.buckets import open_mirror
 from tests.support.s3_server import S3Server, Wire, environment

@@ -10,7 +10,7 @@ import torch
 from catalog.storage.errors import FailureKind
 from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.storage import FencedError
-from orchestrator.ray_runtime.train_run import describe_error
+from orchestrator.ray_runtime.trial import describe_error
 from orchestrator.scheduling.retry import classify
 from tests.support.toy import build_toy, toy_spec
 from trainables.training.checkpoint import records

@@ -14,7 +14,7 @@ from catalog.events import AttemptStarted, StudySubmitted
 from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.layout import Layout
 from orchestrator.cli import main
-from orchestrator.evaluation.cells import CellChoiceError, choose_cells
+from orchestrator.evaluation.cells import CellChoiceError, VideoSets, choose_cells
 from orchestrator.evaluation.jobs import (
     EvaluationError,
     EvaluationJob,
@@ -24,8 +24,8 @@ from orchestrator.evaluation.jobs import (
     evaluation_identity,
     make_job,
     resolved_protocol,
+    standing_result,
 )
-from orchestrator.evaluation.videos import VideoSets
 from tests.support.finished_cell import CELL, KEY, append, planned, train_cell
 from trainables.data.frames.manifest import read_manifest, write_manifest
 from trainables.recipe.cell_spec import CellSpec, Evaluation
@@ -206,7 +206,7 @@ def test_what_stands_is_shown_and_journalled_without_ray(
     storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As after a kill between the result and its event: it is taken in, and nothing is computed."""
-    monkeypatch.setattr("orchestrator.ray_runtime.session.ray_session", None)
+    monkeypatch.setattr("orchestrator.ray_runtime.dispatch.ray_session", None)
     job = job_of(storage)
     result = measure(job.spec, rank=0, world=1, local_rank=0)
     assert result is not None
@@ -235,12 +235,8 @@ def test_a_result_of_another_checkpoint_does_not_count(storage: Path) -> None:
     values = json.loads(path.read_text())
     values["spec"]["sha256"] = "0" * 64
     path.write_text(json.dumps(values))
-    from orchestrator.evaluation.evaluation import Place, _Evaluating
-
-    found = read_evaluation(Path(spec.cell.run_dir), spec.identity)
-    assert found is not None
-    evaluating = _Evaluating(Place(FolderStorage(storage)), set(), print)
-    assert evaluating._standing([job_of(storage)]) == {}
+    assert read_evaluation(Path(spec.cell.run_dir), spec.identity) is not None
+    assert standing_result(job_of(storage)) is None
 
 
 @pytest.mark.parametrize(
@@ -268,7 +264,7 @@ def test_bad_input_is_one_line(
 def test_a_damaged_checkpoint_fails_before_ray_starts_and_stops_no_other_cell(
     storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("orchestrator.ray_runtime.session.ray_session", None)
+    monkeypatch.setattr("orchestrator.ray_runtime.dispatch.ray_session", None)
     Path(job_of(storage).spec.checkpoint).write_bytes(b"torn")
     assert run(monkeypatch, "evaluate", CELL, "--storage", storage) == 1
     assert capsys.readouterr().err.startswith(f"error: the best checkpoint of {CELL} is damaged")

@@ -22,7 +22,7 @@ from catalog.events import (
 from catalog.storage.folder_storage import FolderStorage
 from orchestrator.coordination.drivers import DriverRecord, resources_left, this_driver
 from orchestrator.coordination.requests import Command, StopRequest, stop_requests
-from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.attempt_files import is_writing_checkpoint
 from orchestrator.running.cell_run import CellState
 from orchestrator.scheduling.schedule import Free

@@ -1,71 +1,103 @@
-"""A driver whose Ray died must not wait for it for ever; tests/chaos does it to a real one."""
+"""What dead drivers' Ray left: damaged state files are told of, never unpickled; the living keep theirs."""
 
 from __future__ import annotations
 
+import json
+import os
+import pickle
 import subprocess
 import sys
-import threading
-import time
+from dataclasses import asdict
+from pathlib import Path
 
-from orchestrator.coordination.drivers import process_start
-from orchestrator.ray_runtime.session import LOOKS, watched
+import pytest
 
-TICK = 0.01
-
-
-def was_lost(*answers: bool) -> bool:
-    lost, seen = threading.Event(), iter(answers)
-    with watched(lost.set, lambda: next(seen, True), TICK):
-        lost.wait(TICK * (len(answers) + 20))
-    return lost.is_set()
+from catalog.storage.folder_storage import FolderStorage
+from catalog.storage.layout import Layout
+from orchestrator.coordination.drivers import Presence, process_start, this_driver
+from orchestrator.ray_runtime.session import damaged_files, leftovers, remove_leftover
 
 
-def test_a_node_that_stays_dead_is_told_once() -> None:
-    calls: list[int] = []
-    lost = threading.Event()
-
-    def note() -> None:
-        calls.append(1)
-        lost.set()
-
-    with watched(note, lambda: False, TICK):
-        assert lost.wait(10)
-        threading.Event().wait(TICK * 10)
-    assert calls == [1]
+def dead_driver(layout: Layout, writer: str) -> None:
+    """The record of a driver whose process really ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    started = process_start(ended.pid)
+    ended.wait()
+    record = asdict(this_driver(writer, "s", 0)) | {"pid": ended.pid, "started": started or 1}
+    layout.drivers.mkdir(exist_ok=True)
+    (layout.drivers / f"{writer}.json").write_text(json.dumps(record))
 
 
-def test_one_late_answer_is_no_death() -> None:
-    assert not was_lost(True, False, True, False, True)
-    assert was_lost(True, *[False] * LOOKS)
-
-
-def test_no_answer_is_neither_life_nor_death() -> None:
-    lost, asked = threading.Event(), threading.Event()
-
-    def alive() -> bool:
-        asked.set()
-        raise ConnectionError("no answer")
-
-    with watched(lost.set, alive, TICK):
-        assert asked.wait(10)
-        assert not lost.wait(TICK * 10)
-
-
-def test_the_process_ends_with_its_children_though_its_main_thread_hangs() -> None:
-    code = """
-import subprocess, sys, threading, time
-from orchestrator.ray_runtime.session import end_process, watched
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-print(child.pid, flush=True)
-with watched(lambda: end_process(lambda: print("told", flush=True)), lambda: False, 0.05):
-    time.sleep(600)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+def state_files(layout: Layout, writer: str) -> tuple[Path, Path, Path]:
+    tune, train = layout.ray_dir / "tune" / writer, layout.ray_dir / "train" / writer / "cell-a1"
+    for folder in (tune, train):
+        folder.mkdir(parents=True)
+    files = (
+        tune / "tuner.pkl",
+        tune / "experiment_state-2026-11-23.json",
+        train / "checkpoint_manager_snapshot.json",
     )
-    pid, *said = done.stdout.split()
-    assert (done.returncode, said) == (130, ["told"]), done.stderr
-    deadline = time.monotonic() + 30
-    while process_start(int(pid)) is not None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    files[0].write_bytes(pickle.dumps({"state": list(range(100))}))
+    files[1].write_text(json.dumps({"trials": []}))
+    files[2].write_text(json.dumps({"results": []}))
+    return files
+
+
+def test_whole_files_of_a_dead_driver_go_without_a_word(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    files = state_files(layout, "dead")
+    dead_driver(layout, "dead")
+    (found,) = leftovers(FolderStorage(tmp_path))
+    assert (found.writer, found.damaged, found.warning) == ("dead", (), "")
+    remove_leftover(found)
+    assert not any(file.exists() for file in files)
+    assert leftovers(FolderStorage(tmp_path)) == ()
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut"])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_damaged_state_file_is_told_of(tmp_path: Path, which: int, damage: str) -> None:
+    layout = Layout(tmp_path)
+    file = state_files(layout, "dead")[which]
+    content = file.read_bytes()
+    file.write_bytes(b"" if damage == "empty" else content[: len(content) // 2])
+    dead_driver(layout, "dead")
+    (found,) = leftovers(FolderStorage(tmp_path))
+    assert found.damaged == (file,)
+    assert found.warning == (
+        f"warning: Ray's state files of dead, which died, are damaged ({file.name}); {file.parent}; "
+        "nothing has to be done: going on from the journal"
+    )
+
+
+def test_living_and_unknown_drivers_are_left_alone(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    for writer in ("living", "unknown"):
+        state_files(layout, writer)[0].write_bytes(b"")
+    with Presence(FolderStorage(tmp_path).shared_files(layout.drivers), this_driver("living", "s", 0)):
+        assert leftovers(FolderStorage(tmp_path)) == ()
+
+
+def test_a_storage_without_ray_files_has_none(tmp_path: Path) -> None:
+    assert leftovers(FolderStorage(tmp_path)) == ()
+
+
+def test_no_state_file_is_ever_unpickled(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (os.mkdir, (str(tmp_path / "ran"),))
+
+    (tmp_path / "tuner.pkl").write_bytes(pickle.dumps(Evil()))
+    assert list(damaged_files(tmp_path)) == []
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_pickle_that_is_cut_anywhere_is_damaged(tmp_path: Path) -> None:
+    """Also behind a full stop, which is how a whole one ends."""
+    whole = pickle.dumps({"a.b": ["c.", 1.5, b"x" * 20], "d": "."})
+    path = tmp_path / "tuner.pkl"
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        assert list(damaged_files(tmp_path)) == [path], whole[:length]
+    path.write_bytes(whole)
+    assert list(damaged_files(tmp_path)) == []

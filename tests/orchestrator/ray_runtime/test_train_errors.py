@@ -13,7 +13,7 @@ from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 from catalog.storage.bucket import BucketError
 from catalog.storage.errors import ActionGridError, FailureKind
 from catalog.storage.storage import FencedError
-from orchestrator.ray_runtime.train_run import describe_error, own_error, read_error_log, write_error_log
+from orchestrator.ray_runtime.trial import describe_error, own_error, read_error_log, write_error_log
 from orchestrator.scheduling.retry import classify, unmarked
 from trainables.data.frames.reader import ReadError
 from trainables.data.frames.store_reader import LocalCopyError

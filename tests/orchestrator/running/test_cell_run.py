@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.coordination.requests import Command, StopRequest
 from orchestrator.coordination.shared_cells import Failure, JournalUpdate
-from orchestrator.ray_runtime.train_run import TrialRequest
+from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.cell_run import (
     ENDED,
     OCCUPYING,

@@ -9,12 +9,12 @@ import threading
 
 import pytest
 
-from orchestrator.run import StopSignals
+from orchestrator.ray_runtime.dispatch import StopSignals
 from tests.support.paths import ROOT
 
 PROGRAM = """
 import signal, sys, time
-from orchestrator.run import StopSignals
+from orchestrator.ray_runtime.dispatch import StopSignals
 mode = sys.argv[1]
 if mode == "ignored":
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -1,0 +1,253 @@
+"""How any driver's cells run on a Ray, trained or evaluated: wait for work, start it, watch it, stop well."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
+
+from catalog.storage.errors import INTERRUPTED
+from orchestrator.ray_runtime.session import cluster_address, ray_session
+
+if TYPE_CHECKING:
+    from catalog.storage.storage import Storage
+    from orchestrator.coordination.drivers import Presence
+    from orchestrator.ray_runtime.tune_adapter import GridDriver
+
+logger = logging.getLogger(__name__)
+
+WAIT_SECONDS = 0.5
+WATCH_SECONDS = 2.0
+# Two looks: a Ray that is busy starting nodes may answer late once.
+LOOKS = 2
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class RayPlace:
+    """Which Ray: the cluster at `address`, or a local one of `cpus` and `gpus` (None: all there are)."""
+
+    address: str | None = None
+    cpus: int | None = None
+    gpus: int | None = None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is run: `run` is the Tune trainable of every request; Tune's own files go to `files/name`."""
+
+    name: str
+    files: Path
+    run: Callable[[dict[str, Any]], None]
+
+
+class View(Protocol):
+    """What is shown while a driver works."""
+
+    def close(self) -> None:
+        """Show the last state and leave the terminal as it was; a second call does nothing."""
+
+
+class NoView:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """Where people look: `show` opens a view of the driver, `say` prints a line."""
+
+    show: Callable[[], AbstractContextManager[View]]
+    say: Callable[[str], None]
+
+
+def dispatch(
+    driver: GridDriver,
+    grid: Grid,
+    place: RayPlace,
+    presence: Presence,
+    signals: StopSignals,
+    terminal: Terminal,
+) -> None:
+    """Run the driver's cells until they are done or it is to stop; then end what still runs of them.
+
+    The first signal asks the driver to stop well, a second one stops at once. No Ray is started only to wait
+    for other drivers. Where Ray dies on this machine, this process ends with exit code 130.
+
+    Raises:
+        RaySessionError: Ray does not start or cannot be reached.
+        GridError: the driver's code failed; what was journalled before stands.
+    """
+    try:
+        with signals.deferred():
+            _run(driver, grid, place, presence, signals, terminal)
+    except KeyboardInterrupt:
+        # Asked a second time: Ray is gone by now, and what follows takes no time.
+        signals.asked.set()
+    finally:
+        driver.interrupted()
+
+
+def _run(
+    driver: GridDriver,
+    grid: Grid,
+    place: RayPlace,
+    presence: Presence,
+    signals: StopSignals,
+    terminal: Terminal,
+) -> None:
+    if not driver.has_work:
+        # Ray takes seconds to start and half a gigabyte: not only to wait for others.
+        with terminal.show():
+            while not (driver.has_work or driver.is_finished or signals.asked.wait(WAIT_SECONDS)):
+                driver.poll()
+    if driver.is_finished or signals.asked.is_set():
+        return
+    from orchestrator.ray_runtime.tune_adapter import run_grid
+
+    with ray_session(place.address, place.cpus, place.gpus) as way:
+        signals.take_over()
+        presence.publish(cluster=cluster_address() if place.address else None)
+        with terminal.show() as view, watched(lambda: _ray_died(driver, signals, view, terminal)):
+            run_grid(driver, grid.name, grid.files, way, grid.run)
+
+
+def _ray_died(driver: GridDriver, signals: StopSignals, view: View, terminal: Terminal) -> NoReturn:
+    """Journal what still ran, give the leases back and leave: without Ray nothing here goes on."""
+
+    def on_exit() -> None:
+        signals.asked.set()  # nobody waits any more for a storage that takes nothing
+        view.close()
+        terminal.say("interrupted: Ray died on this machine; give the same command again to go on")
+        driver.interrupted()
+
+    end_process(on_exit)
+
+
+@contextmanager
+def ray_files(address: str | None, storage: Storage) -> Iterator[Path]:
+    """Where Tune and Train write for themselves: on the storage only where other machines have to see it.
+
+    Nothing is ever restored from it, and neither of them outlives a storage that is full.
+    """
+    # Of a mirror every machine has its own; Train's and Tune's own files are the head's alone anyway.
+    if address is not None and not storage.mirrored:
+        yield storage.layout.ray_dir
+        return
+    with tempfile.TemporaryDirectory(prefix="actiongrid-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+class StopSignals:
+    """Turns Ctrl-C, SIGTERM and SIGHUP into `KeyboardInterrupt`, or into a request to stop well.
+
+    In a thread that is not the main one, where Python takes no signals, it changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self._deferred = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {one: signal.getsignal(one) for one in _SIGNALS}
+            self.take_over()
+        return self
+
+    def take_over(self) -> None:
+        """Receive the signals, again after `ray.init`, which takes SIGTERM. What was ignored stays so."""
+        for one, before in self._before.items():
+            if before is not signal.SIG_IGN:
+                signal.signal(one, self._received)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """In this block, which then has to end soon, the first signal only sets `asked`; a second raises."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+
+    def _received(self, number: int, frame: FrameType | None) -> None:
+        first = not self.asked.is_set()
+        self.asked.set()
+        if not (self._deferred and first):
+            raise KeyboardInterrupt
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for one, before in self._before.items():
+            signal.signal(one, before if before is not None else signal.SIG_DFL)
+
+
+def this_node_is_alive() -> bool:
+    """Whether the cluster still counts this process's own node among its living ones."""
+    import ray
+
+    node = ray.get_runtime_context().get_node_id()
+    return any(one["NodeID"] == node and one["Alive"] for one in ray.nodes())
+
+
+@contextmanager
+def watched(
+    lost: Callable[[], None], alive: Callable[[], bool] = this_node_is_alive, seconds: float = WATCH_SECONDS
+) -> Iterator[None]:
+    """Call `lost` once, from another thread, if during this block the node dies under an initialised Ray.
+
+    Ray's blocking calls do not return then, nor can a signal end them; `lost` has to end the process.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        dead = 0
+        while not over.wait(seconds):
+            try:
+                dead = 0 if alive() else dead + 1
+            except Exception:
+                # Without an answer nothing is known; Ray's client itself ends the process after a minute.
+                logger.exception("Ray does not say whether this node is alive")
+            if dead >= LOOKS and not over.is_set():
+                lost()
+                return
+
+    thread = threading.Thread(target=watch, name="ray-watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def end_process(on_exit: Callable[[], None]) -> NoReturn:
+    """End this process, with all that it started, although its main thread waits for Ray; exit code 130.
+
+    `on_exit` is called when its children are gone; after ten seconds nobody waits for it any more.
+    """
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    thread = threading.Thread(target=on_exit, name="on-exit", daemon=True)
+    thread.start()
+    thread.join(10.0)
+    os._exit(INTERRUPTED)
