@@ -13,6 +13,7 @@ import ray
 
 from catalog.storage.errors import FailureKind
 from catalog.storage.folder_storage import FolderStorage
+from orchestrator.ray_runtime.ray_compat import RayWay
 from orchestrator.ray_runtime.session import ray_session
 from orchestrator.ray_runtime.train_run import run_workers
 from orchestrator.ray_runtime.trial import TrialRequest, oom_kills, read_error_log
@@ -67,7 +68,19 @@ def error_of(worker: Callable[[dict[str, Any]], None], spec: str, folder: Path) 
     """What the log of a real Train run of `worker` says, in a local Ray of one CPU."""
     log, storage = str(folder / "attempt.log"), str(folder)
     request = TrialRequest(
-        "a", "cell", "k", 1, spec, 1, 1, 0.0, str(folder / "train"), log, local=True, storage=storage
+        "a",
+        "cell",
+        "k",
+        1,
+        spec,
+        1,
+        1,
+        0.0,
+        str(folder / "train"),
+        log,
+        local=True,
+        way=RayWay.FAST,
+        storage=storage,
     )
     # Train's controller has to run in an actor, as Tune's trials do.
     trial = ray.remote(num_cpus=0)(Trial).remote()
