@@ -12,6 +12,7 @@ from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from catalog.storage.bucket import BucketError
 from catalog.storage.errors import ActionGridError, FailureKind
+from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.storage import FencedError
 from orchestrator.ray_runtime.trial import describe_error, own_error, read_error_log, write_error_log
 from orchestrator.scheduling.retry import classify, unmarked
@@ -44,8 +45,8 @@ def through_train(error: BaseException) -> BaseException:
 def test_our_own_errors_keep_their_kind_on_the_way_to_the_driver(
     tmp_path: Path, error: ActionGridError, kind: FailureKind
 ) -> None:
-    write_error_log(tmp_path / "attempt.log", through_train(error))
-    told = read_error_log(tmp_path / "attempt.log")
+    write_error_log(FolderStorage(tmp_path), tmp_path / "attempt.log", through_train(error))
+    told = read_error_log(FolderStorage(tmp_path), tmp_path / "attempt.log")
     assert told is not None
     assert classify(told) is kind
     name = type(error)
