@@ -123,7 +123,7 @@ ROWS = (
     """,
 )
 SETTLED = """
-    INSERT INTO kept.attempt_epochs
+    INSERT INTO materialised.attempt_epochs
     SELECT key, attempt, min(epoch), max(epoch), min(time), max(time)
     FROM recorded.epochs GROUP BY key, attempt
 """

@@ -258,7 +258,7 @@ class Catalog:
         """Fill those of the materialised tables whose sources have changed since they were filled."""
         for table in tables:
             if table not in self._fresh:
-                sql = f"CREATE OR REPLACE TABLE kept.{table} AS FROM computed.{table}"
+                sql = f"CREATE OR REPLACE TABLE materialised.{table} AS FROM computed.{table}"
                 self._connection.execute(sql)
                 self._fresh |= {table}
         return tables
@@ -266,7 +266,7 @@ class Catalog:
     def _write(self, path: Path) -> None:
         self._materialise(MATERIALISED)
         computed = (ATTEMPT_EPOCHS, *MATERIALISED)
-        tables = [*(f"recorded.{name}" for name in RECORDED), *(f"kept.{name}" for name in computed)]
+        tables = [*(f"recorded.{name}" for name in RECORDED), *(f"materialised.{name}" for name in computed)]
         with _connect(str(path), {}) as file:
             _create(file)
             for table in tables:

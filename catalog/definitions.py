@@ -61,10 +61,10 @@ PUBLISHED = {
 """Tables of literature results and their files in catalog/published."""
 
 MATERIALISED = ("planned_keys", "open_cells", "cell_accuracies", "cell_costs")
-"""Tables of the schema `kept`, each filled from the view of its name; later ones build on earlier ones."""
+"""Tables of the schema `materialised`, each filled from the view of its name; they build on each other."""
 
 ATTEMPT_EPOCHS = "attempt_epochs"
-"""The table of the schema `kept` that grows with every reading of the journals."""
+"""The table of the schema `materialised` that grows with every reading of the journals."""
 
 _CREATE = re.compile(r"CREATE (?:VIEW|MACRO) ([\w.]+)")
 _RELATION = re.compile(r"\b(?:FROM|JOIN)\s+([\w.]+)(?:\(\s*'(\w+)'\s*\))?")
@@ -123,7 +123,7 @@ def materialised_behind(sql: str, reads: Mapping[str, frozenset[str]]) -> tuple[
     A word that only looks like a view's name counts as one: at worst, something is filled that nobody needs.
     """
     found = _read_through(_names(sql), reads)
-    return tuple(name for name in MATERIALISED if f"kept.{name}" in found)
+    return tuple(name for name in MATERIALISED if f"materialised.{name}" in found)
 
 
 def outdated(changed: Collection[str], reads: Mapping[str, frozenset[str]]) -> frozenset[str]:
@@ -143,11 +143,11 @@ def _read_through(names: Iterable[str], reads: Mapping[str, frozenset[str]]) -> 
     found: set[str] = set()
     for name in names:
         schema, _, table = name.rpartition(".")
-        if name == f"kept.{ATTEMPT_EPOCHS}":
+        if name == f"materialised.{ATTEMPT_EPOCHS}":
             found.add("recorded.epochs")
-        elif schema in ("recorded", "kept", "loaded"):
+        elif schema in ("recorded", "materialised", "loaded"):
             found.add(name)
-        found |= reads.get(f"computed.{table}" if schema == "kept" else name, frozenset())
+        found |= reads.get(f"computed.{table}" if schema == "materialised" else name, frozenset())
     return frozenset(found)
 
 

@@ -147,11 +147,11 @@ def pivot_table(table: Pivot, decimals: int = DECIMALS) -> pa.Table:
     several = any(field is not None and field.std is not None for line in table.fields for field in line)
     for place, heads in enumerate(table.columns):
         line = [fields[place] for fields in table.fields]
-        columns[" ".join(heads)] = [_plain(field, decimals, several) for field in line]
+        columns[" ".join(heads)] = [_field_value(field, decimals, several) for field in line]
     return pa.table(columns)
 
 
-def _plain(field: Mean | None, decimals: int, several: bool) -> float | str | None:
+def _field_value(field: Mean | None, decimals: int, several: bool) -> float | str | None:
     if field is None:
         return None
     if not several:

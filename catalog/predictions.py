@@ -78,7 +78,7 @@ class PredictionReader:
                 continue
             number = self._numbers.setdefault(name, len(self._numbers))
             try:
-                path = self._place(file.path)
+                path = self._locate(file.path)
                 if self._fetch is not None and not path.exists():
                     self._fetch(path)
                 rows = read_rows(path, number, table)
@@ -96,7 +96,7 @@ class PredictionReader:
             logger.warning("%s", reason)
         self._faults[file.path] = Fault(file.writer, file.position, "missing", reason)
 
-    def _place(self, text: str) -> Path:
+    def _locate(self, text: str) -> Path:
         """The file, where the storage was moved, or is a bucket: below `runs` it keeps its place."""
         path = Path(text)
         if not path.is_absolute() and "://" not in text:

@@ -54,12 +54,12 @@ def upsert_sql(event_type: type[Event], batch: str) -> str:
 
 
 def attempt_epochs_sql(batch: str) -> str:
-    """Return the statement that merges a relation of epochs into `kept.attempt_epochs`.
+    """Return the statement that merges a relation of epochs into `materialised.attempt_epochs`.
 
     Least and greatest need no order either, and epochs that are read twice change nothing.
     """
     return f"""
-        INSERT INTO kept.attempt_epochs
+        INSERT INTO materialised.attempt_epochs
         SELECT key, attempt, min(epoch), max(epoch), min(time), max(time) FROM {batch} GROUP BY key, attempt
         ON CONFLICT DO UPDATE SET
             first_epoch = least(first_epoch, excluded.first_epoch),

@@ -100,16 +100,16 @@ CREATE TABLE loaded.predictions (
 
 CREATE TABLE loaded.view_predictions (file INTEGER, index INTEGER, view_top INTEGER[], view_scores FLOAT[]);
 
--- Rows that follow from others and that many questions share: tables of the schema `kept`, each filled from the
--- view of its name in the schema `computed` when a query needs it and its sources have changed (catalog/definitions.py).
+-- Rows that follow from others and that many questions share: tables of the schema `materialised`, each filled from
+-- the view of its name in `computed` when a query needs it and its sources have changed (catalog/definitions.py).
 -- A view of this name in `main` is what people ask. Views in `computed` name the schema of what they read there:
 -- a bare name would mean the one in `computed`.
 CREATE SCHEMA computed;
-CREATE SCHEMA kept;
+CREATE SCHEMA materialised;
 
--- How far attempts have come: the one table of `kept` that grows with the events, so that no question about
+-- How far attempts have come: the one table of `materialised` that grows with the events, so that no question about
 -- attempts has to read all epochs (catalog/projection.py).
-CREATE TABLE kept.attempt_epochs (
+CREATE TABLE materialised.attempt_epochs (
     key VARCHAR, attempt BIGINT, first_epoch BIGINT, last_epoch BIGINT, first_time DOUBLE, last_time DOUBLE,
     PRIMARY KEY (key, attempt)
 );

@@ -212,7 +212,7 @@ def _candidates(filters: Filters) -> Where:
     if filters.state:
         return chosen_cells(filters, "grid_cells")
     if filters == ALL:
-        return Where("chosen AS (FROM kept.planned_keys)", {})
+        return Where("chosen AS (FROM materialised.planned_keys)", {})
     where = filters.where((*AXES, "study", "seed"))
     once = f"SELECT DISTINCT cell, key FROM recorded.cells WHERE {where.sql}"
     return Where(f"chosen AS ({once})", where.params)

@@ -16,7 +16,7 @@ _AXES = ("module", "backbone", "temporal_pooling", "frames", "dataset", "seed")
 
 _SPANS = """
     SELECT key, min(first_time) AS first, max(last_time) AS last
-    FROM kept.attempt_epochs WHERE list_contains($keys, key) GROUP BY key
+    FROM materialised.attempt_epochs WHERE list_contains($keys, key) GROUP BY key
 """
 # Rows stand in the order of time, so that the bounds spare reading most of a large catalog.
 _EPOCHS_OF_ONE = """
@@ -27,7 +27,7 @@ _EPOCHS = """
         names.cell, epochs.key, epochs.epoch, epochs.attempt, epochs.train_loss, epochs.val_loss,
         epochs.train_top1, epochs.top1, epochs.top5, epochs.lr, epochs.clips_per_second, epochs.seconds
     FROM ({epochs}) AS epochs
-    LEFT JOIN kept.planned_keys AS names USING (key)
+    LEFT JOIN materialised.planned_keys AS names USING (key)
     ORDER BY list_position($keys, epochs.key), epochs.epoch
 """
 _CONFIGS = """

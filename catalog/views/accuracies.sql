@@ -29,8 +29,8 @@ SELECT
     'published', paper, dataset, module, backbone, temporal_pooling, frames, NULL, NULL, NULL, true,
     top1, top5, macs, params, NULL
 FROM published;
-CREATE TABLE kept.cell_accuracies AS FROM computed.cell_accuracies WITH NO DATA;
-CREATE VIEW cell_accuracies AS FROM kept.cell_accuracies;
+CREATE TABLE materialised.cell_accuracies AS FROM computed.cell_accuracies WITH NO DATA;
+CREATE VIEW cell_accuracies AS FROM materialised.cell_accuracies;
 
 -- Seeds averaged, over any relation with the columns of `cell_accuracies` (top1_std: sample standard deviation).
 -- `cell` and `key` are those of the cell with the lowest seed.

@@ -17,6 +17,6 @@ SELECT
     ended.error, ended.log
 FROM recorded.attempts_started AS started
 JOIN latest USING (key)
-LEFT JOIN kept.planned_keys AS names USING (key)
+LEFT JOIN materialised.planned_keys AS names USING (key)
 LEFT JOIN recorded.attempts_ended AS ended ON ended.key = started.key AND ended.attempt = started.attempt
 LEFT JOIN recorded.finished AS finished ON finished.key = started.key;

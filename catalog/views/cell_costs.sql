@@ -6,7 +6,7 @@ SELECT
     greatest(coalesce(ended.time, epochs.last_time, started.time), started.time) AS ended
 FROM recorded.attempts_started AS started
 LEFT JOIN recorded.attempts_ended AS ended USING (key, attempt)
-LEFT JOIN kept.attempt_epochs AS epochs USING (key, attempt);
+LEFT JOIN materialised.attempt_epochs AS epochs USING (key, attempt);
 
 -- What a cell costs: one row a study and cell. `seconds` were spent in all its attempts; `expected_seconds` is
 -- what a finished cell took, and for the others MACs × epochs at the pace of the finished cells of the dataset
@@ -38,8 +38,8 @@ SELECT
         pace, (SELECT sum(seconds) / nullif(sum(work), 0) FROM finished)
     ) END AS expected_seconds
 FROM sized LEFT JOIN paces USING (dataset);
-CREATE TABLE kept.cell_costs AS FROM computed.cell_costs WITH NO DATA;
-CREATE VIEW cell_costs AS FROM kept.cell_costs;
+CREATE TABLE materialised.cell_costs AS FROM computed.cell_costs WITH NO DATA;
+CREATE VIEW cell_costs AS FROM materialised.cell_costs;
 
 -- Hours by the values of every axis, over any relation with the columns of `cell_costs`: spent so far, expected
 -- for the whole and left of the open cells; `unknown` counts cells whose cost nobody can tell yet.

@@ -21,12 +21,12 @@ SELECT
     key, any_value(cell) AS cell, arg_min(study, (first_time, study)) AS study,
     list(DISTINCT study ORDER BY study) AS studies, bool_or(current) AS current
 FROM study_cells GROUP BY key;
-CREATE TABLE kept.planned_keys AS FROM computed.planned_keys WITH NO DATA;
+CREATE TABLE materialised.planned_keys AS FROM computed.planned_keys WITH NO DATA;
 
 -- One row a planned cell (key) without its state.
 CREATE VIEW computed.planned_cells AS
 SELECT cell.* EXCLUDE (submission, time, writer, position), studies, current
-FROM recorded.cells AS cell JOIN kept.planned_keys AS keys USING (key, study);
+FROM recorded.cells AS cell JOIN materialised.planned_keys AS keys USING (key, study);
 
 -- One row a planned cell (key), with its state today: planned, running, done, failed or blocked.
 -- A key can stand in several studies: `study` is the one that was submitted first, `studies` names all.

@@ -14,6 +14,6 @@ WITH builds AS (
 ),
 planned AS (
     SELECT key, cell.cell, key_parts ->> '$.data.train' AS train_hash
-    FROM recorded.cells AS cell JOIN kept.planned_keys AS keys USING (key, study)
+    FROM recorded.cells AS cell JOIN materialised.planned_keys AS keys USING (key, study)
 )
 SELECT key, cell, names FROM planned LEFT JOIN builds USING (train_hash);

@@ -3,4 +3,4 @@ CREATE VIEW epochs AS
 SELECT
     epochs.key, names.cell, epochs.* EXCLUDE (key, time, writer, position),
     make_timestamp((epochs.time * 1e6)::BIGINT) AS finished
-FROM recorded.epochs AS epochs LEFT JOIN kept.planned_keys AS names USING (key);
+FROM recorded.epochs AS epochs LEFT JOIN materialised.planned_keys AS names USING (key);

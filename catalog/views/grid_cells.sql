@@ -5,7 +5,7 @@ WITH planned AS NOT MATERIALIZED (
     WHERE named.current OR finished.key IS NOT NULL
 ),
 -- Few keys stand in several studies, so that only for them the studies are compared.
-several AS (SELECT key FROM kept.planned_keys WHERE len(studies) > 1),
+several AS (SELECT key FROM materialised.planned_keys WHERE len(studies) > 1),
 shared AS (SELECT key, min(study) AS first FROM planned SEMI JOIN several USING (key) GROUP BY key)
 SELECT
     planned.study, planned.key, planned.cell, planned.module, planned.backbone, planned.temporal_pooling,
@@ -14,7 +14,7 @@ SELECT
     open_cells.blocked_by, open_cells.reason, CASE WHEN isfinite(last_top1) THEN last_top1 END AS top1,
     planned.study = coalesce(shared.first, planned.study) AS first_study,
     planned.macs, planned.parent_key, planned.config
-FROM planned LEFT JOIN kept.open_cells AS open_cells USING (key) LEFT JOIN shared USING (key);
+FROM planned LEFT JOIN materialised.open_cells AS open_cells USING (key) LEFT JOIN shared USING (key);
 
 -- One row a study and cell that is planned today or finished, with its state and accuracy; without the strings
 -- of `cells`, so that a million of them can be counted while somebody waits. `first_study` is true in one row a

@@ -50,5 +50,5 @@ SELECT
     CASE WHEN own_state = 'failed' THEN log END AS log
 FROM own LEFT JOIN blockers USING (key);
 
-CREATE TABLE kept.open_cells AS FROM computed.open_cells WITH NO DATA;
-CREATE VIEW open_cells AS FROM kept.open_cells;
+CREATE TABLE materialised.open_cells AS FROM computed.open_cells WITH NO DATA;
+CREATE VIEW open_cells AS FROM materialised.open_cells;

@@ -12,7 +12,7 @@ reported AS (
         key, max(last_epoch) AS epoch, max(last_time) AS reported,
         max(last_time) FILTER (epochs.attempt = running.attempt) - any_value(started) AS seconds,
         max(last_epoch - first_epoch + 1) FILTER (epochs.attempt = running.attempt) AS epochs_here
-    FROM kept.attempt_epochs AS epochs JOIN running USING (key) GROUP BY key
+    FROM materialised.attempt_epochs AS epochs JOIN running USING (key) GROUP BY key
 ),
 planned AS (
     SELECT key, any_value(cell) AS cell, any_value(config ->> '$.recipe.epochs')::BIGINT AS epochs

@@ -80,8 +80,8 @@ class Text:
     def component(self, csv: str) -> Component:
         """Return the component; `csv` is the address of the block's data."""
         if self.rows is None:
-            return _slot(self.parts[0])
-        return html.Div([_slot(self.parts[0]), html.Div([_csv_link(csv, self.name)], className="tools")])
+            return _container(self.parts[0])
+        return html.Div([_container(self.parts[0]), html.Div([_csv_link(csv, self.name)], className="tools")])
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ class Table:
     def component(self, csv: str) -> Component:
         """Return the component; `csv` is the address of the block's data."""
         tools = html.Div([_csv_link(csv, self.name)], className="tools")
-        return html.Section([_heading(self.title, self.caption), _slot(self.parts[0]), tools])
+        return html.Section([_heading(self.title, self.caption), _container(self.parts[0]), tools])
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,7 @@ class Figure:
     def component(self, csv: str) -> Component:
         """Return the component; `csv` is the address of the block's data."""
         if not self.drawing.data:
-            return html.Section([_heading(self.title, self.caption), _slot(self.parts[0])])
+            return html.Section([_heading(self.title, self.caption), _container(self.parts[0])])
         drawn, note, rows = self.parts
         layout = self.drawing.layout
         height = f"{layout.height or 420}px"
@@ -168,7 +168,7 @@ class Figure:
                 ],
                 className="tools",
             ),
-            _slot(note),
+            _container(note),
             _unfolding("Data of this figure", rows),
         ]
         return html.Section([_heading(self.title, self.caption), *body])
@@ -257,7 +257,7 @@ def _unfolding(title: str, part: Part) -> Component:
     return html.Div([store, html.Details([html.Summary(title), box])])
 
 
-def _slot(part: Part) -> Component:
+def _container(part: Part) -> Component:
     return html.Div(part.value, id={"kind": part.kind, "name": part.name})
 
 

@@ -1,4 +1,4 @@
-"""What is kept between two questions is never older than what the journals said when they were read last."""
+"""What is materialised is never older than what the journals said when they were read last."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GRID = dataclasses.replace(
 )
 OTHER = dataclasses.replace(GRID, study="other", failing=frozenset())
 VIEWS = ("cells", "grid_cells", "running_cells", "lineage", "accuracies", "results", "attempt_spans")
-ASKED = (*(f"kept.{name}" for name in MATERIALISED), *VIEWS)
+ASKED = (*(f"materialised.{name}" for name in MATERIALISED), *VIEWS)
 
 
 def answers(catalog: Catalog) -> dict[str, list[str]]:
@@ -80,7 +80,7 @@ def test_attempts_are_followed_as_their_epochs_come(tmp_path: Path) -> None:
             max(time) AS last_time
         FROM recorded.epochs GROUP BY key, attempt ORDER BY ALL
     """
-    found = catalog.query(f"FROM kept.{ATTEMPT_EPOCHS} ORDER BY ALL")
+    found = catalog.query(f"FROM materialised.{ATTEMPT_EPOCHS} ORDER BY ALL")
     assert found.num_rows > 20 and found.to_pylist() == catalog.query(expected).to_pylist()
 
 
@@ -133,7 +133,7 @@ def test_a_snapshot_answers_by_itself(tmp_path: Path) -> None:
             view: sorted(map(repr, snapshot.sql(f"FROM {view}").to_arrow_table().to_pylist()))
             for view in ASKED
         }
-    assert found == answers(catalog) and found["kept.open_cells"]
+    assert found == answers(catalog) and found["materialised.open_cells"]
 
 
 def test_a_cell_of_several_studies_counts_in_the_first(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_cell_of_several_studies_counts_in_the_first(tmp_path: Path) -> None:
     assert set(firsts.values()) == {GRID.study, "other"}
 
 
-def test_readers_never_see_something_kept_beside_newer_rows(tmp_path: Path) -> None:
+def test_readers_never_see_something_materialised_beside_newer_rows(tmp_path: Path) -> None:
     whole = [*grid_events(Grid(datasets=("mini-ssv2",)))]
     catalog = Catalog(tmp_path)
     seen: list[tuple[int, int]] = []
@@ -171,15 +171,20 @@ def test_readers_never_see_something_kept_beside_newer_rows(tmp_path: Path) -> N
 def test_sources_are_found_through_views_and_macros() -> None:
     texts = [
         "CREATE VIEW computed.open_cells AS FROM recorded.cells;",
-        "CREATE VIEW open_cells AS FROM kept.open_cells;",
+        "CREATE VIEW open_cells AS FROM materialised.open_cells;",
         "-- FROM open_cells\nCREATE VIEW plain AS SELECT 'open_cells there' AS cells FROM recorded.finished;",
         "CREATE MACRO over(x) AS TABLE FROM query_table(x) JOIN open_cells USING (key);",
-        "CREATE VIEW last AS FROM over('plain') JOIN kept.attempt_epochs USING (key);",
+        "CREATE VIEW last AS FROM over('plain') JOIN materialised.attempt_epochs USING (key);",
     ]
     found = tables_read(texts)
-    assert found["open_cells"] == {"kept.open_cells", "recorded.cells"}
+    assert found["open_cells"] == {"materialised.open_cells", "recorded.cells"}
     assert found["plain"] == {"recorded.finished"}
-    assert found["last"] == {"kept.open_cells", "recorded.cells", "recorded.finished", "recorded.epochs"}
+    assert found["last"] == {
+        "materialised.open_cells",
+        "recorded.cells",
+        "recorded.finished",
+        "recorded.epochs",
+    }
     assert materialised_behind("SELECT main.last.key FROM main.last", found) == ("open_cells",)
     assert materialised_behind("SELECT open_cells FROM recorded.open_cells AS last", found) == ("open_cells",)
     assert materialised_behind("FROM recorded.cells", found) == ()
