@@ -183,13 +183,13 @@ def test_each_file_is_read_once_and_again_when_it_is_measured_again(
     storage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    original = catalog_module.PredictionReader._place
+    original = catalog_module.PredictionReader._locate
 
     def counting(self: Any, text: str) -> Path:
         read.append(Path(text))
         return original(self, text)
 
-    monkeypatch.setattr(catalog_module.PredictionReader, "_place", counting)
+    monkeypatch.setattr(catalog_module.PredictionReader, "_locate", counting)
     catalog = Catalog.open(storage)
     catalog.query("SELECT predictions FROM results")
     catalog.query("SELECT predictions AS confusion FROM results")
