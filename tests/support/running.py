@@ -145,4 +145,4 @@ def held_leases(storage: Path) -> list[str]:
     from orchestrator.coordination.lease import Leases
 
     leases = Leases(FolderFiles(Layout(storage).leases), "test", lambda _: False)
-    return [key for key in leases.known() if leases.look(key).owner is not None]
+    return [key for key in leases.known() if leases.read(key).owner is not None]
