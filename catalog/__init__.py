@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from catalog.catalog import Catalog, CatalogError, QueryError
     from catalog.journal import Journal, JournalError, Tail, read_events
-    from catalog.maintenance import check, rebuild
-    from catalog.queries.planner import attempts_made, done_cells, failed_cells
 
 _HOMES = {
     "Catalog": "catalog.catalog",
@@ -22,11 +20,6 @@ _HOMES = {
     "JournalError": "catalog.journal",
     "Tail": "catalog.journal",
     "read_events": "catalog.journal",
-    "check": "catalog.maintenance",
-    "rebuild": "catalog.maintenance",
-    "attempts_made": "catalog.queries.planner",
-    "done_cells": "catalog.queries.planner",
-    "failed_cells": "catalog.queries.planner",
 }
 
 __all__ = [
@@ -36,12 +29,7 @@ __all__ = [
     "JournalError",
     "QueryError",
     "Tail",
-    "attempts_made",
-    "check",
-    "done_cells",
-    "failed_cells",
     "read_events",
-    "rebuild",
 ]
 
 

@@ -20,6 +20,7 @@ from typing import Literal, Self
 
 from catalog.codec import EventError, UnknownEventError, decode, encode
 from catalog.events import Event
+from catalog.storage.atomic import sync
 from catalog.storage.errors import ActionGridError
 from catalog.storage.layout import Layout
 from catalog.storage.storage import JournalKeeper, Storage
@@ -104,7 +105,7 @@ class Journal:
             journal = cls(path, descriptor, keeper)
             if keeper is None:
                 journal._seal()
-            sync_directory(folder)
+            sync(folder)
         except OSError as error:
             os.close(descriptor)
             raise JournalError(
@@ -263,15 +264,6 @@ def read_events(storage: Path) -> Iterator[Event]:
     """Yield all events of a storage's journals, journal by journal in their order."""
     for line in Tail(storage).lines():
         yield line.event
-
-
-def sync_directory(folder: Path) -> None:
-    """Make new names in a directory durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _ends_inside_a_line(descriptor: int) -> bool:

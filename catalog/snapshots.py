@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from catalog.journal import sync_directory
+from catalog.storage.atomic import sync
 from catalog.storage.errors import ActionGridError
 from catalog.storage.layout import Layout
 
@@ -47,12 +47,12 @@ def publish(storage: Path, write: Callable[[Path], None]) -> Path:
         temporary = folder / f"tmp-{os.getpid()}.duckdb"
         try:
             write(temporary)
-            _sync_file(temporary)
+            sync(temporary)
             final = folder / f"catalog-{max([0, *_numbered(folder)]) + 1}.duckdb"
             temporary.rename(final)
         finally:
             _remove(folder.glob(f"{temporary.name}*"))
-        sync_directory(folder)
+        sync(folder)
         _switch(storage, final)
         stale = sorted(_numbered(folder).items())[:-FILES_AT_ONCE]
         _remove(path for _, path in stale)
@@ -76,15 +76,7 @@ def _switch(storage: Path, target: Path) -> None:
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target.relative_to(storage))
     temporary.replace(snapshot_link(storage))
-    sync_directory(storage)
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(storage)
 
 
 def _remove(paths: Iterable[Path]) -> None:

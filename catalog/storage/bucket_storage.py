@@ -18,8 +18,7 @@ from catalog.storage.bucket import Bucket, BucketError, checked_url
 from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.journal_segments import Segments, pull_journals, unite_abandoned
 from catalog.storage.mirror import Mirror, MirroredFolder, mark_mirror, marked_url, mirror_folder
-from catalog.storage.shared_files import SharedFiles
-from catalog.storage.storage import JournalKeeper, Probe, Storage, StoredFile, Wanted
+from catalog.storage.storage import JournalKeeper, Probe, SharedFiles, Storage, StoredFile, Wanted
 
 LISTING_SECONDS = 1.0
 

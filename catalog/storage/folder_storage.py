@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
-from catalog.storage.atomic import StorageError, write_atomically
-from catalog.storage.shared_files import FolderFiles, SharedFiles
-from catalog.storage.storage import JournalKeeper, Probe, Storage, StoredFile, Wanted
+from catalog.storage.atomic import StorageError, replaced_atomically, write_atomically
+from catalog.storage.storage import JournalKeeper, LeaseError, Probe, SharedFiles, Storage, StoredFile, Wanted
 
 _PAUSE_SECONDS = 0.2
 _PROBE_BYTES = 64 << 10
@@ -166,3 +165,83 @@ class FolderProbe:
         path = Path(self.path)
         for file in path.parent.glob(f"{path.name}*"):
             file.unlink(missing_ok=True)
+
+
+class FolderFiles:
+    """Shared files in a local or network directory. What is made exclusively is made by a hard link."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def names(self, folder: str = "") -> frozenset[str]:
+        """See `SharedFiles`."""
+        try:
+            return frozenset(os.listdir(self._folder / folder))  # noqa: PTH208 - names are all that is needed
+        except FileNotFoundError:
+            return frozenset()
+
+    def exists(self, name: str) -> bool:
+        """See `SharedFiles`."""
+        return (self._folder / name).exists()
+
+    def read(self, name: str) -> bytes | None:
+        """See `SharedFiles`."""
+        try:
+            return (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def create(self, name: str, content: bytes) -> bool:
+        """See `SharedFiles`."""
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            return _linked(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def write(self, name: str, content: bytes) -> None:
+        """See `SharedFiles`."""
+        with replaced_atomically(self._folder / name, durable=False) as temporary:
+            temporary.write_bytes(content)
+
+    def touch(self, name: str) -> None:
+        """See `SharedFiles`."""
+        (self._folder / name).touch()
+
+    def beat(self, name: str, content: bytes) -> None:
+        """See `SharedFiles`. The file's time of change: it costs no space on a full disk."""
+        os.utime(self._folder / name)
+
+    def mark(self, name: str) -> Hashable:
+        """See `SharedFiles`."""
+        # Opened, because NFS asks the server about a file's time only then.
+        try:
+            with (self._folder / name).open() as file:
+                return os.fstat(file.fileno()).st_mtime_ns
+        except OSError:
+            return None
+
+    def remove(self, name: str) -> None:
+        """See `SharedFiles`."""
+        (self._folder / name).unlink(missing_ok=True)
+
+
+def _linked(temporary: Path, path: Path) -> bool:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        # An NFS client that had no answer asks again, and is told that its own link exists.
+        return temporary.stat().st_nlink == 2
+    except PermissionError as error:
+        raise LeaseError(
+            f"the storage makes no hard links ({error}), so drivers could not share it",
+            path.parent,
+            "use a local or NFS directory, or a bucket",
+        ) from error
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
@@ -13,7 +13,6 @@ from typing import ClassVar, Protocol, Self
 from catalog.storage.atomic import StorageError
 from catalog.storage.errors import ActionGridError, FailureKind
 from catalog.storage.layout import FENCE_FILE, Layout
-from catalog.storage.shared_files import SharedFiles
 
 Wanted = Callable[[str], bool]
 """Whether a file is wanted, by its name relative to the folder that is asked about."""
@@ -42,6 +41,51 @@ class JournalKeeper(Protocol):
 
     def close(self, size: int) -> None:
         """Nothing more comes after byte `size`."""
+
+
+class LeaseError(ActionGridError):
+    """A storage on which no lease can be made."""
+
+
+class SharedFiles(Protocol):
+    """Small files through which drivers share a storage, by name, `folder/name` at most.
+
+    Leases and the drivers' presence are made of them. Threads may share one.
+
+    Raises:
+        OSError: from every method, where the storage does not answer or takes nothing.
+    """
+
+    def names(self, folder: str = "") -> frozenset[str]:
+        """What lies in a folder, files and folders; others' newest may be missing for a second."""
+
+    def exists(self, name: str) -> bool:
+        """Whether a file is there at this moment."""
+
+    def read(self, name: str) -> bytes | None:
+        """A file's content; None where there is none."""
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Make a file; whether this call did, and no other. No two calls may bring the same content.
+
+        Raises:
+            LeaseError: The storage cannot do that.
+        """
+
+    def write(self, name: str, content: bytes) -> None:
+        """Make a file or replace it, whole or not at all."""
+
+    def touch(self, name: str) -> None:
+        """Make an empty file, where there is none."""
+
+    def beat(self, name: str, content: bytes) -> None:
+        """Change the mark of a file that has this content."""
+
+    def mark(self, name: str) -> Hashable:
+        """What changes whenever a file is written or beats; None where there is none."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
 
 
 class Probe(Protocol):

@@ -13,7 +13,7 @@ app = typer.Typer(help="The DuckDB catalog: a projection of the journals.", no_a
 @app.command()
 def rebuild(storage: StorageOption = None) -> None:
     """Make the DuckDB file anew from the journals."""
-    from catalog import rebuild as rebuild_catalog
+    from catalog.maintenance import rebuild as rebuild_catalog
 
     typer.echo(f"catalog: {rebuild_catalog(chosen_storage(storage).root)}")
 
@@ -21,7 +21,7 @@ def rebuild(storage: StorageOption = None) -> None:
 @app.command()
 def check(storage: StorageOption = None) -> None:
     """Compare the DuckDB file with the journals; exit code 1 where they differ."""
-    from catalog import check as check_catalog
+    from catalog.maintenance import check as check_catalog
 
     report = check_catalog(chosen_storage(storage).root)
     typer.echo(f"catalog: {report.snapshot or 'none published yet'}")

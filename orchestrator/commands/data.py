@@ -76,7 +76,7 @@ def build(
     from orchestrator.coordination.drivers import writer_name
     from orchestrator.datasets.build import Builder, Request, is_study
     from orchestrator.datasets.ingest_tasks import VideoReaders
-    from orchestrator.terminal.build_view import BuildView
+    from orchestrator.terminal.text import BuildView
 
     chosen: dict[str, Any] = {"quality": quality, "shard_mb": shard_mb, "mode": "direct" if direct else None}
     chosen = {field: value for field, value in chosen.items() if value is not None}
@@ -135,7 +135,7 @@ def verify(name: OneName = None, as_json: JsonOption = False, storage: StorageOp
     The next `data build` makes the damaged files again.
     """
     from orchestrator.datasets.built import fetch_frames, manifests, verification_lines, verify_dataset
-    from orchestrator.terminal.build_view import BuildView
+    from orchestrator.terminal.text import BuildView
 
     chosen, show = chosen_storage(storage), BuildView(sys.stderr)
     fetch_frames(chosen, name)

@@ -57,8 +57,7 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show every cell's state and reason, what the study costs and on how many GPUs; runs nothing."""
-    from orchestrator.planning.forecast import make_forecast, on_gpus
-    from orchestrator.planning.forecast_cells import make_goal
+    from orchestrator.planning.forecast import make_forecast, make_goal, on_gpus
     from orchestrator.planning.measured import choose_rates
     from orchestrator.planning.storage_plan import plan_and_measure
     from orchestrator.study.load import load_study

@@ -36,7 +36,7 @@ def run(
     from orchestrator.run import submit
     from orchestrator.running.submission import Options
     from orchestrator.study.load import load_study
-    from orchestrator.terminal.build_view import BuildView
+    from orchestrator.terminal.text import BuildView
 
     options = Options(
         storage=chosen_storage(storage),

@@ -1,6 +1,6 @@
 """Who works on a storage: one file a driver, `<storage>/drivers/<writer>.json`, and its heartbeat.
 
-The heartbeat is the file's mark (`catalog.storage.shared_files`): its time of change. Clocks of two machines
+The heartbeat is the file's mark (`SharedFiles`): its time of change. Clocks of two machines
 are never compared: an observer counts, on its own monotonic clock, how long it has seen no change.
 """
 
@@ -19,8 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from catalog.storage.shared_files import SharedFiles
-from catalog.storage.storage import Storage
+from catalog.storage.storage import SharedFiles, Storage
 from orchestrator.coordination.lease import Leases
 from orchestrator.scheduling.schedule import Free
 

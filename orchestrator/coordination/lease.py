@@ -1,7 +1,7 @@
 """One owner of a cell at a time, across machines: leases as small files that all drivers see.
 
 `<key>/<number>.json` says who owns the lease with that number. It is made exclusively
-(`catalog.storage.shared_files`), so that only one of many succeeds, on NFS and in a bucket too; the number is
+(`SharedFiles`), so that only one of many succeeds, on NFS and in a bucket too; the number is
 one more than the highest that is there. The highest number counts, so a number fences: whoever has a lower
 one has lost the cell. `<number>.free` says that its owner gave it up, or that it died. Nothing is ever
 replaced or removed: a process that was suspended between any two steps cannot undo what others did meanwhile.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from catalog.storage.errors import ActionGridError
-from catalog.storage.shared_files import SharedFiles
+from catalog.storage.storage import SharedFiles
 
 
 class LeaseLostError(ActionGridError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from catalog import Catalog, failed_cells
-from catalog.queries.planner import done_cells, last_reductions, removed_checkpoints
+from catalog import Catalog
+from catalog.queries.planner import done_cells, failed_cells, last_reductions, removed_checkpoints
 from catalog.storage.layout import Layout
 from orchestrator.datasets.built import dataset_states
 from orchestrator.planning.cost import SizeOf, model_size
@@ -14,7 +14,7 @@ from orchestrator.planning.explanation import known_cells
 from orchestrator.planning.measured import Measured, cards_and_packing, measured_rates
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import DoneCell, FailureInfo, Plan
-from orchestrator.scheduling.memory_reduction import MemoryReduction
+from orchestrator.scheduling.retry import MemoryReduction
 from orchestrator.study.cells import expand
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.model import Study

@@ -11,8 +11,7 @@ from enum import StrEnum
 
 from orchestrator.coordination.requests import StopRequest
 from orchestrator.ray_runtime.trial import TrialRequest
-from orchestrator.scheduling.memory_reduction import MemoryReduction, reduced_resources
-from orchestrator.scheduling.retry import Attempts
+from orchestrator.scheduling.retry import Attempts, MemoryReduction, reduced_resources
 from orchestrator.scheduling.schedule import Task
 from orchestrator.study.cells import Cell
 

@@ -23,7 +23,7 @@ from orchestrator.running.cell_run import (
     resting_state,
 )
 from orchestrator.running.journal_events import AttemptOutcome
-from orchestrator.scheduling.memory_reduction import deferred
+from orchestrator.scheduling.retry import deferred
 from orchestrator.scheduling.schedule import Free, StartQueue
 
 

@@ -11,8 +11,7 @@ from catalog.storage.errors import FailureKind
 from catalog.storage.storage import Storage
 from orchestrator.planning.plan_model import PlannedCell
 from orchestrator.running.cell_run import CellRun, CellState, CellWork
-from orchestrator.scheduling.memory_reduction import next_reduction
-from orchestrator.scheduling.retry import back_off_seconds, classify, decide, unmarked
+from orchestrator.scheduling.retry import back_off_seconds, classify, decide, next_reduction, unmarked
 from trainables.training.result import CellResult
 
 

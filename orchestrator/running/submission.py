@@ -9,8 +9,9 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from catalog import Catalog, Journal, attempts_made
+from catalog import Catalog, Journal
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
+from catalog.queries.planner import attempts_made
 from catalog.storage.locks import LockHeldError
 from catalog.storage.storage import Storage
 from orchestrator.coordination.shared_cells import SharedCells

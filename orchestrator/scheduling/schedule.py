@@ -52,7 +52,7 @@ class Task:
     """One cell to run. `parent` names another task, or is None where nothing has to finish first.
 
     `cost` is in FLOPs or any other unit that is the same for all tasks. `alone`: nothing else may use its
-    GPUs, or, without GPUs, run beside it (`orchestrator.scheduling.memory_reduction`).
+    GPUs, or, without GPUs, run beside it (`orchestrator.scheduling.retry`).
     """
 
     name: str

@@ -7,8 +7,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.planning.forecast import Forecast
-from orchestrator.planning.forecast_cells import CellHours, Goal, bases, largest_cells
+from orchestrator.planning.forecast import CellHours, Forecast, Goal, bases, largest_cells
 from orchestrator.planning.plan_model import Plan, Totals
 from orchestrator.scheduling.makespan import GpuCount
 from orchestrator.terminal.text import (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog import Catalog, CatalogError, QueryError, attempts_made, check, done_cells, failed_cells, rebuild
+from catalog import Catalog, CatalogError, QueryError
 from catalog.catalog import RECORDED
 from catalog.codec import FIELD_TYPES
 from catalog.definitions import VIEWS
@@ -23,7 +23,9 @@ from catalog.events import (
     StudySubmitted,
 )
 from catalog.journal import Journal
+from catalog.maintenance import check, rebuild
 from catalog.projection import ORIGIN
+from catalog.queries.planner import attempts_made, done_cells, failed_cells
 from tests.support.grid_events import (
     DEMO,
     Grid,

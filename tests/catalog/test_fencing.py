@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from catalog import Catalog, attempts_made, done_cells
+from catalog import Catalog
 from catalog.events import (
     AttemptEnded,
     AttemptStarted,
@@ -20,6 +20,7 @@ from catalog.events import (
     StudyControlled,
     StudySubmitted,
 )
+from catalog.queries.planner import attempts_made, done_cells
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 
 FINISHED = next(event for event in grid_events(DEMO) if isinstance(event, CellFinished))

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalog import Catalog, check
+from catalog import Catalog
 from catalog import catalog as catalog_module
 from catalog.catalog import _views_on_predictions
 from catalog.definitions import tables_read
 from catalog.events import CellEvaluated, CellFinished, CellPlanned, DatasetBuilt, Event
 from catalog.journal import Journal
+from catalog.maintenance import check
 from tests.support.grid_events import DEMO, HARDWARE, VERSIONS, grid_events, key_of, write_quickly
 
 CELL = "TAM-Tiny-f8@synthetic-motion"

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from catalog.storage.shared_files import FolderFiles
+from catalog.storage.folder_storage import FolderFiles
 from orchestrator.coordination.drivers import Presence, Watch, this_driver
 from orchestrator.coordination.lease import Lease, Leases
 

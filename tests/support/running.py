@@ -140,8 +140,8 @@ def held_cluster(environment: Mapping[str, str] | None = None) -> Iterator[subpr
 
 def held_leases(storage: Path) -> list[str]:
     """The keys whose leases somebody, dead or alive, still has."""
+    from catalog.storage.folder_storage import FolderFiles
     from catalog.storage.layout import Layout
-    from catalog.storage.shared_files import FolderFiles
     from orchestrator.coordination.lease import Leases
 
     leases = Leases(FolderFiles(Layout(storage).leases), "test", lambda _: False)

@@ -15,9 +15,9 @@ import pytest
 from catalog.storage import bucket_storage
 from catalog.storage.bucket import Bucket, BucketError
 from catalog.storage.bucket_storage import BucketFiles, BucketProbe
-from catalog.storage.folder_storage import FolderStorage
+from catalog.storage.folder_storage import FolderFiles, FolderStorage
 from catalog.storage.mirror import Mirror
-from catalog.storage.shared_files import FolderFiles, SharedFiles
+from catalog.storage.storage import SharedFiles
 from orchestrator.coordination.drivers import Presence, Watch, this_driver
 from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, LeaseState
 from orchestrator.ray_runtime.cluster_checks import answer

@@ -16,7 +16,7 @@ from orchestrator.datasets.build import Declared, Request, declared
 from orchestrator.datasets.built import declared_path, manifest_path, quarantine_kind
 from orchestrator.datasets.ingest_tasks import RAY_FROM_BYTES, RAY_FROM_VIDEOS, is_large
 from orchestrator.study.load import parse_study
-from orchestrator.terminal.build_view import BuildView, build_line
+from orchestrator.terminal.text import BuildView, build_line
 from trainables.data.datasets import SyntheticMotion
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.ingest.batch import BatchTask

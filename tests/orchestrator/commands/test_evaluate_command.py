@@ -137,7 +137,7 @@ def test_an_unfinished_cell_is_refused_and_left_out_of_a_pattern(storage: Path) 
 def test_one_name_of_several_finished_cells_asks_for_a_key(storage: Path) -> None:
     import dataclasses
 
-    from catalog import done_cells
+    from catalog.queries.planner import done_cells
 
     with Catalog.open(storage) as catalog:
         finished = done_cells(catalog)[KEY]

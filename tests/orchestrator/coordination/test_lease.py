@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.storage.shared_files import FolderFiles
+from catalog.storage.folder_storage import FolderFiles
 from orchestrator.coordination.drivers import Presence, Watch, has_ended, process_start, this_driver
 from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, LeaseState
 from tests.support.lease_racer import KEYS

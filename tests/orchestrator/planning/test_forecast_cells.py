@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import main
-from orchestrator.planning.forecast import make_forecast
-from orchestrator.planning.forecast_cells import Goal, bases, largest_cells, make_goal
+from orchestrator.planning.forecast import Goal, bases, largest_cells, make_forecast, make_goal
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import Plan
 from orchestrator.planning.rates import ASSUMED, BASES, Rates, Sample

@@ -22,8 +22,7 @@ from catalog.storage.storage import open_storage
 from orchestrator.planning.storage_plan import memory_reductions
 from orchestrator.ray_runtime.trial import TrialRequest, killed_meanwhile, oom_kills, read_error_log
 from orchestrator.running.cell_run import CellState, CellWork
-from orchestrator.scheduling.memory_reduction import MemoryReduction, clips_at_once, deferred, next_reduction
-from orchestrator.scheduling.retry import classify
+from orchestrator.scheduling.retry import MemoryReduction, classify, clips_at_once, deferred, next_reduction
 from orchestrator.scheduling.schedule import Free, Task
 from orchestrator.study.cells import expand
 from orchestrator.study.load import parse_study

@@ -11,8 +11,7 @@ from catalog.storage.atomic import sha256_of
 from catalog.storage.layout import SHARDS
 from trainables.data.frames.manifest import Manifest
 from trainables.data.frames.shard import Shard
-from trainables.data.ingest.batch import file_stamp
-from trainables.data.ingest.build_log import BuildLog
+from trainables.data.ingest.build_log import BuildLog, file_stamp
 
 _NAME = "damage.jsonl"
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     Picture = NDArray[np.uint8]
 
+Decoder = Literal["decord", "pyav"]
+"""Whose pictures of a video are kept."""
+
 VERSION = "1"  # of the pixels that a format gives: of `reduced` and of how JPEGs are written
 
 

@@ -6,18 +6,16 @@ import json
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog.storage.atomic import replaced_atomically
 from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
-from trainables.data.frames.frame_format import ORIGINALS, FrameFormat
+from trainables.data.frames.frame_format import ORIGINALS, Decoder, FrameFormat
 from trainables.data.frames.shard import Shard
 from trainables.recipe.fields import Split
-
-Decoder = Literal["decord", "pyav"]
 
 FORMAT = 2
 _METADATA = b"actiongrid.manifest"

@@ -13,8 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from catalog.storage.atomic import sha256_of, writing
-from trainables.data.frames.frame_format import FrameFormat
-from trainables.data.frames.manifest import Decoder
+from trainables.data.frames.frame_format import Decoder, FrameFormat
 from trainables.data.frames.shard import FORMAT, Shard, write_jpegs
 from trainables.data.frames.spool import SpoolTarget
 

@@ -12,6 +12,7 @@ from catalog.storage.atomic import sha256_of
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.frames.shard import Shard
 from trainables.data.frames.write import DecodedVideo, FrameLocation, ShardWriter, shard_writer
+from trainables.data.ingest.build_log import file_stamp
 from trainables.data.ingest.probe import Probe, Probed, Rejected, from_json, to_json
 from trainables.data.ingest.probe_worker import ProbeWorker
 
@@ -132,15 +133,6 @@ def _hash(path: Path) -> str:
         return sha256_of(path)
     except OSError:
         return ""  # missing or unreadable: the decoder says why
-
-
-def file_stamp(path: Path) -> tuple[int, int]:
-    """Size and modification time (ns): another content under the same name shows in one of them."""
-    try:
-        status = path.stat()
-    except OSError:
-        return (0, 0)
-    return status.st_size, status.st_mtime_ns
 
 
 def _placed(records: list[VideoRecord], places: Sequence[FrameLocation]) -> list[VideoRecord]:

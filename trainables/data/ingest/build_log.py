@@ -102,3 +102,12 @@ def note_inputs(log: BuildLog, now: BuildInputs) -> None:
 
 def _text(path: Path | None) -> str | None:
     return str(path.absolute()) if path is not None else None
+
+
+def file_stamp(path: Path) -> tuple[int, int]:
+    """Size and modification time (ns): another content under the same name shows in one of them."""
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0)
+    return status.st_size, status.st_mtime_ns

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-    from trainables.data.frames.manifest import Decoder
+    from trainables.data.frames.frame_format import Decoder
 
 Picture = NDArray[np.uint8]
 Pictures = Generator[Picture | None, None, None]

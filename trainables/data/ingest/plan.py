@@ -16,8 +16,8 @@ from catalog.storage.layout import SHARDS
 from trainables.data.frames.check import Damage
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.frames.shard import FORMAT
-from trainables.data.ingest.batch import BatchRecord, BatchTask, file_stamp
-from trainables.data.ingest.build_log import BuildLog
+from trainables.data.ingest.batch import BatchRecord, BatchTask
+from trainables.data.ingest.build_log import BuildLog, file_stamp
 from trainables.data.ingest.probe import VERSION
 from trainables.data.ingest.probe_worker import ProbeWorker
 
