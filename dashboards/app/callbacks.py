@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 
 from catalog import QueryError
 from catalog.queries.filters import FilterError
-from dashboards.app.filter_bar import add_filter_callback
+from dashboards.app.filter_bar import add_filter_callback, filter_values
 from dashboards.app.live import PAGES, LiveCatalog, page_blocks
 from dashboards.pages.blocks import Block, message
 from dashboards.pages.cell import cell_options
@@ -54,7 +54,7 @@ def add_callbacks(app: Dash, live: LiveCatalog) -> None:
         State("again", "data"),
         prevent_initial_call=True,
     )(partial(_update_parts, live))
-    add_filter_callback(app, live)
+    add_filter_callback(app, lambda: live.cached("filter-values", lambda: filter_values(live.catalog)))
     app.callback(
         Output({"kind": "cells", "name": MATCH}, "options"),
         Input({"kind": "cells", "name": MATCH}, "search_value"),

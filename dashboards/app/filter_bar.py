@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import Any
@@ -14,7 +14,6 @@ from catalog import Catalog
 from catalog.names import label
 from catalog.queries import overview
 from catalog.queries.filters import STATES, FilterError, Filters
-from dashboards.app.live import LiveCatalog
 from dashboards.pages.request import Address, address_or_none
 
 NAMES = tuple(field.name for field in fields(Filters))
@@ -86,8 +85,11 @@ def _label(name: str, value: Any) -> str:  # noqa: ANN401
     return f"f{value}" if name == "frames" else str(value)
 
 
-def add_filter_callback(app: Dash, live: LiveCatalog) -> None:
-    """Let the bar follow the address and the catalog, and the address the bar."""
+def add_filter_callback(app: Dash, known: Callable[[], dict[str, list[Any]]]) -> None:
+    """Let the bar follow the address and the catalog, and the address the bar.
+
+    `known` gives the values that each filter can have at the moment (`filter_values`).
+    """
     app.callback(
         Output({"kind": "filter", "name": ALL}, "options"),
         Output({"kind": "filter", "name": ALL}, "value"),
@@ -97,11 +99,11 @@ def add_filter_callback(app: Dash, live: LiveCatalog) -> None:
         Input("revision", "data"),
         State("address", "pathname"),
         State({"kind": "filter", "name": ALL}, "options"),
-    )(partial(_filter, live))
+    )(partial(_filter, known))
 
 
 def _filter(
-    live: LiveCatalog,
+    known: Callable[[], dict[str, list[Any]]],
     values: list[list[Any] | None],
     search: str | None,
     _: int,
@@ -111,7 +113,7 @@ def _filter(
     address = address_or_none(path, search)
     if address is None:
         return [no_update] * len(NAMES), [no_update] * len(NAMES), no_update
-    found = live.cached("filter-values", lambda: filter_values(live.catalog))
+    found = known()
     options_ = [filter_options(name, found[name]) for name in NAMES]
     fresh = [no_update if new == old else new for new, old in zip(options_, offered, strict=True)]
     changed_by_hand = isinstance(ctx.triggered_id, dict)
