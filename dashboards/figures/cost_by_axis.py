@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from catalog.names import label
-from catalog.queries.costs import costs_by_axis
+from catalog.queries.training import costs_by_axis
 from dashboards.figures.figure import Export, Figure
 from dashboards.figures.panels import LEGEND, Row, cost_unit, hover, hovering, note
 from dashboards.render.plain_figure import PlainFigure, Trace, bar

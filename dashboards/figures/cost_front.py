@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from catalog.queries.costs import accuracies_by_hours
 from catalog.queries.filters import ALL, Filters
+from catalog.queries.training import accuracies_by_hours
 from dashboards.figures.figure import Export, Figure
 from dashboards.figures.panels import (
     LEGEND,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from catalog.queries.costs import failures_by_kind
+from catalog.queries.training import failures_by_kind
 from dashboards.figures.figure import Export, Figure
 from dashboards.figures.panels import LEGEND, Row, hover, hovering
 from dashboards.render.plain_figure import PlainFigure, bar

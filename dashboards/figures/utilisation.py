@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from catalog.queries.costs import utilisation
+from catalog.queries.training import utilisation
 from dashboards.figures.figure import Export, Figure
 from dashboards.render.plain_figure import PlainFigure, scatter
 from dashboards.render.theme import AUTO, Theme, empty_figure, styled

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dash import html
 from dash.development.base_component import Component
 
-from catalog.queries.costs import costs_by_axis, failures_by_kind, utilisation
+from catalog.queries.training import costs_by_axis, failures_by_kind, utilisation
 from dashboards.figures.cost_by_axis import costs_of_all, draw_cost_by_axis, unit_of
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front
 from dashboards.figures.failures import draw_failures

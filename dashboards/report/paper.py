@@ -14,8 +14,7 @@ from catalog.queries.filters import ALL, Filters, Source
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from dashboards.figures.figure import Answer, Export, Figure, Scope
 from dashboards.figures.registry import exports
-from dashboards.render.image import PIXELS_PER_INCH, SHRINK
-from dashboards.render.panels_in_print import arranged
+from dashboards.render.image import PIXELS_PER_INCH, SHRINK, arranged
 from dashboards.render.theme import Theme
 
 Plain = dict[str, Any]

@@ -11,11 +11,18 @@ import pytest
 from catalog import Catalog
 from catalog.events import AttemptEnded, AttemptStarted, CellPlanned
 from catalog.queries.accuracies import differences_to_published
-from catalog.queries.costs import costs_by_axis, failures_by_kind, utilisation
 from catalog.queries.filters import Filters
 from catalog.queries.overview import grid_positions
 from catalog.queries.predictions import class_accuracies, confusion
-from catalog.queries.training import configuration_differences, differences, epochs_of, lineage_of
+from catalog.queries.training import (
+    configuration_differences,
+    costs_by_axis,
+    differences,
+    epochs_of,
+    failures_by_kind,
+    lineage_of,
+    utilisation,
+)
 from dashboards.figures.against_published import draw_against_published, summary
 from dashboards.figures.class_accuracy import SHOWN, draw_class_accuracy
 from dashboards.figures.confusion import draw_confusion

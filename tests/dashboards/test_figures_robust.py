@@ -15,11 +15,10 @@ import pytest
 from catalog import Catalog
 from catalog.export import to_csv
 from catalog.queries.accuracies import accuracies_by_frames
-from catalog.queries.costs import failures_by_kind
 from catalog.queries.filters import Filters, Source
 from catalog.queries.overview import grid_positions
 from catalog.queries.published import printed_table
-from catalog.queries.training import epochs_of
+from catalog.queries.training import epochs_of, failures_by_kind
 from dashboards.figures.accuracy_by_frames import draw_accuracy_by_frames
 from dashboards.figures.curves import draw_curves
 from dashboards.figures.figure import Figure, Scope

@@ -16,8 +16,7 @@ import pytest
 from catalog import Catalog
 from catalog.queries.filters import from_query_string
 from dashboards.figures.registry import exports
-from dashboards.render.image import image
-from dashboards.render.panels_in_print import panels
+from dashboards.render.image import image, panels
 from dashboards.report.paper import FigureError, Plain, Width, paper_figure
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 

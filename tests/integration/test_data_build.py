@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.support.studies import actiongrid, command
-from trainables.data.ingest.generate import write_h264
+from trainables.data.ingest.synthetic_videos import write_h264
 
 VIDEOS, FRAMES = 36, 60
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from trainables.data.datasets import DatasetFolders, Entry
 from trainables.data.datasets.user_files import MINI_KINETICS, MINI_SSV2, mini_classes
-from trainables.data.ingest.generate import write_h264
+from trainables.data.ingest.synthetic_videos import write_h264
 from trainables.recipe.fields import Split
 
 FRAMES = 12

@@ -40,7 +40,7 @@ def build_model(
     Raises:
         ValueError: A name is unknown or a setting cannot be built; the message lists what is allowed.
     """
-    from trainables.models.build import build
+    from trainables.models.video_model import build
 
     return build(
         module=module,

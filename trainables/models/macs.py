@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from trainables.models import build_model
-from trainables.models.build import check_settings, load_backbone
-from trainables.models.video_model import VideoModel
+from trainables.models.video_model import VideoModel, check_settings, load_backbone
 
 
 @dataclass(frozen=True)

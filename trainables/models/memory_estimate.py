@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainables.models.build import load_backbone
 from trainables.models.macs import build_bare
-from trainables.models.video_model import VideoModel
+from trainables.models.video_model import VideoModel, load_backbone
 
 BYTES_OF_STATE = 4
 

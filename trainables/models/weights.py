@@ -107,7 +107,7 @@ def initialise_from_imagenet(
         WeightsError: The file is damaged, or its tensors do not fit this backbone.
         ValueError: The backbone is unknown.
     """
-    from trainables.models.build import load_backbone
+    from trainables.models.video_model import load_backbone
 
     source = _read_weights(backbone, weights_dir)
     inherited = _translate(source, load_backbone(backbone))

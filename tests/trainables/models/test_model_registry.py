@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from trainables.models import build_model
-from trainables.models.build import load_backbone, load_module
 from trainables.models.framework import Backbone, SpatioTemporalModule
 from trainables.models.registry import BACKBONES, MODULES
+from trainables.models.video_model import load_backbone, load_module
 
 SETTINGS: dict[str, Any] = {
     "module": "tsn",

@@ -105,7 +105,7 @@ def _listed(
 ) -> Listing:
     if isinstance(config, FolderDataset | CsvDataset | OfficialDataset):
         return list_dataset(config, sources)
-    from trainables.data.ingest.generate import generate
+    from trainables.data.ingest.synthetic_videos import generate
 
     return generate(config, directory, log, progress)
 

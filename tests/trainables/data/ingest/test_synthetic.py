@@ -13,8 +13,7 @@ from trainables.data.clips.sampling import eval_indices
 from trainables.data.datasets import SyntheticAppearance, SyntheticMotion
 from trainables.data.frames.manifest import Manifest, Video
 from trainables.data.frames.reader import DecordReader
-from trainables.data.ingest.generate import write_h264
-from trainables.data.ingest.synthetic_videos import MOTION_CLASSES, Item, items, render, row_order
+from trainables.data.ingest.synthetic_videos import MOTION_CLASSES, Item, items, render, row_order, write_h264
 
 DOWN, UP, HOP, FLIP = range(4)
 

@@ -18,11 +18,10 @@ from tests.support.toy import toy_spec
 from tests.trainables.training.execution.test_execution import CPU, assert_close, clips, state_after
 from tests.trainables.training.test_session import result_of, train, weights
 from trainables.models.backbones.resnet import residual_block
-from trainables.models.build import load_module
 from trainables.models.framework import BackboneStyle, ClipSettings
 from trainables.models.layers import ConvUnit, TemporalPool
 from trainables.models.modules.tam import TemporalAggregation
-from trainables.models.video_model import VideoModel
+from trainables.models.video_model import VideoModel, load_module
 from trainables.recipe.switches import Execution, Switches
 from trainables.training.execution.compiled import Compiled, compiler_options
 from trainables.training.execution.device import Compute
