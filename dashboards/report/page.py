@@ -18,8 +18,7 @@ from catalog.queries.published import TABLES, printed_table
 from dashboards.figures.figure import Figure, Scope, Section
 from dashboards.figures.registry import sections
 from dashboards.render.markup import Column, details, paragraph, signed, table
-from dashboards.report.tables import all_cells, failed_cells, quarantined_videos
-from dashboards.report.text import methods, summary
+from dashboards.report.text import all_cells, failed_cells, methods, quarantined_videos, summary
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import pickle
-import pkgutil
 import re
 from importlib import import_module
 from pathlib import Path
@@ -36,14 +35,15 @@ PROGRAMS = ("__main__",)
 def exceptions_of_the_product() -> dict[str, type[BaseException]]:
     """All exception classes that a module of ours defines, by their full names."""
     found: dict[str, type[BaseException]] = {}
-    for room in ROOMS:
-        for module in pkgutil.walk_packages([str(ROOT / room)], f"{room}."):
-            if module.name.rpartition(".")[2] in PROGRAMS:
-                continue
-            for value in vars(import_module(module.name)).values():
-                is_exception = isinstance(value, type) and issubclass(value, BaseException)
-                if is_exception and value.__module__ == module.name:
-                    found[f"{value.__module__}.{value.__qualname__}"] = value
+    for path in sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if parts[-1] in PROGRAMS:
+            continue
+        for value in vars(import_module(name)).values():
+            is_exception = isinstance(value, type) and issubclass(value, BaseException)
+            if is_exception and value.__module__ == name:
+                found[f"{value.__module__}.{value.__qualname__}"] = value
     return found
 
 

@@ -1,1 +1,0 @@
-"""Where a storage lies: a folder or a bucket behind one contract, and who may write what into it."""

@@ -1,1 +1,0 @@
-"""How things look: colours, symbols, HTML and images, for the app and the report alike."""

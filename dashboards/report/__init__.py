@@ -1,1 +1,0 @@
-"""The report: one self-contained HTML page, and single figures for a paper."""

@@ -1,1 +1,0 @@
-"""Studies sent to a cluster from outside: job folders, tunnels, the job server."""

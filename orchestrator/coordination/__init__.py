@@ -1,1 +1,0 @@
-"""Several drivers on one storage: leases, who is there, and what people asked of them."""

@@ -1,1 +1,0 @@
-"""Finished cells measured under another protocol."""

@@ -1,1 +1,0 @@
-"""Everything that talks to Ray: sessions, the cluster's size, Tune, Train."""

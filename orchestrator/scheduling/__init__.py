@@ -1,1 +1,0 @@
-"""Which cell goes next, and what follows a failure: pure decisions."""

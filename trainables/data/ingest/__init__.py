@@ -1,1 +1,0 @@
-"""From video files to a dataset: list, decode, judge, and build the frame store; resumable."""

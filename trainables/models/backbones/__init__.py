@@ -1,1 +1,0 @@
-"""The backbones, one file per family."""

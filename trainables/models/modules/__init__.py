@@ -1,1 +1,0 @@
-"""The spatio-temporal modules, one file each."""
