@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,6 +44,8 @@ ORDER = (
 )
 # Of the rooms before them, these import only these.
 ONLY = {"trainables": ("catalog.storage", "trainables"), "dashboards": ("catalog", "dashboards")}
+SQL_FREE = {"orchestrator", "dashboards"}
+MOST_MODULES = 16
 # What only these files may import.
 RESERVED = {
     "duckdb": {"catalog/catalog.py"},
@@ -255,12 +258,50 @@ def test_the_pure_core_reaches_no_ray_and_no_database(name: str) -> None:
 
 
 def test_modules_do_not_import_each_other_in_a_circle() -> None:
-    assert circle({module: _run_time_imports(module) for module in MODULES}) is None
+    assert circle({module: _imports(module, types=True) for module in MODULES}) is None
 
 
 def test_a_circle_would_be_found() -> None:
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c", "a"]
     assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) is None
+
+
+def test_the_longest_chain_of_imports_is_short() -> None:
+    graph = {module: _imports(module, types=True) for module in MODULES}
+    assert len(longest_chain(graph)) <= 16, longest_chain(graph)
+
+
+def test_the_longest_chain_is_found() -> None:
+    assert longest_chain({"a": {"b", "c"}, "b": {"c"}, "c": set(), "d": {"c"}}) == ["a", "b", "c"]
+
+
+def test_the_house_stays_small_enough_to_be_known() -> None:
+    assert len(FILES) <= 230
+    own = [path for path in (ROOT / "orchestrator").glob("*.py") if path.name != "__init__.py"]
+    assert len(own) <= 4
+    folders = {path.parent for path in FILES} - {ROOT / "dashboards" / "figures"}  # one file a figure
+    assert {
+        folder.name: n for folder in folders if (n := len(list(folder.glob("*.py")))) > MOST_MODULES
+    } == {}
+
+
+def test_functions_stay_short() -> None:
+    assert statistics.median(function_lengths()) <= 8
+
+
+def function_lengths() -> list[int]:
+    """Lines of every function and method of the product, decorators left out."""
+    trees = [ast.parse(path.read_text()) for path in FILES]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [(node.end_lineno or node.lineno) - node.lineno + 1 for node in functions]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.parts[len(ROOT.parts)] in SQL_FREE], ids=NAMES.get
+)
+def test_sql_lives_in_the_catalog(path: Path) -> None:
+    assert [line for line in path.read_text().splitlines() if re.search("SELECT |FROM ", line)] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES.get)
@@ -277,11 +318,23 @@ def test_light_modules_load_no_heavy_library(module: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
-def _run_time_imports(module: str) -> set[str]:
+def _imports(module: str, *, types: bool) -> set[str]:
     path = MODULES[module]
-    found = imported(path, path.read_text(), types=False) & set(MODULES)
+    found = imported(path, path.read_text(), types=types) & set(MODULES)
     # A package that gathers names from its own modules, and they from it, is one unit.
     return {one for one in found if one != module and not module.startswith(f"{one}.")}
+
+
+def longest_chain(graph: dict[str, set[str]]) -> list[str]:
+    """The longest path of a graph without circles."""
+    known: dict[str, list[str]] = {}
+
+    def longest_from(node: str) -> list[str]:
+        if node not in known:
+            known[node] = [node, *max((longest_from(one) for one in graph[node]), key=len, default=[])]
+        return known[node]
+
+    return max(map(longest_from, graph), key=len, default=[])
 
 
 def _reachable(module: str) -> set[str]:
@@ -291,7 +344,7 @@ def _reachable(module: str) -> set[str]:
         one = open_modules.pop()
         if one not in seen:
             seen.add(one)
-            open_modules.extend(_run_time_imports(one))
+            open_modules.extend(_imports(one, types=False))
     return seen
 
 
