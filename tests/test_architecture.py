@@ -46,6 +46,8 @@ ORDER = (
 ONLY = {"trainables": ("catalog.storage", "trainables"), "dashboards": ("catalog", "dashboards")}
 SQL_FREE = {"orchestrator", "dashboards"}
 MOST_MODULES = 16
+# 230 when the rooms were made; raise it for what is new, not for fragments of what is there.
+MOST_FILES = 250
 # What only these files may import.
 RESERVED = {
     "duckdb": {"catalog/catalog.py"},
@@ -276,7 +278,7 @@ def test_the_longest_chain_is_found() -> None:
 
 
 def test_the_house_stays_small_enough_to_be_known() -> None:
-    assert len(FILES) <= 230
+    assert len(FILES) <= MOST_FILES
     own = [path for path in (ROOT / "orchestrator").glob("*.py") if path.name != "__init__.py"]
     assert len(own) <= 4
     folders = {path.parent for path in FILES} - {ROOT / "dashboards" / "figures"}  # one file a figure

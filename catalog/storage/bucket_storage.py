@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from catalog.storage.atomic import StorageError, write_atomically
-from catalog.storage.bucket import Bucket, BucketError, checked_url
+from catalog.storage.bucket import SCHEMES, Bucket, BucketError, checked_url
 from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.journal_segments import Segments, pull_journals, unite_abandoned
 from catalog.storage.mirror import Mirror, MirroredFolder, mark_mirror, marked_url, mirror_folder
@@ -37,7 +37,7 @@ class BucketStorage(Storage):
     @classmethod
     def recognises(cls, text: str) -> bool:
         """See `Storage`. A folder that is marked as a bucket's mirror stands for that bucket."""
-        return "://" in text or marked_url(Path(text).expanduser()) is not None
+        return text.split("://", maxsplit=1)[0] in SCHEMES or marked_url(Path(text).expanduser()) is not None
 
     @classmethod
     def open(cls, text: str) -> Self:

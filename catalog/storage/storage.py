@@ -154,7 +154,7 @@ class Storage(ABC):
     @classmethod
     @abstractmethod
     def recognises(cls, text: str) -> bool:
-        """Whether `text`, as a user gave it, names a storage of this form."""
+        """Whether `text`, as a user gave it, names a storage of this form: no other form's scheme."""
 
     @classmethod
     @abstractmethod
@@ -312,10 +312,10 @@ class Storage(ABC):
 
 
 def open_storage(text: str) -> Storage:
-    """The storage that a user's text names: a folder, `s3://bucket/prefix` or `gs://bucket/prefix`.
+    """The storage that a user's text names, such as a folder, `s3://bucket/prefix` or `gs://bucket/prefix`.
 
-    Its form is chosen here and nowhere else. A form is a module of this package whose name ends with
-    `_storage`, with a subclass of `Storage`.
+    Its form is chosen here and nowhere else. A form is a subclass of `Storage` in a module of this package
+    whose name ends with `_storage`; they are asked in the order of these names.
 
     Raises:
         StorageError: No form knows such a text, or what it names cannot be a storage.

@@ -43,7 +43,8 @@ class PaperWidth(StrEnum):
 
 def report(
     figure: Annotated[
-        str | None, typer.Option(help="Only this figure: fig1, fig4 … fig8, contributions, grid, cost, …")
+        str | None,
+        typer.Option(help="Only this figure, such as fig1 or contributions; an unknown one gets the list."),
     ] = None,
     form: Annotated[
         ImageFormat | None, typer.Option("--format", help="Of a figure (default: by FILE's ending, or svg).")
