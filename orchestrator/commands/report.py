@@ -44,7 +44,7 @@ class PaperWidth(StrEnum):
 def report(
     figure: Annotated[
         str | None,
-        typer.Option(help="Only this figure, such as fig1 or contributions; an unknown one gets the list."),
+        typer.Option(help="Only this figure, such as fig1; an unknown one gets the list."),
     ] = None,
     form: Annotated[
         ImageFormat | None, typer.Option("--format", help="Of a figure (default: by FILE's ending, or svg).")

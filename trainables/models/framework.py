@@ -65,7 +65,11 @@ class SpatioTemporalModule(ABC):
         return 1
 
     def aggregate(self, channels: int, level: int) -> nn.Module:
-        """The layer at a point where features of neighbouring frames may be mixed; identity by default."""
+        """The layer at a point where features of neighbouring frames may be mixed; identity by default.
+
+        First on the main path of every residual block; in Inception after the stem's convolutions and every
+        block. It keeps the shape and must not change its input, which a shortcut may use too.
+        """
         return nn.Identity()
 
     def stage_pool(self, level: int) -> nn.Module:

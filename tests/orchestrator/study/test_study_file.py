@@ -8,6 +8,7 @@ import torch
 from orchestrator.study.errors import StudyError
 from orchestrator.study.load import load_study, parse_study, shipped_studies
 from trainables.models import build_model
+from trainables.models.registry import MODULES
 
 STUDY = """\
 name: small
@@ -300,7 +301,7 @@ def test_shipped_studies_load_by_name_and_by_path(name: str) -> None:
 
 
 @pytest.mark.parametrize("backbone", ["tiny", "inception_v1", "resnet18"])
-@pytest.mark.parametrize("module", ["tsn", "tam", "s3d", "i3d"])
+@pytest.mark.parametrize("module", MODULES)
 def test_average_pooling_is_refused_exactly_where_no_model_can_be_built(module: str, backbone: str) -> None:
     text = STUDY.replace("init: random,", "init: random, pooling_method: avg,")
     text = text.replace("[tsn, i3d]", f"[{module}]").replace("[tiny]", f"[{backbone}]")

@@ -10,7 +10,7 @@ import torchvision
 from torch import Tensor, nn
 
 from trainables.models import build_model
-from trainables.models.registry import BACKBONES
+from trainables.models.registry import BACKBONES, MODULES
 from trainables.models.video_model import VideoModel
 from trainables.models.weights import (
     MissingWeightsError,
@@ -86,7 +86,7 @@ def not_inherited(module: str, backbone: str) -> set[str]:
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "inception_v1"])
-@pytest.mark.parametrize("module", ["tsn", "tam", "s3d", "i3d"])
+@pytest.mark.parametrize("module", MODULES)
 def test_all_but_the_documented_tensors_are_inherited(module: str, backbone: str, weights_dir: Path) -> None:
     model = built(module, backbone)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

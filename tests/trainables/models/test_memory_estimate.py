@@ -7,8 +7,7 @@ import torch
 
 from trainables.models import build_model
 from trainables.models.memory_estimate import Saved, saved_for_backward, training_memory
-
-MODULES = ("tsn", "tam", "s3d", "i3d")
+from trainables.models.registry import MODULES
 
 
 def really_saved(

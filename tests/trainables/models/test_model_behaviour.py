@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from trainables.models import build_model
 from trainables.models.layers import TemporalPool
 from trainables.models.modules.tam import TemporalAggregation
+from trainables.models.registry import MODULES
 from trainables.models.video_model import VideoModel
-
-MODULES = ("tsn", "tam", "s3d", "i3d")
 
 
 def built(

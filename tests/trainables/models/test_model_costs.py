@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tests.support.paths import SHARED
 from trainables.models import build_model
 from trainables.models.macs import ModelCost, build_bare, count_macs, model_cost
+from trainables.models.registry import MODULES
 
 PUBLISHED = SHARED / "reference" / "published_mini_results.csv"
 CLASSES = {"mini-ssv2": 87, "mini-kinetics": 200, "mini-mit": 200}
@@ -117,7 +118,7 @@ def test_probes_count_what_real_convolutions_do(module: str, backbone: str, pool
     assert model_cost(module, backbone, pooled, 8, 3, size=40) == ModelCost(params, sum(counted))
 
 
-@pytest.mark.parametrize("module", ["tsn", "tam", "s3d", "i3d"])
+@pytest.mark.parametrize("module", MODULES)
 def test_tiny_is_tiny(module: str) -> None:
     for pooled in (False, True):
         assert 95_000 < model_cost(module, "tiny", pooled, 8, 8).params < 310_000

@@ -57,7 +57,7 @@ def test_weight_files_are_those_of_torchvisions_weights_api() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"module": "tms"}, "unknown module 'tms'; allowed: tsn, tam, s3d, i3d"),
+        ({"module": "tms"}, f"unknown module 'tms'; allowed: {', '.join(MODULES)}"),
         ({"backbone": "resnet-50"}, "did you mean 'resnet50'"),
         ({"backbone": "Tiny"}, "did you mean 'tiny'"),
         ({"frames": 12}, "multiples of 8"),
