@@ -72,7 +72,9 @@ WORK = all_work()
 
 
 def trial(name: str, attempt: int = 1) -> TrialRequest:
-    return TrialRequest(f"{name}-a{attempt}", name, "key", attempt, "{}", 1, 1, 0, "train", "log", True)
+    return TrialRequest(
+        f"{name}-a{attempt}", name, "key", attempt, "{}", 1, 1, 0, "train", "log", True, "storage"
+    )
 
 
 @pytest.mark.parametrize(("before", "after"), product(CellState, CellState))
