@@ -4,9 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # One thread each: the machines that run these tests are small, and bit-equality needs a fixed number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# No timing in tests: hypothesis' own deadline of 200 ms fails on a busy machine.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
