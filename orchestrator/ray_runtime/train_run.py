@@ -63,12 +63,14 @@ def run_workers(request: TrialRequest, worker: Callable[[dict[str, Any]], None])
             failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=0),
         ),
     )
+    # Opened before anything can fail: a full memory must not keep the error from its log.
+    storage = open_storage(request.storage)
     before = oom_kills()
     try:
         trainer.fit()
     except Exception as error:
         killed = killed_meanwhile(describe_error(error), before, oom_kills())
-        write_error_log(open_storage(request.storage), Path(request.log), error, killed)
+        write_error_log(storage, Path(request.log), error, killed)
         raise RuntimeError(describe_error(error) + killed) from None
 
 

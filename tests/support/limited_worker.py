@@ -21,6 +21,7 @@ from trainables.training.session import CellSession
 def main(request: TrialRequest, more: int) -> None:
     torch.set_num_threads(1)
     spec = CellSpec.model_validate_json(request.spec)
+    storage = open_storage(request.storage)
     try:
         session = CellSession.open(spec, rank=0, world=1, local_rank=0)
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -30,7 +31,7 @@ def main(request: TrialRequest, more: int) -> None:
             session.train_epoch(epoch)
         session.finish()
     except Exception as error:
-        write_error_log(open_storage(request.storage), Path(request.log), error)
+        write_error_log(storage, Path(request.log), error)
         raise
 
 
