@@ -44,7 +44,7 @@ long: install  ## the tests that take minutes each, such as clusters of several 
 	$(BIN)/python -m pytest -m long
 
 chaos: install  ## fifty kills of everything, at random moments
-	ACTIONGRID_KILLS=50 $(BIN)/python -m pytest -s tests/chaos
+	ACTIONGRID_KILLS=50 $(BIN)/python -m pytest -s --timeout=5400 tests/chaos
 
 check: install  ## lint, types and the fast tests
 	$(BIN)/ruff check .
