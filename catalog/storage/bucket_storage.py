@@ -37,7 +37,8 @@ class BucketStorage(Storage):
     @classmethod
     def recognises(cls, text: str) -> bool:
         """See `Storage`. A folder that is marked as a bucket's mirror stands for that bucket."""
-        return text.split("://", maxsplit=1)[0] in SCHEMES or marked_url(Path(text).expanduser()) is not None
+        scheme, found, _ = text.partition("://")
+        return (bool(found) and scheme in SCHEMES) or marked_url(Path(text).expanduser()) is not None
 
     @classmethod
     def open(cls, text: str) -> Self:

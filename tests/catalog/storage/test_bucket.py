@@ -193,3 +193,12 @@ def test_no_credentials_and_refused_ones(
     with pytest.raises(StorageError, match="credentials"):
         chosen_storage("s3://nobody-s-bucket/x")
     assert (mirror_folder("s3://nobody-s-bucket/x", {"ACTIONGRID_CACHE": str(tmp_path)}) / MARK).exists()
+
+
+@pytest.mark.parametrize("name", ["s3", "gs"])
+def test_a_folder_may_be_called_like_a_scheme(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage = open_storage(name)
+    assert not storage.mirrored and storage.root == tmp_path.resolve() / name
