@@ -17,7 +17,7 @@ from trainables.data.datasets import DatasetConfig
 from trainables.data.frames.check import verify
 from trainables.data.frames.manifest import Manifest, Quarantined, read_manifest
 from trainables.data.frames.transfer import fetch_dataset
-from trainables.data.ingest.plan import in_words
+from trainables.data.ingest.plan import bytes_text
 from trainables.data.ingest.run import BuildProgress
 
 _MOST_THREADS = 8  # beyond that a disk gets no faster
@@ -109,7 +109,7 @@ def dataset_line(row: dict[str, Any]) -> str:
     """A dataset's row in words."""
     kinds = row["quarantined"]
     bad = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-    stored = f"{in_words(row['bytes'])} in {row['shards']} shards" if row["shards"] else "no frame store"
+    stored = f"{bytes_text(row['bytes'])} in {row['shards']} shards" if row["shards"] else "no frame store"
     return (
         f"{row['name']}: {row['train_videos']} train and {row['val_videos']} val videos, {row['classes']} "
         f"classes, {row['frames']} frames, {stored} ({row['format']}), {sum(kinds.values())} quarantined"
@@ -152,7 +152,7 @@ def verify_dataset(
 
 def verification_lines(row: dict[str, Any]) -> list[str]:
     """The result of `verify_dataset` in words, with the way to mend what is wrong."""
-    head = f"{row['name']}: {row['files']} files, {in_words(row['bytes'])}"
+    head = f"{row['name']}: {row['files']} files, {bytes_text(row['bytes'])}"
     if not row["problems"]:
         return [f"{head}, all as built; {row['directory']}"]
     lines = [f"{head}, {len(row['problems'])} not as built; {row['directory']}"]

@@ -12,12 +12,12 @@ from orchestrator.planning.plan_model import Plan, Totals
 from orchestrator.scheduling.makespan import GpuCount
 from orchestrator.terminal.text import (
     aligned_columns,
-    bytes_text,
     flops_text,
     hours_text,
     percent_text,
     time_text,
 )
+from trainables.data.ingest.plan import bytes_text
 
 _BAR = 48  # characters of the longest bar
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
-from trainables.data.ingest.plan import in_words
+from trainables.data.ingest.plan import bytes_text
 from trainables.data.ingest.run import BuildProgress, Stage
 
 PLAIN_STATUS_SECONDS = 30.0
@@ -33,25 +33,16 @@ def percent_text(part: float, whole: float) -> str:
 
 def flops_text(flops: float) -> str:
     """Floating-point operations in the unit that suits them."""
-    return _scaled(flops, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"))
+    for prefix in ("", "k", "M", "G", "T", "P"):
+        if flops < 1000:
+            return f"{flops:.4g} {prefix}FLOP"
+        flops /= 1000
+    return f"{flops:.4g} EFLOP"
 
 
 def hours_text(value: float) -> str:
     """Hours with as many digits as they deserve."""
     return f"{value:,.1f}" if value >= 10 else f"{value:.2g}"
-
-
-def bytes_text(count: int) -> str:
-    """Bytes in the unit that suits them, powers of 1000."""
-    return _scaled(count, ("B", "kB", "MB", "GB", "TB"))
-
-
-def _scaled(amount: float, units: tuple[str, ...]) -> str:
-    for unit in units[:-1]:
-        if amount < 1000:
-            return f"{amount:.4g} {unit}"
-        amount /= 1000
-    return f"{amount:.4g} {units[-1]}"
 
 
 def time_text(seconds: float) -> str:
@@ -129,6 +120,6 @@ def build_line(name: str, now: BuildProgress, seconds: float) -> str:
         f"{rate:.1f} {unit}/s",
         f"{to_go} to go",
     ]
-    parts += [f"{in_words(now.bytes)} {moved}"] if now.bytes else []
+    parts += [f"{bytes_text(now.bytes)} {moved}"] if now.bytes else []
     parts += [f"{now.quarantined} {bad}"] if now.quarantined else []
     return f"dataset {name}: {', '.join(parts)}"

@@ -19,8 +19,9 @@ from orchestrator.study.cells import Cell
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.load import load_study, parse_study
 from orchestrator.terminal.plan_text import forecast_lines
-from orchestrator.terminal.text import bytes_text, time_text
+from orchestrator.terminal.text import time_text
 from tests.support.finished_study import build, finish
+from trainables.data.ingest.plan import bytes_text
 from trainables.recipe.cell_spec import Recipe
 from trainables.recipe.keep import KeepPolicy
 

@@ -143,13 +143,13 @@ def check_space(plan: IngestPlan, directory: Path) -> None:
     if needed > free:
         videos = sum(len(task.videos) for task in plan.tasks)
         raise StoreWriteError(
-            f"the frames of {videos} videos need about {in_words(needed)}, {in_words(free)} are free",
+            f"the frames of {videos} videos need about {bytes_text(needed)}, {bytes_text(free)} are free",
             directory,
             "make room, use another --storage, or lower --short-side or --quality",
         )
 
 
-def in_words(count: float) -> str:
+def bytes_text(count: float) -> str:
     """`count` bytes with a binary prefix, e.g. `4.5 GiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:

@@ -19,7 +19,7 @@ from trainables.data.frames.spool import SpoolTarget, SpoolWriter
 from trainables.data.frames.write import DecodedVideo, ShardWriter, shard_writer
 from trainables.data.ingest.batch import BatchRecord, BatchTask, VideoDone, VideoRecord
 from trainables.data.ingest.build_log import BuildLog
-from trainables.data.ingest.plan import check_space, in_words, plan_ingest
+from trainables.data.ingest.plan import bytes_text, check_space, plan_ingest
 from trainables.data.ingest.probe import Probed, Rejected
 from trainables.data.ingest.probe_child import estimate_bytes
 from trainables.data.ingest.run import LocalThreads
@@ -184,8 +184,8 @@ def test_too_little_room_is_told_before_anything_is_read(motion: Manifest, tmp_p
         check_space(type(plan)((huge,), (), plan.keys, plan.batches), tmp_path)
 
 
-def test_bytes_in_words() -> None:
-    assert [in_words(count) for count in (0, 1023, 1024, 1536 << 20, 3 << 40)] == [
+def test_bytes_have_a_binary_prefix() -> None:
+    assert [bytes_text(count) for count in (0, 1023, 1024, 1536 << 20, 3 << 40)] == [
         "0 B",
         "1023 B",
         "1.0 KiB",
