@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("orchestrator", "trainables", "catalog", "dashboards")
 # Each room imports only what stands before it, and itself.
 ORDER = (
+    "dashboards.statistics",
     "catalog.storage",
     "catalog",
     "trainables.recipe",
@@ -33,7 +34,6 @@ ORDER = (
     "orchestrator.running",
     "orchestrator.terminal",
     "orchestrator.run",
-    "dashboards.statistics",
     "dashboards.render",
     "dashboards.figures",
     "dashboards.report",

@@ -52,7 +52,8 @@ _BY_SEED = """
         SELECT
             study, dataset, module, backbone, temporal_pooling, frames, arg_min(cell, seed) AS cell,
             list(top1 ORDER BY seed) FILTER (top1 IS NOT NULL) AS values,
-            list(seed ORDER BY seed) FILTER (top1 IS NOT NULL) AS seeds, count(*) AS planned_seeds
+            list(seed ORDER BY seed) FILTER (top1 IS NOT NULL) AS seeds, count(*) AS planned_seeds,
+            min(eval_videos) AS eval_videos
         FROM cell_accuracies WHERE source = 'own' AND {where} GROUP BY ALL
     )
     SELECT runs.*, published.top1 AS published_top1

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def summary(table: pa.Table) -> str:
-    """Return how many models lie outside their interval, and how many would by chance."""
+    """Return how many models lie outside their interval, and what chance would do."""
     rows = table.to_pylist()
     if not rows:
         return "No finished cell has a published counterpart yet."
@@ -36,7 +36,8 @@ def summary(table: pa.Table) -> str:
     return (
         f"{outside} of {len(rows)} {noun} lie outside the 95 % interval that the evaluation's size"
         f"{' and the seeds allow' if any(row['seeds'] > 1 for row in rows) else ' allows'}; "
-        f"chance alone would put about {0.05 * len(rows):.0f} outside."
+        f"if nothing but chance differed, about {0.05 * len(rows):.0f} would be expected outside. Models "
+        "that share videos or parents fall outside together, so that the number can lie well above or below."
     )
 
 

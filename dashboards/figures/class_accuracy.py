@@ -11,7 +11,7 @@ from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row, hover, hovering, note
 from dashboards.render.plain_figure import PlainFigure, scatter
 from dashboards.render.theme import AUTO, MODULE_COLOURS, Theme, empty_figure, styled
-from dashboards.statistics import wilson_interval
+from dashboards.statistics import accuracy_interval
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,19 +21,19 @@ SHOWN = 40
 
 
 def draw_class_accuracy(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
-    """Draw a point a class with Wilson's 95 % interval, the best class on top."""
+    """Draw a point a class with the 95 % interval of its number of videos, the best class on top."""
     rows = table.to_pylist()
     if not rows:
         return empty_figure("No predictions are known of this evaluation yet.", theme)
     shown = rows if len(rows) <= SHOWN else [*rows[: SHOWN // 2], *rows[-SHOWN // 2 :]]
-    spans = [wilson_interval(round(row["top1"] * row["videos"] / 100), row["videos"]) for row in shown]
+    spans = [accuracy_interval(row["top1"], row["videos"]) for row in shown]
     figure = PlainFigure(
         scatter(
             x=[row["top1"] for row in shown],
             y=list(range(len(shown))),
             error_x={
-                "array": [100 * (span.high - span.estimate) for span in spans],
-                "arrayminus": [100 * (span.estimate - span.low) for span in spans],
+                "array": [span.high - span.estimate for span in spans],
+                "arrayminus": [span.estimate - span.low for span in spans],
                 "thickness": 1,
                 "width": 3,
             },

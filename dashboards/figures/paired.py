@@ -14,7 +14,7 @@ from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row, hover, hovering, note
 from dashboards.render.plain_figure import PlainFigure, scatter
 from dashboards.render.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
-from dashboards.statistics import PairedCounts, bootstrap_difference, holm, mcnemar
+from dashboards.statistics import PairedCounts, holm, mcnemar, paired_difference
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,9 +25,9 @@ SIGNIFICANT = 0.05
 def paired_data(catalog: Catalog, keys: Sequence[str], evaluation: str | None = None) -> pa.Table:
     """Return one row a pair of cells whose predictions on the same videos are known.
 
-    The difference is first - second, in points of top-1, with a bootstrap interval; `exact` and `mid_p` are
-    McNemar's, `holm` the exact one corrected for the number of pairs. Pairs that were not measured on the
-    same videos have empty figures and say so in `problem`.
+    The difference is first - second, in points of top-1, with Bonett and Price's interval; `exact` and
+    `mid_p` are McNemar's, `holm` the exact one corrected for the number of pairs. Pairs that were not
+    measured on the same videos have empty figures and say so in `problem`.
     """
     import pyarrow as pa
 
@@ -92,7 +92,7 @@ def _compared(row: Row) -> Row:
     if not same:
         return {**_empty(names), "problem": "These cells were not measured on the same videos."}
     counts = PairedCounts(row["both"], row["only_first"], row["only_second"], row["neither"])
-    interval, test = bootstrap_difference(counts), mcnemar(counts)
+    interval, test = paired_difference(counts), mcnemar(counts)
     return {
         **names,
         "videos": counts.videos,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
@@ -23,7 +22,7 @@ from dashboards.render.theme import (
     module_colour,
     styled,
 )
-from dashboards.statistics import mean_interval
+from dashboards.statistics import mean_over_seeds
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,20 +32,22 @@ SHOWN = 40
 
 
 def seeds_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
-    """Return one row a model with several seeds: accuracies (percent), mean and Student's 95 % interval.
+    """Return one row a model with several seeds: accuracies (percent), mean and its 95 % interval.
 
-    `low` and `high` are empty where one seed has finished. The published accuracy stands beside for `both`.
+    The interval counts videos and seeds; of one finished seed it is that of the videos alone. The
+    published accuracy stands beside for `both`.
     """
     import pyarrow as pa
 
     table = accuracies_by_seed(catalog, filters)
     if source == "published":
         table = table.slice(0, 0)
-    spans = [mean_interval(values) for values in table.column("values").to_pylist()]
+    # Where the number of videos is not known, one video has the widest interval there is.
+    spans = [mean_over_seeds(row["values"], row["eval_videos"] or 1) for row in table.to_pylist()]
     bounds = {
         "mean": [span.estimate for span in spans],
-        "low": [span.low if math.isfinite(span.low) else None for span in spans],
-        "high": [span.high if math.isfinite(span.high) else None for span in spans],
+        "low": [span.low for span in spans],
+        "high": [span.high for span in spans],
     }
     for name, numbers in bounds.items():
         table = table.append_column(name, pa.array(numbers, pa.float64()))
@@ -95,12 +96,15 @@ def _points(row: Row, place: int) -> Trace:
 
 
 def _mean(row: Row, place: int) -> Trace:
-    known = row["low"] is not None
-    error: dict[str, Any] = {"array": [row["high"] - row["mean"]]} if known else {}
     return scatter(
         x=[row["mean"]],
         y=[place],
-        error_x={**error, "thickness": 2, "width": 5} if known else None,
+        error_x={
+            "array": [row["high"] - row["mean"]],
+            "arrayminus": [row["mean"] - row["low"]],
+            "thickness": 2,
+            "width": 5,
+        },
         mode="markers",
         marker={
             "symbol": backbone_symbol(row["backbone"]),
@@ -129,7 +133,7 @@ def _stars(stars: list[tuple[int, Row]]) -> Trace:
 def _about(row: Row) -> str:
     count = len(row["values"])
     seeds = f"mean of {count} of {row['planned_seeds']} seeds: {row['mean']:.2f} %"
-    interval = "" if row["low"] is None else f" ({row['low']:.2f} to {row['high']:.2f})"
+    interval = f" ({row['low']:.2f} to {row['high']:.2f})"
     return hover(cell_name(row), f"{seeds}{interval}")
 
 
@@ -143,8 +147,8 @@ FIGURE = Figure(
         link="seeds",
         order=80,
         caption=(
-            "Small points are trainings with different seeds, the large one is their mean with Student's 95 "
-            "% interval, open stars are published results."
+            "Small points are trainings with different seeds, the large one is their mean with the 95 % "
+            "interval that videos and seeds allow, open stars are published results."
         ),
         narrowest=WITH_NAMES,
     ),

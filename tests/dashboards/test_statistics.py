@@ -1,52 +1,67 @@
 from __future__ import annotations
 
+import itertools
 import math
-import random
 from math import comb
 
+import numpy as np
 import pytest
 
 from dashboards.statistics import (
+    Interval,
     PairedCounts,
-    bootstrap_difference,
+    accuracy_interval,
     holm,
     mcnemar,
-    mean_interval,
+    mean_over_seeds,
+    one_seed_interval,
+    paired_difference,
+    paired_difference_over_seeds,
     student_quantile,
-    wilson_interval,
+    unpaired_difference,
+    within_video_variance,
 )
 
 
-def test_wilson_by_hand() -> None:
-    """8 of 10: (0.8 + z²/20 ± z √(0.016 + z²/400)) / (1 + z²/10) with z² = 3.841459."""
-    span = wilson_interval(8, 10)
-    assert span.estimate == 0.8
-    assert (span.low, span.high) == pytest.approx((0.490162, 0.943317), abs=1e-6)
+def _binomial(hits: int, trials: int, share: float) -> float:
+    return comb(trials, hits) * share**hits * (1 - share) ** (trials - hits)
 
 
-def test_wilson_solves_its_defining_equation() -> None:
-    for hits, trials in ((1, 3), (40, 101), (9_800, 9_837)):
-        span = wilson_interval(hits, trials)
-        for bound in (span.low, span.high):
-            distance = abs(hits / trials - bound) / math.sqrt(bound * (1 - bound) / trials)
-            assert distance == pytest.approx(1.959964, abs=1e-5)
+@pytest.mark.parametrize(("hits", "videos"), [(8, 10), (1, 3), (1, 12), (11, 12), (40, 101), (960, 1000)])
+def test_the_interval_of_an_accuracy_solves_its_defining_equations(hits: int, videos: int) -> None:
+    """At the lower end, more hits and half of as many have probability 2.5 %; at the upper end, fewer."""
+    span = accuracy_interval(100 * hits / videos, videos)
+    low, high = span.low / 100, span.high / 100
+    more = sum(_binomial(k, videos, low) for k in range(hits + 1, videos + 1))
+    fewer = sum(_binomial(k, videos, high) for k in range(hits))
+    assert more + _binomial(hits, videos, low) / 2 == pytest.approx(0.025, abs=1e-9)
+    assert fewer + _binomial(hits, videos, high) / 2 == pytest.approx(0.025, abs=1e-9)
 
 
-@pytest.mark.parametrize(("hits", "trials"), [(0, 20), (20, 20)])
-def test_wilson_stays_within_the_possible(hits: int, trials: int) -> None:
-    span = wilson_interval(hits, trials)
-    assert 0 <= span.low <= span.high <= 1 and 0.1 < span.high - span.low < 0.2
+def test_an_accuracy_at_an_end_reaches_to_it() -> None:
+    """0 of 20: (1 - p)²⁰ / 2 = 0.025."""
+    none, every = accuracy_interval(0, 20), accuracy_interval(100, 20)
+    assert (none.low, none.high) == (0, pytest.approx(100 * (1 - 0.05 ** (1 / 20)), abs=1e-6))
+    assert (every.low, every.high) == (pytest.approx(100 - none.high), 100)
 
 
-@pytest.mark.parametrize(("hits", "trials"), [(1, 0), (3, 2), (-1, 4)])
-def test_no_share_is_refused(hits: int, trials: int) -> None:
-    with pytest.raises(ValueError, match="is no share"):
-        wilson_interval(hits, trials)
+def test_more_videos_or_less_certainty_make_it_narrower() -> None:
+    def width(span: Interval) -> float:
+        return span.high - span.low
+
+    assert width(accuracy_interval(60, 1000)) < width(accuracy_interval(60, 100))
+    assert width(accuracy_interval(60, 100, 0.8)) < width(accuracy_interval(60, 100))
+
+
+@pytest.mark.parametrize(("accuracy", "videos"), [(50.0, 0), (101.0, 3), (-1.0, 4), (math.nan, 5)])
+def test_no_accuracy_is_refused(accuracy: float, videos: int) -> None:
+    with pytest.raises(ValueError, match="give 0…100"):
+        accuracy_interval(accuracy, videos)
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 9, 10, 30])
 def test_student_by_integrating_the_density(degrees: int) -> None:
-    bound = student_quantile(0.975, degrees)
+    bound = student_quantile(0.95, degrees)
     scale = math.gamma((degrees + 1) / 2) / (math.sqrt(degrees * math.pi) * math.gamma(degrees / 2))
     steps = 20_000
     width = bound / steps
@@ -56,18 +71,72 @@ def test_student_by_integrating_the_density(degrees: int) -> None:
     assert area == pytest.approx(0.475, abs=1e-6)
 
 
-def test_the_mean_of_three_seeds_by_hand() -> None:
+@pytest.mark.parametrize(("level", "degrees"), [(1.0, 3), (0.0, 3), (0.95, 0), (0.95, math.nan)])
+def test_no_quantile_of_nothing(level: float, degrees: float) -> None:
+    with pytest.raises(ValueError, match="give 0 < level < 1"):
+        student_quantile(level, degrees)
+
+
+def test_with_very_many_videos_the_seeds_alone_count() -> None:
     """Mean 62, s = 1, t(0.975, 2) = 4.302653, half width 4.302653 / √3."""
-    span = mean_interval([61.0, 62.0, 63.0])
-    assert (span.estimate, span.high - 62) == pytest.approx((62.0, 2.484138), abs=1e-5)
-    assert span.high - 62 == pytest.approx(62 - span.low)
+    span = mean_over_seeds([61.0, 62.0, 63.0], 10**9)
+    assert span.estimate == 62
+    assert (62 - span.low, span.high - 62) == pytest.approx((2.484, 2.484), abs=0.06)
 
 
-def test_one_seed_says_nothing_of_its_spread() -> None:
-    span = mean_interval([70.0])
-    assert span.estimate == 70.0 and span.low == -math.inf and span.high == math.inf
-    with pytest.raises(ValueError, match="no values"):
-        mean_interval([])
+def test_two_seeds_have_one_degree_of_freedom() -> None:
+    """T(0.975, 1) = 12.7062: half width 12.7062 × 0.1 on both sides of the mean, not 1.96 × 0.1."""
+    span = mean_over_seeds([61.9, 62.1], 10**9)
+    assert (62 - span.low, span.high - 62) == pytest.approx((1.27, 1.27), abs=0.01)
+
+
+def test_equal_seeds_have_the_interval_of_the_videos() -> None:
+    one = accuracy_interval(60, 5)
+    for seeds in (1, 2, 5):
+        span = mean_over_seeds([60.0] * seeds, 5, within=0.0)
+        assert (span.low, span.high) == pytest.approx((one.low, one.high), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "values", [[60.0, 20.0], [0.0, 0.0], [100.0, 100.0], [0.0, 100.0], [100.0, 99.0, 98.0]]
+)
+@pytest.mark.parametrize("videos", [1, 5, 12, 10_000])
+def test_an_interval_over_seeds_stays_within_the_possible(values: list[float], videos: int) -> None:
+    span = mean_over_seeds(values, videos)
+    assert 0 <= span.low <= span.estimate <= span.high <= 100 and span.high - span.low > 0.01
+
+
+def test_no_seeds_no_mean() -> None:
+    with pytest.raises(ValueError, match="no accuracies"):
+        mean_over_seeds([], 5)
+
+
+def test_disagreement_about_videos_by_hand() -> None:
+    """Of four videos, seeds disagree on one: a variance of 1/2 there, 0 elsewhere."""
+    right = np.array([[1, 1], [1, 0], [0, 0], [1, 1]], bool)
+    assert within_video_variance(right) == pytest.approx(1 / 8)
+    with pytest.raises(ValueError, match="2 seeds or more"):
+        within_video_variance(right[:, :1])
+
+
+def test_seeds_that_disagree_about_videos_know_more_than_one() -> None:
+    """Two seeds that are each half chance: part of the videos' variance is averaged over the seeds."""
+    wide = mean_over_seeds([60.0, 60.0], 100, within=0.0)
+    narrow = mean_over_seeds([60.0, 60.0], 100, within=0.12)
+    assumed = mean_over_seeds([60.0, 60.0], 100)
+    assert wide.low < assumed.low < narrow.low and wide.low < narrow.low < 60 < narrow.high < wide.high
+    everything = mean_over_seeds([60.0, 60.0], 100, within=0.5)
+    videos = accuracy_interval(60, 200)
+    assert (everything.low, everything.high) == pytest.approx((videos.low, videos.high))
+
+
+def test_one_training_with_the_spread_of_others() -> None:
+    alone, spread = accuracy_interval(60, 1000), one_seed_interval(60, 1000, 2.0, 10)
+    assert spread.low < alone.low and alone.high < spread.high
+    none = one_seed_interval(60, 1000, 0.0, 10)
+    assert (none.low, none.high) == pytest.approx((alone.low, alone.high))
+    # Very many videos: t(0.975, 10) = 2.228139 deviations.
+    assert 60 - one_seed_interval(60, 10**9, 0.5, 10).low == pytest.approx(1.114, abs=0.01)
 
 
 def test_mcnemar_by_hand() -> None:
@@ -77,13 +146,16 @@ def test_mcnemar_by_hand() -> None:
     assert test.mid_p == pytest.approx(470 / 8192, rel=1e-12)
 
 
-@pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (5, 5), (7, 21), (120, 90)])
+@pytest.mark.parametrize(("first", "second"), [(1, 0), (5, 5), (1, 1), (7, 21), (120, 90), (6, 7)])
 def test_mcnemar_against_whole_numbers(first: int, second: int) -> None:
+    """Mid-p: the probability of all that is less likely, and half of what is as likely as the observed."""
     trials, few = first + second, min(first, second)
     tail = 2 * sum(comb(trials, hits) for hits in range(few + 1)) / 2**trials
+    rarer = sum(comb(trials, hits) for hits in range(trials + 1) if min(hits, trials - hits) < few)
+    equal = sum(comb(trials, hits) for hits in range(trials + 1) if min(hits, trials - hits) == few)
     test = mcnemar(PairedCounts(9, first, second, 9))
     assert test.exact == pytest.approx(min(1.0, tail), rel=1e-9)
-    assert test.mid_p == pytest.approx(min(1.0, tail - comb(trials, few) / 2**trials), rel=1e-9)
+    assert test.mid_p == pytest.approx((rarer + equal / 2) / 2**trials, rel=1e-9)
 
 
 def test_mcnemar_does_not_ask_who_is_first() -> None:
@@ -99,26 +171,82 @@ def test_all_videos_are_counted() -> None:
     assert PairedCounts(2, 1, 1, 1).videos == 5
 
 
-def test_the_bootstrap_agrees_with_drawing_videos_one_by_one() -> None:
-    counts = PairedCounts(40, 25, 10, 25)
-    outcomes = [0] * 65 + [1] * 25 + [-1] * 10
-    generator = random.Random(7)
-    draws = sorted(sum(generator.choices(outcomes, k=100)) for _ in range(4000))
-    span = bootstrap_difference(counts)
-    assert span.estimate == 15.0
-    assert (span.low, span.high) == pytest.approx((draws[100], draws[3900]), abs=1.01)
-    assert span == bootstrap_difference(counts)
+def test_a_paired_difference_by_hand() -> None:
+    """25 and 10 of 100: shares 26/102 and 11/102, variance (37/102 - (15/102)²) / 102."""
+    span = paired_difference(PairedCounts(40, 25, 10, 25))
+    half = 1.959964 * math.sqrt((37 / 102 - (15 / 102) ** 2) / 102)
+    assert span.estimate == 15
+    assert (span.low, span.high) == pytest.approx(
+        (100 * (15 / 102 - half), 100 * (15 / 102 + half)), abs=1e-4
+    )
 
 
-def test_models_that_agree_everywhere_do_not_differ() -> None:
-    span = bootstrap_difference(PairedCounts(70, 0, 0, 30))
-    assert (span.estimate, span.low, span.high) == (0, 0, 0)
-    assert mcnemar(PairedCounts(70, 0, 0, 30)).exact == 1.0
+def test_models_that_agree_everywhere_may_differ_on_other_videos() -> None:
+    span = paired_difference(PairedCounts(70, 0, 0, 30))
+    assert span.estimate == 0 and -5 < span.low < -1 and span.high == -span.low
+    assert mcnemar(PairedCounts(70, 0, 0, 30)) == mcnemar(PairedCounts(0, 0, 0, 0))
+    assert mcnemar(PairedCounts(70, 0, 0, 30)).mid_p == 1.0
     with pytest.raises(ValueError, match="no videos"):
-        bootstrap_difference(PairedCounts(0, 0, 0, 0))
+        paired_difference(PairedCounts(0, 0, 0, 0))
+
+
+def test_a_paired_difference_stays_within_the_possible() -> None:
+    for counts in itertools.product((0, 1, 6), repeat=4):
+        if sum(counts):
+            span = paired_difference(PairedCounts(*counts))
+            assert -100 <= span.low <= span.estimate <= span.high <= 100 and span.low < span.high
+
+
+def _pairs(counts: PairedCounts) -> tuple[np.ndarray, np.ndarray]:
+    cases = [(1, 1)] * counts.both + [(1, 0)] * counts.only_first
+    cases += [(0, 1)] * counts.only_second + [(0, 0)] * counts.neither
+    both = np.array(cases, bool)
+    return both[:, :1], both[:, 1:]
+
+
+def test_over_one_seed_each_it_is_the_paired_difference() -> None:
+    counts = PairedCounts(4, 5, 2, 3)
+    one, other = paired_difference(counts), paired_difference_over_seeds(*_pairs(counts))
+    assert (one.estimate, one.low, one.high) == pytest.approx((other.estimate, other.low, other.high))
+
+
+def test_seeds_that_differ_widen_a_paired_difference() -> None:
+    """The second seed of the first model is far worse: with one degree of freedom nothing can be told."""
+    good, bad = np.ones((40, 1), bool), np.zeros((40, 1), bool)
+    second = np.arange(40)[:, None] % 2 == 0
+    same = paired_difference_over_seeds(np.hstack([good, good]), second)
+    span = paired_difference_over_seeds(np.hstack([good, bad]), second)
+    assert same.low > 20 and (span.low, span.high) == (-100, 100)
+    with pytest.raises(ValueError, match="the same videos"):
+        paired_difference_over_seeds(good, second[:-1])
+    with pytest.raises(ValueError, match="the same videos"):
+        paired_difference_over_seeds(good[:0], second[:0])
+
+
+def test_an_unpaired_difference_by_hand() -> None:
+    """Of 70 (60 to 79) and 50 (45 to 54): down √(10² + 4²), up √(9² + 5²)."""
+    span = unpaired_difference(Interval(70, 60, 79), Interval(50, 45, 54))
+    assert (span.estimate, span.low, span.high) == pytest.approx(
+        (20, 20 - math.sqrt(116), 20 + math.sqrt(106))
+    )
+
+
+def test_an_unpaired_difference_stays_within_the_possible() -> None:
+    span = unpaired_difference(accuracy_interval(100, 3), accuracy_interval(0, 3))
+    assert span.estimate == 100 and 0 < span.low < span.high == 100
 
 
 def test_holm_by_hand() -> None:
     """0.01 × 4, 0.02 × 3, max(0.03 × 2, 0.06), max(0.9, …)."""
     assert holm([0.9, 0.01, 0.03, 0.02]) == pytest.approx([0.9, 0.04, 0.06, 0.06])
     assert holm([]) == [] and holm([0.8, 0.7]) == [1.0, 1.0]
+
+
+def test_holm_does_not_count_what_could_not_be_asked() -> None:
+    nan = math.nan
+    for order in itertools.permutations([0.9, 0.01, nan, 0.03, nan, 0.02]):
+        corrected = dict(zip(order, holm(order), strict=True))
+        for value, wanted in ((0.9, 0.9), (0.01, 0.04), (0.03, 0.06), (0.02, 0.06)):
+            assert corrected[value] == pytest.approx(wanted)
+        assert [math.isnan(one) for one in holm(order)] == [math.isnan(one) for one in order]
+    assert math.isnan(holm([nan])[0])
