@@ -1,0 +1,150 @@
+"""How sure a difference between two accuracies is: on the same videos, on others, among many questions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dashboards.statistics.intervals import LEVEL, Interval, normal_quantile, squared_half_width
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class PairedCounts:
+    """How many videos both models got right, only the first, only the second, neither."""
+
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+
+    @property
+    def videos(self) -> int:
+        """All videos."""
+        return self.both + self.only_first + self.only_second + self.neither
+
+
+@dataclass(frozen=True)
+class Mcnemar:
+    """McNemar's test, two-sided: exact, and mid-p (Fagerland et al. 2013), which is less cautious."""
+
+    exact: float
+    mid_p: float
+
+
+def mcnemar(counts: PairedCounts) -> Mcnemar:
+    """Test whether two models have the same accuracy: only the videos on which they disagree tell.
+
+    Where both are right alone equally often, mid-p is 1 less half of that outcome's probability; models that
+    never disagree have p = 1.
+    """
+    few = min(counts.only_first, counts.only_second)
+    trials = counts.only_first + counts.only_second
+    if trials == 0:
+        return Mcnemar(1.0, 1.0)
+    log_all = math.lgamma(trials + 1) - trials * math.log(2)
+    chances = [
+        math.exp(log_all - math.lgamma(hits + 1) - math.lgamma(trials - hits + 1)) for hits in range(few + 1)
+    ]
+    if 2 * few == trials:
+        return Mcnemar(1.0, 1 - chances[-1] / 2)
+    tail = 2 * math.fsum(chances)
+    return Mcnemar(min(1.0, tail), min(1.0, tail - chances[-1]))
+
+
+def paired_difference(counts: PairedCounts, level: float = LEVEL) -> Interval:
+    """Return first - second (points) of two trained models on the same videos, by Bonett and Price (2012).
+
+    Wald's interval after a video was added for which the first alone is right, and one for the second alone.
+    It speaks of these two trainings; what other seeds would give it does not know.
+
+    Raises:
+        ValueError: no videos.
+    """
+    videos = counts.videos
+    if videos == 0:
+        raise ValueError("no videos; paired_difference; give the models at least one video in common")
+    first, second = counts.only_first, counts.only_second
+    centre, squared = _with_one_each(first - second, first + second, videos)
+    half = normal_quantile(level) * math.sqrt(squared)
+    return _points((first - second) / videos, centre, half)
+
+
+def _with_one_each(total: float, squares: float, videos: int) -> tuple[float, float]:
+    """Mean of per-video differences and its variance, a video of +1 and one of -1 added."""
+    mean = total / (videos + 2)
+    return mean, ((squares + 2) / (videos + 2) - mean**2) / (videos + 2)
+
+
+def _points(difference: float, centre: float, half: float) -> Interval:
+    low, high = max(-1.0, centre - half), min(1.0, centre + half)
+    return Interval(100 * difference, 100 * min(low, difference), 100 * max(high, difference))
+
+
+def paired_difference_over_seeds(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], level: float = LEVEL
+) -> Interval:
+    """Return first - second (points), each a mean over its seeds, on the same videos.
+
+    Videos and seeds are crossed random effects: the variance is that of the videos' differences plus, for
+    each model, that of its seeds' mean beyond what single videos explain. With one seed each it is
+    `paired_difference`.
+
+    Args:
+        first: which videos each seed of the first model got right, (videos, seeds).
+        second: the same of the second model; the rows are the same videos.
+        level: the probability with which such intervals hold the true value.
+
+    Raises:
+        ValueError: no videos or no seeds, or different numbers of videos.
+    """
+    if first.shape[0] != second.shape[0] or 0 in (*first.shape, *second.shape):
+        raise ValueError(f"{first.shape}, {second.shape}; paired_difference_over_seeds; give the same videos")
+    differences = first.mean(axis=1) - second.mean(axis=1)
+    videos = len(differences)
+    centre, squared = _with_one_each(float(differences.sum()), float((differences**2).sum()), videos)
+    parts = [part for one in (first, second) if (part := _of_seeds(one)) is not None]
+    half = math.sqrt(squared_half_width(squared, parts, level))
+    return _points(float(differences.mean()), centre, half)
+
+
+def _of_seeds(right: NDArray[np.bool_]) -> tuple[float, int] | None:
+    """The variance of a mean over seeds beyond what single videos explain, and its degrees of freedom."""
+    videos, seeds = right.shape
+    if seeds == 1:
+        return None
+    within = float(right.astype(float).var(axis=1, ddof=1).mean())
+    beyond = float(right.mean(axis=0).var(ddof=1)) - within / videos
+    return max(0.0, beyond) / seeds, seeds - 1
+
+
+def unpaired_difference(first: Interval, second: Interval) -> Interval:
+    """Return first - second of two independent estimates from the interval of each, in their unit.
+
+    The method of variance estimates recovery (Newcombe 1998, method 10; Zou and Donner 2008): it takes any
+    two intervals of one level, of videos alone or over seeds. For results on the same videos whose
+    predictions are not known it errs on the wide side.
+    """
+    difference = first.estimate - second.estimate
+    down = math.hypot(first.estimate - first.low, second.high - second.estimate)
+    up = math.hypot(first.high - first.estimate, second.estimate - second.low)
+    return Interval(difference, difference - down, difference + up)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Correct p-values for having asked several times (Holm 1979), in the order that they came in.
+
+    NaN is a question that could not be asked: it stays NaN and counts for nothing.
+    """
+    asked = [index for index, value in enumerate(values) if not math.isnan(value)]
+    corrected = [math.nan] * len(values)
+    largest = 0.0
+    for place, index in enumerate(sorted(asked, key=lambda one: values[one])):
+        largest = max(largest, min(1.0, (len(asked) - place) * values[index]))
+        corrected[index] = largest
+    return corrected
