@@ -99,7 +99,10 @@ class AttemptStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class EpochFinished(Event):
-    """One epoch's metrics: accuracies in percent, `clips_per_second` and `seconds` of the training part."""
+    """One epoch's metrics: accuracies in percent, `clips_per_second` and `seconds` of the training part.
+
+    `choose_top1`, `choose_loss`: on training videos that were held out to choose the best epoch on.
+    """
 
     table: ClassVar[str] = "epochs"
     identity: ClassVar[tuple[str, ...]] = ("key", "epoch")
@@ -116,6 +119,8 @@ class EpochFinished(Event):
     top5: float | None
     clips_per_second: float | None
     seconds: float | None
+    choose_top1: float | None = None
+    choose_loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,8 @@ class CellFinished(Event):
 
     `evaluation` names the protocol and the videos that the accuracies were measured with. Where
     `accumulation` is above 1 memory was short: BN counted its statistics over that many times fewer clips.
+    `best_epoch` was chosen on `choose_videos` training videos, the share `choose_on` held out of training;
+    where `choose_on` is None, on the validation videos that the accuracies are of.
     """
 
     table: ClassVar[str] = "finished"
@@ -173,6 +180,8 @@ class CellFinished(Event):
     hardware: dict[str, Any]
     evaluation: str | None = None
     accumulation: int = 1
+    choose_on: float | None = None
+    choose_videos: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ CREATE TABLE recorded.attempts_started (
 
 CREATE TABLE recorded.epochs (
     key VARCHAR, epoch BIGINT, attempt BIGINT, train_loss DOUBLE, train_top1 DOUBLE, lr DOUBLE, val_loss DOUBLE,
-    top1 DOUBLE, top5 DOUBLE, clips_per_second DOUBLE, seconds DOUBLE,
+    top1 DOUBLE, top5 DOUBLE, clips_per_second DOUBLE, seconds DOUBLE, choose_top1 DOUBLE, choose_loss DOUBLE,
     time DOUBLE, writer VARCHAR, position BIGINT,
     PRIMARY KEY (key, epoch)
 );
@@ -44,7 +44,8 @@ CREATE TABLE recorded.finished (
     train_seconds DOUBLE, eval_seconds DOUBLE, train_clips_per_second DOUBLE, eval_clips_per_second DOUBLE,
     peak_memory_bytes BIGINT, params BIGINT, macs BIGINT, inherit VARCHAR, parent_key VARCHAR,
     parent_top1_rechecked DOUBLE, checkpoint VARCHAR, checkpoint_sha256 VARCHAR, predictions VARCHAR,
-    versions JSON, hardware JSON, evaluation VARCHAR, accumulation BIGINT,
+    versions JSON, hardware JSON, evaluation VARCHAR, accumulation BIGINT, choose_on DOUBLE,
+    choose_videos BIGINT,
     time DOUBLE, writer VARCHAR, position BIGINT
 );
 

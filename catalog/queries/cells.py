@@ -48,7 +48,9 @@ _EVALUATIONS = """
     SELECT * EXCLUDE (versions, hardware, study, current) REPLACE (measured::VARCHAR AS measured)
     FROM evaluations WHERE key = $key ORDER BY level, measured_by DESC, checkpoint, measured
 """
-_SIZES = "SELECT epochs, macs, train_videos, eval_videos, top1 FROM results WHERE key = $key LIMIT 1"
+_SIZES = """
+    SELECT epochs, macs, train_videos, eval_videos, choose_videos, top1 FROM results WHERE key = $key LIMIT 1
+"""
 _VIDEOS = "SELECT videos FROM recorded.datasets_built WHERE train_hash = $train ORDER BY time DESC LIMIT 1"
 _SUCCESSOR = """
     SELECT key, top1, key_parts FROM cells LEFT JOIN recorded.finished USING (key)
@@ -138,7 +140,7 @@ def known_evaluations(catalog: Catalog) -> frozenset[tuple[str, str]]:
 
 
 def sizes_of_cell(catalog: Catalog, key: str) -> pa.Table:
-    """Return one row with `epochs`, `macs`, `train_videos`, `eval_videos` and `top1`; none if unfinished."""
+    """Return one row with `epochs`, `macs`, counts of videos and `top1`; none if unfinished."""
     return catalog.query(_SIZES, {"key": key})
 
 

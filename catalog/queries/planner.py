@@ -42,6 +42,7 @@ _TIMES = """
         any_value(planned.config) AS config, any_value(finished.hardware) AS hardware,
         any_value(finished.macs) AS macs, any_value(finished.epochs) AS epochs,
         any_value(finished.train_videos) AS train_videos, any_value(finished.eval_videos) AS eval_videos,
+        any_value(finished.choose_videos) AS choose_videos,
         any_value(finished.train_seconds) AS train_seconds, any_value(finished.eval_seconds) AS eval_seconds,
         any_value(CASE WHEN finished.attempt = 1 THEN ended.time - started.time END) AS whole
     FROM recorded.finished AS finished

@@ -10,7 +10,7 @@ SELECT
     finished.train_seconds, finished.eval_seconds,
     finished.train_clips_per_second, finished.eval_clips_per_second, finished.peak_memory_bytes,
     (cells.config ->> '$.memory.estimated_bytes')::BIGINT AS estimated_memory_bytes,
-    finished.accumulation,
+    finished.accumulation, finished.choose_on, finished.choose_videos,
     finished.inherit, finished.parent_key, finished.parent_top1_rechecked,
     published.top1 AS published_top1, published.top5 AS published_top5,
     finished.top1 - published.top1 AS difference,

@@ -48,7 +48,13 @@ def explain(
 
 def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict[str, Any]:
     from catalog.queries.cells import attempts_of_cell, evaluations_of_cell, key_parts_of, lineage_of_cell
-    from orchestrator.planning.explanation import first_weights, nearest_finished, rerun_cost, successor
+    from orchestrator.planning.explanation import (
+        chosen_on_lines,
+        first_weights,
+        nearest_finished,
+        rerun_cost,
+        successor,
+    )
 
     lineage = lineage_of_cell(catalog, row["key"]).to_pylist()
     oldest = key_parts_of(catalog, lineage[-1]["key"])
@@ -62,6 +68,7 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict
         "attempts": attempts_of_cell(catalog, row["key"]).to_pylist(),
         "lineage": lineage,
         "first_weights": first_weights(lineage, json.loads(oldest)),
+        "chosen_on": chosen_on_lines(json.loads(row["key_parts"]), json.loads(row["config"])),
         "evaluations": evaluations_of_cell(catalog, row["key"]).to_pylist(),
         "superseded_by": successor(catalog, row),
         "nearest": nearest_finished(catalog, row),
@@ -81,6 +88,8 @@ def _show(one: dict[str, Any]) -> None:
     for step in one["lineage"]:
         typer.echo(f"  {'  ' * step['depth']}{step['cell']} ({step['key'][:12]}): {_top1(step['top1'])}")
     typer.echo(f"  {'  ' * len(one['lineage'])}{one['first_weights']}")
+    for line in one["chosen_on"]:
+        typer.echo(f"  {line}")
     for evaluation in one["evaluations"]:
         typer.echo(f"  {evaluation['level']} level: {evaluation_text(evaluation)}")
     for line in _others_lines(one):

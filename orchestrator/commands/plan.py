@@ -160,6 +160,7 @@ def _cell_json(planned: PlannedCell) -> dict[str, Any]:
         "blocked_by": planned.blocked_by,
         "share": planned.share and asdict(planned.share),
         "supersedes": planned.supersedes,
+        "choose_on": planned.cell.choose_on,
         "differences": [
             {"field": one.field, "before": one.before, "after": one.after} for one in planned.differences
         ],

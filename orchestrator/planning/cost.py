@@ -69,8 +69,8 @@ def cell_flops(cell: Cell, *, train_macs: int, eval_macs: int, train_videos: int
         cell: gives the epochs and the views (clips × crops) per evaluated video.
         train_macs: MACs of one clip at the recipe's crop size.
         eval_macs: MACs of one clip at the evaluation's crop size.
-        train_videos: videos of the training split.
-        val_videos: videos of the validation split.
+        train_videos: videos that are trained on.
+        val_videos: videos that are evaluated, those held out of training to choose epochs on included.
     """
     epochs, views = cell.recipe.epochs, cell.evaluation.clips * cell.evaluation.crops
     trained = training_flops(train_macs, train_videos, epochs)

@@ -13,6 +13,7 @@ from orchestrator.planning.changes import Difference, Known, KnownCell, key_diff
 from orchestrator.planning.cost import SECONDS_PER_HOUR
 from orchestrator.planning.forecast import cell_seconds
 from orchestrator.planning.measured import Measured, choose_rates, recorded_flops, units_of
+from orchestrator.study.cells import chosen_on
 
 if TYPE_CHECKING:
     from catalog import Catalog
@@ -50,6 +51,21 @@ def first_weights(lineage: Sequence[Mapping[str, Any]], parts: Mapping[str, Any]
     if initial.get("weights_file"):
         return f"{oldest} started from ImageNet weights {initial['weights_file']}"
     return f"{oldest} started from random weights, seed {parts.get('seed', '?')}"
+
+
+def chosen_on_lines(parts: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """On which videos the best epoch of a cell is chosen, and of its parent the epoch that it starts from.
+
+    `parts` are its key's, `config` is its configuration as planned.
+    """
+    videos = chosen_on(parts.get("data", {}).get("choose_on"))
+    lines = [f"best epoch chosen on {videos}"]
+    if parts.get("initial", {}).get("parent"):
+        which = config.get("recipe", {}).get("inherit", "best")
+        lines.append(
+            f"starts from its parent's {which} epoch" + (f", chosen on {videos}" * (which == "best"))
+        )
+    return lines
 
 
 def nearest_finished(catalog: Catalog, row: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -137,10 +153,12 @@ def _sizes(
         return None
     for built in videos_of_dataset(catalog, train).to_pylist():
         videos = json.loads(built["videos"])
+        held_out = round(videos["train"] * config.get("choose_on", 0.0))
         return {
             "epochs": epochs,
             "macs": row["macs"],
-            "train_videos": videos["train"],
+            "train_videos": videos["train"] - held_out,
             "eval_videos": videos["val"],
+            "choose_videos": held_out,
         }
     return None

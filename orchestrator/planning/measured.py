@@ -84,13 +84,17 @@ def units_of(workers: int, cpus_per_worker: int, gpus_per_worker: float) -> floa
 
 
 def recorded_flops(sizes: Mapping[str, Any], config: Mapping[str, Any]) -> float:
-    """FLOPs of a cell from its `epochs`, `macs`, `train_videos` and `eval_videos`, and its configuration."""
+    """FLOPs of a cell from its `epochs`, `macs`, counts of videos and its configuration.
+
+    `train_videos`, `eval_videos` and, where some were held out to choose epochs on, `choose_videos`.
+    """
     recipe, evaluation = config.get("recipe", {}), config.get("evaluation", {})
     trained = training_flops(sizes["macs"], sizes["train_videos"], sizes["epochs"])
     views = evaluation.get("clips", 1) * evaluation.get("crops", 1)
     # Convolutions' work grows with the picture's area, near enough.
     area: float = (evaluation.get("crop_size", 224) / recipe.get("crop_size", 224)) ** 2
-    return trained + area * evaluation_flops(sizes["macs"], sizes["eval_videos"], sizes["epochs"], views)
+    videos = sizes["eval_videos"] + (sizes.get("choose_videos") or 0)
+    return trained + area * evaluation_flops(sizes["macs"], videos, sizes["epochs"], views)
 
 
 def samples_of_kind(samples: Sequence[Sample], *, gpus: bool) -> tuple[Sample, ...]:

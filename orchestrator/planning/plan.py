@@ -246,12 +246,13 @@ class _Planner:
         if dataset.train_videos is None or dataset.val_videos is None:
             return params, size.macs, None
         evaluated = self._size(cell, cell.evaluation.crop_size)
+        held_out = round(dataset.train_videos * (cell.choose_on or 0.0))
         flops = cell_flops(
             cell,
             train_macs=size.macs,
             eval_macs=evaluated.macs,
-            train_videos=dataset.train_videos,
-            val_videos=dataset.val_videos,
+            train_videos=dataset.train_videos - held_out,
+            val_videos=dataset.val_videos + held_out,
         )
         return params, size.macs, flops
 

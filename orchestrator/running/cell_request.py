@@ -76,6 +76,7 @@ def _spec(
         storage=address_of(storage),
         attempt=attempt,
         keep=cell.keep,
+        choose_on=cell.choose_on,
         accumulation=item.reduction.accumulation,
     )
 

@@ -37,6 +37,7 @@ def planned_event(planned: PlannedCell, study: str, submission: str) -> CellPlan
             "evaluation": cell.evaluation.model_dump(mode="json"),
             "resources": cell.resources.model_dump(mode="json"),
             **({"memory": asdict(planned.share)} if planned.share else {}),
+            **({"choose_on": cell.choose_on} if cell.choose_on is not None else {}),
         },
         submission=submission,
         num_classes=planned.num_classes,
@@ -57,6 +58,8 @@ def epoch_event(key: str, attempt: int, row: Mapping[str, float]) -> EpochFinish
         top5=row["top5"],
         clips_per_second=row["clips_per_second"],
         seconds=row["train_seconds"],
+        choose_top1=row.get("choose_top1"),
+        choose_loss=row.get("choose_loss"),
     )
 
 
@@ -97,6 +100,8 @@ def finished_event(item: CellWork, attempt: int, result: CellResult, storage: St
         hardware=result.hardware,
         evaluation=item.evaluation_key,
         accumulation=result.accumulation,
+        choose_on=result.choose_on,
+        choose_videos=result.choose_videos,
     )
 
 

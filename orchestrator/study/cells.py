@@ -34,6 +34,7 @@ class Cell:
     evaluation: Evaluation
     resources: Resources
     keep: KeepPolicy = field(default_factory=KeepPolicy)
+    choose_on: float | None = None
 
     @property
     def name(self) -> str:
@@ -66,6 +67,13 @@ class Cell:
     def axes_and_stage(self) -> dict[str, AxisValue]:
         """The cell's values by axis, and its `stage`: what overrides match against."""
         return {**self.axes, "stage": self.stage}
+
+
+def chosen_on(choose_on: float | None) -> str:
+    """In words, on which videos the best epoch is chosen; `choose_on` as in a study."""
+    if choose_on is None:
+        return "the validation videos that are reported"
+    return f"{100 * choose_on:g} % of the training videos, held out of training"
 
 
 def cell_name(axes: Mapping[str, AxisValue]) -> str:
@@ -140,6 +148,7 @@ def _chain_cells(study: Study, chain: Sequence[Mapping[str, AxisValue]]) -> Iter
             evaluation=study.evaluation,
             resources=Resources.model_validate(merge_layers(resource_layers(study, axes_and_stage))),
             keep=study.keep,
+            choose_on=study.choose_on,
         )
         parent = cell_name(axes)
 

@@ -15,7 +15,7 @@ from orchestrator.study.cells import Cell
 from trainables.data.datasets import DatasetConfig
 from trainables.models.registry import BACKBONES, MODULES
 from trainables.recipe.cell_spec import Evaluation, Recipe
-from trainables.recipe.versions import EVALUATE, INITIALISE, STEP, TEMPORAL_POOLING
+from trainables.recipe.versions import EVALUATE, HOLD_OUT, INITIALISE, STEP, TEMPORAL_POOLING
 
 FORMAT = "1"
 FIRST = "1"
@@ -53,7 +53,7 @@ def key_parts(
         "model": _model_parts(cell, num_classes),
         "recipe": recipe_parts(cell.recipe, starter=cell.parent is None),
         "seed": cell.seed,
-        "data": {"train": train_hash, **_data_versions()},
+        "data": {"train": train_hash, **_held_out_parts(cell), **_data_versions()},
         "train_step": STEP,
         "batch_statistics_shards": 1 if cell.recipe.sync_bn else cell.resources.workers,
         "initial": _initial_parts(cell, val_hash, parent_key),
@@ -125,8 +125,19 @@ def _initial_parts(cell: Cell, val_hash: str, parent_key: str | None) -> dict[st
         return {"weights_file": weights, **_from_second("version", INITIALISE)}
     if cell.recipe.inherit == "last":
         return {"parent": parent_key}
+    chosen_by = evaluation_parts(cell.evaluation)
+    if cell.choose_on is not None:
+        # Which videos chose follows from the parts `data`.
+        return {"parent": parent_key, "chosen_by": chosen_by}
     # Validation chose the parent's checkpoint, so its protocol and videos decide these weights too.
-    return {"parent": parent_key, "chosen_by": evaluation_parts(cell.evaluation), "chosen_on": val_hash}
+    return {"parent": parent_key, "chosen_by": chosen_by, "chosen_on": val_hash}
+
+
+def _held_out_parts(cell: Cell) -> dict[str, Any]:
+    """What of the training videos is not trained on; nothing where a study says nothing of it."""
+    if cell.choose_on is None:
+        return {}
+    return {"choose_on": cell.choose_on, **_from_second("choose_on_version", HOLD_OUT)}
 
 
 def _from_second(name: str, version: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 
 from trainables.data.datasets import DatasetConfig
 from trainables.recipe.cell_spec import Evaluation, Recipe
-from trainables.recipe.fields import Frozen, PositiveInt
+from trainables.recipe.fields import ChooseOn, Frozen, PositiveInt
 from trainables.recipe.keep import Keep, KeepPolicy
 
 AXES = ("module", "backbone", "temporal_pooling", "frames", "dataset", "seed")
@@ -167,6 +167,8 @@ class Study(Frozen):
     storage that is remote or slow. `retries` is how often one cell may fail and be tried again within one
     submission. Of several drivers on one Ray cluster that of the higher `priority` gets free resources first.
     `keep` says which checkpoints of a cell are kept (`orchestrator.running.retention`).
+    `choose_on` holds a share of every dataset's training videos out of training, to choose best epochs and
+    parents' checkpoints on; without it the validation videos choose, which are reported too.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -182,3 +184,4 @@ class Study(Frozen):
     retries: Annotated[int, Field(ge=0)] = 2
     priority: int = 0
     keep: Keep = KeepPolicy()
+    choose_on: ChooseOn = None

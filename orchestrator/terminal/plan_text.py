@@ -10,6 +10,7 @@ from rich.table import Table
 from orchestrator.planning.forecast import CellHours, Forecast, Goal, bases, largest_cells
 from orchestrator.planning.plan_model import Plan, Totals
 from orchestrator.scheduling.makespan import GpuCount
+from orchestrator.study.cells import chosen_on
 from orchestrator.terminal.text import (
     aligned_columns,
     flops_text,
@@ -129,7 +130,7 @@ def show_plan(planned: Plan, console: Console) -> None:
         flops = flops_text(one.flops) if one.flops is not None else "?"
         table.add_row(one.cell.name, str(one.state), params, f"{one.macs / 1e9:.3f}", flops, one.reason)
     console.print(table)
-    for line in (*totals_lines(planned.totals), *share_lines(planned)):
+    for line in (*totals_lines(planned.totals), *choice_lines(planned), *share_lines(planned)):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     older = sum(one.supersedes is not None for one in planned.cells)
     if older:
@@ -154,6 +155,21 @@ def totals_lines(totals: Totals) -> list[str]:
         lines.append(f"critical path: {path.chain} ({len(path.cells)} cells, {flops_text(path.flops)})")
     missing = totals.missing_datasets
     return lines + [f"dataset {one.name} is missing ({one.cells} cells): {one.how}" for one in missing]
+
+
+def choice_lines(plan: Plan) -> list[str]:
+    """On which videos best epochs are chosen, and how many cells start from one that was chosen so."""
+    counts = Counter(one.cell.choose_on for one in plan.cells)
+    children = Counter(
+        one.cell.choose_on for one in plan.cells if one.cell.parent and one.cell.recipe.inherit == "best"
+    )
+    return [_choice_line(share, children[share]) for share in counts]
+
+
+def _choice_line(share: float | None, children: int) -> str:
+    started = f"; {children} cells start from an epoch chosen so" if children else ""
+    way_out = "; choose_on: 10% holds training videos out for that" if share is None and children else ""
+    return f"best epochs are chosen on {chosen_on(share)}{started}{way_out}"
 
 
 def share_lines(plan: Plan) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainables.recipe.fields import Fraction, Frozen, PositiveInt, Split
+from trainables.recipe.fields import ChooseOn, Fraction, Frozen, PositiveInt, Split
 from trainables.recipe.keep import Keep, KeepPolicy
 from trainables.recipe.switches import Execution, Precision
 
@@ -96,7 +96,8 @@ class CellSpec(Frozen):
     worker of `attempt` stops as soon as a later attempt was let into `run_dir` (`Storage.raise_fence`).
     `keep` says which checkpoints are kept. Where memory was short, `accumulation` shares each piece of a
     batch among so many passes: the optimiser sees the same batch, BN smaller ones. `storage`: where these
-    paths are to be had on other machines; None: all machines share them.
+    paths are to be had on other machines; None: all machines share them. `choose_on`: the share of the
+    training videos that is held out of training to choose the best epoch on; None: validation chooses it.
     """
 
     cell: str
@@ -121,6 +122,7 @@ class CellSpec(Frozen):
     attempt: int | None = None
     accumulation: PositiveInt = 1
     storage: StorageAddress | None = None
+    choose_on: ChooseOn = None
 
 
 class EvaluationSpec(Frozen):

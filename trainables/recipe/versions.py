@@ -2,8 +2,8 @@
 
 Raise one when a change makes the same configuration give different weights (`STEP`: the training step, the
 schedule and the order of clips; `INITIALISE`: what a starter's weights are before the first step;
-`TEMPORAL_POOLING`: the models with it) or different measured accuracies (`EVALUATE`). `tests/golden` fails
-where behaviour moves and the version does not.
+`TEMPORAL_POOLING`: the models with it; `HOLD_OUT`: which videos `choose_on` holds out) or different measured
+accuracies (`EVALUATE`). `tests/golden` fails where behaviour moves and the version does not.
 """
 
 from __future__ import annotations
@@ -12,3 +12,4 @@ STEP = "1"
 EVALUATE = "1"
 INITIALISE = "1"
 TEMPORAL_POOLING = "1"
+HOLD_OUT = "1"

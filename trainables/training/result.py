@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,9 @@ class CellResult:
     """Everything that a number of this cell depends on, beside the number (docs/architecture.md).
 
     `history` has one row per epoch; `checkpoints` refers to those of the `last` and the `best` epoch;
-    accuracies are percent, times seconds. `accumulation` is the largest of any epoch (`CellSpec`).
+    accuracies are percent, times seconds. `accumulation` is the largest of any epoch (`CellSpec`). The best
+    epoch was chosen on `choose_videos` training videos (the share `choose_on`, held out of training), or,
+    where `choose_on` is None, on the evaluation videos.
     """
 
     cell: str
@@ -52,6 +55,8 @@ class CellResult:
     versions: dict[str, str]
     hardware: dict[str, Any]
     accumulation: int = 1
+    choose_on: float | None = None
+    choose_videos: int = 0
 
     @property
     def protocol(self) -> Evaluation:
@@ -71,6 +76,7 @@ def write_result(
     parent_top1: float | None,
     compute: Compute,
     train_videos: int,
+    choose_videos: int = 0,
 ) -> CellResult:
     """Write `result.json` into the run directory and return what it says."""
     from trainables.models.macs import model_cost
@@ -98,7 +104,7 @@ def write_result(
         train_seconds=train_seconds,
         eval_seconds=eval_seconds,
         train_clips_per_second=sum(row["train_clips"] for row in history) / train_seconds,
-        eval_clips_per_second=sum(row["eval_videos"] for row in history) / eval_seconds,
+        eval_clips_per_second=sum(row["eval_videos"] + choose_videos for row in history) / eval_seconds,
         peak_memory_bytes=max(int(row["peak_memory_bytes"]) for row in history),
         params=cost.params,
         macs=cost.macs,
@@ -107,8 +113,10 @@ def write_result(
         seed=spec.seed,
         evaluation=spec.evaluation.model_dump(mode="json"),
         versions=library_versions(),
-        hardware=hardware(compute, spec.workers),
+        hardware=hardware(compute, spec.workers) | _epochs_elsewhere(history),
         accumulation=max(int(row.get("accumulation", 1)) for row in history),
+        choose_on=spec.choose_on,
+        choose_videos=choose_videos,
     )
     storage.write(Path(spec.run_dir) / RESULT_FILE, json.dumps(asdict(result)).encode())
     return result
@@ -132,9 +140,24 @@ def read_history(run_dir: Path) -> tuple[Metrics, ...]:
 
 
 def best_epoch(history: Sequence[Metrics]) -> int:
-    """Epoch with the highest top-1; the earliest of equals; NaN never wins."""
-    scores = [-1.0 if math.isnan(row["top1"]) else row["top1"] for row in history]
+    """Epoch with the highest top-1; the earliest of equals; NaN never wins.
+
+    Its top-1 is that of the videos held out to choose on where there are any, else of the evaluation videos.
+    """
+    found = (row.get("choose_top1", row["top1"]) for row in history)
+    scores = [-1.0 if math.isnan(top1) else top1 for top1 in found]
     return scores.index(max(scores)) + 1
+
+
+def _epochs_elsewhere(history: Sequence[Metrics]) -> dict[str, Any]:
+    """Epochs by precision and device where they were not all trained alike: `{"bf16 on a GPU": 2, …}`."""
+    counts = Counter(_trained_in(row) for row in history if "gpu" in row)
+    return {"epochs_in": dict(counts)} if len(counts) > 1 else {}
+
+
+def _trained_in(row: Metrics) -> str:
+    precision = "bf16" if row["bf16"] else "tf32" if row["tf32"] else "fp32"
+    return f"{precision} on a {'GPU' if row['gpu'] else 'CPU'}"
 
 
 def _reference(record: CheckpointRecord) -> dict[str, str]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import torch.distributed as dist
 
 from catalog.storage.atomic import writing
+from catalog.storage.errors import ActionGridError, FailureKind
 from catalog.storage.layout import EPOCHS, epoch_file
 from trainables.data.clips.loader import eval_batches, eval_ring, train_ring
-from trainables.data.frames.manifest import read_manifest
+from trainables.data.frames.manifest import hold_out, read_manifest
 from trainables.data.frames.store_reader import open_reader
 from trainables.recipe.local_paths import storage_of
 from trainables.training.checkpoint import (
@@ -38,11 +39,18 @@ from trainables.training.result import best_epoch, write_result
 from trainables.training.step import TrainingStep, seed_everything, train_one_epoch
 
 if TYPE_CHECKING:
-    from trainables.data.frames.manifest import Manifest
+    from trainables.data.frames.manifest import Manifest, Video
     from trainables.models.video_model import VideoModel
     from trainables.recipe.cell_spec import CellSpec
+    from trainables.training.predictions import Predictions
 
 logger = logging.getLogger(__name__)
+
+
+class NothingHeldOutError(ActionGridError):
+    """`choose_on` leaves no video to choose epochs on."""
+
+    failure_kind = FailureKind.CONFIGURATION
 
 
 class CellSession:
@@ -55,12 +63,13 @@ class CellSession:
         self.rank = rank
         self.world = world
         self.compute = compute
-        self.train_videos = manifest.split("train")
+        self.train_videos, self.choose_videos = _training_videos(spec, manifest)
         self.eval_videos = manifest.split("val")
         self.reader = open_reader(manifest, Path(spec.manifest), spec.frames_on_local_disk)
         pin = compute.device.type == "cuda"
         self.train_ring = train_ring(self.train_videos, spec.recipe, spec.frames, world, pin)
-        self.eval_ring = eval_ring(self.eval_videos, spec.evaluation, spec.frames, pin)
+        evaluated = (*self.eval_videos, *self.choose_videos)
+        self.eval_ring = eval_ring(evaluated, spec.evaluation, spec.frames, pin)
         self.model = model
         self.norm = Normalisation.of(spec.backbone)
         self.history: list[Metrics] = []
@@ -148,6 +157,7 @@ class CellSession:
             "train_clips": totals.clips,
             "clips_per_second": totals.clips / train_seconds,
             "accumulation": self.spec.accumulation,
+            **self.compute.in_numbers(),
         }
         self._evaluate(epoch, row)
         return row
@@ -155,8 +165,32 @@ class CellSession:
     def _evaluate(self, epoch: int, row: Metrics) -> None:
         watch = Stopwatch()
         self._share_buffers()
+        predictions = self._predictions(self.eval_videos)
+        row.update(
+            {
+                "top1": predictions.accuracy(1),
+                "top5": predictions.accuracy(5),
+                "val_loss": predictions.mean_loss,
+                "eval_videos": len(predictions.index),
+            }
+        )
+        if self.choose_videos:
+            chosen_by = self._predictions(self.choose_videos)
+            row.update({"choose_top1": chosen_by.accuracy(1), "choose_loss": chosen_by.mean_loss})
+        seconds = watch.seconds()
+        row.update(
+            {
+                "eval_seconds": seconds,
+                "eval_clips_per_second": (len(predictions.index) + len(self.choose_videos)) / seconds,
+                "peak_memory_bytes": self.compute.peak_memory_bytes(),
+            }
+        )
+        self._keep_epoch(epoch, row, predictions)
+
+    def _predictions(self, videos: tuple[Video, ...]) -> Predictions:
+        """What the model predicts for `videos` now, all workers' shares together."""
         batches = eval_batches(
-            self.eval_videos,
+            videos,
             self.spec.evaluation,
             self.spec.frames,
             self.reader,
@@ -169,19 +203,10 @@ class CellSession:
         at_once = None if self.spec.accumulation == 1 else clips_at_a_time(self.spec)
         views = Views(at_once=at_once)
         own = predict(self.model, batches, self.compute, self.norm, views, self.in_evaluation)
-        predictions = gather_predictions(own, self.world)
-        seconds = watch.seconds()
-        row.update(
-            {
-                "top1": predictions.accuracy(1),
-                "top5": predictions.accuracy(5),
-                "val_loss": predictions.mean_loss,
-                "eval_videos": len(predictions.index),
-                "eval_seconds": seconds,
-                "eval_clips_per_second": len(predictions.index) / seconds,
-                "peak_memory_bytes": self.compute.peak_memory_bytes(),
-            }
-        )
+        return gather_predictions(own, self.world)
+
+    def _keep_epoch(self, epoch: int, row: Metrics, predictions: Predictions) -> None:
+        """Let the epoch stand (rank 0): its predictions, then its checkpoint; older ones go afterwards."""
         self.history.append(row)
         if self.rank == 0:
             self.storage.require_fence(self.directory, self.spec.attempt)
@@ -225,7 +250,24 @@ class CellSession:
                     self.parent_top1,
                     self.compute,
                     len(self.train_videos),
+                    len(self.choose_videos),
                 )
         if self.world > 1:
             dist.barrier()
             dist.destroy_process_group()
+
+
+def _training_videos(spec: CellSpec, manifest: Manifest) -> tuple[tuple[Video, ...], tuple[Video, ...]]:
+    """The videos to train on, and those that are held out to choose the best epoch on.
+
+    Raises:
+        NothingHeldOutError: Every class has but one video to train on.
+    """
+    videos = manifest.split("train")
+    if spec.choose_on is None:
+        return videos, ()
+    kept, held = hold_out(videos, spec.choose_on)
+    if not held:
+        what = f"choose_on: {spec.choose_on:g} holds no video out: no class has two different ones"
+        raise NothingHeldOutError(what, spec.manifest, "leave choose_on out, or use a larger dataset")
+    return kept, held

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import main
-from orchestrator.planning.explanation import first_weights
+from orchestrator.planning.explanation import chosen_on_lines, first_weights
 from tests.support.finished_study import NAMES, STUDY, build, finish
 
 F8, F16, F32, F64 = NAMES
@@ -116,3 +116,14 @@ def test_a_rerun_of_a_cell_that_is_only_planned_is_known_from_its_dataset(tmp_pa
     assert cost is not None
     assert cost["flops"] == planned.flops
     assert not cost["rate_is_measured"]
+
+
+def test_explain_says_on_what_checkpoints_were_chosen(explain: Any) -> None:
+    assert "best epoch chosen on the validation videos that are reported" in explain(F8)
+    config = {"recipe": {"inherit": "best"}}
+    assert chosen_on_lines({"data": {"choose_on": 0.1}, "initial": {"parent": "p"}}, config) == [
+        "best epoch chosen on 10 % of the training videos, held out of training",
+        "starts from its parent's best epoch, chosen on 10 % of the training videos, held out of training",
+    ]
+    last = chosen_on_lines({"initial": {"parent": "p"}}, {"recipe": {"inherit": "last"}})
+    assert last[1] == "starts from its parent's last epoch"

@@ -16,6 +16,7 @@ from orchestrator.study.datasets import DatasetState, declared_state
 from orchestrator.study.errors import StudyError
 from orchestrator.study.load import load_study, parse_study
 from orchestrator.study.model import Study
+from orchestrator.terminal.plan_text import choice_lines
 from tests.support.paths import SHARED
 
 PUBLISHED = SHARED / "reference" / "published_mini_results.csv"
@@ -263,3 +264,23 @@ def test_demo_runs_as_declared() -> None:
     known = replace(state, built=True, train_hash="t", val_hash="v", manifest="m.parquet")
     again = make_plan(demo, {"synthetic-motion": known})
     assert {one.cell.dataset for one in again.cells if one.key_is_provisional} == {"synthetic-appearance"}
+
+
+def test_the_plan_says_on_what_parents_are_chosen_and_what_holding_out_costs() -> None:
+    plain = plan_of(study(inherit="best"))
+    held_out = plan_of(study(inherit="best", extra="choose_on: 10%\n"))
+    assert choice_lines(plain) == [
+        "best epochs are chosen on the validation videos that are reported; 4 cells start from an epoch "
+        "chosen so; choose_on: 10% holds training videos out for that"
+    ]
+    assert choice_lines(held_out) == [
+        "best epochs are chosen on 10 % of the training videos, held out of training; 4 cells start from an "
+        "epoch chosen so"
+    ]
+    assert "start from" not in choice_lines(plan_of(study(inherit="last")))[0]
+    before, after = by_name(plain)[STARTER], by_name(held_out)[STARTER]
+    assert (before.flops, after.flops) == (
+        cell_flops(before.cell, train_macs=8 * 224, eval_macs=8 * 224, train_videos=100, val_videos=10),
+        cell_flops(after.cell, train_macs=8 * 224, eval_macs=8 * 224, train_videos=90, val_videos=20),
+    )
+    assert {row["choose_on"] for row in plan_json(held_out)["cells"]} == {0.1}

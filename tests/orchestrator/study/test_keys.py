@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.study.cells import Cell, expand
+from orchestrator.study.errors import StudyError
 from orchestrator.study.keys import cell_key, declared_hash, evaluation_key, key_parts
 from orchestrator.study.load import parse_study
 from trainables.data.datasets import DatasetFolders, FolderDataset, OfficialDataset, SyntheticMotion
@@ -272,3 +273,41 @@ def test_keys_of_before_stand() -> None:
         "f70927b3ac6685fc47447cd718412a2b",
         "c2ac8567dedcd42014363698153ad959",
     )
+
+
+def choosing(cell: Cell, share: float | None) -> Cell:
+    return replace(cell, choose_on=share)
+
+
+def test_videos_held_out_to_choose_on_count_exactly_where_a_study_asks_for_them() -> None:
+    for cell in (STARTER, CHILD, recipe(CHILD, inherit="last")):
+        assert len({key(choosing(cell, share)) for share in (None, 0.1, 0.2)}) == 3
+        assert key(choosing(cell, None)) == key(cell)
+
+
+def test_where_held_out_videos_choose_the_validation_videos_decide_no_weights() -> None:
+    held_out = choosing(CHILD, 0.1)
+    assert key(held_out, val_hash="w") == key(held_out)
+    assert key(evaluated(held_out, clips=3)) != key(held_out), "the protocol chooses there too"
+
+
+def test_a_raised_version_of_the_held_out_split_counts_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = key(STARTER), key(choosing(STARTER, 0.1))
+    monkeypatch.setattr("orchestrator.study.keys.HOLD_OUT", "2")
+    assert key(STARTER) == before[0]
+    assert key(choosing(STARTER, 0.1)) != before[1]
+
+
+@pytest.mark.parametrize(("text", "share"), [("10%", 0.1), ("0.1", 0.1), ("12.5 %", 0.125), ("3.3%", 0.033)])
+def test_a_share_may_be_written_in_percent(text: str, share: float) -> None:
+    assert [cell.choose_on for cell in expand(parse_study(f"{STUDY}choose_on: {text}\n", "s.yaml"))] == [
+        share
+    ] * 2
+
+
+@pytest.mark.parametrize("text", ["0", "0%", "51%", "10", "a tenth", "-5%", "nan%"])
+def test_a_share_that_leaves_nothing_to_train_or_to_choose_on_is_refused(text: str) -> None:
+    with pytest.raises(StudyError, match="choose_on"):
+        parse_study(f"{STUDY}choose_on: {text}\n", "s.yaml")

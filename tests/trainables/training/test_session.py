@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.toy import EVALUATION, toy_spec
+from tests.support.toy import EVALUATION, build_toy, toy_spec
+from trainables.data.frames.manifest import Video, hold_out, read_manifest
 from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
 from trainables.training.checkpoint import latest_intact, load_state
 from trainables.training.initialise import ParentMismatchError
 from trainables.training.predictions import read_predictions
-from trainables.training.result import CellResult, read_result
-from trainables.training.session import CellSession
+from trainables.training.result import CellResult, best_epoch, read_result
+from trainables.training.session import CellSession, NothingHeldOutError
 
 NOT_COMPARED = (
     "train_seconds",
@@ -191,3 +192,48 @@ def test_a_loss_that_is_no_number_fails_the_cell(toy_data: Path, tmp_path: Path)
     spec = toy_spec(toy_data, tmp_path, lr=1e20, epochs=2)
     with pytest.raises(DivergedError, match=r"lower recipe\.lr"):
         train(spec)
+
+
+def test_held_out_training_videos_choose_the_best_epoch_and_are_not_trained_on(
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainables.data.clips import loader
+
+    spec = toy_spec(toy_data, tmp_path, choose_on=0.25, epochs=2)
+    kept, held = hold_out(read_manifest(Path(spec.manifest)).split("train"), 0.25)
+    assert (len(kept), len(held)) == (12, 4)
+    trained_on: set[str] = set()
+    draw = loader.train_clip
+
+    def noted(video: Video, *others: Any) -> Any:
+        trained_on.add(video.sha256)
+        return draw(video, *others)
+
+    monkeypatch.setattr(loader, "train_clip", noted)
+    session = train(spec)
+    assert trained_on and trained_on <= {video.sha256 for video in kept}
+    result = result_of(spec)
+    assert (result.train_videos, result.eval_videos, result.choose_videos, result.choose_on) == (
+        12,
+        12,
+        4,
+        0.25,
+    )
+    # The row of the last epoch is of the very model that stands now, on the videos held out.
+    measured = session._predictions(held)
+    assert result.history[-1]["choose_top1"] == measured.accuracy(1)
+    assert result.history[-1]["choose_loss"] == pytest.approx(measured.mean_loss)
+    predictions = read_predictions(Path(spec.run_dir) / result.checkpoint("last")["predictions"])
+    assert len(predictions.index) == 12, "what is reported is of the validation videos"
+
+
+def test_the_best_epoch_is_the_one_that_the_held_out_videos_chose() -> None:
+    rows = [{"top1": 10.0, "choose_top1": 30.0}, {"top1": 50.0, "choose_top1": 20.0}]
+    assert best_epoch(rows) == 1
+    assert best_epoch([{"top1": row["top1"]} for row in rows]) == 2
+
+
+def test_nothing_to_hold_out_is_said_in_words(tmp_path: Path) -> None:
+    build_toy(tmp_path / "one", train=1, val=1)
+    with pytest.raises(NothingHeldOutError, match="no class has two"):
+        CellSession.open(toy_spec(tmp_path / "one", tmp_path / "run", choose_on=0.1), 0, 1, 0)

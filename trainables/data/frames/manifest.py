@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
@@ -84,6 +85,29 @@ class Manifest:
         for video in self.split(split):
             digest.update(f"{video.sha256} {video.label} {video.frames} {video.decoder}\n".encode())
         return digest.hexdigest()
+
+
+def hold_out(videos: Sequence[Video], share: float) -> tuple[tuple[Video, ...], tuple[Video, ...]]:
+    """Training videos → (those to train on, those held out to choose epochs on), each in their order.
+
+    Of each class the rounded `share` of its contents is held out, but at least one and never the only one.
+    Which ones follows from the files' contents alone: neither names, order, seed nor other videos matter
+    beside their number. Copies of one content stay together.
+    """
+    contents: dict[int, set[str]] = {}
+    for video in videos:
+        contents.setdefault(video.label, set()).add(video.sha256)
+    held = {content for one in contents.values() for content in _first_by_hash(one, share)}
+    return (
+        tuple(video for video in videos if video.sha256 not in held),
+        tuple(video for video in videos if video.sha256 in held),
+    )
+
+
+def _first_by_hash(contents: set[str], share: float) -> list[str]:
+    count = min(max(1, int(share * len(contents) + 0.5)), len(contents) - 1)
+    # Hashed again: a content's own hash also orders other things, such as files of a store.
+    return sorted(contents, key=lambda content: sha256(f"choose_on {content}".encode()).hexdigest())[:count]
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:

@@ -65,6 +65,11 @@ class Compute:
         switches = resolve(recipe.speed, recipe.precision, Machine(True, _can_compile(device)))
         return cls(device, recipe.precision in ("auto", "bf16"), switches)
 
+    def in_numbers(self) -> dict[str, float]:
+        """What an epoch's row says of device and precision: 1 where it was a `gpu`, `bf16`, `tf32`."""
+        tf32 = self.switches.fp32 == "tf32"
+        return {"gpu": float(self.device.type == "cuda"), "bf16": float(self.bf16), "tf32": float(tf32)}
+
     def place(self, model: VideoModel) -> VideoModel:
         """Move `model` here with channels-last weights: quicker on GPUs, and 1.1 to 1.8 times so on a CPU."""
         if self.switches.channels_last:
