@@ -145,6 +145,8 @@ class CellFinished(Event):
     `accumulation` is above 1 memory was short: BN counted its statistics over that many times fewer clips.
     `best_epoch` was chosen on `choose_videos` training videos, the share `choose_on` held out of training;
     where `choose_on` is None, on the validation videos that the accuracies are of.
+    `checkpoint` and `predictions` are those of the one that `inherit` names; `checkpoints` holds `epoch`,
+    `path`, `sha256` and `predictions` of `last` and `best`.
     """
 
     table: ClassVar[str] = "finished"
@@ -182,6 +184,7 @@ class CellFinished(Event):
     accumulation: int = 1
     choose_on: float | None = None
     choose_videos: int = 0
+    checkpoints: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,19 +41,21 @@ _LINEAGE = """
         SELECT cells.key, cells.parent_key, cells.cell, line.depth + 1
         FROM line JOIN cells ON cells.key = line.parent_key
     )
-    SELECT DISTINCT line.cell, line.key, line.depth, results.top1
-    FROM line LEFT JOIN results USING (key) ORDER BY line.depth
+    SELECT DISTINCT line.cell, line.key, line.depth, results_all.top1
+    FROM line LEFT JOIN results_all USING (key) ORDER BY line.depth
 """
 _EVALUATIONS = """
-    SELECT * EXCLUDE (versions, hardware, study, current) REPLACE (measured::VARCHAR AS measured)
-    FROM evaluations WHERE key = $key ORDER BY level, measured_by DESC, checkpoint, measured
+    SELECT * EXCLUDE (versions, hardware, study, current, superseded) REPLACE (measured::VARCHAR AS measured)
+    FROM evaluations_all WHERE key = $key ORDER BY level, measured_by DESC, checkpoint, measured
 """
 _SIZES = """
-    SELECT epochs, macs, train_videos, eval_videos, choose_videos, top1 FROM results WHERE key = $key LIMIT 1
+    SELECT epochs, macs, train_videos, eval_videos, choose_videos, top1 FROM results_all WHERE key = $key
+    LIMIT 1
 """
 _VIDEOS = "SELECT videos FROM recorded.datasets_built WHERE train_hash = $train ORDER BY time DESC LIMIT 1"
 _SUCCESSOR = """
-    SELECT key, top1, key_parts FROM cells LEFT JOIN recorded.finished USING (key)
+    SELECT key, of_checkpoint(report, top1, best_top1) AS top1, key_parts
+    FROM cells LEFT JOIN recorded.finished USING (key)
     WHERE cell = $cell AND list_has_any(studies, $studies) AND current AND key <> $key LIMIT 1
 """
 _CELL = "SELECT * EXCLUDE (log), list_sort(studies) AS studies FROM cells WHERE key = $key"
@@ -61,7 +63,7 @@ _KEY = "SELECT key FROM cells WHERE cell = $name ORDER BY current DESC, study LI
 _MEASUREMENTS = """
     SELECT evaluation, level, measured_by, checkpoint, epoch, sampling, clips, crops, average, split, top1,
         top5, loss, videos, predictions, measured
-    FROM evaluations WHERE key = $key ORDER BY measured, evaluation
+    FROM evaluations_all WHERE key = $key ORDER BY measured, evaluation
 """
 _STUDY_FILE = """
     SELECT arg_max(file, time) AS file FROM recorded.studies WHERE list_contains($studies, study)
@@ -70,7 +72,9 @@ _SIDE_BY_SIDE = """
     SELECT
         key, cell, dataset, module, backbone, temporal_pooling, frames,
         CASE WHEN finished.key IS NOT NULL THEN 'done' ELSE coalesce(state, 'planned') END AS state,
-        CASE WHEN isfinite(top1) THEN top1 END AS top1, best_top1, epochs
+        of_checkpoint(report, finished.top1, best_top1) AS reported_top1,
+        CASE WHEN isfinite(reported_top1) THEN reported_top1 END AS top1, report AS checkpoint, best_top1,
+        epochs, NOT current AS superseded
     FROM computed.planned_cells
     LEFT JOIN recorded.finished AS finished USING (key)
     LEFT JOIN open_cells USING (key)
@@ -176,7 +180,10 @@ def latest_study_file(catalog: Catalog, studies: Sequence[str]) -> pa.Table:
 
 
 def cells_side_by_side(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
-    """Return state, top-1 (percent) and epochs of cells of current plans and finished ones, as in `keys`."""
+    """Return state, top-1 (percent) of the `checkpoint` reported, and epochs, as in `keys`.
+
+    Cells of current plans and finished ones: those that are `superseded` are marked.
+    """
     return catalog.query(_SIDE_BY_SIDE, {"keys": list(keys)})
 
 
@@ -214,7 +221,7 @@ def _candidates(filters: Filters) -> Where:
     if filters.state:
         return chosen_cells(filters, "grid_cells")
     if filters == ALL:
-        return Where("chosen AS (FROM materialised.planned_keys)", {})
+        return Where("chosen AS (FROM materialised.planned_keys WHERE current)", {})
     where = filters.where((*AXES, "study", "seed"))
-    once = f"SELECT DISTINCT cell, key FROM recorded.cells WHERE {where.sql}"
+    once = f"SELECT DISTINCT cell, key FROM study_cells WHERE current AND {where.sql}"
     return Where(f"chosen AS ({once})", where.params)

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from catalog.catalog import Catalog
 
 _STUDIES = "SELECT study FROM recorded.studies UNION SELECT study FROM recorded.cells ORDER BY study"
-_STATES = "SELECT state, count(*) AS n FROM cells WHERE current OR state = 'done' GROUP BY state"
+_STATES = "SELECT state, count(*) AS n FROM cells WHERE current GROUP BY state"
 _AXES = """
     SELECT list(DISTINCT seed ORDER BY seed) AS seeds, list(DISTINCT dataset ORDER BY dataset) AS datasets
-    FROM cells
+    FROM cells WHERE current
 """
 _CONFIGS = """
-    SELECT DISTINCT config::VARCHAR AS value FROM cells WHERE current OR state = 'done' ORDER BY 1
+    SELECT DISTINCT config::VARCHAR AS value FROM cells WHERE current ORDER BY 1
 """
 _RECORDED = "SELECT DISTINCT {column}::VARCHAR AS value FROM results WHERE {column} IS NOT NULL ORDER BY 1"
 _FAILURES = """
@@ -46,14 +46,15 @@ _GRID = """
 _ALL_CELLS = """
     SELECT
         coalesce(cells.cell, results.cell) AS cell, coalesce(cells.state, 'done') AS state,
-        results.top1, results.published_top1, results.difference, results.top5, results.loss,
+        results.top1, results.checkpoint, results.published_top1, results.difference, results.top5,
+        results.loss,
         results.best_top1, results.best_epoch, results.epochs,
         coalesce(results.params, cells.params) AS params, coalesce(results.macs, cells.macs) AS macs,
         results.eval_videos, results.train_seconds, results.train_clips_per_second,
         coalesce(cells.key, results.key) AS key
     FROM (SELECT * FROM cells WHERE {where}) AS cells {join} JOIN results USING (key)
     WHERE (len($studies) = 0 OR coalesce(cells.key, results.key) IN (
-        SELECT key FROM study_cells WHERE list_contains($studies, study)
+        SELECT key FROM study_cells WHERE current AND list_contains($studies, study)
     )) AND (results.key IS NOT NULL OR cells.current)
     ORDER BY cells.dataset, cells.module, cells.backbone, cells.temporal_pooling, cells.frames,
         cells.seed, key
@@ -62,15 +63,29 @@ _ALL_CELLS_FILTERS = (*AXES, "seed", "state")
 _DATASETS = """
     SELECT DISTINCT dataset FROM recorded.cells WHERE len($studies) = 0 OR list_contains($studies, study)
 """
-_WIDE = "SELECT * EXCLUDE (versions, hardware, config) FROM results ORDER BY dataset, module, backbone, cell"
+_WIDE = (
+    "SELECT * EXCLUDE (versions, hardware, config) FROM {view} ORDER BY dataset, module, backbone, cell, key"
+)
 _SHORT = """
-    SELECT {dataset} cell, top1, top5, loss, best_top1, epochs, params, macs, published_top1, difference
-    FROM results ORDER BY dataset, module, backbone, temporal_pooling, frames, seed
+    SELECT
+        {dataset} cell, top1, top5, loss, checkpoint, best_top1, epochs, params, macs, published_top1,
+        difference {marks}
+    FROM {view} ORDER BY dataset, module, backbone, temporal_pooling, frames, seed, finished
 """
 _PIVOT = """
-    SELECT dataset, module, backbone, temporal_pooling, frames, seed, {value} FROM results WHERE current
+    SELECT dataset, module, backbone, temporal_pooling, frames, seed, {value} FROM results
 """
-PIVOT_VALUES = ("top1", "top5", "loss", "best_top1", "best_top5", "difference", "train_seconds")
+PIVOT_VALUES = (
+    "top1",
+    "top5",
+    "loss",
+    "top1_last",
+    "top1_best",
+    "best_top1",
+    "best_top5",
+    "difference",
+    "train_seconds",
+)
 """The columns of `results` that a pivot can show."""
 _FILTER_VALUES = """
     WITH planned AS (
@@ -98,23 +113,23 @@ def studies_of(catalog: Catalog) -> list[str]:
 
 
 def counts_by_state(catalog: Catalog) -> Mapping[str, int]:
-    """Return how many cells are in which state, of those that are planned today or finished."""
+    """Return how many of the cells that are planned today are in which state."""
     return {row["state"]: row["n"] for row in catalog.query(_STATES).to_pylist()}
 
 
 def has_results(catalog: Catalog) -> bool:
-    """Return whether any cell has finished, planned here or not."""
+    """Return whether any cell has finished that is planned today, or whose plan is not known here."""
     return len(catalog.query("FROM results LIMIT 1")) > 0
 
 
 def seeds_and_datasets(catalog: Catalog) -> tuple[list[int], list[str]]:
-    """Return the seeds and the data sets of all cells, each once, in order."""
+    """Return the seeds and the data sets of the cells that are planned today, each once, in order."""
     (row,) = catalog.query(_AXES).to_pylist()
     return row["seeds"] or [], row["datasets"] or []
 
 
 def distinct_configurations(catalog: Catalog) -> list[dict[str, Any]]:
-    """Return the configurations of the cells that are planned today or finished, each once."""
+    """Return the configurations of the cells that are planned today, each once."""
     return _values(catalog.query(_CONFIGS))
 
 
@@ -146,7 +161,7 @@ def grid_positions(catalog: Catalog, filters: Filters = ALL, source: Source = "o
 
 
 def cells_with_results(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
-    """Return one row a cell, finished or not; accuracies in percent, MACs of one clip.
+    """Return one row a cell of today's plans, finished or not; accuracies in percent, MACs of one clip.
 
     Results whose plan no journal holds have no axes, so that any filter but the study's leaves them out.
     """
@@ -165,20 +180,31 @@ def _values(table: pa.Table) -> list[dict[str, Any]]:
     return [json.loads(value) for value in table.column("value").to_pylist()]
 
 
-def all_results(catalog: Catalog, timeout_seconds: float | None, max_rows: int) -> pa.Table:
-    """Return every finished cell with all its plain columns, at most `max_rows` of them.
+def wide_results(
+    catalog: Catalog, timeout_seconds: float | None, max_rows: int, *, superseded: bool = False
+) -> pa.Table:
+    """Return finished cells of today's plans with all their plain columns, at most `max_rows` of them.
+
+    With `superseded` also those of plans before the studies were changed, marked by a column of this name.
 
     Raises:
         QueryError: it takes longer than `timeout_seconds` (None: any time).
     """
-    return catalog.query(_WIDE, timeout_seconds=timeout_seconds, max_rows=max_rows)
+    sql = _WIDE.format(view="results_all" if superseded else "results")
+    return catalog.query(sql, timeout_seconds=timeout_seconds, max_rows=max_rows)
 
 
 def short_results(
-    catalog: Catalog, timeout_seconds: float | None, max_rows: int, *, with_dataset: bool
+    catalog: Catalog,
+    timeout_seconds: float | None,
+    max_rows: int,
+    *,
+    with_dataset: bool,
+    superseded: bool = False,
 ) -> pa.Table:
-    """As `all_results`, with those columns only that fit a terminal or a page."""
-    sql = _SHORT.format(dataset="dataset," if with_dataset else "")
+    """As `wide_results`, with those columns only that fit a terminal or a page."""
+    view, marks = ("results_all", ", superseded, superseded_by") if superseded else ("results", "")
+    sql = _SHORT.format(dataset="dataset," if with_dataset else "", view=view, marks=marks)
     return catalog.query(sql, timeout_seconds=timeout_seconds, max_rows=max_rows)
 
 

@@ -139,7 +139,7 @@ def accuracies_by_hours(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
 
 def utilisation(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     """Return the mean number of busy GPUs, CPU cores and attempts in 200 equal intervals of time."""
-    return ask(catalog, chosen_cells(filters, "cell_costs"), _UTILISATION)
+    return ask(catalog, chosen_cells(filters, "cell_costs_all"), _UTILISATION)
 
 
 def failures_by_kind(catalog: Catalog, filters: Filters = ALL) -> pa.Table:

@@ -1,33 +1,34 @@
 -- One row a source, study, model, length, dataset and seed, of one's own studies (source = 'own') and of the
 -- literature (source = 'published'; `study` is the paper). A planned cell without a result yet has a row with an
 -- empty top1, so that what is missing can be counted; a result that is no number counts as missing too.
--- Of several keys with one seed (an edited study), cells of the study's latest submission go first, then the
--- one finished last. Accuracies in percent, macs of one clip.
+-- Cells of today's plans alone: what is superseded counts nowhere. `checkpoint` ('last' or 'best', as the study's
+-- `report` says) is whose accuracies they are; empty for the literature. Accuracies in percent, macs of one clip.
 CREATE VIEW computed.cell_accuracies AS
 WITH candidates AS NOT MATERIALIZED (
     SELECT
         planned.study, planned.key, planned.cell, planned.dataset, planned.module, planned.backbone,
         planned.temporal_pooling, planned.frames, planned.seed,
         coalesce(finished.macs, planned.macs) AS macs, coalesce(finished.params, planned.params) AS params,
-        CASE WHEN isfinite(finished.top1) THEN finished.top1 END AS top1,
-        CASE WHEN isfinite(finished.top5) THEN finished.top5 END AS top5,
+        of_checkpoint(planned.report, finished.top1, finished.best_top1) AS reported_top1,
+        of_checkpoint(planned.report, finished.top5, finished.best_top5) AS reported_top5,
+        CASE WHEN isfinite(reported_top1) THEN reported_top1 END AS top1,
+        CASE WHEN isfinite(reported_top5) THEN reported_top5 END AS top5,
         finished.eval_videos, finished.key IS NOT NULL AS done,
-        -- The rank is one number because ordering a million rows by several columns takes most of a second.
-        CASE WHEN planned.current THEN 1e12 ELSE 0 END + coalesce(finished.time, 0) AS rank
+        planned.report AS checkpoint, coalesce(finished.time, 0) AS rank
     FROM study_cells AS planned LEFT JOIN recorded.finished AS finished USING (key)
-    WHERE planned.current OR finished.key IS NOT NULL
+    WHERE planned.current
 )
 SELECT
     'own' AS source, study, dataset, module, backbone, temporal_pooling, frames, seed,
     arg_max_null(key, rank) AS key, arg_max_null(cell, rank) AS cell, arg_max_null(done, rank) AS done,
     arg_max_null(top1, rank) AS top1, arg_max_null(top5, rank) AS top5,
     arg_max_null(macs, rank) AS macs, arg_max_null(params, rank) AS params,
-    arg_max_null(eval_videos, rank) AS eval_videos
+    arg_max_null(eval_videos, rank) AS eval_videos, any_value(checkpoint) AS checkpoint
 FROM candidates GROUP BY ALL
 UNION ALL
 SELECT
     'published', paper, dataset, module, backbone, temporal_pooling, frames, NULL, NULL, NULL, true,
-    top1, top5, macs, params, NULL
+    top1, top5, macs, params, NULL, NULL
 FROM published;
 CREATE TABLE materialised.cell_accuracies AS FROM computed.cell_accuracies WITH NO DATA;
 CREATE VIEW cell_accuracies AS FROM materialised.cell_accuracies;

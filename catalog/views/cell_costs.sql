@@ -8,7 +8,7 @@ FROM recorded.attempts_started AS started
 LEFT JOIN recorded.attempts_ended AS ended USING (key, attempt)
 LEFT JOIN materialised.attempt_epochs AS epochs USING (key, attempt);
 
--- What a cell costs: one row a study and cell. `seconds` were spent in all its attempts; `expected_seconds` is
+-- What a cell costs: one row a study and cell that is planned today or finished. `seconds` were spent in all its attempts; `expected_seconds` is
 -- what a finished cell took, and for the others MACs × epochs at the pace of the finished cells of the dataset
 -- (of all datasets, where it has none; empty before the first). Hours are seconds × GPUs (or CPUs) / 3600.
 CREATE VIEW computed.cell_costs AS
@@ -39,7 +39,10 @@ SELECT
     ) END AS expected_seconds
 FROM sized LEFT JOIN paces USING (dataset);
 CREATE TABLE materialised.cell_costs AS FROM computed.cell_costs WITH NO DATA;
-CREATE VIEW cell_costs AS FROM materialised.cell_costs;
+-- Those of today's plans, and all: what superseded cells took is spent too (`superseded`).
+CREATE VIEW cell_costs AS SELECT * EXCLUDE (current) FROM materialised.cell_costs WHERE current;
+CREATE VIEW cell_costs_all AS
+SELECT * EXCLUDE (current), NOT current AS superseded FROM materialised.cell_costs;
 
 -- Hours by the values of every axis, over any relation with the columns of `cell_costs`: spent so far, expected
 -- for the whole and left of the open cells; `unknown` counts cells whose cost nobody can tell yet.

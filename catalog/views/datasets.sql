@@ -1,7 +1,8 @@
--- Datasets of one's own cells and of the literature; chance is the accuracy of guessing, in percent.
+-- Datasets of one's own cells and of the literature: `cells` counts those of today's plans; `chance` is the accuracy
+-- of guessing, in percent.
 CREATE VIEW datasets AS
 WITH own AS (
-    SELECT dataset, max(num_classes) AS num_classes, count(*) AS cells
+    SELECT dataset, max(num_classes) AS num_classes, count(*) FILTER (current) AS cells
     FROM cells GROUP BY dataset
 )
 SELECT

@@ -1,18 +1,15 @@
 -- Every measurement of a finished cell, one row each: `measured_by` 'training' (two rows a cell: its last and its
--- best epoch, under the study's own protocol) or 'evaluate'. `level` is 'video' where several views of a video were
--- averaged, else 'clip'. Accuracies in percent over `videos`; `seconds` of a training's rows are those of a mean
--- epoch; `sampling_rate` is empty where sampling is uniform, `predictions` where no file is known.
-CREATE VIEW evaluations AS
+-- best `checkpoint`, under the study's own protocol) or 'evaluate'. `level` is 'video' where several views of a
+-- video were averaged, else 'clip'. Accuracies in percent over `videos`; `seconds` of a training's rows are those of
+-- a mean epoch; `sampling_rate` is empty where sampling is uniform, `predictions` where no file is known.
+-- `superseded` marks measurements of cells that no study plans today (see `results_all`).
+CREATE VIEW evaluations_all AS
 WITH trained AS (
     SELECT
-        key, 'training' AS measured_by, 'training:' || which AS evaluation, which AS checkpoint,
-        CASE which WHEN 'best' THEN best_epoch ELSE epochs END AS epoch, 'logits' AS average, 'val' AS split,
-        CASE which WHEN 'best' THEN best_top1 ELSE top1 END AS top1,
-        CASE which WHEN 'best' THEN best_top5 ELSE top5 END AS top5,
-        CASE which WHEN 'best' THEN best_loss ELSE loss END AS loss,
-        eval_videos AS videos, eval_seconds / epochs AS seconds,
-        CASE WHEN which = inherit THEN predictions END AS predictions, time, versions, hardware
-    FROM recorded.finished CROSS JOIN (VALUES ('last'), ('best')) AS checkpoints(which)
+        key, 'training' AS measured_by, two.evaluation, two.checkpoint, two.epoch, 'logits' AS average,
+        'val' AS split, two.top1, two.top5, two.loss, eval_videos AS videos, eval_seconds / epochs AS seconds,
+        two.predictions, time, versions, hardware
+    FROM recorded.finished AS finished JOIN computed.checkpoints AS two USING (key)
 ),
 measured AS (
     FROM trained
@@ -40,11 +37,15 @@ named AS (
     ) AS cells USING (key)
 )
 SELECT
-    coalesce(cell, key) AS cell, key, study, module, backbone, temporal_pooling, frames, dataset, seed, current,
+    coalesce(cell, key) AS cell, key, study, module, backbone, temporal_pooling, frames, dataset, seed,
+    coalesce(current, true) AS current,
     CASE WHEN protocol.clips * protocol.crops > 1 THEN 'video' ELSE 'clip' END AS level, measured_by, evaluation,
     checkpoint, epoch, protocol.sampling,
     CASE WHEN protocol.sampling = 'dense' THEN protocol.sampling_rate END AS sampling_rate,
     protocol.clips, protocol.crops, protocol.clips * protocol.crops AS views, protocol.crop_size,
     protocol.short_side, average, split, top1, top5, loss, videos, seconds, predictions,
-    make_timestamp((time * 1e6)::BIGINT) AS measured, versions, hardware
+    make_timestamp((time * 1e6)::BIGINT) AS measured, versions, hardware, NOT coalesce(current, true) AS superseded
 FROM named;
+
+-- Those of the cells that a study plans today.
+CREATE VIEW evaluations AS SELECT * EXCLUDE (superseded) FROM evaluations_all WHERE NOT superseded;

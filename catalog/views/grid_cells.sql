@@ -1,25 +1,34 @@
+-- One row a study and cell that is planned today or finished.
 CREATE VIEW computed.grid_cells AS
 WITH planned AS NOT MATERIALIZED (
-    SELECT named.*, finished.key IS NOT NULL AS done, finished.top1 AS last_top1
+    SELECT
+        named.*, finished.key IS NOT NULL AS done,
+        of_checkpoint(named.report, finished.top1, finished.best_top1) AS reported_top1
     FROM computed.study_cells AS named LEFT JOIN recorded.finished AS finished USING (key)
     WHERE named.current OR finished.key IS NOT NULL
 ),
 -- Few keys stand in several studies, so that only for them the studies are compared.
 several AS (SELECT key FROM materialised.planned_keys WHERE len(studies) > 1),
-shared AS (SELECT key, min(study) AS first FROM planned SEMI JOIN several USING (key) GROUP BY key)
+shared AS (
+    SELECT key, coalesce(min(study) FILTER (current), min(study)) AS first
+    FROM planned SEMI JOIN several USING (key) GROUP BY key
+)
 SELECT
     planned.study, planned.key, planned.cell, planned.module, planned.backbone, planned.temporal_pooling,
     planned.frames, planned.dataset, planned.seed,
     CASE WHEN done THEN 'done' ELSE coalesce(open_cells.state, 'planned') END AS state,
-    open_cells.blocked_by, open_cells.reason, CASE WHEN isfinite(last_top1) THEN last_top1 END AS top1,
+    open_cells.blocked_by, open_cells.reason, CASE WHEN isfinite(reported_top1) THEN reported_top1 END AS top1,
+    planned.report AS checkpoint,
     planned.study = coalesce(shared.first, planned.study) AS first_study,
-    planned.macs, planned.parent_key, planned.config
+    planned.current, planned.macs, planned.parent_key, planned.config
 FROM planned LEFT JOIN materialised.open_cells AS open_cells USING (key) LEFT JOIN shared USING (key);
 
--- One row a study and cell that is planned today or finished, with its state and accuracy; without the strings
--- of `cells`, so that a million of them can be counted while somebody waits. `first_study` is true in one row a
--- key: that of the first of its studies by name.
-CREATE VIEW grid_cells AS SELECT * EXCLUDE (macs, parent_key, config) FROM computed.grid_cells;
+-- One row a study and cell that is planned today, as `actiongrid status` counts them, with its state and the
+-- accuracy (`top1`, percent) of the `checkpoint` that its study reports; without the strings of `cells`, so that a
+-- million of them can be counted while somebody waits. `first_study` is true in one row a key: that of the first of
+-- its studies by name.
+CREATE VIEW grid_cells AS
+SELECT * EXCLUDE (current, macs, parent_key, config) FROM computed.grid_cells WHERE current;
 
 -- The grid's positions over any relation with the columns of `grid_cells`: how many cells in which state, top-1
 -- averaged over those that are done, the published accuracy. `key` and `cell` are those of the cell that is most

@@ -1,11 +1,13 @@
--- One row a planned cell (key) with its parent and what it can hand on. Accuracies in percent: `inherited_top1` is
--- that of the checkpoint that children start from; `rechecked_top1` is what the cell measured of its parent before
--- it trained (on a part of the videos).
+-- One row a planned cell (key) with its parent and what it can hand on. Accuracies in percent: `top1` is
+-- that of the `checkpoint` which its study reports, `inherited_top1` that of the checkpoint that children start from;
+-- `rechecked_top1` is what the cell measured of its parent before it trained (on a part of the videos).
 CREATE VIEW lineage AS
 SELECT
     planned.key, planned.parent_key, planned.cell, planned.frames, planned.config ->> '$.recipe.init' AS init,
     CASE WHEN finished.key IS NOT NULL THEN 'done' ELSE coalesce(open_cells.state, 'planned') END AS state,
-    open_cells.reason, finished.epochs, finished.best_epoch, finished.top1, finished.best_top1, finished.inherit,
+    open_cells.reason, finished.epochs, finished.best_epoch,
+    of_checkpoint(planned.report, finished.top1, finished.best_top1) AS top1, planned.report AS checkpoint,
+    finished.best_top1, finished.inherit,
     CASE finished.inherit WHEN 'best' THEN finished.best_top1 WHEN 'last' THEN finished.top1 END AS inherited_top1,
     finished.parent_top1_rechecked AS rechecked_top1
 FROM computed.planned_cells AS planned

@@ -28,7 +28,7 @@ evaluated AS (
         any_value(planned.params) AS params, 'evaluate ' || checkpoint AS measured_by, NULL AS source_table
     FROM recorded.evaluations AS evaluation
     JOIN study_cells AS planned USING (key)
-    WHERE split = 'val' AND isfinite(evaluation.top1) AND EXISTS (
+    WHERE split = 'val' AND planned.current AND isfinite(evaluation.top1) AND EXISTS (
         FROM own WHERE own.study = planned.study AND own.dataset = planned.dataset
             AND own.module = planned.module AND own.backbone = planned.backbone
             AND own.temporal_pooling = planned.temporal_pooling AND own.frames = planned.frames

@@ -1,10 +1,17 @@
--- One row a finished cell, with its published counterpart where there is one. Accuracies in percent;
--- top1, top5 and loss are the last epoch's; `difference` is top1 - published_top1 in points.
-CREATE VIEW results AS
+-- Every finished cell, one row each, with its published counterpart where there is one. Accuracies in percent.
+-- A training measures two models: that of its last epoch (`top1_last`, …) and that of the epoch with the highest
+-- top-1 on the evaluation videos (`top1_best`, …; also named `best_top1`, …). `checkpoint` says which of the two
+-- the study reports (its field `report`, 'last' unless it says 'best'): `top1`, `top5`, `loss`, `epoch`,
+-- `difference` (top1 - published_top1, points), `checkpoint_file`, `checkpoint_sha256`, `predictions` and
+-- `evaluation` (a name of the views `evaluations` and `predictions`) are all of that one.
+CREATE VIEW computed.results AS
 SELECT
     coalesce(cells.cell, finished.key) AS cell, finished.key, cells.study, cells.module, cells.backbone,
     cells.temporal_pooling, cells.frames, cells.dataset, cells.seed,
-    finished.top1, finished.top5, finished.loss,
+    coalesce(cells.report, 'last') AS checkpoint, reported.evaluation, reported.epoch,
+    reported.top1, reported.top5, reported.loss,
+    finished.top1 AS top1_last, finished.top5 AS top5_last, finished.loss AS loss_last,
+    finished.best_top1 AS top1_best, finished.best_top5 AS top5_best, finished.best_loss AS loss_best,
     finished.best_top1, finished.best_top5, finished.best_loss, finished.best_epoch, finished.epochs,
     finished.params, finished.macs, finished.eval_videos, finished.train_videos,
     finished.train_seconds, finished.eval_seconds,
@@ -13,13 +20,28 @@ SELECT
     finished.accumulation, finished.choose_on, finished.choose_videos,
     finished.inherit, finished.parent_key, finished.parent_top1_rechecked,
     published.top1 AS published_top1, published.top5 AS published_top5,
-    finished.top1 - published.top1 AS difference,
+    reported.top1 - published.top1 AS difference,
     finished.attempt, make_timestamp((finished.time * 1e6)::BIGINT) AS finished,
-    finished.checkpoint, finished.checkpoint_sha256, finished.predictions,
-    finished.versions, finished.hardware, cells.config, cells.current
+    reported.file AS checkpoint_file, reported.sha256 AS checkpoint_sha256, reported.predictions,
+    finished.versions, finished.hardware, cells.config, coalesce(cells.current, true) AS current
 FROM recorded.finished AS finished
 LEFT JOIN cells USING (key)
+JOIN computed.checkpoints AS reported
+    ON reported.key = finished.key AND reported.checkpoint = coalesce(cells.report, 'last')
 LEFT JOIN published
     ON published.dataset = cells.dataset AND published.module = cells.module
     AND published.backbone = cells.backbone AND published.frames = cells.frames
     AND published.temporal_pooling = cells.temporal_pooling;
+
+-- One row a finished cell that a study plans today: no cell of a study stands here twice. What is superseded is in
+-- `results_all`. A result whose plan no journal holds counts as current.
+CREATE VIEW results AS FROM computed.results WHERE current;
+
+-- The rows of `results` and, marked, those that are `superseded`: results of a study as it was before it was
+-- changed and submitted again. `superseded_by` is the key that the study has today for a cell of this name, trained
+-- or not; it is empty where the study has no such cell any more.
+CREATE VIEW results_all AS
+SELECT all_results.*, NOT all_results.current AS superseded, successor.key AS superseded_by
+FROM computed.results AS all_results
+LEFT JOIN (SELECT study, cell, key FROM study_cells WHERE current) AS successor
+    ON NOT all_results.current AND successor.study = all_results.study AND successor.cell = all_results.cell;

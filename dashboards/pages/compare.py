@@ -48,9 +48,12 @@ def _compared(request: PageRequest, keys: Sequence[str]) -> list[Block]:
         "cell": Column("cell", make=lambda row: cell_link(request.address, row["key"], row["cell"])),
         "state": Column("state", state),
         "top1": "top-1",
+        "checkpoint": "of checkpoint",
         "best_top1": "best top-1",
         "epochs": "epochs",
     }
+    if any(table.column("superseded").to_pylist()):
+        columns["superseded"] = "superseded"
     differences, curves, seeds, *pairs = in_parallel(
         lambda: configuration_differences(request.catalog, keys),
         lambda: epochs_of(request.catalog, keys),

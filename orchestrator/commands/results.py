@@ -38,39 +38,51 @@ def results(
     value: Annotated[
         str, typer.Option("--value", help="What a pivot shows: top1, top5, best_top1, …")
     ] = "top1",
+    all_: Annotated[
+        bool, typer.Option("--all", help="Superseded results too, marked: of studies as they were before.")
+    ] = False,
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File; needed for parquet.")] = None,
     timeout: Annotated[float, typer.Option(min=0, help="Most seconds a query may take; 0: any.")] = 60.0,
     max_rows: Annotated[int, typer.Option(min=1, help="Most rows that are printed.")] = 1_000_000,
     storage: StorageOption = None,
 ) -> None:
-    """Show the results of finished cells, also while a grid runs."""
+    """Show the results of finished cells of today's studies, also while a grid runs."""
     from catalog import Catalog
 
     chosen = chosen_storage(storage)
     if pivot is not None:
         if sql is not None:
             raise typer.BadParameter("--pivot and --sql are two ways to ask; give one of them")
+        if all_:
+            raise typer.BadParameter("a pivot is of today's results alone; leave --all out")
         with Catalog.open(chosen.root, chosen.fetch_missing) as catalog:
             _print(_pivoted(catalog, pivot, value, form), form, output)
         return
+    if all_ and sql is not None:
+        raise typer.BadParameter("in SQL ask the view results_all; leave --all out")
     with Catalog.open(chosen.root, chosen.fetch_missing) as catalog:
         # One row more tells whether there are more.
-        table = _read(catalog, sql, form, timeout or None, max_rows + 1)
+        limits = (timeout or None, max_rows + 1)
+        if sql:
+            table = catalog.query(sql, timeout_seconds=limits[0], max_rows=limits[1])
+        else:
+            table = _own(catalog, form, *limits, superseded=all_)
     if table.num_rows > max_rows:
         typer.echo(f"only the first {max_rows:,} rows; --max-rows gives more", err=True)
     _print(_exported(table.slice(0, max_rows), form, own=sql is None), form, output)
 
 
-def _read(catalog: Catalog, sql: str | None, form: Format, timeout: float | None, max_rows: int) -> pa.Table:
-    """The user's own query, or the finished cells with the columns that this format has room for."""
-    from catalog.queries.overview import all_results, short_results
+def _own(
+    catalog: Catalog, form: Format, timeout: float | None, max_rows: int, *, superseded: bool
+) -> pa.Table:
+    """The finished cells with the columns that this format has room for."""
+    from catalog.queries.overview import short_results, wide_results
 
-    if sql:
-        return catalog.query(sql, timeout_seconds=timeout, max_rows=max_rows)
     if form not in (Format.TABLE, Format.LATEX, Format.MARKDOWN):
-        return all_results(catalog, timeout, max_rows)
-    return short_results(catalog, timeout, max_rows, with_dataset=form is Format.LATEX)
+        return wide_results(catalog, timeout, max_rows, superseded=superseded)
+    latex = form is Format.LATEX
+    return short_results(catalog, timeout, max_rows, with_dataset=latex, superseded=superseded)
 
 
 def _pivoted(catalog: Catalog, text: str, value: str, form: Format) -> bytes:

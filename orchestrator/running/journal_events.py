@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 from catalog.events import AttemptEnded, CellFailed, CellFinished, CellPlanned, EpochFinished, Event
 from catalog.storage.errors import FailureKind
@@ -12,6 +13,7 @@ from catalog.storage.storage import Storage
 from orchestrator.planning.plan_model import PlannedCell
 from orchestrator.running.cell_run import CellRun, CellState, CellWork
 from orchestrator.scheduling.retry import back_off_seconds, classify, decide, next_reduction, unmarked
+from trainables.recipe.cell_spec import Which
 from trainables.training.result import CellResult
 
 
@@ -102,7 +104,18 @@ def finished_event(item: CellWork, attempt: int, result: CellResult, storage: St
         accumulation=result.accumulation,
         choose_on=result.choose_on,
         choose_videos=result.choose_videos,
+        checkpoints=_checkpoints(result, run_dir, storage),
     )
+
+
+def _checkpoints(result: CellResult, run_dir: Path, storage: Storage) -> dict[str, Any]:
+    """`epoch`, `path`, `sha256` and `predictions` of the last and the best checkpoint."""
+    found = {}
+    for which in get_args(Which):
+        one = result.checkpoint(which)
+        paths = {name: storage.named(run_dir / one[name]) for name in ("path", "predictions")}
+        found[which] = {"epoch": int(one["epoch"]), "sha256": one["sha256"], **paths}
+    return found
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from trainables.data.datasets import DatasetConfig
-from trainables.recipe.cell_spec import Evaluation, Recipe
+from trainables.recipe.cell_spec import Evaluation, Recipe, Which
 from trainables.recipe.fields import ChooseOn, Frozen, PositiveInt
 from trainables.recipe.keep import Keep, KeepPolicy
 
@@ -166,7 +166,8 @@ class Study(Frozen):
     `frames_on_local_disk` is a folder of each machine's own disk that frame stores are copied to first, for
     storage that is remote or slow. `retries` is how often one cell may fail and be tried again within one
     submission. Of several drivers on one Ray cluster that of the higher `priority` gets free resources first.
-    `keep` says which checkpoints of a cell are kept (`orchestrator.running.retention`).
+    `keep` says which checkpoints of a cell are kept (`orchestrator.running.retention`), `report` whose
+    accuracies are shown, the last one's or the best one's; it changes no weights and so no key.
     `choose_on` holds a share of every dataset's training videos out of training, to choose best epochs and
     parents' checkpoints on; without it the validation videos choose, which are reported too.
     """
@@ -185,3 +186,4 @@ class Study(Frozen):
     priority: int = 0
     keep: Keep = KeepPolicy()
     choose_on: ChooseOn = None
+    report: Which = "last"

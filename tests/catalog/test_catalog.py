@@ -286,7 +286,10 @@ def test_cells_of_an_older_submission_are_not_current(storage: Path) -> None:
     catalog = Catalog.open(storage)
     assert catalog.query("SELECT DISTINCT current FROM cells").to_pylist() == [{"current": False}]
     own = catalog.query("SELECT count(*) AS n, count(top1) AS done FROM accuracies WHERE source = 'own'")
-    assert own.to_pylist() == [{"n": 29, "done": 29}]
+    assert own.to_pylist() == [{"n": 0, "done": 0}]
+    assert catalog.query("FROM results").num_rows == 0
+    marks = catalog.query("SELECT DISTINCT superseded, superseded_by FROM results_all").to_pylist()
+    assert marks == [{"superseded": True, "superseded_by": None}]
 
 
 @pytest.mark.parametrize(
