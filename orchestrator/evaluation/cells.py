@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catalog.field_errors import closest_spelling
 from catalog.queries.cells import cells_to_evaluate
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.storage.layout import Layout
-from orchestrator.study.errors import closest_spelling
 from orchestrator.study.model import Resources
 from trainables.recipe.cell_spec import Evaluation, Recipe
 

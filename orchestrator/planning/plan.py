@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from catalog.field_errors import Problem
 from orchestrator.planning.changes import Change, Known, change_since
 from orchestrator.planning.cost import Size, SizeOf, cell_flops, model_size
 from orchestrator.planning.gpu_share import (
@@ -28,7 +29,7 @@ from orchestrator.planning.plan_model import (
 from orchestrator.scheduling.schedule import Task
 from orchestrator.study.cells import Cell, chains, expand
 from orchestrator.study.datasets import DatasetState, dataset_config, declared_state
-from orchestrator.study.errors import Problem, StudyError
+from orchestrator.study.errors import StudyError
 from orchestrator.study.keys import cell_key, declared_hash, evaluation_key, key_parts
 from orchestrator.study.model import Study
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from orchestrator.study.errors import Location
+from catalog.field_errors import Location
 from orchestrator.study.model import AxisValue, Resources, Stage, Study
 from trainables.models.registry import BACKBONES, MODULES
 from trainables.recipe.cell_spec import Evaluation, Recipe

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from catalog.field_errors import Location, Problem, choices
 from orchestrator.study.cells import Cell, expand, origin, recipe_layers, resource_layers
 from orchestrator.study.datasets import dataset_names
-from orchestrator.study.errors import Location, Problem, choices
 from orchestrator.study.model import CellMatch, Study
 from trainables.models.registry import BACKBONES, MODULES
 from trainables.recipe.switches import impossible

@@ -1,4 +1,4 @@
-"""YAML → plain data and the line of every field. Stricter than plain YAML where that saves a wrong study."""
+"""YAML → plain data and the line of every field. Stricter than plain YAML where that saves a wrong file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from orchestrator.study.errors import Location, Problem, StudyError
+from catalog.field_errors import FieldsError, Location, Problem
 
 MAX_NODES = 100_000
 
@@ -43,8 +43,8 @@ class Document:
 class _Walk:
     """Records lines and finds duplicate keys, self-references and alias bombs before data is built."""
 
-    def __init__(self, source: str) -> None:
-        self._source = source
+    def __init__(self, source: str, error: type[FieldsError]) -> None:
+        self._source, self._error = source, error
         self.lines: dict[Location, int] = {}
         self.problems: list[Problem] = []
         self._nodes = 0
@@ -53,7 +53,7 @@ class _Walk:
         self._nodes += 1
         if id(node) in around or self._nodes > MAX_NODES:
             endless = Problem(location, "the file refers to itself or is too large", _line(node))
-            raise StudyError.of(self._source, [endless])
+            raise self._error.of(self._source, [endless])
         inside = around | {id(node)}
         if isinstance(node, yaml.MappingNode):
             self._visit_mapping(node, location, inside)
@@ -75,34 +75,34 @@ class _Walk:
             self.visit(value, where, inside)
 
 
-def parse_yaml(text: str, source: str) -> Document:
-    """Parse one YAML document with the safe loader.
+def parse_yaml(text: str, source: str, error: type[FieldsError], needs: str) -> Document:
+    """Parse one YAML document with the safe loader; `source` names it, `needs` says what it must have.
 
     Raises:
-        StudyError: the syntax is wrong (with its line), the file is empty, a key is given twice, a number is
-            not finite, or a tag asks for anything but plain data.
+        FieldsError: of the class `error`: the syntax is wrong (with its line), the file is empty, a key is
+            given twice, a number is not finite, or a tag asks for anything but plain data.
     """
     try:
-        data, walk = _load(text, source)
-    except yaml.MarkedYAMLError as error:
-        raise StudyError.of(source, [_syntax_problem(error)]) from error
-    except yaml.YAMLError as error:
-        raise StudyError.of(source, [Problem((), f"not YAML: {error}")]) from error
-    except RecursionError as error:
-        raise StudyError.of(source, [Problem((), "nested too deeply; a study needs a few levels")]) from error
+        data, walk = _load(text, source, error, needs)
+    except yaml.MarkedYAMLError as wrong:
+        raise error.of(source, [_syntax_problem(wrong)]) from wrong
+    except yaml.YAMLError as wrong:
+        raise error.of(source, [Problem((), f"not YAML: {wrong}")]) from wrong
+    except RecursionError as wrong:
+        raise error.of(source, [Problem((), "nested too deeply; a few levels are enough")]) from wrong
     problems = walk.problems + _not_finite(data, (), walk.lines)
     if problems:
-        raise StudyError.of(source, problems)
+        raise error.of(source, problems)
     return Document(data, walk.lines)
 
 
-def _load(text: str, source: str) -> tuple[object, _Walk]:
+def _load(text: str, source: str, error: type[FieldsError], needs: str) -> tuple[object, _Walk]:
     loader = _Loader(text)
     node = loader.get_single_node()
     if node is None:
-        empty = Problem((), "the file is empty; it needs at least name, axes and recipe")
-        raise StudyError.of(source, [empty])
-    walk = _Walk(source)
+        empty = Problem((), f"the file is empty; it needs at least {needs}")
+        raise error.of(source, [empty])
+    walk = _Walk(source, error)
     walk.visit(node, ())
     return loader.construct_document(node), walk
 

@@ -1,0 +1,70 @@
+"""Errors of a file that people write: one clear line for each wrong field, with what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from catalog.storage.errors import BAD_INPUT, ActionGridError
+
+Location = tuple[str | int, ...]
+
+
+def field_path(location: Location) -> str:
+    """`("recipe", "overrides", 1, "set")` → `recipe.overrides[1].set`."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            path += f".{part}" if path else part
+    return path
+
+
+def closest_spelling(word: object, allowed: Iterable[object]) -> str | None:
+    """The allowed spelling that is closest to `word`, or None where nothing is close."""
+    spellings = {str(option).lower(): str(option) for option in allowed}
+    close = difflib.get_close_matches(str(word).lower(), list(spellings), n=1, cutoff=0.6)
+    return spellings[close[0]] if close else None
+
+
+def choices(word: object, allowed: Iterable[object]) -> str:
+    """The tail of an error line: `allowed: a, b; did you mean a?`."""
+    options = [str(option) for option in allowed]
+    close = closest_spelling(word, options)
+    tail = f"; did you mean {close}?" if close else ""
+    return f"allowed: {', '.join(options)}{tail}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One wrong field: where it is, and what is wrong with it (with what is allowed)."""
+
+    location: Location
+    what: str
+    line: int | None = None
+
+    def text(self, source: str) -> str:
+        """The problem as one line, led by the file (and line) it is in."""
+        place = source if self.line is None else f"{source}:{self.line}"
+        path = field_path(self.location)
+        parts = (place, path, self.what) if path else (place, self.what)
+        return " ".join(": ".join(parts).split())
+
+
+class FieldsError(ActionGridError):
+    """A file that cannot be used. Its text has one line for each of its problems."""
+
+    exit_code = BAD_INPUT
+
+    @classmethod
+    def of(cls, source: str, problems: Sequence[Problem]) -> Self:
+        """The error that names all problems of the file `source`, in their order."""
+        return cls("\n".join(dict.fromkeys(problem.text(source) for problem in problems)))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One line for each problem, in the file's order."""
+        return tuple(str(self).splitlines())
