@@ -128,8 +128,9 @@ CREATE TABLE published_contributions (
     PRIMARY KEY (dataset, metric, module)
 );
 
+-- `val_videos`: on how many validation videos the paper's accuracies were measured.
 CREATE TABLE published_datasets (
-    dataset VARCHAR PRIMARY KEY, num_classes BIGINT, paper VARCHAR
+    dataset VARCHAR PRIMARY KEY, num_classes BIGINT, val_videos BIGINT, paper VARCHAR
 );
 
 -- Numbers that the paper prints in Tables 2 to 6 and about its figures, one row a number: where it stands

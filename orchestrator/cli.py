@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from catalog.storage.errors import BAD_INPUT, INTERRUPTED, ActionGridError, from_system
 from orchestrator.commands import catalog as catalog_commands
 from orchestrator.commands import data as data_commands
+from orchestrator.commands.claims import claims
 from orchestrator.commands.control import cancel, pause, resume
 from orchestrator.commands.dashboard import dashboard
 from orchestrator.commands.evaluate import evaluate
@@ -61,6 +62,7 @@ app.command()(cancel)
 app.command()(explain)
 app.command()(evaluate)
 app.command()(results)
+app.command()(claims)
 app.command()(dashboard)
 app.command()(submit)
 app.command()(report)

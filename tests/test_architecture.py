@@ -34,6 +34,7 @@ ORDER = (
     "orchestrator.running",
     "orchestrator.terminal",
     "orchestrator.run",
+    "dashboards.claims",
     "dashboards.render",
     "dashboards.figures",
     "dashboards.report",

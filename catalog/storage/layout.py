@@ -49,6 +49,11 @@ class Layout:
         return self.root / "catalog.duckdb"
 
     @property
+    def claims(self) -> Path:
+        """Claims that people wrote to be judged on what is here, beside the paper's (docs/claims.md)."""
+        return self.root / "claims.yaml"
+
+    @property
     def runs(self) -> Path:
         """The run directories of all cells."""
         return self.root / RUNS

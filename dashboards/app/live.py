@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from catalog import Catalog
 from catalog.storage.storage import Storage
+from dashboards.claims.load import claims_for
 from dashboards.pages import cell, compare, cost, findings, grid, sql
 from dashboards.pages.blocks import Block, Text, message
 from dashboards.pages.request import Address, PageRequest
@@ -129,7 +131,8 @@ def page_blocks(live: LiveCatalog, address: Address, theme: str) -> tuple[Block,
     def make() -> tuple[Block, ...]:
         if address.page not in PAGES:
             return (Text("missing", message(f"There is no page “{address.page}”.", "problem")),)
-        request = PageRequest(live.catalog, address, THEMES.get(theme, LIGHT), live.storage.location)
+        colours, claims = THEMES.get(theme, LIGHT), partial(claims_for, live.storage)
+        request = PageRequest(live.catalog, address, colours, live.storage.location, claims)
         return tuple(PAGES[address.page].blocks(request))
 
     return live.cached(("page", address, theme), make)

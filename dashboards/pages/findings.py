@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from dash import html
 
 from catalog.export import display
-from catalog.queries.filters import Source
+from catalog.queries.filters import Filters, Source
 from catalog.queries.published import TABLES, printed_contributions, printed_table
+from dashboards.claims.judge import Judgement, judge_all
+from dashboards.claims.load import ClaimsError
+from dashboards.claims.sets import result_sets
+from dashboards.claims.words import UNCERTAINTY, as_table, case_rows, claim_rows, whose
 from dashboards.figures.contributions import METRICS, footnote
 from dashboards.figures.figure import Answer, Behind, Choice, Figure, Finding, Scope
 from dashboards.figures.registry import findings
 from dashboards.pages import blocks as parts_of_pages
-from dashboards.pages.blocks import Block, Table, Text
-from dashboards.pages.request import PageRequest, choice_links, in_parallel
-from dashboards.render.markup import Column
+from dashboards.pages.blocks import Block, Content, Table, Text, message
+from dashboards.pages.request import PageRequest, choice_links, in_parallel, link
+from dashboards.render.markup import Column, three_decimals
 
 TITLE = "Findings"
 
 _SOURCES: dict[str, Source] = {"both": "both", "own": "own", "published": "published"}
 _SOURCE_NAMES = {"both": "both", "own": "yours", "published": "published"}
 _TABLES = "tables"
+_CLAIMS = "claims"
 _LAST = "Table 7"
 _PRINTED = (
     Column("source_row", "row"),
@@ -35,6 +41,9 @@ _PRINTED = (
     Column("cell", "cell"),
     Column("note", "note"),
 )
+_VERDICTS = {"holds": "done", "fails": "failed", "cannot be told": "planned"}
+"""A verdict has the dot of a cell's state; its word always stands beside."""
+_MOST_CASES = 500
 _CONTRIBUTIONS = (
     Column("dataset", "dataset"),
     Column("metric", "metric", METRICS.__getitem__),
@@ -50,15 +59,15 @@ def blocks(request: PageRequest) -> list[Block]:
     """Return the choice of a question and its answer."""
     figures = findings()
     titles = {**{name: finding.link for name, (_, finding) in figures.items()}, _TABLES: "Tables 2–7"}
+    titles[_CLAIMS] = "claims"
     name = request.address.choice("show", list(titles))
     source = _SOURCES[request.address.choice("source", list(_SOURCES))]
     choices = [
         choice_links(request.address, "show", "Question", titles, name),
         choice_links(request.address, "source", "Results", _SOURCE_NAMES, source),
     ]
-    answer = (
-        _printed_tables(request, source) if name == _TABLES else _finding(request, source, *figures[name])
-    )
+    words = {_TABLES: _printed_tables, _CLAIMS: _claims}
+    answer = words[name](request, source) if name in words else _finding(request, source, *figures[name])
     return [Text("choices", html.Div(choices, className="choices")), *answer]
 
 
@@ -135,3 +144,66 @@ def _printed_table(request: PageRequest, name: str, source: Source) -> Block:
         "Yours stands beside a number where model, length and protocol are stated and equal.",
         most=300,
     )
+
+
+def _claims(request: PageRequest, source: Source) -> list[Block]:
+    """Return the verdicts on all claims, and the cases of one that is chosen."""
+    try:
+        claims = request.claims()
+    except ClaimsError as error:
+        return [Text("claims", message(str(error), "problem"))]
+    sets = result_sets(request.catalog, Filters(study=request.filters.study), source)
+    judged = judge_all(claims, sets)
+    chosen = request.address.text("claim")
+    return [_verdicts(request, judged), *_cases([one for one in judged if one.claim.name == chosen])]
+
+
+def _verdicts(request: PageRequest, judged: Sequence[Judgement]) -> Block:
+    def named(row: Mapping[str, Any]) -> Content:
+        return link(row["claim"], request.address.choosing(claim=row["claim"]))
+
+    columns: dict[str, parts_of_pages.Column | str] = {
+        "verdict": parts_of_pages.Column("verdict", _verdict),
+        "claim": parts_of_pages.Column("claim", make=named),
+        "statement": "statement",
+        "study": parts_of_pages.Column("results", make=lambda row: whose(row["results"], row["study"])),
+        "says": "what the results say",
+        "beyond_uncertainty": "beyond uncertainty",
+        "source": "where in the paper",
+    }
+    caption = f"Of the filters, only studies apply: a claim looks at all of a study. {UNCERTAINTY}"
+    rows = as_table(claim_rows(judged))
+    return Table(
+        "claims",
+        "The paper's statements, and your own claims",
+        rows,
+        columns,
+        caption=caption,
+        most=_MOST_CASES,
+    )
+
+
+def _cases(judged: Sequence[Judgement]) -> list[Block]:
+    if not judged:
+        return []
+    columns: dict[str, parts_of_pages.Column | str] = {
+        "study": parts_of_pages.Column("results", make=lambda row: whose(row["results"], row["study"])),
+        "case": "case",
+        **{
+            name: parts_of_pages.Column(name, three_decimals, number=True)
+            for name in ("value", "low", "high")
+        },
+        "unit": "unit",
+        "expected": "expected",
+        "as_measured": parts_of_pages.Column("as measured", _verdict),
+        "beyond_uncertainty": parts_of_pages.Column("beyond uncertainty", _verdict),
+        "paired": parts_of_pages.Column("paired by video", lambda value: "yes" if value else "no"),
+        "missing": "missing",
+    }
+    title = f"The cases of {judged[0].claim.name}"
+    rows = as_table(case_rows(judged))
+    return [Table("claim-cases", title, rows, columns, caption=judged[0].claim.note, most=_MOST_CASES)]
+
+
+def _verdict(value: str) -> Content:
+    return html.Span(value, className=f"state {_VERDICTS.get(value, '')}")

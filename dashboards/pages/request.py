@@ -13,6 +13,8 @@ from dash.development.base_component import Component
 
 from catalog import Catalog
 from catalog.queries.filters import ALL, FilterError, Filters, from_query_string, to_query_string
+from dashboards.claims.load import shipped_claims
+from dashboards.claims.model import Claim
 from dashboards.render.theme import Theme
 
 if TYPE_CHECKING:
@@ -97,12 +99,16 @@ def address_or_none(path: str | None, search: str | None) -> Address | None:
 
 @dataclass(frozen=True)
 class PageRequest:
-    """A page that somebody opens. `storage` is shown in commands that people may copy."""
+    """A page that somebody opens. `storage` is shown in commands that people may copy.
+
+    `claims` reads the claims that are judged there.
+    """
 
     catalog: Catalog
     address: Address
     theme: Theme
     storage: str
+    claims: Callable[[], Sequence[Claim]] = shipped_claims
 
     @property
     def filters(self) -> Filters:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -15,10 +16,19 @@ from catalog import Catalog
 from catalog.queries.filters import ALL, Filters
 from catalog.queries.overview import studies_of
 from catalog.queries.published import TABLES, printed_table
+from dashboards.claims.load import shipped_claims
+from dashboards.claims.model import Claim
 from dashboards.figures.figure import Figure, Scope, Section
 from dashboards.figures.registry import sections
 from dashboards.render.markup import Column, details, paragraph, signed, table
-from dashboards.report.text import all_cells, failed_cells, methods, quarantined_videos, summary
+from dashboards.report.text import (
+    all_cells,
+    failed_cells,
+    judged_claims,
+    methods,
+    quarantined_videos,
+    summary,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,21 +50,24 @@ _CONTENT_POLICY = (
 """The browser itself refuses to load anything from elsewhere."""
 
 
-def write_report(catalog: Catalog, path: Path) -> Path:
-    """Write the report of a catalog to `path`, in one step, and return the path.
+def write_report(catalog: Catalog, path: Path, claims: Sequence[Claim] | None = None) -> Path:
+    """Write the report of a catalog to `path`, in one step, and return the path; `claims` as `report_html`.
 
     Raises:
         OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    temporary.write_text(report_html(catalog, datetime.datetime.now(datetime.UTC)), encoding="utf-8")
+    temporary.write_text(report_html(catalog, datetime.datetime.now(datetime.UTC), claims), encoding="utf-8")
     temporary.replace(path)
     return path
 
 
-def report_html(catalog: Catalog, now: datetime.datetime) -> str:
-    """Return the report as one HTML document; `now` is the time printed on it."""
+def report_html(catalog: Catalog, now: datetime.datetime, claims: Sequence[Claim] | None = None) -> str:
+    """Return the report as one HTML document.
+
+    `now` is the time printed on it; `claims` are judged in it, those of the paper where none are given.
+    """
     from plotly.offline import get_plotlyjs
 
     studies = studies_of(catalog)
@@ -64,6 +77,7 @@ def report_html(catalog: Catalog, now: datetime.datetime) -> str:
         f'<p class="soft">{escape(subject)} · {now:%Y-%m-%d %H:%M} UTC</p></header>',
         summary(catalog),
         *(_study_figures(catalog, study, several=len(studies) > 1) for study in studies or [""]),
+        judged_claims(catalog, shipped_claims() if claims is None else claims),
         failed_cells(catalog),
         quarantined_videos(catalog),
         all_cells(catalog),

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 from catalog import Catalog
 from catalog.names import label
 from catalog.queries import overview
 from catalog.queries.overview import cells_with_results
-from dashboards.render.markup import Column, details, enumeration, paragraph, quantity, signed, state, table
+from dashboards.claims.judge import Judgement, judge_all
+from dashboards.claims.model import Claim
+from dashboards.claims.sets import result_sets
+from dashboards.claims.words import UNCERTAINTY, as_table, case_rows, claim_rows, whose
+from dashboards.render.markup import (
+    Column,
+    details,
+    enumeration,
+    paragraph,
+    quantity,
+    signed,
+    state,
+    table,
+    three_decimals,
+)
 
+_VERDICTS = {"holds": "done", "fails": "failed"}
 STATES = ("done", "running", "planned", "blocked", "failed")
 
 
@@ -155,3 +171,50 @@ def all_cells(catalog: Catalog) -> str:
     text = "Accuracies in percent, from the last epoch unless named best. A click on a heading sorts."
     body = table(rows, columns, sortable=True)
     return f"<h2>All cells</h2>{paragraph(text, 'soft')}{search}<div id='cells' class='cells'>{body}</div>"
+
+
+def judged_claims(catalog: Catalog, claims: Sequence[Claim]) -> str:
+    """Return the section: a table of verdicts, and the cases behind each."""
+    judged = judge_all(claims, result_sets(catalog))
+    rows = [{**row, "whose": whose(row["results"], row["study"])} for row in claim_rows(judged)]
+    return (
+        "<h2>Claims</h2>"
+        + paragraph(
+            f"What results say about the statements of Chen et al. 2021 and other claims. {UNCERTAINTY}"
+        )
+        + table(rows, _CLAIMS)
+        + details("All cases, with their intervals", _cases(judged))
+    )
+
+
+def _cases(judged: Sequence[Judgement]) -> str:
+    rows = as_table(case_rows(judged)).to_pylist()
+    return table([{**row, "whose": whose(row["results"], row["study"])} for row in rows], _CASES)
+
+
+def _verdict(value: str) -> str:
+    return f'<span class="state {_VERDICTS.get(value, "planned")}">{escape(value)}</span>'
+
+
+_CLAIMS = (
+    Column("verdict", "verdict", markup=_verdict),
+    Column("statement", "statement", wrap=True),
+    Column("whose", "results"),
+    Column("says", "what the results say", wrap=True),
+    Column("beyond_uncertainty", "beyond uncertainty"),
+    Column("expected", "asked", wrap=True),
+    Column("source", "where in the paper", wrap=True),
+    Column("note", "note", wrap=True),
+    Column("claim", "claim"),
+)
+_CASES = (
+    Column("claim", "claim"),
+    Column("whose", "results"),
+    Column("case", "case"),
+    *(Column(name, name, three_decimals, number=True) for name in ("value", "low", "high")),
+    Column("unit", "unit"),
+    Column("expected", "expected"),
+    Column("as_measured", "as measured"),
+    Column("beyond_uncertainty", "beyond uncertainty"),
+    Column("missing", "missing", wrap=True),
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from catalog.storage.storage import Storage
+from orchestrator.commands.claims import ClaimsOption
 from orchestrator.commands.common import StorageOption, chosen_storage
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ def report(
             "--filter", help="Of a figure, as in the dashboard's address: 'module=tam&frames=8,16'."
         ),
     ] = None,
+    claims: ClaimsOption = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")] = None,
     storage: StorageOption = None,
 ) -> None:
@@ -69,7 +72,7 @@ def report(
         wrong = [name for name, value in given.items() if value is not None]
         if wrong:
             raise typer.BadParameter(f"{wrong[0]} is for one figure; give --figure NAME too")
-        _write_page(chosen, output)
+        _write_page(chosen, output, claims or ())
     else:
         form = form or _format_of(output)
         _write_figure(
@@ -83,13 +86,15 @@ def report(
         )
 
 
-def _write_page(storage: Storage, output: Path | None) -> None:
+def _write_page(storage: Storage, output: Path | None, claims: Sequence[Path]) -> None:
     from catalog import Catalog
+    from dashboards.claims.load import claims_for
     from dashboards.report.page import write_report
 
+    judged = claims_for(storage, claims)
     with Catalog.open(storage.root, storage.fetch_missing) as catalog:
         own = Path("report.html") if storage.mirrored else storage.layout.report
-        written = write_report(catalog, output or own)
+        written = write_report(catalog, output or own, judged)
     typer.echo(f"report: {written.resolve()}")
 
 

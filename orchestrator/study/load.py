@@ -8,8 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from catalog.field_errors import Problem, choices
-from catalog.field_problems import field_problems, json_data
-from catalog.yaml_source import Document, parse_yaml
+from catalog.yaml_source import Document, field_problems, json_data, parse_yaml
 from orchestrator.study.checks import check_study
 from orchestrator.study.errors import StudyError
 from orchestrator.study.model import Study

@@ -1,0 +1,68 @@
+"""What claims are judged on: results of one's own studies and of the literature, one row a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from catalog.queries.filters import ALL, Filters
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from catalog.catalog import Catalog
+
+# One's own results count study by study: studies are different experiments, not seeds.
+_GRID = """
+    SELECT
+        source, study, dataset, module, backbone, temporal_pooling, frames,
+        arg_min(cell, seed) AS cell,
+        list(top1 ORDER BY seed) FILTER (top1 IS NOT NULL) AS top1,
+        list(top5 ORDER BY seed) FILTER (top5 IS NOT NULL) AS top5,
+        list(seed ORDER BY seed) FILTER (top1 IS NOT NULL) AS seeds,
+        list(key ORDER BY seed) FILTER (top1 IS NOT NULL AND key IS NOT NULL) AS keys,
+        count(*) AS planned_seeds, any_value(macs) AS macs,
+        min(CASE source WHEN 'own' THEN eval_videos ELSE val_videos END) AS videos
+    FROM cell_accuracies LEFT JOIN (SELECT dataset, val_videos FROM published_datasets) USING (dataset)
+    WHERE {where}
+    GROUP BY ALL ORDER BY ALL
+"""
+_PRINTED = """
+    SELECT
+        paper AS study, source_table, source_row, source_column, value AS top1, flops_g * 1e9 AS macs,
+        val_videos
+    FROM published_numbers LEFT JOIN (SELECT dataset, val_videos FROM published_datasets) USING (dataset)
+    WHERE metric = 'top1' AND unit = '%' AND source_table LIKE 'Table %'
+    ORDER BY ALL
+"""
+# One row a cell and evaluation: which videos were right, and a digest of which videos they were.
+_PREDICTIONS = """
+    SELECT
+        key, evaluation, list(correct ORDER BY index) AS correct,
+        md5(string_agg(index || ':' || label, ',' ORDER BY index)) AS videos
+    FROM predictions WHERE list_contains($keys, key) AND starts_with(evaluation, 'training:')
+    GROUP BY key, evaluation ORDER BY key, evaluation
+"""
+
+
+def claimed_grid(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+    """Return one row a model of a study or paper: lists of top-1 and top-5 (percent) and keys, by seed.
+
+    Of the filters, studies count: a claim looks at all of a study.
+    """
+    where = filters.where(("study",))
+    only = f"source = 'published' OR ({where.sql})"
+    return catalog.query(_GRID.format(where=only), where.params or None)
+
+
+def claimed_numbers(catalog: Catalog) -> pa.Table:
+    """Return one row a printed accuracy (percent) of the paper's Tables 2 to 6, by its place there."""
+    return catalog.query(_PRINTED)
+
+
+def right_predictions(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
+    """Return one row a cell and checkpoint that was evaluated in training: which videos it got right.
+
+    `videos` is equal for the same videos with the same labels.
+    """
+    return catalog.query(_PREDICTIONS, {"keys": list(keys)})

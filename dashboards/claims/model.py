@@ -1,0 +1,139 @@
+"""A claim: what somebody says about results, as data that can be judged on any set of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Results = Literal["grid", "evaluations", "printed"]
+Measure = Literal["top1", "top5", "phi", "psi", "macs"]
+Cases = Literal["every", "most", "some"]
+AxisValue = bool | int | str
+
+MODEL_AXES = ("dataset", "module", "backbone", "temporal_pooling", "frames")
+AXES: Mapping[Results, tuple[str, ...]] = {
+    "grid": MODEL_AXES,
+    "evaluations": (*MODEL_AXES, "sampling", "clips", "crops"),
+    "printed": ("table", "row", "column"),
+}
+"""What tells results apart. `printed` are the numbers of the paper's Tables 2 to 6, by their place."""
+MEASURES: Mapping[Results, tuple[Measure, ...]] = {
+    "grid": get_args(Measure),
+    "evaluations": ("top1", "macs"),
+    "printed": ("top1", "macs"),
+}
+MEASURE = "measure"
+
+
+def _several(value: object) -> object:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+Values = Annotated[tuple[AxisValue, ...], BeforeValidator(_several)]
+Compared = tuple[AxisValue, ...] | tuple[tuple[AxisValue, AxisValue], ...]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Expected(_Model):
+    """The numbers that a claim allows: one or two bounds, in the unit of what is measured."""
+
+    above: float | None = None
+    at_least: float | None = None
+    below: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _has_bounds(self) -> Expected:
+        low = [one for one in (self.above, self.at_least) if one is not None]
+        high = [one for one in (self.below, self.at_most) if one is not None]
+        if not (low or high):
+            raise ValueError("needs a bound: above, at_least, below or at_most")
+        if len(low) == 2 or len(high) == 2:
+            raise ValueError("has two bounds of one side; keep one")
+        if low and high and low[0] > high[0]:
+            raise ValueError("its lower bound is above its upper one")
+        return self
+
+    def allows(self, value: float) -> bool:
+        """Whether a number is within the bounds."""
+        return not (self._below(value) or self._above(value))
+
+    def holds_all(self, low: float, high: float) -> bool:
+        """Whether all numbers from `low` to `high` are within the bounds."""
+        return self.allows(low) and self.allows(high)
+
+    def holds_none(self, low: float, high: float) -> bool:
+        """Whether no number from `low` to `high` is within the bounds."""
+        return self._below(high) or self._above(low)
+
+    def _below(self, value: float) -> bool:
+        under = self.above is not None and value <= self.above
+        return under or (self.at_least is not None and value < self.at_least)
+
+    def _above(self, value: float) -> bool:
+        over = self.below is not None and value >= self.below
+        return over or (self.at_most is not None and value > self.at_most)
+
+    def __str__(self) -> str:
+        words = {"above": self.above, "at least": self.at_least, "below": self.below, "at most": self.at_most}
+        return " and ".join(f"{word} {bound:g}" for word, bound in words.items() if bound is not None)
+
+
+class Claim(_Model):
+    """One statement about results (docs/claims.md says what the fields mean)."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=80)]
+    statement: Annotated[str, Field(min_length=1)]
+    source: str = ""
+    note: str = ""
+    results: Results = "grid"
+    measure: Measure = "top1"
+    where: dict[str, Values] = {}
+    without: dict[str, Values] = {}
+    compare: dict[str, Compared] = {}
+    relative: bool = False
+    average_over: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
+    expect: Expected
+    cases: Cases = "every"
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """What tells the results apart that it is about."""
+        return AXES[self.results]
+
+    def pairs(self, axis: str) -> tuple[tuple[AxisValue, AxisValue], ...]:
+        """Return what is compared along an axis: the pairs that are given, or each value with the next."""
+        values = self.compare[axis]
+        given = tuple(one for one in values if isinstance(one, tuple))
+        return given or tuple(pairwise(one for one in values if not isinstance(one, tuple)))
+
+    def compared(self, axis: str) -> tuple[AxisValue, ...]:
+        """Return the values that are compared along an axis, each once."""
+        return tuple(dict.fromkeys(value for pair in self.pairs(axis) for value in pair))
+
+    @property
+    def measures(self) -> frozenset[str]:
+        """What it needs to know of each result."""
+        compared = self.compared(MEASURE) if MEASURE in self.compare else (self.measure,)
+        return frozenset(map(str, compared))
+
+    @property
+    def unit(self) -> str:
+        """The unit of the numbers that its bounds are about; empty for shares."""
+        if self.relative:
+            return "%"
+        if self.measures <= {"top1", "top5"}:
+            return "points" if self.compare else "%"
+        return "GMACs" if self.measures == {"macs"} else ""
+
+
+class ClaimFile(_Model):
+    """A file of claims."""
+
+    claims: tuple[Claim, ...]

@@ -1,0 +1,79 @@
+"""`actiongrid claims`: what results say about the paper's statements, and about one's own."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from catalog.storage.errors import WORK_FAILED, ActionGridError
+from orchestrator.commands.common import JsonOption, NotFoundError, StorageOption, chosen_storage
+
+if TYPE_CHECKING:
+    from catalog.queries.filters import Source
+    from dashboards.claims.judge import Judgement
+    from dashboards.claims.model import Claim
+
+ClaimsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--claims", help="YAML file of your own claims (docs/claims.md); can be given again."),
+]
+
+
+class ClaimFailsError(ActionGridError):
+    """With `--check`: results speak against a claim."""
+
+    exit_code = WORK_FAILED
+
+
+def claims(
+    name: Annotated[str, typer.Argument(help="A claim's name, or a pattern such as 'tsn-*'.")] = "*",
+    files: ClaimsOption = None,
+    published: Annotated[bool, typer.Option("--published", help="Published results only.")] = False,
+    own: Annotated[bool, typer.Option("--own", help="Your own results only.")] = False,
+    study: Annotated[str | None, typer.Option(help="Of your own, this study only.")] = None,
+    cases: Annotated[bool, typer.Option("--cases", help="Show every case with its interval.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if a claim fails.")] = False,
+    as_json: JsonOption = False,
+    storage: StorageOption = None,
+) -> None:
+    """Judge claims about results: each holds, fails, or cannot be told, with the cells that say so."""
+    if published and own:
+        raise typer.BadParameter("--published and --own leave nothing; give one of them or none")
+    chosen = chosen_storage(storage)
+    from catalog import Catalog
+    from catalog.queries.filters import Filters
+    from dashboards.claims.judge import judge_all
+    from dashboards.claims.load import claims_for
+    from dashboards.claims.sets import result_sets
+
+    wanted = _named(claims_for(chosen, files or ()), name)
+    source: Source = "published" if published else "own" if own else "both"
+    with Catalog.open(chosen.root, chosen.fetch_missing) as catalog:
+        sets = result_sets(catalog, Filters(study=(study,) if study else ()), source)
+    judged = judge_all(wanted, sets)
+    _print(judged, cases=cases, as_json=as_json)
+    wrong = [one.claim.name for one in judged if one.verdict == "fails"]
+    if check and wrong:
+        raise ClaimFailsError(f"{len(wrong)} claims fail", ", ".join(wrong), "see their cases with --cases")
+
+
+def _named(claims: tuple[Claim, ...], name: str) -> list[Claim]:
+    found = [claim for claim in claims if fnmatchcase(claim.name, name)]
+    if not found:
+        from catalog.field_errors import choices
+
+        raise NotFoundError("no such claim", repr(name), choices(name, [claim.name for claim in claims]))
+    return found
+
+
+def _print(judged: list[Judgement], *, cases: bool, as_json: bool) -> None:
+    from dashboards.claims.words import UNCERTAINTY, as_json_text, as_text
+
+    if as_json:
+        typer.echo(as_json_text(judged))
+        return
+    typer.echo("\n\n".join(as_text(one, cases=cases) for one in judged))
+    typer.echo(f"\n{UNCERTAINTY}")
