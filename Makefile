@@ -5,7 +5,7 @@ ACTIONGRID_STORAGE ?= demo-storage
 export ACTIONGRID_STORAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test long chaos check format lock clean
+.PHONY: help install demo test long chaos mutants check format lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -24,8 +24,9 @@ install: .venv/.installed  ## create .venv with the pinned versions
 		|| $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-demo: install  ## run the demo study and write its report
+demo: install  ## run the demo study, check its conclusion, write its report
 	$(BIN)/actiongrid run demo
+	$(BIN)/python -m tests.support.demo_conclusion $(ACTIONGRID_STORAGE)
 	$(BIN)/actiongrid report
 
 # Two at a time: most of the slow ones wait, for Ray to start or for what they killed to be noticed.
@@ -45,6 +46,9 @@ long: install  ## the tests that take minutes each, such as clusters of several 
 
 chaos: install  ## fifty kills of everything, at random moments
 	ACTIONGRID_KILLS=50 $(BIN)/python -m pytest -s --timeout=5400 tests/chaos
+
+mutants: install  ## small faults in core code, one at a time: do the tests notice? (an hour; goes on where it was stopped)
+	$(BIN)/python -m tests.mutants
 
 check: install  ## lint, types and the fast tests
 	$(BIN)/ruff check .

@@ -14,7 +14,9 @@ from catalog.events import CellFinished
 from tests.support.grid_events import Grid, grid_events, write_quickly
 from tests.support.paths import SHARED
 
-SHARED_REFERENCE = SHARED / "reference"
+PRINTED = Path(__file__).with_name("printed_numbers.txt")
+PAPER = SHARED / "reference" / "paper.txt"
+MODEL_ZOO = SHARED / "reference" / "published_mini_results.csv"
 FILES = ("table2", "table3", "table4", "table5", "table6", "figures")
 
 
@@ -38,19 +40,31 @@ def test_every_number_has_its_place(catalog: Catalog) -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_number_is_printed_in_the_paper(file: str) -> None:
-    paper = SHARED_REFERENCE / "paper.txt"
-    if not paper.exists():
-        pytest.skip("the paper is not beside this checkout")
-    text = paper.read_text()
-    if file.startswith("table"):
-        number = file.removeprefix("table")
-        captions = [place for place in range(len(text)) if text.startswith(f"Table {number}:", place)]
-        text = text[captions[-1] - 2500 : captions[-1] + 200]
+    text = PRINTED.read_text().split(f"## {file}\n")[1].split("\n## ")[0]
     for row in rows_of(file):
         value = row["value"].removeprefix("-")
         assert value in text, (row["source_row"], row["source_column"])
         if row["flops_g"]:
             assert f"{row['flops_g']}G" in text
+
+
+@pytest.mark.skipif(not PAPER.exists(), reason="the paper's whole text is not beside this checkout")
+def test_the_kept_lines_are_the_papers() -> None:
+    paper = " ".join(PAPER.read_text().split())
+    kept = [line for line in PRINTED.read_text().splitlines() if line and not line.startswith("#")]
+    assert len(kept) > 40
+    assert [line for line in kept if " ".join(line.split()) not in paper] == []
+
+
+@pytest.mark.skipif(not MODEL_ZOO.exists(), reason="the published table is not beside this checkout")
+def test_the_mini_results_are_the_published_ones() -> None:
+    with MODEL_ZOO.open() as file:
+        published = list(csv.DictReader(file))
+    ours = [dict(row) for row in rows_of("mini_results")]
+    assert len(published) == len(ours) == 288
+    for row, own in zip(published, ours, strict=True):
+        assert own["source_row"] == row.pop("source_name")
+        assert {name: own[name] for name in row} == row
 
 
 def test_table_5_agrees_with_the_mini_results(catalog: Catalog) -> None:

@@ -1,9 +1,9 @@
 """`python -m tests.mutants`: how many small faults in core code do the tests notice?
 
-A sample that a seed fixes is taken of all faults of the rooms (`tests/mutants/rooms.py`); each is put into a copy
-of the tree, and the tests that concern it run until one fails. What was tried stands in `.mutants/`, so that a run
-goes on where it was stopped; what survived is tried again. Faults that change nothing that anyone could see stand
-in `equivalent.yaml` with the reason.
+A sample that a seed fixes is taken of all faults of the rooms (`tests/mutants/rooms.py`); each is put into a
+copy of the tree, and the tests that concern it run until one fails. What was tried stands in `.mutants/`, so
+that a run goes on where it was stopped; what survived is tried again. Faults that change nothing that anyone
+could see stand in `equivalent.yaml` with the reason.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Trial:
 
 
 def sample(rooms: list[str], share: float, seed: int) -> list[Trial]:
-    """The faults to try: of each room those that stand first in an order that the seed and their names fix."""
+    """The faults to try: of each room the first in an order that the seed and their names fix."""
     taken = []
     for name in rooms:
         room, known = ROOMS[name], dict[str, Trial]()
@@ -209,7 +209,9 @@ def try_all(trials: list[Trial], tests: dict[str, Tests], trees: list[Tree]) -> 
             with RESULTS.open("a") as file:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
             done += 1
-            print(f"{done}/{len(trials)} {line['outcome']:9} {line['seconds']:6} s  {line['name']}", flush=True)
+            print(
+                f"{done}/{len(trials)} {line['outcome']:9} {line['seconds']:6} s  {line['name']}", flush=True
+            )
             busy.remove(entry)
             tree.restore()
             free.append(tree)
@@ -255,7 +257,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--report", action="store_true", help="print what is known, try nothing")
     parser.add_argument("--record", action="store_true", help="find anew which tests call which functions")
-    parser.add_argument("--only", default="", help="faults whose name holds this text; all of them, not a sample")
+    parser.add_argument(
+        "--only", default="", help="faults whose name holds this text; all of them, not a sample"
+    )
     options = parser.parse_args()
     trials = sample(options.rooms, 1e9 if options.only else options.share, options.seed)
     trials = [trial for trial in trials if options.only in trial.fault.name]

@@ -55,7 +55,8 @@ class Fault:
     def name(self) -> str:
         """What the fault is, without line numbers: it stays the same when other places change."""
         again = f" [{self.occurrence}]" if self.occurrence > 1 else ""
-        return f"{self.path} {self.function or '(module)'}: {_one_line(self.original)} => {_one_line(self.instead)}{again}"
+        change = f"{_one_line(self.original)} => {_one_line(self.instead)}"
+        return f"{self.path} {self.function or '(module)'}: {change}{again}"
 
     def applied(self, source: bytes) -> bytes:
         """The file with the fault in it."""
@@ -108,7 +109,7 @@ class _Finder(ast.NodeVisitor):
             text = ast.unparse(ast.fix_missing_locations(one))
             self._add(node, kind, text if isinstance(one, ast.Constant | ast.Call) else f"({text})")
 
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         if node.name in NOT_CODE:
             return
         outer, self._around = self._around, [*self._around, node.name]
@@ -122,31 +123,31 @@ class _Finder(ast.NodeVisitor):
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
         outer, self._around = self._around, [*self._around, node.name]
         for statement in node.body:
             self.visit(statement)
         self._around = outer
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
             self.visit(node.value)
 
-    def visit_Raise(self, node: ast.Raise) -> None:  # noqa: N802
+    def visit_Raise(self, node: ast.Raise) -> None:
         """What an error says decides no number."""
 
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:  # noqa: N802
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         """Texts; and Python 3.11 does not know where their parts stand."""
 
-    def visit_Assert(self, node: ast.Assert) -> None:  # noqa: N802
+    def visit_Assert(self, node: ast.Assert) -> None:
         """Never true in a right program."""
 
-    def visit_If(self, node: ast.If) -> None:  # noqa: N802
+    def visit_If(self, node: ast.If) -> None:
         if "TYPE_CHECKING" not in ast.unparse(node.test):
             self._negate(node.test)
             self.generic_visit(node)
 
-    def visit_IfExp(self, node: ast.IfExp) -> None:  # noqa: N802
+    def visit_IfExp(self, node: ast.IfExp) -> None:
         self._negate(node.test)
         self.generic_visit(node)
 
@@ -155,36 +156,36 @@ class _Finder(ast.NodeVisitor):
         if not isinstance(test, ast.Compare | ast.UnaryOp):
             self._add(test, "condition", f"(not ({ast.unparse(test)}))")
 
-    def visit_Compare(self, node: ast.Compare) -> None:  # noqa: N802
+    def visit_Compare(self, node: ast.Compare) -> None:
         self._add_all(node, "comparison", _other_comparisons(node))
         self.generic_visit(node)
 
-    def visit_BinOp(self, node: ast.BinOp) -> None:  # noqa: N802
+    def visit_BinOp(self, node: ast.BinOp) -> None:
         other = ARITHMETIC.get(type(node.op))
         if other is not None and not _is_text(node.left) and not _is_text(node.right):
             self._add_all(node, "arithmetic", iter([ast.BinOp(node.left, other(), node.right)]))
         self.generic_visit(node)
 
-    def visit_BoolOp(self, node: ast.BoolOp) -> None:  # noqa: N802
+    def visit_BoolOp(self, node: ast.BoolOp) -> None:
         other = ast.Or() if isinstance(node.op, ast.And) else ast.And()
         self._add_all(node, "boolean", iter([ast.BoolOp(other, node.values)]))
         self.generic_visit(node)
 
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:  # noqa: N802
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
         if isinstance(node.op, ast.Not | ast.USub):
             self._add_all(node, "sign" if isinstance(node.op, ast.USub) else "boolean", iter([node.operand]))
         self.generic_visit(node)
 
-    def visit_Constant(self, node: ast.Constant) -> None:  # noqa: N802
+    def visit_Constant(self, node: ast.Constant) -> None:
         self._add_all(node, "constant", _other_constants(node.value))
 
-    def visit_Return(self, node: ast.Return) -> None:  # noqa: N802
+    def visit_Return(self, node: ast.Return) -> None:
         if node.value is not None:
             if not (isinstance(node.value, ast.Constant) and node.value.value is None):
                 self._add(node, "return", "return None")
             self.visit(node.value)
 
-    def visit_Call(self, node: ast.Call) -> None:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> None:
         self._add_all(node, "call", _other_calls(node))
         self.generic_visit(node)
 
@@ -192,14 +193,14 @@ class _Finder(ast.NodeVisitor):
         if node.arg != "strict":  # of zip: an assertion
             self.visit(node.value)
 
-    def visit_Expr(self, node: ast.Expr) -> None:  # noqa: N802
+    def visit_Expr(self, node: ast.Expr) -> None:
         if isinstance(node.value, ast.Constant) or ast.unparse(node).startswith(MESSAGES):
             return  # a docstring, or what a person is told
         if isinstance(node.value, ast.Call):
             self._add(node, "deleted call", "pass")
         self.visit(node.value)
 
-    def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802
+    def visit_Assign(self, node: ast.Assign) -> None:
         if any(isinstance(target, ast.Name) and target.id in NOT_CODE for target in node.targets):
             return
         if self._function and any(isinstance(target, ast.Attribute) for target in node.targets):

@@ -1,4 +1,4 @@
-"""What pytest does besides: record which functions each test calls, and begin with the tests that call a fault's."""
+"""What pytest does besides: record which functions each test calls, begin with the tests of a fault's."""
 
 from __future__ import annotations
 

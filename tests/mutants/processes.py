@@ -1,4 +1,4 @@
-"""Processes for mutants: forked from one that has the libraries loaded, each in a copy of the tree of its own."""
+"""Processes for mutants: forked from one that has the libraries loaded, each in its own copy of the tree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PRODUCT = ("catalog", "dashboards", "orchestrator", "trainables")
-COPIED = (*PRODUCT, "tests", "benchmarks", "docs", "clusters", "pyproject.toml", "cluster.yaml", "README.md", "Makefile")
+COPIED = (
+    *PRODUCT,
+    "tests",
+    "benchmarks",
+    "docs",
+    "clusters",
+    "pyproject.toml",
+    "cluster.yaml",
+    "README.md",
+    "Makefile",
+)
 LIBRARIES = (
     "PIL.Image",
     "_pytest.assertion.rewrite",
@@ -129,7 +139,9 @@ def stop_all() -> None:
             os.killpg(pid, signal.SIGKILL)
 
 
-def forked(tree: Tree, log: Path, seconds: float, work: Callable[[], int], *, compiling: bool = False) -> Child:
+def forked(
+    tree: Tree, log: Path, seconds: float, work: Callable[[], int], *, compiling: bool = False
+) -> Child:
     """Run `work` in a forked process whose imports come from `tree`; what it prints goes to `log`.
 
     `compiling`: bytecode of what it imports is kept for the processes after it.

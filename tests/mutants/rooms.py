@@ -32,12 +32,20 @@ ROOMS: dict[str, Room] = {
         60,
     ),
     "clips": Room(
-        ("trainables/data/clips/sampling.py", "trainables/data/clips/augment.py", "trainables/data/clips/loader.py"),
+        (
+            "trainables/data/clips/sampling.py",
+            "trainables/data/clips/augment.py",
+            "trainables/data/clips/loader.py",
+        ),
         ("tests/trainables/data/clips",),
         50,
     ),
     "frames": Room(
-        ("trainables/data/frames/manifest.py", "trainables/data/ingest/plan.py", "trainables/data/ingest/decode.py"),
+        (
+            "trainables/data/frames/manifest.py",
+            "trainables/data/ingest/plan.py",
+            "trainables/data/ingest/decode.py",
+        ),
         ("tests/trainables/data/frames", "tests/trainables/data/ingest", "tests/trainables/data/datasets"),
         30,
     ),

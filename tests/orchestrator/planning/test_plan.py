@@ -17,9 +17,9 @@ from orchestrator.study.errors import StudyError
 from orchestrator.study.load import load_study, parse_study
 from orchestrator.study.model import Study
 from orchestrator.terminal.plan_text import choice_lines
-from tests.support.paths import SHARED
+from tests.support.paths import ROOT
 
-PUBLISHED = SHARED / "reference" / "published_mini_results.csv"
+PUBLISHED = ROOT / "catalog" / "published" / "mini_results.csv"
 torch.set_num_threads(1)
 
 STUDY = """\
@@ -234,7 +234,6 @@ def test_deep_analysis_costs_what_the_house_says(deep: Plan) -> None:
     assert deep.totals.critical_path.chain == "I3D-ResNet50@mini-kinetics"
 
 
-@pytest.mark.skipif(not PUBLISHED.exists(), reason="the published results are not beside the repository")
 def test_deep_analysis_has_the_published_parameters_and_macs(deep: Plan) -> None:
     planned = {tuple(map(str, list(one.cell.axes.values())[:5])): one for one in deep.cells}
     with PUBLISHED.open() as file:

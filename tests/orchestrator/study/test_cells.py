@@ -3,13 +3,11 @@ from __future__ import annotations
 import csv
 from collections import Counter
 
-import pytest
-
 from orchestrator.study.cells import Cell, chains, expand
 from orchestrator.study.load import load_study, parse_study
-from tests.support.paths import SHARED
+from tests.support.paths import ROOT
 
-PUBLISHED = SHARED / "reference" / "published_mini_results.csv"
+PUBLISHED = ROOT / "catalog" / "published" / "mini_results.csv"
 
 STUDY = """\
 name: s
@@ -108,7 +106,6 @@ def test_deep_analysis_is_the_published_grid() -> None:
     assert {cell.recipe.sync_bn for cell in grid if cell.frames == 64} == {True}
 
 
-@pytest.mark.skipif(not PUBLISHED.exists(), reason="the published results are not beside the repository")
 def test_deep_analysis_trains_as_published() -> None:
     """Epochs and schedules agree with every published row, but for two starred ones (§8)."""
     grid = {
