@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -28,6 +29,78 @@ def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
     write_events(tmp_path, iter(events))
     assert list(read_events(tmp_path)) == events
     assert {type(event) for event in events} <= set(EVENT_TYPES)
+
+
+def noted_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """The writes and flushes of the journal's module in their order, and whether each is of a directory."""
+    calls: list[tuple[str, bool]] = []
+    write, flush = os.write, os.fsync
+
+    def is_folder(descriptor: int) -> bool:
+        return stat.S_ISDIR(os.fstat(descriptor).st_mode)
+
+    def noted_write(descriptor: int, content: bytes) -> int:
+        calls.append(("write", False))
+        return write(descriptor, content)
+
+    def noted_flush(descriptor: int) -> None:
+        calls.append(("fsync", is_folder(descriptor)))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "write", noted_write)
+    monkeypatch.setattr(os, "fsync", noted_flush)
+    return calls
+
+
+def test_a_line_is_on_the_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut after `append` must not lose a result: each write is flushed, and the file's name too."""
+    calls = noted_calls(monkeypatch)
+    with Journal.open(tmp_path, "w") as journal:
+        assert ("fsync", True) in calls, "the name of a new journal"
+        del calls[:]
+        journal.append(epoch(1))
+        assert calls == [("write", False), ("fsync", False)]
+        journal.append_all([epoch(2), epoch(3)])
+        assert calls == [("write", False), ("fsync", False)] * 2
+
+
+def test_what_cannot_be_flushed_does_not_count_as_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError("the disk is gone")
+
+    with Journal.open(tmp_path, "w") as journal:
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fsync", refuse)
+            with pytest.raises(OSError, match="the disk is gone"):
+                journal.append(epoch(1))
+        journal.append(epoch(2))
+    assert [event.id for event in read_events(tmp_path)][-1] == "EpochFinished:k:2"
+
+
+class KeptLines:
+    """A keeper in memory."""
+
+    def __init__(self) -> None:
+        self.content = b""
+
+    def keep(self, start: int, content: bytes) -> None:
+        self.content = self.content[:start] + content
+
+    def close(self, end: int) -> None:
+        assert end == len(self.content)
+
+
+def test_with_a_keeper_a_line_is_kept_there_before_it_is_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = KeptLines()
+    with Journal.open(tmp_path, "w", keeper) as journal:
+        calls = noted_calls(monkeypatch)
+        journal.append(epoch(1))
+        assert calls == [("write", False), ("fsync", False)]
+    assert keeper.content == (tmp_path / "journal" / "w.jsonl").read_bytes() != b""
 
 
 def test_the_journal_stamps_times_that_never_go_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

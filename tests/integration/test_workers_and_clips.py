@@ -56,12 +56,17 @@ def test_two_workers_count_every_video_once(tmp_path: Path) -> None:
     actiongrid("run", tmp_path / "workers.yaml", "--storage", tmp_path / "storage", "--cpus", "2")
     row = results(tmp_path / "storage")[0]
     assert row["eval_videos"] == 13
-    predictions = query(tmp_path / "storage", "SELECT predictions FROM results")[0]["predictions"]
     from trainables.training.predictions import read_predictions
 
-    stored = read_predictions(Path(predictions))
-    assert stored.index.tolist() == list(range(13))
-    assert stored.accuracy(1) == pytest.approx(row["top1"])
+    # Of every epoch, because best and last may or may not be the same one.
+    files = sorted((tmp_path / "storage" / "runs").rglob("epoch-*.parquet"))
+    measured = query(tmp_path / "storage", "SELECT epoch, top1, top5, val_loss FROM epochs ORDER BY epoch")
+    assert [path.stem for path in files] == [f"epoch-{one['epoch']:04d}" for one in measured]
+    for path, one in zip(files, measured, strict=True):
+        stored = read_predictions(path)
+        assert stored.index.tolist() == list(range(13))
+        accuracies = (stored.accuracy(1), stored.accuracy(5), stored.mean_loss)
+        assert accuracies == pytest.approx((one["top1"], one["top5"], one["val_loss"]))
 
 
 @pytest.mark.skipif(not (SHARED / "videos").is_dir(), reason="the shared real clips are not here")

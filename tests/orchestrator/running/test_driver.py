@@ -11,8 +11,9 @@ import pytest
 from catalog import Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, CellFinished, EpochFinished, Event
 from orchestrator.running.cell_run import CellState
+from orchestrator.running.journal_events import finished_event
 from orchestrator.scheduling.schedule import Free
-from tests.support.driver_bench import TOTAL, Bench, cell_result
+from tests.support.driver_bench import STUDY, TOTAL, Bench, cell_result
 from trainables.recipe.cell_spec import CellSpec
 
 
@@ -51,15 +52,17 @@ def test_a_start_is_journalled_before_the_trial_is_given_out(tmp_path: Path) -> 
     assert bench.driver.running == ()
 
 
-def test_a_child_gets_the_checkpoint_that_its_recipe_names(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
+@pytest.mark.parametrize("which", ["best", "last"])
+def test_a_child_gets_the_checkpoint_that_its_recipe_names(tmp_path: Path, which: str) -> None:
+    bench = Bench(tmp_path, study=STUDY.replace("inherit: best", f"inherit: {which}"))
     parents = [bench.next(), bench.next()]
     bench.finish(parents[0])
     child = CellSpec.model_validate_json(bench.next().spec)
-    assert child.frames_on_local_disk == "/scratch"
     assert child.parent is not None
     assert child.parent.cell == parents[0].cell
-    assert child.parent.path.endswith("best.pt")
+    assert child.parent.path.endswith(f"/{which}.pt")
+    assert child.parent.sha256 == which * 16
+    assert child.parent.predictions_path.endswith(f"/{which}.parquet")
     assert child.parent.frames == 8
     assert child.parent.recheck_videos == 4
 
@@ -102,11 +105,14 @@ def test_an_end_is_told_with_what_ray_made_of_the_request(tmp_path: Path) -> Non
 def test_a_failure_is_tried_again_after_a_pause_then_given_up(tmp_path: Path) -> None:
     bench = Bench(tmp_path, retries=1)
     first = bench.next()
+    assert CellSpec.model_validate_json(first.spec).frames_on_local_disk == "/scratch"
     bench.driver.trial_ended(first, "ActorDiedError: killed")
     other = bench.next()
     assert other.cell != first.cell
     assert bench.driver.next_trial(TOTAL) is None
-    bench.clock += 60.0
+    bench.clock += 1.9
+    assert bench.driver.next_trial(TOTAL) is None, "there is room, but it waits"
+    bench.clock += 0.2
     again = bench.next()
     assert (again.cell, again.attempt) == (first.cell, 2)
     bench.driver.trial_ended(again, "ActorDiedError: killed")
@@ -118,6 +124,43 @@ def test_a_failure_is_tried_again_after_a_pause_then_given_up(tmp_path: Path) ->
     bench.finish(bench.next())
     assert bench.driver.is_finished
     assert sorted(run.state for run in bench.driver.cells.values()) == ["blocked", "done", "done", "failed"]
+
+
+def test_each_further_try_waits_twice_as_long(tmp_path: Path) -> None:
+    one_cell = STUDY.replace("[tsn, tam]", "[tsn]").replace("[8, 16]", "[8]")
+    bench = Bench(tmp_path, retries=9, study=one_cell)
+    for wait in (2.0, 4.0, 8.0, 16.0):
+        bench.driver.trial_ended(bench.next(), "ActorDiedError: killed")
+        bench.clock += wait - 0.1
+        assert bench.driver.next_trial(TOTAL) is None
+        bench.clock += 0.2
+
+
+@pytest.mark.parametrize(
+    "error", ["DivergedError: the loss is nan", "ReadError: walk/3.mp4", "size mismatch"]
+)
+def test_what_would_end_the_same_way_is_given_up_at_once(tmp_path: Path, error: str) -> None:
+    kinds = {"DivergedError": "[failure: diverged] ", "ReadError": "[failure: data] "}
+    bench = Bench(tmp_path, retries=9)
+    request = bench.next()
+    bench.driver.trial_ended(request, kinds.get(error.partition(":")[0], "") + error)
+    bench.clock += 1000.0
+    assert bench.driver.cells[request.cell].state is CellState.FAILED
+    assert len(bench.of(CellFailed)) == 1
+
+
+@pytest.mark.parametrize(("inherit", "which"), [("best", "best"), ("last", "last")])
+def test_a_finished_cells_numbers_are_of_the_epochs_that_they_name(
+    tmp_path: Path, inherit: str, which: str
+) -> None:
+    """The first of two epochs is the best one here, so that best and last cannot be taken for each other."""
+    bench = Bench(tmp_path, study=STUDY.replace("inherit: best", f"inherit: {inherit}"))
+    request = bench.next()
+    result = replace(cell_result(request), best_epoch=1)
+    event = finished_event(bench.driver.cells[request.cell].work, 1, result, bench.storage)
+    assert (event.top1, event.loss, event.best_top1, event.best_loss) == (20.0, 20.0, 10.0, 10.0)
+    assert event.checkpoint.endswith(f"/{which}.pt")
+    assert event.checkpoint_sha256 == which * 16
 
 
 def test_an_error_that_would_come_again_is_not_retried(tmp_path: Path) -> None:

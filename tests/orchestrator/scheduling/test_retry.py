@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from catalog.storage.errors import FailureKind
-from orchestrator.scheduling.retry import DETERMINISTIC, NOT_COUNTED, Attempts, classify, decide
+from orchestrator.scheduling.retry import Attempts, back_off_seconds, classify, decide
 
 
 @pytest.mark.parametrize(
@@ -82,16 +82,36 @@ def test_want_of_memory_ends_when_there_is_nothing_easier_to_try() -> None:
     assert not given_up.retry
 
 
-OTHERS = [kind for kind in FailureKind if kind not in {*NOT_COUNTED, FailureKind.MEMORY}]
+# With two retries. What comes again whatever is tried is not tried again; for others the cluster is to
+# blame, and they have budgets of their own.
+TRIES = {
+    FailureKind.MISMATCH: 1,
+    FailureKind.MISSING_WEIGHTS: 1,
+    FailureKind.DATA: 1,
+    FailureKind.CONFIGURATION: 1,
+    FailureKind.DIVERGED: 1,
+    FailureKind.CHECKPOINT: 3,
+    FailureKind.PROCESS_DIED: 3,
+    FailureKind.UNKNOWN: 3,
+    FailureKind.PREEMPTED: 51,
+    FailureKind.STORAGE: 51,
+    # Without anything easier to try.
+    FailureKind.MEMORY: 1,
+}
 
 
-@pytest.mark.parametrize("kind", OTHERS)
-def test_retries_end_at_the_studys_number_and_deterministic_failures_at_once(kind: FailureKind) -> None:
+@pytest.mark.parametrize("kind", FailureKind)
+def test_each_kind_of_failure_is_tried_again_as_often_as_it_makes_sense(kind: FailureKind) -> None:
     attempts, tries = Attempts(), 1
     while decide(kind, attempts := attempts.after(kind), retries=2).retry:
         tries += 1
-        assert tries < 10
-    assert tries == (1 if kind in DETERMINISTIC else 3)
+        assert tries < 100
+    assert tries == TRIES[kind]
+
+
+def test_the_wait_before_another_try_doubles_up_to_five_minutes() -> None:
+    waits = [back_off_seconds(ends) for ends in (1, 2, 3, 4, 8, 9, 50, 10_000)]
+    assert waits == [2.0, 4.0, 8.0, 16.0, 256.0, 300.0, 300.0, 300.0]
 
 
 def test_no_retries_means_none() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
 
 from trainables.data.clips.sampling import EvalMode, TrainMode, clip_offsets, eval_indices, train_indices
 
@@ -80,6 +81,52 @@ def test_dense_training_is_one_window_modulo_the_length(n: int, t: int, rate: in
     starts = range(n - rate * t) if n > rate * t else [0]
     assert found[0] in starts
     assert found == [(found[0] + rate * x) % n for x in range(t)]
+
+
+@given(lengths, clip_lengths, rates)
+def test_dense_training_reaches_its_first_and_its_last_start(n: int, t: int, rate: int) -> None:
+    low = train_indices(n, t, "dense", rate, Highest(False))  # type: ignore[arg-type]
+    high = train_indices(n, t, "dense", rate, Highest(True))  # type: ignore[arg-type]
+    assert low[0] == 0
+    assert high[0] == (n - rate * t - 1 if n > rate * t else 0)
+
+
+def drawn(mode: TrainMode, n: int, t: int, rate: int = 1, draws: int = 4000) -> NDArray[np.int64]:
+    rng = np.random.default_rng(5)
+    return np.stack([train_indices(n, t, mode, rate, rng) for _ in range(draws)])
+
+
+def assert_equally_often(values: NDArray[np.int64], choices: range) -> None:
+    """Each choice as often as any other: chi-squared, which one draw in a million would exceed by chance."""
+    counts = np.array([(values == choice).sum() for choice in choices])
+    assert counts.sum() == len(values)
+    assert stats.chisquare(counts).pvalue > 1e-6
+
+
+def test_every_start_of_a_window_is_drawn_equally_often() -> None:
+    clips = drawn("dense", n=50, t=8, rate=4)
+    assert_equally_often(clips[:, 0], range(18))
+
+
+@pytest.mark.parametrize("mode", ["uniform", "uniform_shared_offset"])
+def test_every_frame_of_a_segment_is_drawn_equally_often(mode: TrainMode) -> None:
+    clips = drawn(mode, n=48, t=8)
+    for segment in range(8):
+        assert_equally_often(clips[:, segment], range(6 * segment, 6 * segment + 6))
+
+
+def test_segments_are_drawn_independently_unless_they_share_their_offset() -> None:
+    for mode, together in (("uniform", False), ("uniform_shared_offset", True)):
+        clips = drawn(mode, n=48, t=8)  # type: ignore[arg-type]
+        offsets = clips - 6 * np.arange(8)
+        assert (offsets == offsets[:, :1]).all() == together
+        if not together:
+            between = np.corrcoef(offsets[:, 0], offsets[:, 5])[0, 1]
+            assert abs(between) < 0.1
+
+
+def test_draws_of_a_video_shorter_than_the_clip_are_drawn_equally_often() -> None:
+    assert_equally_often(drawn("uniform", n=5, t=8).ravel(), range(5))
 
 
 @given(lengths, clip_lengths, numbers_of_clips)
