@@ -36,6 +36,7 @@ from catalog.events import EVENT_TYPES, EpochFinished
 from catalog.journal import Fault, Tail
 from catalog.predictions import FILES, TABLES, Fetch, PredictionFile, PredictionReader, Table
 from catalog.projection import attempt_epochs_sql, batches, upsert_sql
+from catalog.storage.atomic import MissingStorageError
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 
 if TYPE_CHECKING:
@@ -92,14 +93,17 @@ class Catalog:
         self._connection.execute("SET lock_configuration = true")
 
     @classmethod
-    def open(cls, storage: Path | str, fetch: Fetch | None = None) -> Catalog:
-        """Build the catalog of a storage from its journals; a storage that does not exist yet is empty.
+    def open(cls, storage: Path | str, fetch: Fetch | None = None, *, must_exist: bool = True) -> Catalog:
+        """Build the catalog of a storage from its journals; without `must_exist` it may be still to be made.
 
         `fetch` is asked for files of predictions that are not on this machine.
 
         Raises:
+            MissingStorageError: there is no such directory.
             JournalError: a journal cannot be read.
         """
+        if must_exist and not Path(storage).is_dir():
+            raise MissingStorageError.at(storage)
         catalog = cls(Path(storage), fetch)
         catalog.refresh()
         return catalog

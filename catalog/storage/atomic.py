@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
+from typing import Self
 from uuid import uuid4
 
 from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
@@ -52,6 +53,15 @@ class StorageError(ActionGridError):
     """A storage that this version cannot use, or that is not there."""
 
     exit_code = BAD_INPUT
+
+
+class MissingStorageError(StorageError):
+    """What was named as a storage is none: nothing was ever stored there."""
+
+    @classmethod
+    def at(cls, where: object) -> Self:
+        """The error for a folder or an address."""
+        return cls("no storage", where, "name one by --storage or ACTIONGRID_STORAGE; `run` makes it")
 
 
 class RemoteStorageError(ActionGridError, OSError):

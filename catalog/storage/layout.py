@@ -21,6 +21,8 @@ SHARDS = "shards"
 # Below the root; in a bucket also the beginning of the segments' names.
 JOURNAL = "journal"
 RUNS = "runs"
+DATASETS = "datasets"
+SNAPSHOTS = "snapshots"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Layout:
     @property
     def snapshots(self) -> Path:
         """Immutable files of the catalog, numbered (`catalog.snapshots`)."""
-        return self.root / "snapshots"
+        return self.root / SNAPSHOTS
 
     @property
     def snapshot_link(self) -> Path:
@@ -65,7 +67,7 @@ class Layout:
     @property
     def datasets(self) -> Path:
         """The directories of all datasets."""
-        return self.root / "datasets"
+        return self.root / DATASETS
 
     def dataset_dir(self, dataset: str, digest: str) -> Path:
         """Manifest (and generated videos) of a dataset; another declaration has another directory."""

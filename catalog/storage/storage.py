@@ -12,8 +12,9 @@ from typing import ClassVar, Protocol, Self
 
 from catalog.storage.atomic import StorageError
 from catalog.storage.errors import ActionGridError, FailureKind
-from catalog.storage.layout import FENCE_FILE, Layout
+from catalog.storage.layout import DATASETS, FENCE_FILE, JOURNAL, RUNS, SNAPSHOTS, Layout
 
+_OWN_FOLDERS = frozenset((JOURNAL, DATASETS, RUNS, SNAPSHOTS))
 Wanted = Callable[[str], bool]
 """Whether a file is wanted, by its name relative to the folder that is asked about."""
 
@@ -232,6 +233,10 @@ class Storage(ABC):
     @abstractmethod
     def folders(self, folder: Path) -> list[Path]:
         """The folders directly in a folder."""
+
+    def exists(self) -> bool:
+        """Whether anything was ever stored: a journal, a dataset, a run or a snapshot of the catalog."""
+        return any(folder.name in _OWN_FOLDERS for folder in self.folders(self.root))
 
     # The fence of a run directory: the number of the attempt that may write, which only grows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from catalog.storage.errors import WORK_FAILED
-from orchestrator.commands.common import StorageOption, chosen_storage
+from orchestrator.commands.common import StorageOption, existing_storage
 
 app = typer.Typer(help="The DuckDB catalog: a projection of the journals.", no_args_is_help=True)
 
@@ -15,7 +15,7 @@ def rebuild(storage: StorageOption = None) -> None:
     """Make the DuckDB file anew from the journals."""
     from catalog.maintenance import rebuild as rebuild_catalog
 
-    typer.echo(f"catalog: {rebuild_catalog(chosen_storage(storage).root)}")
+    typer.echo(f"catalog: {rebuild_catalog(existing_storage(storage).root)}")
 
 
 @app.command()
@@ -23,7 +23,7 @@ def check(storage: StorageOption = None) -> None:
     """Compare the DuckDB file with the journals; exit code 1 where they differ."""
     from catalog.maintenance import check as check_catalog
 
-    report = check_catalog(chosen_storage(storage).root)
+    report = check_catalog(existing_storage(storage).root)
     typer.echo(f"catalog: {report.snapshot or 'none published yet'}")
     for table, rows in report.tables.items():
         lost = f"{rows.only_in_journal} only in the journals, {rows.only_in_snapshot} only in the catalog"

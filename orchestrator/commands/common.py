@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from catalog.storage.atomic import MissingStorageError
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.storage.storage import Storage, open_storage
 
@@ -55,6 +58,27 @@ def chosen_storage(option: str | None) -> Storage:
     storage = open_storage(option or os.environ.get("ACTIONGRID_STORAGE") or DEFAULT_STORAGE)
     storage.connect()
     fetch_manifests(storage)
+    return storage
+
+
+def command_line(*words: str, **options: object) -> str:
+    """A command that can be pasted: its words, then the options that are not None (`weights_dir=…`)."""
+    given = [
+        (f"--{name.replace('_', '-')}", str(value)) for name, value in options.items() if value is not None
+    ]
+    return shlex.join(("actiongrid", *words, *chain.from_iterable(given)))
+
+
+def existing_storage(option: str | None) -> Storage:
+    """The storage that the user means, for a command that only reads: it has to be there, and is not made.
+
+    Raises:
+        MissingStorageError: Nothing was ever stored there.
+        StorageError: No directory, or a bucket that is not there or does not answer.
+    """
+    storage = chosen_storage(option)
+    if not storage.exists():
+        raise MissingStorageError.at(storage.location)
     return storage
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.common import NotFoundError, StorageOption, chosen_storage
+from orchestrator.commands.common import NotFoundError, StorageOption, existing_storage
 
 if TYPE_CHECKING:
     from catalog import Catalog
@@ -26,17 +26,17 @@ Cells = Annotated[str, typer.Option(help="Only cells whose names match; * and ? 
 
 def pause(study: StudyName, cells: Cells = "*", storage: StorageOption = None) -> None:
     """Stop a running study's cells after their current epoch and start no others until `resume`."""
-    _command("pause", study, cells, chosen_storage(storage))
+    _command("pause", study, cells, existing_storage(storage))
 
 
 def resume(study: StudyName, cells: Cells = "*", storage: StorageOption = None) -> None:
     """Let paused cells of a running study go on from their last epoch."""
-    _command("resume", study, cells, chosen_storage(storage))
+    _command("resume", study, cells, existing_storage(storage))
 
 
 def cancel(study: StudyName, cells: Cells = "*", storage: StorageOption = None) -> None:
     """Stop cells of a running study for good; its driver ends without them, a new run takes them up again."""
-    _command("cancel", study, cells, chosen_storage(storage))
+    _command("cancel", study, cells, existing_storage(storage))
 
 
 def _command(action: ControlAction, study: str, pattern: str, storage: Storage) -> None:

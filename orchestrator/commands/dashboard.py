@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.commands.common import StorageOption, chosen_storage
+from orchestrator.commands.common import StorageOption, existing_storage
 
 
 def dashboard(
@@ -25,5 +25,5 @@ def dashboard(
     from dashboards.app.access import Access
     from dashboards.app.app import Serving, serve
 
-    serving = Serving(chosen_storage(storage), Access(host, token), port, refresh)
+    serving = Serving(existing_storage(storage), Access(host, token), port, refresh)
     serve(serving, typer.echo)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from catalog.storage.errors import INTERRUPTED, WORK_FAILED
-from orchestrator.commands.common import JsonOption, StorageOption, chosen_storage
+from orchestrator.commands.common import JsonOption, StorageOption, chosen_storage, existing_storage
 
 if TYPE_CHECKING:
     from catalog.storage.layout import Layout
@@ -137,7 +137,7 @@ def verify(name: OneName = None, as_json: JsonOption = False, storage: StorageOp
     from orchestrator.datasets.built import fetch_frames, manifests, verification_lines, verify_dataset
     from orchestrator.terminal.text import BuildView
 
-    chosen, show = chosen_storage(storage), BuildView(sys.stderr)
+    chosen, show = existing_storage(storage), BuildView(sys.stderr)
     fetch_frames(chosen, name)
     rows = [verify_dataset(path, manifest, show) for path, manifest in manifests(chosen.layout, name)]
     _check_found(rows, name, chosen.layout)
@@ -164,7 +164,7 @@ def list_datasets(
     from orchestrator.datasets.built import dataset_line, dataset_row, manifests, quarantined_lines
 
     rows = []
-    for path, manifest in manifests(chosen_storage(storage).layout):
+    for path, manifest in manifests(existing_storage(storage).layout):
         row = dataset_row(path, manifest)
         if as_json:
             bad = [{"path": video.path, "reason": video.reason} for video in manifest.quarantined]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from catalog.storage.errors import WORK_FAILED
-from orchestrator.commands.common import JsonOption, StorageOption, chosen_storage, evaluation_text
+from orchestrator.commands.common import JsonOption, StorageOption, evaluation_text, existing_storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +77,7 @@ def evaluate(
         workers=workers,
         again=again,
     )
-    place = Place(chosen_storage(storage), address, cpus, gpus)
+    place = Place(existing_storage(storage), address, cpus, gpus)
     outcomes = evaluate_cells(cell, study, wanted, place, lambda line: typer.echo(line, err=True))
     with Catalog.open(place.storage.root) as catalog:
         rows = [_row(catalog, outcome) for outcome in outcomes]

@@ -11,8 +11,8 @@ from orchestrator.commands.common import (
     JsonOption,
     NotFoundError,
     StorageOption,
-    chosen_storage,
     evaluation_text,
+    existing_storage,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def explain(
     from orchestrator.evaluation.cells import no_such_cell
     from orchestrator.planning.measured import measured_rates
 
-    root = chosen_storage(storage).root
+    root = existing_storage(storage).root
     with Catalog.open(root) as catalog:
         rows = cells_named(catalog, cell).to_pylist()
         if not rows:

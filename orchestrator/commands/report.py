@@ -11,7 +11,7 @@ import typer
 
 from catalog.storage.storage import Storage
 from orchestrator.commands.claims import ClaimsOption
-from orchestrator.commands.common import StorageOption, chosen_storage
+from orchestrator.commands.common import StorageOption, existing_storage
 
 if TYPE_CHECKING:
     from catalog.queries.filters import Source
@@ -66,7 +66,7 @@ def report(
     storage: StorageOption = None,
 ) -> None:
     """Write one self-contained HTML page with figures and tables, or one figure for a paper."""
-    chosen = chosen_storage(storage)
+    chosen = existing_storage(storage)
     if figure is None:
         given = {"--format": form, "--show": show, "--width": width, "--filter": where}
         wrong = [name for name, value in given.items() if value is not None]

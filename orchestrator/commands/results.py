@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.common import StorageOption, chosen_storage
+from orchestrator.commands.common import StorageOption, existing_storage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +50,7 @@ def results(
     """Show the results of finished cells of today's studies, also while a grid runs."""
     from catalog import Catalog
 
-    chosen = chosen_storage(storage)
+    chosen = existing_storage(storage)
     if pivot is not None:
         if sql is not None:
             raise typer.BadParameter("--pivot and --sql are two ways to ask; give one of them")

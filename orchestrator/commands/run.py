@@ -14,6 +14,7 @@ from orchestrator.commands.common import (
     StudyArgument,
     WeightsOption,
     chosen_storage,
+    command_line,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +49,17 @@ def run(
         packing=packing,
     )
     outcome = submit(load_study(study), options, BuildView(sys.stderr), typer.echo)
-    for line in outcome_lines(outcome, study):
+    again = command_line(
+        "run",
+        study,
+        storage=storage,
+        address=address,
+        cpus=cpus,
+        gpus=gpus,
+        weights_dir=weights_dir,
+        packing=packing,
+    )
+    for line in outcome_lines(outcome, again):
         typer.echo(line, err=not outcome.complete)
     if outcome.interrupted or (outcome.cancelled and not outcome.failures):
         raise typer.Exit(INTERRUPTED)
@@ -56,8 +67,8 @@ def run(
         raise typer.Exit(WORK_FAILED)
 
 
-def outcome_lines(outcome: Outcome, study: str) -> list[str]:
-    """What was trained, what failed and why, what is blocked, and how to go on."""
+def outcome_lines(outcome: Outcome, again: str) -> list[str]:
+    """What was trained, what failed and why, what is blocked, and `again`, the command that goes on."""
     total = len(outcome.states)
     done = sum(1 for state in outcome.states.values() if state == "done")
     lines = [f"{done} of {total} cells done, {outcome.trained} of them trained by this run"]
@@ -71,9 +82,9 @@ def outcome_lines(outcome: Outcome, study: str) -> list[str]:
         first, more = outcome.cancelled[0], ", …" if len(outcome.cancelled) > 1 else ""
         lines.append(f"cancelled by `actiongrid cancel`: {len(outcome.cancelled)} cells ({first}{more})")
     if outcome.cancelled and not outcome.failures and not outcome.interrupted:
-        lines.append(f"a new run takes them up again: actiongrid run {study}")
+        lines.append(f"a new run takes them up again: {again}")
     elif outcome.interrupted:
-        lines.append(f"interrupted; go on with: actiongrid run {study}")
+        lines.append(f"interrupted; go on with: {again}")
     elif not outcome.complete:
-        lines.append(f"mend the cause, then: actiongrid run {study}")
+        lines.append(f"mend the cause, then: {again}")
     return lines

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.commands.common import JsonOption, StorageOption, chosen_storage, wide_console
+from orchestrator.commands.common import (
+    JsonOption,
+    NotFoundError,
+    StorageOption,
+    command_line,
+    existing_storage,
+    wide_console,
+)
 from orchestrator.terminal.text import held_lines
+
+if TYPE_CHECKING:
+    from catalog import Catalog
 
 
 def status(
@@ -24,10 +34,13 @@ def status(
     from orchestrator.coordination.drivers import held_by
     from orchestrator.coordination.requests import requested
 
-    chosen = chosen_storage(storage)
+    chosen = existing_storage(storage)
     with Catalog.open(chosen.root) as catalog:
         rows = progress_of_cells(catalog, study).to_pylist()
         commands = requested(catalog, rows)
+        again = {name: _run_again(catalog, name, storage) for name in {row["study"] for row in rows}}
+    if study is not None and not rows:
+        raise NotFoundError("no such study", study, "see actiongrid status, without a name")
     holders = held_by(chosen, {row["key"] for row in rows if row["state"] != "done"})
     for row in rows:
         row["held_by"] = holders.get(row.pop("key"))
@@ -40,10 +53,18 @@ def status(
         return
     console = wide_console()
     for name in dict.fromkeys(row["study"] for row in rows):
-        _show_study(name, [row for row in rows if row["study"] == name], console)
+        _show_study(name, [row for row in rows if row["study"] == name], again[name], console)
 
 
-def _show_study(name: str, rows: list[dict[str, Any]], console: Console) -> None:
+def _run_again(catalog: Catalog, study: str, storage: str | None) -> str:
+    """The command that runs a study again, with the file that it was submitted from last."""
+    from catalog.queries.cells import latest_study_file
+
+    (file,) = latest_study_file(catalog, [study]).column("file").to_pylist()
+    return command_line("run", file or study, storage=storage)
+
+
+def _show_study(name: str, rows: list[dict[str, Any]], again: str, console: Console) -> None:
     states = [_state(row) for row in rows]
     by_state = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
     console.print(f"{name}: {by_state} of {len(rows)} cells", markup=False, highlight=False)
@@ -61,7 +82,7 @@ def _show_study(name: str, rows: list[dict[str, Any]], console: Console) -> None
             f"failed: {row['cell']}: {row['reason']}; log: {row['log']}", markup=False, soft_wrap=True
         )
     if failed:
-        console.print(f"mend the cause, then: actiongrid run {name}", markup=False)
+        console.print(f"mend the cause, then: {again}", markup=False, soft_wrap=True)
 
 
 def _state(row: dict[str, Any]) -> str:

@@ -31,7 +31,7 @@ def plan_and_measure(
         RatesError: that file cannot be used.
     """
     states = dataset_states(study, Layout(storage))
-    with Catalog.open(storage) as catalog:
+    with Catalog.open(storage, must_exist=False) as catalog:
         problems = weights_problems(study, weights_dir)
         plan = plan_on_catalog(study, storage, states, catalog, problems, packing)
         return plan, measured_rates(catalog)

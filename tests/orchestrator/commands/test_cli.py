@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from catalog.storage.atomic import StoreWriteError
+from catalog import Catalog
+from catalog.storage.atomic import MissingStorageError, StoreWriteError
 from catalog.storage.locks import LockHeldError
 from orchestrator.cli import main
 
@@ -76,6 +77,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     arguments: tuple[str, ...],
     says: str,
 ) -> None:
+    (tmp_path / "storage" / "journal").mkdir(parents=True)
     monkeypatch.setenv("ACTIONGRID_STORAGE", str(tmp_path / "storage"))
     assert run(monkeypatch, *arguments) == 2
     error = capsys.readouterr().err
@@ -117,7 +119,7 @@ def test_whatever_ends_a_command_is_one_line_and_its_exit_code(
     def end(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("orchestrator.commands.status.chosen_storage", end)
+    monkeypatch.setattr("orchestrator.commands.status.existing_storage", end)
     assert run(monkeypatch, "status", "--storage", tmp_path) == code
     assert capsys.readouterr().err == says
 
@@ -126,7 +128,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
     def end(*_: object, **__: object) -> None:
         raise KeyError("no such thing")
 
-    monkeypatch.setattr("orchestrator.commands.status.chosen_storage", end)
+    monkeypatch.setattr("orchestrator.commands.status.existing_storage", end)
     monkeypatch.setattr("sys.argv", ["actiongrid", "status"])
     with pytest.raises(KeyError, match="no such thing"):
         main()
@@ -135,8 +137,63 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
 def test_status_of_an_empty_storage_says_how_to_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert run(monkeypatch, "status", "--storage", tmp_path / "none") == 0
+    (tmp_path / "empty" / "datasets").mkdir(parents=True)
+    assert run(monkeypatch, "status", "--storage", tmp_path / "empty") == 0
     assert "actiongrid run demo" in capsys.readouterr().out
+
+
+READING = (
+    ("results",),
+    ("results", "--sql", "SELECT 1"),
+    ("status",),
+    ("status", "small", "--json"),
+    ("report", "-o", "report.html"),
+    ("report", "--figure", "grid", "-o", "grid.pdf"),
+    ("dashboard",),
+    ("explain", "TSN-Tiny-f8@toy"),
+    ("evaluate", "TSN-Tiny-f8@toy"),
+    ("pause", "small"),
+    ("data", "list"),
+    ("data", "verify"),
+    ("catalog", "check"),
+    ("catalog", "rebuild"),
+)
+
+
+@pytest.mark.parametrize("arguments", READING, ids=" ".join)
+@pytest.mark.parametrize("there", [False, True], ids=["nothing", "another folder"])
+def test_what_only_reads_needs_a_storage_and_makes_none(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    there: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage = tmp_path / "typo"
+    if there:
+        (storage / "src").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    assert run(monkeypatch, *arguments, "--storage", storage) == 2
+    assert capsys.readouterr().err == (
+        f"error: no storage; {storage}; name one by --storage or ACTIONGRID_STORAGE; `run` makes it\n"
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_catalog_is_opened_on_what_is_there(tmp_path: Path) -> None:
+    with pytest.raises(MissingStorageError, match=r"no storage; .*typo"):
+        Catalog.open(tmp_path / "typo")
+    assert not (tmp_path / "typo").exists()
+
+
+def test_status_names_a_study_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "journal").mkdir()
+    for options in ((), ("--json",)):
+        assert run(monkeypatch, "status", "smal", *options, "--storage", tmp_path) == 2
+        assert capsys.readouterr().err.startswith("error: no such study; smal; ")
 
 
 def test_a_datasets_bad_videos_are_named_when_it_is_built(
