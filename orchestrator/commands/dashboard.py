@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.commands.common import StorageOption, existing_storage
+from orchestrator.commands.common import StorageOption, chosen_storage, existing_storage
 
 
 def dashboard(
@@ -19,11 +19,15 @@ def dashboard(
         typer.Option(envvar="ACTIONGRID_TOKEN", help="What browsers must know (16 characters or more)."),
     ] = None,
     refresh: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks at the journals.")] = 1.0,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="The storage may be still to be made, as by a run beside this.")
+    ] = False,
     storage: StorageOption = None,
 ) -> None:
     """Open a live view of the grid in the browser, also while it runs. Ctrl-C ends it."""
     from dashboards.app.access import Access
     from dashboards.app.app import Serving, serve
 
-    serving = Serving(existing_storage(storage), Access(host, token), port, refresh)
+    chosen = chosen_storage(storage) if wait else existing_storage(storage)
+    serving = Serving(chosen, Access(host, token), port, refresh)
     serve(serving, typer.echo)

@@ -102,6 +102,7 @@ def test_an_open_door_needs_a_token(host: str) -> None:
 
 
 def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
     done = run("--host", "0.0.0.0", "--storage", str(tmp_path))
     assert done.returncode == 2 and done.stdout == ""
     assert re.fullmatch(r"error: refusing to listen .*; --host 0\.0\.0\.0; give --token.*\n", done.stderr)

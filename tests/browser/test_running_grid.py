@@ -104,7 +104,7 @@ def driver(tmp_path: Path) -> Iterator[Driver]:
 @pytest.fixture
 def beside(driver: Driver, tmp_path: Path) -> Iterator[Dashboard]:
     """Opened before there is a storage, as somebody does who starts both at once."""
-    with running(tmp_path / "storage") as dashboard:
+    with running(tmp_path / "storage", "--wait") as dashboard:
         yield dashboard
 
 

@@ -71,7 +71,7 @@ def test_the_schema_has_a_column_for_every_field(tmp_path: Path) -> None:
 
 
 def test_every_view_works_on_an_empty_catalog(tmp_path: Path) -> None:
-    catalog = Catalog.open(tmp_path / "nowhere")
+    catalog = Catalog.open(tmp_path / "nowhere", must_exist=False)
     for view in VIEWS:
         catalog.query(f"FROM {view}")
     assert catalog.query("FROM results").num_rows == 0
@@ -133,7 +133,7 @@ def test_the_later_fact_holds_in_whatever_order_it_arrives(tmp_path: Path) -> No
     late = EpochFinished("k", 1, 2, *[2.0] * 8, time=20.0)
     early = EpochFinished("k", 1, 1, *[1.0] * 8, time=10.0)
     for folder, first, second in ((tmp_path / "x", late, early), (tmp_path / "y", early, late)):
-        catalog = Catalog.open(folder)
+        catalog = Catalog.open(folder, must_exist=False)
         for writer, event in (("a", first), ("b", second)):
             write_quickly(folder, iter([event]), writer)
             catalog.refresh()

@@ -194,7 +194,10 @@ def test_pdf_and_png_have_the_size_of_the_print(tmp_path: Path) -> None:
 
 def test_a_name_is_needed_that_exists() -> None:
     assert {"fig1", "fig4", "fig5", "fig6", "fig7", "fig8"} <= set(exports())
-    with Catalog.open(Path("nowhere")) as catalog, pytest.raises(FigureError, match="there is no figure"):
+    with (
+        Catalog.open(Path("nowhere"), must_exist=False) as catalog,
+        pytest.raises(FigureError, match="there is no figure"),
+    ):
         paper_figure(catalog, "fig2")
 
 

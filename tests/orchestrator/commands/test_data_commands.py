@@ -200,6 +200,7 @@ def test_what_cannot_be_built_is_one_line_and_exit_code_2(
 def test_an_unknown_dataset_cannot_be_verified(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    (tmp_path / "datasets").mkdir()
     assert run(monkeypatch, "data", "verify", "nothing", "--storage", tmp_path) == 2
     assert "no dataset nothing is built" in capsys.readouterr().err
     assert run(monkeypatch, "data", "list", "--json", "--storage", tmp_path) == 0
