@@ -115,7 +115,7 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_it_and_the_storage_stays_as_it_was(tmp_path: Path) -> None:
-    with running(tmp_path / "storage") as dashboard:
+    with running(tmp_path / "storage", "--wait") as dashboard:
         assert dashboard.stop() == 0
     assert not (tmp_path / "storage").exists()
 
