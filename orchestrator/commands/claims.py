@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from catalog.storage.errors import WORK_FAILED, ActionGridError
-from orchestrator.commands.common import JsonOption, NotFoundError, StorageOption, chosen_storage
+from orchestrator.commands.common import (
+    JsonOption,
+    NotFoundError,
+    StorageOption,
+    chosen_storage,
+    existing_storage,
+)
 
 if TYPE_CHECKING:
     from catalog.queries.filters import Source
@@ -42,7 +48,7 @@ def claims(
     """Judge claims about results: each holds, fails, or cannot be told, with the cells that say so."""
     if published and own:
         raise typer.BadParameter("--published and --own leave nothing; give one of them or none")
-    chosen = chosen_storage(storage)
+    chosen = chosen_storage(storage) if published else existing_storage(storage)
     from catalog import Catalog
     from catalog.queries.filters import Filters
     from dashboards.claims.judge import judge_all
@@ -51,7 +57,7 @@ def claims(
 
     wanted = _named(claims_for(chosen, files or ()), name)
     source: Source = "published" if published else "own" if own else "both"
-    with Catalog.open(chosen.root, chosen.fetch_missing) as catalog:
+    with Catalog.open(chosen.root, chosen.fetch_missing, must_exist=not published) as catalog:
         sets = result_sets(catalog, Filters(study=(study,) if study else ()), source)
     judged = judge_all(wanted, sets)
     _print(judged, cases=cases, as_json=as_json)

@@ -218,7 +218,7 @@ def test_ten_windows_read_the_journals_once_a_second_and_lose_no_line(
 
 def test_an_empty_storage_says_what_to_do_and_fills_up(browser: Browser, tmp_path: Path) -> None:
     storage = tmp_path / "not there yet"
-    with running(storage) as dashboard, look_at(browser, dashboard.url) as look:
+    with running(storage, "--wait") as dashboard, look_at(browser, dashboard.url) as look:
         for address in ("/", "/cell", "/compare", "/cost", "/sql", "/findings?source=own"):
             page = look.open(address)
             assert page.locator("#page .problem").count() == 0
