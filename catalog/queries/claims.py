@@ -21,7 +21,7 @@ _GRID = """
         list(top5 ORDER BY seed) FILTER (top5 IS NOT NULL) AS top5,
         list(seed ORDER BY seed) FILTER (top1 IS NOT NULL) AS seeds,
         list(key ORDER BY seed) FILTER (top1 IS NOT NULL AND key IS NOT NULL) AS keys,
-        count(*) AS planned_seeds, any_value(macs) AS macs,
+        count(*) AS planned_seeds, any_value(macs) AS macs, any_value(checkpoint) AS checkpoint,
         min(CASE source WHEN 'own' THEN eval_videos ELSE val_videos END) AS videos
     FROM cell_accuracies LEFT JOIN (SELECT dataset, val_videos FROM published_datasets) USING (dataset)
     WHERE {where}
@@ -33,6 +33,44 @@ _PRINTED = """
         val_videos
     FROM published_numbers LEFT JOIN (SELECT dataset, val_videos FROM published_datasets) USING (dataset)
     WHERE metric = 'top1' AND unit = '%' AND source_table LIKE 'Table %'
+    ORDER BY ALL
+"""
+# Two measurements differ by nothing but their axes, or both are left out. Of the last and the best checkpoint the
+# one counts that was measured in more ways; of equally many the one that the study reports.
+_EVALUATIONS = """
+    WITH latest AS (
+        SELECT
+            planned.study, planned.dataset, planned.module, planned.backbone, planned.temporal_pooling,
+            planned.frames, planned.seed, one.sampling, one.clips, one.crops, one.crop_size, one.checkpoint,
+            one.sampling_rate, one.short_side, one.average, any_value(planned.macs) AS macs,
+            one.checkpoint = planned.report AS reported,
+            arg_max(one.top1, one.measured) AS top1, arg_max(one.videos, one.measured) AS videos
+        FROM evaluations AS one
+        JOIN (FROM study_cells WHERE current AND {where}) AS planned ON planned.key = one.key
+        WHERE one.split = 'val' AND isfinite(one.top1) AND one.sampling IS NOT NULL
+        GROUP BY ALL
+    ),
+    models AS (
+        SELECT
+            study, dataset, module, backbone, temporal_pooling, frames, sampling, clips, crops, crop_size,
+            checkpoint, sampling_rate, short_side, average, reported,
+            list(top1 ORDER BY seed) AS top1, any_value(macs) AS macs, min(videos) AS videos
+        FROM latest GROUP BY ALL
+        QUALIFY count(*) OVER (
+            PARTITION BY study, dataset, module, backbone, temporal_pooling, frames, sampling, clips, crops,
+                crop_size, checkpoint
+        ) = 1
+    ),
+    chosen AS (
+        SELECT study, dataset, module, backbone, temporal_pooling, frames, checkpoint
+        FROM models GROUP BY ALL
+        QUALIFY row_number() OVER (
+            PARTITION BY study, dataset, module, backbone, temporal_pooling, frames
+            ORDER BY count(*) DESC, bool_or(reported) DESC, checkpoint
+        ) = 1
+    )
+    FROM models
+    SEMI JOIN chosen USING (study, dataset, module, backbone, temporal_pooling, frames, checkpoint)
     ORDER BY ALL
 """
 # One row a cell and evaluation: which videos were right, and a digest of which videos they were.
@@ -53,6 +91,15 @@ def claimed_grid(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     where = filters.where(("study",))
     only = f"source = 'published' OR ({where.sql})"
     return catalog.query(_GRID.format(where=only), where.params or None)
+
+
+def claimed_evaluations(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+    """Return one row a model of a study and protocol: its top-1 (percent) by seed, on `videos`.
+
+    Of the filters, studies count.
+    """
+    where = filters.where(("study",))
+    return catalog.query(_EVALUATIONS.format(where=where.sql), where.params or None)
 
 
 def claimed_numbers(catalog: Catalog) -> pa.Table:

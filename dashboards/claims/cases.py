@@ -81,7 +81,8 @@ class Case:
 def cases_of(claim: Claim, results: Sequence[Result]) -> list[Case]:
     """Return the cases of a claim in a set of results (of one study, or of one paper).
 
-    Values that the claim names must occur: where they do not, the case is there and says what it misses.
+    Values that the claim names must occur: where they do not, the case is there and says what it misses. Of
+    evaluations the cases are the models for which all that is compared was measured.
     """
     asked = _Asked(claim, results)
     steps = list(product(*(claim.pairs(axis) for axis in claim.compare)))
@@ -89,7 +90,10 @@ def cases_of(claim: Claim, results: Sequence[Result]) -> list[Case]:
     for step, values in product(steps, asked.combinations()):
         kept = {axis: value for axis, value in values.items() if axis not in claim.average_over}
         groups.setdefault(_case_name(claim, kept, step), []).append(asked.case(values, step))
-    return [_mean(name, group) for name, group in groups.items()]
+    cases = [_mean(name, group) for name, group in groups.items()]
+    # Nobody plans to measure every model in every way: only those count that were.
+    measured = [case for case in cases if not case.missing] if claim.results == "evaluations" else []
+    return measured or cases
 
 
 def _mean(name: str, group: Sequence[Case]) -> Case:
@@ -201,12 +205,13 @@ def result_name(values: Values) -> str:
     if "table" in values:
         return ", ".join(str(values[axis]) for axis in ("table", "row", "column"))
     model = "-".join(word for axis in _MODEL if (word := _word(axis, values[axis])))
-    protocol = [_word(axis, values[axis]) for axis in ("sampling", "clips", "crops") if axis in values]
+    protocol = [_word(axis, values[axis]) for axis in _PROTOCOL if axis in values]
     return " ".join([f"{model}@{values['dataset']}", *protocol])
 
 
 _MODEL = ("module", "backbone", "temporal_pooling", "frames")
-_WORDS = {"frames": "f{}", "clips": "{} clips", "crops": "{} crops"}
+_PROTOCOL = ("sampling", "clips", "crops", "crop_size")
+_WORDS = {"frames": "f{}", "clips": "{} clips", "crops": "{} crops", "crop_size": "{} px"}
 _MEASURES = {"top1": "top-1", "top5": "top-5", "phi": "Φ", "psi": "Ψ", "macs": "MACs"}
 
 

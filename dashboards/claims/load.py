@@ -21,6 +21,7 @@ _KINDS: dict[str, tuple[type, str]] = {
     "frames": (int, "a whole number"),
     "clips": (int, "a whole number"),
     "crops": (int, "a whole number"),
+    "crop_size": (int, "a whole number"),
 }
 
 

@@ -16,7 +16,7 @@ AxisValue = bool | int | str
 MODEL_AXES = ("dataset", "module", "backbone", "temporal_pooling", "frames")
 AXES: Mapping[Results, tuple[str, ...]] = {
     "grid": MODEL_AXES,
-    "evaluations": (*MODEL_AXES, "sampling", "clips", "crops"),
+    "evaluations": (*MODEL_AXES, "sampling", "clips", "crops", "crop_size"),
     "printed": ("table", "row", "column"),
 }
 """What tells results apart. `printed` are the numbers of the paper's Tables 2 to 6, by their place."""

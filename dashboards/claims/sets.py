@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from catalog.queries.claims import claimed_grid, claimed_numbers, right_predictions
+from catalog.queries.claims import claimed_evaluations, claimed_grid, claimed_numbers, right_predictions
 from catalog.queries.filters import ALL, Filters, Source
 from dashboards.claims.cases import Result
 from dashboards.claims.judge import Predicted, Predictions, Set
@@ -25,18 +25,20 @@ def result_sets(catalog: Catalog, filters: Filters = ALL, source: Source = "both
     own = [row for row in rows if row["source"] == "own"]
     found: list[Set] = []
     if source != "published":
-        found += [_own(catalog, study, _of(own, study)) for study in _studies(own)] or [Set("own", "", {})]
+        measured = claimed_evaluations(catalog, filters).to_pylist() if own else []
+        found += [_own(catalog, study, _of(own, study), measured) for study in _studies(own)]
+        found += [] if own else [Set("own", "", {})]
     if source != "own":
         found += _published(catalog, [row for row in rows if row["source"] == "published"])
     return found
 
 
-def _own(catalog: Catalog, study: str, rows: Sequence[Row]) -> Set:
-    grid = [_grid(row) for row in rows]
-    keys = [key for one in grid for key in one.keys]
-    top1 = {key: top1 for one in grid for key, top1 in zip(one.keys, one.top1, strict=False)}
-    predictions = _predictions(right_predictions(catalog, keys).to_pylist(), top1) if keys else {}
-    return Set("own", study, {"grid": grid}, predictions)
+def _own(catalog: Catalog, study: str, rows: Sequence[Row], evaluations: Sequence[Row]) -> Set:
+    results = {
+        "grid": [_grid(row) for row in rows],
+        "evaluations": [_evaluation(row) for row in _of(evaluations, study)],
+    }
+    return Set("own", study, results, _predictions(catalog, rows))
 
 
 def _published(catalog: Catalog, grid: Sequence[Row]) -> list[Set]:
@@ -84,12 +86,29 @@ def _printed(row: Row) -> Result:
     )
 
 
-def _predictions(rows: Sequence[Row], top1: Mapping[str, float]) -> Predictions:
-    """Which videos the cells got right: of the checkpoint whose accuracy is the one that is reported."""
+def _evaluation(row: Row) -> Result:
+    return Result(
+        place=tuple(row[axis] for axis in AXES["evaluations"]),
+        top1=tuple(row["top1"]),
+        macs=row["macs"],
+        videos=row["videos"],
+    )
+
+
+def _predictions(catalog: Catalog, rows: Sequence[Row]) -> Predictions:
+    """Which videos the cells got right, where that is known of the checkpoint whose accuracy is reported."""
     import numpy as np
 
+    reported = {
+        (key, f"training:{row['checkpoint']}"): top1
+        for row in rows
+        for key, top1 in zip(row["keys"] or (), row["top1"] or (), strict=False)
+    }
+    keys = [key for key, _ in reported]
+    found = right_predictions(catalog, keys).to_pylist() if keys else []
     return {
         row["key"]: Predicted(row["videos"], np.array(row["correct"], dtype=bool))
-        for row in rows
-        if math.isclose(100 * fmean(row["correct"]), top1[row["key"]], abs_tol=1e-6)
+        for row in found
+        # Predictions that do not give the reported accuracy are of something else.
+        if math.isclose(100 * fmean(row["correct"]), reported.get((row["key"], row["evaluation"]), math.nan))
     }
