@@ -35,8 +35,8 @@ _PRINTED = """
     WHERE metric = 'top1' AND unit = '%' AND source_table LIKE 'Table %'
     ORDER BY ALL
 """
-# Two measurements differ by nothing but their axes, or both are left out. Of the last and the best checkpoint the
-# one counts that was measured in more ways; of equally many the one that the study reports.
+# Two measurements differ by nothing but their axes, or both are left out. Of the last and the best checkpoint
+# the one counts that was measured in more ways; of equally many the one that the study reports.
 _EVALUATIONS = """
     WITH latest AS (
         SELECT
@@ -50,28 +50,33 @@ _EVALUATIONS = """
         WHERE one.split = 'val' AND isfinite(one.top1) AND one.sampling IS NOT NULL
         GROUP BY ALL
     ),
-    models AS (
+    ways AS (
         SELECT
             study, dataset, module, backbone, temporal_pooling, frames, sampling, clips, crops, crop_size,
             checkpoint, sampling_rate, short_side, average, reported,
             list(top1 ORDER BY seed) AS top1, any_value(macs) AS macs, min(videos) AS videos
         FROM latest GROUP BY ALL
+    ),
+    models AS (
+        SELECT *, {{
+            'study': study, 'dataset': dataset, 'module': module, 'backbone': backbone,
+            'temporal_pooling': temporal_pooling, 'frames': frames
+        }} AS model
+        FROM ways
         QUALIFY count(*) OVER (
-            PARTITION BY study, dataset, module, backbone, temporal_pooling, frames, sampling, clips, crops,
-                crop_size, checkpoint
+            PARTITION BY model, sampling, clips, crops, crop_size, checkpoint
         ) = 1
     ),
+    counted AS (
+        SELECT model, checkpoint, count(*) AS measured, bool_or(reported) AS reported FROM models GROUP BY ALL
+    ),
     chosen AS (
-        SELECT study, dataset, module, backbone, temporal_pooling, frames, checkpoint
-        FROM models GROUP BY ALL
+        SELECT model, checkpoint FROM counted
         QUALIFY row_number() OVER (
-            PARTITION BY study, dataset, module, backbone, temporal_pooling, frames
-            ORDER BY count(*) DESC, bool_or(reported) DESC, checkpoint
+            PARTITION BY model ORDER BY measured DESC, reported DESC, checkpoint
         ) = 1
     )
-    FROM models
-    SEMI JOIN chosen USING (study, dataset, module, backbone, temporal_pooling, frames, checkpoint)
-    ORDER BY ALL
+    SELECT * EXCLUDE (model) FROM models SEMI JOIN chosen USING (model, checkpoint) ORDER BY ALL
 """
 # One row a cell and evaluation: which videos were right, and a digest of which videos they were.
 _PREDICTIONS = """

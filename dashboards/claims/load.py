@@ -86,6 +86,7 @@ def parse_claims(text: str, source: str) -> tuple[Claim, ...]:
     except ValidationError as error:
         raise ClaimsError.of(source, field_problems(ClaimFile, error, document)) from error
     problems = [one for number, claim in enumerate(file.claims) for one in _problems(claim, number)]
+    problems += [] if file.claims else [Problem(("claims",), "has no claim; give one or take the file away")]
     problems += _twice([claim.name for claim in file.claims])
     if problems:
         raise ClaimsError.of(source, _in_order(problems, document))

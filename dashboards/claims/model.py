@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Results = Literal["grid", "evaluations", "printed"]
 Measure = Literal["top1", "top5", "phi", "psi", "macs"]
@@ -28,12 +29,29 @@ MEASURES: Mapping[Results, tuple[Measure, ...]] = {
 MEASURE = "measure"
 
 
-def _several(value: object) -> object:
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
+def _several(value: object) -> tuple[AxisValue, ...]:
+    found = value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(one, bool | int | str) for one in found):
+        raise ValueError("should be a value or a list of values: true, false, whole numbers or text")
+    return tuple(found)
+
+
+def _compared(value: object) -> tuple[AxisValue | tuple[AxisValue, ...], ...]:
+    found = value if isinstance(value, list | tuple) else [value]
+    pairs = [one for one in found if isinstance(one, list | tuple)]
+    if pairs and (len(pairs) < len(found) or any(len(one) != 2 for one in pairs)):
+        raise ValueError("should be a list of values, or a list of pairs of values")
+    return tuple(_several(one) for one in found) if pairs else _several(found)
 
 
 Values = Annotated[tuple[AxisValue, ...], BeforeValidator(_several)]
-Compared = tuple[AxisValue, ...] | tuple[tuple[AxisValue, AxisValue], ...]
+Compared = Annotated[tuple[AxisValue | tuple[AxisValue, AxisValue], ...], BeforeValidator(_compared)]
+
+
+def _plain(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,79}", name):
+        raise ValueError(f"{name!r} should be small letters, digits and -, at most 80 of them")
+    return name
 
 
 class _Model(BaseModel):
@@ -88,7 +106,7 @@ class Expected(_Model):
 class Claim(_Model):
     """One statement about results (docs/claims.md says what the fields mean)."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=80)]
+    name: Annotated[str, AfterValidator(_plain)]
     statement: Annotated[str, Field(min_length=1)]
     source: str = ""
     note: str = ""

@@ -96,7 +96,12 @@ def judged(asked: Claim, *results: Result, **more: Any) -> Judgement:
         (GAIN + "    cases: all\n", "claims[0].cases: 'all' is not one of them; allowed: every, most, some"),
         (GAIN + "    results: printed\n", "claims[0].compare.temporal_pooling: no axis of these results"),
         (GAIN + GAIN.removeprefix("\nclaims:\n"), "c.yaml:7: claims[1].name: 'pooling-helps' stands above"),
-        (GAIN.replace("pooling-helps", "Pooling helps"), "c.yaml:3: claims[0].name: "),
+        (
+            GAIN.replace("pooling-helps", "Pooling helps"),
+            "c.yaml:3: claims[0].name: 'Pooling helps' should be",
+        ),
+        ("claims: []\n", "c.yaml:1: claims: has no claim"),
+        ("claims:\n  - just text\n", "c.yaml:2: claims[0]: should be fields with values"),
         (GAIN + "    name: again\n", "c.yaml:7: claims[0].name: given twice, first in line 3"),
     ],
 )
@@ -385,11 +390,12 @@ def cells_of(grid: Grid) -> dict[str, str]:
 
 def evaluated(event: CellFinished, sampling: str, top1: float, **more: Any) -> CellEvaluated:
     fields: dict[str, Any] = {
-        "key": event.key, "evaluation": f"{sampling}-{sorted(more.items())}", "checkpoint": "last", "epoch": 3,
-        "checkpoint_sha256": "0" * 64, "sampling": sampling, "sampling_rate": 2, "clips": 1, "crops": 1,
-        "crop_size": 224, "short_side": 256, "average": "logits", "split": "val", "videos_hash": "v",
-        "top1": top1, "top5": 90.0, "loss": 1.0, "videos": 5000, "views": 1, "seconds": 1.0,
-        "predictions": "none.parquet", "versions": {}, "hardware": {}, "time": event.time + 1,
+        "key": event.key, "evaluation": f"{sampling}-{sorted(more.items())}", "checkpoint": "last",
+        "epoch": 3, "checkpoint_sha256": "0" * 64, "sampling": sampling, "sampling_rate": 2, "clips": 1,
+        "crops": 1, "crop_size": 224, "short_side": 256, "average": "logits", "split": "val",
+        "videos_hash": "v", "top1": top1, "top5": 90.0, "loss": 1.0, "videos": 5000, "views": 1,
+        "seconds": 1.0, "predictions": "none.parquet", "versions": {}, "hardware": {},
+        "time": event.time + 1,
     }  # fmt: skip
     return CellEvaluated(**{**fields, **more})
 
