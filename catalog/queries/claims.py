@@ -78,13 +78,21 @@ _EVALUATIONS = """
     )
     SELECT * EXCLUDE (model) FROM models SEMI JOIN chosen USING (model, checkpoint) ORDER BY ALL
 """
-# One row a cell and evaluation: which videos were right, and a digest of which videos they were.
+# One row a cell and epoch that was evaluated in training: which videos were right, a digest of which videos
+# they were, and as which of a cell's checkpoints it counts: where the best epoch is the last one, as both.
 _PREDICTIONS = """
-    SELECT
-        key, evaluation, list(correct ORDER BY index) AS correct,
-        md5(string_agg(index || ':' || label, ',' ORDER BY index)) AS videos
-    FROM predictions WHERE list_contains($keys, key) AND starts_with(evaluation, 'training:')
-    GROUP BY key, evaluation ORDER BY key, evaluation
+    WITH predicted AS (
+        SELECT
+            key, evaluation, list(correct ORDER BY index) AS correct,
+            md5(string_agg(concat_ws(':', index, label, coalesce(video, '')), ',' ORDER BY index))
+                AS videos
+        FROM predictions WHERE list_contains($keys, key) GROUP BY key, evaluation
+    )
+    SELECT predicted.*, list(other.checkpoint ORDER BY other.checkpoint) AS checkpoints
+    FROM predicted
+    JOIN computed.checkpoints AS one USING (key, evaluation)
+    JOIN computed.checkpoints AS other ON other.key = one.key AND other.epoch = one.epoch
+    GROUP BY ALL ORDER BY key, evaluation
 """
 
 
@@ -113,8 +121,8 @@ def claimed_numbers(catalog: Catalog) -> pa.Table:
 
 
 def right_predictions(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
-    """Return one row a cell and checkpoint that was evaluated in training: which videos it got right.
+    """Return one row a cell and epoch that was evaluated in training: which videos it got right.
 
-    `videos` is equal for the same videos with the same labels.
+    `videos` is equal for the same videos by place, label and path; `checkpoints` are 'last', 'best' or both.
     """
     return catalog.query(_PREDICTIONS, {"keys": list(keys)})

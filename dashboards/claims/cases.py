@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from statistics import fmean
 
-from catalog.names import label
+from catalog.names import dataset_label, label
 from dashboards.claims.model import MEASURE, AxisValue, Claim
 
 Place = tuple[AxisValue | None, ...]
@@ -238,6 +238,8 @@ def _word(axis: str, value: AxisValue | None) -> str:
         return "tp" if value else ""
     if axis == MEASURE:
         return _MEASURES[str(value)]
-    if axis in ("module", "backbone", "dataset"):
+    if axis == "dataset":
+        return dataset_label(str(value))
+    if axis in ("module", "backbone"):
         return label(str(value))
     return _WORDS.get(axis, "{}").format(value)

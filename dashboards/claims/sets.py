@@ -100,15 +100,18 @@ def _predictions(catalog: Catalog, rows: Sequence[Row]) -> Predictions:
     import numpy as np
 
     reported = {
-        (key, f"training:{row['checkpoint']}"): top1
+        key: (row["checkpoint"], top1)
         for row in rows
         for key, top1 in zip(row["keys"] or (), row["top1"] or (), strict=False)
     }
-    keys = [key for key, _ in reported]
-    found = right_predictions(catalog, keys).to_pylist() if keys else []
+    found = right_predictions(catalog, list(reported)).to_pylist() if reported else []
     return {
         row["key"]: Predicted(row["videos"], np.array(row["correct"], dtype=bool))
         for row in found
-        # Predictions that do not give the reported accuracy are of something else.
-        if math.isclose(100 * fmean(row["correct"]), reported.get((row["key"], row["evaluation"]), math.nan))
+        if _is_reported(row, *reported[row["key"]])
     }
+
+
+def _is_reported(row: Row, checkpoint: str, top1: float) -> bool:
+    # Predictions that do not give the reported accuracy are of something else.
+    return checkpoint in row["checkpoints"] and math.isclose(100 * fmean(row["correct"]), top1)

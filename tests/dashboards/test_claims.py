@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from catalog.events import CellEvaluated, CellFinished, Event
+from catalog.events import CellEvaluated, CellFinished, CellPlanned, Event
 from catalog.queries.filters import Filters
 from dashboards.claims.cases import Result, cases_of
 from dashboards.claims.judge import Judgement, Predicted, Set, Verdict, judge, quantified
@@ -98,7 +98,7 @@ def judged(asked: Claim, *results: Result, **more: Any) -> Judgement:
         (GAIN + GAIN.removeprefix("\nclaims:\n"), "c.yaml:7: claims[1].name: 'pooling-helps' stands above"),
         (
             GAIN.replace("pooling-helps", "Pooling helps"),
-            "c.yaml:3: claims[0].name: 'Pooling helps' should be",
+            "claims[0].name: 'Pooling helps' should be",
         ),
         ("claims: []\n", "c.yaml:1: claims: has no claim"),
         ("claims:\n  - just text\n", "c.yaml:2: claims[0]: should be fields with values"),
@@ -364,28 +364,36 @@ def test_studies_are_judged_one_by_one(tmp_path: Path) -> None:
         assert [one.source for one in result_sets(catalog)] == ["own", "own", "published"]
 
 
-def test_predictions_of_the_catalog_are_paired(tmp_path: Path) -> None:
+def with_predictions(tmp_path: Path, right: dict[str, int], **more: Any) -> Set:
+    """A study of TAM and I3D with predictions of 100 videos; `right` by module, `more` fields of results."""
     grid = dataclasses.replace(DEMO, modules=("tam", "i3d"), poolings=(False,), frames=(8,))
     grid = dataclasses.replace(grid, datasets=("synthetic-motion",))
-    right = {"tam": 60, "i3d": 52}
-    events = [
-        dataclasses.replace(one, top1=float(count), best_top1=float(count), eval_videos=100)
-        if isinstance(one, CellFinished)
-        else one
-        for one in grid_events(grid)
-        for count in [right["tam" if "TAM" in cells_of(grid).get(getattr(one, "key", ""), "") else "i3d"]]
-    ]
-    for key, cell in cells_of(grid).items():
-        count = right["tam" if "TAM" in cell else "i3d"]
-        write_predictions(tmp_path, key, [0] * 100, [0] * count + [1] * (100 - count))
+    names = {one.key: one.module for one in grid_events(grid) if isinstance(one, CellPlanned)}
+    events: list[Event] = []
+    for one in grid_events(grid):
+        if isinstance(one, CellFinished):
+            count = right[names[one.key]]
+            write_predictions(tmp_path, one.key, [0] * 100, [0] * count + [1] * (100 - count))
+            top1 = {"top1": float(count), "best_top1": float(count), "eval_videos": 100, **more}
+            events.append(dataclasses.replace(one, **top1))
+        else:
+            events.append(one)
     with build(tmp_path, iter(events)) as catalog:
         (study,) = result_sets(catalog, source="own")
+    return study
+
+
+def test_predictions_of_the_catalog_are_paired(tmp_path: Path) -> None:
+    study = with_predictions(tmp_path, {"tam": 60, "i3d": 52})
     one = judge(claim(compare={"module": ["tam", "i3d"]}), study)
     assert one.cases[0].paired and one.verdict is HOLDS and one.cases[0].case.value == pytest.approx(8)
 
 
-def cells_of(grid: Grid) -> dict[str, str]:
-    return {one.key: one.cell for one in grid_events(grid) if hasattr(one, "cell")}
+def test_predictions_of_another_epoch_are_not_paired(tmp_path: Path) -> None:
+    """The predictions are those of the best epoch, the accuracy that is reported is the last one's."""
+    study = with_predictions(tmp_path, {"tam": 60, "i3d": 52}, best_epoch=2)
+    one = judge(claim(compare={"module": ["tam", "i3d"]}), study)
+    assert not one.cases[0].paired and one.verdict is UNKNOWN
 
 
 def evaluated(event: CellFinished, sampling: str, top1: float, **more: Any) -> CellEvaluated:
@@ -436,11 +444,14 @@ def test_own_claims_are_judged_beside_the_papers(tmp_path: Path) -> None:
     done = run("--claims", str(mine), "--own", "--json", "pooling-h*", storage=tmp_path / "s")
     rows = {row["claim"]: row for row in json.loads(done.stdout)}
     assert set(rows) >= {"pooling-helps", "pooling-hurts-all-but-tsn"}
-    assert rows["pooling-helps"]["verdict"] == "fails" and rows["pooling-helps"]["judged_by"] == "intervals"
+    mine_judged = rows["pooling-helps"]
+    assert (mine_judged["judged_by"], mine_judged["as_measured"]) == ("intervals", "fails")
+    # Of 101 videos nobody can tell.
+    assert mine_judged["verdict"] == "cannot be told"
     assert len(rows["pooling-helps"]["cases"]) == 16
     (tmp_path / "s" / "claims.yaml").write_text(GAIN)
     told = run("pooling-helps", "--cases", storage=tmp_path / "s")
-    assert told.exit_code == 0 and "FAILS" in told.output and UNCERTAINTY in told.output
+    assert told.exit_code == 0 and "CANNOT BE TOLD" in told.output and UNCERTAINTY in told.output
     twice = run("--claims", str(mine), storage=tmp_path / "s")
     assert "'pooling-helps' is taken by another claim" in str(twice.exception)
 
