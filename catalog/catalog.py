@@ -7,13 +7,12 @@ an immutable snapshot.
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -22,6 +21,7 @@ from uuid import uuid4
 import duckdb
 
 from catalog import snapshots
+from catalog.bound_tables import BoundTables, interrupted_after
 from catalog.definitions import (
     ATTEMPT_EPOCHS,
     MATERIALISED,
@@ -33,8 +33,9 @@ from catalog.definitions import (
     view_texts,
 )
 from catalog.events import EVENT_TYPES, EpochFinished
+from catalog.intervals import in_seconds
 from catalog.journal import Fault, Tail
-from catalog.predictions import FILES, TABLES, Fetch, PredictionFile, PredictionReader, Table
+from catalog.predictions import TABLES, Fetch, PredictionTables
 from catalog.projection import attempt_epochs_sql, batches, upsert_sql
 from catalog.storage.atomic import MissingStorageError
 from catalog.storage.errors import BAD_INPUT, ActionGridError
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
 
 RECORDED = tuple(event.table for event in EVENT_TYPES)
 """The tables of the schema `recorded`."""
+_EVERYTHING = frozenset(
+    {*(f"loaded.{name}" for name in TABLES), *(f"materialised.{name}" for name in MATERIALISED)}
+)
+"""All tables that are filled when somebody reads them."""
 
 _READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
 
@@ -85,11 +90,12 @@ class Catalog:
         self.storage = storage
         self._lock = threading.RLock()
         self._tail = Tail(storage)
-        self._predictions = PredictionReader(storage, fetch)
+        self._predictions = PredictionTables(storage, fetch)
         self._connection = _connect(":memory:", {**_SEALED, **_spilling()})
         self._fresh: frozenset[str] = frozenset()
         self._asked: frozenset[str] = frozenset()
         _create(self._connection)
+        self._bound = BoundTables(self._connection)
         self._connection.execute("SET lock_configuration = true")
 
     @classmethod
@@ -142,15 +148,14 @@ class Catalog:
         """
         try:
             _require_one_read(sql)
-            # Only the loading waits for others: a slow query must not hold up the refresh.
-            with self._lock:
-                for table in self._loaded_by(sql):
-                    self._load(table)
-                self._asked |= {*self._materialise(materialised_behind(sql, catalog_reads()))}
-                cursor = self._connection.cursor()
-                _begin(cursor)
-            with cursor:
-                return _read(cursor, sql, params, timeout_seconds, max_rows)
+            tables = self._tables_of(sql, params, timeout_seconds)
+            with self._filled(tables or frozenset()) as cursor:
+                rows = _read(cursor, sql, params, timeout_seconds, max_rows)
+            if tables is None:
+                # It is no mistake, and yet nobody could tell what it reads.
+                with self._filled(_EVERYTHING) as cursor:
+                    rows = _read(cursor, sql, params, timeout_seconds, max_rows)
+            return rows
         except duckdb.InterruptException as error:
             raise QueryError(
                 f"query took longer than {timeout_seconds:g} s and was stopped",
@@ -201,14 +206,33 @@ class Catalog:
     def close(self) -> None:
         """Free the memory; the catalog cannot be used afterwards."""
         with self._lock:
+            self._bound.close()
             self._connection.close()
-            if "_parser" in self.__dict__:
-                self._parser.close()
 
-    @cached_property
-    def _parser(self) -> duckdb.DuckDBPyConnection:
-        # An empty database gives the names in a statement as written; ours would look into views.
-        return _connect(":memory:", {"threads": "1"})
+    def _tables_of(
+        self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None, timeout_seconds: float | None
+    ) -> frozenset[str] | None:
+        """The tables that a statement binds; None where DuckDB makes no plan of it, right or wrong."""
+        try:
+            return self._bound.of(sql, params, timeout_seconds)
+        except duckdb.InterruptException:
+            raise
+        except duckdb.Error:
+            return None
+
+    @contextmanager
+    def _filled(self, tables: frozenset[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor in a transaction that reads, once everything is there that these tables stand for."""
+        # Only the loading waits for others: a slow query must not hold up the refresh.
+        with self._lock:
+            self._asked |= {*self._materialise(materialised_behind(tables, catalog_reads()))}
+            if any(table.startswith("loaded.") for table in tables):
+                self._materialise(["planned_keys"])
+                self._predictions.load(self._connection, tables)
+            cursor = self._connection.cursor()
+            _begin(cursor)
+        with cursor:
+            yield cursor
 
     def _take_in(self) -> int:
         tables = batches(self._tail.lines())
@@ -226,37 +250,13 @@ class Catalog:
         except Exception:
             self._connection.execute("ROLLBACK")
             raise
+        self._predictions.forget()
         fresh = self._fresh
         self._fresh -= outdated({event_type.table for event_type in tables}, catalog_reads())
         # What somebody looked at since the last change is asked for again, and should not have to wait then.
         self._materialise([name for name in MATERIALISED if name in fresh & self._asked])
         self._asked = frozenset()
         return sum(table.num_rows for table in tables.values())
-
-    def _loaded_by(self, sql: str) -> frozenset[Table]:
-        """The tables of the schema `loaded` that a statement reads; too many where that cannot be told."""
-        known = _views_on_predictions()
-        named = {name for name in known if re.search(rf"\b{name}\b", sql, re.IGNORECASE)}
-        if not named:
-            return frozenset()
-        try:
-            tables = self._parser.get_table_names(sql, qualified=True)
-        except duckdb.Error:
-            tables = named
-        read = {table.split(".")[-1].strip('"').lower() for table in tables}
-        return frozenset(table for name in named & read for table in known[name])
-
-    def _load(self, table: Table) -> None:
-        """Fill a table of the schema `loaded` from the files that the journals speak of."""
-        files = [PredictionFile(*row) for row in self._connection.execute(FILES).fetchall()]
-        for file in self._predictions.new(files, table):
-            source = [file.number, file.source.key, file.source.evaluation]
-            self._connection.execute(
-                "INSERT OR REPLACE INTO loaded.prediction_files VALUES (?, ?, ?)", source
-            )
-            self._connection.execute(f"DELETE FROM loaded.{table} WHERE file = ?", [file.number])
-            if file.rows is not None:
-                _insert(self._connection, f"loaded.{table}", file.rows)
 
     def _materialise(self, tables: Sequence[str]) -> Sequence[str]:
         """Fill those of the materialised tables whose sources have changed since they were filled."""
@@ -294,20 +294,15 @@ def _read(
     timeout_seconds: float | None,
     max_rows: int | None,
 ) -> pa.Table:
-    timer = None if timeout_seconds is None else threading.Timer(timeout_seconds, cursor.interrupt)
     try:
-        if timer is not None:
-            timer.daemon = True
-            timer.start()
-        if not params and max_rows is None:
-            # A relation is planned twice, once for its columns: that costs more than one more copy of rows.
-            return cursor.execute(sql).to_arrow_table()
-        # Values of parameters help the planner only here.
-        rows = cursor.sql(sql, params=params)
-        return (rows if max_rows is None else rows.limit(max_rows)).to_arrow_table()
+        with interrupted_after(cursor, timeout_seconds):
+            if not params and max_rows is None:
+                # A relation is planned twice, once for its columns: that costs more than a copy of rows.
+                return in_seconds(cursor.execute(sql).to_arrow_table())
+            # Values of parameters help the planner only here.
+            rows = cursor.sql(sql, params=params)
+            return in_seconds((rows if max_rows is None else rows.limit(max_rows)).to_arrow_table())
     finally:
-        if timer is not None:
-            timer.cancel()
         cursor.execute("ROLLBACK")
 
 
@@ -368,16 +363,6 @@ def _require_one_read(sql: str) -> None:
         raise QueryError(
             "not one single read", _shortened(sql), "write one SELECT, DESCRIBE, SUMMARIZE or PIVOT"
         )
-
-
-@cache
-def _views_on_predictions() -> Mapping[str, frozenset[Table]]:
-    """Which tables of the schema `loaded` each view reads; views that read none are left out."""
-    found = {
-        name: frozenset(table for table in TABLES if f"loaded.{table}" in tables)
-        for name, tables in catalog_reads().items()
-    }
-    return {name: tables for name, tables in found.items() if tables}
 
 
 def _shortened(sql: str) -> str:

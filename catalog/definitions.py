@@ -69,9 +69,6 @@ ATTEMPT_EPOCHS = "attempt_epochs"
 _CREATE = re.compile(r"CREATE (?:VIEW|MACRO) ([\w.]+)")
 _RELATION = re.compile(r"\b(?:FROM|JOIN)\s+([\w.]+)(?:\(\s*'(\w+)'\s*\))?")
 _COMMENT = re.compile(r"--.*")
-_NAME = re.compile(r"(?<![\w.])(?:main\.)?\w+(?:\.\w+)?")
-_TEXT = re.compile(r"'((?:[^']|'')*)'")
-_NEW_NAME = re.compile(r"\bAS \w+")
 
 
 def schema_text() -> str:
@@ -117,12 +114,12 @@ def tables_read(texts: Sequence[str]) -> Mapping[str, frozenset[str]]:
     return reads
 
 
-def materialised_behind(sql: str, reads: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
-    """Return the materialised tables that a statement may read, in the order in which they can be filled.
+def materialised_behind(tables: Iterable[str], reads: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    """Return the materialised tables among `tables` (with their schemas) and what these are filled from.
 
-    A word that only looks like a view's name counts as one: at worst, something is filled that nobody needs.
+    They come in the order in which they can be filled.
     """
-    found = _read_through(_names(sql), reads)
+    found = _read_through(tables, reads)
     return tuple(name for name in MATERIALISED if f"materialised.{name}" in found)
 
 
@@ -130,12 +127,6 @@ def outdated(changed: Collection[str], reads: Mapping[str, frozenset[str]]) -> f
     """Return the materialised tables that read one of the tables of `recorded` that have changed."""
     recorded = {f"recorded.{table}" for table in changed}
     return frozenset(name for name in MATERIALISED if reads[f"computed.{name}"] & recorded)
-
-
-def _names(code: str) -> set[str]:
-    # Texts and new names are no names of views; a text of one word can be: that is how macros get relations.
-    plain = _NEW_NAME.sub("", _TEXT.sub(lambda text: text[1] if _NAME.fullmatch(text[1]) else "", code))
-    return {name.removeprefix("main.") for name in _NAME.findall(plain)}
 
 
 def _read_through(names: Iterable[str], reads: Mapping[str, frozenset[str]]) -> frozenset[str]:

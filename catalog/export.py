@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import datetime
+import decimal
 import io
 import json
 import math
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
+
+from catalog.intervals import in_seconds
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,14 +33,14 @@ _LATEX = str.maketrans(
 
 
 def export(table: pa.Table, form: str) -> bytes:
-    """Return a table as a file's content; `form` is one of `FORMATS`.
+    """Return a table as a file's content; `form` is one of `FORMATS`. Intervals of time are seconds.
 
     Raises:
         ValueError: the format is not known.
     """
     if form not in FORMATS:
         raise ValueError(f"unknown format; {form!r}; use one of {', '.join(FORMATS)}")
-    return FORMATS[form](table)
+    return FORMATS[form](in_seconds(table))
 
 
 def to_text(table: pa.Table) -> bytes:
@@ -142,7 +145,9 @@ def _json_value(value: object) -> object:
         return None
     if isinstance(value, datetime.datetime | datetime.date):
         return value.isoformat()
-    if isinstance(value, list):
+    if isinstance(value, decimal.Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, list | tuple):
         return [_json_value(item) for item in value]
     if isinstance(value, dict):
         return {name: _json_value(item) for name, item in value.items()}

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from catalog.journal import Fault
-from catalog.storage.layout import RUNS
+from catalog.storage.layout import DATASETS, RUNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from catalog.bound_tables import Connection
+
 logger = logging.getLogger(__name__)
 
 FILES = """
-    SELECT key, 'training:' || inherit AS evaluation, predictions, time, writer, position
-    FROM recorded.finished WHERE predictions IS NOT NULL
-    UNION ALL SELECT key, evaluation, predictions, time, writer, position FROM recorded.evaluations
+    SELECT key, evaluations, checkpoints, path, time, writer, position, manifests
+    FROM computed.prediction_sources WHERE current OR $everything
 """
-"""The files that the journals speak of, as rows of `PredictionFile`."""
+"""The files that the journals speak of, as rows of `PredictionFile`: the current ones, or `everything`."""
+
+_CURRENT_FILES = "loaded.current_prediction_files"
+_MARK_CURRENT = """
+    DELETE FROM loaded.current_prediction_files;
+    INSERT INTO loaded.current_prediction_files BY NAME
+    SELECT file, key, evaluation, files.checkpoint
+    FROM loaded.prediction_files AS files SEMI JOIN computed.current_evaluations USING (key, evaluation)
+"""
+"""Fills it: those of the files loaded so far that count today."""
 
 Table = Literal["predictions", "view_predictions"]
 TABLES: tuple[Table, ...] = ("predictions", "view_predictions")
@@ -31,14 +42,25 @@ TABLES: tuple[Table, ...] = ("predictions", "view_predictions")
 
 @dataclass(frozen=True)
 class PredictionFile:
-    """A file of predictions and the event that speaks of it (its time, writer and position)."""
+    """A file of predictions and the event that speaks of it (its time, writer and position).
+
+    It is of `evaluations` of the checkpoints beside them. `manifests` may be those of its videos.
+    """
 
     key: str
-    evaluation: str
+    evaluations: tuple[str, ...]
+    checkpoints: tuple[str, ...]
     path: str
     time: float
     writer: str
     position: int
+    manifests: tuple[str, ...]
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> PredictionFile:
+        """A row of `FILES`."""
+        values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in row]
+        return cls(*values)
 
 
 @dataclass(frozen=True)
@@ -52,6 +74,55 @@ class LoadedFile:
 
 Fetch = Callable[[Path], None]
 """Brings a file of the storage to this machine, if it can."""
+Videos = Callable[["pa.Table"], Sequence[str] | None]
+"""Knows the paths of the videos of some rows, or not."""
+
+
+class PredictionTables:
+    """Fills the tables of the schema `loaded` with what a statement reads and is not there yet."""
+
+    def __init__(self, storage: Path, fetch: Fetch | None = None) -> None:
+        """`fetch` is asked for a file that is not here."""
+        self._reader = PredictionReader(storage, fetch)
+        self._loaded: frozenset[tuple[Table, bool]] = frozenset()
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The files that could not be read the last time they were asked for."""
+        return self._reader.faults
+
+    def forget(self) -> None:
+        """The journals have grown: look at the next question whether there are new files."""
+        self._loaded = frozenset()
+
+    def load(self, connection: Connection, tables: Collection[str]) -> None:
+        """Fill those that are among `tables` (with their schemas); `materialised.planned_keys` is filled.
+
+        What reads `loaded.current_prediction_files` alone needs the current files only.
+        """
+        everything = "loaded.prediction_files" in tables or _CURRENT_FILES not in tables
+        wanted = {(table, everything) for table in TABLES if f"loaded.{table}" in tables}
+        # A file that could not be read is looked for again: somebody may have restored it.
+        if wanted <= self._loaded and not self.faults:
+            return
+        rows = connection.execute(FILES, {"everything": everything}).fetchall()
+        files = [PredictionFile.of(row) for row in rows]
+        for table, _ in wanted:
+            for file in self._reader.new(files, table):
+                _store(connection, table, file)
+        connection.execute(_MARK_CURRENT)
+        self._loaded |= wanted
+
+
+def _store(connection: Connection, table: Table, file: LoadedFile) -> None:
+    for pair in zip(file.source.evaluations, file.source.checkpoints, strict=True):
+        row = [file.number, file.source.key, *pair]
+        connection.execute("INSERT OR REPLACE INTO loaded.prediction_files VALUES (?, ?, ?, ?)", row)
+    connection.execute(f"DELETE FROM loaded.{table} WHERE file = ?", [file.number])
+    if file.rows is not None:
+        connection.register("batch", file.rows)
+        connection.execute(f"INSERT INTO loaded.{table} BY NAME FROM batch")
+        connection.unregister("batch")
 
 
 class PredictionReader:
@@ -64,6 +135,7 @@ class PredictionReader:
         self._numbers: dict[tuple[str, str], int] = {}
         self._loaded: dict[tuple[Table, str, str], PredictionFile] = {}
         self._faults: dict[str, Fault] = {}
+        self._manifests: dict[Path, Sequence[tuple[str, int]]] = {}
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -73,7 +145,7 @@ class PredictionReader:
     def new(self, files: Iterable[PredictionFile], table: Table) -> Iterator[LoadedFile]:
         """Read, for one table, the files that are not loaded yet or that a later event speaks of."""
         for file in files:
-            name = (file.key, file.evaluation)
+            name = (file.key, file.evaluations[0])
             if self._loaded.get((table, *name)) == file:
                 continue
             number = self._numbers.setdefault(name, len(self._numbers))
@@ -81,7 +153,7 @@ class PredictionReader:
                 path = self._locate(file.path)
                 if self._fetch is not None and not path.exists():
                     self._fetch(path)
-                rows = read_rows(path, number, table)
+                rows = read_rows(path, number, table, partial(self._videos, file))
             except (OSError, KeyError, ValueError, TypeError, NotImplementedError) as error:
                 self._is_faulty(file, error)
                 continue
@@ -96,19 +168,59 @@ class PredictionReader:
             logger.warning("%s", reason)
         self._faults[file.path] = Fault(file.writer, file.position, "missing", reason)
 
+    def _videos(self, file: PredictionFile, rows: pa.Table) -> Sequence[str] | None:
+        """The paths of the videos of `rows`, from the one manifest whose evaluation videos they can be."""
+        found = {tuple(paths) for text in file.manifests if (paths := self._paths_in(text, rows)) is not None}
+        return found.pop() if len(found) == 1 else None
+
+    def _paths_in(self, manifest: str, rows: pa.Table) -> Sequence[str] | None:
+        path = self._locate(manifest)
+        try:
+            if path not in self._manifests:
+                self._manifests[path] = evaluation_videos(path)
+        except (OSError, KeyError, ValueError, TypeError, NotImplementedError):
+            return None
+        return paths_of(self._manifests[path], rows)
+
     def _locate(self, text: str) -> Path:
-        """The file, where the storage was moved, or is a bucket: below `runs` it keeps its place."""
+        """The file, where the storage was moved, or is a bucket: below its folder it keeps its place."""
         path = Path(text)
         if not path.is_absolute() and "://" not in text:
             return self._storage / path
-        if not path.exists() and RUNS in path.parts:
-            last = len(path.parts) - 1 - path.parts[::-1].index(RUNS)
-            return self._storage.joinpath(*path.parts[last:])
+        for folder in (RUNS, DATASETS):
+            if not path.exists() and folder in path.parts:
+                last = len(path.parts) - 1 - path.parts[::-1].index(folder)
+                return self._storage.joinpath(*path.parts[last:])
         return path
 
 
-def read_rows(path: Path, number: int, table: Table) -> pa.Table | None:
+def evaluation_videos(manifest: Path) -> Sequence[tuple[str, int]]:
+    """Path and label of every evaluation video of a manifest, in their order.
+
+    Raises:
+        OSError, KeyError, ValueError, TypeError, NotImplementedError: as `read_rows`.
+    """
+    import pyarrow.parquet as pq
+
+    columns = pq.read_table(manifest, columns=["path", "label", "split"], partitioning=None).to_pydict()
+    base = manifest.absolute().parent
+    rows = zip(columns["path"], columns["label"], columns["split"], strict=True)
+    return [(str(base / path), label) for path, label, split in rows if split == "val"]
+
+
+def paths_of(videos: Sequence[tuple[str, int]], rows: pa.Table) -> Sequence[str] | None:
+    """The path of each row's video; None where places or labels tell that it is not these."""
+    places, labels = rows["index"].to_pylist(), rows["label"].to_pylist()
+    if sorted(places) != list(range(len(videos))):
+        return None
+    same = all(videos[place][1] == label for place, label in zip(places, labels, strict=True))
+    return [videos[place][0] for place in places] if same else None
+
+
+def read_rows(path: Path, number: int, table: Table, videos: Videos = lambda _: None) -> pa.Table | None:
     """A file's rows for one table of the schema `loaded`; None where it keeps no views.
+
+    `videos` is asked for the paths of the videos of a file that does not tell them.
 
     Raises:
         OSError: no such file.
@@ -136,6 +248,8 @@ def read_rows(path: Path, number: int, table: Table) -> pa.Table | None:
     values = {name: column(name) for name in columns}
     if table == "predictions":
         values["predicted"] = pc.list_element(values["top"], 0)
+        if "video" not in there and (paths := videos(content)) is not None:
+            values["video"] = pa.array(paths, pa.string())
     return pa.table({"file": pa.repeat(pa.scalar(number, pa.int32()), rows)} | values)
 
 

@@ -89,10 +89,18 @@ CREATE TABLE recorded.controls (
 );
 
 -- What Parquet files of predictions say: filled when a query first needs it (catalog/predictions.py), never part
--- of a snapshot. `file` stands for a key and an evaluation, because names of every row would fill the memory.
+-- of a snapshot. `file` stands for a key and an evaluation (or two, where the last epoch is the best one), because names
+-- of every row would fill the memory. `current_prediction_files` are those of `computed.current_evaluations`: what
+-- reads them alone needs no other file.
 CREATE SCHEMA loaded;
 
-CREATE TABLE loaded.prediction_files (file INTEGER PRIMARY KEY, key VARCHAR, evaluation VARCHAR);
+CREATE TABLE loaded.prediction_files (
+    file INTEGER, key VARCHAR, evaluation VARCHAR, checkpoint VARCHAR, PRIMARY KEY (key, evaluation)
+);
+
+CREATE TABLE loaded.current_prediction_files (
+    file INTEGER, key VARCHAR, evaluation VARCHAR, checkpoint VARCHAR
+);
 
 CREATE TABLE loaded.predictions (
     file INTEGER, index INTEGER, video VARCHAR, label INTEGER, predicted INTEGER, top INTEGER[], scores FLOAT[],

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from catalog.catalog import Catalog
 
-# `*` because the name of its column `cells` is a view's too, which the catalog would keep ready for nothing
-# (`catalog.definitions`): in a grid of 1,000 cells a tenth of what a cell costs its driver.
 _COMMANDS = "SELECT * FROM recorded.controls WHERE study = ? ORDER BY time, command"
 _IN_FORCE = "SELECT study, action, cells, who FROM controls WHERE in_force ORDER BY given"
 _FAILURES = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,33 +11,40 @@ if TYPE_CHECKING:
     from catalog.catalog import Catalog
 
 _CHOSEN_EVALUATION = """
-    key = $key AND evaluation = coalesce($evaluation, (
-        SELECT 'training:' || inherit FROM recorded.finished WHERE key = $key
-    ))
+    key = $key AND evaluation = coalesce($evaluation, (SELECT evaluation FROM results_all WHERE key = $key))
 """
-_CONFUSION = f"""
-    SELECT label, class, predicted, predicted_class, videos FROM confusion WHERE {_CHOSEN_EVALUATION}
+# What is not current alone needs the files of all measurements, which are many more.
+_OTHERS = """
+    SELECT count(*) AS others FROM recorded.finished WHERE list_contains($keys, key) AND key NOT IN (
+        SELECT key FROM computed.current_evaluations WHERE evaluation = coalesce($evaluation, evaluation)
+    )
+"""
+_CONFUSION = """
+    SELECT label, class, predicted, predicted_class, videos FROM confusion{suffix} WHERE {chosen}
     ORDER BY label, predicted
 """
-_BY_CLASS = f"""
-    SELECT label, class, videos, top1, top5 FROM per_class_accuracy WHERE {_CHOSEN_EVALUATION}
+_BY_CLASS = """
+    SELECT label, class, videos, top1, top5 FROM per_class_accuracy{suffix} WHERE {chosen}
     ORDER BY top1 DESC, label
 """
 _PAIRS = """
     WITH looked_at AS MATERIALIZED (SELECT unnest($keys) AS key),
-    inherited AS MATERIALIZED (
-        SELECT key, inherit FROM looked_at LEFT JOIN recorded.finished USING (key)
+    reported AS MATERIALIZED (
+        SELECT key, evaluation AS reported FROM looked_at LEFT JOIN results_all USING (key)
     ),
     chosen AS MATERIALIZED (
         SELECT key, cell, index, video, label, correct
-        FROM predictions JOIN inherited USING (key)
-        WHERE predictions.evaluation = coalesce($evaluation, 'training:' || inherit)
+        FROM predictions{suffix} JOIN reported USING (key) WHERE evaluation = coalesce($evaluation, reported)
     ),
     sizes AS (SELECT key, any_value(cell) AS cell, count(*) AS videos FROM chosen GROUP BY key),
     counts AS (
         SELECT
             one.key AS first_key, other.key AS second_key,
-            count(*) FILTER (one.label = other.label AND coalesce(one.video = other.video, true)) AS shared,
+            count(*) FILTER (
+                -- Folders differ from machine to machine.
+                one.label = other.label
+                AND coalesce(parse_filename(one.video) = parse_filename(other.video), true)
+            ) AS shared,
             count(*) FILTER (one.correct AND other.correct) AS both,
             count(*) FILTER (one.correct AND NOT other.correct) AS only_first,
             count(*) FILTER (NOT one.correct AND other.correct) AS only_second,
@@ -56,17 +63,26 @@ _PAIRS = """
 """
 
 
+def _ask(
+    catalog: Catalog, sql: str, keys: Sequence[str], evaluation: str | None, params: Mapping[str, object]
+) -> pa.Table:
+    (row,) = catalog.query(_OTHERS, {"keys": list(keys), "evaluation": evaluation}).to_pylist()
+    # Replaced, not formatted: structs have braces too.
+    whole = sql.replace("{suffix}", "_all" if row["others"] else "").replace("{chosen}", _CHOSEN_EVALUATION)
+    return catalog.query(whole, {**params, "evaluation": evaluation})
+
+
 def confusion(catalog: Catalog, key: str, evaluation: str | None = None) -> pa.Table:
     """Return one row a class and predicted class that occurs, with the number of videos.
 
-    Without an evaluation it is the one of the epoch that the cell's children start from.
+    Without an evaluation it is the one that `results` shows: of the checkpoint that the study reports.
     """
-    return catalog.query(_CONFUSION, {"key": key, "evaluation": evaluation})
+    return _ask(catalog, _CONFUSION, [key], evaluation, {"key": key})
 
 
 def class_accuracies(catalog: Catalog, key: str, evaluation: str | None = None) -> pa.Table:
     """Return one row a class, the best one first: accuracies in percent over its videos."""
-    return catalog.query(_BY_CLASS, {"key": key, "evaluation": evaluation})
+    return _ask(catalog, _BY_CLASS, [key], evaluation, {"key": key})
 
 
 def counts_on_same_videos(catalog: Catalog, keys: Sequence[str], evaluation: str | None = None) -> pa.Table:
@@ -75,4 +91,4 @@ def counts_on_same_videos(catalog: Catalog, keys: Sequence[str], evaluation: str
     `both`, `only_first`, `only_second` and `neither` count videos; `shared` counts those that are certainly
     the same, `first_videos` and `second_videos` all of either cell.
     """
-    return catalog.query(_PAIRS, {"keys": list(keys), "evaluation": evaluation})
+    return _ask(catalog, _PAIRS, keys, evaluation, {"keys": list(keys)})

@@ -13,7 +13,7 @@ WITH builds AS (
     FROM recorded.datasets_built GROUP BY train_hash
 ),
 planned AS (
-    SELECT key, cell.cell, key_parts ->> '$.data.train' AS train_hash
+    SELECT key, cell.cell, current, key_parts ->> '$.data.train' AS train_hash
     FROM recorded.cells AS cell JOIN materialised.planned_keys AS keys USING (key, study)
 )
-SELECT key, cell, names FROM planned LEFT JOIN builds USING (train_hash);
+SELECT key, cell, current, names FROM planned LEFT JOIN builds USING (train_hash);

@@ -1,14 +1,18 @@
--- How many videos of a class were taken for which: one row a cell, evaluation, class and predicted class that occurs.
--- Counted by cell, so that a question about one cell reads no other's rows.
-CREATE VIEW confusion AS
+-- How many videos of a class were taken for which: one row a cell, evaluation, class and predicted class that occurs,
+-- over the files of a relation. Counted by cell, so that a question about one cell reads no other's rows.
+CREATE MACRO confusion_of(files) AS TABLE
 WITH counted AS (
-    SELECT cell, key, evaluation, label, predicted, count(*) AS videos
+    SELECT cell, key, evaluation, checkpoint, label, predicted, count(*) AS videos
     FROM loaded.predictions
-    JOIN loaded.prediction_files USING (file)
+    JOIN query_table(files) USING (file)
     LEFT JOIN (SELECT key, cell FROM cell_classes) USING (key)
-    GROUP BY cell, key, evaluation, label, predicted
+    GROUP BY cell, key, evaluation, checkpoint, label, predicted
 )
 SELECT
-    cell, key, evaluation, label, names[label + 1] AS class, predicted,
-    names[predicted + 1] AS predicted_class, videos
-FROM counted LEFT JOIN (SELECT key, names FROM cell_classes) USING (key);
+    cell, key, evaluation, checkpoint, label, names[label + 1] AS class, predicted,
+    names[predicted + 1] AS predicted_class, videos, NOT coalesce(current, true) AS superseded
+FROM counted LEFT JOIN (SELECT key, names, current FROM cell_classes) USING (key);
+
+-- Of the measurements in `predictions`, and of those in `predictions_all`.
+CREATE VIEW confusion AS SELECT * EXCLUDE (superseded) FROM confusion_of('loaded.current_prediction_files');
+CREATE VIEW confusion_all AS FROM confusion_of('loaded.prediction_files');

@@ -1,6 +1,6 @@
 -- Every finished cell, one row each, with its published counterpart where there is one. Accuracies in percent.
--- A training measures two models: that of its last epoch (`top1_last`, …) and that of the epoch with the highest
--- top-1 on the evaluation videos (`top1_best`, …; also named `best_top1`, …). `checkpoint` says which of the two
+-- A training measures two models: that of its last epoch (`top1_last`, …) and that of its best one (`top1_best`,
+-- …; also named `best_top1`, …): the highest top-1 on the videos that choose, see `choose_on`. `checkpoint` says which of the two
 -- the study reports (its field `report`, 'last' unless it says 'best'): `top1`, `top5`, `loss`, `epoch`,
 -- `difference` (top1 - published_top1, points), `checkpoint_file`, `checkpoint_sha256`, `predictions` and
 -- `evaluation` (a name of the views `evaluations` and `predictions`) are all of that one.

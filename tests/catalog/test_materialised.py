@@ -185,12 +185,25 @@ def test_sources_are_found_through_views_and_macros() -> None:
         "recorded.finished",
         "recorded.epochs",
     }
-    assert materialised_behind("SELECT main.last.key FROM main.last", found) == ("open_cells",)
-    assert materialised_behind("SELECT open_cells FROM recorded.open_cells AS last", found) == ("open_cells",)
-    assert materialised_behind("FROM recorded.cells", found) == ()
-    assert materialised_behind(
-        "SELECT 'training' AS one, 'training:' || x FROM last WHERE y = 'it''s'", found
-    ) == ("open_cells",)
+    assert materialised_behind({"recorded.cells", "materialised.open_cells"}, found) == ("open_cells",)
+    assert materialised_behind({"recorded.cells", "recorded.open_cells"}, found) == ()
+
+
+def test_tables_are_filled_from_others_first() -> None:
+    needed = materialised_behind({"materialised.cell_costs"}, catalog_reads())
+    assert needed == ("planned_keys", "open_cells", "cell_costs")
+
+
+@pytest.mark.parametrize(
+    "sql", ["FROM Cells", 'FROM memory.main."CELLS"', "FROM query('FROM cells')", "SUMMARIZE CELLS"]
+)
+def test_every_spelling_of_a_view_is_answered(tmp_path: Path, sql: str) -> None:
+    write_quickly(tmp_path, grid_events(GRID))
+    expected = Catalog.open(tmp_path).query(sql.replace("CELLS", "cells").replace("Cells", "cells"))
+    found = Catalog.open(tmp_path).query(sql)
+    assert found.num_rows > 0 and sorted(map(repr, found.to_pylist())) == sorted(
+        map(repr, expected.to_pylist())
+    )
 
 
 def test_every_change_of_a_source_outdates() -> None:

@@ -11,9 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalog import Catalog
-from catalog import catalog as catalog_module
-from catalog.catalog import _views_on_predictions
+from catalog import Catalog, predictions
 from catalog.definitions import tables_read
 from catalog.events import CellEvaluated, CellFinished, CellPlanned, DatasetBuilt, Event
 from catalog.journal import Journal
@@ -118,7 +116,8 @@ def test_predictions_of_a_training_have_a_row_a_video(storage: Path) -> None:
     assert found[3] == {
         "cell": CELL,
         "key": KEY,
-        "evaluation": "training:best",
+        "evaluation": "training:last",
+        "checkpoint": "last",
         "index": 3,
         "video": None,
         "label": 1,
@@ -184,13 +183,13 @@ def test_each_file_is_read_once_and_again_when_it_is_measured_again(
     storage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    original = catalog_module.PredictionReader._locate
+    original = predictions.read_rows
 
-    def counting(self: Any, text: str) -> Path:
-        read.append(Path(text))
-        return original(self, text)
+    def counting(path: Path, *others: Any) -> pa.Table | None:
+        read.append(path)
+        return original(path, *others)
 
-    monkeypatch.setattr(catalog_module.PredictionReader, "_locate", counting)
+    monkeypatch.setattr(predictions, "read_rows", counting)
     catalog = Catalog.open(storage)
     catalog.query("SELECT predictions FROM results")
     catalog.query("SELECT predictions AS confusion FROM results")
@@ -254,13 +253,22 @@ BOTH = {"predictions", "view_predictions"}
     [
         ("FROM predictions", {"predictions"}),
         ('SELECT 1 FROM main."Predictions"', {"predictions"}),
+        ("FROM MEMORY.MAIN.PREDICTIONS", {"predictions"}),
+        ("SELECT p.correct FROM predictions p JOIN results r ON p.key = r.key", {"predictions"}),
         ("SUMMARIZE confusion", {"predictions"}),
         ("FROM loaded.predictions", {"predictions"}),
         ("SELECT * FROM query_table('per_class_accuracy')", {"predictions"}),
+        ("SELECT * FROM query_table('per_class' || '_accuracy')", {"predictions"}),
+        ("FROM query('FROM confusion')", {"predictions"}),
         ("PIVOT confusion ON predicted USING sum(videos)", {"predictions"}),
         ("FROM view_predictions", {"view_predictions"}),
         ("FROM predictions, view_predictions", BOTH),
         ("WITH x AS (FROM predictions JOIN view_predictions USING (key)) SELECT count(*) FROM x", BOTH),
+        ("WITH predictions AS (FROM view_predictions) FROM predictions", {"view_predictions"}),
+        ("WITH predictions AS (SELECT 1 AS key) FROM predictions", set()),
+        ("WITH unused AS (FROM predictions) FROM results", set()),
+        ("SELECT count(*) FROM results WHERE false AND EXISTS (FROM predictions)", {"predictions"}),
+        ("DESCRIBE predictions", set()),
         ("SELECT predictions FROM results", set()),
         ("SELECT 'confusion' AS what FROM results", set()),
         ("FROM results", set()),
@@ -269,13 +277,12 @@ BOTH = {"predictions", "view_predictions"}
 )
 def test_only_queries_that_need_predictions_load_them(tmp_path: Path, sql: str, needed: set[str]) -> None:
     with Catalog(tmp_path) as catalog:
-        assert catalog._loaded_by(sql) == needed
+        bound = catalog._bound.of(sql)
+        assert bound is not None
+        assert {name for name in BOTH if f"loaded.{name}" in bound} == needed
 
 
-def test_views_built_on_predictions_are_found_by_themselves() -> None:
-    known = _views_on_predictions()
-    assert known["confusion"] == known["per_class_accuracy"] == {"predictions"}
-    assert not {"results", "evaluations", "cells", "classes"} & set(known)
+def test_what_reads_a_view_is_found_by_its_statement() -> None:
     texts = [
         "-- FROM loaded.predictions\nCREATE VIEW a AS SELECT predictions FROM results;",
         "CREATE VIEW b AS FROM loaded.predictions;",

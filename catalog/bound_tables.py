@@ -1,0 +1,114 @@
+"""Which tables a statement reads, as DuckDB's own binder says it: names are never looked for in the text."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, Self
+
+_REMEMBERED = 500
+
+
+class Connection(Protocol):
+    """What is used here of a connection to DuckDB, which `catalog.catalog` opens."""
+
+    def cursor(self) -> Self:
+        """Another connection to the same database."""
+
+    def execute(self, query: str, parameters: Any = None, /) -> Any:  # noqa: ANN401  (DuckDB's own types)
+        """Run statements."""
+
+    def register(self, view_name: str, python_object: object, /) -> Any:  # noqa: ANN401  (DuckDB's own types)
+        """Give rows a name."""
+
+    def unregister(self, view_name: str, /) -> Any:  # noqa: ANN401  (DuckDB's own types)
+        """Take the name away."""
+
+    def interrupt(self) -> None:
+        """Stop what runs."""
+
+    def close(self) -> None:
+        """Give it back."""
+
+
+class BoundTables:
+    """Asks DuckDB how it plans a statement, before any optimiser can leave a table out. Threads may share it.
+
+    It is made before the connection's settings are locked. A plan knows what aliases, CTEs, macros, quoted
+    names and views stand for.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._lock = threading.Lock()
+        self._cursor = connection.cursor()
+        self._cursor.execute("PRAGMA disable_optimizer")
+        self._cursor.execute("SET explain_output = 'all'")
+        self._known: OrderedDict[str, frozenset[str]] = OrderedDict()
+
+    def of(
+        self,
+        sql: str,
+        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> frozenset[str]:
+        """Return the tables that a read binds, as `schema.table`.
+
+        Raises:
+            duckdb.InterruptException: it takes longer than `timeout_seconds`: a PIVOT asks for its columns.
+            duckdb.Error: there is no plan: the statement is wrong, or an EXPLAIN.
+        """
+        with self._lock:
+            if sql in self._known:
+                self._known.move_to_end(sql)
+                return self._known[sql]
+            found = frozenset(_tables(self._plan(sql, params, timeout_seconds)))
+            # What `query` and `query_table` read can depend on the values of parameters.
+            if not params or "query" not in sql.lower():
+                self._known[sql] = found
+                if len(self._known) > _REMEMBERED:
+                    self._known.popitem(last=False)
+            return found
+
+    def close(self) -> None:
+        """Give the cursor back."""
+        self._cursor.close()
+
+    def _plan(
+        self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None, timeout_seconds: float | None
+    ) -> Any:  # noqa: ANN401  (JSON)
+        self._cursor.execute("BEGIN TRANSACTION READ ONLY")
+        try:
+            with interrupted_after(self._cursor, timeout_seconds):
+                plans = self._cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params or None).fetchall()
+        finally:
+            self._cursor.execute("ROLLBACK")
+        return json.loads(dict(plans)["logical_plan"])
+
+
+@contextmanager
+def interrupted_after(cursor: Connection, seconds: float | None) -> Iterator[None]:
+    """A context in which a cursor's statements are interrupted after so many seconds (None: never)."""
+    timer = None if seconds is None else threading.Timer(seconds, cursor.interrupt)
+    try:
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+def _tables(plan: Any) -> Iterator[str]:  # noqa: ANN401  (JSON)
+    """Every table that a plan scans, without the name of the database."""
+    if isinstance(plan, list):
+        for part in plan:
+            yield from _tables(part)
+    elif isinstance(plan, dict):
+        if isinstance(name := plan.get("Table"), str):
+            yield name.partition(".")[2]
+        for part in plan.values():
+            yield from _tables(part)
