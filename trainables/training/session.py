@@ -212,7 +212,7 @@ class CellSession:
             self.storage.require_fence(self.directory, self.spec.attempt)
             path = epoch_file(self.directory, epoch, ".parquet")
             with writing(self.directory):
-                write_predictions(predictions, path)
+                write_predictions(predictions, path, [video.path for video in self.eval_videos])
                 self.storage.publish(path)
                 save_checkpoint(self.storage, self.directory, self._state(), path, self.history)
                 # Only now: the new one stands, so that a kill at any moment leaves one to go on from.
