@@ -86,7 +86,7 @@ def is_same(catalogs: tuple[Catalog, Catalog], sql: str, params: Any = None) -> 
         "SELECT r.cell, p.n FROM results r, LATERAL (SELECT count(*) n FROM predictions WHERE key = r.key) p",
         "SELECT 1 AS n UNION ALL SELECT count(*) FROM per_class_accuracy",
         "FROM (SELECT key FROM results INTERSECT SELECT key FROM predictions)",
-        "SELECT r.cell, avg(correct::INT) FROM predictions JOIN results r USING (key, evaluation) GROUP BY ALL",
+        "SELECT r.cell, avg(correct::INT) FROM predictions JOIN results r USING (key, evaluation) GROUP BY 1",
         "SELECT list(p) FROM (FROM predictions ORDER BY ALL) p",
         "SELECT count(*) FROM query_table('predictions')",
         "SELECT count(*) FROM query_table(['predictions', 'predictions'])",
