@@ -33,7 +33,7 @@ from catalog.definitions import (
     view_texts,
 )
 from catalog.events import EVENT_TYPES, EpochFinished
-from catalog.intervals import in_seconds
+from catalog.export import in_seconds
 from catalog.journal import Fault, Tail
 from catalog.predictions import TABLES, Fetch, PredictionTables
 from catalog.projection import attempt_epochs_sql, batches, upsert_sql

@@ -195,7 +195,13 @@ def test_tables_are_filled_from_others_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "sql", ["FROM Cells", 'FROM memory.main."CELLS"', "FROM query('FROM cells')", "SUMMARIZE CELLS"]
+    "sql",
+    [
+        "FROM Cells",
+        'FROM memory.main."CELLS"',
+        "FROM query('FROM cells')",
+        "SELECT column_name, count FROM (SUMMARIZE CELLS)",
+    ],
 )
 def test_every_spelling_of_a_view_is_answered(tmp_path: Path, sql: str) -> None:
     write_quickly(tmp_path, grid_events(GRID))

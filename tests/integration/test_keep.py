@@ -21,7 +21,7 @@ def test_only_the_last_checkpoints_are_left(tmp_path: Path) -> None:
     actiongrid("run", study, "--storage", storage, "--cpus", "2")
     rows = results(storage)
     assert [row["frames"] for row in rows] == [16, 8]
-    folders = [Path(row["checkpoint"]).parent for row in rows]
+    folders = [Path(row["checkpoint_file"]).parent for row in rows]
     assert [stored_epochs(FolderStorage(folder), folder) for folder in folders] == [{4}, {4}]
     assert rows[0]["parent_top1_rechecked"] is not None, "it started from its parent's checkpoint"
     removed = query(storage, "SELECT key, epoch FROM recorded.checkpoints_removed")

@@ -126,7 +126,11 @@ def test_what_ran_after_the_edit_is_done_and_an_edit_taken_back_finds_the_old_re
 def test_results_of_an_older_key_stay_and_are_marked(storage: Path) -> None:
     finish(storage, FASTER, top1=60.0)
     with Catalog.open(storage) as catalog:
-        rows = catalog.query("SELECT cell, current, top1 FROM results ORDER BY frames, current").to_pylist()
+        sql = "SELECT cell, current, top1 FROM results_all ORDER BY frames, current"
+        rows = catalog.query(sql).to_pylist()
+        assert catalog.query("SELECT top1 FROM results ORDER BY frames").column("top1").to_pylist() == [
+            *(50.0, 60.0, 60.0, 60.0)
+        ]
     assert [(row["cell"], row["current"], row["top1"]) for row in rows] == [
         (F8, True, 50.0),
         *(
