@@ -23,6 +23,7 @@ VIEWS = (
     "cells",
     "attempts",
     "epochs",
+    "caveats",
     "results",
     "accuracies",
     "contributions",

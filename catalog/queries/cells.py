@@ -62,7 +62,7 @@ _CELL = "SELECT * EXCLUDE (log), list_sort(studies) AS studies FROM cells WHERE 
 _KEY = "SELECT key FROM cells WHERE cell = $name ORDER BY current DESC, study LIMIT 1"
 _MEASUREMENTS = """
     SELECT evaluation, level, measured_by, checkpoint, epoch, sampling, clips, crops, average, split, top1,
-        top5, loss, videos, predictions, measured
+        top5, loss, videos, predictions, measured, precision, device
     FROM evaluations_all WHERE key = $key ORDER BY measured, evaluation
 """
 _STUDY_FILE = """
@@ -74,7 +74,7 @@ _SIDE_BY_SIDE = """
         CASE WHEN finished.key IS NOT NULL THEN 'done' ELSE coalesce(state, 'planned') END AS state,
         of_checkpoint(report, finished.top1, best_top1) AS reported_top1,
         CASE WHEN isfinite(reported_top1) THEN reported_top1 END AS top1, report AS checkpoint, best_top1,
-        epochs, NOT current AS superseded
+        epochs, precision_of(hardware) AS precision, device_of(hardware) AS device, NOT current AS superseded
     FROM computed.planned_cells
     LEFT JOIN recorded.finished AS finished USING (key)
     LEFT JOIN open_cells USING (key)

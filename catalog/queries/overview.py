@@ -69,7 +69,7 @@ _WIDE = (
 _SHORT = """
     SELECT
         {dataset} cell, top1, top5, loss, checkpoint, best_top1, epochs, params, macs, published_top1,
-        difference {marks}
+        difference, precision, device {marks}
     FROM {view} ORDER BY dataset, module, backbone, temporal_pooling, frames, seed, finished
 """
 _PIVOT = """

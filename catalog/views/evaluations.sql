@@ -44,7 +44,8 @@ SELECT
     CASE WHEN protocol.sampling = 'dense' THEN protocol.sampling_rate END AS sampling_rate,
     protocol.clips, protocol.crops, protocol.clips * protocol.crops AS views, protocol.crop_size,
     protocol.short_side, average, split, top1, top5, loss, videos, seconds, predictions,
-    make_timestamp((time * 1e6)::BIGINT) AS measured, versions, hardware, NOT coalesce(current, true) AS superseded
+    make_timestamp((time * 1e6)::BIGINT) AS measured, precision_of(hardware) AS precision,
+    device_of(hardware) AS device, versions, hardware, NOT coalesce(current, true) AS superseded
 FROM named;
 
 -- Those of the cells that a study plans today.

@@ -3,7 +3,9 @@
 -- …; also named `best_top1`, …): the highest top-1 on the videos that choose, see `choose_on`. `checkpoint` says which of the two
 -- the study reports (its field `report`, 'last' unless it says 'best'): `top1`, `top5`, `loss`, `epoch`,
 -- `difference` (top1 - published_top1, points), `checkpoint_file`, `checkpoint_sha256`, `predictions` and
--- `evaluation` (a name of the views `evaluations` and `predictions`) are all of that one.
+-- `evaluation` (a name of the views `evaluations` and `predictions`) are all of that one. `precision` and `device`
+-- are those of its training: with `auto` the machine decides, so results of one key may differ in them. `chosen_on`:
+-- the videos that chose the best epoch. `caveats`: what a reader must know (view `result_caveats`), '; ' between.
 CREATE VIEW computed.results AS
 SELECT
     coalesce(cells.cell, finished.key) AS cell, finished.key, cells.study, cells.module, cells.backbone,
@@ -23,9 +25,20 @@ SELECT
     reported.top1 - published.top1 AS difference,
     finished.attempt, make_timestamp((finished.time * 1e6)::BIGINT) AS finished,
     reported.file AS checkpoint_file, reported.sha256 AS checkpoint_sha256, reported.predictions,
+    precision_of(finished.hardware) AS precision, device_of(finished.hardware) AS device,
+    chosen_on(finished.choose_on) AS chosen_on,
+    array_to_string([one.note FOR one IN caveats_of(
+        {
+            'report': cells.report, 'recipe': cells.config -> '$.recipe', 'dataset': cells.dataset,
+            'workers': (cells.config ->> '$.resources.workers')::BIGINT, 'sided': sided.dataset IS NOT NULL
+        },
+        {'batch_size': published.batch_size, 'sync_bn': published.sync_bn},
+        finished.hardware, finished.accumulation, finished.parent_key, finished.inherit, finished.choose_on
+    )], '; ') AS caveats,
     finished.versions, finished.hardware, cells.config, coalesce(cells.current, true) AS current
 FROM recorded.finished AS finished
 LEFT JOIN cells USING (key)
+LEFT JOIN computed.sided_datasets AS sided ON sided.dataset = cells.dataset
 JOIN computed.checkpoints AS reported
     ON reported.key = finished.key AND reported.checkpoint = coalesce(cells.report, 'last')
 LEFT JOIN published

@@ -12,6 +12,7 @@ from dash.development.base_component import Component
 
 from catalog import Catalog
 from catalog.queries import cells
+from catalog.queries.caveats import result_notes
 from catalog.queries.cells import cells_to_choose, cells_with_words
 from catalog.queries.filters import Filters
 from catalog.queries.predictions import class_accuracies, confusion
@@ -20,7 +21,7 @@ from dashboards.figures.class_accuracy import draw_class_accuracy
 from dashboards.figures.confusion import draw_confusion
 from dashboards.figures.curves import draw_curves
 from dashboards.figures.lineage import draw_lineage
-from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, state
+from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, notes_block, state
 from dashboards.pages.request import PageRequest, cell_link, choice_links, in_parallel, link
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ _EVALUATION_COLUMNS: dict[str, Column | str] = {
     "top5": "top-5",
     "loss": "loss",
     "videos": "videos",
+    "precision": "precision",
+    "device": "device",
     "measured": Column("measured (UTC)", lambda time: f"{time:%Y-%m-%d %H:%M}" if time else ""),
 }
 
@@ -70,12 +73,13 @@ def _key(request: PageRequest) -> str:
 
 def _cell(request: PageRequest, cell: Row) -> list[Block]:
     key = cell["key"]
-    curves, lineage, tried, measured, files = in_parallel(
+    curves, lineage, tried, measured, files, notes = in_parallel(
         lambda: epochs_of(request.catalog, [key]),
         lambda: lineage_of(request.catalog, key),
         lambda: attempts_at(request.catalog, key),
         lambda: cells.measurements_of_cell(request.catalog, key),
         lambda: cells.latest_study_file(request.catalog, cell["studies"]),
+        lambda: result_notes(request.catalog, [key]),
     )
     attempts: dict[str, Column | str] = {
         "attempt": "attempt",
@@ -89,6 +93,7 @@ def _cell(request: PageRequest, cell: Row) -> list[Block]:
     }
     return [
         Text("summary", _summary(request, cell)),
+        *notes_block(notes),
         Figure("curves", "Curves", draw_curves(curves, request.theme), curves),
         Figure(
             "lineage",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from catalog.queries.caveats import result_notes
 from catalog.queries.cells import cells_side_by_side
 from catalog.queries.filters import Filters
 from catalog.queries.training import configuration_differences, epochs_of
@@ -12,7 +13,7 @@ from dashboards.figures.curves import draw_curves
 from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.panels import WITH_NAMES
 from dashboards.figures.seeds import draw_seeds, seeds_data
-from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, state
+from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, notes_block, state
 from dashboards.pages.cell import cell_chooser, cells_block
 from dashboards.pages.request import PageRequest, cell_link, in_parallel
 
@@ -51,17 +52,21 @@ def _compared(request: PageRequest, keys: Sequence[str]) -> list[Block]:
         "checkpoint": "of checkpoint",
         "best_top1": "best top-1",
         "epochs": "epochs",
+        "precision": "precision",
+        "device": "device",
     }
     if any(table.column("superseded").to_pylist()):
         columns["superseded"] = "superseded"
-    differences, curves, seeds, *pairs = in_parallel(
+    differences, curves, seeds, notes, *pairs = in_parallel(
         lambda: configuration_differences(request.catalog, keys),
         lambda: epochs_of(request.catalog, keys),
         lambda: _seeds_data(request, table.to_pylist()),
+        lambda: result_notes(request.catalog, keys),
         *([lambda: paired_data(request.catalog, keys)] if len(keys) > 1 else []),
     )
     return [
         Table("compared", "Cells", table, columns),
+        *notes_block(notes),
         _differences(differences),
         Figure("curves", "Curves", draw_curves(curves, request.theme), curves),
         *(_significance(request, one) for one in pairs),

@@ -26,6 +26,7 @@ from dashboards.report.text import (
     failed_cells,
     judged_claims,
     methods,
+    notes,
     quarantined_videos,
     summary,
 )
@@ -77,6 +78,7 @@ def report_html(catalog: Catalog, now: datetime.datetime, claims: Sequence[Claim
         f'<p class="soft">{escape(subject)} · {now:%Y-%m-%d %H:%M} UTC</p></header>',
         summary(catalog),
         *(_study_figures(catalog, study, several=len(studies) > 1) for study in studies or [""]),
+        notes(catalog),
         judged_claims(catalog, shipped_claims() if claims is None else claims),
         failed_cells(catalog),
         quarantined_videos(catalog),

@@ -10,6 +10,7 @@ from typing import Any
 from catalog import Catalog
 from catalog.names import label
 from catalog.queries import overview
+from catalog.queries.caveats import result_notes
 from catalog.queries.overview import cells_with_results
 from dashboards.claims.judge import Judgement, judge_all
 from dashboards.claims.model import Claim
@@ -59,6 +60,13 @@ def _summary_text(catalog: Catalog, counts: Mapping[str, int], total: int) -> st
     if versions:
         sentences.append(f"Trained with {versions}.")
     return " ".join(sentences)
+
+
+def notes(catalog: Catalog) -> str:
+    """Return what a reader must know of the results: mixed precisions and devices, and caveats."""
+    found = result_notes(catalog)
+    items = "".join(f"<li>{escape(note)}</li>" for note in found)
+    return f"<h2>Notes on the results</h2><ul class='notes'>{items}</ul>" if found else ""
 
 
 def methods(catalog: Catalog) -> str:

@@ -57,7 +57,7 @@ def results(
         if all_:
             raise typer.BadParameter("a pivot is of today's results alone; leave --all out")
         with Catalog.open(chosen.root, chosen.fetch_missing) as catalog:
-            _print(_pivoted(catalog, pivot, value, form), form, output)
+            _print(_pivoted(catalog, pivot, value, form) + _notes(catalog, form), form, output)
         return
     if all_ and sql is not None:
         raise typer.BadParameter("in SQL ask the view results_all; leave --all out")
@@ -65,12 +65,13 @@ def results(
         # One row more tells whether there are more.
         limits = (timeout or None, max_rows + 1)
         if sql:
-            table = catalog.query(sql, timeout_seconds=limits[0], max_rows=limits[1])
+            table, notes = catalog.query(sql, timeout_seconds=limits[0], max_rows=limits[1]), b""
         else:
             table = _own(catalog, form, *limits, superseded=all_)
+            notes = _notes(catalog, form)
     if table.num_rows > max_rows:
         typer.echo(f"only the first {max_rows:,} rows; --max-rows gives more", err=True)
-    _print(_exported(table.slice(0, max_rows), form, own=sql is None), form, output)
+    _print(_exported(table.slice(0, max_rows), form, own=sql is None) + notes, form, output)
 
 
 def _own(
@@ -83,6 +84,21 @@ def _own(
         return wide_results(catalog, timeout, max_rows, superseded=superseded)
     latex = form is Format.LATEX
     return short_results(catalog, timeout, max_rows, with_dataset=latex, superseded=superseded)
+
+
+def _notes(catalog: Catalog, form: Format) -> bytes:
+    """What a reader must know of the results, below what is printed for people; else nothing."""
+    from catalog.export import latex_text
+    from catalog.queries.caveats import result_notes
+
+    if form not in (Format.TABLE, Format.MARKDOWN, Format.LATEX):
+        return b""
+    notes = result_notes(catalog)
+    if form is Format.LATEX:
+        lines = [r"\par{\footnotesize Notes:", *(rf"{latex_text(note)}.\\" for note in notes), r"\par}"]
+    else:
+        lines = ["", "notes:", "", *(f"- {note}" for note in notes)]
+    return ("\n".join(lines) + "\n").encode() if notes else b""
 
 
 def _pivoted(catalog: Catalog, text: str, value: str, form: Format) -> bytes:

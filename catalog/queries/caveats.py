@@ -1,0 +1,52 @@
+"""What a reader must know beside results: mixed precisions and devices, and the caveats of single results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from catalog.catalog import Catalog
+
+MOST_NOTES = 12
+"""More lines than this are left to the view `result_caveats`."""
+
+_CONDITIONS = """
+    SELECT precision_of(hardware) AS precision, device_of(hardware) AS device, count(*) AS results
+    FROM recorded.finished LEFT JOIN materialised.planned_keys AS keys USING (key)
+    WHERE len($keys) = 0 AND coalesce(keys.current, true) OR list_contains($keys, key)
+    GROUP BY ALL HAVING precision IS NOT NULL ORDER BY results DESC, precision, device
+"""
+_CAVEATS = """
+    SELECT kind, caveat, count(DISTINCT key) AS results, min(cell) AS example FROM result_caveats
+    WHERE len($keys) = 0 AND current OR list_contains($keys, key)
+    GROUP BY kind, caveat ORDER BY results DESC, kind, caveat
+"""
+
+
+def result_notes(catalog: Catalog, keys: Sequence[str] = ()) -> list[str]:
+    """Return sentences on the results of the cells with these keys (none given: on all current ones).
+
+    First a warning where they mix precisions, or CPUs and GPUs: `precision: auto` leaves both to the machine.
+    Then each caveat with the number of results that it holds for, most first.
+    """
+    asked = {"keys": list(keys)}
+    mixed = _mixed(catalog.query(_CONDITIONS, asked).to_pylist())
+    rows = catalog.query(_CAVEATS, asked).to_pylist()
+    notes = [_note(row) for row in rows[:MOST_NOTES]]
+    left = len(rows) - len(notes)
+    more = [f"and {left} more kinds of notes: SELECT * FROM result_caveats"] if left else []
+    return [*mixed, *notes, *more]
+
+
+def _mixed(rows: Sequence[dict[str, Any]]) -> list[str]:
+    kinds = {(row["precision"], str(row["device"]).startswith("CPU")) for row in rows}
+    if len(kinds) < 2:
+        return []
+    counts = ", ".join(f"{row['results']} in {row['precision']} on {row['device']}" for row in rows)
+    return [f"these results mix precisions and devices, and may differ by that alone: {counts}"]
+
+
+def _note(row: dict[str, Any]) -> str:
+    where = row["example"] if row["results"] == 1 else f"{row['results']} results"
+    return f"{where}: {row['caveat']}"
