@@ -1,8 +1,8 @@
-"""A mixed-effects model of a grid: what module, backbone, pooling, frames and dataset change, in points of top-1.
+"""A mixed-effects model of a grid: what module, backbone, pooling, frames and dataset change, in points.
 
-Fixed effects are the axes and their interactions. Random effects are a chain (the cells of one model that differ
-in frames alone: what interactions beyond the fixed ones give it), a training of it (a chain with one seed, whose
-cells start from each other) and, where predictions are known, the videos, crossed with all of them.
+Fixed effects are the axes and their interactions. Random effects are a chain (the cells of one model that
+differ in frames alone: what interactions beyond the fixed ones give it), a training of it (a chain with one
+seed, whose cells start from each other) and, where predictions are known, the videos, crossed with all these.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class GridModel:
     def effect(
         self, axis: str, level: object, against: object, dataset: str | None, modules: Sequence[str]
     ) -> Effect | None:
-        """Return the effect over the cells of a scope that exist at both values; None where there are none."""
+        """Return the effect over the cells of a scope that exist at both values; None without any."""
         contrast = self._contrast(axis, level, against, dataset, modules)
         if contrast is None:
             return None
@@ -210,7 +210,7 @@ class GridModel:
         return weights, weights @ accuracy, back @ inverse @ back.T
 
     def _interval(self, contrast: Floats, *, along: bool = False) -> tuple[Interval, float]:
-        """The interval of a contrast and its p; `along` says that it lies within chains, else between them."""
+        """The interval of a contrast and its p; `along` says that it lies within chains."""
         from scipy.special import stdtr
 
         weights, coefficients, covariance = self._fit
@@ -321,14 +321,14 @@ def _covariance(accuracy: Floats, basis: Floats, results: Sequence[GridResult]) 
     """The covariance of the cells by restricted maximum likelihood (statsmodels' MixedLM)."""
     import numpy as np
 
-    chains = np.array([hash_ for hash_ in _numbers(results, lambda one: one.at(CHAIN))])
+    chains = np.array(_numbers(results, lambda one: one.at(CHAIN)))
     runs = np.array(_numbers(results, lambda one: (*one.at(CHAIN), one.seed)))
     count, rank = basis.shape
     residuals = accuracy - basis @ (basis.T @ accuracy)
     scale = float(residuals @ residuals) / max(1, count - rank)
     several = len(set(chains)) < count
     if not several or scale < 1e-12:
-        return max(scale, 1e-12) * np.eye(count)
+        return np.diag(np.full(count, max(scale, 1e-12)))
     nested = len(set(chains)) < len(set(runs)) < count
     residual, chain, run = _variances(accuracy, basis, chains, runs if nested else None)
     same_chain, same_run = chains[:, None] == chains, runs[:, None] == runs
@@ -360,7 +360,7 @@ def _variances(
         # A variance that comes out as 0 lies at the edge of what is possible: no fault, and often so.
         warnings.simplefilter("ignore")
         model = MixedLM(accuracy[order], basis[order], groups=chains[order], **parts)
-        # Methods that follow the gradient stay at a variance of 0, where its root has none (half of the time).
+        # Methods that follow the gradient stay at a variance of 0: that of its root is 0 there.
         fit = model.fit(reml=True, method=["powell"])
     run = float(fit.vcomp[0]) if runs is not None else 0.0
     return float(fit.scale), float(fit.cov_re[0, 0]), run
