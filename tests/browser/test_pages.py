@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 TAM, TSN = key("tam", "resnet18", False, "mini-ssv2", 8), key("tsn", "resnet18", False, "mini-ssv2", 8)
 QUESTIONS = (
     "frames", "macs", "pooling", "contributions", "sampling", "clips", "i3d", "seeds", "published", "tables",
+    "claims",
 )  # fmt: skip
 PAGES = {
     "grid": "/",
@@ -36,6 +37,7 @@ PAGES = {
     "compare": f"/compare?cells={TAM},{TSN}",
     **{f"findings-{one}": f"/findings?show={one}" for one in QUESTIONS},
     "findings-table-7": "/findings?show=tables&table=Table%207",
+    "findings-claim": "/findings?show=claims&source=published&claim=tsn-pooling-mini-ssv2",
     "cost": "/cost",
     "sql": "/sql",
     "sql-answer": "/sql?q=SELECT%20cell%2C%20top1%20FROM%20results%20ORDER%20BY%20cell",
