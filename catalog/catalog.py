@@ -35,7 +35,7 @@ from catalog.definitions import (
 from catalog.events import EVENT_TYPES, EpochFinished
 from catalog.export import in_seconds
 from catalog.journal import Fault, Tail
-from catalog.predictions import TABLES, Fetch, PredictionTables
+from catalog.predictions import TABLES, Fetch, PredictionTables, refuse_predictions
 from catalog.projection import attempt_epochs_sql, batches, upsert_sql
 from catalog.storage.atomic import MissingStorageError
 from catalog.storage.errors import BAD_INPUT, ActionGridError
@@ -275,6 +275,7 @@ class Catalog:
             _create(file)
             for table in tables:
                 _insert(file, table, self._connection.sql(f"FROM {table}").to_arrow_table())
+            refuse_predictions(file)
             # What a connection cannot write when it closes is not told, and stays in a file beside.
             file.execute("CHECKPOINT")
 

@@ -35,6 +35,10 @@ _MARK_CURRENT = """
 """
 """Fills it: those of the files loaded so far that count today."""
 
+_REFUSED = (
+    "a snapshot holds no predictions; ask the storage itself: actiongrid results --sql, or catalog.Catalog"
+)
+
 Table = Literal["predictions", "view_predictions"]
 TABLES: tuple[Table, ...] = ("predictions", "view_predictions")
 """The tables of the schema `loaded` that are filled from files, each when it is first needed."""
@@ -123,6 +127,16 @@ def _store(connection: Connection, table: Table, file: LoadedFile) -> None:
         connection.register("batch", file.rows)
         connection.execute(f"INSERT INTO loaded.{table} BY NAME FROM batch")
         connection.unregister("batch")
+
+
+def refuse_predictions(connection: Connection) -> None:
+    """Let every question about predictions to this database, a snapshot, end with an error."""
+    columns = "SELECT table_name, column_name, data_type FROM information_schema.columns"
+    rows = connection.execute(f"{columns} WHERE table_schema = 'loaded' ORDER BY ordinal_position").fetchall()
+    for table in dict.fromkeys(name for name, _, _ in rows):
+        empty = ", ".join(f"NULL::{kind} AS {column}" for name, column, kind in rows if name == table)
+        connection.execute(f"DROP TABLE loaded.{table}")
+        connection.execute(f"CREATE VIEW loaded.{table} AS SELECT {empty} WHERE error('{_REFUSED}')::BOOLEAN")
 
 
 class PredictionReader:

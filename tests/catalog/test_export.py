@@ -10,7 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from catalog import Catalog
-from catalog.export import FORMATS, export
+from catalog.export import FORMATS, export, in_seconds
 from catalog.queries.overview import short_results
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 
@@ -109,3 +109,57 @@ def test_the_short_table_has_fewer_columns_and_no_more_rows_than_asked_for(tmp_p
     assert short.num_rows == 32 and short.column_names[:2] == ["cell", "top1"]
     assert short_results(catalog, None, 5, with_dataset=True).column_names[0] == "dataset"
     assert short_results(catalog, None, 5, with_dataset=True).num_rows == 5
+
+
+SPANS = """
+    SELECT max(finished) - min(finished) AS span, [max(finished) - min(finished), NULL] AS spans,
+        {'month': INTERVAL 1 MONTH} AS named, MAP {'days': INTERVAL 3 DAYS} AS by_name,
+        INTERVAL 1 MONTH + INTERVAL 2 DAYS + INTERVAL 0.25 SECONDS AS mixed, NULL::INTERVAL AS none
+    FROM results
+"""
+MONTH, DAY = 30 * 86_400.0, 86_400.0
+
+
+def test_intervals_of_time_are_seconds_in_every_form(tmp_path: Path) -> None:
+    write_quickly(tmp_path, grid_events(DEMO))
+    with Catalog.open(tmp_path) as catalog:
+        table = catalog.query(SPANS)
+        ends = catalog.query("SELECT max(finished) AS last, min(finished) AS first FROM results").to_pylist()[
+            0
+        ]
+    seconds = (ends["last"] - ends["first"]).total_seconds()
+    assert table.to_pylist() == [
+        {
+            "span": seconds,
+            "spans": [seconds, None],
+            "named": {"month": MONTH},
+            "by_name": [("days", 3 * DAY)],
+            "mixed": MONTH + 2 * DAY + 0.25,
+            "none": None,
+        }
+    ]
+    assert parquet.read_table(io.BytesIO(export(table, "parquet"))).to_pylist() == table.to_pylist()
+    assert json.loads(export(table, "json"))[0]["span"] == seconds
+    for form in FORMATS:
+        content = export(table, form)
+        assert b"MonthDayNano" not in content
+        assert form == "parquet" or f"{seconds:.1f}".encode() in content
+
+
+def test_intervals_of_other_sources_are_seconds_too() -> None:
+    several = pa.chunked_array(
+        [
+            pa.array([pa.MonthDayNano((1, 0, 0)), None], pa.month_day_nano_interval()).slice(1),
+            pa.array([pa.MonthDayNano((0, 1, 500_000_000))], pa.month_day_nano_interval()),
+        ]
+    )
+    lasting = pa.array([1500, None], pa.duration("ms"))
+    table = in_seconds(pa.table({"interval": several, "duration": lasting, "name": ["a", "b"]}))
+    assert table.to_pydict() == {"interval": [None, DAY + 0.5], "duration": [1.5, None], "name": ["a", "b"]}
+
+
+def test_whole_sums_are_numbers_in_json(tmp_path: Path) -> None:
+    write_quickly(tmp_path, grid_events(DEMO))
+    with Catalog.open(tmp_path) as catalog:
+        table = catalog.query("SELECT sum(epochs) AS epochs, 1.25::DECIMAL(5, 2) AS part FROM results")
+    assert json.loads(export(table, "json")) == [{"epochs": 96, "part": 1.25}]

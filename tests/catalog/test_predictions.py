@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -229,6 +230,50 @@ def test_a_missing_or_damaged_file_is_a_fault_and_no_error(
     assert catalog.query("FROM predictions").num_rows == 12 and len(catalog.faults) == 1
 
 
+def with_manifest(storage: Path, folder: str, labels: list[int]) -> str:
+    """A dataset's manifest as the ones that are built: six videos of training and the labelled ones."""
+    path = storage / "datasets" / folder / "manifest.parquet"
+    path.parent.mkdir(parents=True)
+    rows = {
+        "path": [
+            *(f"train/{place}.mp4" for place in range(6)),
+            *(f"val/{place}.mp4" for place in range(len(labels))),
+        ],
+        "label": [*(0 for _ in range(6)), *labels],
+        "split": [*("train" for _ in range(6)), *("val" for _ in labels)],
+    }
+    pq.write_table(pa.table(rows), path)
+    return str(path)
+
+
+def videos(storage: Path) -> list[str | None]:
+    with Catalog.open(storage) as catalog:
+        return catalog.query("FROM predictions ORDER BY index").column("video").to_pylist()
+
+
+def test_videos_of_older_files_are_found_in_the_manifest(storage: Path) -> None:
+    """Files of training that older versions wrote do not name their videos."""
+    labels = [label for label, _ in RANKED]
+    manifest = with_manifest(storage, "motion-1", labels)
+    write_quickly(storage, iter([built(manifest=manifest, time=2.0)]), "build-1")
+    own = [str(Path(manifest).parent / f"val/{place}.mp4") for place in range(6)]
+    assert videos(storage) == own
+    other = with_manifest(storage, "motion-2", [1 - label for label in labels if label < 2])
+    write_quickly(storage, iter([built(manifest=other, val_hash="w" * 64, time=3.0)]), "build-2")
+    assert videos(storage) == own, "the other one has other labels"
+    alike = with_manifest(storage, "motion-3", labels)
+    write_quickly(storage, iter([built(manifest=alike, val_hash="x" * 64, time=3.0)]), "build-3")
+    assert videos(storage) == [None] * 6, "nobody can tell which of the two"
+
+
+def test_videos_follow_a_moved_storage(storage: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    manifest = with_manifest(storage, "motion-1", [label for label, _ in RANKED])
+    write_quickly(storage, iter([built(manifest=manifest, time=2.0)]), "build-1")
+    moved = tmp_path_factory.mktemp("moved") / "storage"
+    storage.rename(moved)
+    assert videos(moved)[0] == str(moved / "datasets" / "motion-1" / "val" / "0.mp4")
+
+
 def test_predictions_follow_a_moved_storage(storage: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     moved = tmp_path_factory.mktemp("moved") / "storage"
     storage.rename(moved)
@@ -238,8 +283,18 @@ def test_predictions_follow_a_moved_storage(storage: Path, tmp_path_factory: pyt
 def test_a_snapshot_holds_no_predictions_and_agrees_with_the_journals(storage: Path) -> None:
     catalog = Catalog.open(storage)
     catalog.query("FROM predictions")
-    catalog.snapshot()
+    snapshot = catalog.snapshot()
     assert check(storage).ok
+    with duckdb.connect(str(snapshot), read_only=True) as file:
+        for view in ("predictions", "confusion", "per_class_accuracy", "view_predictions", "predictions_all"):
+            for question in (
+                f"FROM {view}",
+                f"SELECT count(*) FROM {view}",
+                f"SELECT 1 WHERE EXISTS (FROM {view})",
+            ):
+                with pytest.raises(duckdb.Error, match="holds no predictions"):
+                    file.execute(question).fetchall()
+        assert len(file.execute("DESCRIBE predictions").fetchall()) > 10
     with Journal.open(storage, "evaluate-1") as journal:
         journal.append(evaluated("x.parquet"))
     assert check(storage).tables["evaluations"].only_in_journal == 1
