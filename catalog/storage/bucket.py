@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from catalog.storage.answers import answer_seconds
 from catalog.storage.atomic import RemoteStorageError, StorageError, replaced_atomically
 
 if TYPE_CHECKING:
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
 SCHEMES = ("s3", "gs")
 
 # Longer silences are outages, which are for those who asked to sit out: they can say so.
-_RETRY_SECONDS = 15.0
 _RETRIES = 5
-_CONNECT = "5s"
-_READ = "30s"
 _STREAM_BYTES = 8 << 20
 _SHOWN = 160
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
@@ -233,10 +231,12 @@ def _store(url: str) -> ObjectStore:
     # The variable that other tools know; obstore forgets its own where client options are given.
     plain = any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
     allow = plain or os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
+    # A try that begins just before the time to try again is over may take its own whole time.
+    limit = timedelta(seconds=answer_seconds())
     return from_url(
         url,
-        retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)},
-        client_options={"connect_timeout": _CONNECT, "read_timeout": _READ, "allow_http": allow},
+        retry_config={"max_retries": _RETRIES, "retry_timeout": limit / 2},
+        client_options={"connect_timeout": limit / 2, "read_timeout": limit, "allow_http": allow},
     )
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from catalog.storage.answers import require_http
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -73,13 +74,15 @@ class JobServer:
         """Connect.
 
         Raises:
-            JobError: no answer, or the token is missing or wrong.
+            JobError: the server refuses, or the token is missing or wrong.
+            NoAnswerError: nothing answers at the address.
         """
         self._address = address
         if address is not None:
             # Ray lets these two win over an address that was asked for.
             for variable in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
                 os.environ.pop(variable, None)
+            require_http(address, "check that the head runs, and --address http://HEAD:8265, or --cluster")
         self._client = self._guarded(lambda: _client(address))
 
     def submit(self, study: str, entrypoint: str, folder: Path) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from catalog.storage.answers import NoAnswerError, require_grpc
 from catalog.storage.errors import ActionGridError
 from catalog.storage.storage import Storage
 from orchestrator.coordination.drivers import Watch
@@ -49,6 +50,7 @@ def ray_session(address: str | None, cpus: int | None, gpus: int | None) -> Iter
 
     Raises:
         RaySessionError: Ray does not start or answer.
+        NoAnswerError: nothing answers at the cluster's address.
         RayWayError: the environment names a way that does not exist.
     """
     way = ray_way(local=address is None)
@@ -59,7 +61,10 @@ def ray_session(address: str | None, cpus: int | None, gpus: int | None) -> Iter
         if address is None:
             _start_local(cpus, gpus, dashboard=way is RayWay.PUBLIC)
         else:
+            require_grpc(address, "check that the cluster's head runs, and --address or RAY_ADDRESS")
             ray.init(address=address, log_to_driver=False)
+    except NoAnswerError:
+        raise
     except Exception as error:
         where = "a local Ray" if address is None else address
         raise RaySessionError(
