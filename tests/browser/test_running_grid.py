@@ -15,6 +15,7 @@ import pytest
 from catalog import Tail
 from catalog.events import AttemptStarted, CellFinished, CellPlanned, EpochFinished, Event
 from tests.support.running import ray_processes, wait_until_gone
+from tests.support.slowness import news_seconds
 from tests.support.studies import command
 from tests.support.windows import Dashboard, look_at, running
 
@@ -36,7 +37,6 @@ evaluation: {crop_size: 32, short_side: 36, batch_size: 8}
 """
 STARTER, CHILD = "TSN-Tiny-f8@synthetic-motion", "TSN-Tiny-f16@synthetic-motion"
 EPOCHS = 40
-NEWS_SECONDS = 3.0
 """From the journal's line to the picture."""
 
 LONGEST = "Math.max(0, ...document.querySelector('.js-plotly-plot').data.map((one) => (one.x || []).length))"
@@ -140,7 +140,7 @@ def test_a_grid_can_be_watched_while_it_trains(browser: Browser, driver: Driver,
         page.wait_for_selector(f'.grid a[title^="{STARTER}: done; top-1 "]', timeout=60_000)
         done = driver.wait_for(CellFinished, lambda one: one.key == key, page, 1)
         assert done.time is not None
-        assert 0 <= float(page.evaluate("window.doneAt")) - done.time < NEWS_SECONDS
+        assert 0 <= float(page.evaluate("window.doneAt")) - done.time < news_seconds()
         title = str(page.get_attribute(f'.grid a[title^="{STARTER}: "]', "title"))
         assert title == f"{STARTER}: done; top-1 {done.top1:.2f} %"
         assert driver.process.poll() is None, "the grid ended before its first cell was shown"

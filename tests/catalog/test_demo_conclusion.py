@@ -21,18 +21,20 @@ def as_promised(cell: CellPlanned) -> float:
     return 95.0
 
 
+def _with_top1(event: CellFinished, cell: CellPlanned, change: Change) -> CellFinished:
+    top1 = change(cell, as_promised(cell))
+    return dataclasses.replace(event, top1=top1, best_top1=top1)
+
+
 def demo_storage(path: Path, change: Change) -> str:
     planned: dict[str, CellPlanned] = {}
     written: list[Event] = []
     for event in grid_events(DEMO):
         if isinstance(event, CellPlanned):
             planned[event.key] = event
-        elif isinstance(event, CellFinished):
-            cell = planned[event.key]
-            top1 = change(cell, as_promised(cell))
-            written.append(dataclasses.replace(event, top1=top1, best_top1=top1))
-        else:
-            written.append(event)
+        written.append(
+            _with_top1(event, planned[event.key], change) if isinstance(event, CellFinished) else event
+        )
     write_quickly(path, iter(written))
     return str(path)
 

@@ -147,13 +147,13 @@ def _wait(child: Child) -> None:
         time.sleep(0.1)
 
 
-def compile_tests(tests: Tests, tree: Tree) -> None:
-    """Import a room's tests once in a tree, so that their bytecode lies there."""
+def compile_tests(files: list[str], tree: Tree) -> None:
+    """Import tests once in a tree, so that their bytecode lies there."""
 
     def work() -> int:
-        return _pytest(["--collect-only", *tests.files], None, tree.root.parent)
+        return _pytest(["--collect-only", *files], None, tree.root.parent)
 
-    _wait(forked(tree, tree.root.parent / "log", 300.0, work, compiling=True))
+    _wait(forked(tree, tree.root.parent / "log", 1800.0, work, compiling=True))
 
 
 def start(trial: Trial, tests: Tests, tree: Tree) -> Child:
@@ -272,15 +272,15 @@ def main() -> int:
     known, reasons = known_results(trials), equivalent()
     done = {name for name, line in known.items() if line["outcome"] != "survived"}
     wanted = [t for t in trials if t.fault.name not in done and t.fault.name not in reasons]
+    wanted.sort(key=lambda trial: trial.digest)  # rooms mixed: a run that is stopped has seen all of them
     load_libraries()
     scratch = Path(tempfile.mkdtemp(prefix="actiongrid-mutants-"))
     try:
-        trees = [Tree.copied(ROOT, scratch / str(job)) for job in range(options.jobs)]
-        tests = {name: record_tests(name, trees[0]) for name in dict.fromkeys(t.room for t in wanted)}
-        for room in tests.values():
-            for tree in trees:
-                compile_tests(room, tree)
-        try_all(wanted, tests, trees)
+        first = Tree.copied(ROOT, scratch / "0")
+        tests = {name: record_tests(name, first) for name in dict.fromkeys(t.room for t in wanted)}
+        compile_tests(sorted({file for room in tests.values() for file in room.files}), first)
+        others = [Tree.copied(first.root, scratch / str(job)) for job in range(1, options.jobs)]
+        try_all(wanted, tests, [first, *others])
     finally:
         stop_all()
         shutil.rmtree(scratch, ignore_errors=True)

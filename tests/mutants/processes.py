@@ -75,14 +75,14 @@ class Tree:
     def copied(cls, repository: Path, parent: Path) -> Tree:
         """A new copy below `parent`, with what lies beside the repository beside it."""
         root = parent / "tree"
-        ignored = shutil.ignore_patterns("__pycache__", ".*", "screenshots")
+        ignored = shutil.ignore_patterns(".*", "screenshots")
         for name in COPIED:
             source = repository / name
             if source.is_dir():
                 shutil.copytree(source, root / name, ignore=ignored)
             elif source.exists():
                 root.mkdir(parents=True, exist_ok=True)
-                shutil.copy(source, root / name)
+                shutil.copy2(source, root / name)
         shared = repository.parent / "shared"
         if shared.is_dir():
             (parent / "shared").symlink_to(shared.resolve())

@@ -28,7 +28,7 @@ class Room:
 ROOMS: dict[str, Room] = {
     "models": Room(
         ("trainables/models/*.py", "trainables/models/*/*.py"),
-        ("tests/trainables/models", "tests/trainables/training/test_model_start.py"),
+        ("tests/trainables/models", "tests/trainables/training/test_recipe_takes_effect.py"),
         60,
     ),
     "clips": Room(

@@ -80,6 +80,12 @@ def test_every_ladder_ends_at_single_clips(each: int, workers: int, accumulate: 
     assert all(after < before for before, after in pairwise(clips))
 
 
+def test_a_worker_takes_at_least_one_clip_at_a_time() -> None:
+    item = work(workers=4)
+    few = item.cell.recipe.model_copy(update={"batch_size": 2})
+    assert clips_at_once(replace(item.cell, recipe=few)) == 1
+
+
 def test_alone_means_a_whole_gpu() -> None:
     assert work(gpus_per_worker=0.25).reduced(ALONE).cell.resources.gpus_per_worker == 1
     assert work(gpus_per_worker=2, workers=3).reduced(ALONE).cell.resources.gpus == 6

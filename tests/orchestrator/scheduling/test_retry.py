@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from catalog.storage.errors import FailureKind
-from orchestrator.scheduling.retry import Attempts, back_off_seconds, classify, decide
+from orchestrator.scheduling.retry import Attempts, back_off_seconds, classify, decide, marked, unmarked
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,15 @@ def test_each_kind_of_failure_is_tried_again_as_often_as_it_makes_sense(kind: Fa
 def test_the_wait_before_another_try_doubles_up_to_five_minutes() -> None:
     waits = [back_off_seconds(ends) for ends in (1, 2, 3, 4, 8, 9, 50, 10_000)]
     assert waits == [2.0, 4.0, 8.0, 16.0, 256.0, 300.0, 300.0, 300.0]
+
+
+def test_all_ends_count_for_the_wait() -> None:
+    assert Attempts(failures=3, preemptions=2, memory=4).ends == 9
+
+
+def test_people_see_no_mark_but_all_else() -> None:
+    error = "ReadError: walk/[failure: data] 3.mp4"
+    assert unmarked(marked(FailureKind.DATA, error)) == error
 
 
 def test_no_retries_means_none() -> None:

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.scheduling.schedule import Free, GridState, Progress, Task, remaining_chain_cost
+from orchestrator.scheduling.schedule import (
+    Free,
+    GridState,
+    Progress,
+    StartQueue,
+    Task,
+    remaining_chain_cost,
+)
 from orchestrator.study.model import Resources
 
 ONE = Resources()
@@ -26,6 +33,18 @@ def chain(name: str, *costs: float, demand: Resources = ONE) -> list[Task]:
 def test_priority_is_the_longest_line_of_descendants() -> None:
     forest = [*chain("a", 1, 2, 3), Task("fork", "a0", 10, ONE), Task("leaf", "fork", 1, ONE)]
     assert remaining_chain_cost(forest) == {"a0": 12, "a1": 5, "a2": 3, "fork": 11, "leaf": 1}
+
+
+def test_a_task_is_placed_nowhere_unless_it_is_said() -> None:
+    task = Task("a", None, 1, ONE)
+    assert not task.alone
+    queue = StartQueue([task])
+    queue.place("a", ready=True)
+    assert (queue.ready, queue.running) == (("a",), ())
+    queue.place("a", running=True)
+    assert (queue.ready, queue.running) == ((), ("a",))
+    queue.place("a")
+    assert (queue.ready, queue.running) == ((), ())
 
 
 def test_the_longest_remaining_chain_starts_first() -> None:

@@ -91,6 +91,8 @@ def test_random_short_side() -> None:
     assert {view.scaled for view in views} == {(341, 256), (342, 257), (344, 258)}
     assert all((view.box.width, view.box.height) == (224, 224) for view in views)
     assert {view.box.top for view in views if view.scaled[1] == 256} == set(range(33))
+    lefts = [view.box.left for view in views if view.scaled[0] == 341]
+    assert (min(lefts), max(lefts)) == (0, 117)
     small = Recipe(crop_size=300, augmentation="random_short_side", short_side_range=(256, 320))
     with pytest.raises(ValueError, match="must not be smaller than the crop"):
         train_view(320, 240, small, rng)
