@@ -66,12 +66,20 @@ ROOMS: dict[str, Room] = {
     ),
     "views": Room(
         ("catalog/views/*.sql",),
-        ("tests/catalog", "tests/dashboards"),
+        (
+            "tests/catalog/test_*.py",
+            "tests/dashboards/test_figures_numbers.py",
+            "tests/dashboards/test_published_recomputed.py",
+        ),
         60,
     ),
     "queries": Room(
         ("catalog/queries/*.py",),
-        ("tests/catalog", "tests/dashboards"),
+        (
+            "tests/catalog/test_*.py",
+            "tests/dashboards/test_figures_numbers.py",
+            "tests/dashboards/test_published_recomputed.py",
+        ),
         40,
     ),
 }
