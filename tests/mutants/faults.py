@@ -233,11 +233,12 @@ def _other_constants(value: object) -> Iterator[ast.Constant]:
 
 
 def _other_calls(node: ast.Call) -> Iterator[ast.Call]:
-    if len(node.args) >= 2 and not any(isinstance(one, ast.Starred) for one in node.args[:2]):
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    ordered = len(node.args) >= 2 and name not in FUNCTIONS
+    if ordered and not any(isinstance(one, ast.Starred) for one in node.args[:2]):
         swapped = copy.copy(node)
         swapped.args = [node.args[1], node.args[0], *node.args[2:]]
         yield swapped
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     if name in FUNCTIONS:
         other = copy.deepcopy(node)
         if isinstance(other.func, ast.Attribute):
