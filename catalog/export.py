@@ -8,7 +8,7 @@ import decimal
 import io
 import json
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -145,17 +145,40 @@ def to_markdown(table: pa.Table) -> bytes:
     return _lines(["| " + " | ".join(_markdown(cell) for cell in row) + " |" for row in rows])
 
 
-def to_latex(table: pa.Table, best: Collection[tuple[int, str]] = ()) -> bytes:
-    """Return a LaTeX tabular; needs the booktabs package. `best` are the (row, column) in bold."""
+def to_latex(
+    table: pa.Table,
+    best: Collection[tuple[int, str]] = (),
+    beside: Mapping[tuple[int, str], str] | None = None,
+    legend: Sequence[str] = (),
+) -> bytes:
+    """Return a LaTeX tabular; needs the booktabs package.
+
+    Args:
+        table: the rows.
+        best: the (row, column) in bold.
+        beside: LaTeX that follows the text of a (row, column).
+        legend: lines of text below the table.
+    """
+    beside = beside or {}
     columns = "".join("r" if right else "l" for right in _numeric(table))
     rows = []
     for place, row in enumerate(_texts(table)):
         cells = zip(table.column_names, map(latex_text, row), strict=True)
-        bold = [rf"\textbf{{{cell}}}" if (place, name) in best else cell for name, cell in cells]
-        rows.append(" & ".join(bold) + r" \\")
+        marked = [
+            (rf"\textbf{{{cell}}}" if (place, name) in best else cell) + beside.get((place, name), "")
+            for name, cell in cells
+        ]
+        rows.append(" & ".join(marked) + r" \\")
     head = " & ".join(map(latex_text, table.column_names)) + r" \\"
     top, bottom = rf"\begin{{tabular}}{{{columns}}}", r"\end{tabular}"
-    return _lines([top, r"\toprule", head, r"\midrule", *rows, r"\bottomrule", bottom])
+    below = latex_legend(legend, len(table.column_names))
+    return _lines([top, r"\toprule", head, r"\midrule", *rows, r"\bottomrule", *below, bottom])
+
+
+def latex_legend(lines: Sequence[str], columns: int) -> list[str]:
+    """Return rows below a LaTeX tabular that say what its signs mean: whoever prints it prints them too."""
+    texts = [latex_symbols(latex_text(line)) for line in lines]
+    return [rf"\multicolumn{{{columns}}}{{l}}{{\scriptsize {text}}} \\" for text in texts]
 
 
 FORMATS: dict[str, Callable[[pa.Table], bytes]] = {
@@ -171,6 +194,11 @@ FORMATS: dict[str, Callable[[pa.Table], bytes]] = {
 def latex_text(text: str) -> str:
     """Return text with LaTeX's special characters escaped."""
     return text.translate(_LATEX)
+
+
+def latex_symbols(text: str) -> str:
+    """Return text with the signs of statistics as LaTeX's commands: ±, ×, n=."""
+    return text.replace("±", r"$\pm$").replace("×", r"$\times$").replace("n=", "$n$=")
 
 
 def display(value: object) -> str:

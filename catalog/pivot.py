@@ -1,4 +1,7 @@
-"""Results as people print them: models down, lengths across, the best in bold. Pure functions of rows."""
+"""Results as people print them: models down, lengths across. Pure functions of rows.
+
+How sure the fields are, and which is best, is put in by `dashboards/render/tables.py`: it needs statistics.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from catalog.export import latex_text
+from catalog.export import latex_legend, latex_symbols, latex_text
 from catalog.names import dataset_label, label
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 
@@ -32,16 +35,28 @@ class PivotError(ActionGridError):
 
 @dataclass(frozen=True)
 class Mean:
-    """A field of the pivot: mean, sample standard deviation (None for one result), number of results."""
+    """A field of the pivot: mean, sample standard deviation (None for one result), number of results.
+
+    `values` and `keys` are those of the results, `videos` what each was measured on. `low` and `high` are the
+    95 % interval of the mean; None where nobody can tell.
+    """
 
     mean: float
     std: float | None
     count: int
+    values: tuple[float, ...] = ()
+    keys: tuple[str, ...] = ()
+    videos: int | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
 class Pivot:
-    """A printed table. `fields[row][column]` is None where there is no result; `best` holds (row, column).
+    """A printed table. `fields[row][column]` is None where there is no result.
+
+    `best` holds the (row, column) of those that are significantly better than all others of their block and
+    column.
 
     `row_axes` are the axes asked for and, before them, every other axis that has several values: results of
     different datasets or models are never averaged. Seeds are, unless they are asked for.
@@ -52,8 +67,8 @@ class Pivot:
     rows: tuple[tuple[str, ...], ...]
     columns: tuple[tuple[str, ...], ...]
     fields: tuple[tuple[Mean | None, ...], ...]
-    best: frozenset[tuple[int, int]]
     blocks: tuple[int, ...]
+    best: frozenset[tuple[int, int]] = frozenset()
 
 
 def parse_pivot(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -72,14 +87,14 @@ def parse_pivot(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return groups[0], groups[1]
 
 
-def pivot(rows: Sequence[Row], text: str, value: str = "top1", *, largest: bool = True) -> Pivot:
-    """Arrange results by axes; the best mean of every column is marked, within one dataset.
+def pivot(rows: Sequence[Row], text: str, value: str = "top1") -> Pivot:
+    """Arrange results by axes; a block of rows is of one dataset.
 
     Args:
-        rows: results with the columns `AXES` and `value`; empty values are left out.
+        rows: results with the columns `AXES` and `value`; empty values are left out. Where they have `key`
+            and `eval_videos`, the fields have them too.
         text: the axes, as for `parse_pivot`.
         value: the column that is shown.
-        largest: whether more is better.
 
     Raises:
         PivotError: see `parse_pivot`.
@@ -93,13 +108,15 @@ def pivot(rows: Sequence[Row], text: str, value: str = "top1", *, largest: bool 
         if axis not in named and axis != "seed" and len({row[axis] for row in found}) > 1
     )
     lines = (*spread, *row_axes)
-    groups: dict[tuple[Any, ...], dict[tuple[Any, ...], list[float]]] = {}
+    groups: dict[tuple[Any, ...], dict[tuple[Any, ...], list[Row]]] = {}
     for row in found:
         place = groups.setdefault(tuple(row[axis] for axis in lines), {})
-        place.setdefault(tuple(row[axis] for axis in column_axes), []).append(float(row[value]))
+        place.setdefault(tuple(row[axis] for axis in column_axes), []).append(row)
     row_keys = sorted(groups)
     column_keys = sorted({column for line in groups.values() for column in line})
-    fields = tuple(tuple(_mean(groups[line].get(column)) for column in column_keys) for line in row_keys)
+    fields = tuple(
+        tuple(_mean(groups[line].get(column), value) for column in column_keys) for line in row_keys
+    )
     dataset = lines.index("dataset") if "dataset" in lines else None
     blocks = tuple(_block(line, dataset, row_keys) for line in row_keys)
     return Pivot(
@@ -110,13 +127,12 @@ def pivot(rows: Sequence[Row], text: str, value: str = "top1", *, largest: bool 
             tuple(_text(axis, one) for axis, one in zip(column_axes, key, strict=True)) for key in column_keys
         ),
         fields=fields,
-        best=_best(fields, blocks, largest),
         blocks=blocks,
     )
 
 
 def pivot_latex(table: Pivot, decimals: int = DECIMALS) -> bytes:
-    """Return a LaTeX tabular (booktabs) with the best in bold; several seeds print as mean ± std."""
+    """Return a LaTeX tabular (booktabs): means ± their intervals and n, the best in bold, and a legend."""
     head = [
         " & ".join([*(latex_text(axis.replace("_", " ")) for axis in table.row_axes), *_heads(table)])
         + r" \\"
@@ -132,54 +148,89 @@ def pivot_latex(table: Pivot, decimals: int = DECIMALS) -> bytes:
         body.append(" & ".join([*_printed(table.row_axes, names), *texts]) + r" \\")
     columns = "l" * len(table.row_axes) + "r" * len(table.columns)
     top = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
-    lines = [*top, *head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
+    lines = [
+        *top,
+        *head,
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        *latex_legend(LEGEND, len(table.row_axes) + len(table.columns)),
+        r"\end{tabular}",
+    ]
     return ("\n".join(lines) + "\n").encode()
 
 
-def pivot_table(table: Pivot, decimals: int = DECIMALS) -> pa.Table:
-    """Return the pivot as a plain table: axes as text, means as numbers, or text where seeds are averaged."""
+LEGEND = (
+    "±: the farther end of the 95 % interval from videos and seeds; n: seeds × videos.",
+    "Bold: better than all others of its column and dataset (5 %, Holm over the table).",
+)
+
+
+def pivot_table(table: Pivot, decimals: int = DECIMALS, strong: str = "*{}*") -> pa.Table:
+    """Return the pivot as a table for people: a mean, its interval and n as text; `strong` marks the best."""
     import pyarrow as pa
 
-    names = [axis.replace("_", " ") for axis in table.row_axes]
-    columns: dict[str, list[Any]] = {
-        name: [row[place] for row in table.rows] for place, name in enumerate(names)
-    }
-    several = any(field is not None and field.std is not None for line in table.fields for field in line)
+    columns = _axes_of(table)
     for place, heads in enumerate(table.columns):
-        line = [fields[place] for fields in table.fields]
-        columns[" ".join(heads)] = [_field_value(field, decimals, several) for field in line]
+        texts = [
+            _field_text(line[place], decimals, strong if (row, place) in table.best else "{}")
+            for row, line in enumerate(table.fields)
+        ]
+        columns[" ".join(heads)] = texts
     return pa.table(columns)
 
 
-def _field_value(field: Mean | None, decimals: int, several: bool) -> float | str | None:
+def pivot_columns(table: Pivot) -> pa.Table:
+    """Return the pivot as numbers for programs: of each column mean, `_low`, `_high` and `_seeds`."""
+    import pyarrow as pa
+
+    columns = _axes_of(table)
+    for place, heads in enumerate(table.columns):
+        name, line = " ".join(heads), [fields[place] for fields in table.fields]
+        columns[name] = pa.array([one and one.mean for one in line], pa.float64())
+        columns[f"{name}_low"] = pa.array([one and one.low for one in line], pa.float64())
+        columns[f"{name}_high"] = pa.array([one and one.high for one in line], pa.float64())
+        columns[f"{name}_seeds"] = pa.array([one and one.count for one in line], pa.int64())
+    return pa.table(columns)
+
+
+def _axes_of(table: Pivot) -> dict[str, Any]:
+    names = [axis.replace("_", " ") for axis in table.row_axes]
+    return {name: [row[place] for row in table.rows] for place, name in enumerate(names)}
+
+
+def _field_text(field: Mean | None, decimals: int, marked: str) -> str | None:
     if field is None:
         return None
-    if not several:
-        return field.mean
-    spread = "" if field.std is None else f" ± {field.std:.{decimals}f} ({field.count})"
-    return f"{field.mean:.{decimals}f}{spread}"
+    away = _away(field)
+    plus = "" if away is None else f" ± {away:.{decimals}f}"
+    return f"{marked.format(f'{field.mean:.{decimals}f}')}{plus} ({_n(field)})"
 
 
-def best_rows(rows: Sequence[Row], values: Sequence[str] = ("top1", "top5")) -> frozenset[tuple[int, str]]:
-    """Return the best of every dataset as (row, column): the largest of each column of `values`."""
-    marks: set[tuple[int, str]] = set()
-    for value in values:
-        known = [
-            (place, row)
-            for place, row in enumerate(rows)
-            if row[value] is not None and row[value] == row[value]
-        ]
-        for dataset in {row.get("dataset") for _, row in known}:
-            here = [(place, row) for place, row in known if row.get("dataset") == dataset]
-            top = max(row[value] for _, row in here)
-            marks |= {(place, value) for place, row in here if row[value] == top}
-    return frozenset(marks)
-
-
-def _mean(values: list[float] | None) -> Mean | None:
-    if not values:
+def _away(field: Mean) -> float | None:
+    """How far the farther end of the interval is."""
+    if field.low is None or field.high is None:
         return None
-    return Mean(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
+    return max(field.mean - field.low, field.high - field.mean)
+
+
+def _n(field: Mean) -> str:
+    return f"n={field.count}" if field.videos is None else f"n={field.count}×{field.videos}"
+
+
+def _mean(rows: Sequence[Row] | None, value: str) -> Mean | None:
+    if not rows:
+        return None
+    values = tuple(float(row[value]) for row in rows)
+    videos = [row["eval_videos"] for row in rows if row.get("eval_videos")]
+    return Mean(
+        fmean(values),
+        stdev(values) if len(values) > 1 else None,
+        len(values),
+        values,
+        tuple(str(row["key"]) for row in rows if row.get("key")),
+        min(videos) if len(videos) == len(rows) else None,
+    )
 
 
 def _block(line: tuple[Any, ...], dataset: int | None, lines: Sequence[tuple[Any, ...]]) -> int:
@@ -187,24 +238,6 @@ def _block(line: tuple[Any, ...], dataset: int | None, lines: Sequence[tuple[Any
         return 0
     names = sorted({one[dataset] for one in lines})
     return names.index(line[dataset])
-
-
-def _best(
-    fields: tuple[tuple[Mean | None, ...], ...], blocks: tuple[int, ...], largest: bool
-) -> frozenset[tuple[int, int]]:
-    best: set[tuple[int, int]] = set()
-    for block in set(blocks):
-        for column in range(len(fields[0])):
-            means = {
-                place: round(field.mean, DECIMALS)
-                for place, line in enumerate(fields)
-                if blocks[place] == block and (field := line[column]) is not None
-            }
-            # One result alone is no best one; equal ones, as printed, all are.
-            if len(means) > 1:
-                top = max(means.values()) if largest else min(means.values())
-                best |= {(place, column) for place, mean in means.items() if mean == top}
-    return frozenset(best)
 
 
 def _heads(table: Pivot) -> list[str]:
@@ -219,9 +252,10 @@ def _printed(axes: Sequence[str], names: Sequence[str]) -> list[str]:
 def _latex_field(field: Mean | None, decimals: int, *, bold: bool) -> str:
     if field is None:
         return "--"
-    text = f"{field.mean:.{decimals}f}"
+    text, away = f"{field.mean:.{decimals}f}", _away(field)
     text = rf"\textbf{{{text}}}" if bold else text
-    return text if field.std is None else rf"{text} {{\scriptsize$\pm${field.std:.{decimals}f}}}"
+    plus = "" if away is None else rf"$\pm${away:.{decimals}f} "
+    return rf"{text} {{\scriptsize {plus}({latex_symbols(_n(field))})}}"
 
 
 def _text(axis: str, value: object) -> str:

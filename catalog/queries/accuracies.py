@@ -37,16 +37,38 @@ _GAINS = """
     LEFT JOIN literature_gain AS published USING (dataset, module, backbone, frames)
     ORDER BY gain.source, gain.study, dataset, module, backbone, frames
 """
+_TRAININGS = """
+    SELECT
+        study, dataset, module, backbone, temporal_pooling, frames, list(top1 ORDER BY seed) AS values,
+        list(key ORDER BY seed) AS keys, min(eval_videos) AS eval_videos
+    FROM own_cells WHERE top1 IS NOT NULL GROUP BY ALL
+"""
 _PAIRS = """
     , pairs AS (
         FROM contribution_pairs_of('accuracy') WHERE {modules}
+    ),
+    counted AS (
+        SELECT
+            source, study, dataset, module, backbone, temporal_pooling, frames, top1_std, seeds, eval_videos
+        FROM accuracy
     )
 """
 _CONTRIBUTIONS = """
-    SELECT source, study, dataset, module, phi, psi_ta, psi_ta_tp, n, n_ta_tp, missing, missing_ta_tp
+    SELECT
+        source, study, dataset, module, phi, psi_ta, psi_ta_tp, n, n_ta_tp, missing, missing_ta_tp,
+        undefined, undefined_ta_tp
     FROM contribution_means_of('pairs') ORDER BY dataset, module, source, study
 """
-_PAIRS_IN_ORDER = "FROM pairs ORDER BY source, study, dataset, module, temporal_pooling, backbone, frames"
+_PAIRS_IN_ORDER = """
+    SELECT
+        pairs.*, own.top1_std, own.seeds, own.eval_videos, tsn.top1_std AS tsn_top1_std,
+        tsn.seeds AS tsn_seeds, tsn.eval_videos AS tsn_eval_videos
+    FROM pairs
+    LEFT JOIN counted AS own USING (source, study, dataset, module, backbone, temporal_pooling, frames)
+    LEFT JOIN (FROM counted WHERE module = 'tsn' AND NOT temporal_pooling) AS tsn
+        USING (source, study, dataset, backbone, frames)
+    ORDER BY source, study, dataset, module, temporal_pooling, backbone, frames
+"""
 _BY_SEED = """
     WITH runs AS (
         SELECT
@@ -131,6 +153,11 @@ def temporal_pooling_gains(catalog: Catalog, filters: Filters = ALL, source: Sou
     A filter on temporal pooling is left out, because the gain needs both.
     """
     return ask(catalog, mean_accuracies(filters.without("temporal_pooling"), source), _GAINS)
+
+
+def trainings_behind(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+    """Return one row a model of one's own with results: lists of top-1 (percent) and keys, by seed."""
+    return ask(catalog, mean_accuracies(filters, "own"), _TRAININGS)
 
 
 def contributions(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:

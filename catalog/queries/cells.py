@@ -41,11 +41,13 @@ _LINEAGE = """
         SELECT cells.key, cells.parent_key, cells.cell, line.depth + 1
         FROM line JOIN cells ON cells.key = line.parent_key
     )
-    SELECT DISTINCT line.cell, line.key, line.depth, results_all.top1
+    SELECT DISTINCT line.cell, line.key, line.depth, results_all.top1, results_all.eval_videos
     FROM line LEFT JOIN results_all USING (key) ORDER BY line.depth
 """
 _EVALUATIONS = """
-    SELECT * EXCLUDE (versions, hardware, study, current, superseded) REPLACE (measured::VARCHAR AS measured)
+    SELECT
+        * EXCLUDE (versions, hardware, study, current, superseded) REPLACE (measured::VARCHAR AS measured),
+        (SELECT any_value(num_classes) FROM recorded.cells WHERE key = $key) AS num_classes
     FROM evaluations_all WHERE key = $key ORDER BY level, measured_by DESC, checkpoint, measured
 """
 _SIZES = """
@@ -54,7 +56,7 @@ _SIZES = """
 """
 _VIDEOS = "SELECT videos FROM recorded.datasets_built WHERE train_hash = $train ORDER BY time DESC LIMIT 1"
 _SUCCESSOR = """
-    SELECT key, of_checkpoint(report, top1, best_top1) AS top1, key_parts
+    SELECT key, of_checkpoint(report, top1, best_top1) AS top1, eval_videos, key_parts
     FROM cells LEFT JOIN recorded.finished USING (key)
     WHERE cell = $cell AND list_has_any(studies, $studies) AND current AND key <> $key LIMIT 1
 """
@@ -74,7 +76,8 @@ _SIDE_BY_SIDE = """
         CASE WHEN finished.key IS NOT NULL THEN 'done' ELSE coalesce(state, 'planned') END AS state,
         of_checkpoint(report, finished.top1, best_top1) AS reported_top1,
         CASE WHEN isfinite(reported_top1) THEN reported_top1 END AS top1, report AS checkpoint, best_top1,
-        epochs, precision_of(hardware) AS precision, device_of(hardware) AS device, NOT current AS superseded
+        eval_videos, epochs, precision_of(hardware) AS precision, device_of(hardware) AS device,
+        NOT current AS superseded
     FROM computed.planned_cells
     LEFT JOIN recorded.finished AS finished USING (key)
     LEFT JOIN open_cells USING (key)
@@ -82,7 +85,7 @@ _SIDE_BY_SIDE = """
     ORDER BY list_position($keys, key)
 """
 _LIST = """
-    SELECT cell, key, state, top1, study FROM chosen
+    SELECT cell, key, state, top1, eval_videos, study FROM chosen
     ORDER BY dataset, module, backbone, temporal_pooling, frames, seed LIMIT 2000
 """
 
@@ -122,7 +125,7 @@ def attempts_of_cell(catalog: Catalog, key: str) -> pa.Table:
 
 
 def lineage_of_cell(catalog: Catalog, key: str) -> pa.Table:
-    """Return `cell`, `key`, `depth` and `top1` of a cell (depth 0) and its parents, youngest first."""
+    """Return name, key, `depth`, `top1` and videos of a cell (depth 0) and its parents, youngest first."""
     return catalog.query(_LINEAGE, {"key": key})
 
 
@@ -154,7 +157,7 @@ def videos_of_dataset(catalog: Catalog, train_hash: str | None) -> pa.Table:
 
 
 def successor_of_cell(catalog: Catalog, cell: str, studies: Sequence[str], key: str) -> pa.Table:
-    """Return `key`, `top1` and `key_parts` of the cell in whose place it stands in today's plans, if any."""
+    """Return key, `top1` and `key_parts` of the cell in whose place it stands in today's plans, if any."""
     return catalog.query(_SUCCESSOR, {"cell": cell, "studies": list(studies), "key": key})
 
 
@@ -188,7 +191,7 @@ def cells_side_by_side(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
 
 
 def cells_to_choose(catalog: Catalog, filters: Filters) -> pa.Table:
-    """Return `cell`, `key`, `state`, `top1` and `study` of the first 2,000 cells that pass the filters."""
+    """Return name, key, state, top-1 (percent), its videos and study of the first 2,000 cells let through."""
     chosen = chosen_cells(filters, "grid_cells")
     return catalog.query(f"WITH {chosen.sql} {_LIST}", chosen.params)
 

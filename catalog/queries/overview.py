@@ -35,9 +35,9 @@ _GRID = """
     )
     SELECT
         module, backbone, temporal_pooling, dataset, frames, coalesce(cells, 0) AS cells, done, running,
-        failed, blocked, planned, own.top1, top1_std, results, blocked_by, reason, key, cell, epoch, epochs,
-        eta_seconds,
-        coalesce(own.published_top1, literature.top1) AS published_top1, difference
+        failed, blocked, planned, own.top1, top1_std, results, eval_videos, blocked_by, reason, key, cell,
+        epoch, epochs, eta_seconds, coalesce(own.published_top1, literature.top1) AS published_top1,
+        difference
     FROM own FULL JOIN (
         SELECT module, backbone, temporal_pooling, dataset, frames, top1 FROM published WHERE {literature}
     ) AS literature USING (module, backbone, temporal_pooling, dataset, frames)
@@ -63,17 +63,20 @@ _ALL_CELLS_FILTERS = (*AXES, "seed", "state")
 _DATASETS = """
     SELECT DISTINCT dataset FROM recorded.cells WHERE len($studies) = 0 OR list_contains($studies, study)
 """
-_WIDE = (
-    "SELECT * EXCLUDE (versions, hardware, config) FROM {view} ORDER BY dataset, module, backbone, cell, key"
-)
-_SHORT = """
+_NUM_CLASSES = "(SELECT key, any_value(num_classes) AS num_classes FROM recorded.cells GROUP BY key)"
+_WIDE = f"""
+    SELECT * EXCLUDE (versions, hardware, config) FROM {{view}} LEFT JOIN {_NUM_CLASSES} USING (key)
+    ORDER BY dataset, module, backbone, cell, key
+"""
+_SHORT = f"""
     SELECT
-        {dataset} cell, top1, top5, loss, checkpoint, best_top1, epochs, params, macs, published_top1,
-        difference, precision, device {marks}
-    FROM {view} ORDER BY dataset, module, backbone, temporal_pooling, frames, seed, finished
+        {{dataset}} cell, top1, eval_videos, top5, loss AS val_loss, checkpoint, best_top1, epochs, params,
+        macs, published_top1, difference, precision, device, key, num_classes {{marks}}
+    FROM {{view}} LEFT JOIN {_NUM_CLASSES} USING (key)
+    ORDER BY dataset, module, backbone, temporal_pooling, frames, seed, finished
 """
 _PIVOT = """
-    SELECT dataset, module, backbone, temporal_pooling, frames, seed, {value} FROM results
+    SELECT dataset, module, backbone, temporal_pooling, frames, seed, {value}, key, eval_videos FROM results
 """
 PIVOT_VALUES = (
     "top1",
@@ -209,7 +212,7 @@ def short_results(
 
 
 def pivot_rows(catalog: Catalog, value: str) -> pa.Table:
-    """Return the axes and one of `PIVOT_VALUES` of every finished cell of the current plans."""
+    """Return the axes, one of `PIVOT_VALUES`, key and videos of every finished cell of the current plans."""
     if value not in PIVOT_VALUES:
         raise ValueError(f"no column to show: {value}")
     return catalog.query(_PIVOT.format(value=value))

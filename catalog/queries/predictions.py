@@ -27,23 +27,44 @@ _BY_CLASS = """
     SELECT label, class, videos, top1, top5 FROM per_class_accuracy{suffix} WHERE {chosen}
     ORDER BY top1 DESC, label
 """
-_PAIRS = """
-    WITH looked_at AS MATERIALIZED (SELECT unnest($keys) AS key),
-    reported AS MATERIALIZED (
-        SELECT key, evaluation AS reported FROM looked_at LEFT JOIN results_all USING (key)
+# Which videos an evaluation measured: the hash of their list, where it is known. A training's result does not
+# name it; the builds of its training videos do, where they all have the same validation videos.
+_MEASURED = """
+    looked_at AS MATERIALIZED (SELECT DISTINCT unnest($keys) AS key),
+    built AS (
+        SELECT train_hash, any_value(val_hash) AS val_hash FROM recorded.datasets_built
+        GROUP BY train_hash HAVING count(DISTINCT val_hash) = 1
     ),
+    trained AS (
+        SELECT key, any_value(built.val_hash) AS val_hash
+        FROM looked_at JOIN recorded.cells USING (key)
+        JOIN built ON built.train_hash = key_parts ->> '$.data.train' GROUP BY key
+    ),
+    measured AS MATERIALIZED (
+        SELECT key, coalesce($evaluation, results_all.evaluation) AS evaluation, val_hash AS videos_hash
+        FROM looked_at LEFT JOIN results_all USING (key) LEFT JOIN trained USING (key)
+        WHERE $evaluation IS NULL OR starts_with($evaluation, 'training:')
+        UNION ALL
+        SELECT key, evaluation, videos_hash FROM recorded.evaluations SEMI JOIN looked_at USING (key)
+        WHERE evaluation = $evaluation
+    )
+"""
+_PAIRS = f"""
+    WITH {_MEASURED},
     chosen AS MATERIALIZED (
-        SELECT key, cell, index, video, label, correct
-        FROM predictions{suffix} JOIN reported USING (key) WHERE evaluation = coalesce($evaluation, reported)
+        SELECT key, cell, index, video, videos_hash, label, correct
+        FROM predictions{{suffix}} JOIN measured USING (key, evaluation)
     ),
     sizes AS (SELECT key, any_value(cell) AS cell, count(*) AS videos FROM chosen GROUP BY key),
     counts AS (
         SELECT
             one.key AS first_key, other.key AS second_key,
+            -- Equal labels alone do not make two videos one; folders differ from machine to machine.
             count(*) FILTER (
-                -- Folders differ from machine to machine.
-                one.label = other.label
-                AND coalesce(parse_filename(one.video) = parse_filename(other.video), true)
+                one.label = other.label AND coalesce(
+                    parse_filename(one.video) = parse_filename(other.video),
+                    one.videos_hash = other.videos_hash, false
+                )
             ) AS shared,
             count(*) FILTER (one.correct AND other.correct) AS both,
             count(*) FILTER (one.correct AND NOT other.correct) AS only_first,
@@ -61,6 +82,25 @@ _PAIRS = """
     JOIN sizes AS lower_size ON lower_size.key = second_key
     ORDER BY list_position($keys, first_key), list_position($keys, second_key)
 """
+_OUTCOMES = f"""
+    WITH {_MEASURED}
+    SELECT
+        key, {{measure}} AS outcomes,
+        concat_ws(
+            ' ', coalesce(
+                any_value(videos_hash),
+                CASE WHEN count(video) = count(*) THEN bit_xor(hash(parse_filename(video)))::VARCHAR END, key
+            ), bit_xor(hash(index, label)), count(*)
+        ) AS videos
+    FROM predictions{{suffix}} JOIN measured USING (key, evaluation) GROUP BY key
+"""
+_MEASURES = {
+    "top1": "list(correct::DOUBLE ORDER BY index)",
+    "top5": "list(list_contains(top, label)::DOUBLE ORDER BY index)",
+    "loss": "list(loss ORDER BY index)",
+}
+MOST_CELLS = 5000
+"""Of more cells than this, nobody waits for the predictions of all."""
 
 
 def _ask(
@@ -92,3 +132,23 @@ def counts_on_same_videos(catalog: Catalog, keys: Sequence[str], evaluation: str
     the same, `first_videos` and `second_videos` all of either cell.
     """
     return _ask(catalog, _PAIRS, keys, evaluation, {"keys": list(keys)})
+
+
+def outcomes_by_video(
+    catalog: Catalog, keys: Sequence[str], measure: str = "top1", evaluation: str | None = None
+) -> pa.Table:
+    """Return one row a cell with known predictions: `outcomes`, a list with a number a video, in their order.
+
+    Two cells were measured on the same videos where `videos` is the same text: the hash of the list or, where
+    no journal has that, of the videos' names. Of more than `MOST_CELLS` cells there are no rows.
+
+    Args:
+        catalog: the catalog.
+        keys: the cells that are asked about.
+        measure: `top1` or `top5` (1 where the video counts as right, else 0), or `loss`.
+        evaluation: which measurement; without one that which `results` shows.
+    """
+    wanted = list(keys) if len(keys) <= MOST_CELLS else []
+    return _ask(
+        catalog, _OUTCOMES.replace("{measure}", _MEASURES[measure]), wanted, evaluation, {"keys": wanted}
+    )

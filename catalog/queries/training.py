@@ -27,10 +27,22 @@ _EPOCHS_OF_ONE = """
 _EPOCHS = """
     SELECT
         names.cell, epochs.key, epochs.epoch, epochs.attempt, epochs.train_loss, epochs.val_loss,
-        epochs.train_top1, epochs.top1, epochs.top5, epochs.lr, epochs.clips_per_second, epochs.seconds
+        epochs.train_top1, epochs.top1, epochs.top5, epochs.lr, epochs.clips_per_second, epochs.seconds,
+        coalesce(finished.train_videos, built.train_videos) AS train_videos,
+        coalesce(finished.eval_videos, built.eval_videos) AS eval_videos
     FROM ({epochs}) AS epochs
     LEFT JOIN materialised.planned_keys AS names USING (key)
+    LEFT JOIN recorded.finished AS finished USING (key)
+    LEFT JOIN ({videos}) AS built USING (key)
     ORDER BY list_position($keys, epochs.key), epochs.epoch
+"""
+# A cell that still trains has no result that counts its videos: its dataset's build does.
+_VIDEOS = """
+    SELECT
+        key, any_value((videos ->> '$.train')::BIGINT) AS train_videos,
+        any_value((videos ->> '$.val')::BIGINT) AS eval_videos
+    FROM recorded.cells JOIN recorded.datasets_built ON train_hash = key_parts ->> '$.data.train'
+    WHERE list_contains($keys, key) GROUP BY key
 """
 _CONFIGS = """
     SELECT key, cell, config::VARCHAR AS config, module, backbone, temporal_pooling, frames, dataset, seed
@@ -39,12 +51,15 @@ _CONFIGS = """
 
 
 def epochs_of(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
-    """Return one row a cell and epoch, in the order of `keys`: accuracies in percent, clips a second."""
+    """Return one row a cell and epoch, in the order of `keys`: accuracies in percent, clips a second.
+
+    `train_videos` and `eval_videos` count the videos behind them, where a build or a result says so.
+    """
     spans = catalog.query(_SPANS, {"keys": list(keys)}).to_pylist()
     params = {f"{name}_{place}": span[name] for place, span in enumerate(spans) for name in span}
     parts = [_EPOCHS_OF_ONE.format(place=place) for place in range(len(spans))]
     epochs = " UNION ALL ".join(parts) or "FROM recorded.epochs LIMIT 0"
-    return catalog.query(_EPOCHS.format(epochs=epochs), {"keys": list(keys), **params})
+    return catalog.query(_EPOCHS.format(epochs=epochs, videos=_VIDEOS), {"keys": list(keys), **params})
 
 
 def attempts_at(catalog: Catalog, key: str) -> pa.Table:

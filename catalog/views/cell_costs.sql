@@ -75,8 +75,8 @@ FROM axes GROUP BY axis, value;
 CREATE MACRO accuracy_per_cost_of(relation) AS TABLE
 WITH RECURSIVE cost AS MATERIALIZED (
     SELECT
-        key, cell, parent_key, dataset, module, backbone, temporal_pooling, frames, seed, state, top1, seconds,
-        gpus, cpus
+        key, cell, parent_key, dataset, module, backbone, temporal_pooling, frames, seed, state, top1, eval_videos,
+        seconds, gpus, cpus
     FROM query_table(relation)
 ),
 chains AS (
@@ -89,7 +89,7 @@ chains AS (
 )
 SELECT
     dataset, module, backbone, temporal_pooling, frames, arg_min(cell, seed) AS cell, avg(top1) AS top1,
-    count(*) AS seeds, avg(gpu_seconds) / 3600 AS gpu_hours, avg(cpu_seconds) / 3600 AS cpu_hours
+    stddev_samp(top1) AS top1_std, count(*) AS seeds, min(eval_videos) AS eval_videos, avg(gpu_seconds) / 3600 AS gpu_hours, avg(cpu_seconds) / 3600 AS cpu_hours
 FROM cost JOIN chains USING (key)
 WHERE state = 'done' AND top1 IS NOT NULL AND isfinite(top1) GROUP BY ALL;
 

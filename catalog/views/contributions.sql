@@ -23,7 +23,8 @@ WHERE a.module <> 'tsn';
 --   psi_ta    mean over the pairs without temporal pooling
 --   psi_ta_tp mean over the pairs with temporal pooling
 -- They go over the backbones and lengths for which both accuracies exist: n of them, n_ta_tp for the last one;
--- `missing` and `missing_ta_tp` count the pairs that stand in the relation without a usable accuracy.
+-- `missing` and `missing_ta_tp` count the pairs that stand in the relation without a psi; of these, `undefined` and
+-- `undefined_ta_tp` have both accuracies, of which Equation 1 makes no number.
 CREATE MACRO contribution_means_of(pairs) AS TABLE
 SELECT
     source, study, dataset, module,
@@ -33,7 +34,9 @@ SELECT
     count(psi) FILTER (NOT temporal_pooling) AS n,
     count(psi) FILTER (temporal_pooling) AS n_ta_tp,
     count(*) FILTER (NOT temporal_pooling) - n AS missing,
-    count(*) FILTER (temporal_pooling) - n_ta_tp AS missing_ta_tp
+    count(*) FILTER (temporal_pooling) - n_ta_tp AS missing_ta_tp,
+    count(top1 + tsn_top1) FILTER (NOT temporal_pooling AND psi IS NULL) AS undefined,
+    count(top1 + tsn_top1) FILTER (temporal_pooling AND psi IS NULL) AS undefined_ta_tp
 FROM query_table(pairs) GROUP BY ALL;
 
 CREATE MACRO contributions_of(relation) AS TABLE

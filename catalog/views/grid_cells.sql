@@ -2,7 +2,7 @@
 CREATE VIEW computed.grid_cells AS
 WITH planned AS NOT MATERIALIZED (
     SELECT
-        named.*, finished.key IS NOT NULL AS done,
+        named.*, finished.key IS NOT NULL AS done, finished.eval_videos,
         of_checkpoint(named.report, finished.top1, finished.best_top1) AS reported_top1
     FROM computed.study_cells AS named LEFT JOIN recorded.finished AS finished USING (key)
     WHERE named.current OR finished.key IS NOT NULL
@@ -18,7 +18,7 @@ SELECT
     planned.frames, planned.dataset, planned.seed,
     CASE WHEN done THEN 'done' ELSE coalesce(open_cells.state, 'planned') END AS state,
     open_cells.blocked_by, open_cells.reason, CASE WHEN isfinite(reported_top1) THEN reported_top1 END AS top1,
-    planned.report AS checkpoint,
+    planned.eval_videos, planned.report AS checkpoint,
     planned.study = coalesce(shared.first, planned.study) AS first_study,
     planned.current, planned.macs, planned.parent_key, planned.config
 FROM planned LEFT JOIN materialised.open_cells AS open_cells USING (key) LEFT JOIN shared USING (key);
@@ -31,9 +31,9 @@ CREATE VIEW grid_cells AS
 SELECT * EXCLUDE (current, macs, parent_key, config) FROM computed.grid_cells WHERE current;
 
 -- The grid's positions over any relation with the columns of `grid_cells`: how many cells in which state, top-1
--- averaged over those that are done, the published accuracy. `key` and `cell` are those of the cell that is most
--- worth a look: a failed one first, then a running, a blocked, a planned and a finished one, by seed;
--- `running_key` is that of a running one.
+-- averaged over those that are done (top1_std: sample standard deviation) and the fewest videos that one of them was
+-- measured on, the published accuracy. `key` and `cell` are those of the cell that is most worth a look: a failed one
+-- first, then a running, a blocked, a planned and a finished one, by seed; `running_key` is that of a running one.
 CREATE MACRO grid_of(relation) AS TABLE
 WITH places AS (
     SELECT
@@ -42,6 +42,7 @@ WITH places AS (
         count(*) FILTER (state = 'failed') AS failed, count(*) FILTER (state = 'blocked') AS blocked,
         count(*) FILTER (state = 'planned') AS planned,
         avg(top1) AS top1, stddev_samp(top1) AS top1_std, count(top1) AS results,
+        min(eval_videos) FILTER (top1 IS NOT NULL) AS eval_videos,
         min(blocked_by) AS blocked_by, min(reason) AS reason,
         arg_min(key, seed) FILTER (state = 'running') AS running_key,
         arg_min(key, list_position(['failed', 'running', 'blocked', 'planned', 'done'], state) * 1e9 + seed)

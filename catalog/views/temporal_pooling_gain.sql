@@ -6,7 +6,11 @@ SELECT
     source, study, dataset, module, backbone, frames,
     without.top1 AS top1_without, pooled.top1 AS top1_with, pooled.top1 - without.top1 AS gain,
     least(without.seeds, pooled.seeds) AS seeds,
-    without.cell AS cell_without, pooled.cell AS cell_with
+    without.cell AS cell_without, pooled.cell AS cell_with,
+    without.key AS key_without, pooled.key AS key_with,
+    without.top1_std AS std_without, pooled.top1_std AS std_with,
+    without.seeds AS seeds_without, pooled.seeds AS seeds_with,
+    without.eval_videos AS videos_without, pooled.eval_videos AS videos_with
 FROM accuracy AS without
 JOIN accuracy AS pooled USING (source, study, dataset, module, backbone, frames)
 WHERE NOT without.temporal_pooling AND pooled.temporal_pooling

@@ -8,13 +8,14 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.names import label
-from catalog.queries.accuracies import contribution_pairs, contributions
 from catalog.queries.published import printed_contributions
+from dashboards.figures.contribution_intervals import contributions_data, pairs_with_intervals
 from dashboards.figures.figure import Answer, Behind, Export, Figure, Finding, Section
 from dashboards.figures.panels import (
     LEGEND,
     Row,
     dataset_panels,
+    error_bars,
     hover,
     hovering,
     name_each_bar_once,
@@ -113,6 +114,7 @@ def _stars(row: Row) -> Trace:
 
 def _common(row: Row) -> dict[str, Any]:
     return {
+        "error_y": _error_bars(row),
         **hovering(_hovers(row, "own cells" if row["source"] == "own" else row["study"])),
         "offsetgroup": row["module"],
         "legendgroup": row["module"],
@@ -122,13 +124,29 @@ def _common(row: Row) -> dict[str, Any]:
 def _hovers(row: Row, source: str) -> list[str]:
     hovers = []
     for metric, symbol in METRICS.items():
-        n, missing = (
-            (row["n_ta_tp"], row["missing_ta_tp"]) if metric == "psi_ta_tp" else (row["n"], row["missing"])
+        part = "_ta_tp" if metric == "psi_ta_tp" else ""
+        n, undefined = row[f"n{part}"], row[f"undefined{part}"]
+        missing = row[f"missing{part}"] - undefined
+        counts = f"{source}: n = {n}, {missing} without a result yet"
+        counts += f", {undefined} not defined" if undefined else ""
+        hovers.append(
+            hover(
+                f"{label(row['module'])}@{row['dataset']}", counts, beside=f" {symbol} {_value(row, metric)}"
+            )
         )
-        value = "not known" if row[metric] is None else f"{row[metric]:.3f}"
-        name, counts = f"{label(row['module'])}@{row['dataset']}", f"{source}: n = {n}, {missing} missing"
-        hovers.append(hover(name, counts, beside=f" {symbol} {value}"))
     return hovers
+
+
+def _value(row: Row, metric: str) -> str:
+    if row[metric] is None:
+        return "is not defined" if row["undefined"] or row["undefined_ta_tp"] else "has no result yet"
+    low, high = row[f"{metric}_low"], row[f"{metric}_high"]
+    return f"{row[metric]:.3f}" + ("" if low is None else f" ({low:.3f} to {high:.3f})")
+
+
+def _error_bars(row: Row) -> dict[str, Any] | None:
+    ends = ("", "_low", "_high")
+    return error_bars([{f"value{end}": row[f"{metric}{end}"] for end in ends} for metric in METRICS], "value")
 
 
 def _finish(figure: PlainFigure, theme: Theme) -> go.Figure:
@@ -140,8 +158,13 @@ def _finish(figure: PlainFigure, theme: Theme) -> go.Figure:
 
 
 def _missing(answer: Answer) -> str:
-    missing = sum((row["missing"] or 0) + (row["missing_ta_tp"] or 0) for row in answer.rows.to_pylist())
-    return f"An empty Φ or Ψ is missing: its cell or TSN's has no result yet ({missing} of them)."
+    rows = answer.rows.to_pylist()
+    undefined = sum(row["undefined"] + row["undefined_ta_tp"] for row in rows)
+    missing = sum(row["missing"] + row["missing_ta_tp"] for row in rows) - undefined
+    text = f"Φ or Ψ is empty where the cell's own or TSN's accuracy has no result yet ({missing} of them)"
+    if undefined:
+        text += f", and where it is not defined, because TSN has 100 % ({undefined} of them)"
+    return f"{text}."
 
 
 def _note(answer: Answer) -> str:
@@ -149,7 +172,7 @@ def _note(answer: Answer) -> str:
 
 
 def _after_report(catalog: Catalog) -> str:
-    published = contributions(catalog, source="published").to_pylist()
+    published = contributions_data(catalog, source="published").to_pylist()
     return paragraph(footnote(printed_contributions(catalog)), "soft") + details(
         "All published contributions, computed from the published accuracies", table(published, _COLUMNS)
     )
@@ -159,17 +182,23 @@ _COLUMNS = (
     Column("dataset", "dataset", label),
     Column("module", "module", label),
     Column("source", "source"),
-    *(Column(name, symbol, three_decimals, number=True) for name, symbol in METRICS.items()),
+    *(
+        Column(f"{name}{end}", title.format(symbol), three_decimals, number=True)
+        for name, symbol in METRICS.items()
+        for end, title in (("", "{}"), ("_low", "{} from"), ("_high", "to"))
+    ),
     Column("n", "n (Φ̄, Ψ̄ᵗᵃ)", number=True),
     Column("missing", "missing", number=True),
+    Column("undefined", "of these not defined", number=True),
     Column("n_ta_tp", "n (Ψ̄ᵗᵃ⁺ᵗᵖ)", number=True),
     Column("missing_ta_tp", "missing", number=True),
+    Column("undefined_ta_tp", "of these not defined", number=True),
 )
 
 _BEHIND = Behind(
     name="contribution-pairs",
     title="The cells behind every average",
-    data=lambda catalog, scope: contribution_pairs(catalog, scope.filters, scope.source),
+    data=lambda catalog, scope: pairs_with_intervals(catalog, scope.filters, scope.source),
     columns=(
         Column("source", "source"),
         Column("study", "study"),
@@ -179,7 +208,11 @@ _BEHIND = Behind(
         Column("temporal_pooling", "pooling"),
         Column("frames", "frames"),
         Column("top1", "top-1"),
+        Column("top1_low", "from"),
+        Column("top1_high", "to"),
         Column("tsn_top1", "TSN's top-1"),
+        Column("tsn_top1_low", "from"),
+        Column("tsn_top1_high", "to"),
         Column("phi", "Φ"),
         Column("psi", "Ψ"),
     ),
@@ -187,10 +220,15 @@ _BEHIND = Behind(
     caption=_missing,
 )
 
+_INTERVALS = (
+    "They are from the videos and seeds of one's own accuracies, with all errors taken to go one way; "
+    "published accuracies are printed without."
+)
+
 FIGURE = Figure(
     name="contributions",
     title="Spatial and temporal contributions",
-    data=lambda catalog, scope: contributions(catalog, scope.filters, scope.source),
+    data=lambda catalog, scope: contributions_data(catalog, scope.filters, scope.source),
     draw=draw_contributions,
     printed=lambda catalog, _: printed_contributions(catalog),
     finding=Finding(
@@ -199,7 +237,8 @@ FIGURE = Figure(
         order=40,
         caption=(
             f"{', '.join(METRICS.values())} (Equation 1, Table 7): Φ̄ is how much of a module's accuracy TSN "
-            "reaches without looking at motion, Ψ̄ how much of what TSN leaves open the module gains."
+            "reaches without looking at motion, Ψ̄ how much of what TSN leaves open the module gains. Bars of "
+            f"error are 95 % intervals. {_INTERVALS}"
         ),
         note=_note,
         behind=_BEHIND,
@@ -211,7 +250,8 @@ FIGURE = Figure(
             "Φ̄ is the share of a module's accuracy that TSN, which models no time, reaches with the same "
             "backbone and length. Ψ̄ is what the module adds, as a share of what TSN leaves open: with "
             "temporal aggregation (ta), and with temporal aggregation and pooling (ta+tp). Averages over "
-            "backbones and lengths (Equation 1 of Chen et al. 2021)."
+            "backbones and lengths (Equation 1 of Chen et al. 2021), with 95 % intervals. "
+            f"{_INTERVALS}"
         ),
         columns=_COLUMNS,
         open_table=True,

@@ -16,6 +16,7 @@ from dashboards.figures.panels import (
     backbone_keys,
     cost_unit,
     dataset_panels,
+    error_bars,
     hover,
     hovering,
     key,
@@ -23,15 +24,20 @@ from dashboards.figures.panels import (
 )
 from dashboards.render.plain_figure import Trace, scatter
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, backbone_symbol, empty_figure, module_colour, styled
+from dashboards.render.uncertainty import Accuracy, in_words, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_TOP1 = Accuracy("top1", "eval_videos", "seeds", "top1_std")
+
+
 def cost_front_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     """Return one row a finished model and length: top-1 (percent), hours of its chain, whether on the front.
 
-    A longer clip needs the shorter ones' weights, so that its hours include theirs. Seeds are averaged.
+    A longer clip needs the shorter ones' weights, so that its hours include theirs. Seeds are averaged;
+    `top1_low` and `top1_high` are the 95 % interval of the mean.
     """
     import pyarrow as pa
 
@@ -43,7 +49,8 @@ def cost_front_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     kind, _ = cost_unit(rows, "{}_hours")
     best = front(rows, f"{kind}_hours")
     found = [{**row, "on_front": place in best} for place, row in enumerate(rows)]
-    return pa.Table.from_pylist(found, schema=table.schema.append(pa.field("on_front", pa.bool_())))
+    whole = pa.Table.from_pylist(found, schema=table.schema.append(pa.field("on_front", pa.bool_())))
+    return with_intervals(whole, _TOP1)
 
 
 def front(rows: list[Row], cost: str) -> set[int]:
@@ -60,10 +67,13 @@ def front(rows: list[Row], cost: str) -> set[int]:
 
 
 def draw_cost_front(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
-    """Draw one panel a dataset: colour is the module, symbol the backbone, the line is the front."""
+    """Draw one panel a dataset: colour is the module, symbol the backbone, the line is the front.
+
+    Filled symbols are on the front, open ones are not; bars of error are the accuracies' 95 % intervals.
+    """
     rows = table.to_pylist()
     if not rows:
-        return empty_figure("No cell has finished yet.", theme)
+        return empty_figure("No cell has finished with an accuracy.", theme)
     kind, name = cost_unit(rows, "{}_hours")
     datasets = sorted({row["dataset"] for row in rows})
     figure = dataset_panels(datasets)
@@ -85,7 +95,7 @@ def draw_cost_front(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
             figure.add_trace(_points(group, kind, name), row=1, col=column)
     module_keys(figure, (row["module"] for row in rows))
     backbone_keys(figure, (row["backbone"] for row in rows))
-    key(figure, "Pareto front", "front", mode="lines", line={"color": NEUTRAL, "width": 1.5})
+    key(figure, "Pareto front of the means", "front", mode="lines", line={"color": NEUTRAL, "width": 1.5})
     styled(figure, 430, theme)
     figure.update_xaxes(title={"text": f"{name} of the chain", "standoff": 4}, rangemode="tozero")
     figure.update_yaxes(title="top-1 (%)", col=1)
@@ -111,6 +121,7 @@ def _points(rows: list[Row], kind: str, name: str) -> Trace:
             "size": 9,
             "color": colour,
         },
+        error_y=error_bars(rows, "top1"),
         **hovering([_about(row, kind, name) for row in rows]),
         legendgroup=rows[0]["module"],
         showlegend=False,
@@ -118,9 +129,9 @@ def _points(rows: list[Row], kind: str, name: str) -> Trace:
 
 
 def _about(row: Row, kind: str, name: str) -> str:
-    place = "on the front" if row["on_front"] else "beaten by a cheaper one"
+    place = "on the front" if row["on_front"] else "a cheaper one has the same mean or a higher one"
     hours = f"{row[f'{kind}_hours']:.3g} {name}"
-    return hover(row["cell"], f"top-1 {row['top1']:.2f} %", hours, place)
+    return hover(row["cell"], in_words(row, _TOP1), hours, place)
 
 
 FIGURE = Figure(

@@ -8,22 +8,41 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
+from catalog import Catalog
 from catalog.queries.training import epochs_of
 from dashboards.figures.figure import Figure
 from dashboards.figures.panels import LEGEND, Row, key
 from dashboards.render.plain_figure import PlainFigure, Trace, scatter
 from dashboards.render.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
+from dashboards.render.uncertainty import Accuracy, interval_text, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PANELS: dict[str, tuple[tuple[str, str], ...]] = {
-    "loss": (("train_loss", "training"), ("val_loss", "validation")),
-    "top-1 (%)": (("train_top1", "training"), ("top1", "validation")),
-    "learning rate": (("lr", "training"),),
-    "clips a second": (("clips_per_second", "training"),),
+PANELS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "training and validation loss": (
+        ("train_loss", "training", "training loss"),
+        ("val_loss", "validation", "validation loss"),
+    ),
+    "training and validation top-1 (%)": (
+        ("train_top1", "training", "training top-1"),
+        ("top1", "validation", "validation top-1"),
+    ),
+    "learning rate": (("lr", "training", "learning rate"),),
+    "clips a second": (("clips_per_second", "training", "clips a second"),),
 }
-"""The panels, and the columns that each one shows: validation is solid, training dotted."""
+"""The panels, and the columns that each one shows: validation is solid, training dotted; and their names."""
+
+_ACCURACIES = {
+    "train_top1": Accuracy("train_top1", "train_videos"),
+    "top1": Accuracy("top1", "eval_videos"),
+}
+
+
+def curves_data(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
+    """Return `epochs_of` with the 95 % intervals of both accuracies (percent), by their numbers of videos."""
+    return with_intervals(epochs_of(catalog, keys), *_ACCURACIES.values())
+
 
 _DASHES = {"training": "dot", "validation": "solid"}
 _COLOURS = tuple(MODULE_COLOURS.values())
@@ -57,8 +76,8 @@ def draw_curves(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     colours = cell_colours([_name(line[0]) for line in cells.values()])
     for line, colour in zip(cells.values(), colours, strict=True):
         for panel, columns in enumerate(PANELS.values()):
-            for column, part in columns:
-                trace = _trace(line, column, part, colour)
+            for column, part, name in columns:
+                trace = _trace(line, column, part, name, colour)
                 figure.add_trace(trace, row=panel // 2 + 1, col=panel % 2 + 1)
     for line, colour in zip(cells.values(), colours, strict=True):
         style = {"color": colour, "width": 4}
@@ -72,7 +91,7 @@ def draw_curves(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     return figure.drawn()
 
 
-def _trace(line: list[Row], column: str, part: str, colour: str) -> Trace:
+def _trace(line: list[Row], column: str, part: str, name: str, colour: str) -> Trace:
     values = [row[column] if _usable(row[column]) else None for row in line]
     return scatter(
         x=[row["epoch"] for row in line],
@@ -82,16 +101,32 @@ def _trace(line: list[Row], column: str, part: str, colour: str) -> Trace:
         connectgaps=False,
         line={"color": colour, "dash": _DASHES[part], "width": 2},
         marker={"color": colour, "size": 8, "symbol": "circle" if part == "validation" else "circle-open"},
-        customdata=[f"<b>{_name(row)}</b><br>{part}, epoch {row['epoch']}" for row in line],
-        hovertemplate="%{customdata}: %{y:.4g}<extra></extra>",
+        customdata=[
+            [f"<b>{_name(row)}</b><br>{name}, epoch {row['epoch']}", _how_sure(row, column)] for row in line
+        ],
+        hovertemplate="%{customdata[0]}: %{y:.4g}%{customdata[1]}<extra></extra>",
         legendgroup=line[0]["key"],
         showlegend=False,
     )
 
 
-def _title(name: str, columns: tuple[tuple[str, str], ...], rows: list[Row]) -> str:
-    broken = [row["epoch"] for row in rows for column, _ in columns if _broken(row[column])]
-    return f"{name} (not a number from epoch {min(broken)})" if broken else name
+def _how_sure(row: Row, column: str) -> str:
+    if column not in _ACCURACIES:
+        return ""
+    accuracy = _ACCURACIES[column]
+    span = interval_text(row[accuracy.low], row[accuracy.high])
+    return f" ({span}; {row[accuracy.videos]:,} videos)" if span else ""
+
+
+def _title(title: str, columns: tuple[tuple[str, str, str], ...], rows: list[Row]) -> str:
+    """The panel's name, and from which epoch on which of its values is no number."""
+    broken = {
+        name: min(epochs)
+        for column, _, name in columns
+        if (epochs := [row["epoch"] for row in rows if _broken(row[column])])
+    }
+    said = ", ".join(f"{name} is not a number from epoch {epoch}" for name, epoch in broken.items())
+    return f"{title} ({said})" if said else title
 
 
 def _usable(value: Any) -> bool:  # noqa: ANN401  (a value of a table)
@@ -109,6 +144,6 @@ def _name(row: Row) -> str:
 FIGURE = Figure(
     name="curves",
     title="Curves",
-    data=lambda catalog, scope: epochs_of(catalog, scope.keys),
+    data=lambda catalog, scope: curves_data(catalog, scope.keys),
     draw=draw_curves,
 )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import plotly.graph_objects as go
 from plotly.colors import get_colorscale
 
+from catalog import Catalog
 from catalog.names import label
-from catalog.queries.filters import STATES
+from catalog.queries.filters import ALL, STATES, Filters, Source
 from catalog.queries.overview import grid_positions
 from dashboards.figures.figure import Choice, Export, Figure
 from dashboards.figures.panels import Row, hover
@@ -24,6 +25,13 @@ from dashboards.render.theme import (
     module_order,
     styled,
 )
+from dashboards.render.uncertainty import (
+    Accuracy,
+    in_words,
+    interval_text,
+    with_difference_to_published,
+    with_intervals,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,14 +40,25 @@ Value = Literal["state", "accuracy", "difference"]
 VALUES = {"state": "state", "accuracy": "top-1", "difference": "difference to published"}
 """What the colours and words of a field can show, and its name."""
 
+UNDEFINED = "top-1 is not a number: the training diverged"
+
 _ORDER = ("failed", "running", "blocked", "planned", "done")
 """Which state a position shows that has several cells: the one that asks for attention most."""
 
 _NOTHING = {
     "state": "No cell has been planned yet.",
-    "accuracy": "No cell has finished yet.",
-    "difference": "No finished cell has a published counterpart yet.",
+    "accuracy": "No cell has finished with an accuracy.",
+    "difference": "No finished cell has a published counterpart.",
 }
+
+TOP1 = Accuracy("top1", "eval_videos", "results", "top1_std")
+"""A position's accuracy: the mean over the seeds that are done."""
+
+
+def grid_data(catalog: Catalog, filters: Filters = ALL, source: Source = "own") -> pa.Table:
+    """Return `grid_positions` with the 95 % intervals of top-1 (percent) and of the difference (points)."""
+    table = with_intervals(grid_positions(catalog, filters, source), TOP1)
+    return with_difference_to_published(table, TOP1)
 
 
 def state_of(row: Row) -> str | None:
@@ -144,12 +163,20 @@ def _about(row: Row) -> str:
     if row["failed"] and row["reason"]:
         lines.append(str(row["reason"])[:120].replace("<", "&lt;"))
     if row["top1"] is not None:
-        spread = "" if row["top1_std"] is None else f" ± {row['top1_std']:.2f} over {row['results']} seeds"
-        lines.append(f"top-1 {row['top1']:.2f} %{spread}")
+        lines.append(in_words(row, TOP1))
+    elif row["done"]:
+        lines.append(UNDEFINED)
     if row["published_top1"] is not None:
-        difference = "" if row["difference"] is None else f" ({row['difference']:+.2f})"
-        lines.append(f"published {row['published_top1']:.2f} %{difference}")
+        lines.append(f"published {row['published_top1']:.2f} %{difference_text(row)}")
     return hover(*lines)
+
+
+def difference_text(row: Row) -> str:
+    """Return how far one's own accuracy is from the published one, with the interval; empty without both."""
+    if row["difference"] is None:
+        return ""
+    span = interval_text(row["difference_low"], row["difference_high"], signed=True)
+    return f" (own − published {row['difference']:+.2f} points{f', {span}' if span else ''})"
 
 
 def _scale(rows: list[Row], value: Value) -> dict[str, Any]:
@@ -174,7 +201,7 @@ def _edges() -> list[tuple[str, float, float]]:
 FIGURE = Figure(
     name="grid-drawing",
     title="The grid",
-    data=lambda catalog, scope: grid_positions(catalog, scope.filters, scope.source),
+    data=lambda catalog, scope: grid_data(catalog, scope.filters, scope.source),
     draw=draw_grid,
     choice=Choice("value", "Colour", VALUES),
     exports=(

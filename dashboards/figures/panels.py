@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catalog.names import label
 from dashboards.render.markup import Column
 from dashboards.render.plain_figure import PlainFigure, scatter
 from dashboards.render.theme import NEUTRAL, PUBLISHED_SYMBOL, backbone_symbol, module_colour, module_order
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row = dict[str, Any]
 MODEL_COLUMNS = (
@@ -53,6 +56,30 @@ def published_key(figure: PlainFigure) -> None:
     """Add the legend entry of published results: an open star."""
     marker = {"symbol": PUBLISHED_SYMBOL, "size": 10, "color": NEUTRAL}
     key(figure, "published", "published", mode="markers", marker=marker)
+
+
+def published_as(rows: pa.Table, alone: str) -> str:
+    """Return how the published results among rows are drawn, in words; empty where there are none.
+
+    They are open stars beside one's own, and `alone` where there are none of these.
+    """
+    sources = set(rows.column("source").to_pylist())
+    if "published" not in sources:
+        return ""
+    return "Open stars are published results." if "own" in sources else f"The {alone} are published results."
+
+
+def error_bars(rows: Sequence[Row], name: str) -> dict[str, Any] | None:
+    """Return Plotly's bars of error from the columns `{name}_low` and `_high`; None where all are empty."""
+    bounds = [(row[name], row[f"{name}_low"], row[f"{name}_high"]) for row in rows]
+    if all(None in one for one in bounds):
+        return None
+    return {
+        "array": [None if None in one else one[2] - one[0] for one in bounds],
+        "arrayminus": [None if None in one else one[0] - one[1] for one in bounds],
+        "thickness": 1,
+        "width": 2,
+    }
 
 
 def note(figure: PlainFigure, text: str) -> None:

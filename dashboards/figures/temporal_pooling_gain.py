@@ -1,24 +1,31 @@
-"""What temporal pooling changes in top-1 accuracy (the paper's Figure 6)."""
+"""What temporal pooling changes in top-1 accuracy (the paper's Figure 6), and whether that can be told."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
+from catalog import Catalog
 from catalog.names import label
-from catalog.queries.accuracies import temporal_pooling_gains
+from catalog.queries.accuracies import temporal_pooling_gains, trainings_behind
+from catalog.queries.filters import ALL, Filters, Source
+from catalog.queries.predictions import outcomes_by_video
 from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.panels import (
     LEGEND,
     MODEL_COLUMNS,
     Row,
     dataset_panels,
+    error_bars,
     hover,
     hovering,
     name_each_bar_once,
+    published_as,
     published_key,
 )
+from dashboards.render.comparison import NOTHING, Result, differences, outcomes_of, result_of
 from dashboards.render.markup import Column, signed
 from dashboards.render.plain_figure import PlainFigure, Trace, bar, scatter
 from dashboards.render.theme import (
@@ -30,23 +37,59 @@ from dashboards.render.theme import (
     module_order,
     styled,
 )
+from dashboards.render.uncertainty import Accuracy, in_words, with_differences, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+WITH_POOLING = Accuracy("top1_with", "videos_with", "seeds_with", "std_with")
+WITHOUT = Accuracy("top1_without", "videos_without", "seeds_without", "std_without")
+HELPS, COSTS, UNKNOWN = "pooling helps", "pooling costs accuracy", "cannot be told"
 
 CROWDED = 24
 """With more bars than this in a panel of the report, its panels are made wider."""
 
 
+def temporal_pooling_gain_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
+    """Return one row a model with both: accuracies (percent), the gain (points), and how sure each is.
+
+    `gain_low` and `gain_high` are the 95 % interval of an own gain, `paired` says that it was counted by
+    video, `holm` is its p-value corrected for all own gains of the table; `verdict` says what can be told.
+    """
+    table = temporal_pooling_gains(catalog, filters, source)
+    pairs = _trained_pairs(catalog, filters, table.to_pylist())
+    keys = [key for pair in pairs for one in pair for key in one.keys]
+    found = differences(pairs, outcomes_of(outcomes_by_video(catalog, keys).to_pylist()))
+    table = with_intervals(table, WITHOUT, WITH_POOLING)
+    return with_differences(table, "gain", found, (HELPS, COSTS, UNKNOWN))
+
+
+def _trained_pairs(catalog: Catalog, filters: Filters, rows: list[Row]) -> list[tuple[Result, Result]]:
+    """The trainings behind every row, with and without pooling; nothing of what is published."""
+    if all(row["source"] == "published" for row in rows):
+        return [(NOTHING, NOTHING)] * len(rows)
+    trained = {
+        (*_model(row), row["temporal_pooling"]): result_of(row)
+        for row in trainings_behind(catalog, filters.without("temporal_pooling")).to_pylist()
+    }
+    return [
+        (trained.get((*_model(row), True), NOTHING), trained.get((*_model(row), False), NOTHING))
+        for row in rows
+    ]
+
+
+def _model(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("study", "dataset", "module", "backbone", "frames"))
+
+
 def draw_temporal_pooling_gain(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
-    """Draw one panel a dataset, bars from the zero line, one colour a module.
+    """Draw one panel a dataset, bars from the zero line with their intervals, one colour a module.
 
     Published gains are open stars beside one's own; alone they are hatched bars.
     """
     rows = table.to_pylist()
     if not rows:
-        return empty_figure("No model has finished both with and without temporal pooling.", theme)
+        return empty_figure("No model has an accuracy both with and without temporal pooling yet.", theme)
     datasets = sorted({row["dataset"] for row in rows})
     figure = dataset_panels(datasets)
     alone = all(row["source"] == "published" for row in rows)
@@ -74,6 +117,7 @@ def _bars(module: str, rows: list[Row]) -> Trace:
     return bar(
         name=label(module),
         marker={"color": module_colour(module), "pattern": {"shape": "/" if hatched else ""}},
+        error_y=error_bars(rows, "gain"),
         **_common(module, rows),
     )
 
@@ -100,13 +144,33 @@ def _common(module: str, rows: list[Row]) -> dict[str, Any]:
 def _about(row: Row) -> str:
     name = f"{label(row['module'])}-{label(row['backbone'])}-f{row['frames']}@{row['dataset']}"
     lines = [
-        f"{row['top1_without']:.2f} % → {row['top1_with']:.2f} % with temporal pooling",
-        f"gain {row['gain']:+.2f} points",
+        f"without: {in_words(row, WITHOUT)}",
+        f"with temporal pooling: {in_words(row, WITH_POOLING)}",
+        f"gain {row['gain']:+.2f} points{_how_sure(row)}",
     ]
     if row["source"] == "own" and row["published_gain"] is not None:
         lines.append(f"published gain {row['published_gain']:+.2f} points")
     beside = f" ({row['study']})" if row["source"] == "published" else ""
     return hover(name, *lines, beside=beside)
+
+
+def _how_sure(row: Row) -> str:
+    if row["gain_low"] is None:
+        return ""
+    way = "by video" if row["gain_paired"] else "unpaired"
+    return f" ({row['gain_low']:+.2f} to {row['gain_high']:+.2f}, {way}): {row['gain_verdict']}"
+
+
+def verdicts(rows: pa.Table) -> str:
+    """Return of how many models which verdict can be given; empty where there are none of one's own."""
+    found = Counter(verdict for verdict in rows.column("gain_verdict").to_pylist() if verdict)
+    counts = [f"{found[one]} × {one}" for one in (HELPS, COSTS, UNKNOWN) if found[one]]
+    noun = "gain" if found.total() == 1 else "gains"
+    return f"Of {found.total()} own {noun}: {', '.join(counts)}. " if counts else ""
+
+
+def _remark(rows: pa.Table) -> str:
+    return verdicts(rows) + published_as(rows, "hatched bars")
 
 
 def _finish(figure: PlainFigure, theme: Theme) -> go.Figure:
@@ -122,37 +186,47 @@ def _crowded(rows: pa.Table) -> bool:
     return len(rows) > CROWDED * len(set(rows.column("dataset").to_pylist()))
 
 
+_CAPTION = (
+    "Top-1 with temporal pooling minus top-1 without it, in points{figure}, with 95 % intervals: by video "
+    "where the predictions of both are known, else by the intervals of both, which is wider. That pooling "
+    "helps or costs accuracy is said where the difference is significant at 5 % after Holm's correction for "
+    "all own gains shown here; of the others it cannot be told."
+)
+
 FIGURE = Figure(
     name="temporal-pooling-gain",
     title="Gain of temporal pooling",
-    data=lambda catalog, scope: temporal_pooling_gains(catalog, scope.filters, scope.source),
+    data=lambda catalog, scope: temporal_pooling_gain_data(catalog, scope.filters, scope.source),
     draw=draw_temporal_pooling_gain,
     finding=Finding(
         question="pooling",
         link="temporal pooling",
         order=30,
         title="What temporal pooling changes",
-        caption=(
-            "Top-1 with temporal pooling minus top-1 without it, in points (Figure 6); a bar below the line "
-            "means that pooling costs accuracy."
-        ),
+        caption=_CAPTION.format(figure=" (Figure 6)"),
+        note=lambda answer: _remark(answer.rows),
     ),
     section=Section(
         order=20,
         title="Gain of temporal pooling",
-        caption=(
-            "Top-1 with temporal pooling minus top-1 without it, in points: above the line pooling helps. "
-            "Open stars are published results."
-        ),
+        caption=_CAPTION.format(figure=""),
         columns=(
             *MODEL_COLUMNS,
             Column("frames", "frames", number=True),
             Column("top1_without", "without", number=True),
+            Column("top1_without_low", "from", number=True),
+            Column("top1_without_high", "to", number=True),
             Column("top1_with", "with", number=True),
+            Column("top1_with_low", "from", number=True),
+            Column("top1_with_high", "to", number=True),
             Column("gain", "gain", signed, number=True),
+            Column("gain_low", "from", signed, number=True),
+            Column("gain_high", "to", signed, number=True),
+            Column("gain_verdict", "verdict"),
             Column("published_gain", "published gain", signed, number=True),
         ),
         optional=False,
+        remark=_remark,
         wide=_crowded,
     ),
     exports=(Export("fig6", "gain of temporal pooling", order=50),),

@@ -16,13 +16,14 @@ from catalog.queries.caveats import result_notes
 from catalog.queries.cells import cells_to_choose, cells_with_words
 from catalog.queries.filters import Filters
 from catalog.queries.predictions import class_accuracies, confusion
-from catalog.queries.training import attempts_at, epochs_of, lineage_of
+from catalog.queries.training import attempts_at, lineage_of
 from dashboards.figures.class_accuracy import draw_class_accuracy
 from dashboards.figures.confusion import draw_confusion
-from dashboards.figures.curves import draw_curves
+from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.lineage import draw_lineage
 from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, notes_block, state
 from dashboards.pages.request import PageRequest, cell_link, choice_links, in_parallel, link
+from dashboards.render.uncertainty import Accuracy, with_intervals, with_telling_top5
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +35,8 @@ TITLE = "Cell"
 MOST_OPTIONS = 100
 """So many names are offered at a time: those that hold what was typed."""
 
+_SPLITS = {"val": "validation", "train": "training"}
+_MEASURED = (Accuracy("top1", "videos"), Accuracy("top5", "videos"))
 _EVALUATION_COLUMNS: dict[str, Column | str] = {
     "evaluation": Column("evaluation", lambda name: html.Code(_short(name))),
     "level": "level",
@@ -43,8 +46,13 @@ _EVALUATION_COLUMNS: dict[str, Column | str] = {
     "clips": "clips",
     "crops": "crops",
     "top1": "top-1",
+    "top1_low": "from",
+    "top1_high": "to",
     "top5": "top-5",
-    "loss": "loss",
+    "top5_low": "from",
+    "top5_high": "to",
+    "loss": "evaluation loss",
+    "split": Column("videos of", lambda split: _SPLITS[split]),
     "videos": "videos",
     "precision": "precision",
     "device": "device",
@@ -74,7 +82,7 @@ def _key(request: PageRequest) -> str:
 def _cell(request: PageRequest, cell: Row) -> list[Block]:
     key = cell["key"]
     curves, lineage, tried, measured, files, notes = in_parallel(
-        lambda: epochs_of(request.catalog, [key]),
+        lambda: curves_data(request.catalog, [key]),
         lambda: lineage_of(request.catalog, key),
         lambda: attempts_at(request.catalog, key),
         lambda: cells.measurements_of_cell(request.catalog, key),
@@ -137,8 +145,13 @@ def _chain(request: PageRequest, lineage: pa.Table) -> Component:
 
 def _evaluations(request: PageRequest, cell: Row, table: pa.Table) -> list[Block]:
     shown = [row["evaluation"] for row in table.to_pylist() if row["predictions"]]
+    table = with_telling_top5(
+        with_intervals(table, *_MEASURED), cell["num_classes"], ("top5", "top5_low", "top5_high")
+    )
+    columns = {name: _EVALUATION_COLUMNS[name] for name in _EVALUATION_COLUMNS if name in table.column_names}
+    caption = "Accuracies in percent, each with its 95 % interval from the number of videos."
     blocks: list[Block] = [
-        Table("evaluations", "Evaluations", table, _EVALUATION_COLUMNS, "It has not finished yet.")
+        Table("evaluations", "Evaluations", table, columns, "It has not finished yet.", caption)
     ]
     if not shown:
         return blocks
@@ -219,11 +232,14 @@ def cell_options(catalog: Catalog, filters: Filters, typed: str, keys: Sequence[
 
 def cells_block(request: PageRequest) -> Block:
     """Return the list of the cells that pass the filters."""
-    table = cells_to_choose(request.catalog, request.filters)
+    table = with_intervals(cells_to_choose(request.catalog, request.filters), Accuracy())
     columns: dict[str, Column | str] = {
         "cell": Column("cell", make=lambda row: cell_link(request.address, row["key"], row["cell"])),
         "state": Column("state", state),
         "top1": "top-1",
+        "top1_low": "from",
+        "top1_high": "to",
+        "eval_videos": "videos",
         "study": "study",
     }
     return Table(

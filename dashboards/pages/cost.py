@@ -42,7 +42,9 @@ def blocks(request: PageRequest) -> list[Block]:
             draw_cost_front(front, request.theme),
             front,
             "A model's hours include those of the shorter clip lengths that it was finetuned from; the line "
-            "joins the models that none beats at the same or a lower cost.",
+            "joins the models that no mean of the same or a lower cost beats (filled symbols). Bars of error "
+            "are 95 % intervals from videos and seeds: where they overlap, another run can order the models "
+            "otherwise.",
         ),
         Figure("failures", "Failures by kind", draw_failures(failed, request.theme), failed),
     ]

@@ -10,11 +10,20 @@ from plotly.colors import get_colorscale, hex_to_rgb, label_rgb, sample_colorsca
 
 from catalog.names import label
 from catalog.queries.filters import STATES, Source
-from catalog.queries.overview import grid_positions
-from dashboards.figures.grid import VALUES, draw_grid, duration, state_of
+from dashboards.figures.grid import (
+    TOP1,
+    UNDEFINED,
+    VALUES,
+    difference_text,
+    draw_grid,
+    duration,
+    grid_data,
+    state_of,
+)
 from dashboards.pages.blocks import Block, Column, Figure, Text, labelled, message, state
 from dashboards.pages.request import PageRequest, choice_links
 from dashboards.render.theme import DIVERGING, MAGNITUDE, cell_name, module_order
+from dashboards.render.uncertainty import in_words
 
 Row = dict[str, Any]
 
@@ -31,8 +40,14 @@ _COLUMNS: dict[str, Column | str] = {
     "cells": "cells",
     **{name: name for name in STATES},
     "top1": "top-1",
+    "top1_low": "from",
+    "top1_high": "to",
+    "results": "seeds",
+    "eval_videos": "videos",
     "published_top1": "published",
     "difference": "difference",
+    "difference_low": "from",
+    "difference_high": "to",
     "blocked_by": "blocked by",
 }
 
@@ -41,7 +56,7 @@ def blocks(request: PageRequest) -> list[Block]:
     """Return the choices, the counts, and the grid as a table or as a drawing."""
     value = request.address.choice("show", list(VALUES))
     source: Source = "both" if request.address.choice("source", list(_SOURCES)) == "both" else "own"
-    table = grid_positions(request.catalog, request.filters, source)
+    table = grid_data(request.catalog, request.filters, source)
     rows = table.to_pylist()
     form = request.address.choice("as", list(_FORMS))
     choices = [
@@ -170,9 +185,11 @@ def _description(row: Row) -> str:
     if row["failed"] and row["reason"]:
         parts.append(str(row["reason"])[:200])
     if row["top1"] is not None:
-        parts.append(f"top-1 {row['top1']:.2f} %")
+        parts.append(in_words(row, TOP1))
+    elif row["done"]:
+        parts.append(UNDEFINED)
     if row["published_top1"] is not None:
-        parts.append(f"published {row['published_top1']:.2f} %")
+        parts.append(f"published {row['published_top1']:.2f} %{difference_text(row)}")
     return "; ".join(parts)
 
 

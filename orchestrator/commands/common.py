@@ -88,12 +88,27 @@ def wide_console() -> Console:
 
 
 def evaluation_text(row: Mapping[str, Any]) -> str:
-    """A row of the view `evaluations` in words."""
+    """A row of the view `evaluations`, with the cell's `num_classes`, in words."""
+    from dashboards.render.uncertainty import top5_tells
+
     rate = f" rate {row['sampling_rate']}" if row["sampling_rate"] else ""
     views = f"{row['clips']} x {row['crops']} views of {row['crop_size']}/{row['short_side']} px"
     how = f"{row['sampling']}{rate}, {views}, {row['average']}, {row['checkpoint']} epoch {row['epoch']}"
-    where = "" if row["split"] == "val" else f" of {row['split']}"
+    validation = row["split"] == "val"
+    loss = "validation loss" if validation else "loss on the training videos"
+    where = "validation" if validation else "training"
+    top5 = f", top-5 {accuracy_text(row['top5'], row['videos'])}" if top5_tells(row["num_classes"]) else ""
     return (
-        f"top-1 {row['top1']:.2f} %, top-5 {row['top5']:.2f} %, loss {row['loss']:.4f}, "
-        f"{row['videos']} videos{where}; {how}"
+        f"top-1 {accuracy_text(row['top1'], row['videos'])}{top5}, {loss} {row['loss']:.4f}, "
+        f"{row['videos']} {where} videos; {how}"
     )
+
+
+def accuracy_text(accuracy: float | None, videos: int | None) -> str:
+    """Return an accuracy (percent) with its 95 % interval from the number of videos, where that is known."""
+    from dashboards.render.uncertainty import interval, interval_text
+
+    if accuracy is None:
+        return "not done"
+    span = interval(accuracy, videos)
+    return f"{accuracy:.2f} %" + (f" ({interval_text(*span)})" if span else "")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +13,7 @@ from orchestrator.commands.common import (
     JsonOption,
     NotFoundError,
     StorageOption,
+    accuracy_text,
     evaluation_text,
     existing_storage,
 )
@@ -86,7 +89,7 @@ def _show(one: dict[str, Any]) -> None:
         error = f": {attempt['error']}; log: {attempt['log']}" if attempt["error"] else ""
         typer.echo(f"  attempt {attempt['attempt']} by {attempt['driver']}: {attempt['state']}{error}")
     for step in one["lineage"]:
-        typer.echo(f"  {'  ' * step['depth']}{step['cell']} ({step['key'][:12]}): {_top1(step['top1'])}")
+        typer.echo(f"  {'  ' * step['depth']}{step['cell']} ({step['key'][:12]}): {_top1(step)}")
     typer.echo(f"  {'  ' * len(one['lineage'])}{one['first_weights']}")
     for line in one["chosen_on"]:
         typer.echo(f"  {line}")
@@ -104,10 +107,10 @@ def _others_lines(one: dict[str, Any]) -> list[str]:
     lines = []
     newer, other, cost = one["superseded_by"], one["nearest"], one["rerun"]
     if newer is not None:
-        lines.append(f"superseded by {newer['key'][:12]} ({_top1(newer['top1'])}): {_changes(newer)}")
+        lines.append(f"superseded by {newer['key'][:12]} ({_top1(newer)}): {_changes(newer)}")
     if other is not None:
         name = "" if other["cell"] == one["cell"] else f"{other['cell']} "
-        what = f"{name}{other['key'][:12]} of study {other['study']} ({_top1(other['top1'])})"
+        what = f"{name}{other['key'][:12]} of study {other['study']} ({_top1(other)})"
         lines.append(f"nearest finished cell {what}: {_changes(other)}")
     if cost is not None:
         lines.append(
@@ -123,5 +126,9 @@ def _changes(other: dict[str, Any]) -> str:
     return ", ".join(str(Difference(**row)) for row in other["differences"]) or "no part of the key differs"
 
 
-def _top1(value: float | None) -> str:
-    return "not done" if value is None else f"top-1 {value:.2f} %"
+def _top1(row: Mapping[str, Any]) -> str:
+    if row["top1"] is None:
+        return "not done"
+    if not math.isfinite(row["top1"]):
+        return "top-1 is not a number"
+    return f"top-1 {accuracy_text(row['top1'], row['eval_videos'])}"

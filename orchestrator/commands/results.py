@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from catalog import Catalog
-
-_SMALLEST = ("loss", "train_seconds")
+    from dashboards.render.comparison import Outcomes
 
 
 class Format(StrEnum):
@@ -27,6 +27,9 @@ class Format(StrEnum):
     PARQUET = "parquet"
     LATEX = "latex"
     MARKDOWN = "markdown"
+
+
+_FOR_PEOPLE = (Format.TABLE, Format.LATEX, Format.MARKDOWN)
 
 
 def results(
@@ -47,8 +50,13 @@ def results(
     max_rows: Annotated[int, typer.Option(min=1, help="Most rows that are printed.")] = 1_000_000,
     storage: StorageOption = None,
 ) -> None:
-    """Show the results of finished cells of today's studies, also while a grid runs."""
+    """Show the results of finished cells of today's studies, also while a grid runs.
+
+    Accuracies have their 95 % intervals beside them; a pivot prints ±, seeds × videos, and in bold what is
+    significantly best.
+    """
     from catalog import Catalog
+    from catalog.export import export
 
     chosen = existing_storage(storage)
     if pivot is not None:
@@ -65,13 +73,14 @@ def results(
         # One row more tells whether there are more.
         limits = (timeout or None, max_rows + 1)
         if sql:
-            table, notes = catalog.query(sql, timeout_seconds=limits[0], max_rows=limits[1]), b""
+            table = catalog.query(sql, timeout_seconds=limits[0], max_rows=limits[1])
+            content = export(table.slice(0, max_rows), str(form))
         else:
             table = _own(catalog, form, *limits, superseded=all_)
-            notes = _notes(catalog, form)
+            content = _exported(catalog, table.slice(0, max_rows), form) + _notes(catalog, form)
     if table.num_rows > max_rows:
         typer.echo(f"only the first {max_rows:,} rows; --max-rows gives more", err=True)
-    _print(_exported(table.slice(0, max_rows), form, own=sql is None) + notes, form, output)
+    _print(content, form, output)
 
 
 def _own(
@@ -80,7 +89,7 @@ def _own(
     """The finished cells with the columns that this format has room for."""
     from catalog.queries.overview import short_results, wide_results
 
-    if form not in (Format.TABLE, Format.LATEX, Format.MARKDOWN):
+    if form not in _FOR_PEOPLE:
         return wide_results(catalog, timeout, max_rows, superseded=superseded)
     latex = form is Format.LATEX
     return short_results(catalog, timeout, max_rows, with_dataset=latex, superseded=superseded)
@@ -103,24 +112,48 @@ def _notes(catalog: Catalog, form: Format) -> bytes:
 
 def _pivoted(catalog: Catalog, text: str, value: str, form: Format) -> bytes:
     from catalog.export import export
-    from catalog.pivot import PivotError, pivot, pivot_latex, pivot_table
+    from catalog.pivot import LEGEND, PivotError, pivot, pivot_columns, pivot_latex, pivot_table
     from catalog.queries.overview import PIVOT_VALUES, pivot_rows
+    from dashboards.render.tables import pivot_with_uncertainty
 
     if value not in PIVOT_VALUES:
         raise PivotError(f"nothing to show: {value!r}", "--value", f"one of {', '.join(PIVOT_VALUES)}")
     rows = pivot_rows(catalog, value).to_pylist()
-    made = pivot(rows, text, value, largest=value not in _SMALLEST)
-    return pivot_latex(made) if form is Format.LATEX else export(pivot_table(made), str(form))
+    outcomes = _outcomes(catalog, value, [row["key"] for row in rows])
+    made = pivot_with_uncertainty(pivot(rows, text, value), value, outcomes)
+    if form is Format.LATEX:
+        return pivot_latex(made)
+    if form not in _FOR_PEOPLE:
+        return export(pivot_columns(made), str(form))
+    strong = "**{}**" if form is Format.MARKDOWN else "*{}*"
+    legend = "".join(f"\n{line}\n" for line in LEGEND)
+    return (
+        export(pivot_table(made, strong=strong), str(form))
+        + legend.replace("Bold", strong.format("best")).encode()
+    )
 
 
-def _exported(table: pa.Table, form: Format, *, own: bool) -> bytes:
-    """In LaTeX, the best of every dataset in bold where the table is ours."""
-    from catalog.export import export, to_latex
-    from catalog.pivot import best_rows
+def _outcomes(catalog: Catalog, value: str, keys: Sequence[str]) -> Outcomes:
+    """What the predictions say of every video, for a column of `results` that they give."""
+    from catalog.queries.predictions import outcomes_by_video
+    from dashboards.render.comparison import NO_OUTCOMES, outcomes_of
+    from dashboards.render.tables import PREDICTED
 
-    if form is not Format.LATEX or not own:
-        return export(table, str(form))
-    return to_latex(table.drop_columns(["dataset"]), best_rows(table.to_pylist()))
+    if value not in PREDICTED:
+        return NO_OUTCOMES
+    evaluation = "training:best" if "best" in value else "training:last" if "last" in value else None
+    return outcomes_of(outcomes_by_video(catalog, keys, PREDICTED[value], evaluation).to_pylist())
+
+
+def _exported(catalog: Catalog, table: pa.Table, form: Format) -> bytes:
+    """Our own table with the intervals of its accuracies; in LaTeX what is significantly best in bold."""
+    from catalog.export import export
+    from dashboards.render.tables import results_for_people, results_in_latex, results_with_uncertainty
+
+    sure = results_with_uncertainty(table)
+    if form is Format.LATEX:
+        return results_in_latex(sure, _outcomes(catalog, "top1", table.column("key").to_pylist()))
+    return export(results_for_people(sure) if form in _FOR_PEOPLE else sure, str(form))
 
 
 def _print(content: bytes, form: Format, output: Path | None) -> None:

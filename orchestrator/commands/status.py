@@ -69,7 +69,7 @@ def _show_study(name: str, rows: list[dict[str, Any]], again: str, console: Cons
     by_state = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
     console.print(f"{name}: {by_state} of {len(rows)} cells", markup=False, highlight=False)
     table = Table(box=None, pad_edge=False)
-    for column in ("cell", "state", "epoch", "loss", "top-1", "clips/s"):
+    for column in ("cell", "state", "epoch", "training loss", "top-1", "clips/s"):
         table.add_column(column, justify="left" if column in ("cell", "state") else "right")
     for row in rows:
         table.add_row(row["cell"], _state(row), *(_number(row[key], form) for key, form in _COLUMNS.items()))

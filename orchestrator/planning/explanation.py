@@ -90,6 +90,7 @@ def nearest_finished(catalog: Catalog, row: Mapping[str, Any]) -> dict[str, Any]
         "key": other.key,
         "study": other.studies[0],
         "top1": result["top1"],
+        "eval_videos": result["eval_videos"],
         "differences": difference_rows(differences),
     }
 
@@ -104,6 +105,7 @@ def successor(catalog: Catalog, row: Mapping[str, Any]) -> dict[str, Any] | None
         return {
             "key": found["key"],
             "top1": found["top1"],
+            "eval_videos": found["eval_videos"],
             "differences": difference_rows(differences),
         }
     return None

@@ -61,14 +61,14 @@ def cell_line(cell: RunningCell) -> str:
 
 
 def cell_columns(cell: RunningCell) -> tuple[str, ...]:
-    """Name, epoch, loss, top-1 and speed of a running cell."""
+    """Name, epoch, training loss, top-1 on the validation videos and speed of a running cell."""
     metrics = cell.metrics
     if not metrics:
         return (cell.name, "starting", "", "", "")
     return (
         cell.name,
         f"epoch {int(metrics['epoch'])}/{cell.epochs}",
-        f"loss {metrics['train_loss']:.3f}",
+        f"training loss {metrics['train_loss']:.3f}",
         f"top-1 {metrics['top1']:.1f} %",
         f"{metrics['clips_per_second']:.0f} clips/s",
     )

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from catalog.export import to_latex
-from catalog.pivot import PivotError, best_rows, parse_pivot, pivot, pivot_latex
+from catalog.pivot import PivotError, parse_pivot, pivot, pivot_columns, pivot_latex, pivot_table
 
 
 def result(module: str, frames: int, top1: float | None, dataset: str = "d", **others: Any) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def test_nonsense_is_refused(text: str) -> None:
         parse_pivot(text)
 
 
-def test_lengths_go_across_in_their_order_and_the_best_is_marked() -> None:
+def test_lengths_go_across_in_their_order() -> None:
     table = pivot([*ROWS, result("tam", 64, 1.0), result("tsn", 64, 0.5)], "module×frames")
     assert table.columns == (("f8",), ("f16",), ("f64",))
     assert table.rows == (("i3d",), ("tam",), ("tsn",))
@@ -49,7 +49,8 @@ def test_lengths_go_across_in_their_order_and_the_best_is_marked() -> None:
         [65.44, 68.63, 1.0],
         [33.94, 70.001, 0.5],
     ]
-    assert table.best == {(1, 0), (2, 1), (1, 2)}
+    # Which is best takes statistics: dashboards/render/tables.py.
+    assert table.best == frozenset()
 
 
 def test_models_and_data_sets_have_the_names_that_papers_print() -> None:
@@ -64,33 +65,71 @@ def test_different_data_sets_are_never_averaged() -> None:
     table = pivot([*ROWS, *other], "module×frames")
     assert table.row_axes == ("dataset", "module") and len(table.rows) == 6
     assert table.blocks == (0, 0, 0, 1, 1, 1)
-    # The best of each data set, though the second one is worse everywhere.
-    assert table.best == {(1, 0), (2, 1), (5, 0), (5, 1)}
     assert pivot_latex(table).decode().count(r"\midrule") == 2
 
 
-def test_seeds_are_averaged_with_their_spread() -> None:
+def test_seeds_are_averaged_with_their_sample_deviation() -> None:
     rows = [result("tam", 8, top1, seed=seed) for seed, top1 in enumerate((60.0, 62.0, 64.0))]
     ((field,),) = pivot(rows, "module×frames").fields
+    # Of the population of these three it would be 1.63.
     assert field is not None and (field.mean, field.std, field.count) == (62.0, 2.0, 3)
-    assert b"62.00 {\\scriptsize$\\pm$2.00}" in pivot_latex(pivot(rows, "module×frames"))
+    assert field.values == (60.0, 62.0, 64.0) and field.videos is None
     by_seed = pivot(rows, "module×seed")
     assert by_seed.columns == (("0",), ("1",), ("2",)) and by_seed.fields[0][2].mean == 64.0  # type: ignore[union-attr]
 
 
+def test_fields_know_their_keys_and_the_fewest_videos() -> None:
+    rows = [
+        result("tam", 8, 60.0, seed=seed, key=f"k{seed}", eval_videos=videos)
+        for seed, videos in enumerate((96, 90))
+    ]
+    ((field,),) = pivot(rows, "module×frames").fields
+    assert field is not None and (field.keys, field.videos) == (("k0", "k1"), 90)
+
+
+def sure() -> Any:
+    table = pivot(ROWS, "module×frames")
+    sure = tuple(
+        tuple(field and replace(field, videos=96, low=field.mean - 9, high=field.mean + 8) for field in line)
+        for line in table.fields
+    )
+    return replace(table, fields=sure, best=frozenset({(1, 0)}))
+
+
 def test_latex_as_it_is_printed() -> None:
-    lines = pivot_latex(pivot(ROWS, "module×frames")).decode().splitlines()
-    assert lines == [
+    lines = pivot_latex(sure()).decode().splitlines()
+    times = r"$n$=1$\times$96"
+    assert lines[:8] == [
         r"\begin{tabular}{lrr}",
         r"\toprule",
         r"module & f8 & f16 \\",
         r"\midrule",
-        r"I3D & 62.63 & -- \\",
-        r"TAM & \textbf{65.44} & 68.63 \\",
-        r"TSN & 33.94 & \textbf{70.00} \\",
+        rf"I3D & 62.63 {{\scriptsize $\pm$9.00 ({times})}} & -- \\",
+        rf"TAM & \textbf{{65.44}} {{\scriptsize $\pm$9.00 ({times})}} & "
+        rf"68.63 {{\scriptsize $\pm$9.00 ({times})}} \\",
+        rf"TSN & 33.94 {{\scriptsize $\pm$9.00 ({times})}} & 70.00 {{\scriptsize $\pm$9.00 ({times})}} \\",
         r"\bottomrule",
-        r"\end{tabular}",
     ]
+    # What ± and bold mean goes wherever the table goes.
+    assert lines[8].startswith(r"\multicolumn{3}{l}{\scriptsize $\pm$: the farther end of the 95 \% interval")
+    assert "Bold: better than all others" in lines[9] and lines[10:] == [r"\end{tabular}"]
+
+
+def test_people_and_programs_get_the_intervals_too() -> None:
+    text = pivot_table(sure(), strong="**{}**").to_pylist()
+    assert text[1] == {"module": "tam", "f8": "**65.44** ± 9.00 (n=1×96)", "f16": "68.63 ± 9.00 (n=1×96)"}
+    assert text[0]["f16"] is None
+    numbers = pivot_columns(sure()).to_pylist()[1]
+    assert list(numbers) == [
+        "module",
+        *(f"f{n}{end}" for n in (8, 16) for end in ("", "_low", "_high", "_seeds")),
+    ]
+    assert (numbers["f8"], numbers["f8_low"], numbers["f8_high"], numbers["f8_seeds"]) == (
+        65.44,
+        56.44,
+        73.44,
+        1,
+    )
 
 
 def test_names_cannot_break_latex() -> None:
@@ -98,27 +137,8 @@ def test_names_cannot_break_latex() -> None:
     assert r"a\_b\&c" in text and r"much\%" in text
 
 
-def test_results_that_print_alike_share_the_bold() -> None:
-    table = pivot(
-        [result("tam", 8, 65.441), result("i3d", 8, 65.444), result("tsn", 8, 1.0)], "module×frames"
-    )
-    assert table.best == {(0, 0), (1, 0)}
-
-
 def test_nothing_gives_an_empty_table() -> None:
     table = pivot([], "module×frames")
     assert table.fields == () and table.best == frozenset()
     assert pivot_latex(table).decode().count(r"\midrule") == 1
     assert pivot([result("tam", 8, float("nan"))], "module×frames").fields == ()
-
-
-def test_the_best_of_a_plain_table_stand_in_bold() -> None:
-    import pyarrow as pa
-
-    rows = [{"cell": row["module"], "dataset": row["dataset"], "top1": row["top1"]} for row in ROWS]
-    rows.append({"cell": "alone", "dataset": "e", "top1": 12.0})
-    best = best_rows(rows, ("top1",))
-    assert best == {(5, "top1"), (6, "top1")}
-    text = to_latex(pa.Table.from_pylist(rows), best).decode()
-    assert text.count(r"\textbf{") == 2 and r"tsn & d & \textbf{70.00} \\" in text
-    assert r"\textbf" not in to_latex(pa.Table.from_pylist(rows)).decode()

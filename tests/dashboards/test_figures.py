@@ -11,20 +11,21 @@ import pyarrow as pa
 import pytest
 
 from catalog import Catalog
-from catalog.queries.accuracies import accuracies_by_frames, contributions, temporal_pooling_gains
+from catalog.queries.accuracies import accuracies_by_frames
 from catalog.queries.filters import ALL, Filters
 from catalog.queries.overview import cells_with_results
 from dashboards.figures.accuracy_by_frames import draw_accuracy_by_frames
+from dashboards.figures.contribution_intervals import contributions_data
 from dashboards.figures.contributions import draw_contributions
-from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain
+from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.render.theme import BACKBONE_SYMBOLS, MODULE_COLOURS, PUBLISHED_SYMBOL, module_colour
 from tests.support.drawn_lines import drawn_lines
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
 PAIRS: list[tuple[Callable[..., Any], Callable[[Any], go.Figure]]] = [
     (accuracies_by_frames, draw_accuracy_by_frames),
-    (temporal_pooling_gains, draw_temporal_pooling_gain),
-    (contributions, draw_contributions),
+    (temporal_pooling_gain_data, draw_temporal_pooling_gain),
+    (contributions_data, draw_contributions),
 ]
 SSV2 = Grid(datasets=("mini-ssv2",))
 
@@ -89,8 +90,8 @@ def test_published_results_are_open_stars_with_their_own_values(tmp_path: Path) 
 def test_a_toy_study_has_no_published_counterpart(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, DEMO)
     assert accuracies_by_frames(catalog).column("published_top1").null_count == 32
-    assert set(contributions(catalog).column("source").to_pylist()) == {"own"}
-    assert contributions(catalog, source="published").num_rows == 9
+    assert set(contributions_data(catalog).column("source").to_pylist()) == {"own"}
+    assert contributions_data(catalog, source="published").num_rows == 9
 
 
 def test_the_chance_level_follows_the_number_of_classes(tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_seeds_become_a_mean_with_a_spread(tmp_path: Path) -> None:
 
 def test_figure_6_draws_the_gains(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, SSV2)
-    table = temporal_pooling_gains(catalog)
+    table = temporal_pooling_gain_data(catalog)
     figure = draw_temporal_pooling_gain(table)
     bars = {trace.name: list(trace.y) for trace in figure.data if trace.type == "bar"}
     assert sum(map(len, bars.values())) == 48 and table.num_rows == 96
@@ -125,7 +126,7 @@ def test_figure_6_draws_the_gains(tmp_path: Path) -> None:
 
 def test_table_7_stands_beside_the_published_one(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, SSV2)
-    table = contributions(catalog)
+    table = contributions_data(catalog)
     rows = {(row["module"], row["source"]): row for row in table.to_pylist()}
     assert len(rows) == 6 and round(rows["tam", "published"]["phi"], 2) == 0.52
     figure = draw_contributions(table)

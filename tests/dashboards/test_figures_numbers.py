@@ -21,17 +21,17 @@ from catalog.queries.accuracies import (
     accuracies_by_sampling,
     contribution_pairs,
     contributions,
-    temporal_pooling_gains,
 )
 from catalog.queries.filters import ALL, Filters
 from catalog.queries.published import TABLES, printed_contributions, printed_sampling_gains, printed_table
 from dashboards.figures.accuracy_by_clips import draw_accuracy_by_clips
 from dashboards.figures.accuracy_by_frames import draw_accuracy_by_frames
 from dashboards.figures.accuracy_by_macs import LARGEST, draw_accuracy_by_macs
+from dashboards.figures.contribution_intervals import contributions_data
 from dashboards.figures.contributions import draw_contributions, footnote
 from dashboards.figures.i3d_steps import draw_i3d_steps, i3d_steps_data
 from dashboards.figures.sampling import draw_sampling
-from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain
+from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.render.theme import BACKBONE_SYMBOLS, MODULE_COLOURS
 from tests.support.drawn_lines import drawn_lines
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
@@ -87,7 +87,7 @@ def test_figure_4s_points_are_the_published_accuracies(empty: Catalog) -> None:
 
 
 def test_figure_6s_bars_are_the_published_gains(empty: Catalog) -> None:
-    figure = draw_temporal_pooling_gain(temporal_pooling_gains(empty, source="published"))
+    figure = draw_temporal_pooling_gain(temporal_pooling_gain_data(empty, source="published"))
     bars = {
         name: gain
         for trace in figure.data
@@ -102,7 +102,7 @@ def test_figure_6s_bars_are_the_published_gains(empty: Catalog) -> None:
 
 
 def test_table_7s_bars_are_equation_1(empty: Catalog) -> None:
-    figure = draw_contributions(contributions(empty, source="published"))
+    figure = draw_contributions(contributions_data(empty, source="published"))
     bars = {named(trace)[0]: list(trace.y) for trace in figure.data if trace.type == "bar"}
     assert len(bars) == 9
     for dataset in ("mini-ssv2", "mini-kinetics", "mini-mit"):

@@ -12,13 +12,11 @@ from catalog import Catalog
 from catalog.events import AttemptEnded, AttemptStarted, CellPlanned
 from catalog.queries.accuracies import differences_to_published
 from catalog.queries.filters import Filters
-from catalog.queries.overview import grid_positions
-from catalog.queries.predictions import class_accuracies, confusion
+from catalog.queries.predictions import class_accuracies, confusion, outcomes_by_video
 from catalog.queries.training import (
     configuration_differences,
     costs_by_axis,
     differences,
-    epochs_of,
     failures_by_kind,
     lineage_of,
     utilisation,
@@ -28,9 +26,9 @@ from dashboards.figures.class_accuracy import SHOWN, draw_class_accuracy
 from dashboards.figures.confusion import draw_confusion
 from dashboards.figures.cost_by_axis import costs_of_all, draw_cost_by_axis
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front, front
-from dashboards.figures.curves import cell_colours, draw_curves
+from dashboards.figures.curves import cell_colours, curves_data, draw_curves
 from dashboards.figures.failures import draw_failures
-from dashboards.figures.grid import draw_grid, duration
+from dashboards.figures.grid import draw_grid, duration, grid_data
 from dashboards.figures.lineage import draw_lineage
 from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.seeds import draw_seeds, seeds_data
@@ -69,7 +67,7 @@ def fields(figure: Any, part: str) -> dict[str, Any]:
 
 
 def test_the_grid_has_the_states_of_its_cells(catalog: Catalog) -> None:
-    figure = draw_grid(grid_positions(catalog))
+    figure = draw_grid(grid_data(catalog))
     states = {row["cell"]: row["state"] for row in catalog.query("FROM cells").to_pylist()}
     texts = fields(figure, "text")
     assert set(texts) == set(states) and len(states) == 96
@@ -85,7 +83,7 @@ def test_the_grid_has_the_states_of_its_cells(catalog: Catalog) -> None:
 
 
 def test_a_blocked_cell_says_by_whom_and_a_click_finds_the_cell(catalog: Catalog) -> None:
-    customs = [custom for line in draw_grid(grid_positions(catalog)).data[0].customdata for custom in line]
+    customs = [custom for line in draw_grid(grid_data(catalog)).data[0].customdata for custom in line]
     (blocked,) = [custom for custom in customs if custom[2] == "TSN-ResNet18-f64@mini-ssv2"]
     assert "blocked by TSN-ResNet18-f8@mini-ssv2" in blocked[0]
     assert blocked[1] == key_of(catalog, "TSN-ResNet18-f64@mini-ssv2")
@@ -93,11 +91,11 @@ def test_a_blocked_cell_says_by_whom_and_a_click_finds_the_cell(catalog: Catalog
 
 def test_the_grid_shows_accuracies_and_differences(catalog: Catalog) -> None:
     rows = {row["cell"]: row for row in catalog.query("FROM results").to_pylist()}
-    accuracy = fields(draw_grid(grid_positions(catalog), value="accuracy"), "z")
+    accuracy = fields(draw_grid(grid_data(catalog), value="accuracy"), "z")
     assert {name: value for name, value in accuracy.items() if value is not None} == {
         name: row["top1"] for name, row in rows.items()
     }
-    figure = draw_grid(grid_positions(catalog), value="difference")
+    figure = draw_grid(grid_data(catalog), value="difference")
     difference = fields(figure, "z")
     for name, row in rows.items():
         assert difference[name] == pytest.approx(row["difference"])
@@ -106,7 +104,7 @@ def test_the_grid_shows_accuracies_and_differences(catalog: Catalog) -> None:
 
 def test_seeds_share_a_field_that_counts_them(tmp_path: Path) -> None:
     grid = dataclasses.replace(DEMO, seeds=(0, 1, 2), failing=frozenset({"TAM-Tiny-f8@synthetic-motion#2"}))
-    texts = fields(draw_grid(grid_positions(build(tmp_path, grid_events(grid)))), "text")
+    texts = fields(draw_grid(grid_data(build(tmp_path, grid_events(grid)))), "text")
     assert texts["TAM-Tiny-f8@synthetic-motion#2"] == "2/3, failed"
     assert texts["TAM-Tiny-f16@synthetic-motion#2"] == "2/3, blocked"
     assert texts["TSN-Tiny-f8@synthetic-motion"] == "3/3 done"
@@ -126,11 +124,11 @@ def test_a_running_cell_says_how_long_it_takes(tmp_path: Path) -> None:
             for number, event in enumerate(epochs, start=1)
         ),
     ]
-    (row,) = grid_positions(build(tmp_path, iter(events))).to_pylist()
+    (row,) = grid_data(build(tmp_path, iter(events))).to_pylist()
     assert (row["running"], row["epoch"], row["epochs"], row["eta_seconds"]) == (1, 2, 10, 4800.0)
-    assert [
-        text for line in draw_grid(grid_positions(Catalog.open(tmp_path))).data[0].text for text in line
-    ] == ["2/10 1.3 h"]
+    assert [text for line in draw_grid(grid_data(Catalog.open(tmp_path))).data[0].text for text in line] == [
+        "2/10 1.3 h"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +149,7 @@ def test_curves_have_their_modules_colours_where_they_are_free() -> None:
 
 def test_curves_are_the_epochs(catalog: Catalog) -> None:
     keys = [key_of(catalog, f"TAM-ResNet50-f{frames}@mini-ssv2") for frames in (16, 8)]
-    table = epochs_of(catalog, keys)
+    table = curves_data(catalog, keys)
     assert table.column("key").to_pylist() == [keys[0]] * 3 + [keys[1]] * 3
     drawn = [trace for trace in draw_curves(table).data if trace.customdata is not None]
     rows = table.to_pylist()[:3]
@@ -180,15 +178,16 @@ def test_a_chain_is_drawn_from_its_first_weights_to_the_cell(catalog: Catalog) -
 LABELS = [0, 0, 0, 0, 1, 1, 1, 2, 2, 2]
 FIRST = [0, 0, 1, 2, 1, 1, 1, 2, 0, 2]
 SECOND = [0, 0, 0, 0, 0, 1, 1, 2, 2, 1]
+VIDEOS = [f"{place}.mp4" for place in range(10)]
 
 
 @pytest.fixture(scope="module")
 def predicted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Catalog, list[str]]:
     storage = tmp_path_factory.mktemp("storage")
     keys = sorted(event.key for event in grid_events(DEMO) if isinstance(event, CellPlanned))[:3]
-    write_predictions(storage, keys[0], LABELS, FIRST)
-    write_predictions(storage, keys[1], LABELS, SECOND)
-    write_predictions(storage, keys[2], LABELS[:-1], SECOND[:-1])
+    write_predictions(storage, keys[0], LABELS, FIRST, VIDEOS)
+    write_predictions(storage, keys[1], LABELS, SECOND, VIDEOS)
+    write_predictions(storage, keys[2], LABELS[:-1], SECOND[:-1], VIDEOS[:-1])
     return build(storage, grid_events(DEMO)), keys
 
 
@@ -239,6 +238,18 @@ def test_pairs_are_tested_on_the_same_videos(predicted: tuple[Catalog, list[str]
     assert (pair["exact"], pair["mid_p"]) == pytest.approx((1.0, 22 / 32))
     assert [row["problem"] for row in rows[1:]] == ["These cells were not measured on the same videos."] * 2
     assert len(draw_paired(paired_data(catalog, keys)).data[0].x) == 1
+
+
+@pytest.mark.parametrize("videos", [[f"other/{name}" for name in VIDEOS], None])
+def test_equal_labels_do_not_make_videos_the_same(tmp_path: Path, videos: list[str] | None) -> None:
+    keys = sorted(event.key for event in grid_events(DEMO) if isinstance(event, CellPlanned))[:2]
+    write_predictions(tmp_path, keys[0], LABELS, FIRST, VIDEOS)
+    write_predictions(tmp_path, keys[1], LABELS, SECOND, videos)
+    catalog = build(tmp_path, grid_events(DEMO))
+    (row,) = paired_data(catalog, keys).to_pylist()
+    assert row["problem"] == "These cells were not measured on the same videos." and row["holm"] is None
+    named = {row["videos"] for row in outcomes_by_video(catalog, keys).to_pylist()}
+    assert len(named) == 2
 
 
 def test_cells_without_predictions_say_so(catalog: Catalog) -> None:

@@ -18,9 +18,9 @@ from catalog.queries.accuracies import accuracies_by_frames
 from catalog.queries.filters import Filters, Source
 from catalog.queries.overview import grid_positions
 from catalog.queries.published import printed_table
-from catalog.queries.training import epochs_of, failures_by_kind
+from catalog.queries.training import failures_by_kind
 from dashboards.figures.accuracy_by_frames import draw_accuracy_by_frames
-from dashboards.figures.curves import draw_curves
+from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.figure import Figure, Scope
 from dashboards.figures.registry import _by_name, exports, figures, findings, sections
 from dashboards.render.theme import DARK, LIGHT, THEMES
@@ -127,11 +127,15 @@ def test_nothing_at_all_is_said_in_words(tmp_path: Path) -> None:
 def test_diverged_runs_are_named_and_left_out_of_means(tmp_path: Path) -> None:
     catalog = build(tmp_path, CATALOGS["not a number"]())
     key = catalog.query("SELECT min(key) AS key FROM recorded.cells").column("key")[0].as_py()
-    figure = draw_curves(epochs_of(catalog, [key]))
+    figure = draw_curves(curves_data(catalog, [key]))
     losses = [list(trace.y) for trace in figure.data[:2]]
     assert losses == [[2.0, None, None], [2.2, None, None]]
     titles = [note.text for note in figure.layout.annotations]
-    assert "loss (not a number from epoch 2)" in titles and "learning rate" in titles
+    assert titles[0] == (
+        "training and validation loss (training loss is not a number from epoch 2, "
+        "validation loss is not a number from epoch 2)"
+    )
+    assert "learning rate" in titles
     table = accuracies_by_frames(catalog)
     assert table.num_rows == 32 and table.column("top1").null_count == 32
     assert "yet" in draw_accuracy_by_frames(table).layout.annotations[0].text

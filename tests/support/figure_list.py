@@ -97,10 +97,13 @@ def build(storage: Path, events: Iterator[Event]) -> Catalog:
     return Catalog.open(storage)
 
 
-def write_predictions(storage: Path, key: str, labels: list[int], predicted: list[int]) -> None:
+def write_predictions(
+    storage: Path, key: str, labels: list[int], predicted: list[int], videos: list[str] | None = None
+) -> None:
     """The predictions of a cell's last epoch, where its result says that they are."""
     path = storage / f"runs/{key}/predictions.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     top = [[one, (one + 1) % 3] for one in predicted]
     columns = {"index": range(len(labels)), "label": labels, "top": top, "loss": [0.5] * len(labels)}
-    pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), path)
+    named = {} if videos is None else {"video": videos}
+    pq.write_table(pa.table({name: pa.array(values) for name, values in (columns | named).items()}), path)

@@ -44,7 +44,9 @@ def test_todays_result_stands_first_and_the_older_one_says_what_superseded_it(ex
     today, before = json.loads(explain(F16, "--json"))
     assert [(one["current"], one["state"]) for one in (today, before)] == [(True, "done"), (False, "done")]
     assert today["superseded_by"] is None
-    assert before["superseded_by"] == {"key": today["key"], "top1": 60.0, "differences": [CHANGE]}
+    assert before["superseded_by"] == {
+        "key": today["key"], "top1": 60.0, "eval_videos": 4, "differences": [CHANGE],
+    }  # fmt: skip
 
 
 def test_both_keys_can_be_compared(explain: Any) -> None:
@@ -52,7 +54,7 @@ def test_both_keys_can_be_compared(explain: Any) -> None:
     assert today["nearest"]["key"] == before["key"]
     assert (today["nearest"]["top1"], today["nearest"]["differences"]) == (50.0, [CHANGE])
     text = explain(today["key"][:14])
-    other = f"nearest finished cell {before['key'][:12]} of study lengths (top-1 50.00 %)"
+    other = f"nearest finished cell {before['key'][:12]} of study lengths (top-1 50.00 % (9.4 to 90.6))"
     assert f"{other}: recipe.lr (0.01 → 0.02)" in text
 
 

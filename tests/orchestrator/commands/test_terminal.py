@@ -45,7 +45,7 @@ def test_the_display_shows_a_running_cells_numbers() -> None:
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     console.print(render(view()))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
-    for part in ("epoch 3/12", "loss 0.500", "top-1 61.2 %", "120 clips/s"):
+    for part in ("epoch 3/12", "training loss 0.500", "top-1 61.2 %", "120 clips/s"):
         assert part in shown
 
 

@@ -1,0 +1,169 @@
+"""How sure the accuracies of a table are: the columns of their intervals, and the words for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dashboards.render.comparison import Difference
+from dashboards.statistics import Interval, accuracy_interval, mean_over_seeds, unpaired_difference
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Row = Mapping[str, Any]
+
+FEW_CLASSES = 5
+"""With so many classes or fewer, five guesses are never wrong: top-5 is 100 % and says nothing."""
+
+CAPTION = (
+    "In brackets: the 95 % interval of an accuracy, from the number of videos that it was measured on and, "
+    "where several seeds are averaged, from how they differ; of one seed alone the training's own variance "
+    "is not known and not in it."
+)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The columns of an accuracy (percent), of its videos, and of the seeds that it is the mean of.
+
+    `seeds` counts the averaged trainings, `std` is their sample standard deviation (points); neither is
+    named where a row is one training.
+    """
+
+    name: str = "top1"
+    videos: str = "eval_videos"
+    seeds: str | None = None
+    std: str | None = None
+
+    @property
+    def low(self) -> str:
+        """The column of the interval's lower bound."""
+        return f"{self.name}_low"
+
+    @property
+    def high(self) -> str:
+        """The column of the interval's upper bound."""
+        return f"{self.name}_high"
+
+
+def top5_tells(num_classes: int | None) -> bool:
+    """Return whether there are enough classes for top-5 to say something; also where nobody knows them."""
+    return num_classes is None or num_classes > FEW_CLASSES
+
+
+def with_telling_top5(table: pa.Table, num_classes: int | None, names: Sequence[str] = ("top5",)) -> pa.Table:
+    """Return a table without the columns of top-5 where there are so few classes that it says nothing."""
+    if top5_tells(num_classes):
+        return table
+    return table.drop_columns([name for name in names if name in table.column_names])
+
+
+def with_intervals(table: pa.Table, *accuracies: Accuracy) -> pa.Table:
+    """Return a table with `_low` and `_high` (percent, 0 to 100) behind each of its accuracies.
+
+    They are empty where an accuracy is, where it is not finite, or where nobody knows the number of videos.
+    """
+    import pyarrow as pa
+
+    for one in accuracies:
+        names = [name for name in (one.name, one.videos, one.seeds, one.std) if name]
+        columns = [table.column(name).to_pylist() for name in names]
+        spans = [interval(*values) for values in zip(*columns, strict=True)]
+        place = table.column_names.index(one.name) + 1
+        for offset, name in enumerate((one.low, one.high)):
+            bounds = pa.array([span and span[offset] for span in spans], pa.float64())
+            table = table.add_column(place + offset, name, bounds)
+    return table
+
+
+def with_difference_to_published(table: pa.Table, accuracy: Accuracy) -> pa.Table:
+    """Return a table with `difference_low` and `difference_high` (points) behind own minus published top-1.
+
+    The number of videos of a published accuracy is not printed: it is taken to be that of one's own.
+    """
+    import pyarrow as pa
+
+    bounds = [_difference_to_published(row, accuracy) for row in table.to_pylist()]
+    place = table.column_names.index("difference") + 1
+    for offset, end in enumerate(("low", "high")):
+        values = pa.array([one and one[offset] for one in bounds], pa.float64())
+        table = table.add_column(place + offset, f"difference_{end}", values)
+    return table
+
+
+def _difference_to_published(row: Row, accuracy: Accuracy) -> tuple[float, float] | None:
+    published = row["published_top1"]
+    if row["difference"] is None or row[accuracy.low] is None or published is None:
+        return None
+    own = Interval(row[accuracy.name], row[accuracy.low], row[accuracy.high])
+    span = unpaired_difference(own, accuracy_interval(published, row[accuracy.videos]))
+    return span.low, span.high
+
+
+def with_differences(
+    table: pa.Table, name: str, found: Sequence[Difference], verdicts: tuple[str, str, str]
+) -> pa.Table:
+    """Return a table with how sure its differences are, behind the column `name` (points).
+
+    `{name}_low` and `{name}_high` are the 95 % interval, `{name}_paired` whether it is by video,
+    `{name}_p` and `{name}_holm` the p-value alone and corrected for all rows. `{name}_verdict` is the first
+    of `verdicts` where it is told from 0 and above it, the second where it is below, else the third. All
+    are empty where the interval is not known.
+    """
+    import pyarrow as pa
+
+    known = [None if math.isnan(one.low) else one for one in found]
+    above, below, untold = verdicts
+    columns = {
+        "low": pa.array([one and one.low for one in known], pa.float64()),
+        "high": pa.array([one and one.high for one in known], pa.float64()),
+        "paired": pa.array([one and one.paired for one in known], pa.bool_()),
+        "p": pa.array([one and one.p for one in known], pa.float64()),
+        "holm": pa.array([one and one.holm for one in known], pa.float64()),
+        "verdict": pa.array(
+            [one and (untold if not one.sure else above if one.estimate > 0 else below) for one in known],
+            pa.string(),
+        ),
+    }
+    place = table.column_names.index(name) + 1
+    for offset, (end, values) in enumerate(columns.items()):
+        table = table.add_column(place + offset, f"{name}_{end}", values)
+    return table
+
+
+def interval(
+    accuracy: float | None, videos: int | None, seeds: int | None = 1, std: float | None = None
+) -> tuple[float, float] | None:
+    """Return the 95 % interval (percent) of an accuracy, the mean of `seeds` trainings on `videos` videos."""
+    if accuracy is None or not math.isfinite(accuracy) or not videos:
+        return None
+    span = mean_over_seeds(_values(accuracy, seeds or 1, std or 0.0), videos)
+    return span.low, span.high
+
+
+def _values(mean: float, seeds: int, std: float) -> list[float]:
+    """Numbers with this mean and sample standard deviation."""
+    if seeds == 1:
+        return [mean]
+    away = std * math.sqrt((seeds - 1) / 2)
+    return [mean - away, mean + away, *[mean] * (seeds - 2)]
+
+
+def interval_text(low: float | None, high: float | None, *, signed: bool = False) -> str:
+    """Return `52.1 to 71.6`, or with signs; empty where the interval is not known."""
+    form = "+.1f" if signed else ".1f"
+    return "" if low is None or high is None else f"{low:{form}} to {high:{form}}"
+
+
+def in_words(row: Row, accuracy: Accuracy, name: str = "top-1") -> str:
+    """Return an accuracy, its interval and what that is from: `top-1 62.50 % (52.1 to 71.6; 96 videos)`."""
+    value = f"{name} {row[accuracy.name]:.2f} %"
+    span = interval_text(row[accuracy.low], row[accuracy.high])
+    seeds = row[accuracy.seeds] if accuracy.seeds else 1
+    known = [f"{row[accuracy.videos]:,} videos"] if row[accuracy.videos] else []
+    known += [f"mean of {seeds} seeds"] if seeds and seeds > 1 else []
+    said = "; ".join(part for part in (span, ", ".join(known)) if part)
+    return f"{value} ({said})" if said else value
