@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 VIEWS = (
     "open_cells",
     "cells",
+    "experiments",
     "attempts",
     "epochs",
     "caveats",
@@ -36,9 +37,10 @@ VIEWS = (
     "predictions",
     "per_class_accuracy",
     "confusion",
-    "grid_cells",
     "running_cells",
     "lineage",
+    "published_counterparts",
+    "grid_cells",
     "against_published",
     "measured_accuracies",
     "cell_costs",
@@ -50,6 +52,8 @@ PUBLISHED = {
     "published": ("mini_results.csv",),
     "published_contributions": ("table7.csv",),
     "published_datasets": ("datasets.csv",),
+    "dataset_identities": ("dataset_identities.csv",),
+    "comparison_tolerances": ("tolerances.csv",),
     "published_numbers": (
         "table2.csv",
         "table3.csv",
@@ -61,7 +65,15 @@ PUBLISHED = {
 }
 """Tables of literature results and their files in catalog/published."""
 
-MATERIALISED = ("planned_keys", "open_cells", "cell_accuracies", "cell_costs")
+MATERIALISED = (
+    "planned_keys",
+    "experiments",
+    "open_cells",
+    "cell_accuracies",
+    "variants",
+    "comparisons",
+    "cell_costs",
+)
 """Tables of the schema `materialised`, each filled from the view of its name; they build on each other."""
 
 ATTEMPT_EPOCHS = "attempt_epochs"

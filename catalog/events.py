@@ -141,7 +141,8 @@ class AttemptEnded(Event):
 class CellFinished(Event):
     """A cell's result. `top1`, `top5`, `loss` are the last epoch's; accuracies in percent, sizes in bytes.
 
-    `evaluation` names the protocol and the videos that the accuracies were measured with. Where
+    `evaluation` names the protocol and the videos that the accuracies were measured with: `protocol` and
+    `videos_hash` say them, because a study that is edited later may ask for others. Where
     `accumulation` is above 1 memory was short: BN counted its statistics over that many times fewer clips.
     `best_epoch` was chosen on `choose_videos` training videos, the share `choose_on` held out of training;
     where `choose_on` is None, on the validation videos that the accuracies are of.
@@ -185,6 +186,8 @@ class CellFinished(Event):
     choose_on: float | None = None
     choose_videos: int = 0
     checkpoints: dict[str, Any] | None = None
+    protocol: dict[str, Any] | None = None
+    videos_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

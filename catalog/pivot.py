@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 AXES = ("dataset", "module", "backbone", "temporal_pooling", "frames", "seed")
+EXPERIMENT = "experiment"
+"""The column that tells experiments of one model apart: they are not averaged, so that each has its lines."""
 DECIMALS = 2
 _LABELS = {"dataset": dataset_label, "module": label, "backbone": label}
 
@@ -92,7 +94,7 @@ def pivot(rows: Sequence[Row], text: str, value: str = "top1") -> Pivot:
 
     Args:
         rows: results with the columns `AXES` and `value`; empty values are left out. Where they have `key`
-            and `eval_videos`, the fields have them too.
+            and `eval_videos`, the fields have them too; where they have `EXPERIMENT`, it tells lines apart.
         text: the axes, as for `parse_pivot`.
         value: the column that is shown.
 
@@ -100,11 +102,11 @@ def pivot(rows: Sequence[Row], text: str, value: str = "top1") -> Pivot:
         PivotError: see `parse_pivot`.
     """
     row_axes, column_axes = parse_pivot(text)
-    found = [row for row in rows if row[value] is not None and row[value] == row[value]]
+    found = [{EXPERIMENT: "", **row} for row in rows if row[value] is not None and row[value] == row[value]]
     named = {*row_axes, *column_axes}
     spread = tuple(
         axis
-        for axis in AXES
+        for axis in (*AXES, EXPERIMENT)
         if axis not in named and axis != "seed" and len({row[axis] for row in found}) > 1
     )
     lines = (*spread, *row_axes)

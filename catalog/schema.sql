@@ -45,7 +45,7 @@ CREATE TABLE recorded.finished (
     peak_memory_bytes BIGINT, params BIGINT, macs BIGINT, inherit VARCHAR, parent_key VARCHAR,
     parent_top1_rechecked DOUBLE, checkpoint VARCHAR, checkpoint_sha256 VARCHAR, predictions VARCHAR,
     versions JSON, hardware JSON, evaluation VARCHAR, accumulation BIGINT, choose_on DOUBLE,
-    choose_videos BIGINT, checkpoints JSON,
+    choose_videos BIGINT, checkpoints JSON, protocol JSON, videos_hash VARCHAR,
     time DOUBLE, writer VARCHAR, position BIGINT
 );
 
@@ -123,11 +123,16 @@ CREATE TABLE materialised.attempt_epochs (
     PRIMARY KEY (key, attempt)
 );
 
--- Results from the literature (catalog/published/*.csv): top1 and top5 in percent, macs of one clip.
+-- Results from the literature (catalog/published/*.csv): top1 and top5 in percent, macs of one clip. What is known of
+-- how each was trained and measured stands beside it and is empty where it is not stated; `starts_from` is how many
+-- frames the model has that it was started from, 0 where there was none.
 CREATE TABLE published (
     dataset VARCHAR, module VARCHAR, backbone VARCHAR, temporal_pooling BOOLEAN, frames BIGINT,
     top1 DOUBLE, top5 DOUBLE, macs BIGINT, params BIGINT, epochs BIGINT, batch_size BIGINT, sync_bn BOOLEAN,
     lr_schedule VARCHAR, paper VARCHAR, source_table VARCHAR, source_row VARCHAR,
+    sampling VARCHAR, clips BIGINT, crops BIGINT, crop_size BIGINT, short_side BIGINT, trained_sampling VARCHAR,
+    trained_crop_size BIGINT, lr DOUBLE, momentum DOUBLE, weight_decay DOUBLE, dropout DOUBLE, init VARCHAR,
+    starts_from BIGINT, checkpoint VARCHAR,
     PRIMARY KEY (dataset, module, backbone, temporal_pooling, frames)
 );
 
@@ -149,5 +154,18 @@ CREATE TABLE published_numbers (
     module VARCHAR, backbone VARCHAR, temporal_pooling BOOLEAN, frames BIGINT, pretrain VARCHAR,
     dataset VARCHAR, sampling VARCHAR, clips BIGINT, crops BIGINT, metric VARCHAR, value DOUBLE, unit VARCHAR,
     flops_g DOUBLE, note VARCHAR,
+    sampling_rate BIGINT, crop_size BIGINT, short_side BIGINT, trained_sampling VARCHAR, trained_crop_size BIGINT,
+    epochs BIGINT, batch_size BIGINT, sync_bn BOOLEAN, lr_schedule VARCHAR, lr DOUBLE, momentum DOUBLE,
+    weight_decay DOUBLE, dropout DOUBLE, init VARCHAR, starts_from BIGINT, checkpoint VARCHAR,
     PRIMARY KEY (source_table, source_row, source_column)
+);
+
+-- Which names in the literature and in studies mean the same official dataset, and how many videos it has.
+CREATE TABLE dataset_identities (
+    name VARCHAR PRIMARY KEY, identity VARCHAR, train_videos BIGINT, eval_videos BIGINT
+);
+
+-- How far a number may lie from the published one and still be compared: a `share` of it, or a `factor`.
+CREATE TABLE comparison_tolerances (
+    field VARCHAR PRIMARY KEY, tolerance DOUBLE, meaning VARCHAR, reason VARCHAR
 );

@@ -12,23 +12,34 @@ if TYPE_CHECKING:
     from catalog.catalog import Catalog
 
 _BY_FRAMES = """
+    , own_classes AS (
+        SELECT study, dataset, max(num_classes) AS num_classes FROM recorded.cells GROUP BY ALL
+    ),
+    literature_classes AS (
+        SELECT coalesce(own_names.dataset, published.dataset) AS dataset, max(num_classes) AS num_classes
+        FROM published_datasets AS published
+        JOIN dataset_identities AS official ON official.name = published.dataset
+        LEFT JOIN own_names USING (identity) GROUP BY ALL
+    )
     SELECT
         accuracy.source, accuracy.study, dataset, module, backbone, temporal_pooling, frames,
         accuracy.top1, accuracy.top1_std, accuracy.seeds, accuracy.planned_seeds, accuracy.cell,
-        published.top1 AS published_top1, num_classes, 100.0 / num_classes AS chance
+        accuracy.eval_videos, accuracy.checkpoint, accuracy.variant, accuracy.protocol, accuracy.experiment,
+        published_top1, comparable, differs, tolerated,
+        coalesce(own_classes.num_classes, literature_classes.num_classes) AS num_classes,
+        100.0 / coalesce(own_classes.num_classes, literature_classes.num_classes) AS chance
     FROM accuracy
-    LEFT JOIN published USING (dataset, module, backbone, temporal_pooling, frames)
-    LEFT JOIN (
-        SELECT dataset, max(num_classes) AS num_classes FROM (
-            SELECT dataset, num_classes FROM recorded.cells
-            UNION ALL SELECT dataset, num_classes FROM published_datasets
-        ) GROUP BY dataset
-    ) USING (dataset)
-    ORDER BY accuracy.source, accuracy.study, dataset, module, backbone, temporal_pooling, frames
+    LEFT JOIN materialised.comparisons
+        USING (study, dataset, module, backbone, temporal_pooling, frames, experiment)
+    LEFT JOIN own_classes USING (study, dataset)
+    LEFT JOIN literature_classes USING (dataset)
+    ORDER BY
+        accuracy.source, accuracy.study, dataset, module, backbone, temporal_pooling, frames, variant,
+        experiment
 """
 _GAINS = """
     , literature_gain AS (
-        WITH cells AS (FROM cell_accuracies WHERE source = 'published'),
+        WITH cells AS (SELECT * EXCLUDE (beside_own) FROM named),
         means AS (FROM mean_accuracies_of('cells'))
         FROM temporal_pooling_gain_of('means')
     )
@@ -39,7 +50,8 @@ _GAINS = """
 """
 _TRAININGS = """
     SELECT
-        study, dataset, module, backbone, temporal_pooling, frames, list(top1 ORDER BY seed) AS values,
+        study, dataset, module, backbone, temporal_pooling, frames, experiment,
+        list(top1 ORDER BY seed) AS values,
         list(key ORDER BY seed) AS keys, min(eval_videos) AS eval_videos
     FROM own_cells WHERE top1 IS NOT NULL GROUP BY ALL
 """
@@ -49,7 +61,8 @@ _PAIRS = """
     ),
     counted AS (
         SELECT
-            source, study, dataset, module, backbone, temporal_pooling, frames, top1_std, seeds, eval_videos
+            source, study, dataset, module, backbone, temporal_pooling, frames, experiment, top1_std, seeds,
+            eval_videos
         FROM accuracy
     )
 """
@@ -61,81 +74,153 @@ _CONTRIBUTIONS = """
 """
 _PAIRS_IN_ORDER = """
     SELECT
-        pairs.*, own.top1_std, own.seeds, own.eval_videos, tsn.top1_std AS tsn_top1_std,
-        tsn.seeds AS tsn_seeds, tsn.eval_videos AS tsn_eval_videos
+        pairs.* EXCLUDE (tsn_experiment), own.top1_std, own.seeds, own.eval_videos,
+        tsn.top1_std AS tsn_top1_std, tsn.seeds AS tsn_seeds, tsn.eval_videos AS tsn_eval_videos
     FROM pairs
-    LEFT JOIN counted AS own USING (source, study, dataset, module, backbone, temporal_pooling, frames)
-    LEFT JOIN (FROM counted WHERE module = 'tsn' AND NOT temporal_pooling) AS tsn
-        USING (source, study, dataset, backbone, frames)
-    ORDER BY source, study, dataset, module, temporal_pooling, backbone, frames
+    LEFT JOIN counted AS own
+        USING (source, study, dataset, module, backbone, temporal_pooling, frames, experiment)
+    LEFT JOIN (
+        SELECT * RENAME (experiment AS tsn_experiment) FROM counted
+        WHERE module = 'tsn' AND NOT temporal_pooling
+    ) AS tsn USING (source, study, dataset, backbone, frames, tsn_experiment)
+    ORDER BY source, study, dataset, module, temporal_pooling, backbone, frames, experiment
 """
 _BY_SEED = """
-    WITH runs AS (
+    , runs AS (
         SELECT
-            study, dataset, module, backbone, temporal_pooling, frames, arg_min(cell, seed) AS cell,
+            study, dataset, module, backbone, temporal_pooling, frames, experiment,
+            arg_min(cell, seed) AS cell,
             list(top1 ORDER BY seed) FILTER (top1 IS NOT NULL) AS values,
             list(seed ORDER BY seed) FILTER (top1 IS NOT NULL) AS seeds, count(*) AS planned_seeds,
             min(eval_videos) AS eval_videos
-        FROM cell_accuracies WHERE source = 'own' AND {where} GROUP BY ALL
+        FROM own_cells GROUP BY ALL
     )
-    SELECT runs.*, published.top1 AS published_top1
-    FROM runs LEFT JOIN published USING (dataset, module, backbone, temporal_pooling, frames)
-    WHERE planned_seeds > 1 AND len(values) > 0
-    ORDER BY study, dataset, module, backbone, temporal_pooling, frames
+    SELECT runs.*, published_top1, comparable, differs, accuracy.variant
+    FROM runs JOIN accuracy USING (study, dataset, module, backbone, temporal_pooling, frames, experiment)
+    LEFT JOIN materialised.comparisons
+        USING (study, dataset, module, backbone, temporal_pooling, frames, experiment)
+    WHERE runs.planned_seeds > 1 AND len(values) > 0
+    ORDER BY study, dataset, module, backbone, temporal_pooling, frames, variant
 """
-_BY_SEED_FILTERS = ("module", "backbone", "temporal_pooling", "frames", "dataset", "study", "seed")
-_AGAINST = "FROM against_published_of('accuracy') ORDER BY outside DESC, abs(difference) DESC, cell"
-_BY_MACS = """
+_AGAINST = """
+    FROM against_published_of('accuracy') ORDER BY comparable DESC, outside DESC, abs(difference) DESC, cell
+"""
+_MEASURE = """
+    source, study, dataset, module, backbone, temporal_pooling, frames, cell, variant, checkpoint, average,
+    trained_sampling, sampling, sampling_rate, clips, crops, crop_size, short_side, video_set
+"""
+_BY_MACS = f"""
     SELECT
-        source, study, dataset, module, backbone, temporal_pooling, frames, cell, sampling, clips, crops,
-        views, top1, seeds, macs, params, total_macs, measured_by, source_table
-    FROM measured WHERE total_macs > 0
+        {_MEASURE}, views, top1, top1_std, seeds, eval_videos, macs, params, total_macs, measured_by,
+        source_table
+    FROM compared WHERE total_macs > 0
     ORDER BY
-        source, dataset, module, backbone, temporal_pooling, frames, views, study, cell, measured_by, sampling
+        source, dataset, module, backbone, temporal_pooling, frames, views, study, variant, cell, measured_by,
+        sampling, experiment
 """
 # The mini results have one clip each, so that there is nothing to see by clips.
-_BY_CLIPS = """
+_BY_CLIPS = f"""
     SELECT
-        source, study, dataset, module, backbone, temporal_pooling, frames, cell, sampling, clips, crops,
-        views, top1, seeds, macs, total_macs, measured_by, source_table
-    FROM measured
-    WHERE source_table IS DISTINCT FROM 'mini results' AND measured_by <> 'evaluate best'
+        {_MEASURE}, training, views, top1, top1_std, seeds, eval_videos, macs, total_macs, measured_by,
+        source_table
+    FROM compared WHERE source_table IS DISTINCT FROM 'mini results'
     QUALIFY source = 'published' OR count(DISTINCT (clips, crops)) OVER (
-        PARTITION BY source, study, dataset, module, backbone, temporal_pooling, frames, sampling
+        PARTITION BY source, study, dataset, module, backbone, temporal_pooling, frames, training, sampling,
+            sampling_rate, crop_size, short_side, average, video_set
     ) > 1
-    ORDER BY source, dataset, module, backbone, temporal_pooling, frames, sampling, crops, clips, study, cell
+    ORDER BY
+        source, dataset, module, backbone, temporal_pooling, frames, sampling, crops, clips, study, variant,
+        cell,
+        experiment
 """
-# The clip-level result has the fewest views, the video-level one the most; of two of the paper's models that
-# differ only in their pretraining, the first by name counts.
+# The clip-level result has the fewest views, the video-level one the most; both of one training, and
+# measured alike
+# but for the number of views. `sampling` is the training's.
 _BY_SAMPLING = """
     , ranked AS (
         SELECT
-            source, study, dataset, module, backbone, temporal_pooling, frames, sampling,
+            source, study, dataset, module, backbone, temporal_pooling, frames, variant, checkpoint, average,
+            trained_sampling AS sampling, sampling AS evaluated_sampling, sampling_rate, crop_size,
+            short_side,
             min_by(cell, (views, cell)) AS cell, min_by(top1, (views, cell)) AS clip_top1,
-            min(views) AS clip_views,
+            min_by(top1_std, (views, cell)) AS clip_std, min(views) AS clip_views, min(eval_videos) AS
+            eval_videos,
+            min(seeds) AS seeds,
             CASE WHEN max(views) > min(views) THEN min_by(top1, (-views, cell)) END AS video_top1,
+            CASE WHEN max(views) > min(views) THEN min_by(top1_std, (-views, cell)) END AS video_std,
             CASE WHEN max(views) > min(views) THEN max(views) END AS video_views,
             string_agg(DISTINCT source_table, ', ' ORDER BY source_table) AS source_table
-        FROM measured
-        WHERE measured_by <> 'evaluate best' AND source_table IS DISTINCT FROM 'mini results'
-        GROUP BY ALL
+        FROM compared WHERE source_table IS DISTINCT FROM 'mini results'
+        GROUP BY
+            source, study, dataset, module, backbone, temporal_pooling, frames, variant, checkpoint, average,
+            trained_sampling, compared.sampling, sampling_rate, crop_size, short_side, training, video_set
     )
     SELECT *, video_top1 - clip_top1 AS gain FROM ranked
-    QUALIFY {everything} OR video_top1 IS NOT NULL OR count(*) OVER (
-        PARTITION BY source, study, dataset, module, backbone, temporal_pooling, frames
-    ) > 1
-    ORDER BY source, dataset, module, backbone, temporal_pooling, frames, sampling DESC, study, cell
-"""
-# The protocol with the most views that a data set's models share is the paper's choice.
-_I3D = """
-    SELECT
-        source, study, dataset, module, backbone, temporal_pooling, frames, min_by(cell, -views) AS cell,
-        max_by(top1, views) AS top1, max(views) AS views, max_by(source_table, views) AS source_table
-    FROM measured
-    WHERE module IN ('i3d', 'i3d_se') AND frames = $frames AND (
-        source = 'own' OR source_table = 'mini results'
+    WINDOW
+        model AS (PARTITION BY source, dataset, module, backbone, temporal_pooling, frames),
+        alike AS (
+            PARTITION BY source, study, dataset, module, backbone, temporal_pooling, frames, variant,
+            sampling,
+                evaluated_sampling
+        )
+    QUALIFY {everything} OR video_top1 IS NOT NULL OR (
+        count(DISTINCT (sampling, evaluated_sampling)) OVER model > 1 AND count(video_top1) OVER alike = 0
     )
-    GROUP BY ALL ORDER BY source, study, dataset, module, backbone, temporal_pooling
+    ORDER BY
+        source, dataset, module, backbone, temporal_pooling, frames, sampling DESC, evaluated_sampling DESC,
+        study,
+        variant, cell, crop_size
+"""
+# Steps are compared under one protocol: that which most of them share, and of these the one with the most
+# views.
+_I3D = """
+    , steps AS (
+        SELECT
+            *, CASE WHEN max(trainings) OVER (PARTITION BY source, study, dataset) > 1 THEN variant ELSE ''
+            END
+                AS line
+        FROM (
+            SELECT *, count(DISTINCT training) OVER (
+                PARTITION BY source, study, dataset, module, backbone, temporal_pooling
+            ) AS trainings
+            FROM compared
+            WHERE module IN ('i3d', 'i3d_se') AND frames = $frames AND (
+                source = 'own' OR source_table = 'mini results'
+            )
+        )
+    ),
+    protocols AS (
+        FROM (
+            SELECT
+                source, study, dataset, line, sampling, sampling_rate, clips, crops, crop_size, short_side,
+                average, video_set, checkpoint, any_value(views) AS views,
+                count(DISTINCT (module, backbone, temporal_pooling)) AS models
+            FROM steps GROUP BY ALL
+        )
+        QUALIFY row_number() OVER (
+            PARTITION BY source, study, dataset, line
+            ORDER BY models DESC, views DESC, sampling, sampling_rate, clips, crop_size, short_side, average
+        ) = 1
+    )
+    SELECT
+        source, study, dataset, line, module, backbone, temporal_pooling, frames, cell, top1, top1_std, seeds,
+        eval_videos, views, sampling, clips, crops, crop_size, checkpoint, source_table
+    FROM steps SEMI JOIN protocols
+        ON steps.source = protocols.source AND steps.study = protocols.study
+        AND steps.dataset = protocols.dataset AND steps.line = protocols.line
+        AND (steps.sampling, steps.clips, steps.crops, steps.crop_size, steps.short_side, steps.average)
+            = (protocols.sampling, protocols.clips, protocols.crops, protocols.crop_size,
+            protocols.short_side,
+               protocols.average)
+        AND steps.sampling_rate IS NOT DISTINCT FROM protocols.sampling_rate
+        AND steps.video_set IS NOT DISTINCT FROM protocols.video_set
+        AND steps.checkpoint IS NOT DISTINCT FROM protocols.checkpoint
+    ORDER BY source, study, dataset, line, module, backbone, temporal_pooling
+"""
+# Evaluations that stand of the other checkpoint only, so that no figure shows them.
+_LEFT_OUT = """
+    SELECT checkpoint, count(*) AS evaluations, count(DISTINCT (study, cell)) AS models FROM measured
+    WHERE source = 'own' AND NOT reported GROUP BY ALL ORDER BY checkpoint
 """
 
 
@@ -178,9 +263,8 @@ def contribution_pairs(catalog: Catalog, filters: Filters = ALL, source: Source 
 
 
 def accuracies_by_seed(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
-    """Return one row a model that several seeds are planned of: lists of top-1 (percent) and of seeds."""
-    where = filters.where(_BY_SEED_FILTERS)
-    return catalog.query(_BY_SEED.format(where=where.sql), where.params or None)
+    """Return one row an experiment that several seeds are planned of: lists of top-1 (percent) and seeds."""
+    return ask(catalog, mean_accuracies(filters.without("state"), "own"), _BY_SEED)
 
 
 def differences_to_published(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
@@ -205,9 +289,9 @@ def accuracies_by_macs(catalog: Catalog, filters: Filters = ALL, source: Source 
 
 
 def accuracies_by_clips(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
-    """Return one row a model, sampling and number of clips (top-1 in percent), of the last checkpoint.
+    """Return one row a model, sampling and number of clips (top-1 in percent), of the reported checkpoint.
 
-    One's own models count where they were measured with more than one number of views.
+    One's own models count where they were measured with more than one number of views, all else equal.
     """
     return ask(catalog, measured_accuracies(filters, source), _BY_CLIPS)
 
@@ -215,15 +299,24 @@ def accuracies_by_clips(catalog: Catalog, filters: Filters = ALL, source: Source
 def accuracies_by_sampling(
     catalog: Catalog, filters: Filters = ALL, source: Source = "both", *, everything: bool = False
 ) -> pa.Table:
-    """Return one row a model, length and sampling: top-1 (percent) with the fewest and the most views.
+    """Return one row a model, length, sampling of the training and of the evaluation: top-1 (percent).
 
-    Models with one kind of sampling and one number of views say nothing here and are left out, unless for
-    `everything`.
+    `clip_top1` is that with the fewest views, `video_top1` that with the most, of one checkpoint and one
+    size. Models with one kind of sampling and one number of views say nothing here and are left out, unless
+    for `everything`.
     """
     select = _BY_SAMPLING.format(everything=str(everything).upper())
     return ask(catalog, measured_accuracies(filters, source), select)
 
 
 def i3d_accuracies(catalog: Catalog, filters: Filters, source: Source, frames: int) -> pa.Table:
-    """Return one row a data set and kind of I3D of this length: top-1 (percent) with the most views."""
+    """Return one row a data set and kind of I3D of this length: top-1 (percent), a study under one protocol.
+
+    It is the protocol that most kinds were measured with, and of those the one with the most views.
+    """
     return ask(catalog, measured_accuracies(filters, source), _I3D, frames=frames)
+
+
+def measured_otherwise(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+    """Return, by checkpoint, how many evaluations are of one that their study does not report."""
+    return ask(catalog, measured_accuracies(filters, "own"), _LEFT_OUT)

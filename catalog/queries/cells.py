@@ -25,8 +25,9 @@ _WITH_MEASURES = """
     WITH submitted AS (SELECT study, arg_max(config, time) AS config FROM recorded.studies GROUP BY study)
     SELECT
         cells.*, finished.key IS NOT NULL AS done, finished.evaluation AS trained_evaluation,
-        submitted.config ->> '$.frames_on_local_disk' AS frames_on_local_disk
+        submitted.config ->> '$.frames_on_local_disk' AS frames_on_local_disk, removed
     FROM cells
+    LEFT JOIN (SELECT key, list(epoch) AS removed FROM recorded.checkpoints_removed GROUP BY key) USING (key)
     LEFT JOIN recorded.finished AS finished USING (key)
     LEFT JOIN submitted USING (study)
     WHERE $study IS NULL OR list_contains(studies, $study)

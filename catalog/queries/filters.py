@@ -125,36 +125,68 @@ def mean_accuracies(filters: Filters, source: Source) -> Where:
     literature = {
         "own": "FALSE",
         "published": "TRUE",
-        "both": "NOT EXISTS (FROM own) OR (dataset, module) IN (SELECT (dataset, module) FROM own)",
+        "both": "NOT EXISTS (FROM own) OR (beside_own AND (dataset, module) IN "
+        "(SELECT (dataset, module) FROM own))",
     }[source]
     sql = f"""
-        own_cells AS NOT MATERIALIZED (
+        own_cells AS MATERIALIZED (
             FROM cell_accuracies WHERE source = 'own' AND {own.sql} AND {finished}
         ),
         own AS MATERIALIZED (FROM mean_accuracies_of('own_cells')),
-        literature_cells AS NOT MATERIALIZED (
-            FROM cell_accuracies WHERE source = 'published' AND {axes.sql}
+        own_names AS MATERIALIZED (
+            SELECT DISTINCT dataset, identity FROM own_cells JOIN own_datasets USING (study, dataset)
+            WHERE identity IS NOT NULL
         ),
-        literature AS (FROM mean_accuracies_of('literature_cells') WHERE {literature}),
+        named AS (
+            SELECT
+                published.* REPLACE (coalesce(own_names.dataset, published.dataset) AS dataset),
+                own_names.dataset IS NOT NULL AS beside_own
+            FROM (FROM cell_accuracies WHERE source = 'published') AS published
+            JOIN dataset_identities AS official ON official.name = published.dataset
+            LEFT JOIN own_names USING (identity)
+        ),
+        literature_cells AS MATERIALIZED (
+            SELECT * EXCLUDE (beside_own) FROM named WHERE {axes.sql} AND ({literature})
+        ),
+        literature AS (FROM mean_accuracies_of('literature_cells')),
         accuracy AS MATERIALIZED (FROM own UNION ALL FROM literature)
     """
     return Where(sql, own.params)
 
 
 def measured_accuracies(filters: Filters, source: Source) -> Where:
-    """Return CTEs that end in `measured`: accuracies by protocol, Tables 2 and 3 of the paper included."""
+    """Return CTEs that end in `measured` and `compared`: accuracies by protocol, the paper's Tables 2, 3 too.
+
+    `compared` holds what may stand side by side: numbers of the checkpoint that each study reports, each
+    protocol once. `measured` has those of the other checkpoint too.
+    """
     accuracies = mean_accuracies(filters, source)
     printed = {
         "own": "FALSE",
         "published": "TRUE",
-        "both": "NOT EXISTS (FROM own) OR dataset IN (SELECT dataset FROM own)",
+        "both": "NOT EXISTS (FROM own) OR beside_own",
     }[source]
     sql = f"""
         {accuracies.sql},
+        cells_to_measure AS MATERIALIZED (FROM own_cells UNION ALL FROM literature_cells),
+        printed AS (
+            SELECT
+                printed.* REPLACE (coalesce(own_names.dataset, printed.dataset) AS dataset),
+                own_names.dataset IS NOT NULL AS beside_own
+            FROM printed_accuracies AS printed
+            JOIN dataset_identities AS official ON official.name = printed.dataset
+            LEFT JOIN own_names USING (identity)
+        ),
         measured AS MATERIALIZED (
-            FROM measured_accuracies_of('accuracy')
-            UNION ALL
-            FROM printed_accuracies WHERE {filters.where(AXES).sql} AND ({printed})
+            FROM measured_accuracies_of('cells_to_measure')
+            UNION ALL BY NAME
+            SELECT * EXCLUDE (beside_own) FROM printed WHERE {filters.where(AXES).sql} AND ({printed})
+        ),
+        compared AS MATERIALIZED (
+            FROM measured WHERE reported QUALIFY row_number() OVER (
+                PARTITION BY source, study, dataset, module, backbone, temporal_pooling, frames, experiment
+                ORDER BY measured_by = 'training' DESC
+            ) = 1
         )
     """
     return Where(sql, accuracies.params)

@@ -35,11 +35,12 @@ _GRID = """
     )
     SELECT
         module, backbone, temporal_pooling, dataset, frames, coalesce(cells, 0) AS cells, done, running,
-        failed, blocked, planned, own.top1, top1_std, results, eval_videos, blocked_by, reason, key, cell,
-        epoch, epochs, eta_seconds, coalesce(own.published_top1, literature.top1) AS published_top1,
-        difference
+        failed, blocked, planned, own.top1, top1_std, results, eval_videos, checkpoint, experiments,
+        blocked_by, reason, key, cell, epoch, epochs, eta_seconds,
+        coalesce(own.published_top1, literature.top1) AS published_top1, difference, differs
     FROM own FULL JOIN (
-        SELECT module, backbone, temporal_pooling, dataset, frames, top1 FROM published WHERE {literature}
+        SELECT module, backbone, temporal_pooling, dataset, frames, top1 FROM published_for('chosen')
+        WHERE (beside_own OR dataset NOT IN (SELECT dataset FROM chosen)) AND {literature}
     ) AS literature USING (module, backbone, temporal_pooling, dataset, frames)
     ORDER BY dataset, module, backbone, temporal_pooling, frames
 """
@@ -76,7 +77,16 @@ _SHORT = f"""
     ORDER BY dataset, module, backbone, temporal_pooling, frames, seed, finished
 """
 _PIVOT = """
-    SELECT dataset, module, backbone, temporal_pooling, frames, seed, {value}, key, eval_videos FROM results
+    SELECT
+        results.dataset, results.module, results.backbone, results.temporal_pooling, results.frames,
+        results.seed,
+        results.{value}, results.key, results.eval_videos, coalesce(variant, '') AS experiment
+    FROM results
+    LEFT JOIN cell_accuracies USING (study, key)
+    LEFT JOIN materialised.variants
+        ON variants.dataset = results.dataset AND variants.module = results.module
+        AND variants.backbone = results.backbone AND variants.temporal_pooling = results.temporal_pooling
+        AND variants.frames = results.frames AND variants.experiment = cell_accuracies.experiment
 """
 PIVOT_VALUES = (
     "top1",

@@ -20,29 +20,44 @@ TABLES = {
 }
 """The tables and what they show; Table 7 is `printed_contributions`."""
 
-# A model, its weights' origin, its length and its protocol must all be stated to be comparable.
+# Each of one's own experiments stands beside a number in a row of its own: of the measurements of one, that
+# which
+# differs least from what is printed.
 _TABLE = """
-    , own_means AS (
-        SELECT
-            dataset, module, backbone, temporal_pooling, frames, sampling, clips, crops,
-            avg(top1) AS top1, any_value(cell) AS cell
-        FROM measured WHERE source = 'own' AND measured_by <> 'evaluate best' GROUP BY ALL
+    , once AS MATERIALIZED (FROM across_studies_of('own_cells')),
+    own_measured AS MATERIALIZED (
+        FROM measured_accuracies_of('once') WHERE reported QUALIFY row_number() OVER (
+            PARTITION BY study, dataset, module, backbone, temporal_pooling, frames, experiment
+            ORDER BY measured_by = 'training' DESC
+        ) = 1
+    ),
+    beside AS (
+        SELECT counterpart.*, own.top1, own.top1_std, own.seeds, own.cell, own.variant
+        FROM counterparts_of('own_measured') AS counterpart
+        JOIN own_measured AS own USING (study, dataset, module, backbone, temporal_pooling, frames,
+        experiment)
+        WHERE counterpart.source_table = $source_table AND $source <> 'published'
+            AND (len($datasets) = 0 OR list_contains($datasets, own.dataset)
+                OR list_contains($datasets, counterpart.published_dataset))
+        QUALIFY row_number() OVER (
+            PARTITION BY source_row, source_column, study, own.dataset, own.module, own.backbone,
+                own.temporal_pooling, own.frames, own.training
+            ORDER BY len(counterpart.differences), own.views DESC, own.experiment
+        ) = 1
     )
     SELECT
-        numbers.paper, source_table, source_row, source_column, model, pretrain, numbers.dataset,
-        numbers.sampling, numbers.clips, numbers.crops, flops_g, value AS published, own_means.top1 AS own,
-        own_means.top1 - value AS difference, own_means.cell, unit, note
-    FROM published_numbers AS numbers
-    LEFT JOIN own_means
-        ON own_means.dataset = numbers.dataset AND own_means.module = numbers.module
-        AND own_means.backbone = numbers.backbone AND own_means.frames = numbers.frames
-        AND own_means.temporal_pooling = numbers.temporal_pooling AND own_means.sampling = numbers.sampling
-        AND own_means.clips = numbers.clips AND own_means.crops = numbers.crops
-        AND coalesce(numbers.pretrain, 'ImageNet') = 'ImageNet' AND $source <> 'published'
-    WHERE source_table = $source_table AND metric = 'top1'
-        AND ($source <> 'own' OR own_means.top1 IS NOT NULL)
-        AND (len($datasets) = 0 OR list_contains($datasets, numbers.dataset))
-    ORDER BY try_cast(regexp_extract(source_row, '^\\d+') AS BIGINT), source_row, source_column
+        numbers.paper, numbers.source_table, source_row, source_column, model, pretrain, numbers.dataset,
+        numbers.sampling, numbers.clips, numbers.crops, flops_g, value AS published, beside.top1 AS own,
+        beside.top1_std AS own_std, beside.seeds, beside.eval_videos,
+        CASE WHEN comparable THEN beside.top1 - value END AS difference, beside.cell, beside.variant,
+        comparable,
+        differs, tolerated, not_stated, unit, note
+    FROM published_numbers AS numbers LEFT JOIN beside USING (source_row, source_column)
+    WHERE numbers.source_table = $source_table AND metric = 'top1'
+        AND ($source <> 'own' OR beside.top1 IS NOT NULL)
+        AND (len($datasets) = 0 OR list_contains($datasets, numbers.dataset) OR beside.top1 IS NOT NULL)
+    ORDER BY
+        try_cast(regexp_extract(source_row, '^\\d+') AS BIGINT), source_row, source_column, cell, variant
 """
 _CONTRIBUTIONS = """
     WITH literature AS (
@@ -85,9 +100,11 @@ _I3D = """
 def printed_table(
     catalog: Catalog, source_table: str, filters: Filters = ALL, source: Source = "both"
 ) -> pa.Table:
-    """Return one row a printed number of one of `TABLES`: its place, value, and one's own (percent).
+    """Return one row a printed number of one of `TABLES`, and one's own experiment of this model (percent).
 
-    With `own` only the numbers that one's own results compare with are left.
+    `differs` says what keeps the two from being compared; only without that is there a `difference`. With
+    `own`
+    only the numbers are left that have a model of one's own beside them.
 
     Raises:
         KeyError: the table is none of `TABLES`.

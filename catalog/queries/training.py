@@ -113,7 +113,10 @@ _BY_AXIS = """
     ORDER BY list_position(['module', 'backbone', 'temporal_pooling', 'frames', 'dataset', 'seed'], axis),
         try_cast(ltrim(value, 'f') AS BIGINT), value
 """
-_BY_HOURS = "FROM accuracy_per_cost_of('chosen') ORDER BY dataset, module, backbone, temporal_pooling, frames"
+_BY_HOURS = """
+    FROM accuracy_per_cost_of('chosen')
+    ORDER BY dataset, module, backbone, temporal_pooling, frames, variant, experiment
+"""
 _UTILISATION = """
     , busy AS MATERIALIZED (
         SELECT spans.started, spans.ended, chosen.gpus, chosen.cpus

@@ -1,47 +1,176 @@
--- One row a source, study, model, length, dataset and seed, of one's own studies (source = 'own') and of the
+-- One row a source, study and cell, of one's own studies as they are planned today (source = 'own') and of the
 -- literature (source = 'published'; `study` is the paper). A planned cell without a result yet has a row with an
 -- empty top1, so that what is missing can be counted; a result that is no number counts as missing too.
--- Cells of today's plans alone: what is superseded counts nowhere. `checkpoint` ('last' or 'best', as the study's
--- `report` says) is whose accuracies they are; empty for the literature. Accuracies in percent, macs of one clip.
+-- `top1` and `top5` are of the `checkpoint` that the study reports, measured with `protocol` on `eval_videos` videos
+-- that `video_set` names. Cells with one `experiment` differ in nothing but their seed: trained alike (`training`),
+-- and measured alike (`measure`: protocol, videos, checkpoint). Accuracies in percent, macs of one clip in training.
 CREATE VIEW computed.cell_accuracies AS
-WITH candidates AS NOT MATERIALIZED (
+WITH built AS (
+    SELECT train_hash, any_value(val_hash) AS val_hash
+    FROM recorded.datasets_built GROUP BY train_hash HAVING count(DISTINCT val_hash) = 1
+),
+listed AS (
     SELECT
         planned.study, planned.key, planned.cell, planned.dataset, planned.module, planned.backbone,
-        planned.temporal_pooling, planned.frames, planned.seed,
+        planned.temporal_pooling, planned.frames, planned.seed, training, recipe, trained_sampling,
+        trained_crop_size, planned.report AS checkpoint,
+        CASE WHEN finished.protocol IS NULL THEN experiments.protocol ELSE protocol_of(finished.protocol) END
+            AS protocol,
+        coalesce(finished.videos_hash, built.val_hash, finished.eval_videos::VARCHAR) AS known_videos,
         coalesce(finished.macs, planned.macs) AS macs, coalesce(finished.params, planned.params) AS params,
-        of_checkpoint(planned.report, finished.top1, finished.best_top1) AS reported_top1,
-        of_checkpoint(planned.report, finished.top5, finished.best_top5) AS reported_top5,
-        CASE WHEN isfinite(reported_top1) THEN reported_top1 END AS top1,
-        CASE WHEN isfinite(reported_top5) THEN reported_top5 END AS top5,
-        finished.eval_videos, finished.key IS NOT NULL AS done,
-        planned.report AS checkpoint, coalesce(finished.time, 0) AS rank
-    FROM study_cells AS planned LEFT JOIN recorded.finished AS finished USING (key)
+        of_checkpoint(planned.report, finished.top1, finished.best_top1) AS top1,
+        of_checkpoint(planned.report, finished.top5, finished.best_top5) AS top5,
+        finished.eval_videos, finished.key IS NOT NULL AS done
+    FROM study_cells AS planned
+    JOIN materialised.experiments AS experiments USING (study, key)
+    LEFT JOIN recorded.finished AS finished USING (key)
+    LEFT JOIN built USING (train_hash)
     WHERE planned.current
+),
+-- A cell without a result will be measured on the videos of the other seeds.
+measured AS (
+    SELECT
+        * EXCLUDE (known_videos),
+        coalesce(known_videos, max(known_videos) OVER (
+            PARTITION BY study, dataset, module, backbone, temporal_pooling, frames, training
+        )) AS video_set
+    FROM listed
+),
+own AS (
+    SELECT
+        * REPLACE (
+            CASE WHEN isfinite(top1) THEN top1 END AS top1, CASE WHEN isfinite(top5) THEN top5 END AS top5
+        ),
+        hash(protocol, video_set, checkpoint) AS measure
+    FROM measured
 )
 SELECT
-    'own' AS source, study, dataset, module, backbone, temporal_pooling, frames, seed,
-    arg_max_null(key, rank) AS key, arg_max_null(cell, rank) AS cell, arg_max_null(done, rank) AS done,
-    arg_max_null(top1, rank) AS top1, arg_max_null(top5, rank) AS top5,
-    arg_max_null(macs, rank) AS macs, arg_max_null(params, rank) AS params,
-    arg_max_null(eval_videos, rank) AS eval_videos, any_value(checkpoint) AS checkpoint
-FROM candidates GROUP BY ALL
-UNION ALL
+    'own' AS source, study, dataset, module, backbone, temporal_pooling, frames, seed, key, cell, done, top1, top5,
+    macs, params, eval_videos, hash(training, measure) AS experiment, training, recipe, measure, checkpoint,
+    protocol, video_set, trained_sampling, trained_crop_size
+FROM own
+UNION ALL BY NAME
 SELECT
-    'published', paper, dataset, module, backbone, temporal_pooling, frames, NULL, NULL, NULL, true,
-    top1, top5, macs, params, NULL, NULL
+    'published' AS source, paper AS study, dataset, module, backbone, temporal_pooling, frames, true AS done, top1,
+    top5, macs, params, 0::UBIGINT AS experiment, 0::UBIGINT AS training, 0::UBIGINT AS recipe,
+    0::UBIGINT AS measure, checkpoint,
+    {
+        'sampling': sampling, 'sampling_rate': NULL::BIGINT, 'clips': clips, 'crops': crops,
+        'crop_size': crop_size, 'short_side': short_side
+    } AS protocol,
+    dataset AS video_set, sampling AS trained_sampling, crop_size AS trained_crop_size
 FROM published;
 CREATE TABLE materialised.cell_accuracies AS FROM computed.cell_accuracies WITH NO DATA;
 CREATE VIEW cell_accuracies AS FROM materialised.cell_accuracies;
 
--- Seeds averaged, over any relation with the columns of `cell_accuracies` (top1_std: sample standard deviation).
--- `cell` and `key` are those of the cell with the lowest seed.
-CREATE MACRO mean_accuracies_of(relation) AS TABLE
+-- What differs between experiments that stand at one position (model, length and dataset), over any relation with
+-- the columns dataset, module, backbone, temporal_pooling, frames, study, key, experiment, protocol, video_set,
+-- checkpoint: one row a position and experiment, where there are several. `variant` names fields and values.
+CREATE MACRO variants_of(relation) AS TABLE
+WITH RECURSIVE crowded AS MATERIALIZED (
+    SELECT
+        dataset, module, backbone, temporal_pooling, frames, experiment, any_value(protocol) AS protocol,
+        any_value(video_set) AS video_set, any_value(checkpoint) AS checkpoint,
+        arg_min(study, (study, key)) AS study, arg_min(key, (study, key)) AS key
+    FROM query_table(relation) WHERE key IS NOT NULL
+    GROUP BY dataset, module, backbone, temporal_pooling, frames, experiment
+    QUALIFY count(*) OVER (PARTITION BY dataset, module, backbone, temporal_pooling, frames) > 1
+),
+line AS (
+    SELECT dataset, module, backbone, temporal_pooling, frames, experiment, study, key, '' AS prefix, key AS ancestor
+    FROM crowded
+    UNION ALL
+    SELECT line.* REPLACE ('parent''s ' AS prefix, cells.parent_key AS ancestor)
+    FROM line JOIN recorded.cells AS cells ON cells.key = line.ancestor AND cells.study = line.study
+    WHERE cells.parent_key IS NOT NULL
+),
+told AS (
+    SELECT
+        line.* EXCLUDE (study, key, ancestor),
+        unnest(facts_of('', coalesce(key_parts -> '$.recipe', config -> '$.recipe'))
+            || facts_of('', json_merge_patch(
+                key_parts, '{"recipe": null, "seed": null, "initial": {"parent": null}, "model": null, "data": null}'
+            )) || facts_of('', key_parts -> '$.data') || facts_of('', key_parts -> '$.model')) AS fact
+    FROM line JOIN recorded.cells AS cells ON cells.key = line.ancestor AND cells.study = line.study
+),
+facts AS (
+    SELECT
+        dataset, module, backbone, temporal_pooling, frames, experiment, prefix || fact.name AS name,
+        string_agg(DISTINCT fact.value, '/' ORDER BY fact.value) AS value
+    FROM told GROUP BY ALL
+    UNION ALL
+    SELECT dataset, module, backbone, temporal_pooling, frames, experiment, 'measured: ' || fact.name, fact.value
+    FROM (
+        SELECT *, unnest(facts_of('', to_json(protocol)) || [
+            {'name': 'videos', 'value': video_set}, {'name': 'checkpoint', 'value': checkpoint}
+        ]) AS fact
+        FROM crowded
+    )
+),
+different AS (
+    SELECT * FROM facts
+    WINDOW one_name AS (PARTITION BY dataset, module, backbone, temporal_pooling, frames, name)
+    QUALIFY count(DISTINCT value) OVER one_name > 1 OR count(*) OVER one_name < (
+        count(DISTINCT experiment) OVER (PARTITION BY dataset, module, backbone, temporal_pooling, frames)
+    )
+),
+named AS (
+    SELECT
+        dataset, module, backbone, temporal_pooling, frames, experiment,
+        list(replace(name, '_', ' ') || ' ' || value ORDER BY name LIKE 'parent%', name) AS names
+    FROM different GROUP BY ALL
+)
+SELECT
+    crowded.* EXCLUDE (study, key, protocol, video_set, checkpoint),
+    CASE
+        WHEN names IS NULL THEN 'study ' || study
+        WHEN len(names) > 4 THEN array_to_string(names[:4], ', ') || ', …'
+        ELSE array_to_string(names, ', ')
+    END AS variant
+FROM crowded LEFT JOIN named USING (dataset, module, backbone, temporal_pooling, frames, experiment);
+
+-- Seeds averaged, over any relation with the columns of `cell_accuracies` (top1_std: sample standard deviation): a
+-- row an experiment and study. `cell` and `key` are those of the cell with the lowest seed.
+CREATE MACRO seed_means_of(relation) AS TABLE
 SELECT
     source, study, dataset, module, backbone, temporal_pooling, frames,
     avg(top1) AS top1, avg(top5) AS top5, stddev_samp(top1) AS top1_std,
     count(top1) AS seeds, count(*) AS planned_seeds,
     any_value(macs) AS macs, any_value(params) AS params, min(eval_videos) AS eval_videos,
-    arg_min(cell, seed) AS cell, arg_min(key, seed) AS key
-FROM query_table(relation) GROUP BY ALL;
+    arg_min(cell, seed) AS cell, arg_min(key, seed) AS key,
+    experiment, any_value(training) AS training, any_value(recipe) AS recipe, any_value(measure) AS measure,
+    any_value(checkpoint) AS checkpoint, any_value(protocol) AS protocol, any_value(video_set) AS video_set,
+    any_value(trained_sampling) AS trained_sampling, any_value(trained_crop_size) AS trained_crop_size
+FROM query_table(relation)
+GROUP BY source, study, dataset, module, backbone, temporal_pooling, frames, experiment;
+
+-- What differs, by `experiment` and by `training` (which leaves out how it was measured), of all cells that are planned
+-- today: kept, because it changes with plans and results alone and every figure names what it shows.
+CREATE VIEW computed.variants AS
+WITH own AS (FROM materialised.cell_accuracies WHERE source = 'own'),
+mean AS MATERIALIZED (FROM seed_means_of('own')),
+trainings AS MATERIALIZED (
+    SELECT * REPLACE (training AS experiment, NULL AS protocol, NULL AS video_set, NULL AS checkpoint) FROM mean
+)
+FROM variants_of('mean') UNION ALL FROM variants_of('trainings');
+CREATE TABLE materialised.variants AS FROM computed.variants WITH NO DATA;
+
+-- The same with what tells experiments apart: `variant` says what differs where several have one model, length and
+-- dataset; `alone` that a study has one such.
+CREATE MACRO mean_accuracies_of(relation) AS TABLE
+WITH cell AS MATERIALIZED (FROM query_table(relation))
+SELECT
+    mean.*, coalesce(variant, '') AS variant,
+    count(*) OVER (PARTITION BY source, study, dataset, module, backbone, temporal_pooling, frames) = 1 AS alone
+FROM seed_means_of('cell') AS mean
+LEFT JOIN materialised.variants USING (dataset, module, backbone, temporal_pooling, frames, experiment);
 
 CREATE VIEW accuracies AS FROM mean_accuracies_of('cell_accuracies');
+
+-- Cells of several studies, each key once, over any relation with the columns of `cell_accuracies`: seeds of one
+-- experiment that stand in different studies come together under the study of the lowest one.
+CREATE MACRO across_studies_of(relation) AS TABLE
+WITH once AS (FROM query_table(relation) QUALIFY row_number() OVER (PARTITION BY source, key ORDER BY study) = 1)
+SELECT * REPLACE (first(study) OVER (
+    PARTITION BY source, dataset, module, backbone, temporal_pooling, frames, experiment ORDER BY seed, study
+) AS study) FROM once;

@@ -13,20 +13,28 @@ CREATE MACRO wilson_high(top1, videos) AS
 -- `low` and `high` are Newcombe's interval of the difference of two proportions, both taken to be measured on
 -- `eval_videos` videos; where several seeds are known, their spread s widens it by 1.96 s √(1 + 1/seeds), because
 -- the published result is one training too. `outside` says that the interval does not hold 0.
+-- Only where `comparable` says so (view `counterparts_of`) is the difference one of models; else it is what `differs` names
+-- as well.
 CREATE MACRO against_published_of(relation) AS TABLE
-WITH pairs AS (
+WITH accuracy AS MATERIALIZED (FROM query_table(relation)),
+pairs AS (
     SELECT
         own.study, own.dataset, own.module, own.backbone, own.temporal_pooling, own.frames, own.cell,
-        own.top1, published.top1 AS published_top1, own.top1 - published.top1 AS difference,
+        own.top1, published_top1, own.top1 - published_top1 AS difference,
         own.seeds, own.top1_std, own.eval_videos,
         1.96 * coalesce(own.top1_std, 0) * sqrt(1 + 1 / own.seeds) AS spread,
-        published.paper, published.source_table, published.source_row
-    FROM query_table(relation) AS own
-    JOIN published USING (dataset, module, backbone, temporal_pooling, frames)
+        paper, source_table, source_row, comparable, differs, tolerated, not_stated, own.variant, own.checkpoint,
+        own.experiment
+    FROM accuracy AS own
+    JOIN materialised.comparisons
+        USING (study, dataset, module, backbone, temporal_pooling, frames, experiment)
     WHERE own.source = 'own' AND own.top1 IS NOT NULL AND own.eval_videos > 0
 )
 SELECT
-    * EXCLUDE (spread, paper, source_table, source_row),
+    * EXCLUDE (
+        spread, paper, source_table, source_row, comparable, differs, tolerated, not_stated, variant, checkpoint,
+        experiment
+    ),
     difference - sqrt(
         (top1 - wilson_low(top1, eval_videos)) ** 2
         + (wilson_high(published_top1, eval_videos) - published_top1) ** 2 + spread ** 2
@@ -36,7 +44,7 @@ SELECT
         + (published_top1 - wilson_low(published_top1, eval_videos)) ** 2 + spread ** 2
     ) AS high,
     low > 0 OR high < 0 AS outside,
-    paper, source_table, source_row
+    paper, source_table, source_row, comparable, differs, tolerated, not_stated, variant, checkpoint, experiment
 FROM pairs;
 
 CREATE VIEW against_published AS FROM against_published_of('accuracies');

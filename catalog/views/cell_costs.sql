@@ -87,10 +87,16 @@ chains AS (
         cost.key, chains.gpu_seconds + cost.seconds * cost.gpus, chains.cpu_seconds + cost.seconds * cost.cpus
     FROM cost JOIN chains ON cost.parent_key = chains.key
 )
+-- Seeds of one experiment are averaged, nothing else.
 SELECT
-    dataset, module, backbone, temporal_pooling, frames, arg_min(cell, seed) AS cell, avg(top1) AS top1,
-    stddev_samp(top1) AS top1_std, count(*) AS seeds, min(eval_videos) AS eval_videos, avg(gpu_seconds) / 3600 AS gpu_hours, avg(cpu_seconds) / 3600 AS cpu_hours
+    cost.dataset, cost.module, cost.backbone, cost.temporal_pooling, cost.frames, experiment,
+    arg_min(cell, seed) AS cell, avg(top1) AS top1, stddev_samp(top1) AS top1_std, count(*) AS seeds,
+    min(eval_videos) AS eval_videos, avg(gpu_seconds) / 3600 AS gpu_hours, avg(cpu_seconds) / 3600 AS cpu_hours,
+    coalesce(any_value(variant), '') AS variant
 FROM cost JOIN chains USING (key)
+LEFT JOIN (SELECT key, any_value(experiment) AS experiment FROM cell_accuracies GROUP BY key) AS experiments
+    USING (key)
+LEFT JOIN materialised.variants USING (dataset, module, backbone, temporal_pooling, frames, experiment)
 WHERE state = 'done' AND top1 IS NOT NULL AND isfinite(top1) GROUP BY ALL;
 
 -- How many GPUs and CPUs were busy, over any relation of attempts with the columns started, ended (seconds), gpus

@@ -1,14 +1,22 @@
 -- Spatial and temporal contributions (Equation 1 and Section 6.3 of Chen et al. 2021) over any relation with the
--- columns source, study, dataset, module, backbone, temporal_pooling, frames, top1. One row a model and length:
+-- columns source, study, dataset, module, backbone, temporal_pooling, frames, top1. One row an experiment: where the
+-- relation has measure, recipe, alone and experiment too (as `accuracies` has), only what was measured alike is compared,
+-- and trained by one recipe where a study has several:
 --   phi   S_TSN / max(S_a, S_TSN)
 --   psi   (S_a - S_TSN) / (100 - S_TSN)
 -- S_TSN is the accuracy of TSN without temporal pooling, with the same backbone and length. Empty where one of
 -- the two is missing; psi is not defined where TSN has 100 %, phi where both have 0 %.
 CREATE MACRO contribution_pairs_of(relation) AS TABLE
-WITH accuracy AS MATERIALIZED (FROM query_table(relation))
+WITH accuracy AS MATERIALIZED (
+    FROM query_table(relation)
+    UNION ALL BY NAME
+    SELECT
+        NULL::UBIGINT AS measure, NULL::UBIGINT AS recipe, NULL::BOOLEAN AS alone, NULL::UBIGINT AS experiment
+    WHERE false
+)
 SELECT
     a.source, a.study, a.dataset, a.module, a.backbone, a.temporal_pooling, a.frames, a.top1,
-    tsn.top1 AS tsn_top1,
+    tsn.top1 AS tsn_top1, a.experiment, tsn.experiment AS tsn_experiment,
     CASE WHEN a.top1 IS NOT NULL THEN tsn.top1 / nullif(greatest(a.top1, tsn.top1), 0) END AS phi,
     (a.top1 - tsn.top1) / nullif(100 - tsn.top1, 0) AS psi
 FROM accuracy AS a
@@ -16,6 +24,8 @@ LEFT JOIN accuracy AS tsn
     ON tsn.module = 'tsn' AND NOT tsn.temporal_pooling
     AND tsn.source = a.source AND tsn.study = a.study AND tsn.dataset = a.dataset
     AND tsn.backbone = a.backbone AND tsn.frames = a.frames AND tsn.top1 IS NOT NULL
+    AND tsn.measure IS NOT DISTINCT FROM a.measure
+    AND (tsn.recipe IS NOT DISTINCT FROM a.recipe OR (tsn.alone AND a.alone))
 WHERE a.module <> 'tsn';
 
 -- The averages, over any relation with the columns of `contribution_pairs_of`:

@@ -30,26 +30,55 @@ FROM planned LEFT JOIN materialised.open_cells AS open_cells USING (key) LEFT JO
 CREATE VIEW grid_cells AS
 SELECT * EXCLUDE (current, macs, parent_key, config) FROM computed.grid_cells WHERE current;
 
--- The grid's positions over any relation with the columns of `grid_cells`: how many cells in which state, top-1
--- averaged over those that are done (top1_std: sample standard deviation) and the fewest videos that one of them was
--- measured on, the published accuracy. `key` and `cell` are those of the cell that is most worth a look: a failed one
--- first, then a running, a blocked, a planned and a finished one, by seed; `running_key` is that of a running one.
+-- The grid's positions over any relation with the columns of `grid_cells`: how many cells in which state, and the
+-- accuracy: top-1 averaged over the seeds of one experiment (top1_std: sample standard deviation). Where several have
+-- results at a position there is no average: top1 is empty, and `experiments` lists them with what tells them apart,
+-- each with its mean. `difference` to the published accuracy stands only where the two are comparable; else `differs`
+-- says why. `key` and `cell` are those of the cell that is most worth a look: a failed one first, then a running, a
+-- blocked, a planned and a finished one, by seed; `running_key` is that of a running one.
 CREATE MACRO grid_of(relation) AS TABLE
-WITH places AS (
+WITH cell AS MATERIALIZED (FROM query_table(relation)),
+places AS (
     SELECT
         module, backbone, temporal_pooling, dataset, frames, count(*) AS cells,
         count(*) FILTER (state = 'done') AS done, count(*) FILTER (state = 'running') AS running,
         count(*) FILTER (state = 'failed') AS failed, count(*) FILTER (state = 'blocked') AS blocked,
         count(*) FILTER (state = 'planned') AS planned,
-        avg(top1) AS top1, stddev_samp(top1) AS top1_std, count(top1) AS results,
-        min(eval_videos) FILTER (top1 IS NOT NULL) AS eval_videos,
         min(blocked_by) AS blocked_by, min(reason) AS reason,
         arg_min(key, seed) FILTER (state = 'running') AS running_key,
         arg_min(key, list_position(['failed', 'running', 'blocked', 'planned', 'done'], state) * 1e9 + seed)
             AS key,
         arg_min(cell, list_position(['failed', 'running', 'blocked', 'planned', 'done'], state) * 1e9 + seed)
             AS cell
-    FROM query_table(relation) GROUP BY ALL
+    FROM cell GROUP BY ALL
+),
+measured AS MATERIALIZED (
+    SELECT accuracy.* FROM cell_accuracies AS accuracy JOIN cell USING (study, key) WHERE accuracy.top1 IS NOT NULL
+),
+together AS MATERIALIZED (FROM across_studies_of('measured')),
+mean AS MATERIALIZED (FROM mean_accuracies_of('together')),
+beside AS (
+    SELECT mean.*, published_top1, comparable, differs
+    FROM mean LEFT JOIN materialised.comparisons
+        USING (study, dataset, module, backbone, temporal_pooling, frames, experiment)
+),
+known AS (
+    SELECT
+        module, backbone, temporal_pooling, dataset, frames,
+        CASE WHEN count(*) = 1 THEN any_value(top1) END AS top1,
+        CASE WHEN count(*) = 1 THEN any_value(top1_std) END AS top1_std,
+        CASE WHEN count(*) = 1 THEN any_value(seeds) ELSE 0 END AS results,
+        CASE WHEN count(*) = 1 THEN any_value(eval_videos) END AS eval_videos,
+        CASE WHEN count(*) = 1 THEN any_value(checkpoint) END AS checkpoint,
+        any_value(published_top1) AS published_top1,
+        CASE WHEN count(*) = 1 THEN any_value(differs) END AS differs,
+        CASE WHEN count(*) = 1 AND any_value(comparable) THEN any_value(top1) - any_value(published_top1) END
+            AS difference,
+        list({
+            'variant': variant, 'top1': top1, 'top1_std': top1_std, 'seeds': seeds, 'eval_videos': eval_videos,
+            'checkpoint': checkpoint, 'differs': differs
+        } ORDER BY variant, top1) AS experiments
+    FROM beside GROUP BY ALL
 )
-SELECT places.*, published.top1 AS published_top1, places.top1 - published.top1 AS difference
-FROM places LEFT JOIN published USING (module, backbone, temporal_pooling, dataset, frames);
+SELECT places.*, known.* EXCLUDE (module, backbone, temporal_pooling, dataset, frames)
+FROM places LEFT JOIN known USING (module, backbone, temporal_pooling, dataset, frames);

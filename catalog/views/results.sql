@@ -41,8 +41,8 @@ LEFT JOIN cells USING (key)
 LEFT JOIN computed.sided_datasets AS sided ON sided.dataset = cells.dataset
 JOIN computed.checkpoints AS reported
     ON reported.key = finished.key AND reported.checkpoint = coalesce(cells.report, 'last')
-LEFT JOIN published
-    ON published.dataset = cells.dataset AND published.module = cells.module
+LEFT JOIN published_positions AS published
+    ON published.study = cells.study AND published.dataset = cells.dataset AND published.module = cells.module
     AND published.backbone = cells.backbone AND published.frames = cells.frames
     AND published.temporal_pooling = cells.temporal_pooling;
 

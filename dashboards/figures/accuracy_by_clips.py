@@ -9,7 +9,19 @@ import plotly.graph_objects as go
 from catalog.names import label
 from catalog.queries.accuracies import accuracies_by_clips
 from dashboards.figures.figure import Export, Figure, Finding
-from dashboards.figures.panels import LEGEND, Row, hover, hovering, key, module_keys, note
+from dashboards.figures.panels import (
+    LEGEND,
+    Row,
+    hover,
+    hovering,
+    interval_bars,
+    interval_key,
+    key,
+    model_name,
+    module_keys,
+    note,
+    protocol_text,
+)
 from dashboards.render.plain_figure import PlainFigure, Trace, scatter
 from dashboards.render.theme import (
     AUTO,
@@ -17,7 +29,6 @@ from dashboards.render.theme import (
     PUBLISHED_SYMBOL,
     Theme,
     backbone_symbol,
-    cell_name,
     empty_figure,
     module_colour,
     styled,
@@ -33,7 +44,10 @@ def draw_accuracy_by_clips(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     """Draw a row of two panels a dataset: by clips and by MACs; uniform sampling is solid, dense dashed."""
     rows = [row for row in table.to_pylist() if row["top1"] is not None]
     if not rows:
-        text = "No cell has been evaluated with several clips yet: see `actiongrid evaluate --clips`."
+        text = (
+            "No cell has been evaluated with several clips: see `actiongrid evaluate --clips`. "
+            "What was measured of another checkpoint than its study reports is not shown."
+        )
         return empty_figure(text, theme)
     datasets = sorted({row["dataset"] for row in rows})
     titles = [f"{label(name)}: {what}" for name in datasets for what in ("by clips", "by MACs")]
@@ -63,7 +77,11 @@ def draw_accuracy_by_clips(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
 
 
 def _lines(rows: list[Row]) -> dict[tuple[Any, ...], list[Row]]:
-    names = ("source", "study", "module", "backbone", "temporal_pooling", "frames", "sampling", "crops")
+    # Nothing but the number of clips differs along a line.
+    names = (
+        *("source", "study", "module", "backbone", "temporal_pooling", "frames", "training", "checkpoint"),
+        *("sampling", "sampling_rate", "crops", "crop_size", "short_side", "average", "video_set"),
+    )
     lines: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         # The paper trained one model with and without ImageNet: these are points of their own.
@@ -79,6 +97,7 @@ def _trace(line: list[Row], x: str) -> Trace:
     return scatter(
         x=[row[x] for row in line],
         y=[row["top1"] for row in line],
+        error_y=interval_bars(line),
         mode="lines+markers",
         line={"color": colour, "dash": _DASHES.get(first["sampling"], "solid"), "width": 2},
         marker={"symbol": symbol, "size": 10 if published else 8, "color": colour},
@@ -90,8 +109,9 @@ def _trace(line: list[Row], x: str) -> Trace:
 
 def _about(row: Row) -> str:
     lines = [
-        cell_name(row),
-        f"top-1 {row['top1']:.2f} %: {row['sampling']}, {row['clips']} clips × {row['crops']} crops",
+        model_name(row),
+        f"top-1 {row['top1']:.2f} %",
+        protocol_text(row),
     ]
     if row["total_macs"]:
         lines.append(f"{row['total_macs'] / 1e9:.1f} G MACs a video")
@@ -111,6 +131,7 @@ def _add_legend(figure: PlainFigure, rows: list[Row]) -> None:
     if len({row["source"] for row in rows}) > 1:
         marker = {"symbol": PUBLISHED_SYMBOL, "size": 10, "color": NEUTRAL}
         key(figure, "published", "published", mode="markers", marker=marker)
+    interval_key(figure)
 
 
 FIGURE = Figure(
@@ -124,7 +145,8 @@ FIGURE = Figure(
         order=60,
         caption=(
             "Top-1 by the number of clips of a video, and against what they cost (Figure 8); uniform "
-            "sampling is solid, dense sampling dashed."
+            "sampling is solid, dense sampling dashed. One's own numbers are of the checkpoint that each "
+            "study reports; a line joins what differs in nothing but clips."
         ),
     ),
     exports=(Export("fig8", "accuracy by clips", order=70),),

@@ -16,7 +16,10 @@ from dashboards.figures.panels import (
     dataset_panels,
     hover,
     hovering,
+    interval_bars,
+    interval_key,
     key,
+    model_name,
     module_keys,
     published_key,
 )
@@ -28,7 +31,6 @@ from dashboards.render.theme import (
     PUBLISHED_SYMBOL,
     Theme,
     backbone_symbol,
-    cell_name,
     empty_figure,
     frames_axis,
     module_colour,
@@ -71,7 +73,11 @@ def _lines(rows: list[Row], dataset: str) -> dict[tuple[str, ...], list[Row]]:
     lines: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         if row["dataset"] == dataset:
-            name = (row["study"], row["module"], row["backbone"], str(row["temporal_pooling"]))
+            # Lengths of one chain differ in their recipes, so that a line is what is alone or named alike.
+            name = (
+                *(row["study"], row["module"], row["backbone"]),
+                *(str(row["temporal_pooling"]), row["variant"], str(row["checkpoint"])),
+            )
             lines.setdefault(name, []).append(row)
     return lines
 
@@ -117,11 +123,10 @@ def _joined(lines: list[list[Row]], *, opened: bool) -> Trace:
     first = lines[0][0]
     colour = module_colour(first["module"])
     points = _with_gaps(lines)
-    spread = [row["top1_std"] if row else None for row in points]
     ending = "-open" if opened else ""
     symbols = [f"{backbone_symbol(row['backbone'])}{ending}" if row else "circle" for row in points]
     return scatter(
-        error_y={"array": spread, "thickness": 1, "width": 3} if any(spread) else None,
+        error_y=interval_bars(points),
         mode="lines+markers",
         line={"color": colour, "dash": "dash" if first["temporal_pooling"] else "solid", "width": 2},
         marker={"symbol": symbols, "size": 9, "color": colour},
@@ -156,16 +161,19 @@ def _common(points: list[Row | None]) -> dict[str, Any]:
 
 
 def _about(row: Row) -> str:
-    name = cell_name(row)
+    name = model_name(row)
     if row["source"] == "published":
         return hover(name, f"published top-1 {row['top1']:.2f} %", row["study"])
     lines = [f"top-1 {row['top1']:.2f} %"]
     if row["planned_seeds"] > 1:
         spread = "" if row["top1_std"] is None else f" ± {row['top1_std']:.2f}"
         lines[0] += f"{spread}, mean of {row['seeds']} of {row['planned_seeds']} seeds"
+    if row["checkpoint"]:
+        lines.append(f"{row['checkpoint']} checkpoint")
     if row["published_top1"] is not None:
         difference = row["top1"] - row["published_top1"]
-        lines.append(f"published {row['published_top1']:.2f} % ({difference:+.2f})")
+        beside = f"({difference:+.2f})" if row["comparable"] else f"– not comparable: {row['differs']}"
+        lines.append(f"published {row['published_top1']:.2f} % {beside}")
     return hover(name, *lines)
 
 
@@ -177,6 +185,7 @@ def _add_legend(figure: PlainFigure, rows: list[Row], alone: bool) -> None:
             key(figure, name, name, mode="lines", line={"color": NEUTRAL, "dash": dash, "width": 2})
     if not alone and any(row["source"] == "published" for row in rows):
         published_key(figure)
+    interval_key(figure)
 
 
 def _add_pooling_menu(figure: PlainFigure) -> None:
@@ -223,17 +232,18 @@ FIGURE = Figure(
         link="frames",
         order=10,
         caption=(
-            "Clip-level top-1 of the last epoch by clip length (Figure 4). Colour is the module, the symbol "
-            "the backbone, dashes are temporal pooling, open stars are published results."
+            "Top-1 on the validation videos, of the checkpoint that each study reports, by clip length "
+            "(Figure 4). Colour is the module, the symbol the backbone, dashes are temporal pooling, open "
+            "stars are published results."
         ),
     ),
     section=Section(
         order=10,
         title="Accuracy by frames",
         caption=(
-            "Clip-level top-1 accuracy of the last epoch on the validation videos, by clip length. Colour is "
-            "the temporal module, symbol the backbone, dashes are temporal pooling, open stars are published "
-            "results. Seeds are averaged."
+            "Top-1 accuracy on the validation videos, of the checkpoint that each study reports and under "
+            "its own protocol, by clip length. Colour is the temporal module, symbol the backbone, dashes "
+            "are temporal pooling, open stars are published results. Seeds of one experiment are averaged."
         ),
         columns=(
             *MODEL_COLUMNS,
@@ -243,6 +253,9 @@ FIGURE = Figure(
             Column("top1_std", "± std", number=True),
             Column("seeds", "seeds", number=True),
             Column("published_top1", "published", number=True),
+            Column("differs", "differs from the published in", wrap=True),
+            Column("checkpoint", "checkpoint"),
+            Column("variant", "experiment", wrap=True),
             Column("cell", "cell"),
         ),
         optional=False,

@@ -17,8 +17,12 @@ from dashboards.figures.panels import (
     dataset_panels,
     hover,
     hovering,
+    interval_bars,
+    interval_key,
     key,
+    model_name,
     module_keys,
+    protocol_text,
 )
 from dashboards.render.markup import Column, quantity
 from dashboards.render.plain_figure import PlainFigure, Trace, scatter
@@ -27,7 +31,6 @@ from dashboards.render.theme import (
     NEUTRAL,
     Theme,
     backbone_symbol,
-    cell_name,
     empty_figure,
     module_colour,
     styled,
@@ -63,6 +66,7 @@ def draw_accuracy_by_macs(table: pa.Table, theme: Theme = AUTO, circle: Circle =
         for name, symbol in (("own", "circle"), ("published", "circle-open")):
             marker = {"symbol": symbol, "size": 9, "color": NEUTRAL}
             key(figure, name, f"source {name}", mode="markers", marker=marker)
+    interval_key(figure)
     styled(figure, 460, theme)
     figure.update_xaxes(type="log", title={"text": "MACs a video (log₁₀)", "standoff": 4}, dtick=1)
     figure.update_xaxes(exponentformat="SI", showgrid=True)
@@ -86,6 +90,7 @@ def _circles(rows: list[Row], circle: Circle, largest: float) -> Trace:
     return scatter(
         x=[row["total_macs"] for row in rows],
         y=[row["top1"] for row in rows],
+        error_y=interval_bars(rows),
         mode="markers",
         marker={
             "symbol": f"{symbol}-open" if opened else symbol,
@@ -102,8 +107,9 @@ def _circles(rows: list[Row], circle: Circle, largest: float) -> Trace:
 
 def _about(row: Row) -> str:
     lines = [
-        cell_name(row),
-        f"top-1 {row['top1']:.2f} % ({row['sampling']}, {row['clips']} × {row['crops']} views)",
+        model_name(row),
+        f"top-1 {row['top1']:.2f} %",
+        protocol_text(row),
         f"{row['macs'] / 1e9:.1f} G MACs a clip, {row['total_macs'] / 1e9:.1f} G a video",
     ]
     if row["params"]:
@@ -143,7 +149,8 @@ FIGURE = Figure(
         order=20,
         caption=(
             "Top-1 against the multiply-accumulates of one prediction with all its views (Figure 1). A "
-            "circle's area is the {choice}; open circles are published results."
+            "circle's area is the {choice}; open circles are published results. One's own are of the "
+            "checkpoint that each study reports, MACs of the crops that were measured."
         ),
     ),
     section=Section(
@@ -151,7 +158,8 @@ FIGURE = Figure(
         title="Accuracy by cost",
         caption=(
             "Top-1 accuracy by the multiply-accumulates of all views of a video. The area of a symbol is "
-            "that of one clip. Filled symbols are own results, open ones published."
+            "that of one clip. Filled symbols are own results, of the checkpoint that each study reports; "
+            "open ones are published."
         ),
         columns=(
             *MODEL_COLUMNS,
@@ -159,6 +167,9 @@ FIGURE = Figure(
             Column("frames", "frames", number=True),
             Column("sampling", "sampling"),
             Column("views", "views", number=True),
+            Column("crop_size", "crop", number=True),
+            Column("checkpoint", "checkpoint"),
+            Column("variant", "experiment", wrap=True),
             Column("top1", "top-1", number=True),
             Column("macs", "MACs a clip", quantity, number=True),
             Column("total_macs", "MACs a video", quantity, number=True),

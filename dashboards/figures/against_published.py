@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -15,7 +16,9 @@ from dashboards.figures.panels import (
     dataset_panels,
     hover,
     hovering,
+    interval_key,
     key,
+    model_name,
     module_keys,
 )
 from dashboards.render.markup import Column, signed
@@ -27,23 +30,43 @@ if TYPE_CHECKING:
 
 
 def summary(table: pa.Table) -> str:
-    """Return how many models lie outside their interval, and what chance would do."""
-    rows = table.to_pylist()
+    """Return how many comparable models lie outside their interval, and why others are not compared."""
+    everything = table.to_pylist()
+    if not everything:
+        return "No finished cell has a published counterpart."
+    rows = [row for row in everything if row["comparable"]]
+    return " ".join(filter(None, (_outside(rows), _left_out(everything))))
+
+
+def _outside(rows: list[Row]) -> str:
     if not rows:
-        return "No finished cell has a published counterpart yet."
+        return ""
     outside = sum(row["outside"] for row in rows)
-    noun = "model" if len(rows) == 1 else "models"
+    lie = f"{outside} of {len(rows)} comparable models lie" if len(rows) > 1 else f"{outside} of 1 model lies"
+    seeds = " and the seeds allow" if any(row["seeds"] > 1 for row in rows) else " allows"
     return (
-        f"{outside} of {len(rows)} {noun} lie outside the 95 % interval that the evaluation's size"
-        f"{' and the seeds allow' if any(row['seeds'] > 1 for row in rows) else ' allows'}; "
-        f"if nothing but chance differed, about {0.05 * len(rows):.0f} would be expected outside. Models "
-        "that share videos or parents fall outside together, so that the number can lie well above or below."
+        f"{lie} outside the 95 % interval that the evaluation's size{seeds}. The intervals hold one by one, "
+        f"and of one seed alone the training's own variance is not in them."
     )
 
 
+def _left_out(rows: list[Row]) -> str:
+    """How many models are not comparable, and what differs in most of them."""
+    others = [row for row in rows if not row["comparable"]]
+    if not others:
+        return ""
+    counts = Counter(word for row in others for word in row["differs"].split(", ") if ":" not in word)
+    usual = ", ".join(word for word, _ in counts.most_common(4))
+    noun = "model is" if len(others) == 1 else "models are"
+    return f"{len(others)} {noun} not comparable and not drawn; they differ in: {usual}."
+
+
 def draw_against_published(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
-    """Draw one panel a dataset: differences to published; filled where 0 is outside of the interval."""
-    rows = table.to_pylist()
+    """Draw one panel a dataset: differences to published; filled where 0 is outside of the interval.
+
+    What is not comparable is left out.
+    """
+    rows = [row for row in table.to_pylist() if row["comparable"]]
     if not rows:
         return empty_figure(summary(table), theme)
     datasets = sorted({row["dataset"] for row in rows})
@@ -55,6 +78,7 @@ def draw_against_published(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     backbone_keys(figure, (row["backbone"] for row in rows))
     for name, symbol in (("outside the interval", "circle"), ("inside", "circle-open")):
         key(figure, name, name, mode="markers", marker={"symbol": symbol, "size": 9, "color": NEUTRAL})
+    interval_key(figure)
     styled(figure, 430, theme)
     figure.update_xaxes(title={"text": "published top-1 (%)", "standoff": 4})
     figure.update_yaxes(zeroline=True, zerolinewidth=2)
@@ -96,11 +120,13 @@ def _points(rows: list[Row]) -> Trace:
 def _about(row: Row) -> str:
     seeds = f", mean of {row['seeds']} seeds" if row["seeds"] > 1 else ""
     return hover(
-        str(row["cell"]),
+        model_name(row),
         f"own {row['top1']:.2f} % on {row['eval_videos']} videos{seeds}",
         f"published {row['published_top1']:.2f} % ({row['paper']})",
         f"difference {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})",
         "outside the interval" if row["outside"] else "inside the interval",
+        f"{row['checkpoint']} checkpoint; not stated in print: {row['not_stated']}",
+        *([f"within the tolerances: {row['tolerated']}"] if row["tolerated"] else []),
     )
 
 
@@ -116,10 +142,13 @@ FIGURE = Figure(
         title="Yours against published",
         caption=(
             "Yours minus published, in points of top-1, with the 95 % interval that the number of evaluated "
-            "videos (and the spread of the seeds) allows."
+            "videos (and the spread of the seeds) allows. Only what is comparable is drawn: the same "
+            "dataset, videos, protocol, start and, within tolerances, recipe (table `comparison_tolerances`)."
         ),
         columns=(
             Column("cell", "cell"),
+            Column("comparable", "comparable"),
+            Column("differs", "differs in"),
             Column("outside", "outside", lambda outside: "outside" if outside else "inside"),
             Column("top1", "yours"),
             Column("published_top1", "published"),
@@ -127,6 +156,10 @@ FIGURE = Figure(
             Column("low", "from"),
             Column("high", "to"),
             Column("seeds", "seeds"),
+            Column("checkpoint", "checkpoint"),
+            Column("variant", "experiment"),
+            Column("tolerated", "within tolerances"),
+            Column("not_stated", "not stated in print"),
             Column("source_table", "source"),
             Column("source_row", "row"),
         ),
@@ -137,7 +170,8 @@ FIGURE = Figure(
         title="Own against published results",
         caption=(
             "Own minus published top-1, in points, with the 95 % interval that the number of videos (and the "
-            "spread of several seeds) allows. Filled symbols lie outside."
+            "spread of several seeds) allows. Filled symbols lie outside. Only what is comparable is drawn: "
+            "the same dataset, videos, protocol, start and, within tolerances, recipe."
         ),
         columns=(
             Column("cell", "cell"),
@@ -147,6 +181,8 @@ FIGURE = Figure(
             Column("low", "from", signed, number=True),
             Column("high", "to", signed, number=True),
             Column("outside", "outside"),
+            Column("comparable", "comparable"),
+            Column("differs", "differs in", wrap=True),
             Column("eval_videos", "videos", number=True),
             Column("seeds", "seeds", number=True),
         ),

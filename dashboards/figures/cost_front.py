@@ -20,6 +20,7 @@ from dashboards.figures.panels import (
     hover,
     hovering,
     key,
+    model_name,
     module_keys,
 )
 from dashboards.render.plain_figure import Trace, scatter
@@ -131,7 +132,7 @@ def _points(rows: list[Row], kind: str, name: str) -> Trace:
 def _about(row: Row, kind: str, name: str) -> str:
     place = "on the front" if row["on_front"] else "a cheaper one has the same mean or a higher one"
     hours = f"{row[f'{kind}_hours']:.3g} {name}"
-    return hover(row["cell"], in_words(row, _TOP1), hours, place)
+    return hover(model_name(row), in_words(row, _TOP1), hours, place)
 
 
 FIGURE = Figure(

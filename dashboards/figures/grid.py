@@ -100,6 +100,25 @@ def draw_grid(table: pa.Table, theme: Theme = AUTO, value: Value = "state") -> g
     return figure.drawn()
 
 
+def accuracies_text(row: Row) -> str:
+    """Return a position's accuracy, or those of its experiments side by side: `60.0 | 20.0`."""
+    return " | ".join(f"{one['top1']:.1f}" for one in row["experiments"] or ())
+
+
+def experiment_lines(row: Row) -> list[str]:
+    """Return a line for each of several experiments at one position: what differs, and its mean."""
+    found = row["experiments"] or []
+    return [
+        f"{one['variant']}: top-1 {one['top1']:.2f} %, {one['seeds']} seed{'s' * (one['seeds'] > 1)}"
+        for one in (found if len(found) > 1 else ())
+    ]
+
+
+def not_comparable(row: Row) -> str:
+    """Return why a position's accuracy is not compared with the published one; empty where it is."""
+    return f" – not comparable: {row['differs']}" if row["differs"] else ""
+
+
 def duration(seconds: float) -> str:
     """Return a rough time that people read at a glance: `50 s`, `12 min`, `3.5 h`, `2.1 d`."""
     for size, unit, digits in ((86_400, "d", 1), (3600, "h", 1), (60, "min", 0)):
@@ -131,8 +150,8 @@ def _number(row: Row, value: Value) -> float | None:
 def _text(row: Row, value: Value) -> str:
     if value == "difference" and row["difference"] is not None:
         return f"{row['difference']:+.1f}"
-    if value == "accuracy" and row["top1"] is not None:
-        return f"{row['top1']:.1f}"
+    if value == "accuracy" and (accuracies := accuracies_text(row)):
+        return accuracies
     if value != "difference" and not row["cells"]:
         return f"({row['published_top1']:.1f})" if value == "accuracy" else ""
     state = state_of(row)
@@ -164,10 +183,12 @@ def _about(row: Row) -> str:
         lines.append(str(row["reason"])[:120].replace("<", "&lt;"))
     if row["top1"] is not None:
         lines.append(in_words(row, TOP1))
-    elif row["done"]:
+    elif row["done"] and not row["experiments"]:
         lines.append(UNDEFINED)
+    lines += experiment_lines(row)
     if row["published_top1"] is not None:
-        lines.append(f"published {row['published_top1']:.2f} %{difference_text(row)}")
+        beside = f"{difference_text(row)}{not_comparable(row)}"
+        lines.append(f"published {row['published_top1']:.2f} %{beside}")
     return hover(*lines)
 
 

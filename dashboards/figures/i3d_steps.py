@@ -13,7 +13,17 @@ from catalog.queries.filters import ALL, Filters, Source
 from catalog.queries.overview import planned_datasets
 from catalog.queries.published import printed_i3d_numbers
 from dashboards.figures.figure import Export, Figure, Finding, Section
-from dashboards.figures.panels import LEGEND, Row, dataset_panels, hover, hovering, key
+from dashboards.figures.panels import (
+    LEGEND,
+    Row,
+    dataset_panels,
+    hover,
+    hovering,
+    interval_bars,
+    interval_key,
+    key,
+    protocol_text,
+)
 from dashboards.render.markup import Column, signed
 from dashboards.render.plain_figure import Trace, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
@@ -31,6 +41,12 @@ STEPS = (
 
 FRAMES = 32
 
+_MEASURE = {
+    **{"sampling": str, "clips": int, "crops": int, "crop_size": int, "checkpoint": str},
+    **{"top1_std": float, "seeds": int, "eval_videos": int},
+}
+"""Columns that say how a step was measured, empty where it follows from printed numbers, and their types."""
+
 
 def i3d_steps_data(
     catalog: Catalog, filters: Filters = ALL, source: Source = "both", frames: int = FRAMES
@@ -38,6 +54,7 @@ def i3d_steps_data(
     """Return one row a dataset and step: top-1 (percent) and its change from the step before, in points.
 
     `printed` tells accuracies that are measured or printed from those that follow from printed changes.
+    One's own steps of a dataset are of one protocol and of the checkpoint that their study reports.
     """
     import pyarrow as pa
 
@@ -64,8 +81,7 @@ def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     for column, dataset in enumerate(datasets, start=1):
         here = [row for row in rows if row["dataset"] == dataset]
         for source in ("own", "published"):
-            group = [row for row in here if row["source"] == source]
-            if group:
+            for group in _by_dataset([row for row in here if row["source"] == source]).values():
                 # Beside one's own bars there is no room for the numbers of the published ones.
                 figure.add_trace(_bars(group, silent=both and source == "published"), row=1, col=column)
         values = [row["top1"] for row in here]
@@ -76,6 +92,7 @@ def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         key(figure, name, name, mode="markers", marker={"symbol": symbol, "size": 11, "color": NEUTRAL})
     if not all(row["printed"] for row in rows):
         key(figure, "* follows from printed changes", "derived", mode="markers", marker={"size": 1})
+    interval_key(figure)
     styled(figure, 430, theme)
     figure.update_yaxes(title="top-1 (%), cut off below", col=1)
     figure.update_xaxes(tickangle=-30, tickfont={"size": 11})
@@ -87,7 +104,7 @@ def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
 def _by_dataset(rows: list[Row]) -> dict[tuple[str, ...], list[Row]]:
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["source"], row["study"], row["dataset"]), []).append(row)
+        groups.setdefault((row["source"], row["study"], row["dataset"], row["line"]), []).append(row)
     return groups
 
 
@@ -132,13 +149,17 @@ def _printed_steps(numbers: list[Row]) -> list[Row]:
             if name in values:
                 top1, change, printed, row = values[name]
                 place = f"{row['source_table']}, {row['source_row']}"
-                about = {"source": "published", "study": row["paper"], "dataset": dataset, "frames": 32}
+                about = {
+                    **dict.fromkeys(_MEASURE),
+                    **{"source": "published", "study": row["paper"], "dataset": dataset, "frames": 32},
+                    "line": "",
+                }
                 steps.append(_step(about, name, top1, change, printed, place))
     return steps
 
 
 def _step(row: Row, name: str, top1: float, change: float | None, printed: bool, place: str) -> Row:
-    shared = {column: row[column] for column in ("source", "study", "dataset", "frames")}
+    shared = {column: row[column] for column in ("source", "study", "dataset", "frames", "line", *_MEASURE)}
     return {**shared, "step": name, "top1": top1, "change": change, "printed": printed, "place": place}
 
 
@@ -155,7 +176,10 @@ def _schema() -> Any:  # noqa: ANN401  (pyarrow is untyped here)
         "change": pa.float64(),
         "printed": pa.bool_(),
         "place": pa.string(),
+        "line": pa.string(),
     }
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    kinds |= {name: types[kind] for name, kind in _MEASURE.items()}
     return pa.schema(kinds.items())
 
 
@@ -164,6 +188,7 @@ def _bars(rows: list[Row], *, silent: bool) -> Trace:
     return bar(
         x=[row["step"] for row in rows],
         y=[row["top1"] for row in rows],
+        error_y=interval_bars(rows),
         marker={"color": module_colour("i3d"), "pattern": {"shape": "/" if published else ""}},
         text=None if silent else [_text(row) for row in rows],
         textposition="outside",
@@ -185,6 +210,10 @@ def _about(row: Row) -> str:
     if row["change"] is not None:
         lines.append(f"{row['change']:+.2f} points from the step before")
     lines.append(row["place"] if row["printed"] else f"follows from {row['place']}")
+    if row["sampling"]:
+        lines.append(protocol_text(row))
+    if row["line"]:
+        lines.append(row["line"])
     if row["source"] == "published":
         lines.append(row["study"])
     return hover(f"{row['step']}-f{row['frames']}@{row['dataset']}", *lines)
@@ -199,7 +228,10 @@ FIGURE = Figure(
         question="i3d",
         link="I3D step by step",
         order=70,
-        caption="From I3D as it was published to the better ones, a step at a time (Figure 7).",
+        caption=(
+            "From I3D as it was published to the better ones, a step at a time (Figure 7). One's own steps "
+            "of a dataset are measured alike: under one protocol, of the checkpoint that their study reports."
+        ),
     ),
     section=Section(
         order=60,
@@ -217,6 +249,8 @@ FIGURE = Figure(
             Column("top1", "top-1", number=True),
             Column("change", "change", signed, number=True),
             Column("place", "from", wrap=True),
+            Column("checkpoint", "checkpoint"),
+            Column("line", "experiment", wrap=True),
         ),
     ),
     exports=(Export("fig7", "I3D step by step", order=60, gap=125),),

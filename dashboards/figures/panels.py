@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 from catalog.names import label
 from dashboards.render.markup import Column
 from dashboards.render.plain_figure import PlainFigure, scatter
-from dashboards.render.theme import NEUTRAL, PUBLISHED_SYMBOL, backbone_symbol, module_colour, module_order
+from dashboards.render.theme import (
+    NEUTRAL,
+    PUBLISHED_SYMBOL,
+    backbone_symbol,
+    cell_name,
+    module_colour,
+    module_order,
+)
+from dashboards.render.uncertainty import interval
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,6 +88,43 @@ def error_bars(rows: Sequence[Row], name: str) -> dict[str, Any] | None:
         "thickness": 1,
         "width": 2,
     }
+
+
+def model_name(row: Row) -> str:
+    """Return a row's name with what tells its experiment from others of this model."""
+    return f"{cell_name(row)} ({row['variant']})" if row.get("variant") else cell_name(row)
+
+
+def protocol_text(row: Row) -> str:
+    """Return how a number was measured: `dense sampling at rate 2, 10 × 3 views of 256², last checkpoint`."""
+    rate = f" at rate {row['sampling_rate']}" if row.get("sampling_rate") else ""
+    size = f" of {row['crop_size']}²" if row.get("crop_size") else ""
+    average = ", softmax averaged" if row.get("average") == "softmax" else ""
+    checkpoint = f", {row['checkpoint']} checkpoint" if row.get("checkpoint") else ""
+    views = f"{row['clips']} × {row['crops']} views{size}"
+    return f"{row['sampling']} sampling{rate}, {views}{average}{checkpoint}"
+
+
+def interval_bars(rows: Sequence[Row | None], value: str = "top1", std: str = "top1_std") -> Any:  # noqa: ANN401
+    """Return the bars of the 95 % intervals of accuracies, from videos and seeds; None for none."""
+    spans = [row and interval(row[value], row["eval_videos"], row["seeds"], row[std]) for row in rows]
+    values = [row and row[value] for row in rows]
+    if not any(spans):
+        return None
+    pairs = [*zip(values, spans, strict=True)]
+    return {
+        "array": [span and span[1] - (one or 0.0) for one, span in pairs],
+        "arrayminus": [span and (one or 0.0) - span[0] for one, span in pairs],
+        "thickness": 1,
+        "width": 3,
+    }
+
+
+def interval_key(figure: PlainFigure) -> None:
+    """Add the legend entry of error bars, where the figure has any."""
+    if any((trace.get("error_y") or {}).get("array") for trace in figure.traces):
+        marker = {"symbol": "line-ns-open", "size": 12, "color": NEUTRAL}
+        key(figure, "95 % interval (videos, seeds)", "interval", mode="markers", marker=marker)
 
 
 def note(figure: PlainFigure, text: str) -> None:

@@ -11,10 +11,22 @@ from catalog.names import label
 from catalog.queries.accuracies import accuracies_by_sampling
 from catalog.queries.published import printed_sampling_gains
 from dashboards.figures.figure import Export, Figure, Finding, Scope, Section
-from dashboards.figures.panels import LEGEND, MODEL_COLUMNS, Row, dataset_panels, hover, hovering, key, note
+from dashboards.figures.panels import (
+    LEGEND,
+    MODEL_COLUMNS,
+    Row,
+    dataset_panels,
+    hover,
+    hovering,
+    interval_bars,
+    interval_key,
+    key,
+    model_name,
+    note,
+)
 from dashboards.render.markup import Column, signed
 from dashboards.render.plain_figure import PlainFigure, bar
-from dashboards.render.theme import AUTO, NEUTRAL, Theme, cell_name, empty_figure, styled
+from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,11 +38,14 @@ COLOURS = {"uniform": "#0072B2", "dense": "#E69F00"}
 def draw_sampling(table: pa.Table, theme: Theme = AUTO, printed: pa.Table | None = None) -> go.Figure:
     """Draw one panel a dataset: solid bars are clip-level, what several views add is transparent.
 
-    `printed`, where given, adds the paper's ranges in words.
+    Colour is the sampling of the training. `printed`, where given, adds the paper's ranges in words.
     """
     rows = [row for row in table.to_pylist() if row["clip_top1"] is not None]
     if not rows:
-        text = "No cell has been evaluated with dense sampling or several clips yet."
+        text = (
+            "No cell has been trained with dense sampling or evaluated with several clips. What was measured "
+            "of another checkpoint than its study reports is not shown."
+        )
         return empty_figure(text, theme)
     datasets = sorted({row["dataset"] for row in rows})
     figure = dataset_panels(datasets)
@@ -45,9 +60,10 @@ def draw_sampling(table: pa.Table, theme: Theme = AUTO, printed: pa.Table | None
         figure.update_xaxes(categoryorder="array", categoryarray=[name for *_, name in order], col=column)
     for sampling, colour in COLOURS.items():
         marker = {"color": colour, "symbol": "square", "size": 11}
-        key(figure, f"{sampling} sampling", sampling, mode="markers", marker=marker)
+        key(figure, f"trained with {sampling} sampling", sampling, mode="markers", marker=marker)
     marker = {"color": NEUTRAL, "symbol": "square", "size": 11, "opacity": 0.35}
     key(figure, "added by several views", "views", mode="markers", marker=marker)
+    interval_key(figure)
     styled(figure, 440, theme)
     values = [value for row in rows for value in (row["clip_top1"], row["video_top1"]) if value is not None]
     figure.update_yaxes(range=[max(0.0, min(values) - 10), min(100.0, max(values) + 3)])
@@ -76,8 +92,11 @@ def _draw(figure: PlainFigure, column: int, sampling: str, rows: list[Row]) -> N
     }
     several = [row["video_top1"] for row in rows]
     if any(value is not None for value in several):
-        figure.add_trace(bar(y=several, opacity=0.35, name="video-level", **common), row=1, col=column)
-    clips = bar(y=[row["clip_top1"] for row in rows], name="clip-level", **common)
+        spans = interval_bars(rows, "video_top1", "video_std")
+        added = bar(y=several, error_y=spans, opacity=0.35, name="video-level", **common)
+        figure.add_trace(added, row=1, col=column)
+    spans = interval_bars(rows, "clip_top1", "clip_std")
+    clips = bar(y=[row["clip_top1"] for row in rows], error_y=spans, name="clip-level", **common)
     figure.add_trace(clips, row=1, col=column)
 
 
@@ -90,16 +109,25 @@ def _model(row: Row) -> str:
 
 
 def _place(row: Row) -> tuple[str, str]:
-    return _model(row), f"{_model(row)} {row['sampling'][0].upper()}"
+    """A bar's place: its model, and the sampling of training and evaluation with what else differs."""
+    known, other = row["sampling"][0].upper(), row["evaluated_sampling"][0].upper()
+    sampling = known if known == other else f"{known}→{other}"
+    size = f" {row['crop_size']}²" if row["crop_size"] not in (None, 224, 256) else ""
+    variant = f" {row['variant']}" if row["variant"] else ""
+    return _model(row), f"{_model(row)} {sampling}{size}{variant}"
 
 
 def _about(row: Row) -> str:
     lines = [f"{row['clip_top1']:.2f} % with {row['clip_views']} view(s)"]
     if row["video_top1"] is not None:
         lines.append(f"{row['video_top1']:.2f} % with {row['video_views']} views ({row['gain']:+.2f})")
+    rate = f" at rate {row['sampling_rate']}" if row["sampling_rate"] else ""
+    lines.append(f"measured with {row['evaluated_sampling']} sampling{rate}, crops of {row['crop_size']}²")
+    if row["checkpoint"]:
+        lines.append(f"{row['checkpoint']} checkpoint")
     if row["source"] == "published":
         lines.append(f"{row['study']}, {row['source_table']}")
-    return hover(cell_name(row), *lines, beside=f", {row['sampling']} sampling")
+    return hover(model_name(row), *lines, beside=f", trained with {row['sampling']} sampling")
 
 
 def _say_printed(figure: PlainFigure, rows: list[Row]) -> None:
@@ -125,25 +153,31 @@ FIGURE = Figure(
         link="sampling",
         order=50,
         caption=(
-            "Uniform against dense sampling (Figure 5): solid bars are clip-level accuracy, the transparent "
-            "part is what several views of a video add."
+            "Models trained with uniform against dense sampling (Figure 5): solid bars are clip-level "
+            "accuracy, the transparent part is what several views of a video add, all of the checkpoint that "
+            "each study reports."
         ),
     ),
     section=Section(
         order=50,
         title="Sampling and views",
         caption=(
-            "Uniform against dense sampling: solid bars are the accuracy with the fewest views, what more "
-            "views add is transparent. U is uniform, D dense sampling."
+            "Models trained with uniform (U) against dense sampling (D): solid bars are the accuracy with "
+            "the fewest views, what more views add is transparent. U→D was trained with one and measured "
+            "with the other."
         ),
         columns=(
             *MODEL_COLUMNS,
             Column("temporal_pooling", "pooling"),
             Column("frames", "frames", number=True),
-            Column("sampling", "sampling"),
+            Column("sampling", "trained with"),
+            Column("evaluated_sampling", "measured with"),
+            Column("crop_size", "crop", number=True),
             Column("clip_top1", "fewest views", number=True),
             Column("video_top1", "most views", number=True),
             Column("gain", "gain", signed, number=True),
+            Column("checkpoint", "checkpoint"),
+            Column("variant", "experiment", wrap=True),
             Column("cell", "model"),
         ),
     ),

@@ -69,11 +69,14 @@ def _trained_pairs(catalog: Catalog, filters: Filters, rows: list[Row]) -> list[
     if all(row["source"] == "published" for row in rows):
         return [(NOTHING, NOTHING)] * len(rows)
     trained = {
-        (*_model(row), row["temporal_pooling"]): result_of(row)
+        (*_model(row), row["temporal_pooling"], row["experiment"]): result_of(row)
         for row in trainings_behind(catalog, filters.without("temporal_pooling")).to_pylist()
     }
     return [
-        (trained.get((*_model(row), True), NOTHING), trained.get((*_model(row), False), NOTHING))
+        (
+            trained.get((*_model(row), True, row["experiment_with"]), NOTHING),
+            trained.get((*_model(row), False, row["experiment_without"]), NOTHING),
+        )
         for row in rows
     ]
 

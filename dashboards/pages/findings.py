@@ -37,8 +37,13 @@ _PRINTED = (
     Column("published", "published"),
     Column("own", "yours"),
     Column("difference", "difference"),
+    Column("differs", "differs in"),
     Column("unit", "unit"),
     Column("cell", "cell"),
+    Column("seeds", "seeds"),
+    Column("variant", "experiment"),
+    Column("tolerated", "within tolerances"),
+    Column("not_stated", "not stated in print"),
     Column("note", "note"),
 )
 _VERDICTS = {"holds": "done", "fails": "failed", "cannot be told": "planned"}
@@ -141,7 +146,9 @@ def _printed_table(request: PageRequest, name: str, source: Source) -> Block:
         printed_table(request.catalog, name, request.filters, source),
         _columns(_PRINTED),
         "No result of yours compares with this table yet.",
-        "Yours stands beside a number where model, length and protocol are stated and equal.",
+        "Yours stands beside a number of the same dataset, model and length, as your study measured and "
+        "reports it. A difference is given only where nothing differs but what the tolerances allow (see the "
+        "table comparison_tolerances).",
         most=300,
     )
 

@@ -14,10 +14,13 @@ from dashboards.figures.grid import (
     TOP1,
     UNDEFINED,
     VALUES,
+    accuracies_text,
     difference_text,
     draw_grid,
     duration,
+    experiment_lines,
     grid_data,
+    not_comparable,
     state_of,
 )
 from dashboards.pages.blocks import Block, Column, Figure, Text, labelled, message, state
@@ -156,6 +159,8 @@ def _words(row: Row, value: str) -> list[str]:
         return [f"{number:+.1f}"]
     if value == "accuracy" and number is not None:
         return [f"{number:.1f}" if row["top1"] is not None else f"({number:.1f})"]
+    if value == "accuracy" and accuracies_text(row):
+        return [accuracies_text(row)]
     if not row["cells"]:
         return [f"({row['published_top1']:.1f})"]
     if row["cells"] > 1:
@@ -186,10 +191,12 @@ def _description(row: Row) -> str:
         parts.append(str(row["reason"])[:200])
     if row["top1"] is not None:
         parts.append(in_words(row, TOP1))
-    elif row["done"]:
+    elif row["done"] and not row["experiments"]:
         parts.append(UNDEFINED)
+    parts += experiment_lines(row)
     if row["published_top1"] is not None:
-        parts.append(f"published {row['published_top1']:.2f} %{difference_text(row)}")
+        beside = f"{difference_text(row)}{not_comparable(row)}"
+        parts.append(f"published {row['published_top1']:.2f} %{beside}")
     return "; ".join(parts)
 
 

@@ -38,8 +38,8 @@ def evaluate(
         Literal["logits", "softmax"], typer.Option(help="What is averaged over a video's views.")
     ] = "logits",
     checkpoint: Annotated[
-        Literal["best", "last"] | None,
-        typer.Option(help="Which epoch's weights; default: those that the cell's children start from."),
+        Literal["best", "last", "both"] | None,
+        typer.Option(help="Whose weights; default: the checkpoint that the study reports, as figures do."),
     ] = None,
     split: Annotated[Literal["val", "train"], typer.Option(help="Which videos.")] = "val",
     workers: Annotated[

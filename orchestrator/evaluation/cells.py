@@ -13,7 +13,7 @@ from catalog.queries.cells import cells_to_evaluate
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.storage.layout import Layout
 from orchestrator.study.model import Resources
-from trainables.recipe.cell_spec import Evaluation, Recipe
+from trainables.recipe.cell_spec import Evaluation, Recipe, Which
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,8 @@ class FinishedCell:
     """A cell that is done, with what it was trained with. `train_hash` identifies its training videos.
 
     `trained_evaluation` is the identity of its clip-level measure; None where an old journal lacks it.
-    `frames_on_local_disk` is its study's, as submitted last.
+    `frames_on_local_disk` and `report`, the checkpoint whose accuracies are reported, are its study's, as
+    submitted last. `removed` are the epochs whose checkpoints were removed, as `keep` allowed.
     """
 
     cell: str
@@ -52,6 +53,8 @@ class FinishedCell:
     resources: Resources
     trained_evaluation: str | None
     frames_on_local_disk: str | None
+    report: Which = "last"
+    removed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,8 @@ def _finished(row: Mapping[str, Any]) -> FinishedCell:
         resources=Resources.model_validate(config["resources"]),
         trained_evaluation=row["trained_evaluation"],
         frames_on_local_disk=row["frames_on_local_disk"],
+        report=row["report"],
+        removed=frozenset(row["removed"] or ()),
     )
 
 

@@ -133,10 +133,11 @@ class _Evaluating:
 
     def _jobs(self, cells: tuple[FinishedCell, ...], wanted: Wanted, *, several: bool) -> list[EvaluationJob]:
         videos, jobs = VideoSets(self._layout), []
-        for cell in cells:
+        asked = [(cell, one) for cell in cells for one in wanted.of_checkpoints()]
+        for cell, one in asked:
             try:
                 fetch_run(self._storage, self._layout.run_dir(cell.cell, cell.key))
-                job = make_job(cell, wanted, self._storage, videos)
+                job = make_job(cell, one, self._storage, videos)
             except EvaluationError as error:
                 if not several:
                     raise

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
@@ -41,16 +41,23 @@ class EvaluationError(ActionGridError):
 class Wanted:
     """What the user asks for. `protocol` names fields of `Evaluation`; what is missing is the cell's own.
 
-    `checkpoint` None means the one that the cell's children start from. `workers` None means the cell's own
-    number; it changes no result. `again` measures even what stands already.
+    `checkpoint` None means the one that the cell's study reports, which is what figures and tables show;
+    `both` means two measurements. `workers` None means the cell's own number; it changes no result. `again`
+    measures even what stands already.
     """
 
     protocol: dict[str, Any] = field(default_factory=dict)
     average: Average = "logits"
-    checkpoint: Which | None = None
+    checkpoint: Which | Literal["both"] | None = None
     split: Split = "val"
     workers: int | None = None
     again: bool = False
+
+    def of_checkpoints(self) -> tuple[Wanted, ...]:
+        """The same, once for each checkpoint that is asked for."""
+        if self.checkpoint != "both":
+            return (self,)
+        return replace(self, checkpoint="last"), replace(self, checkpoint="best")
 
 
 @dataclass(frozen=True)
@@ -80,13 +87,17 @@ def make_job(cell: FinishedCell, wanted: Wanted, storage: Storage, videos: Video
     """Everything that evaluating `cell` as `wanted` needs; reads its result and its manifest.
 
     Raises:
+        ValueError: `wanted` asks for both checkpoints.
         ProtocolError: fields that are wrong, or do not go together.
-        EvaluationError: the result or the dataset is gone or damaged.
+        EvaluationError: the result or the dataset is gone or damaged, or the checkpoint was not kept.
     """
     protocol = resolved_protocol(cell.evaluation, wanted.protocol)
     run_dir = storage.layout.run_dir(cell.cell, cell.key)
-    which: Which = wanted.checkpoint or cell.recipe.inherit
+    if wanted.checkpoint == "both":
+        raise ValueError("two checkpoints; make_job; make a job of each")
+    which: Which = wanted.checkpoint or cell.report
     chosen = _result(cell, run_dir).checkpoint(which)
+    _require_kept(cell, which, int(chosen["epoch"]))
     found, same = _find_videos(cell, videos)
     if not found.manifest.split(wanted.split):
         raise EvaluationError(f"no videos in split {wanted.split}", found.path, "name another split")
@@ -147,6 +158,18 @@ def check_checkpoint(spec: EvaluationSpec) -> None:
             path,
             "restore the file, evaluate the other checkpoint, or train the cell again in another storage",
         )
+
+
+def _require_kept(cell: FinishedCell, which: Which, epoch: int) -> None:
+    if epoch not in cell.removed:
+        return
+    other = "best" if which == "last" else "last"
+    raise EvaluationError(
+        f"the {which} checkpoint of {cell.cell} was not kept",
+        f"epoch {epoch}, removed as keep said",
+        f"measure the other one with --checkpoint {other}, which figures show where the study says "
+        f"report: {other}; or train it in another storage with keep: {which}",
+    )
 
 
 def _result(cell: FinishedCell, run_dir: Path) -> CellResult:

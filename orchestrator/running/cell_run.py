@@ -91,6 +91,7 @@ class CellWork:
     num_classes: int
     train_videos: int
     evaluation_key: str
+    videos_hash: str | None = None
     reduction: MemoryReduction = field(default_factory=MemoryReduction)
 
     def reduced(self, reduction: MemoryReduction) -> CellWork:

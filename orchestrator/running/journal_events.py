@@ -105,6 +105,8 @@ def finished_event(item: CellWork, attempt: int, result: CellResult, storage: St
         choose_on=result.choose_on,
         choose_videos=result.choose_videos,
         checkpoints=_checkpoints(result, run_dir, storage),
+        protocol=item.cell.evaluation.model_dump(mode="json"),
+        videos_hash=item.videos_hash,
     )
 
 

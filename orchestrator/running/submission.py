@@ -212,4 +212,5 @@ class Submission:
             num_classes=planned.num_classes or 0,
             train_videos=self._states[planned.cell.dataset].train_videos or 0,
             evaluation_key=planned.evaluation_key,
+            videos_hash=self._states[planned.cell.dataset].val_hash,
         )

@@ -104,11 +104,12 @@ def test_only_what_is_asked_and_has_changed_is_filled_again(tmp_path: Path) -> N
     catalog.query("FROM cell_costs")
     assert catalog._fresh == {"planned_keys", "open_cells", "cell_costs"}
     catalog.query("FROM contributions")
+    kept = {"cell_accuracies", "variants", "comparisons"} & catalog._fresh
     catalog._asked = frozenset()
     last = [event for event in grid_events(GRID) if isinstance(event, EpochFinished)][-1]
     write_quickly(tmp_path, iter([dataclasses.replace(last, time=last.time + 5)]), "later")
     catalog.refresh()
-    assert catalog._fresh == {"planned_keys", "open_cells", "cell_accuracies"}
+    assert catalog._fresh == {*kept, "planned_keys", "experiments", "open_cells"}
 
 
 def test_what_was_looked_at_since_the_last_change_is_filled_again_at_once(tmp_path: Path) -> None:

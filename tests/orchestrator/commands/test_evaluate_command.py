@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from catalog import Catalog
-from catalog.events import AttemptStarted, StudySubmitted
+from catalog.events import AttemptStarted, CheckpointRemoved, StudySubmitted
 from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.layout import Layout
 from orchestrator.cli import main
@@ -73,7 +73,7 @@ def test_what_is_not_given_is_the_cells_own(storage: Path) -> None:
     assert job.spec.cell.evaluation == Evaluation(
         sampling="dense", clips=2, crops=3, crop_size=32, short_side=36, batch_size=4
     )
-    assert (job.spec.which, job.spec.epoch, job.same_videos) == ("best", 1, True)
+    assert (job.spec.which, job.spec.epoch, job.same_videos) == ("last", 1, True)
     assert job_of(storage, Wanted(workers=3)).resources.workers == 3
     assert job.spec.cell.frames_on_local_disk is None
     append(storage, StudySubmitted("toy", "s1", 1, "toy.yaml", {"frames_on_local_disk": "fast"}))
@@ -85,14 +85,14 @@ def test_the_identity_names_everything_that_decides_the_numbers(storage: Path) -
         WANTED,
         Wanted(),
         Wanted(WANTED.protocol, average="softmax"),
-        Wanted(WANTED.protocol, checkpoint="last"),
+        Wanted(WANTED.protocol, checkpoint="best"),
         Wanted(WANTED.protocol, split="train"),
         Wanted({**WANTED.protocol, "sampling_rate": 3}),
     )
     assert len({job_of(storage, wanted).spec.identity for wanted in wants}) == len(wants)
     same = (
         Wanted({**WANTED.protocol, "batch_size": 9}),
-        Wanted(WANTED.protocol, checkpoint="best"),
+        Wanted(WANTED.protocol, checkpoint="last"),
         Wanted(WANTED.protocol, workers=2, again=True),
     )
     assert {job_of(storage, wanted).spec.identity for wanted in same} == {job_of(storage).spec.identity}
@@ -159,6 +159,30 @@ def test_one_name_of_several_finished_cells_asks_for_a_key(storage: Path) -> Non
         assert choose_cells(catalog, CELL, None).cells[0].key == KEY
 
 
+@pytest.mark.parametrize("report", ["last", "best"])
+def test_the_checkpoint_that_the_study_reports_is_measured(storage: Path, report: str) -> None:
+    append(storage, StudySubmitted("toy", "s9", 9, "toy.yaml", {"report": report}))
+    assert job_of(storage).spec.which == report
+    other: Any = "best" if report == "last" else "last"
+    assert job_of(storage, Wanted(checkpoint=other)).spec.which == other
+
+
+def test_both_checkpoints_are_two_measurements() -> None:
+    asked = Wanted(WANTED.protocol, checkpoint="both").of_checkpoints()
+    assert [one.checkpoint for one in asked] == ["last", "best"] and {str(one.protocol) for one in asked} == {
+        str(WANTED.protocol)
+    }
+    assert WANTED.of_checkpoints() == (WANTED,)
+
+
+def test_a_checkpoint_that_was_not_kept_is_said_so(storage: Path) -> None:
+    assert job_of(storage).spec.which == "last"
+    append(storage, CheckpointRemoved(KEY, 1, "best"))
+    says = r"the last checkpoint of TAM-Tiny-f8@toy was not kept; epoch 1, .*--checkpoint best"
+    with pytest.raises(EvaluationError, match=says):
+        job_of(storage)
+
+
 def test_files_that_are_gone_or_damaged_are_named(storage: Path) -> None:
     job = job_of(storage)
     check_checkpoint(job.spec)
@@ -167,7 +191,7 @@ def test_files_that_are_gone_or_damaged_are_named(storage: Path) -> None:
     with pytest.raises(EvaluationError, match=r"is damaged .*epoch-0001\.pt; restore the file"):
         check_checkpoint(job.spec)
     path.unlink()
-    with pytest.raises(EvaluationError, match="the best checkpoint of TAM-Tiny-f8@toy is gone"):
+    with pytest.raises(EvaluationError, match="the last checkpoint of TAM-Tiny-f8@toy is gone"):
         check_checkpoint(job.spec)
     (job.run_dir / "result.json").unlink()
     with pytest.raises(EvaluationError, match=r"the result of .* is gone or damaged; .*result\.json"):
@@ -267,7 +291,7 @@ def test_a_damaged_checkpoint_fails_before_ray_starts_and_stops_no_other_cell(
     monkeypatch.setattr("orchestrator.ray_runtime.dispatch.ray_session", None)
     Path(job_of(storage).spec.checkpoint).write_bytes(b"torn")
     assert run(monkeypatch, "evaluate", CELL, "--storage", storage) == 1
-    assert capsys.readouterr().err.startswith(f"error: the best checkpoint of {CELL} is damaged")
+    assert capsys.readouterr().err.startswith(f"error: the last checkpoint of {CELL} is damaged")
     assert run(monkeypatch, "evaluate", "*", "--json", "--storage", storage) == 1
     (row,) = json.loads(capsys.readouterr().out)
     assert "is damaged" in row["error"] and not row["computed"]
