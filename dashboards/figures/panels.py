@@ -107,17 +107,17 @@ def protocol_text(row: Row) -> str:
 
 def interval_bars(rows: Sequence[Row | None], value: str = "top1", std: str = "top1_std") -> Any:  # noqa: ANN401
     """Return the bars of the 95 % intervals of accuracies, from videos and seeds; None for none."""
-    spans = [row and interval(row[value], row["eval_videos"], row["seeds"], row[std]) for row in rows]
-    values = [row and row[value] for row in rows]
-    if not any(spans):
+    ends = [(None, None) if row is None else _away(row, value, std) for row in rows]
+    if all(end == (None, None) for end in ends):
         return None
-    pairs = [*zip(values, spans, strict=True)]
-    return {
-        "array": [span and span[1] - (one or 0.0) for one, span in pairs],
-        "arrayminus": [span and (one or 0.0) - span[0] for one, span in pairs],
-        "thickness": 1,
-        "width": 3,
-    }
+    array, arrayminus = zip(*ends, strict=True)
+    return {"array": [*array], "arrayminus": [*arrayminus], "thickness": 1, "width": 3}
+
+
+def _away(row: Row, value: str, std: str) -> tuple[float, float] | tuple[None, None]:
+    """How far the interval's ends are above and below a row's accuracy."""
+    span = interval(row[value], row["eval_videos"], row["seeds"], row[std])
+    return (None, None) if span is None else (span[1] - row[value], row[value] - span[0])
 
 
 def interval_key(figure: PlainFigure) -> None:
