@@ -167,16 +167,16 @@ def _claims(request: PageRequest, source: Source) -> list[Block]:
 
 def _verdicts(request: PageRequest, judged: Sequence[Judgement]) -> Block:
     def named(row: Mapping[str, Any]) -> Content:
-        return link(row["statement"], request.address.choosing(claim=row["claim"]))
+        return link(row["claim"], request.address.choosing(claim=row["claim"]))
 
     columns: dict[str, parts_of_pages.Column | str] = {
         "verdict": parts_of_pages.Column("verdict", _verdict),
-        "statement": parts_of_pages.Column("statement", make=named),
+        "statement": "statement",
         "study": parts_of_pages.Column("results", make=lambda row: whose(row["results"], row["study"])),
         "says": "what the results say",
+        "claim": parts_of_pages.Column("claim: its cases", make=named),
         "beyond_uncertainty": "beyond uncertainty",
         "source": "where in the paper",
-        "claim": "claim",
     }
     caption = f"Of the filters, only studies apply: a claim looks at all of a study. {UNCERTAINTY}"
     rows = as_table(claim_rows(judged))

@@ -459,7 +459,7 @@ def test_own_claims_are_judged_beside_the_papers(tmp_path: Path) -> None:
 def test_a_check_ends_with_1_where_a_claim_fails(tmp_path: Path) -> None:
     assert run("tsn-pooling-mini-mit", "--published", "--check", storage=tmp_path).exception.exit_code == 1  # type: ignore[union-attr]
     assert run("i3d-on-par", "--published", "--check", storage=tmp_path).exit_code == 0
-    assert "no such claim" in str(run("i3d-on-pair", storage=tmp_path).exception)
+    assert "no such claim" in str(run("i3d-on-pair", "--published", storage=tmp_path).exception)
 
 
 def test_the_report_has_the_verdicts(tmp_path: Path) -> None:
