@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from catalog import Catalog
-from catalog.events import CellPlanned, StudySubmitted
+from catalog.events import CellFinished, CellPlanned, StudySubmitted
 from catalog.queries import overview
 from catalog.queries.cells import cells_side_by_side, cells_to_choose, cells_with_words, progress_of_cells
 from catalog.queries.filters import ALL, Filters
 from catalog.queries.predictions import class_accuracies, counts_on_same_videos
+from orchestrator.cli import app
 from tests.support.grid_events import grid_events, write_quickly
 from tests.support.prediction_storage import (
     BEST_RIGHT,
@@ -25,6 +28,7 @@ from tests.support.prediction_storage import (
     key,
     make_storage,
     new_key,
+    study_events,
 )
 
 OLD, NEW = key("tam", 16), new_key(key("tam", 16))
@@ -203,3 +207,43 @@ def test_a_study_may_change_what_it_reports(tmp_path: Path) -> None:
         assert rows(catalog, "SELECT DISTINCT top1, checkpoint FROM results") == [(75.0, "best")]
         assert rows(catalog, "SELECT sum(correct::INT) FROM predictions") == [(4 * BEST_RIGHT,)]
         assert rows(catalog, "SELECT DISTINCT top1 FROM accuracies WHERE source = 'own'") == [(75.0,)]
+
+
+def test_files_of_both_checkpoints_are_those_that_the_journal_names(tmp_path: Path) -> None:
+    """Newer drivers write both down; for older journals the other file's name follows from its epoch."""
+    storage = make_storage(tmp_path)
+    old = next(event for event in study_events(storage, None, LAST_RIGHT) if isinstance(event, CellFinished))
+    names = {
+        which: {"epoch": epoch, "path": f"{which}.pt", "sha256": which, "predictions": f"{which}.parquet"}
+        for which, epoch in (("last", 3), ("best", 2))
+    }
+    write_quickly(storage, iter([replace(old, checkpoints=names, time=GRID.start + 9e5)]), "driver-2")
+    with Catalog.open(storage) as catalog:
+        sql = "SELECT checkpoint_file, checkpoint_sha256, predictions FROM results WHERE key = $key"
+        (row,) = catalog.query(sql, {"key": old.key}).to_pylist()
+        assert tuple(row.values()) == ("last.pt", "last", "last.parquet")
+
+
+# The command
+
+
+def printed(storage: Path, *options: str) -> list[dict[str, Any]]:
+    done = CliRunner().invoke(app, ["results", "--storage", str(storage), "--format", "json", *options])
+    assert done.exit_code == 0, done.output
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def test_the_command_shows_todays_results_and_the_others_on_request(storage: Path) -> None:
+    assert [row["key"] for row in printed(storage) if row["cell"] == CELL] == [NEW]
+    every = printed(storage, "--all")
+    assert {row["key"]: row["superseded_by"] for row in every if row["superseded"]} == {OLD: NEW}
+    assert len(every) == 5 == 1 + len(printed(storage))
+    table = CliRunner().invoke(app, ["results", "--storage", str(storage), "--all"]).stdout
+    assert "superseded" in table and "checkpoint" in table
+
+
+@pytest.mark.parametrize("other", [("--sql", "FROM results"), ("--pivot", "module×frames")])
+def test_all_goes_with_no_other_question(storage: Path, other: tuple[str, str]) -> None:
+    done = CliRunner().invoke(app, ["results", "--storage", str(storage), "--all", *other])
+    assert done.exit_code == 2

@@ -161,6 +161,12 @@ def test_a_finished_cells_numbers_are_of_the_epochs_that_they_name(
     assert (event.top1, event.loss, event.best_top1, event.best_loss) == (20.0, 20.0, 10.0, 10.0)
     assert event.checkpoint.endswith(f"/{which}.pt")
     assert event.checkpoint_sha256 == which * 16
+    assert event.checkpoints is not None
+    for name in ("last", "best"):
+        one = event.checkpoints[name]
+        assert (Path(one["path"]).name, one["sha256"]) == (f"{name}.pt", name * 16)
+        assert Path(one["predictions"]).parent == Path(one["path"]).parent
+    assert event.checkpoints[which]["predictions"] == event.predictions
 
 
 def test_an_error_that_would_come_again_is_not_retried(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_a_key_is_32_hex_digits_and_stable() -> None:
         + "retries: 7\npriority: 9\nparent_check: false\n"
         + "resources: {default: {cpus_per_worker: 9, gpus_per_worker: 1}}\n",
         STUDY + "evaluation: {batch_size: 5}\n",
+        STUDY + "report: best\n",
     ],
 )
 def test_cosmetic_edits_change_no_key(edited: str) -> None:

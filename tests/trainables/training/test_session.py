@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -88,6 +89,16 @@ def test_the_result_says_what_was_done(trained: CellSpec) -> None:
     predictions = read_predictions(Path(trained.run_dir) / result.checkpoint("last")["predictions"])
     assert predictions.index.tolist() == list(range(12))
     assert predictions.accuracy(1) == pytest.approx(result.history[-1]["top1"])
+
+
+def test_every_prediction_names_its_video(trained: CellSpec) -> None:
+    path = Path(trained.run_dir) / result_of(trained).checkpoint("best")["predictions"]
+    rows = pq.read_table(path, columns=["index", "video", "label"]).to_pylist()
+    videos = read_manifest(Path(trained.manifest)).split("val")
+    assert [(row["video"], row["label"]) for row in rows] == [(one.path, one.label) for one in videos]
+    assert (
+        len({row["video"] for row in rows}) == 12 == len([row for row in rows if Path(row["video"]).exists()])
+    )
 
 
 def test_interrupted_equals_uninterrupted_bit_for_bit(
