@@ -7,9 +7,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from queue import LifoQueue
 from typing import Any, Protocol, Self
 
 _REMEMBERED = 500
+_AT_ONCE = 4
 
 
 class Connection(Protocol):
@@ -43,9 +45,10 @@ class BoundTables:
 
     def __init__(self, connection: Connection) -> None:
         self._lock = threading.Lock()
-        self._cursor = connection.cursor()
-        self._cursor.execute("PRAGMA disable_optimizer")
-        self._cursor.execute("SET explain_output = 'all'")
+        # Several, because a PIVOT asks for its columns: a slow one must hold up no other question.
+        self._idle: LifoQueue[Connection] = LifoQueue()
+        for _ in range(_AT_ONCE):
+            self._idle.put(_planning(connection.cursor()))
         self._known: OrderedDict[str, frozenset[str]] = OrderedDict()
 
     def of(
@@ -64,28 +67,47 @@ class BoundTables:
             if sql in self._known:
                 self._known.move_to_end(sql)
                 return self._known[sql]
-            found = frozenset(_tables(self._plan(sql, params, timeout_seconds)))
-            # What `query` and `query_table` read can depend on the values of parameters.
-            if not params or "query" not in sql.lower():
-                self._known[sql] = found
-                if len(self._known) > _REMEMBERED:
-                    self._known.popitem(last=False)
-            return found
+        cursor = self._idle.get()
+        try:
+            found = frozenset(_tables(_plan(cursor, sql, params, timeout_seconds)))
+        finally:
+            self._idle.put(cursor)
+        # What `query` and `query_table` read can depend on the values of parameters.
+        if not params or "query" not in sql.lower():
+            self._remember(sql, found)
+        return found
 
     def close(self) -> None:
-        """Give the cursor back."""
-        self._cursor.close()
+        """Give the cursors back."""
+        while not self._idle.empty():
+            self._idle.get().close()
 
-    def _plan(
-        self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None, timeout_seconds: float | None
-    ) -> Any:  # noqa: ANN401  (JSON)
-        self._cursor.execute("BEGIN TRANSACTION READ ONLY")
-        try:
-            with interrupted_after(self._cursor, timeout_seconds):
-                plans = self._cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params or None).fetchall()
-        finally:
-            self._cursor.execute("ROLLBACK")
-        return json.loads(dict(plans)["logical_plan"])
+    def _remember(self, sql: str, found: frozenset[str]) -> None:
+        with self._lock:
+            self._known[sql] = found
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+
+
+def _planning(cursor: Connection) -> Connection:
+    cursor.execute("PRAGMA disable_optimizer")
+    cursor.execute("SET explain_output = 'all'")
+    return cursor
+
+
+def _plan(
+    cursor: Connection,
+    sql: str,
+    params: Sequence[Any] | Mapping[str, Any] | None,
+    timeout_seconds: float | None,
+) -> Any:  # noqa: ANN401  (JSON)
+    cursor.execute("BEGIN TRANSACTION READ ONLY")
+    try:
+        with interrupted_after(cursor, timeout_seconds):
+            plans = cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params or None).fetchall()
+    finally:
+        cursor.execute("ROLLBACK")
+    return json.loads(dict(plans)["logical_plan"])
 
 
 @contextmanager

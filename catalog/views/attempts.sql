@@ -1,5 +1,5 @@
 -- One row an attempt. An attempt whose driver was killed has no end: it counts as interrupted once a later
--- attempt started, and as done once its result stands.
+-- attempt started, and as done once its result stands. `current` is false for superseded cells.
 CREATE VIEW attempts AS
 WITH latest AS (SELECT key, max(attempt) AS attempt FROM recorded.attempts_started GROUP BY key)
 SELECT
@@ -14,7 +14,7 @@ SELECT
     make_timestamp((started.time * 1e6)::BIGINT) AS started,
     make_timestamp((ended.time * 1e6)::BIGINT) AS ended,
     ended.time - started.time AS seconds,
-    ended.error, ended.log
+    ended.error, ended.log, coalesce(names.current, true) AS current
 FROM recorded.attempts_started AS started
 JOIN latest USING (key)
 LEFT JOIN materialised.planned_keys AS names USING (key)

@@ -56,6 +56,27 @@ def test_a_slow_query_does_not_hold_up_reading_the_journals(tmp_path: Path, cata
     assert len(stopped) == 1
 
 
+def test_a_slow_pivot_holds_up_no_other_question(catalog: Catalog) -> None:
+    """Its columns are asked for before it is planned."""
+    stopped: list[str] = []
+    pivot = f"PIVOT ({ENDLESS}) AS one ON one.s USING count(*)".replace(
+        "sum(a.i * b.i)", "sum(a.i * b.i) AS s"
+    )
+
+    def slow() -> None:
+        with pytest.raises(QueryError) as caught:
+            catalog.query(pivot, timeout_seconds=3.0 * slowness())
+        stopped.append(str(caught.value))
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    time.sleep(0.3)
+    assert catalog.query("SELECT count(*) AS n FROM cells").column("n")[0].as_py() == 32
+    assert not stopped, "the other question waited for the slow pivot"
+    thread.join()
+    assert "longer than" in stopped[0]
+
+
 def test_readers_see_whole_refreshes_while_others_write(tmp_path: Path) -> None:
     """Queries run beside refreshes; each sees the state before or after one, never the middle."""
     events = list(grid_events(DEMO))
