@@ -126,6 +126,25 @@ def test_a_failure_is_tried_again_after_a_pause_then_given_up(tmp_path: Path) ->
     assert sorted(run.state for run in bench.driver.cells.values()) == ["blocked", "done", "done", "failed"]
 
 
+def test_a_worker_is_told_all_that_its_study_says(tmp_path: Path) -> None:
+    """What a study's file says beside the recipe, each at another value than the default."""
+    said = "choose_on: 25%\nkeep: last 3\nevaluation: {crop_size: 32, short_side: 40, clips: 2}\n"
+    said += "resources: {default: {workers: 2, cpus_per_worker: 1}}\n"
+    study = STUDY.replace("evaluation: {crop_size: 32, short_side: 36}\n", "").replace(
+        "epochs: 2", "epochs: 5"
+    )
+    bench = Bench(tmp_path, study=study + said)
+    request = bench.next()
+    cell = bench.driver.cells[request.cell].work.cell
+    spec = CellSpec.model_validate_json(request.spec)
+    assert (spec.choose_on, str(spec.keep), spec.evaluation.clips) == (0.25, "last 3", 2)
+    assert (spec.recipe, spec.evaluation, spec.keep) == (cell.recipe, cell.evaluation, cell.keep)
+    assert (spec.workers, spec.threads, request.workers, spec.recipe.epochs) == (2, 1, 2, 5)
+    named = (spec.module, spec.backbone, spec.temporal_pooling, spec.frames, spec.dataset, spec.seed)
+    assert named == tuple(cell.axes.values())
+    assert (spec.key, spec.num_classes, spec.attempt) == (request.key, 4, 1)
+
+
 def test_each_further_try_waits_twice_as_long(tmp_path: Path) -> None:
     one_cell = STUDY.replace("[tsn, tam]", "[tsn]").replace("[8, 16]", "[8]")
     bench = Bench(tmp_path, retries=9, study=one_cell)
