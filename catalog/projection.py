@@ -86,7 +86,7 @@ def _batch(event_type: type[Event], lines: list[Line]) -> pa.Table:
 def _values(events: list[Event], name: str, kind: FieldType) -> list[object]:
     values = [getattr(event, name) for event in events]
     if kind.base in (dict, list):
-        return [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
+        return [json.dumps(value, ensure_ascii=False) for value in values]
     return values
 
 

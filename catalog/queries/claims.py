@@ -12,8 +12,22 @@ if TYPE_CHECKING:
 
     from catalog.catalog import Catalog
 
-# One's own results count study by study: studies are different experiments, not seeds.
+# One's own results count study by study; where a study has several experiments of one model, each by itself.
 _GRID = """
+    WITH cell AS (
+        SELECT *, count(DISTINCT experiment) OVER (
+            PARTITION BY source, study, dataset, module, backbone, temporal_pooling, frames
+        ) > 1 AS several
+        FROM cell_accuracies WHERE {where}
+    ),
+    apart AS (
+        SELECT cell.* EXCLUDE (several) REPLACE (
+            CASE WHEN several THEN study || ' (' || variant || ')' ELSE study END AS study
+        )
+        FROM cell
+        LEFT JOIN materialised.variants
+            USING (dataset, module, backbone, temporal_pooling, frames, experiment)
+    )
     SELECT
         source, study, dataset, module, backbone, temporal_pooling, frames,
         arg_min(cell, seed) AS cell,
@@ -23,8 +37,7 @@ _GRID = """
         list(key ORDER BY seed) FILTER (top1 IS NOT NULL AND key IS NOT NULL) AS keys,
         count(*) AS planned_seeds, any_value(macs) AS macs, any_value(checkpoint) AS checkpoint,
         min(CASE source WHEN 'own' THEN eval_videos ELSE val_videos END) AS videos
-    FROM cell_accuracies LEFT JOIN (SELECT dataset, val_videos FROM published_datasets) USING (dataset)
-    WHERE {where}
+    FROM apart LEFT JOIN (SELECT dataset, val_videos FROM published_datasets) USING (dataset)
     GROUP BY ALL ORDER BY ALL
 """
 _PRINTED = """

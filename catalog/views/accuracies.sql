@@ -14,8 +14,8 @@ listed AS (
         planned.study, planned.key, planned.cell, planned.dataset, planned.module, planned.backbone,
         planned.temporal_pooling, planned.frames, planned.seed, training, recipe, trained_sampling,
         trained_crop_size, planned.report AS checkpoint,
-        CASE WHEN finished.protocol IS NULL THEN experiments.protocol ELSE protocol_of(finished.protocol) END
-            AS protocol,
+        CASE WHEN json_type(finished.protocol) = 'OBJECT' THEN protocol_of(finished.protocol)
+            ELSE experiments.protocol END AS protocol,
         coalesce(finished.videos_hash, built.val_hash, finished.eval_videos::VARCHAR) AS known_videos,
         coalesce(finished.macs, planned.macs) AS macs, coalesce(finished.params, planned.params) AS params,
         of_checkpoint(planned.report, finished.top1, finished.best_top1) AS top1,

@@ -18,8 +18,10 @@ from catalog.queries.accuracies import (
     i3d_accuracies,
     temporal_pooling_gains,
 )
+from catalog.queries.claims import claimed_grid
 from catalog.queries.filters import ALL, Filters
 from catalog.queries.overview import grid_positions, pivot_rows
+from catalog.queries.planner import done_cells
 from catalog.queries.published import printed_table
 from catalog.queries.training import accuracies_by_hours
 from dashboards.figures.grid import draw_grid, grid_data
@@ -371,3 +373,21 @@ def test_the_cost_of_an_accuracy_is_averaged_over_seeds_alone(tmp_path: Path) ->
         (61.0, 2, "lr 0.01"),
         (20.0, 1, "lr 0.1"),
     ]
+
+
+def test_claims_are_judged_on_experiments_one_by_one(tmp_path: Path) -> None:
+    cells = [Cell(top1=60.0), Cell(top1=20.0, seed=1, recipe={"lr": 0.1}), Cell(module="tsn", top1=30.0)]
+    rows = claimed_grid(catalog_of(tmp_path, cells)).to_pylist()
+    own = [(row["study"], row["module"], row["top1"]) for row in rows if row["source"] == "own"]
+    assert own == [
+        ("own", "tsn", [30.0]),
+        ("own (lr 0.01)", "tam", [60.0]),
+        ("own (lr 0.1)", "tam", [20.0]),
+    ]
+
+
+def test_results_without_a_protocol_of_their_own_are_read_back(tmp_path: Path) -> None:
+    """Journals of before say neither protocol nor checkpoints of a result; plans read them all the same."""
+    cells = [Cell(), Cell(module="tsn", finished={"protocol": {"clips": 5}})]
+    done = done_cells(catalog_of(tmp_path, cells))
+    assert sorted(str(one.protocol) for one in done.values()) == ["None", "{'clips': 5}"]
