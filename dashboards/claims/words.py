@@ -123,7 +123,7 @@ def says(one: Judgement) -> str:
     sentences += _exceptions(one)
     gone = missing(one)
     sentences += [f"Missing: {_few(gone)}"] if gone else []
-    sentences += _unknown_videos(known)
+    sentences += _unknown_videos(known) + _one_seed(one, known)
     return ". ".join(sentences) + "."
 
 
@@ -158,6 +158,13 @@ def _unknown_videos(known: Sequence[JudgedCase]) -> list[str]:
     without = sum(case.interval is None for case in known)
     many = "it was" if without == 1 else f"{without} cases were"
     return [f"On how many videos {many} measured is not known"] if without else []
+
+
+def _one_seed(one: Judgement, known: Sequence[JudgedCase]) -> list[str]:
+    alone = sum(case.seeds == 1 for case in known)
+    if one.source == "published" or not alone:
+        return []
+    return [f"With one seed in {alone} of {len(known)}: how far other seeds would be is not known"]
 
 
 def _count(one: Judgement, field: str, verdict: Verdict) -> int:

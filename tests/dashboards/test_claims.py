@@ -22,6 +22,10 @@ from dashboards.claims.load import ClaimsError, load_claims, parse_claims, shipp
 from dashboards.claims.model import Claim, Expected
 from dashboards.claims.sets import result_sets
 from dashboards.claims.words import UNCERTAINTY, says
+from dashboards.pages import findings
+from dashboards.pages.blocks import Text
+from dashboards.pages.request import Address, PageRequest
+from dashboards.render.theme import LIGHT
 from dashboards.report.page import report_html
 from orchestrator.cli import app
 from tests.dashboards.test_report import NOW, Page
@@ -460,6 +464,25 @@ def test_a_check_ends_with_1_where_a_claim_fails(tmp_path: Path) -> None:
     assert run("tsn-pooling-mini-mit", "--published", "--check", storage=tmp_path).exception.exit_code == 1  # type: ignore[union-attr]
     assert run("i3d-on-par", "--published", "--check", storage=tmp_path).exit_code == 0
     assert "no such claim" in str(run("i3d-on-pair", "--published", storage=tmp_path).exception)
+
+
+def test_a_file_that_cannot_be_used_is_told_on_the_page(tmp_path: Path) -> None:
+    def wrong() -> tuple[Claim, ...]:
+        return parse_claims(GAIN.replace("above", "over"), "claims.yaml")
+
+    with build(tmp_path, iter(())) as catalog:
+        address = Address("findings", choices=(("show", "claims"),))
+        _, block = findings.blocks(PageRequest(catalog, address, LIGHT, "storage", wrong))
+    assert isinstance(block, Text) and "claims.yaml:6: claims[0].expect.over: unknown field" in str(
+        block.content
+    )
+
+
+def test_one_seed_is_said_to_tell_nothing_of_others() -> None:
+    asked = claim(compare={"module": ["tam", "i3d"]})
+    one = judged(asked, result("tam", [60.0]), result("i3d", [40.0]))
+    several = judged(asked, result("tam", [60.0, 61.0]), result("i3d", [40.0, 41.0]))
+    assert "With one seed in 1 of 1" in says(one) and "one seed" not in says(several)
 
 
 def test_the_report_has_the_verdicts(tmp_path: Path) -> None:
