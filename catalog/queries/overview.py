@@ -51,7 +51,7 @@ _ALL_CELLS = """
         results.loss,
         results.best_top1, results.best_epoch, results.epochs,
         coalesce(results.params, cells.params) AS params, coalesce(results.macs, cells.macs) AS macs,
-        results.eval_videos, results.train_seconds, results.train_clips_per_second,
+        results.eval_videos, results.train_seconds, results.train_clips_per_second, cells.num_classes,
         coalesce(cells.key, results.key) AS key
     FROM (SELECT * FROM cells WHERE {where}) AS cells {join} JOIN results USING (key)
     WHERE (len($studies) = 0 OR coalesce(cells.key, results.key) IN (

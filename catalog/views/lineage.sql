@@ -7,7 +7,7 @@ SELECT
     CASE WHEN finished.key IS NOT NULL THEN 'done' ELSE coalesce(open_cells.state, 'planned') END AS state,
     open_cells.reason, finished.epochs, finished.best_epoch,
     of_checkpoint(planned.report, finished.top1, finished.best_top1) AS top1, planned.report AS checkpoint,
-    finished.best_top1, finished.inherit,
+    finished.best_top1, finished.eval_videos, finished.inherit,
     CASE finished.inherit WHEN 'best' THEN finished.best_top1 WHEN 'last' THEN finished.top1 END AS inherited_top1,
     finished.parent_top1_rechecked AS rechecked_top1
 FROM computed.planned_cells AS planned

@@ -33,6 +33,7 @@ from dashboards.render.theme import (
     module_colour,
     styled,
 )
+from dashboards.render.uncertainty import MEAN, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,7 +138,9 @@ def _add_legend(figure: PlainFigure, rows: list[Row]) -> None:
 FIGURE = Figure(
     name="accuracy-by-clips",
     title="Accuracy by clips",
-    data=lambda catalog, scope: accuracies_by_clips(catalog, scope.filters, scope.source),
+    data=lambda catalog, scope: with_intervals(
+        accuracies_by_clips(catalog, scope.filters, scope.source), MEAN
+    ),
     draw=draw_accuracy_by_clips,
     finding=Finding(
         question="clips",

@@ -36,6 +36,7 @@ from dashboards.render.theme import (
     module_colour,
     styled,
 )
+from dashboards.render.uncertainty import MEAN, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -225,7 +226,9 @@ def _finished(rows: pa.Table) -> pa.Table:
 FIGURE = Figure(
     name="accuracy-by-frames",
     title="Accuracy by frames",
-    data=lambda catalog, scope: accuracies_by_frames(catalog, scope.filters, scope.source),
+    data=lambda catalog, scope: with_intervals(
+        accuracies_by_frames(catalog, scope.filters, scope.source), MEAN
+    ),
     draw=draw_accuracy_by_frames,
     finding=Finding(
         question="frames",
@@ -250,6 +253,8 @@ FIGURE = Figure(
             Column("temporal_pooling", "pooling"),
             Column("frames", "frames", number=True),
             Column("top1", "top-1", number=True),
+            Column("top1_low", "from", number=True),
+            Column("top1_high", "to", number=True),
             Column("top1_std", "± std", number=True),
             Column("seeds", "seeds", number=True),
             Column("published_top1", "published", number=True),

@@ -35,6 +35,7 @@ from dashboards.render.theme import (
     module_colour,
     styled,
 )
+from dashboards.render.uncertainty import MEAN, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -140,7 +141,9 @@ def _say_what_area_is(figure: PlainFigure, circle: Circle, rows: list[Row]) -> N
 FIGURE = Figure(
     name="accuracy-by-macs",
     title="Accuracy by MACs",
-    data=lambda catalog, scope: accuracies_by_macs(catalog, scope.filters, scope.source),
+    data=lambda catalog, scope: with_intervals(
+        accuracies_by_macs(catalog, scope.filters, scope.source), MEAN
+    ),
     draw=draw_accuracy_by_macs,
     choice=Choice("circle", "Area", CIRCLES),
     finding=Finding(
@@ -171,6 +174,8 @@ FIGURE = Figure(
             Column("checkpoint", "checkpoint"),
             Column("variant", "experiment", wrap=True),
             Column("top1", "top-1", number=True),
+            Column("top1_low", "from", number=True),
+            Column("top1_high", "to", number=True),
             Column("macs", "MACs a clip", quantity, number=True),
             Column("total_macs", "MACs a video", quantity, number=True),
             Column("params", "parameters", quantity, number=True),

@@ -24,6 +24,7 @@ from dashboards.figures.panels import (
 from dashboards.render.markup import Column, signed
 from dashboards.render.plain_figure import Trace, scatter
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, backbone_symbol, empty_figure, module_colour, styled
+from dashboards.render.uncertainty import MEAN, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -133,7 +134,7 @@ def _about(row: Row) -> str:
 FIGURE = Figure(
     name="against-published",
     title="Own against published results",
-    data=lambda catalog, scope: differences_to_published(catalog, scope.filters),
+    data=lambda catalog, scope: with_intervals(differences_to_published(catalog, scope.filters), MEAN),
     draw=draw_against_published,
     finding=Finding(
         question="published",
@@ -151,6 +152,8 @@ FIGURE = Figure(
             Column("differs", "differs in"),
             Column("outside", "outside", lambda outside: "outside" if outside else "inside"),
             Column("top1", "yours"),
+            Column("top1_low", "from"),
+            Column("top1_high", "to"),
             Column("published_top1", "published"),
             Column("difference", "difference"),
             Column("low", "from"),
@@ -176,6 +179,8 @@ FIGURE = Figure(
         columns=(
             Column("cell", "cell"),
             Column("top1", "own", number=True),
+            Column("top1_low", "from", number=True),
+            Column("top1_high", "to", number=True),
             Column("published_top1", "published", number=True),
             Column("difference", "difference", signed, number=True),
             Column("low", "from", signed, number=True),

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from catalog import Catalog
+from catalog.queries.cells import cell_with_key
 from catalog.queries.predictions import class_accuracies
 from dashboards.figures.figure import Figure
-from dashboards.figures.panels import Row, hover, hovering, note
+from dashboards.figures.panels import Row, error_bars, hover, hovering, note
 from dashboards.render.plain_figure import PlainFigure, scatter
 from dashboards.render.theme import AUTO, MODULE_COLOURS, Theme, empty_figure, styled
-from dashboards.statistics import accuracy_interval
+from dashboards.render.uncertainty import Accuracy, in_words, with_intervals, with_telling_top5
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,23 +22,31 @@ SHOWN = 40
 """Of more classes than this, the best and the worst half of them are drawn; the table has all."""
 
 
+TOP1, TOP5 = Accuracy("top1", "videos"), Accuracy("top5", "videos")
+
+
+def class_accuracy_data(catalog: Catalog, key: str, evaluation: str | None = None) -> pa.Table:
+    """Return `class_accuracies` with 95 % intervals (percent); without top-5 where there are few classes."""
+    table = with_telling_top5(class_accuracies(catalog, key, evaluation), _num_classes(catalog, key))
+    return with_intervals(table, *(one for one in (TOP1, TOP5) if one.name in table.column_names))
+
+
+def _num_classes(catalog: Catalog, key: str) -> int | None:
+    rows = cell_with_key(catalog, key).to_pylist()
+    return rows[0]["num_classes"] if rows else None
+
+
 def draw_class_accuracy(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     """Draw a point a class with the 95 % interval of its number of videos, the best class on top."""
     rows = table.to_pylist()
     if not rows:
         return empty_figure("No predictions are known of this evaluation yet.", theme)
     shown = rows if len(rows) <= SHOWN else [*rows[: SHOWN // 2], *rows[-SHOWN // 2 :]]
-    spans = [accuracy_interval(row["top1"], row["videos"]) for row in shown]
     figure = PlainFigure(
         scatter(
             x=[row["top1"] for row in shown],
             y=list(range(len(shown))),
-            error_x={
-                "array": [span.high - span.estimate for span in spans],
-                "arrayminus": [span.estimate - span.low for span in spans],
-                "thickness": 1,
-                "width": 3,
-            },
+            error_x=error_bars(shown, "top1"),
             mode="markers",
             marker={"size": 8, "color": MODULE_COLOURS["tam"]},
             **hovering([_about(row) for row in shown]),
@@ -64,13 +74,16 @@ def _name(row: Row) -> str:
 
 
 def _about(row: Row) -> str:
-    accuracies = f"top-1 {row['top1']:.1f} %, top-5 {row['top5']:.1f} %"
-    return hover(_name(row), f"{accuracies}, {row['videos']} videos")
+    lines = [in_words(row, TOP1)]
+    # With five classes or fewer it would be 100 % whatever the model does.
+    if "top5_low" in row:
+        lines.append(in_words(row, TOP5, "top-5"))
+    return hover(_name(row), *lines)
 
 
 FIGURE = Figure(
     name="classes",
     title="Accuracy by class",
-    data=lambda catalog, scope: class_accuracies(catalog, scope.keys[0], scope.evaluation),
+    data=lambda catalog, scope: class_accuracy_data(catalog, scope.keys[0], scope.evaluation),
     draw=draw_class_accuracy,
 )

@@ -13,6 +13,7 @@ from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row
 from dashboards.render.plain_figure import PlainFigure, heatmap
 from dashboards.render.theme import AUTO, MAGNITUDE, Theme, empty_figure, styled
+from dashboards.render.uncertainty import interval, interval_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +39,7 @@ def draw_confusion(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     ]
     hovers = [
         [
-            f"{names[one]} taken for {names[other]}<br>{counts.get((one, other), 0)} of {totals[one]} videos"
+            f"{names[one]} taken for {names[other]}<br>{_how_sure(counts.get((one, other), 0), totals[one])}"
             for other in classes
         ]
         for one in classes
@@ -66,6 +67,11 @@ def draw_confusion(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_xaxes(title={"text": "predicted class", "standoff": 8}, tickangle=-45, **ticks)
     figure.update_yaxes(title={"text": "true class", "standoff": 8}, autorange="reversed", **ticks)
     return figure.drawn()
+
+
+def _how_sure(count: int, videos: int) -> str:
+    span = interval(100 * count / videos if videos else None, videos)
+    return f"{count} of {videos} videos" + (f" ({interval_text(*span)} %)" if span else "")
 
 
 def _names(rows: list[Row]) -> dict[int, str]:

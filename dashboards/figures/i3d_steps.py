@@ -27,6 +27,7 @@ from dashboards.figures.panels import (
 from dashboards.render.markup import Column, signed
 from dashboards.render.plain_figure import Trace, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
+from dashboards.render.uncertainty import MEAN, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -222,7 +223,7 @@ def _about(row: Row) -> str:
 FIGURE = Figure(
     name="i3d-steps",
     title="I3D step by step",
-    data=lambda catalog, scope: i3d_steps_data(catalog, scope.filters, scope.source),
+    data=lambda catalog, scope: with_intervals(i3d_steps_data(catalog, scope.filters, scope.source), MEAN),
     draw=draw_i3d_steps,
     finding=Finding(
         question="i3d",
@@ -247,6 +248,8 @@ FIGURE = Figure(
             Column("step", "model"),
             Column("frames", "frames", number=True),
             Column("top1", "top-1", number=True),
+            Column("top1_low", "from", number=True),
+            Column("top1_high", "to", number=True),
             Column("change", "change", signed, number=True),
             Column("place", "from", wrap=True),
             Column("checkpoint", "checkpoint"),

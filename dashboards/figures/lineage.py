@@ -6,16 +6,26 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from catalog import Catalog
 from catalog.queries.training import lineage_of
 from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row, hover
 from dashboards.render.plain_figure import PlainFigure, scatter
 from dashboards.render.theme import AUTO, NEUTRAL, STATE_COLOURS, Theme, empty_figure, styled
+from dashboards.render.uncertainty import Accuracy, in_words, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _ORIGINS = {"imagenet": "ImageNet<br>weights", "random": "random<br>weights"}
+
+
+_TOP1, _BEST = Accuracy(), Accuracy("best_top1")
+
+
+def lineage_data(catalog: Catalog, key: str) -> pa.Table:
+    """Return `lineage_of` with the 95 % intervals of its accuracies (percent)."""
+    return with_intervals(lineage_of(catalog, key), _TOP1, _BEST)
 
 
 def draw_lineage(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -83,8 +93,8 @@ def _below(row: Row) -> str:
 def _about(row: Row) -> str:
     lines = [str(row["cell"]), row["state"]]
     if row["top1"] is not None:
-        lines.append(f"top-1 {row['top1']:.2f} % after epoch {row['epochs']}")
-        lines.append(f"best top-1 {row['best_top1']:.2f} % after epoch {row['best_epoch']}")
+        lines.append(f"{in_words(row, _TOP1)} after epoch {row['epochs']}")
+        lines.append(f"{in_words(row, _BEST, 'best top-1')} after epoch {row['best_epoch']}")
         lines.append(f"children start from the {row['inherit']} checkpoint")
     if row["reason"]:
         lines.append(str(row["reason"])[:120].replace("<", "&lt;"))
@@ -94,6 +104,6 @@ def _about(row: Row) -> str:
 FIGURE = Figure(
     name="lineage",
     title="Where its weights come from",
-    data=lambda catalog, scope: lineage_of(catalog, scope.keys[0]),
+    data=lambda catalog, scope: lineage_data(catalog, scope.keys[0]),
     draw=draw_lineage,
 )

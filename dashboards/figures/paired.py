@@ -14,12 +14,16 @@ from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row, hover, hovering, note
 from dashboards.render.plain_figure import PlainFigure, scatter
 from dashboards.render.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
+from dashboards.render.uncertainty import Accuracy, in_words, with_intervals
 from dashboards.statistics import PairedCounts, holm, mcnemar, paired_difference
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SIGNIFICANT = 0.05
+
+
+_FIRST, _SECOND = Accuracy("first_top1", "videos"), Accuracy("second_top1", "videos")
 
 
 def paired_data(catalog: Catalog, keys: Sequence[str], evaluation: str | None = None) -> pa.Table:
@@ -38,7 +42,7 @@ def paired_data(catalog: Catalog, keys: Sequence[str], evaluation: str | None = 
         {**row, "holm": None if row["exact"] is None else next(corrected)}
         for row in [*compared, *_unknown(keys, rows)]
     ]
-    return pa.Table.from_pylist(found, schema=_schema())
+    return with_intervals(pa.Table.from_pylist(found, schema=_schema()), _FIRST, _SECOND)
 
 
 def draw_paired(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -141,12 +145,12 @@ def _schema() -> Any:  # noqa: ANN401  (pyarrow is untyped here)
 def _about(row: Row) -> str:
     return hover(
         row["first"],
-        hover(row["second"], beside=f" {row['second_top1']:.2f} %"),
+        hover(row["second"], beside=f" {in_words(row, _SECOND)}"),
         f"difference {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f}), "
         f"{row['videos']} videos",
         f"only one right: {row['only_first']} against {row['only_second']}",
         f"McNemar exact p = {row['exact']:.2g}, mid-p = {row['mid_p']:.2g}, Holm {row['holm']:.2g}",
-        beside=f" {row['first_top1']:.2f} %",
+        beside=f" {in_words(row, _FIRST)}",
     )
 
 

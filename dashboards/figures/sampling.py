@@ -27,6 +27,7 @@ from dashboards.figures.panels import (
 from dashboards.render.markup import Column, signed
 from dashboards.render.plain_figure import PlainFigure, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, styled
+from dashboards.render.uncertainty import Accuracy, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -144,7 +145,11 @@ def _printed(catalog: Catalog, scope: Scope) -> pa.Table:
 FIGURE = Figure(
     name="sampling",
     title="Uniform and dense sampling",
-    data=lambda catalog, scope: accuracies_by_sampling(catalog, scope.filters, scope.source),
+    data=lambda catalog, scope: with_intervals(
+        accuracies_by_sampling(catalog, scope.filters, scope.source),
+        Accuracy("clip_top1", seeds="seeds", std="clip_std"),
+        Accuracy("video_top1", seeds="seeds", std="video_std"),
+    ),
     draw=draw_sampling,
     printed=_printed,
     draws_printed=True,
@@ -174,7 +179,11 @@ FIGURE = Figure(
             Column("evaluated_sampling", "measured with"),
             Column("crop_size", "crop", number=True),
             Column("clip_top1", "fewest views", number=True),
+            Column("clip_top1_low", "from", number=True),
+            Column("clip_top1_high", "to", number=True),
             Column("video_top1", "most views", number=True),
+            Column("video_top1_low", "from", number=True),
+            Column("video_top1_high", "to", number=True),
             Column("gain", "gain", signed, number=True),
             Column("checkpoint", "checkpoint"),
             Column("variant", "experiment", wrap=True),

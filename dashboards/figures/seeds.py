@@ -137,6 +137,11 @@ def _about(row: Row) -> str:
     return hover(cell_name(row), f"{seeds}{interval}")
 
 
+def _stars_mean(rows: pa.Table) -> str:
+    known = len(rows) > rows.column("published_top1").null_count
+    return "Open stars are published results." if known else ""
+
+
 FIGURE = Figure(
     name="seeds",
     title="Seeds averaged",
@@ -147,9 +152,10 @@ FIGURE = Figure(
         link="seeds",
         order=80,
         caption=(
-            "Small points are trainings with different seeds, the large one is their mean with the 95 % "
-            "interval that videos and seeds allow, open stars are published results."
+            "Upright strokes are trainings with different seeds; the filled symbol is their mean with the "
+            "95 % interval that videos and seeds allow."
         ),
+        note=lambda answer: _stars_mean(answer.rows),
         narrowest=WITH_NAMES,
     ),
     exports=(Export("seeds", "seeds averaged", order=90),),

@@ -15,12 +15,12 @@ from catalog.queries import cells
 from catalog.queries.caveats import result_notes
 from catalog.queries.cells import cells_to_choose, cells_with_words
 from catalog.queries.filters import Filters
-from catalog.queries.predictions import class_accuracies, confusion
-from catalog.queries.training import attempts_at, lineage_of
-from dashboards.figures.class_accuracy import draw_class_accuracy
+from catalog.queries.predictions import confusion
+from catalog.queries.training import attempts_at
+from dashboards.figures.class_accuracy import class_accuracy_data, draw_class_accuracy
 from dashboards.figures.confusion import draw_confusion
 from dashboards.figures.curves import curves_data, draw_curves
-from dashboards.figures.lineage import draw_lineage
+from dashboards.figures.lineage import draw_lineage, lineage_data
 from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, notes_block, state
 from dashboards.pages.request import PageRequest, cell_link, choice_links, in_parallel, link
 from dashboards.render.uncertainty import Accuracy, with_intervals, with_telling_top5
@@ -83,7 +83,7 @@ def _cell(request: PageRequest, cell: Row) -> list[Block]:
     key = cell["key"]
     curves, lineage, tried, measured, files, notes = in_parallel(
         lambda: curves_data(request.catalog, [key]),
-        lambda: lineage_of(request.catalog, key),
+        lambda: lineage_data(request.catalog, key),
         lambda: attempts_at(request.catalog, key),
         lambda: cells.measurements_of_cell(request.catalog, key),
         lambda: cells.latest_study_file(request.catalog, cell["studies"]),
@@ -158,7 +158,7 @@ def _evaluations(request: PageRequest, cell: Row, table: pa.Table) -> list[Block
     chosen = request.address.choice("evaluation", shown)
     matrix, classes = in_parallel(
         lambda: confusion(request.catalog, cell["key"], chosen),
-        lambda: class_accuracies(request.catalog, cell["key"], chosen),
+        lambda: class_accuracy_data(request.catalog, cell["key"], chosen),
     )
     if matrix.num_rows == 0:
         text = "Its predictions are recorded, but their file cannot be read here."

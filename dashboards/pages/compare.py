@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from catalog.queries.caveats import result_notes
 from catalog.queries.cells import cells_side_by_side
 from catalog.queries.filters import Filters
-from catalog.queries.training import configuration_differences, epochs_of
-from dashboards.figures.curves import draw_curves
+from catalog.queries.training import configuration_differences
+from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.panels import WITH_NAMES
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, notes_block, state
 from dashboards.pages.cell import cell_chooser, cells_block
 from dashboards.pages.request import PageRequest, cell_link, in_parallel
+from dashboards.render.uncertainty import Accuracy, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,14 +44,20 @@ def blocks(request: PageRequest) -> list[Block]:
 
 def _compared(request: PageRequest, keys: Sequence[str]) -> list[Block]:
     table = cells_side_by_side(request.catalog, keys)
+    table = with_intervals(table, Accuracy(), Accuracy("best_top1"))
     if table.num_rows == 0:
         return [Text("missing", message("None of these cells is in this storage.", "problem"))]
     columns: dict[str, Column | str] = {
         "cell": Column("cell", make=lambda row: cell_link(request.address, row["key"], row["cell"])),
         "state": Column("state", state),
         "top1": "top-1",
+        "top1_low": "from",
+        "top1_high": "to",
         "checkpoint": "of checkpoint",
         "best_top1": "best top-1",
+        "best_top1_low": "from",
+        "best_top1_high": "to",
+        "eval_videos": "videos",
         "epochs": "epochs",
         "precision": "precision",
         "device": "device",
@@ -59,7 +66,7 @@ def _compared(request: PageRequest, keys: Sequence[str]) -> list[Block]:
         columns["superseded"] = "superseded"
     differences, curves, seeds, notes, *pairs = in_parallel(
         lambda: configuration_differences(request.catalog, keys),
-        lambda: epochs_of(request.catalog, keys),
+        lambda: curves_data(request.catalog, keys),
         lambda: _seeds_data(request, table.to_pylist()),
         lambda: result_notes(request.catalog, keys),
         *([lambda: paired_data(request.catalog, keys)] if len(keys) > 1 else []),

@@ -49,6 +49,10 @@ class Accuracy:
         return f"{self.name}_high"
 
 
+MEAN = Accuracy("top1", seeds="seeds", std="top1_std")
+"""The top-1 of most figures: a mean over seeds."""
+
+
 def top5_tells(num_classes: int | None) -> bool:
     """Return whether there are enough classes for top-5 to say something; also where nobody knows them."""
     return num_classes is None or num_classes > FEW_CLASSES

@@ -27,6 +27,7 @@ from dashboards.render.markup import (
     table,
     three_decimals,
 )
+from dashboards.render.tables import results_with_uncertainty
 
 _VERDICTS = {"holds": "done", "fails": "failed"}
 STATES = ("done", "running", "planned", "blocked", "failed")
@@ -112,11 +113,19 @@ TITLES = {
     "cell": "cell",
     "state": "state",
     "top1": "top-1",
+    "top1_low": "from",
+    "top1_high": "to",
     "published_top1": "published",
     "difference": "difference",
+    "difference_low": "from",
+    "difference_high": "to",
     "top5": "top-5",
-    "loss": "loss",
+    "top5_low": "from",
+    "top5_high": "to",
+    "loss": "validation loss",
     "best_top1": "best top-1",
+    "best_top1_low": "from",
+    "best_top1_high": "to",
     "best_epoch": "best epoch",
     "epochs": "epochs",
     "params": "parameters",
@@ -160,13 +169,16 @@ def quarantined_videos(catalog: Catalog) -> str:
 
 def all_cells(catalog: Catalog) -> str:
     """Return the table of all cells; the reader can sort and filter it."""
-    rows = cells_with_results(catalog).to_pylist()
+    rows = results_with_uncertainty(cells_with_results(catalog)).to_pylist()
     if not rows:
         return ""
     special = {
         "state": Column("state", TITLES["state"], markup=state),
         "cell": Column("cell", TITLES["cell"]),
-        "difference": Column("difference", TITLES["difference"], signed, number=True),
+        **{
+            name: Column(name, TITLES[name], signed, number=True)
+            for name in ("difference", "difference_low", "difference_high")
+        },
         "params": Column("params", TITLES["params"], quantity, number=True),
         "macs": Column("macs", TITLES["macs"], quantity, number=True),
     }
@@ -176,7 +188,11 @@ def all_cells(catalog: Catalog) -> str:
         '<input class="filter" type="search" placeholder="filter, for example: tam f16 done" '
         'aria-label="Filter the cells" aria-controls="cells">'
     )
-    text = "Accuracies in percent, from the last epoch unless named best. A click on a heading sorts."
+    text = (
+        "Accuracies in percent on the validation videos, from the epoch that the study reports (the last one "
+        "unless it says otherwise) unless named best, each with its 95 % interval from the number of videos. "
+        "Top-5 is left out with five classes or fewer, where it is always 100 %. A click on a heading sorts."
+    )
     body = table(rows, columns, sortable=True)
     return f"<h2>All cells</h2>{paragraph(text, 'soft')}{search}<div id='cells' class='cells'>{body}</div>"
 

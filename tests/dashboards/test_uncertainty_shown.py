@@ -1,0 +1,96 @@
+"""Every accuracy that is shown has its interval beside it: in all figures and all forms of `results`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from catalog import Catalog
+from catalog.queries.overview import cells_with_results, wide_results
+from dashboards.figures.figure import Figure, Scope
+from dashboards.figures.registry import figures
+from dashboards.render.tables import results_for_people, results_in_latex, results_with_uncertainty
+from tests.support.figure_list import HALF, build, keys_of
+from tests.support.grid_events import grid_events
+
+ACCURACY = re.compile(r"^(\w+_)?top[15](_(last|best|with|without))?$")
+# Printed without, or measured on a part of the videos that nobody counts.
+WITHOUT = {"published_top1", "published_top5", "rechecked_top1", "inherited_top1"}
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    return build(tmp_path_factory.mktemp("storage"), grid_events(HALF))
+
+
+def bare(names: list[str]) -> list[str]:
+    """The accuracies among columns that have no interval beside them."""
+    return [
+        name
+        for name in names
+        if ACCURACY.match(name) and name not in WITHOUT and not {f"{name}_low", f"{name}_high"} <= set(names)
+    ]
+
+
+def test_a_bare_accuracy_is_found() -> None:
+    assert bare(["cell", "top1", "best_top1", "best_top1_low", "best_top1_high"]) == ["top1"]
+    assert bare(["clip_top1", "top1_with", "published_top1"]) == ["clip_top1", "top1_with"]
+
+
+@pytest.mark.parametrize("figure", figures().values(), ids=figures())
+def test_every_figure_has_the_intervals_of_its_accuracies(catalog: Catalog, figure: Figure) -> None:
+    table = figure.data(catalog, Scope(keys=tuple(keys_of(catalog))))
+    # An epoch's top-5 is in no drawing.
+    names = [name for name in table.column_names if (figure.name, name) != ("curves", "top5")]
+    assert bare(names) == []
+    for columns in (part.columns for part in (figure.section, figure.finding) if part is not None):
+        assert bare([column.name for column in columns]) == []
+    within_bounds(table)
+
+
+def within_bounds(table: pa.Table) -> None:
+    for name in table.column_names:
+        if name.endswith("_low") and ACCURACY.match(name.removesuffix("_low")):
+            title = name.removesuffix("_low")
+            for row in table.to_pylist():
+                if row[name] is not None:
+                    assert 0 <= row[name] <= row[title] <= row[f"{title}_high"] <= 100
+                    assert row[f"{title}_high"] > row[name]
+
+
+def test_results_have_them_in_every_form(catalog: Catalog) -> None:
+    sure = results_with_uncertainty(wide_results(catalog, None, 1000))
+    assert bare(sure.column_names) == [] and sure.num_rows > 50
+    within_bounds(sure)
+    known = sum(value is not None for value in sure.column("top1_low").to_pylist())
+    assert known == sure.num_rows
+    names = results_for_people(sure).column_names
+    assert names[names.index("top1") + 1] == "top1 95 %"
+    lines = results_in_latex(sure).decode().splitlines()
+    assert all(line.count(r"$\pm$") >= 2 for line in lines[4 : 4 + sure.num_rows])
+    assert bare(results_with_uncertainty(cells_with_results(catalog)).column_names) == []
+
+
+def test_deviations_over_seeds_are_those_of_a_sample(catalog: Catalog, tmp_path: Path) -> None:
+    """Of a population the deviation of two seeds would be smaller by √2."""
+    from statistics import stdev
+
+    from catalog.queries.overview import grid_positions
+
+    seeds: dict[tuple[object, ...], list[float]] = {}
+    axes = ("dataset", "module", "backbone", "temporal_pooling", "frames")
+    for row in catalog.query("FROM results").to_pylist():
+        seeds.setdefault(tuple(row[axis] for axis in axes), []).append(row["top1"])
+    compared = 0
+    tables = [grid_positions(catalog).to_pylist(), figures()["cost-front"].data(catalog, Scope()).to_pylist()]
+    tables.append(figures()["accuracy-by-frames"].data(catalog, Scope(source="own")).to_pylist())
+    for rows in tables:
+        for row in rows:
+            values = seeds.get(tuple(row[axis] for axis in axes), [])
+            if len(values) > 1:
+                assert row["top1_std"] == pytest.approx(stdev(values))
+                compared += 1
+    assert compared > 100
