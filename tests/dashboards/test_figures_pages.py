@@ -12,28 +12,28 @@ from catalog import Catalog
 from catalog.events import AttemptEnded, AttemptStarted, CellPlanned
 from catalog.queries.accuracies import differences_to_published
 from catalog.queries.filters import Filters
-from catalog.queries.predictions import class_accuracies, confusion, outcomes_by_video
+from catalog.queries.predictions import confusion, outcomes_by_video
 from catalog.queries.training import (
     configuration_differences,
     costs_by_axis,
     differences,
     failures_by_kind,
-    lineage_of,
     utilisation,
 )
 from dashboards.figures.against_published import draw_against_published, summary
-from dashboards.figures.class_accuracy import SHOWN, draw_class_accuracy
+from dashboards.figures.class_accuracy import SHOWN, TOP1, class_accuracy_data, draw_class_accuracy
 from dashboards.figures.confusion import draw_confusion
 from dashboards.figures.cost_by_axis import costs_of_all, draw_cost_by_axis
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front, front
 from dashboards.figures.curves import cell_colours, curves_data, draw_curves
 from dashboards.figures.failures import draw_failures
 from dashboards.figures.grid import draw_grid, duration, grid_data
-from dashboards.figures.lineage import draw_lineage
+from dashboards.figures.lineage import draw_lineage, lineage_data
 from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.figures.utilisation import draw_utilisation
 from dashboards.render.theme import MODULE_COLOURS, STATE_COLOURS
+from dashboards.render.uncertainty import with_intervals
 from dashboards.statistics import mean_over_seeds
 from tests.support.figure_list import build, write_predictions
 from tests.support.grid_events import DEMO, Grid, grid_events
@@ -171,7 +171,7 @@ def test_curves_are_the_epochs(catalog: Catalog) -> None:
 
 
 def test_a_chain_is_drawn_from_its_first_weights_to_the_cell(catalog: Catalog) -> None:
-    table = lineage_of(catalog, key_of(catalog, "TAM-ResNet50-f32@mini-ssv2"))
+    table = lineage_data(catalog, key_of(catalog, "TAM-ResNet50-f32@mini-ssv2"))
     rows = table.to_pylist()
     top1 = {row["cell"]: row["top1"] for row in catalog.query("FROM results").to_pylist()}
     assert [row["frames"] for row in rows] == [8, 16, 32] and [row["step"] for row in rows] == [2, 1, 0]
@@ -180,7 +180,7 @@ def test_a_chain_is_drawn_from_its_first_weights_to_the_cell(catalog: Catalog) -
     assert len(figure.data[0].x) == 4 and f"{rows[-1]['top1']:.2f} %" in figure.data[0].text[-1]
     checked = [note.text for note in figure.layout.annotations if note.text]
     assert checked == [f"rechecked {row['rechecked_top1']:.2f} %" for row in rows[1:]]
-    blocked = draw_lineage(lineage_of(catalog, key_of(catalog, "TSN-ResNet18-f16@mini-ssv2")))
+    blocked = draw_lineage(lineage_data(catalog, key_of(catalog, "TSN-ResNet18-f16@mini-ssv2")))
     assert [text.split("<br>")[1] for text in blocked.data[0].text[1:]] == ["failed", "blocked"]
 
 
@@ -214,19 +214,21 @@ def test_the_confusion_matrix_counts_by_class(predicted: tuple[Catalog, list[str
 
 def test_classes_are_sorted_with_their_intervals(predicted: tuple[Catalog, list[str]]) -> None:
     catalog, keys = predicted
-    table = class_accuracies(catalog, keys[0])
+    table = class_accuracy_data(catalog, keys[0])
     figure = draw_class_accuracy(table)
     assert list(figure.layout.yaxis.ticktext) == ["class 1", "class 2", "class 0"]
     assert list(figure.data[0].x) == pytest.approx([100, 200 / 3, 50])
     (row,) = [row for row in table.to_pylist() if row["label"] == 0]
-    assert row["videos"] == 4 and row["top5"] == pytest.approx(75)
+    assert row["videos"] == 4 and row["top1_low"] < 50 < row["top1_high"]
+    # Four classes: five guesses are never wrong.
+    assert "top5" not in row and "top-5" not in figure.data[0].customdata[0]
 
 
 def test_of_many_classes_the_best_and_worst_are_drawn() -> None:
     import pyarrow as pa
 
     rows = [{"label": n, "class": f"c{n}", "videos": 50, "top1": 100.0 - n, "top5": 100.0} for n in range(87)]
-    figure = draw_class_accuracy(pa.Table.from_pylist(rows))
+    figure = draw_class_accuracy(with_intervals(pa.Table.from_pylist(rows), TOP1))
     names = list(figure.layout.yaxis.ticktext)
     assert len(names) == SHOWN and names[0] == "c0" and names[-1] == "c86" and "c40" not in names
     assert "the 20 best and the 20 worst of 87" in figure.layout.annotations[0].text
