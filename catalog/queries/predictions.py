@@ -62,8 +62,8 @@ _PAIRS = f"""
             -- Equal labels alone do not make two videos one; folders differ from machine to machine.
             count(*) FILTER (
                 one.label = other.label AND coalesce(
-                    parse_filename(one.video) = parse_filename(other.video),
-                    one.videos_hash = other.videos_hash, false
+                    one.videos_hash = other.videos_hash,
+                    parse_filename(one.video) = parse_filename(other.video), false
                 )
             ) AS shared,
             count(*) FILTER (one.correct AND other.correct) AS both,

@@ -251,7 +251,7 @@ def test_pairs_are_tested_on_the_same_videos(predicted: tuple[Catalog, list[str]
     assert len(draw_paired(paired_data(catalog, keys)).data[0].x) == 1
 
 
-@pytest.mark.parametrize("videos", [[f"other/{name}" for name in VIDEOS], None])
+@pytest.mark.parametrize("videos", [[f"folder/other-{name}" for name in VIDEOS], None])
 def test_equal_labels_do_not_make_videos_the_same(tmp_path: Path, videos: list[str] | None) -> None:
     keys = sorted(event.key for event in grid_events(DEMO) if isinstance(event, CellPlanned))[:2]
     write_predictions(tmp_path, keys[0], LABELS, FIRST, VIDEOS)
