@@ -93,8 +93,9 @@ WITH listed AS (
     FROM recorded.finished AS finished
     JOIN computed.planned_cells AS planned USING (key)
     LEFT JOIN computed.sided_datasets AS sided ON sided.dataset = planned.dataset
-    LEFT JOIN published
-        ON published.dataset = planned.dataset AND published.module = planned.module
+    LEFT JOIN published_positions AS published
+        ON published.study = planned.study AND published.dataset = planned.dataset
+        AND published.module = planned.module
         AND published.backbone = planned.backbone AND published.frames = planned.frames
         AND published.temporal_pooling = planned.temporal_pooling
 )

@@ -129,6 +129,20 @@ def test_other_batches_and_batch_statistics_than_the_published_ones_are_told(
         assert {cell: caveats(catalog, cell) for cell in kinds} == kinds
 
 
+def test_a_dataset_is_known_by_what_it_is_and_both_places_say_the_same(tmp_path: Path) -> None:
+    """Mini-SSV2 under a name of one's own has its published batch, another set of that name has none."""
+    for name, declared, kinds in (
+        ("mine", {"kind": "official", "name": "mini-ssv2"}, ["batch other than published"]),
+        ("mini-ssv2", {"kind": "folder", "path": "videos"}, []),
+    ):
+        study = {"name": GRID.study, "datasets": {name: declared}}
+        grid = replace(GRID, datasets=(name,))
+        with catalog_of(tmp_path / name, {"batch_size": 35}, grid=grid, study=study) as catalog:
+            cell_of = F8.replace("mini-ssv2", name)
+            assert caveats(catalog, cell_of) == kinds
+            assert ("published" in result(catalog, cell_of)["caveats"]) == bool(kinds)
+
+
 def test_what_differs_is_said_with_both_figures(tmp_path: Path) -> None:
     with catalog_of(tmp_path, {"batch_size": 72}, 4) as catalog:
         text = result(catalog, F64)["caveats"]
