@@ -41,7 +41,7 @@ class Recorder:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        self._called, began = set(), time.monotonic()
+        self._called, began = set(), time.process_time()
         threading.settrace(self._note)
         sys.settrace(self._note)
         try:
@@ -50,7 +50,7 @@ class Recorder:
             sys.settrace(None)
             threading.settrace(None)  # type: ignore[arg-type]
             test = self.tests.setdefault(item.nodeid, {"passed": True})
-            test |= {"seconds": time.monotonic() - began, "functions": sorted(self._called)}
+            test |= {"seconds": time.process_time() - began, "functions": sorted(self._called)}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -128,6 +130,7 @@ class Child:
         return -1
 
 
+LONGEST_SECONDS = 3600.0
 RUNNING: set[int] = set()
 """Process groups that this process has started and not seen the end of."""
 
@@ -140,9 +143,11 @@ def stop_all() -> None:
 
 
 def forked(
-    tree: Tree, log: Path, seconds: float, work: Callable[[], int], *, compiling: bool = False
+    tree: Tree, log: Path, cpu_seconds: float, work: Callable[[], int], *, compiling: bool = False
 ) -> Child:
     """Run `work` in a forked process whose imports come from `tree`; what it prints goes to `log`.
+
+    `cpu_seconds`: how much it may work, however busy the machine is; it may also not wait for ever.
 
     `compiling`: bytecode of what it imports is kept for the processes after it.
     """
@@ -152,11 +157,12 @@ def forked(
         RUNNING.add(pid)
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
-        return Child(pid, log, time.monotonic() + seconds)
+        return Child(pid, log, time.monotonic() + LONGEST_SECONDS)
     code = 70
     try:
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(cpu_seconds), math.ceil(cpu_seconds) + 1))
         _enter(tree, log)
         sys.dont_write_bytecode = not compiling
         code = work()
