@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.paths import SHARED
+from tests.support.clips import SHARED_VIDEOS, make_clips
 from tests.support.studies import actiongrid, query, results
 
 pytestmark = pytest.mark.slow
@@ -69,12 +69,12 @@ def test_two_workers_count_every_video_once(tmp_path: Path) -> None:
         assert accuracies == pytest.approx((one["top1"], one["top5"], one["val_loss"]))
 
 
-@pytest.mark.skipif(not (SHARED / "videos").is_dir(), reason="the shared real clips are not here")
 def test_real_clips_run_and_the_corrupted_one_is_quarantined(tmp_path: Path) -> None:
+    clips = SHARED_VIDEOS if SHARED_VIDEOS.is_dir() else make_clips(tmp_path / "made")
     for label, names in CLASSES.items():
         (tmp_path / "videos" / label).mkdir(parents=True)
         for name in names:
-            shutil.copy(SHARED / "videos" / name, tmp_path / "videos" / label / name)
+            shutil.copy(clips / name, tmp_path / "videos" / label / name)
     (tmp_path / "clips.yaml").write_text(CLIPS)
     storage = tmp_path / "storage"
     actiongrid("run", tmp_path / "clips.yaml", "--storage", storage, "--cpus", "2")

@@ -121,7 +121,7 @@ def write(case: Case, path: Path) -> None:
     if case.cut:
         _hide_first(path, case.cut)
     if case.turned:
-        _turn(path)
+        turn(path, HEIGHT)
 
 
 def _hide_first(path: Path, frames: int) -> None:
@@ -141,10 +141,10 @@ def _hide_first(path: Path, frames: int) -> None:
     whole.unlink()
 
 
-def _turn(path: Path) -> None:
-    """Set the track's matrix to a quarter turn clockwise."""
+def turn(path: Path, height: int) -> None:
+    """Set the matrix of an MP4's track, `height` pixels high as stored, to a quarter turn clockwise."""
     content = bytearray(path.read_bytes())
     place = content.index(b"tkhd") + 4 + 40
-    matrix = (0, 1 << 16, 0, -(1 << 16), 0, 0, HEIGHT << 16, 0, 1 << 30)
+    matrix = (0, 1 << 16, 0, -(1 << 16), 0, 0, height << 16, 0, 1 << 30)
     content[place : place + 36] = struct.pack(">9i", *matrix)
     path.write_bytes(content)

@@ -5,22 +5,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.paths import SHARED
+from tests.support.clips import SHARED_VIDEOS, make_clips
 from trainables.data.datasets import SyntheticAppearance, SyntheticMotion
 from trainables.data.frames.manifest import Manifest
 from trainables.data.ingest.build import build_dataset
 
 torch.set_num_threads(1)
 
-SHARED_VIDEOS = SHARED / "videos"
-
 
 @pytest.fixture(scope="session")
-def real_videos() -> Path:
-    """The folder of real clips beside the checkout."""
-    if not SHARED_VIDEOS.is_dir():
-        pytest.skip("the shared real clips are not here")
-    return SHARED_VIDEOS
+def real_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of real clips beside the checkout, or of made ones of the same kinds where it is missing."""
+    if SHARED_VIDEOS.is_dir():
+        return SHARED_VIDEOS
+    return make_clips(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import pytest
 import simplejpeg
 
 from catalog.storage.atomic import StoreWriteError
+from tests.support.clips import SHARED_VIDEOS
 from tests.support.shards import write_shard
 from trainables.data.datasets import SyntheticMotion
 from trainables.data.frames.frame_format import FrameFormat
@@ -167,6 +168,8 @@ def test_the_estimate_is_made_once(real_videos: Path, tmp_path: Path) -> None:
 
 def test_real_clips_are_estimated_well(real_videos: Path, tmp_path: Path) -> None:
     """Of a clip's bytes only key frames are decoded, so a single clip may be off; many are not."""
+    if real_videos != SHARED_VIDEOS:
+        pytest.skip("made clips are no measure of how well real ones are estimated, which are not here")
     videos = tuple(path for path in sorted(real_videos.glob("*__*")) if "corrupted" not in path.name)
     tasks = [BatchTask(0, videos, tmp_path / "shards", tmp_path / "spool", FrameFormat())]
     truth = [event.bytes for event in LocalThreads().run(tasks) if isinstance(event, VideoDone)]
