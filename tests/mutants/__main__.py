@@ -72,8 +72,9 @@ def equivalent() -> dict[str, str]:
 class Tests:
     """What the tests of a room call, found by one run without a fault."""
 
-    def __init__(self, room: Room, record: dict[str, dict[str, Any]]) -> None:
-        self._record = record
+    def __init__(self, room: Room, record: dict[str, dict[str, Any]], recorded: float = 0.0) -> None:
+        """`recorded`: when that was, in seconds since 1970: files that are newer always run."""
+        self._record, self._recorded = record, recorded
         self.files = sorted({str(f) for pattern in room.tests for f in _test_files(pattern)})
         self.without = frozenset(
             name
@@ -90,8 +91,7 @@ class Tests:
             if fault.function and wanted in test.get("functions", ())
         }
         files = {name.split("::")[0] for name in calling} or set(self.files)
-        known = {name.split("::")[0] for name in self._record}
-        files |= set(self.files) - known
+        files |= {one for one in self.files if (ROOT / one).stat().st_mtime > self._recorded}
         if not calling:
             calling = self._that_name(Path(fault.path).stem)
         kept = [one for one in self.files if one in files]
@@ -139,7 +139,7 @@ def record_tests(name: str, tree: Tree) -> Tests:
         raise SystemExit(f"{name}: no test ran; see {STATE}/tests-{name}.log")
     failed = [one for one, test in record.items() if not test["passed"]]
     print(f"{name}: {len(record)} tests" + (f", left out because they fail: {failed}" if failed else ""))
-    return Tests(room, record)
+    return Tests(room, record, kept.stat().st_mtime)
 
 
 def _wait(child: Child) -> None:

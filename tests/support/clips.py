@@ -53,6 +53,7 @@ CLIPS = (
 
 def make_clips(folder: Path) -> Path:
     """Write one file a clip into `folder`, and a damaged one."""
+    folder.mkdir(exist_ok=True)
     for clip in CLIPS:
         _write(clip, folder / clip.name)
     content = bytearray((folder / "mmaction2__demo.mp4").read_bytes())
@@ -80,7 +81,7 @@ def _write(clip: Clip, path: Path) -> None:
 
 
 def _scene(width: int, height: int) -> NDArray[np.uint8]:
-    """A still picture with edges and fine grain, over which the camera moves: (height + 40, width + 120, 3)."""
+    """A picture with edges and fine grain that the camera moves over, (height + 40, width + 120, 3)."""
     rng = np.random.default_rng(width)
     coarse = rng.integers(0, 256, (height // 16 + 4, width // 16 + 9, 3), dtype=np.uint8)
     large = coarse.repeat(16, axis=0).repeat(16, axis=1)[: height + 40, : width + 120]
