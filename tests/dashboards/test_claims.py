@@ -327,6 +327,34 @@ def test_predictions_of_other_videos_are_not_paired() -> None:
     assert not one.cases[0].paired and one.verdict is UNKNOWN
 
 
+def test_seeds_without_predictions_are_not_paired() -> None:
+    tam = result("tam", [60.0, 60.0], videos=100, keys=("k0", "gone"))
+    i3d = result("i3d", [52.0], videos=100, keys=("k1",))
+    right = paired([[True] * 60 + [False] * 40, [True] * 52 + [False] * 48])
+    assert not judged(claim(compare={"module": ["tam", "i3d"]}), tam, i3d, predictions=right).cases[0].paired
+
+
+@pytest.mark.parametrize("measure", ["phi", "psi"])
+def test_slopes_are_those_of_a_small_step(measure: str) -> None:
+    """How far Φ and Ψ move with each accuracy, against a difference quotient."""
+
+    def value(tam: float, tsn: float) -> float:
+        (case,) = cases_of(claim(measure=measure), [result("tam", [tam]), result("tsn", [tsn])])
+        assert case.value is not None
+        return case.value
+
+    (case,) = cases_of(claim(measure=measure), [result("tam", [64.0]), result("tsn", [40.0])])
+    slopes = {part.place[1]: slope for (_, part), slope in case.quantities[0].slopes.items()}
+    step = 1e-5
+    assert slopes == pytest.approx(
+        {
+            "tam": (value(64 + step, 40) - value(64 - step, 40)) / (2 * step),
+            "tsn": (value(64, 40 + step) - value(64, 40 - step)) / (2 * step),
+        },
+        rel=1e-6,
+    )
+
+
 def test_seeds_that_differ_widen_the_interval() -> None:
     asked = claim(compare={"module": ["tam", "i3d"]})
     same = judged(asked, result("tam", [60.0, 60.0], videos=5000), result("i3d", [52.0, 52.0], videos=5000))
@@ -393,6 +421,11 @@ def test_predictions_of_the_catalog_are_paired(tmp_path: Path) -> None:
     assert one.cases[0].paired and one.verdict is HOLDS and one.cases[0].case.value == pytest.approx(8)
 
 
+def test_predictions_of_another_accuracy_are_not_paired(tmp_path: Path) -> None:
+    study = with_predictions(tmp_path, {"tam": 60, "i3d": 52}, top1=61.0, best_top1=61.0)
+    assert study.predictions == {}
+
+
 def test_predictions_of_another_epoch_are_not_paired(tmp_path: Path) -> None:
     """The predictions are those of the best epoch, the accuracy that is reported is the last one's."""
     study = with_predictions(tmp_path, {"tam": 60, "i3d": 52}, best_epoch=2)
@@ -415,12 +448,15 @@ def evaluated(event: CellFinished, sampling: str, top1: float, **more: Any) -> C
 def test_protocols_are_compared_within_one_model_and_checkpoint(tmp_path: Path) -> None:
     finished = [one for one in grid_events(DEMO) if isinstance(one, CellFinished)]
     more = [evaluated(finished[0], "uniform", 60.0), evaluated(finished[0], "dense", 40.0)]
-    more += [evaluated(finished[0], "uniform", 10.0, split="train")]
+    more += [evaluated(finished[0], "uniform", 10.0, split="train", time=finished[0].time + 9)]
     more += [
         evaluated(finished[1], "uniform", 60.0),
         evaluated(finished[1], "dense", 90.0, checkpoint="best"),
     ]
     more += [evaluated(finished[2], "uniform", 60.0), evaluated(finished[2], "dense", 90.0, crop_size=256)]
+    # Two kinds of average are no two seeds: which of them counts is not said, so neither does.
+    more += [evaluated(finished[3], "uniform", 60.0), evaluated(finished[3], "dense", 40.0)]
+    more += [evaluated(finished[3], "dense", 41.0, average="softmax")]
     (demo,) = own(tmp_path, DEMO, more)
     one = judge({one.name: one for one in shipped_claims()}["uniform-over-dense"], demo)
     assert [case.case.value for case in one.cases] == [pytest.approx(20.0)] and one.verdict is HOLDS
