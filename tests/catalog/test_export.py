@@ -154,7 +154,9 @@ def test_intervals_of_other_sources_are_seconds_too() -> None:
         ]
     )
     lasting = pa.array([1500, None], pa.duration("ms"))
-    table = in_seconds(pa.table({"interval": several, "duration": lasting, "name": ["a", "b"]}))
+    raw = pa.table({"interval": several, "duration": lasting, "name": ["a", "b"]})
+    assert b"86400.5,,b" in export(raw, "csv") and b"MonthDayNano" not in export(raw, "csv")
+    table = in_seconds(raw)
     assert table.to_pydict() == {"interval": [None, DAY + 0.5], "duration": [1.5, None], "name": ["a", "b"]}
 
 
