@@ -127,6 +127,6 @@ def _by_key(catalog: Catalog, event_type: type[E], sql: str) -> dict[str, E]:
     found = {}
     for row in catalog.query(sql).to_pylist():
         values = {name: row[name] for name in FIELD_TYPES[event_type]}
-        values |= {name: json.loads(row[name]) for name in nested}
+        values |= {name: None if row[name] is None else json.loads(row[name]) for name in nested}
         found[row["key"]] = event_type(**values, time=row["time"])
     return found
