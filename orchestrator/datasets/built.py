@@ -102,6 +102,8 @@ def dataset_row(path: Path, manifest: Manifest) -> dict[str, Any]:
             Counter(quarantine_kind(video.reason) for video in manifest.quarantined).most_common()
         ),
         "allow_missing": manifest.allow_missing,
+        "ignored": dict(manifest.ignored),
+        "notes": list(manifest.notes),
     }
 
 

@@ -22,6 +22,7 @@ FIRST = "1"
 KEY_LENGTH = 32
 DECLARED = "declared:"
 
+_LATER_FIELDS = ("splits", "allow_empty_classes")
 _EVALUATION_ONLY_SPEED = frozenset({"batch_size"})
 
 
@@ -72,6 +73,8 @@ def declared_hash(config: DatasetConfig) -> str:
     build was refused must not decode everything again.
     """
     idle = {"allow_missing"} | ({"videos", "annotations"} if config.kind == "official" else set())
+    # Fields that joined the declaration later count where they are used, so that no older hash moved.
+    idle |= {name for name in _LATER_FIELDS if getattr(config, name, None) in (None, False)}
     return f"{DECLARED}{_digest(config.model_dump(mode='json', exclude=idle))}"
 
 

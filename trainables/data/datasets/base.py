@@ -13,8 +13,9 @@ SPLITS: tuple[Split, ...] = ("train", "val")
 VIDEO_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
-        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "flv", "mpg", "mpeg", "vob"),
-        *("ts", "mts", "m2ts", "wmv", "asf", "3gp", "ogv"),
+        *("mp4", "m4v", "mov", "qt", "3gp", "3g2", "f4v", "mkv", "webm", "avi", "divx", "flv", "gif"),
+        *("mpg", "mpeg", "mpe", "m1v", "m2v", "vob", "ts", "mts", "m2ts", "wmv", "asf", "ogv", "ogm"),
+        *("mxf", "y4m", "h264", "264", "hevc", "h265", "265", "ivf", "nut", "dv", "rm", "rmvb"),
     )
 )
 
@@ -24,6 +25,10 @@ class DatasetError(ActionGridError):
 
     exit_code = BAD_INPUT
     failure_kind = FailureKind.DATA
+
+
+class SourceAbsentError(DatasetError):
+    """What a dataset is made from is not there at the moment, such as a folder of another machine."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class LeftOut:
     """Something that a dataset lists and that cannot be used, known without decoding anything.
 
     `path` is the file that was looked for, or the annotation's own name where no file is known. `reason`
-    begins with its kind: "missing: ", "duplicate: ", "unknown class: " or "no label: ".
+    begins with its kind: "missing: ", "duplicate: ", "unknown class: ", "no label: " or "unreadable: ".
     """
 
     path: str
@@ -70,11 +75,17 @@ class DatasetFolders:
 
 @dataclass(frozen=True)
 class Listing:
-    """All that a dataset lists: classes in label order, videos in manifest order, and what is left out."""
+    """All that a dataset lists: classes in label order, videos in manifest order, and what is left out.
+
+    `ignored` counts what lies among the videos and is none, by kind (docs/datasets.md). `notes` are lines for
+    the user about what was read in one of several ways.
+    """
 
     classes: tuple[str, ...]
     entries: tuple[Entry, ...]
     left_out: tuple[LeftOut, ...] = ()
+    ignored: tuple[tuple[str, int], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def manifest_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:

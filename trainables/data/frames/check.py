@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.storage.atomic import sha256_of
+from catalog.storage.escapes import unescaped
 from catalog.storage.layout import SHARDS
 from trainables.data.frames.manifest import Manifest
 from trainables.data.frames.shard import Shard
@@ -68,7 +69,7 @@ def verify(manifest: Manifest, directory: Path, threads: int) -> Iterator[Checke
     """
     files = [(directory / SHARDS / shard.name, shard.sha256) for shard in manifest.shards]
     if manifest.frame_format.mode == "direct":
-        files = [(Path(video.path), video.sha256) for video in manifest.videos]
+        files = [(Path(unescaped(video.path)), video.sha256) for video in manifest.videos]
     damage = Damage(directory)
     with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
         for checked in pool.map(lambda file: _checked(*file), files):

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from catalog.storage.atomic import replaced_atomically
 from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
+from catalog.storage.escapes import escaped
 from trainables.data.frames.frame_format import ORIGINALS, Decoder, FrameFormat
 from trainables.data.frames.shard import Shard
 from trainables.recipe.fields import Split
@@ -64,7 +65,10 @@ class Manifest:
     """A dataset: classes in label order, usable videos in their order, and the listed ones left out.
 
     `allow_missing` is the share of left-out videos that the user agreed to. The files `shards` of the frame
-    store lie in the folder `SHARDS` beside the manifest; `direct` datasets have none.
+    store lie in the folder `SHARDS` beside the manifest; `direct` datasets have none. `ignored` counts what
+    lay among the videos and is none, by kind; `notes` say what was read in one of several ways.
+
+    All paths are text, escaped where a name is no UTF-8 (`catalog.storage.escapes`).
     """
 
     name: str
@@ -74,6 +78,8 @@ class Manifest:
     frame_format: FrameFormat = ORIGINALS
     shards: tuple[Shard, ...] = ()
     allow_missing: float = 0.0
+    ignored: tuple[tuple[str, int], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def split(self, name: Split) -> tuple[Video, ...]:
         """The videos of one split, in manifest order."""
@@ -115,7 +121,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
 
     Paths under the manifest's own directory are stored relative to it, so that the directory can be moved.
     """
-    base = path.absolute().parent
+    base = _escaped_folder(path)
     rows = [asdict(video) | {"path": _stored(video.path, base)} for video in manifest.videos]
     head = {
         "format": FORMAT,
@@ -125,6 +131,8 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
         "frame_format": manifest.frame_format.model_dump(mode="json"),
         "shards": [asdict(shard) for shard in manifest.shards],
         "allow_missing": manifest.allow_missing,
+        "ignored": manifest.ignored,
+        "notes": manifest.notes,
     }
     schema = _schema().with_metadata({_METADATA: json.dumps(head).encode()})
     with replaced_atomically(path) as temporary:
@@ -138,7 +146,7 @@ def read_manifest(path: Path) -> Manifest:
         ManifestError: no such file, not a manifest, or one of another format.
     """
     head, rows = _read(path)
-    base = path.absolute().parent
+    base = _escaped_folder(path)
     return Manifest(
         name=head["name"],
         classes=tuple(head["classes"]),
@@ -147,6 +155,8 @@ def read_manifest(path: Path) -> Manifest:
         frame_format=FrameFormat(**head["frame_format"]),
         shards=tuple(Shard(**shard) for shard in head["shards"]),
         allow_missing=head["allow_missing"],
+        ignored=tuple((kind, count) for kind, count in head.get("ignored", ())),
+        notes=tuple(head.get("notes", ())),
     )
 
 
@@ -163,6 +173,10 @@ def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     if head.get("format") != FORMAT or not table.schema.equals(_schema(), check_metadata=False):
         raise ManifestError(f"not a manifest of format {FORMAT}", path, mend)
     return head, table.to_pylist()
+
+
+def _escaped_folder(path: Path) -> Path:
+    return Path(escaped(str(path.absolute().parent)))
 
 
 def _stored(path: str, base: Path) -> str:

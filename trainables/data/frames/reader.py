@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.storage.errors import ActionGridError, FailureKind
+from catalog.storage.escapes import unescaped
 from trainables.data.frames.frame_format import ORIGINALS, FrameFormat, reduced
 from trainables.data.frames.manifest import Video
 
@@ -114,7 +115,7 @@ class DecordReader(FrameReader):
         last = video.frames if len(numbers) == video.frames else int(numbers[-1])
         found = decoded = 0
         try:
-            with closing(pictures(video.path, video.decoder, frozenset(wanted))) as stream:
+            with closing(pictures(unescaped(video.path), video.decoder, frozenset(wanted))) as stream:
                 for picture in islice(stream, last + 1):
                     if picture is not None:
                         self._check_size(picture, video)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.storage.atomic import writing
+from catalog.storage.escapes import escaped
 from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SHARDS
 from catalog.storage.locks import exclusive
 from trainables.data.datasets import (
@@ -129,7 +130,7 @@ def make_manifest(config: DatasetConfig, name: str, listing: Listing, found: Rea
     else:
         min_frames, allow_missing = config.min_frames, config.allow_missing
     videos = []
-    quarantined = [Quarantined(one.path, one.reason) for one in listing.left_out]
+    quarantined = [Quarantined(escaped(one.path), escaped(one.reason)) for one in listing.left_out]
     for entry in listing.entries:
         video = _video(entry, found.videos[entry.path], config.frame_format, min_frames)
         if isinstance(video, Video):
@@ -144,6 +145,8 @@ def make_manifest(config: DatasetConfig, name: str, listing: Listing, found: Rea
         frame_format=config.frame_format,
         shards=found.shards,
         allow_missing=allow_missing,
+        ignored=listing.ignored,
+        notes=listing.notes,
     )
 
 
@@ -152,9 +155,9 @@ def _video(
 ) -> Video | Quarantined:
     from trainables.data.ingest.probe import Rejected
 
-    path, probe = str(entry.path.absolute()), record.probe
+    path, probe = escaped(str(entry.path.absolute())), record.probe
     if isinstance(probe, Rejected):
-        return Quarantined(path, probe.reason)
+        return Quarantined(path, escaped(probe.reason))
     if probe.frames < min_frames:
         return Quarantined(path, f"too short: {probe.frames} frames, at least {min_frames}")
     width, height = frame_format.size_of(probe.width, probe.height)

@@ -29,7 +29,10 @@ Picture = NDArray[np.uint8]
 Pictures = Generator[Picture | None, None, None]
 
 # Files are not trusted: playlists and scripts that make FFmpeg open other files or addresses stay closed.
-_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mpegvideo,h264,hevc"
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mpegvideo,h264,hevc,"
+    "gif,yuv4mpegpipe,mxf,ivf,nut,dv,rm"
+)
 
 
 class NoVideoStreamError(ActionGridError):

@@ -132,7 +132,6 @@ def test_bad_files_are_named_and_counted(motion: Manifest, tmp_path: Path) -> No
     (tmp_path / "own/wave/empty.mkv").touch()
     (tmp_path / "own/wave/notes.txt").write_text("ignored")
     (tmp_path / "own/wave/.hidden.mp4").write_text("ignored")
-    (tmp_path / "own/papers").mkdir()
     config = FolderDataset(path=str(tmp_path / "own"), allow_missing=0.2)
     manifest = build_dataset(config, "own", tmp_path / "built")
     assert manifest.classes == ("jump", "wave")
@@ -140,6 +139,7 @@ def test_bad_files_are_named_and_counted(motion: Manifest, tmp_path: Path) -> No
     assert set(reasons) == {"text.mp4", "empty.mkv"}
     assert reasons["empty.mkv"] == "unreadable: the file is empty"
     assert len(manifest.videos) == 9
+    assert manifest.ignored == ((".txt", 1), ("hidden", 1))
     with pytest.raises(DatasetError) as caught:
         build_dataset(config.model_copy(update={"allow_missing": 0.18}), "own", tmp_path / "built")
     assert "2 of 11 videos cannot be used, more than allow_missing = 0.18" in str(caught.value)
