@@ -16,9 +16,12 @@ from trainables.data.datasets.base import (
     Entry,
     Listing,
     SourceAbsentError,
+    SplitWord,
+    look_alike,
     manifest_order,
+    same_name,
+    split_word,
 )
-from trainables.data.datasets.names import SplitWord, look_alike, same_name, split_word
 from trainables.data.datasets.own_files import FolderDataset, SplitFolders, split_by_name
 from trainables.data.datasets.scan import HIDDEN, OUTSIDE, Found, is_folder, is_ignored_folder, items, scan
 from trainables.recipe.fields import Split

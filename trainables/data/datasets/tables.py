@@ -17,9 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.storage.escapes import escaped
-from trainables.data.datasets.base import DatasetError, Entry, Listing, SourceAbsentError, manifest_order
+from trainables.data.datasets.base import (
+    SPLIT_VALUES,
+    DatasetError,
+    Entry,
+    Listing,
+    SourceAbsentError,
+    manifest_order,
+    same_name,
+)
 from trainables.data.datasets.folders import alike_notes
-from trainables.data.datasets.names import SPLIT_VALUES, same_name
 from trainables.data.datasets.own_files import CsvDataset, split_by_name
 from trainables.data.datasets.scan import video_suffix
 from trainables.recipe.fields import Split

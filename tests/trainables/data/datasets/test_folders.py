@@ -9,9 +9,8 @@ from unicodedata import normalize
 import pytest
 
 from trainables.data.datasets import DatasetError, FolderDataset, Listing
-from trainables.data.datasets.base import SourceAbsentError
+from trainables.data.datasets.base import SourceAbsentError, split_word
 from trainables.data.datasets.folders import list_folder
-from trainables.data.datasets.names import split_word
 from trainables.data.datasets.own_files import SplitFolders
 
 CLASSES = ("jump", "walk", "wave")
