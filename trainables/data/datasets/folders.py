@@ -23,7 +23,15 @@ from trainables.data.datasets.base import (
     split_word,
 )
 from trainables.data.datasets.own_files import FolderDataset, SplitFolders, split_by_name
-from trainables.data.datasets.scan import HIDDEN, OUTSIDE, Found, is_folder, is_ignored_folder, items, scan
+from trainables.data.datasets.user_files import (
+    HIDDEN,
+    OUTSIDE,
+    Found,
+    is_folder,
+    is_ignored_folder,
+    items,
+    scan,
+)
 from trainables.recipe.fields import Split
 
 _ANSWER = (

@@ -28,7 +28,7 @@ from trainables.data.datasets.base import (
 )
 from trainables.data.datasets.folders import alike_notes
 from trainables.data.datasets.own_files import CsvDataset, split_by_name
-from trainables.data.datasets.scan import video_suffix
+from trainables.data.datasets.user_files import video_suffix
 from trainables.recipe.fields import Split
 
 _COLUMNS = ("path", "label", "split")
