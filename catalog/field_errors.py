@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from catalog.storage.errors import BAD_INPUT, ActionGridError
+from catalog.storage.escapes import escaped
 
+_LONGEST = 1000  # characters of an error's line: a file's value may have 100,000
+_HEAD = 600
 Location = tuple[str | int, ...]
 
 
@@ -26,7 +29,7 @@ def field_path(location: Location) -> str:
 def closest_spelling(word: object, allowed: Iterable[object]) -> str | None:
     """The allowed spelling that is closest to `word`, or None where nothing is close."""
     spellings = {str(option).lower(): str(option) for option in allowed}
-    close = difflib.get_close_matches(str(word).lower(), list(spellings), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(word)[:100].lower(), list(spellings), n=1, cutoff=0.6)
     return spellings[close[0]] if close else None
 
 
@@ -51,7 +54,8 @@ class Problem:
         place = source if self.line is None else f"{source}:{self.line}"
         path = field_path(self.location)
         parts = (place, path, self.what) if path else (place, self.what)
-        return " ".join(": ".join(parts).split())
+        line = escaped(" ".join(": ".join(parts).split()))
+        return line if len(line) <= _LONGEST else f"{line[:_HEAD]} … {line[_HEAD - _LONGEST :]}"
 
 
 class FieldsError(ActionGridError):

@@ -18,10 +18,36 @@ from pydantic_core import ErrorDetails
 from catalog.field_errors import FieldsError, Location, Problem, choices, closest_spelling
 
 MAX_NODES = 100_000
+MAX_DEPTH = 50  # files have a few levels; pydantic reads 200
+_LARGEST = 2**63  # numbers beyond have no place in a database
+_TOO_DEEP = "nested too deeply; a few levels are enough"
+# What PyYAML lets through of Python's own where a scalar is not what it says, such as `2024-99-99`.
+_PYTHONS_OWN = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError)
 
 
 class _Loader(yaml.SafeLoader):
     """The safe loader, with YAML 1.2's floats: `1e-2` is a number, as everyone who writes it means."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401 - any value
+        """The value of a node.
+
+        Raises:
+            yaml.MarkedYAMLError: it has none, or one that no other file could hold.
+        """
+        try:
+            value = super().construct_object(node, deep)
+        except _PYTHONS_OWN as error:
+            what = f"{_shown(node.value)} is no {node.tag.rpartition(':')[2]}"
+            raise _no_value(node, what) from error
+        if isinstance(value, int) and abs(value) >= _LARGEST:
+            raise _no_value(node, f"{_shown(node.value)} is too large a number")
+        if isinstance(value, str) and any("\ud800" <= one <= "\udfff" for one in value):
+            raise _no_value(node, "half a character (a lone surrogate); write the whole character")
+        return value
+
+
+def _no_value(node: yaml.Node, what: str) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
 
 
 _Loader.add_implicit_resolver(
@@ -57,6 +83,8 @@ class _Walk:
 
     def visit(self, node: yaml.Node, location: Location, around: frozenset[int] = frozenset()) -> None:
         self._nodes += 1
+        if len(location) > MAX_DEPTH:
+            raise self._error.of(self._source, [Problem((), _TOO_DEEP, _line(node))])
         if id(node) in around or self._nodes > MAX_NODES:
             endless = Problem(location, "the file refers to itself or is too large", _line(node))
             raise self._error.of(self._source, [endless])
@@ -95,7 +123,9 @@ def parse_yaml(text: str, source: str, error: type[FieldsError], needs: str) -> 
     except yaml.YAMLError as wrong:
         raise error.of(source, [Problem((), f"not YAML: {wrong}")]) from wrong
     except RecursionError as wrong:
-        raise error.of(source, [Problem((), "nested too deeply; a few levels are enough")]) from wrong
+        raise error.of(source, [Problem((), _TOO_DEEP)]) from wrong
+    except _PYTHONS_OWN as wrong:  # the scanner's, such as a code point beyond Unicode
+        raise error.of(source, [Problem((), f"not YAML: {wrong}")]) from wrong
     problems = walk.problems + _not_finite(data, (), walk.lines)
     if problems:
         raise error.of(source, problems)
