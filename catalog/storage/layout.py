@@ -16,6 +16,7 @@ EVALUATIONS = "evaluations"
 # In a dataset's directory.
 MANIFEST_FILE = "manifest.parquet"
 BUILD_LOG_FILE = "build.jsonl"
+SOURCE_FILE = "source.parquet"
 SHARDS = "shards"
 
 # Below the root; in a bucket also the beginning of the segments' names.

@@ -176,6 +176,8 @@ def _built_if_missing(
     if _frames_exist(state, storage) if state.manifest is not None else not state.buildable:
         return state
     config = dataset_config(study, name)
+    if state.changed:
+        builder.announce(f"dataset {name}: {state.changed} since it was built; it is built again")
     manifest = build_declared(config, name, storage, builder)
     return built_state(name, declared_path(config, name, storage.layout), manifest)
 
@@ -227,4 +229,8 @@ def manifest_lines(manifest: Manifest, path: Path) -> list[str]:
     bad = manifest.quarantined
     head = f"dataset {manifest.name}: {train} train and {val} val videos, {len(manifest.classes)} classes"
     lines = [f"{head}, {len(bad)} quarantined; {path.parent}"]
+    lines += [f"  note: {note}" for note in manifest.notes]
+    if manifest.ignored:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in manifest.ignored)
+        lines.append(f"  ignored, no videos: {kinds}")
     return lines + quarantined_lines(bad, _NAMED)

@@ -8,15 +8,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from catalog.storage.layout import MANIFEST_FILE, Layout
+from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SOURCE_FILE, Layout
 from catalog.storage.storage import Storage
 from orchestrator.study.datasets import DatasetState, dataset_config, declared_state
 from orchestrator.study.keys import declared_hash
 from orchestrator.study.model import Study
-from trainables.data.datasets import DatasetConfig
+from trainables.data.datasets import (
+    DatasetConfig,
+    DatasetError,
+    DatasetFolders,
+    Listing,
+    OfficialDataset,
+    SyntheticAppearance,
+    SyntheticMotion,
+)
+from trainables.data.datasets.base import SourceAbsentError
+from trainables.data.datasets.listing import list_dataset
 from trainables.data.frames.check import verify
 from trainables.data.frames.manifest import Manifest, Quarantined, read_manifest
 from trainables.data.frames.transfer import fetch_dataset
+from trainables.data.ingest.build_log import BuildLog, last_inputs
 from trainables.data.ingest.plan import bytes_text
 from trainables.data.ingest.run import BuildProgress
 
@@ -35,14 +46,70 @@ def declared_path(config: DatasetConfig, name: str, layout: Layout) -> Path:
 
 
 def dataset_states(study: Study, layout: Layout) -> dict[str, DatasetState]:
-    """The state of every dataset of the study; reads manifests only, never a video."""
+    """The state of every dataset of the study; looks at their sources, decodes no video."""
     return {name: _state(study, name, manifest_path(study, name, layout)) for name in study.axes.dataset}
 
 
 def _state(study: Study, name: str, path: Path) -> DatasetState:
     if not path.is_file():
         return declared_state(study, name)
-    return built_state(name, path, read_manifest(path))
+    manifest = read_manifest(path)
+    found = _source_changes(dataset_config(study, name), manifest, path.parent)
+    return built_state(name, path, manifest) if found is None else _stale_state(name, *found)
+
+
+def _source_changes(config: DatasetConfig, manifest: Manifest, directory: Path) -> tuple[str, Listing] | None:
+    """What of a dataset's source has changed since it was built, in words, and its listing now.
+
+    None where nothing has, nothing is known of the source, or it is not there at the moment.
+
+    Raises:
+        DatasetError: the source cannot be listed as it is now.
+    """
+    from trainables.data.ingest.source import changes, read_source, source_of
+
+    before = read_source(directory / SOURCE_FILE)
+    if before is None or isinstance(config, SyntheticMotion | SyntheticAppearance):
+        return None
+    try:
+        listing = list_dataset(config, _folders(config, directory))
+    except SourceAbsentError:
+        return None
+    except DatasetError:
+        if isinstance(config, OfficialDataset):  # its folders, or all videos in them, may be away
+            return None
+        raise
+    content = {video.path: video.sha256 for video in manifest.videos}
+    text = changes(before, source_of(listing), content)
+    return (text, listing) if text else None
+
+
+def _folders(config: DatasetConfig, directory: Path) -> DatasetFolders:
+    """Where an official dataset's files lie: as declared, else as the last build was told."""
+    if not isinstance(config, OfficialDataset):
+        return DatasetFolders()
+    if config.sources is not None:
+        return config.sources
+    told = last_inputs(BuildLog(directory / BUILD_LOG_FILE))
+    return DatasetFolders() if told is None else told.sources
+
+
+def _stale_state(name: str, changed: str, listing: Listing) -> DatasetState:
+    """The state of a dataset whose source has changed: to be built again, with as many videos as listed."""
+    counts = Counter(entry.split for entry in listing.entries)
+    return DatasetState(
+        name=name,
+        built=False,
+        manifest=None,
+        train_hash=None,
+        val_hash=None,
+        num_classes=len(listing.classes),
+        train_videos=counts["train"],
+        val_videos=counts["val"],
+        buildable=True,
+        how=f"{changed} since it was built",
+        changed=changed,
+    )
 
 
 def built_state(name: str, path: Path, manifest: Manifest) -> DatasetState:

@@ -227,6 +227,8 @@ class _Planner:
             return f"failed before, attempt {failure.attempts}: {last}; will be tried again"
         if change is not None:
             return change.reason
+        if changed := self.datasets[cell.dataset].changed:
+            return f"dataset {cell.dataset} is built again first: {changed}"
         if not self.datasets[cell.dataset].built:
             return f"new; dataset {cell.dataset} will be built first"
         if parent is not None and parent.state is State.TO_RUN:

@@ -79,6 +79,7 @@ class MissingDataset:
     how: str
     cells: int
     buildable: bool
+    changed: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _missing(
     waiting = Counter(planned.cell.dataset for planned in cells)
     states = (datasets[name] for name in waiting)
     return tuple(
-        MissingDataset(state.name, state.how, waiting[state.name], state.buildable)
+        MissingDataset(state.name, state.how, waiting[state.name], state.buildable, state.changed)
         for state in states
         if not state.built
     )

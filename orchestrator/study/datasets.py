@@ -15,7 +15,8 @@ from trainables.data.datasets import OFFICIAL, DatasetConfig
 class DatasetState:
     """What is known of a dataset. Hashes are None until it is built; counts are None where nobody knows them.
 
-    `buildable` says that `actiongrid` can build it here; `how` says how to get or build it.
+    `buildable` says that `actiongrid` can build it here; `how` says how to get or build it. `changed` says
+    what of its source has changed since it was built, such as `2 videos added`: it is to be built again.
     """
 
     name: str
@@ -28,6 +29,7 @@ class DatasetState:
     val_videos: int | None
     buildable: bool
     how: str
+    changed: str = ""
 
 
 def dataset_names(study: Study) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.planning.forecast import CellHours, Forecast, Goal, bases, largest_cells
-from orchestrator.planning.plan_model import Plan, Totals
+from orchestrator.planning.plan_model import MissingDataset, Plan, Totals
 from orchestrator.scheduling.makespan import GpuCount
 from orchestrator.study.cells import chosen_on
 from orchestrator.terminal.text import (
@@ -153,8 +153,13 @@ def totals_lines(totals: Totals) -> list[str]:
     if totals.critical_path is not None:
         path = totals.critical_path
         lines.append(f"critical path: {path.chain} ({len(path.cells)} cells, {flops_text(path.flops)})")
-    missing = totals.missing_datasets
-    return lines + [f"dataset {one.name} is missing ({one.cells} cells): {one.how}" for one in missing]
+    return lines + [_missing_line(one) for one in totals.missing_datasets]
+
+
+def _missing_line(one: MissingDataset) -> str:
+    if one.changed:
+        return f"dataset {one.name}: {one.changed}: {one.cells} cell{'s' if one.cells > 1 else ''} to run"
+    return f"dataset {one.name} is missing ({one.cells} cells): {one.how}"
 
 
 def choice_lines(plan: Plan) -> list[str]:

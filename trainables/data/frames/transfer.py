@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from catalog.storage.atomic import sha256_of, writing
 from catalog.storage.errors import ActionGridError
-from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SHARDS
+from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SHARDS, SOURCE_FILE
 from catalog.storage.locks import exclusive
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trainables.data.frames.manifest import Manifest
     from trainables.data.frames.shard import Shard
 
-_RECORDS = frozenset({MANIFEST_FILE, BUILD_LOG_FILE})
+_RECORDS = frozenset({MANIFEST_FILE, BUILD_LOG_FILE, SOURCE_FILE})
 _LOCK = ".fetch.lock"
 _LOCK_SECONDS = 6 * 3600.0
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from catalog.storage.atomic import writing
 from catalog.storage.escapes import escaped
-from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SHARDS
+from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SHARDS, SOURCE_FILE
 from catalog.storage.locks import exclusive
 from trainables.data.datasets import (
     SPLITS,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from trainables.data.frames.frame_format import FrameFormat
     from trainables.data.ingest.batch import Executor, VideoRecord
     from trainables.data.ingest.run import Progress, ReadVideos
+    from trainables.data.ingest.source import Source
 
 
 _LOCK_NAME = "build.lock"
@@ -70,6 +71,7 @@ def build_dataset(
         log = BuildLog(directory / BUILD_LOG_FILE)
         told = effective_inputs(log, config, sources, allow_missing)
         listing = _listed(config, told.sources, directory, log, progress)
+        source = _source(config, listing)
         paths = tuple(dict.fromkeys(entry.path for entry in listing.entries))
         found = read_all(paths, config.frame_format, directory, log, executor or LocalThreads(), progress)
         manifest = make_manifest(config, name, listing, found)
@@ -78,6 +80,7 @@ def build_dataset(
         check_usable(manifest, len(listing.entries) + len(listing.left_out))
         with writing(directory):
             write_manifest(manifest, directory / MANIFEST_FILE)
+            _note_source(source, directory)
         note_inputs(log, told)
         _remove_orphans(manifest, directory / SHARDS)
     return manifest
@@ -109,6 +112,22 @@ def _listed(
     from trainables.data.ingest.synthetic_videos import generate
 
     return generate(config, directory, log, progress)
+
+
+def _source(config: DatasetConfig, listing: Listing) -> Source | None:
+    """The files before any is read, so that what changes meanwhile shows; None where they are generated."""
+    from trainables.data.ingest.source import source_of
+
+    generated = isinstance(config, SyntheticMotion | SyntheticAppearance)
+    return None if generated else source_of(listing)
+
+
+def _note_source(source: Source | None, directory: Path) -> None:
+    from trainables.data.ingest.source import read_source, write_source
+
+    path = directory / SOURCE_FILE
+    if source is not None and source != read_source(path):
+        write_source(source, path)
 
 
 def _remove_orphans(manifest: Manifest, shards: Path) -> None:

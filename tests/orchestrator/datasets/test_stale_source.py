@@ -1,0 +1,133 @@
+"""A dataset whose source has changed is built again, with keys that follow; what is away is no change."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from catalog.storage.folder_storage import FolderStorage
+from catalog.storage.layout import SOURCE_FILE, Layout
+from orchestrator.datasets.build import Builder, build_missing
+from orchestrator.datasets.built import dataset_states, manifest_path
+from orchestrator.planning.plan import make_plan
+from orchestrator.study.datasets import DatasetState
+from orchestrator.study.load import load_study
+from orchestrator.terminal.plan_text import totals_lines
+from trainables.data.datasets import DatasetError, SyntheticMotion
+from trainables.data.frames.manifest import Manifest
+from trainables.data.ingest.build import build_dataset
+
+LIST = ["path,label,split", "a1.mp4,x,train", "a2.mp4,x,train", "b1.mp4,x,train", "b2.mp4,y,train"]
+LIST += ["a3.mp4,x,val", "b3.mp4,y,val"]
+STUDY = """
+name: s
+axes: {module: [tsn], backbone: [tiny], frames: [8, 16], dataset: [d]}
+datasets:
+  d: {kind: csv, path: src/list.csv}
+recipe: {base: {init: random, batch_size: 2, crop_size: 32, inherit: last}, starter: {epochs: 1}}
+evaluation: {crop_size: 32, short_side: 36}
+"""
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    return build_dataset(
+        SyntheticMotion(train_per_class=2, val_per_class=1), "m", tmp_path_factory.mktemp("m")
+    )
+
+
+class Place:
+    """A study beside its source, and a storage."""
+
+    def __init__(self, root: Path, videos: Manifest) -> None:
+        self.root, self.layout = root, Layout(root / "storage")
+        self.src = root / "src"
+        self.src.mkdir()
+        for number, name in enumerate(("a1", "a2", "a3", "b1", "b2", "b3", "c1")):
+            shutil.copy(videos.videos[number].path, self.src / f"{name}.mp4")
+        self.write(*LIST)
+        (root / "s.yaml").write_text(STUDY)
+        self.study = load_study(root / "s.yaml")
+        self.said: list[str] = []
+
+    def write(self, *lines: str) -> None:
+        (self.src / "list.csv").write_text("\n".join(lines))
+
+    def state(self) -> DatasetState:
+        return dataset_states(self.study, self.layout)["d"]
+
+    def build(self) -> DatasetState:
+        self.said.clear()
+        builder = Builder(lambda *_: None, self.said.append)
+        storage = FolderStorage(self.layout.root)
+        return build_missing(self.study, dataset_states(self.study, self.layout), storage, builder)["d"]
+
+
+@pytest.fixture
+def place(tmp_path: Path, videos: Manifest) -> Place:
+    one = Place(tmp_path, videos)
+    assert one.build().built
+    assert one.state().built
+    return one
+
+
+def test_a_mended_label_and_a_new_video(place: Place) -> None:
+    before = place.state()
+    place.write(*LIST[:3], "b1.mp4,y,train", *LIST[4:], "c1.mp4,y,train")
+    state = place.state()
+    assert (state.built, state.changed) == (False, "1 video added, 1 label changed")
+    plan = make_plan(place.study, {"d": state})
+    assert totals_lines(plan.totals)[-1] == "dataset d: 1 video added, 1 label changed: 2 cells to run"
+    assert plan.cells[0].reason == "dataset d is built again first: 1 video added, 1 label changed"
+    after = place.build()
+    assert place.said[0].startswith("dataset d: 1 video added, 1 label changed since it was built")
+    assert after.train_hash not in (None, before.train_hash)
+    assert after.val_hash == before.val_hash
+    assert place.state() == after
+    assert place.build() == after
+    assert place.said == []
+
+
+def test_a_class_and_a_split(place: Place) -> None:
+    place.write(*LIST, "c1.mp4,z,train")
+    assert place.state().changed == "1 video added"
+    assert place.state().num_classes == 3
+    place.write(*LIST[:2], "a2.mp4,x,val", *LIST[3:])
+    assert place.state().changed == "1 split changed"
+    place.write(*LIST[:2], *LIST[3:])
+    assert place.state().changed == "1 video removed"
+
+
+def test_a_replaced_video_and_one_that_was_only_touched(place: Place) -> None:
+    before = place.state()
+    os.utime(place.src / "a1.mp4", ns=(1, 1))
+    assert place.state() == before
+    shutil.copy(place.src / "c1.mp4", place.src / "a1.mp4")
+    assert place.state().changed == "1 video replaced"
+    assert place.build().train_hash != before.train_hash
+
+
+def test_what_is_away_is_no_change(place: Place) -> None:
+    before = place.state()
+    place.src.rename(place.root / "away")
+    assert place.state() == before
+    place.src.mkdir()
+    place.write(*LIST)
+    (place.src / "list.csv").rename(place.root / "list.csv")
+    assert place.state() == before
+
+
+def test_a_storage_of_before_stays_as_it_is(place: Place) -> None:
+    before = place.state()
+    (manifest_path(place.study, "d", place.layout).parent / SOURCE_FILE).unlink()
+    place.write(*LIST[:3], "b1.mp4,y,train", *LIST[4:])
+    assert place.state() == before
+
+
+def test_a_list_that_has_become_wrong_is_said(place: Place) -> None:
+    place.write(*LIST, "c1.mp4,y, z,train")
+    with pytest.raises(DatasetError, match="4 cells where the header has 3"):
+        place.state()
