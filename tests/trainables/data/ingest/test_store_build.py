@@ -180,7 +180,7 @@ def test_what_a_killed_build_left_is_cleared(motion: Manifest, tmp_path: Path) -
     manifest = build_dataset(config, "own", built)
     names = {path.relative_to(built).as_posix() for path in built.rglob("*")}
     assert names == {
-        *("build.jsonl", "build.lock", "manifest.parquet", "shards"),
+        *("build.jsonl", "build.lock", "manifest.parquet", "shards", "source.parquet"),
         *(f"shards/{shard.name}" for shard in manifest.shards),
     }
 
