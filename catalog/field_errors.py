@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from catalog.storage.errors import BAD_INPUT, ActionGridError
-from catalog.storage.escapes import escaped
+from catalog.storage.layout import escaped
 
 _LONGEST = 1000  # characters of an error's line: a file's value may have 100,000
 _HEAD = 600

@@ -66,7 +66,7 @@ def _source_changes(config: DatasetConfig, manifest: Manifest, directory: Path) 
     Raises:
         DatasetError: the source cannot be listed as it is now.
     """
-    from trainables.data.ingest.source import changes, read_source, source_of
+    from trainables.data.ingest.build_log import changes, read_source, source_of
 
     before = read_source(directory / SOURCE_FILE)
     if before is None or isinstance(config, SyntheticMotion | SyntheticAppearance):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from catalog.storage.escapes import escaped, unescaped
+from catalog.storage.layout import escaped, unescaped
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,8 @@ def test_a_folder_is_built_listed_checked_and_mended(
         "shards": 6,
         "quarantined": {"unreadable": 1},
         "allow_missing": 0.5,
+        "ignored": {},
+        "notes": [],
     }
     assert run(monkeypatch, "data", "verify", "own", *storage) == 0
     assert "all as built" in capsys.readouterr().out

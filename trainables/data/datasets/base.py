@@ -14,6 +14,7 @@ from typing import Literal
 from unicodedata import normalize
 
 from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
+from catalog.storage.layout import escaped
 from trainables.recipe.fields import Split
 
 SPLITS: tuple[Split, ...] = ("train", "val")
@@ -155,3 +156,12 @@ def _loose(name: str) -> str:
     folded = " ".join(re.split(r"[\s_]+", normalize("NFKC", name).casefold().strip(" _")))
     number = re.fullmatch(r"0*([0-9]+)(\.[0-9]*)?", folded)
     return number[1] + (number[2] or "").rstrip(".0") if number else folded
+
+
+def alike_notes(names: Iterable[str]) -> list[str]:
+    """A line for each group of classes whose names are nearly one."""
+    return [
+        f"classes {' and '.join(map(escaped, group))} differ only in capitals, spaces or zeros: "
+        f"they are {len(group)} classes"
+        for group in look_alike(names)
+    ]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.storage.escapes import escaped
+from catalog.storage.layout import escaped
 from trainables.data.datasets.base import (
     SPLITS,
     VIDEO_SUFFIXES,
@@ -17,7 +17,7 @@ from trainables.data.datasets.base import (
     Listing,
     SourceAbsentError,
     SplitWord,
-    look_alike,
+    alike_notes,
     manifest_order,
     same_name,
     split_word,
@@ -261,15 +261,6 @@ def _unused(root: Path, top: _Top, splits: SplitFolders) -> list[str]:
 def _notes(empty: Sequence[str], names: Sequence[str]) -> list[str]:
     left = [f"classes left out, without a video: {', '.join(map(escaped, empty))}"] if empty else []
     return left + alike_notes(names)
-
-
-def alike_notes(names: Iterable[str]) -> list[str]:
-    """A line for each group of classes whose names are nearly one."""
-    return [
-        f"classes {' and '.join(map(escaped, group))} differ only in capitals, spaces or zeros: "
-        f"they are {len(group)} classes"
-        for group in look_alike(names)
-    ]
 
 
 def _listing(

@@ -11,9 +11,8 @@ from trainables.data.datasets.jester import list_jester
 from trainables.data.datasets.kinetics import list_kinetics
 from trainables.data.datasets.moments import list_moments
 from trainables.data.datasets.official import OfficialDataset, OfficialName
-from trainables.data.datasets.own_files import CsvDataset, FolderDataset
+from trainables.data.datasets.own_files import CsvDataset, FolderDataset, list_csv
 from trainables.data.datasets.something import list_something
-from trainables.data.datasets.tables import list_csv
 from trainables.data.datasets.ucf101 import list_ucf101
 from trainables.data.datasets.user_files import UserFiles, read_sources
 

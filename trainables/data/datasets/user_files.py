@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
 
-from catalog.storage.escapes import escaped
+from catalog.storage.layout import escaped
 from trainables.data.datasets.base import (
     VIDEO_SUFFIXES,
     DatasetError,

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.storage.atomic import sha256_of
-from catalog.storage.escapes import unescaped
-from catalog.storage.layout import SHARDS
+from catalog.storage.layout import SHARDS, unescaped
 from trainables.data.frames.manifest import Manifest
 from trainables.data.frames.shard import Shard
 from trainables.data.ingest.build_log import BuildLog, file_stamp

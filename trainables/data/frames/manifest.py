@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from catalog.storage.atomic import replaced_atomically
 from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
-from catalog.storage.escapes import escaped
+from catalog.storage.layout import escaped
 from trainables.data.frames.frame_format import ORIGINALS, Decoder, FrameFormat
 from trainables.data.frames.shard import Shard
 from trainables.recipe.fields import Split
@@ -68,7 +68,7 @@ class Manifest:
     store lie in the folder `SHARDS` beside the manifest; `direct` datasets have none. `ignored` counts what
     lay among the videos and is none, by kind; `notes` say what was read in one of several ways.
 
-    All paths are text, escaped where a name is no UTF-8 (`catalog.storage.escapes`).
+    All paths are text, escaped where a name is no UTF-8 (`catalog.storage.layout`).
     """
 
     name: str

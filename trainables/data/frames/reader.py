@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.storage.errors import ActionGridError, FailureKind
-from catalog.storage.escapes import unescaped
+from catalog.storage.layout import unescaped
 from trainables.data.frames.frame_format import ORIGINALS, FrameFormat, reduced
 from trainables.data.frames.manifest import Video
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.storage.atomic import writing
-from catalog.storage.escapes import escaped
-from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SHARDS, SOURCE_FILE
+from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SHARDS, SOURCE_FILE, escaped
 from catalog.storage.locks import exclusive
 from trainables.data.datasets import (
     SPLITS,
@@ -33,8 +32,8 @@ from trainables.data.ingest.build_log import BuildLog, effective_inputs, note_in
 if TYPE_CHECKING:
     from trainables.data.frames.frame_format import FrameFormat
     from trainables.data.ingest.batch import Executor, VideoRecord
+    from trainables.data.ingest.build_log import Source
     from trainables.data.ingest.run import Progress, ReadVideos
-    from trainables.data.ingest.source import Source
 
 
 _LOCK_NAME = "build.lock"
@@ -116,14 +115,14 @@ def _listed(
 
 def _source(config: DatasetConfig, listing: Listing) -> Source | None:
     """The files before any is read, so that what changes meanwhile shows; None where they are generated."""
-    from trainables.data.ingest.source import source_of
+    from trainables.data.ingest.build_log import source_of
 
     generated = isinstance(config, SyntheticMotion | SyntheticAppearance)
     return None if generated else source_of(listing)
 
 
 def _note_source(source: Source | None, directory: Path) -> None:
-    from trainables.data.ingest.source import read_source, write_source
+    from trainables.data.ingest.build_log import read_source, write_source
 
     path = directory / SOURCE_FILE
     if source is not None and source != read_source(path):

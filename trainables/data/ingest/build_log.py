@@ -1,14 +1,25 @@
-"""What a build has done, so that one that was stopped goes on, and what it was told; JSON lines in a file."""
+"""What a build has done, so that one that was stopped goes on, and what it was told; JSON lines in a file.
+
+Beside it what it was built from: the listing with each file's size and time. To look at that again is cheap:
+the list, the annotation files, folders and files' sizes and times; no video is read but those whose time
+alone has changed, where they are few.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from catalog.storage.atomic import writing
-from trainables.data.datasets import DatasetConfig, DatasetFolders
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog.storage.atomic import replaced_atomically, sha256_of, writing
+from catalog.storage.layout import escaped, unescaped
+from trainables.data.datasets import DatasetConfig, DatasetFolders, Entry, Listing
 
 
 class BuildLog:
@@ -111,3 +122,112 @@ def file_stamp(path: Path) -> tuple[int, int]:
     except OSError:
         return (0, 0)
     return status.st_size, status.st_mtime_ns
+
+
+_METADATA = b"actiongrid.source"
+_FORMAT = 1
+_THREADS = 16  # a file server answers several questions at once
+_READ_AGAIN = 256 << 20  # bytes of files whose time alone has changed that are compared by their content
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A listed video: its split and class by name, its size in bytes and modification time in ns."""
+
+    split: str
+    label: str
+    size: int
+    time: int
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there was a file."""
+        return (self.size, self.time) != (0, 0)
+
+
+Source = Mapping[str, SourceFile]
+"""Videos by path, escaped (`catalog.storage.layout`)."""
+
+
+def source_of(listing: Listing) -> dict[str, SourceFile]:
+    """The listing as it is on disk now."""
+    entries: tuple[Entry, ...] = listing.entries
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="stat") as pool:
+        stamps = pool.map(lambda one: file_stamp(one.path), entries, chunksize=64)
+        return {
+            escaped(str(one.path)): SourceFile(one.split, listing.classes[one.label], *stamp)
+            for one, stamp in zip(entries, stamps, strict=True)
+        }
+
+
+def write_source(source: Source, path: Path) -> None:
+    """Write it beside the manifest, so that a reader sees the old file or the whole new one."""
+    columns = {
+        "path": list(source),
+        "split": [one.split for one in source.values()],
+        "label": [one.label for one in source.values()],
+        "size": [one.size for one in source.values()],
+        "time": [one.time for one in source.values()],
+    }
+    table = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps({"format": _FORMAT}).encode()})
+    with replaced_atomically(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def read_source(path: Path) -> dict[str, SourceFile] | None:
+    """What `write_source` wrote; None where nothing readable stands: no change is known then."""
+    try:
+        rows = pq.read_table(path, partitioning=None).to_pylist()
+        return {row["path"]: SourceFile(row["split"], row["label"], row["size"], row["time"]) for row in rows}
+    except (OSError, pa.ArrowException, KeyError, TypeError):
+        return None
+
+
+def changes(before: Source, now: Source, content: Mapping[str, str]) -> str:
+    """What has changed, such as `2 videos added, 1 label changed`; empty where nothing has.
+
+    A file that is gone with its whole folder is no change: another machine's folder that is away looks so.
+    `content` has the SHA-256 of built videos by path, by which a new time alone is told from new content.
+    """
+    both = [path for path in now if path in before]
+    there = [path for path in both if now[path].is_there or not _is_away(path)]
+    replaced = [path for path in there if _stamp(now[path]) != _stamp(before[path])]
+    counts = {
+        ("video", "added"): len(now.keys() - before.keys()),
+        ("video", "removed"): len(before.keys() - now.keys()),
+        ("video", "replaced"): len(_other_content(replaced, before, now, content)),
+        ("label", "changed"): sum(now[path].label != before[path].label for path in both),
+        ("split", "changed"): sum(now[path].split != before[path].split for path in both),
+    }
+    told = [f"{n} {what}{'s' if n > 1 else ''} {how}" for (what, how), n in counts.items() if n]
+    return ", ".join(told)
+
+
+def _stamp(one: SourceFile) -> tuple[int, int]:
+    return one.size, one.time
+
+
+def _is_away(path: str) -> bool:
+    """Whether a file's folder is not there, or has nothing in it, as where a mount is away."""
+    folder = Path(unescaped(path)).parent
+    try:
+        return next(folder.iterdir(), None) is None
+    except OSError:
+        return True
+
+
+def _other_content(
+    paths: Iterable[str], before: Source, now: Source, content: Mapping[str, str]
+) -> list[str]:
+    """Of files with another size or time those with other content; many are not read but taken as changed."""
+    touched = [path for path in paths if now[path].size == before[path].size and path in content]
+    few = sum(now[path].size for path in touched) <= _READ_AGAIN
+    same = {path for path in touched if few and _hash(path) == content[path]}
+    return [path for path in paths if path not in same]
+
+
+def _hash(path: str) -> str:
+    try:
+        return sha256_of(Path(unescaped(path)))
+    except OSError:
+        return ""

@@ -10,7 +10,7 @@ from unicodedata import normalize
 import pytest
 
 from trainables.data.datasets import CsvDataset, DatasetError, Listing
-from trainables.data.datasets.tables import list_csv
+from trainables.data.datasets.own_files import list_csv
 
 ROWS = [["path", "label", "split"], ["a.mp4", "x", "train"], ["b.mp4", "y, z", "val"]]
 
@@ -125,7 +125,7 @@ def test_the_order_of_labels_is_the_same_in_every_process(seed: str, tmp_path: P
     rows = "".join(f"{number}.mp4,{label}\n" for number, label in enumerate(labels))
     (tmp_path / "t.csv").write_text(f"path,label\n{rows}")
     code = (
-        "from trainables.data.datasets.tables import list_csv\n"
+        "from trainables.data.datasets.own_files import list_csv\n"
         "from trainables.data.datasets import CsvDataset\n"
         f"print(ascii(list_csv(CsvDataset(path={str(tmp_path / 't.csv')!r})).classes))"
     )
