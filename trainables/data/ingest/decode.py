@@ -57,19 +57,49 @@ def open_pyav(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 class RgbConverter:
-    """Turns decoded frames into RGB pictures as shown, (H, W, 3): the file's rotation is applied.
+    """Turns decoded frames into RGB pictures as shown, (H, W, 3): the file's display matrix is applied.
 
-    Pixels that are not square are left as they are stored.
+    Turned and mirrored as FFmpeg's players do (`fftools`, autorotation). Pixels that are not square are left
+    as they are stored.
     """
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: VideoFrame) -> Picture:
-        """One picture; a copy that outlives the frame."""
+        """One picture; a copy that outlives the frame.
+
+        Raises:
+            ValueError: the matrix turns by no multiple of 90 degrees: no rectangle of pixels is that picture.
+        """
         rgb = cast("Picture", self._reformatter.reformat(frame, format="rgb24").to_ndarray())
-        turns = round(frame.rotation / 90) % 4
-        return np.ascontiguousarray(np.rot90(rgb, turns))
+        return np.ascontiguousarray(_as_shown(rgb, frame))
+
+
+_ONE_DEGREE = 0.0175
+
+
+def _as_shown(rgb: Picture, frame: VideoFrame) -> Picture:
+    """The picture under the display matrix, which takes (x, y) to (a·x + c·y, b·x + d·y)."""
+    matrix = _display_matrix(frame)
+    if matrix is None:
+        return rgb
+    a, b, c, d = (float(matrix[place]) for place in (0, 1, 3, 4))
+    for one, other in ((a, b), (c, d)):
+        if min(abs(one), abs(other)) > _ONE_DEGREE * max(abs(one), abs(other)):
+            raise ValueError("the display matrix turns the pictures by no multiple of 90 degrees")
+    if abs(a) >= abs(b):
+        return rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return rgb.transpose(1, 0, 2)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
+
+
+def _display_matrix(frame: VideoFrame) -> NDArray[np.int32] | None:
+    side_data: Any = frame.side_data
+    for place in range(len(side_data)):
+        data = side_data[place]
+        if data.type.name == "DISPLAYMATRIX":
+            return np.frombuffer(bytes(data), np.int32)
+    return None
 
 
 def pictures(path: str, decoder: Decoder, wanted: frozenset[int] | None = None) -> Pictures:

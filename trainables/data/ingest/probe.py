@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-VERSION = "3"
+VERSION = "4"
 
 # decord reads ahead without bound: longer videos are read with PyAV, one frame at a time
 DECORD_BYTES = 512 << 20
