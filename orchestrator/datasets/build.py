@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from catalog.storage.layout import Layout
 from catalog.storage.storage import Storage
-from orchestrator.datasets.built import built_state, declared_path, quarantined_lines
+from orchestrator.datasets.built import built_state, declared_path, quarantined_lines, same_content_lines
 from orchestrator.study.datasets import DatasetState, dataset_config
 from orchestrator.study.load import shipped_studies
 from orchestrator.study.model import Study
@@ -229,7 +229,7 @@ def manifest_lines(manifest: Manifest, path: Path) -> list[str]:
     bad = manifest.quarantined
     head = f"dataset {manifest.name}: {train} train and {val} val videos, {len(manifest.classes)} classes"
     lines = [f"{head}, {len(bad)} quarantined; {path.parent}"]
-    lines += [f"  note: {note}" for note in manifest.notes]
+    lines += [f"  note: {note}" for note in manifest.notes] + same_content_lines(manifest, _NAMED)
     if manifest.ignored:
         kinds = ", ".join(f"{count} {kind}" for kind, count in manifest.ignored)
         lines.append(f"  ignored, no videos: {kinds}")

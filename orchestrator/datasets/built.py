@@ -25,7 +25,7 @@ from trainables.data.datasets import (
 from trainables.data.datasets.base import SourceAbsentError
 from trainables.data.datasets.listing import list_dataset
 from trainables.data.frames.check import verify
-from trainables.data.frames.manifest import Manifest, Quarantined, read_manifest
+from trainables.data.frames.manifest import Manifest, Quarantined, read_manifest, same_content
 from trainables.data.frames.transfer import fetch_dataset
 from trainables.data.ingest.build_log import BuildLog, last_inputs
 from trainables.data.ingest.plan import bytes_text
@@ -155,6 +155,7 @@ def quarantine_kind(reason: str) -> str:
 
 def dataset_row(path: Path, manifest: Manifest) -> dict[str, Any]:
     """What a dataset holds, as plain values."""
+    both, several = same_content(manifest)
     return {
         "name": manifest.name,
         "directory": str(path.parent),
@@ -171,6 +172,8 @@ def dataset_row(path: Path, manifest: Manifest) -> dict[str, Any]:
         "allow_missing": manifest.allow_missing,
         "ignored": dict(manifest.ignored),
         "notes": list(manifest.notes),
+        "in_both_splits": [[video.path for video in group] for group in both],
+        "under_several_labels": [[video.path for video in group] for group in several],
     }
 
 
@@ -184,6 +187,18 @@ def dataset_line(row: dict[str, Any]) -> str:
         f"classes, {row['frames']} frames, {stored} ({row['format']}), {sum(kinds.values())} quarantined"
         f"{f' ({bad})' if bad else ''}; {row['directory']}"
     )
+
+
+def same_content_lines(manifest: Manifest, most: int) -> list[str]:
+    """Identical videos in both splits or under several labels: how many, and the first of them."""
+    both, several = same_content(manifest)
+    lines = []
+    for groups, where in ((both, "in training and in validation"), (several, "under several labels")):
+        if groups:
+            more = " (data list --json has all)" if len(groups) > most else ""
+            lines.append(f"  warning: {len(groups)} identical videos {where}{more}:")
+            lines += [f"    {' = '.join(video.path for video in group)}" for group in groups[:most]]
+    return lines
 
 
 def quarantined_lines(videos: tuple[Quarantined, ...], most: int | None = None) -> list[str]:

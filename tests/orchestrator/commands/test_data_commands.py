@@ -116,6 +116,8 @@ def test_a_folder_is_built_listed_checked_and_mended(
         "allow_missing": 0.5,
         "ignored": {},
         "notes": [],
+        "in_both_splits": [],
+        "under_several_labels": [],
     }
     assert run(monkeypatch, "data", "verify", "own", *storage) == 0
     assert "all as built" in capsys.readouterr().out

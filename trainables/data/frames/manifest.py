@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
@@ -114,6 +115,18 @@ def _first_by_hash(contents: set[str], share: float) -> list[str]:
     count = min(max(1, int(share * len(contents) + 0.5)), len(contents) - 1)
     # Hashed again: a content's own hash also orders other things, such as files of a store.
     return sorted(contents, key=lambda content: sha256(f"choose_on {content}".encode()).hexdigest())[:count]
+
+
+def same_content(manifest: Manifest) -> tuple[list[list[Video]], list[list[Video]]]:
+    """Videos of identical bytes: the groups that lie in both splits, and those under several labels."""
+    groups: defaultdict[str, list[Video]] = defaultdict(list)
+    for video in manifest.videos:
+        groups[video.sha256].append(video)
+    several = [group for digest, group in groups.items() if digest and len(group) > 1]
+    return (
+        [group for group in several if len({video.split for video in group}) > 1],
+        [group for group in several if len({video.label for video in group}) > 1],
+    )
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
