@@ -64,7 +64,7 @@ def _copied_study(study: str, folder: Path) -> str:
 
 def _refuse_relative(text: str, source: str) -> None:
     for name, dataset in parse_study(text, source).datasets.items():
-        for field in ("path", "root"):
+        for field in ("path", "root", "videos", "annotations"):
             value = getattr(dataset, field, None)
             if value is not None and not PurePosixPath(str(value)).is_absolute():
                 raise SubmitError(

@@ -19,7 +19,7 @@ SHIPPED = Path(__file__).parent.parent / "studies"
 def load_study(source: str | Path) -> Study:
     """Read a study by the path of its file or by the name of a shipped one (`demo`, `deep-analysis`).
 
-    Relative paths of `folder` and `csv` datasets count from the study file's directory.
+    Relative paths in any field count from the study file's directory, `~` is the home folder.
 
     Raises:
         StudyError: no such file, not YAML, or a wrong field; one line for each problem.
@@ -83,14 +83,16 @@ def _check(study: Study, source: str, document: Document) -> None:
 
 
 def _anchored(study: Study, directory: Path) -> Study:
-    """The study with its datasets' relative paths made absolute."""
+    """The study with its paths made absolute: `~` is the home folder, relative ones count from the file."""
     datasets = {}
     for name, config in study.datasets.items():
-        fields = {field: getattr(config, field, None) for field in ("path", "root")}
+        fields = {field: getattr(config, field, None) for field in ("path", "root", "videos", "annotations")}
         moved = {
             field: type(value)(directory / Path(value).expanduser())
             for field, value in fields.items()
             if isinstance(value, (str, Path))
         }
         datasets[name] = config.model_copy(update=moved)
-    return study.model_copy(update={"datasets": datasets})
+    local = study.frames_on_local_disk
+    moved_disk = None if local is None else str(directory / Path(local).expanduser())
+    return study.model_copy(update={"datasets": datasets, "frames_on_local_disk": moved_disk})

@@ -295,6 +295,17 @@ def test_dataset_paths_count_from_the_study_file(tmp_path: Path) -> None:
     assert config["kind"] == "csv"
 
 
+def test_paths_mean_the_same_in_every_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    official = "{kind: official, name: ucf101, videos: ~/ucf, annotations: lists}"
+    text = STUDY.replace("{kind: synthetic-motion}", official) + "frames_on_local_disk: ~/x\n"
+    (tmp_path / "s.yaml").write_text(text)
+    study = load_study(tmp_path / "s.yaml")
+    fields = study.datasets["synthetic-motion"].model_dump()
+    assert (fields["videos"], fields["annotations"]) == (str(tmp_path / "home/ucf"), str(tmp_path / "lists"))
+    assert study.frames_on_local_disk == str(tmp_path / "home/x")
+
+
 @pytest.mark.parametrize("name", ["demo", "deep-analysis"])
 def test_shipped_studies_load_by_name_and_by_path(name: str) -> None:
     assert load_study(name) == load_study(shipped_studies()[name]) == load_study(f"{name}.yaml")
