@@ -5,6 +5,9 @@ sign. So any error that the file's demuxer or video decoder logs counts as damag
 redundancy inside a frame: there a few changed bytes can make another valid video, and nothing can tell. A
 file that was cut off is damaged too, but for a transport stream, which has no end: that is a shorter video.
 
+A lossless cut of open-GOP H.264 begins with a picture that is no IDR. It then tells the decoder to forget
+pictures that lie before the cut; what is logged of that before the first picture is shown is no damage.
+
 Which decoder may read the file later is measured, never told from its name: decord then reads all of it too
 and must give the same pictures (it loses frames of MPEG transport streams, counts frames that an edit list
 hides, and so on). The arbiter's pictures are handed on as they come, so that a frame store costs no pass of
@@ -13,7 +16,7 @@ its own, and has the right frames whatever decord does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,6 +31,7 @@ from trainables.data.ingest.decode import NoVideoStreamError, Picture, RgbConver
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
 VERSION = "4"
@@ -86,6 +90,7 @@ class _Pass:
     sums: list[int] = field(default_factory=list)
     sizes: set[tuple[int, int]] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
+    early: int = 0  # of the lines logged, those before the first picture of a file that begins with no IDR
 
     def show(self, picture: Picture) -> None:
         """The next picture, as shown."""
@@ -161,22 +166,53 @@ def _decode_with_pyav(path: str, found: _Pass) -> _Pass:
     with av.logging.Capture(local=False) as log, open_pyav(path) as (container, stream):
         sources = {container.format.name, stream.codec_context.name}
         found.fps = float(stream.average_rate or stream.guessed_rate or 0)
-        _decode_packets(container, stream, found)
+        _decode_packets(container, stream, found, log)
         stream.codec_context.flush_buffers()
-    logged = [text for level, source, text in log if level <= av.logging.ERROR and source in sources]
+    logged = [
+        text
+        for place, (level, source, text) in enumerate(log)
+        if level <= av.logging.ERROR
+        and source in sources
+        and not (place < found.early and text.strip() in _FORGET)
+    ]
     # the log says more than the exceptions and flags that follow from the same damage
     found.errors = logged or found.errors
     return found
 
 
-def _decode_packets(container: InputContainer, stream: VideoStream, found: _Pass) -> None:
+_FORGET = frozenset({"mmco: unref short failure"})
+_IDR = 5  # ITU-T H.264, table 7-1: the type of a NAL unit
+
+
+def _begins_inside(packet: Packet[Any], codec: str) -> bool:
+    """Whether an H.264 stream's first packet has no IDR picture, after which nothing before it counts."""
+    if codec != "h264":
+        return False
+    content, place = bytes(packet), 0
+    if content.startswith((b"\0\0\1", b"\0\0\0\1")):
+        return all(unit[:1] and unit[0] & 31 != _IDR for unit in content.split(b"\0\0\1")[1:])
+    while place + 4 < len(content):  # units led by their length, in four bytes as all writers have it
+        if content[place + 4] & 31 == _IDR:
+            return False
+        place += 4 + int.from_bytes(content[place : place + 4], "big")
+    return place == len(content)
+
+
+def _decode_packets(
+    container: InputContainer, stream: VideoStream, found: _Pass, log: Sequence[object]
+) -> None:
     convert = RgbConverter()
     packets = container.demux(stream)
+    inside: bool | None = None
     while True:
         try:
             packet = next(packets, None)
             if packet is None:
                 return
+            if inside is None:
+                inside = _begins_inside(packet, stream.codec_context.name)
+            if inside and not found.sums:
+                found.early = len(log)
             frames = packet.decode()
         except av.error.FFmpegError as error:
             found.errors.append(str(error))
