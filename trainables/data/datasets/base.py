@@ -165,3 +165,10 @@ def alike_notes(names: Iterable[str]) -> list[str]:
         f"they are {len(group)} classes"
         for group in look_alike(names)
     ]
+
+
+def video_suffix(name: str) -> str | None:
+    """A video's suffix in lower case; None where the name has none of a video."""
+    dot = name.rfind(".")
+    suffix = name[dot:].lower() if dot > 0 else ""
+    return suffix if suffix in VIDEO_SUFFIXES else None

@@ -35,8 +35,8 @@ from trainables.data.datasets.base import (
     alike_notes,
     manifest_order,
     same_name,
+    video_suffix,
 )
-from trainables.data.datasets.user_files import video_suffix
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.recipe.fields import Fraction, Frozen, Split
 

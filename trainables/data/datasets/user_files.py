@@ -23,6 +23,7 @@ from trainables.data.datasets.base import (
     DatasetFolders,
     LeftOut,
     SourceAbsentError,
+    video_suffix,
 )
 from trainables.data.datasets.official import OFFICIAL, OfficialName
 
@@ -369,13 +370,6 @@ def _sort(item: os.DirEntry[str], real: str, found: Found) -> list[tuple[str, st
 
 def _no_file(real: str) -> str:
     return "unreadable: no regular file" if os.path.lexists(real) else "missing: the link leads nowhere"
-
-
-def video_suffix(name: str) -> str | None:
-    """A video's suffix in lower case; None where the name has none of a video."""
-    dot = name.rfind(".")
-    suffix = name[dot:].lower() if dot > 0 else ""
-    return suffix if suffix in VIDEO_SUFFIXES else None
 
 
 def _kind(name: str) -> str:
