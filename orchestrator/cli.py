@@ -21,6 +21,7 @@ from orchestrator.commands.dashboard import dashboard
 from orchestrator.commands.evaluate import evaluate
 from orchestrator.commands.explain import explain
 from orchestrator.commands.plan import plan
+from orchestrator.commands.power import power
 from orchestrator.commands.report import report
 from orchestrator.commands.results import results
 from orchestrator.commands.run import run
@@ -54,6 +55,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(plan)
+app.command()(power)
 app.command()(run)
 app.command()(status)
 app.command()(pause)

@@ -168,7 +168,8 @@ def summary(table: pa.Table) -> str:
     """Return what temporal pooling does, study by study, in words."""
     rows = [row for row in table.to_pylist() if row["axis"] == "temporal_pooling"]
     mean = [row for row in rows if not row["scope"] or row["scope"].startswith("all modules except")]
-    lines = [f"{row['text']}{_exceptions(row, rows)} ({row['study']})." for row in mean]
+    texts = [f"{row['text']}{_exceptions(row, rows)} ({row['study']})." for row in mean]
+    lines = [text[0].upper() + text[1:] for text in texts]
     return " ".join(lines) or "No study has enough cells for a model of its grid yet."
 
 

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dashboards.statistics.intervals import LEVEL, Interval, normal_quantile, squared_half_width
+from dashboards.statistics.intervals import (
+    LEVEL,
+    Interval,
+    normal_quantile,
+    squared_half_width,
+    within_video_variance,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,9 +97,9 @@ def paired_difference_over_seeds(
 ) -> Interval:
     """Return first - second (points), each a mean over its seeds, on the same videos.
 
-    Videos and seeds are crossed random effects: the variance is that of the videos' differences plus, for
-    each model, that of its seeds' mean beyond what single videos explain. With one seed each it is
-    `paired_difference`.
+    Videos and seeds are crossed random effects: the variance is that of the videos' differences, less what
+    seeds disagree about, plus those of the means over seeds, both models' seeds taken to spread alike. With
+    one seed each it is `paired_difference`.
 
     Args:
         first: which videos each seed of the first model got right, (videos, seeds).
@@ -108,19 +114,21 @@ def paired_difference_over_seeds(
     differences = first.mean(axis=1) - second.mean(axis=1)
     videos = len(differences)
     centre, squared = _with_one_each(float(differences.sum()), float((differences**2).sum()), videos)
-    parts = [part for one in (first, second) if (part := _of_seeds(one)) is not None]
-    half = math.sqrt(squared_half_width(squared, parts, level))
+    share = 1 / first.shape[1] + 1 / second.shape[1]
+    spread, within, degrees = _pooled([one for one in (first, second) if one.shape[1] > 1])
+    # The seeds' means hold what seeds disagree about already.
+    of_videos = max(squared - within * share / videos, 2 / (videos + 2) ** 2)
+    half = math.sqrt(squared_half_width(of_videos, [(spread * share, degrees)], level))
     return _points(float(differences.mean()), centre, half)
 
 
-def _of_seeds(right: NDArray[np.bool_]) -> tuple[float, int] | None:
-    """The variance of a mean over seeds beyond what single videos explain, and its degrees of freedom."""
-    videos, seeds = right.shape
-    if seeds == 1:
-        return None
-    within = float(right.astype(float).var(axis=1, ddof=1).mean())
-    beyond = float(right.mean(axis=0).var(ddof=1)) - within / videos
-    return max(0.0, beyond) / seeds, seeds - 1
+def _pooled(models: Sequence[NDArray[np.bool_]]) -> tuple[float, float, int]:
+    """Of models with several seeds: variance between seeds, variance of a video over them, degrees."""
+    degrees = [right.shape[1] - 1 for right in models]
+    total = max(1, sum(degrees))
+    spread = sum(n * float(right.mean(axis=0).var(ddof=1)) for n, right in zip(degrees, models, strict=True))
+    within = sum(n * within_video_variance(right) for n, right in zip(degrees, models, strict=True))
+    return spread / total, within / total, total
 
 
 def unpaired_difference(first: Interval, second: Interval) -> Interval:

@@ -60,12 +60,14 @@ def plan(
     from orchestrator.planning.forecast import make_forecast, make_goal, on_gpus
     from orchestrator.planning.measured import choose_rates
     from orchestrator.planning.storage_plan import plan_and_measure
+    from orchestrator.planning.study_power import power_on_storage, weakest
     from orchestrator.study.load import load_study
     from orchestrator.terminal.plan_text import forecast_lines, goal_lines, largest_lines, show_plan
 
     unit_price = None if price is None else parse_price(price)
     root = chosen_storage(storage).root
-    planned, measured = plan_and_measure(load_study(study), root, weights_dir, packing)
+    asked = load_study(study)
+    planned, measured = plan_and_measure(asked, root, weights_dir, packing)
     chosen = choose_rates(measured, on_gpus=on_gpus(planned), gpu=gpu, file=rates)
     forecast = make_forecast(planned, chosen, unit_price)
     kept_to = None if goal is None else make_goal(planned, forecast, goal)
@@ -80,6 +82,7 @@ def plan(
         lines += ["", *largest_lines(planned, forecast)]
     if kept_to is not None:
         lines += ["", *goal_lines(forecast, kept_to)]
+    lines += weakest(power_on_storage(asked, root, planned))
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -164,7 +164,9 @@ def test_the_published_grid_in_plain_words(tmp_path: Path) -> None:
     table = grid_effects_data(Catalog(tmp_path), source="published")
     rows = {(row["dataset"], row["effect"], row["scope"]): row for row in table.to_pylist()}
     tsn = rows["mini-ssv2", "temporal pooling", "TSN"]
-    assert tsn["difference"] == pytest.approx(20.869, abs=1e-3) and 20 < tsn["low"] < tsn["high"] < 22
+    assert (
+        tsn["difference"] == pytest.approx(20.869, abs=1e-3) and 19.5 < tsn["low"] < 20.5 < tsn["high"] < 22.5
+    )
     text = summary(table)
-    assert "temporal pooling on Mini-SSV2, all modules except TSN, TAM: -4.9 ± 0.5 points (TSN +20.9" in text
+    assert "Temporal pooling on Mini-SSV2, all modules except TSN, TAM: -4.9 ± 0.8 points (TSN +20.9" in text
     assert all(row["videos"] == "as evaluated" and row["holm"] >= row["p"] for row in rows.values())

@@ -1,0 +1,224 @@
+"""What a study as planned can tell apart, and how many seeds and hours a smaller difference would need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from statistics import fmean, variance
+from typing import TYPE_CHECKING, Any
+
+from catalog.storage.layout import Layout
+from dashboards.statistics.power import (
+    ASSUMED,
+    MOST_SEEDS,
+    Design,
+    Variances,
+    detectable,
+    seeds_needed,
+    videos_needed,
+)
+from orchestrator.planning.forecast import Forecast
+from orchestrator.planning.plan_model import Plan
+from orchestrator.study.model import Study
+
+if TYPE_CHECKING:
+    from catalog import Catalog
+
+MOST_MODELS = 24
+"""Of more models than this on a dataset the first are compared: 276 pairs say how often two disagree."""
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DatasetPower:
+    """What two models' difference on one dataset has to be (points) to be seen with a power of 80 %.
+
+    `seeds_needed` and `videos_needed` are for the asked difference, None where none are enough; `unit_hours`
+    are those of all the study's cells on the dataset with that many seeds, None where not known.
+    """
+
+    dataset: str
+    seeds: int
+    videos: int
+    variances: Variances
+    origin: str
+    detectable: float
+    asked: float | None = None
+    seeds_needed: int | None = None
+    videos_needed: int | None = None
+    unit_hours: float | None = None
+
+
+def study_power(
+    plan: Plan,
+    videos: Mapping[str, int | None],
+    variances: Mapping[str, tuple[Variances, str]],
+    asked: float | None = None,
+    forecast: Forecast | None = None,
+) -> list[DatasetPower]:
+    """Return a row a dataset whose number of evaluation videos is known.
+
+    Args:
+        plan: the study's plan.
+        videos: evaluation videos by dataset.
+        variances: by dataset, and where they come from (`measured_variances`); assumed for others.
+        asked: a difference, in points.
+        forecast: gives what the seeds cost.
+    """
+    found = []
+    for dataset in sorted({one.cell.dataset for one in plan.cells}):
+        count = videos.get(dataset)
+        if count:
+            known, origin = variances.get(dataset, (ASSUMED, "assumed"))
+            seeds = len({one.cell.seed for one in plan.cells if one.cell.dataset == dataset})
+            smallest = detectable(Design(seeds, count), known)
+            row = DatasetPower(dataset, seeds, count, known, origin, smallest)
+            found.append(row if asked is None else _for_difference(row, asked, plan, forecast))
+    return found
+
+
+def power_on_storage(
+    study: Study,
+    storage: Path,
+    plan: Plan,
+    asked: float | None = None,
+    forecast: Forecast | None = None,
+    given: Callable[[Variances], Variances] | None = None,
+) -> list[DatasetPower]:
+    """Return `study_power` with what a storage's datasets and results say; `given` replaces what they say."""
+    from catalog import Catalog
+    from orchestrator.datasets.built import dataset_states
+
+    videos = {name: state.val_videos for name, state in dataset_states(study, Layout(storage)).items()}
+    with Catalog.open(storage, must_exist=False) as catalog:
+        variances = measured_variances(catalog)
+    if given is not None:
+        known = {name: variances.get(name, (ASSUMED, ""))[0] for name in videos}
+        variances = {name: (given(one), "as given") for name, one in known.items()}
+    return study_power(plan, videos, variances, asked, forecast)
+
+
+def _for_difference(row: DatasetPower, asked: float, plan: Plan, forecast: Forecast | None) -> DatasetPower:
+    seeds = seeds_needed(asked, row.videos, row.variances)
+    hours = _hours(plan, row.dataset, forecast) if forecast else None
+    return replace(
+        row,
+        asked=asked,
+        seeds_needed=seeds,
+        videos_needed=videos_needed(asked, row.seeds, row.variances),
+        unit_hours=None if seeds is None or hours is None else hours / row.seeds * seeds,
+    )
+
+
+def _hours(plan: Plan, dataset: str, forecast: Forecast) -> float | None:
+    names = [one.cell.name for one in plan.cells if one.cell.dataset == dataset]
+    hours = [forecast.cells[name].unit_hours for name in names]
+    known = [one for one in hours if one is not None]
+    return sum(known) if len(known) == len(hours) else None
+
+
+def measured_variances(catalog: Catalog) -> dict[str, tuple[Variances, str]]:
+    """Return by dataset what one's own results say of seeds and videos; what they do not say is assumed."""
+    from catalog.queries.claims import claimed_grid, right_predictions
+
+    own = [row for row in claimed_grid(catalog).to_pylist() if row["source"] == "own" and row["keys"]]
+    found = {}
+    for dataset in sorted({row["dataset"] for row in own}):
+        models = [row for row in own if row["dataset"] == dataset]
+        keys = [key for row in models[:MOST_MODELS] for key in row["keys"]]
+        right = _same_videos(right_predictions(catalog, keys).to_pylist())
+        found[dataset] = _variances(models, right)
+    return found
+
+
+def _same_videos(rows: Sequence[Row]) -> dict[str, Sequence[bool]]:
+    """Which videos each cell got right, of the cells that were measured on the most common videos."""
+    names = [row["videos"] for row in rows]
+    usual = max(names, key=names.count, default=None)
+    return {row["key"]: row["correct"] for row in rows if row["videos"] == usual}
+
+
+def _variances(models: Sequence[Row], right: Mapping[str, Sequence[bool]]) -> tuple[Variances, str]:
+    seeds = [pair for row in models for pair in combinations([key for key in row["keys"] if key in right], 2)]
+    firsts = [next((key for key in row["keys"] if key in right), None) for row in models]
+    others = list(combinations([key for key in firsts if key is not None], 2))
+    within = _disagreement(seeds, right)
+    between = _disagreement(others, right)
+    known = replace(
+        ASSUMED,
+        within=ASSUMED.within if within is None else within / 2,
+        disagreement=ASSUMED.disagreement if between is None else between,
+    )
+    spread = _seeds_deviation(models, known.within)
+    origin = f"seeds {'assumed' if spread is None else 'measured'}, videos " + (
+        "assumed" if between is None else "measured"
+    )
+    return (known if spread is None else replace(known, seeds=spread)), origin
+
+
+def _disagreement(pairs: Iterable[tuple[str, str]], right: Mapping[str, Sequence[bool]]) -> float | None:
+    """The mean share of videos that exactly one of a pair gets right; None without pairs."""
+    shares = [
+        fmean(one != other for one, other in zip(right[first], right[second], strict=True))
+        for first, second in pairs
+    ]
+    return fmean(shares) if shares else None
+
+
+def _seeds_deviation(models: Sequence[Row], within: float) -> float | None:
+    """The deviation between seeds (points), pooled over models, beyond what single videos explain."""
+    several = [row for row in models if len(row["top1"] or ()) > 1 and row["videos"]]
+    degrees = sum(len(row["top1"]) - 1 for row in several)
+    if not degrees:
+        return None
+    beyond = [
+        (len(row["top1"]) - 1) * (variance(row["top1"]) - 100**2 * within / row["videos"]) for row in several
+    ]
+    return float(max(0.0, sum(beyond) / degrees) ** 0.5)
+
+
+def power_lines(rows: Sequence[DatasetPower], unit: str) -> list[str]:
+    """Return what can be told apart, a line a dataset, and what the asked difference would need."""
+    if not rows:
+        return ["no dataset's number of evaluation videos is known yet: build one, and ask again"]
+    return [line for row in rows for line in (summary(row), *_asked(row, unit))]
+
+
+def weakest(rows: Sequence[DatasetPower]) -> list[str]:
+    """Return one line about the dataset on which least can be told apart; none where none is known."""
+    row = max(rows, key=lambda one: one.detectable, default=None)
+    return [] if row is None else [f"{summary(row)}; `actiongrid power` reckons with other differences"]
+
+
+def summary(row: DatasetPower) -> str:
+    """Return in one line what the study as planned can tell apart on a dataset."""
+    seeds = _count(row.seeds)
+    alone = "; one seed cannot show how far seeds spread" if row.seeds == 1 else ""
+    return (
+        f"{row.dataset}: with {seeds} and {row.videos} videos two models that truly differ by "
+        f"{row.detectable:.1f} points are told apart in 8 of 10 studies ({row.origin}{alone})"
+    )
+
+
+def _asked(row: DatasetPower, unit: str) -> list[str]:
+    if row.asked is None:
+        return []
+    known = row.variances
+    spread = (
+        f"  reckoned with {known.seeds:.2g} points between seeds, {100 * known.disagreement:.0f} % of videos "
+        f"on which two models disagree, {200 * known.within:.0f} % for two seeds of one"
+    )
+    if row.seeds_needed is None:
+        videos = "no number of videos" if row.videos_needed is None else f"{row.videos_needed} videos"
+        need = f"no number of seeds up to {MOST_SEEDS} on these videos; {videos} with {_count(row.seeds)}"
+    else:
+        hours = "" if row.unit_hours is None else f": {row.unit_hours:.3g} {unit}-hours for all its cells"
+        need = f"{row.seeds_needed} seeds a cell{hours}"
+    return [f"  enough for {row.asked:g} points: {need}", spread]
+
+
+def _count(seeds: int) -> str:
+    return "1 seed" if seeds == 1 else f"{seeds} seeds"
