@@ -17,7 +17,7 @@ from dashboards.render.markup import Column, signed
 from dashboards.render.plain_figure import Trace, scatter
 from dashboards.render.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, module_order, styled
 from dashboards.statistics import holm
-from dashboards.statistics.grid_model import SIGNIFICANT, Effect, GridModel, GridResult
+from dashboards.statistics.grid_model import AXES, SIGNIFICANT, Effect, GridModel, GridResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,21 +34,33 @@ def grid_effects_data(catalog: Catalog, filters: Filters = ALL, source: Source =
     """Return one row an effect of the model of each study, in points of top-1, with its 95 % interval.
 
     `p` is two-sided, `holm` corrected for the effects of the study; `text` says it in words. `videos` says
-    whether videos are a random effect, or the interval speaks of the evaluated videos alone. Studies whose
-    cells are too few have no rows.
+    whether videos are a random effect, or the interval speaks of the evaluated videos alone. Places of a
+    grid with several experiments are left out, and studies whose cells are too few.
     """
     import pyarrow as pa
 
     cells = [
         row for row in rows_of(catalog, "cell_accuracies", filters).to_pylist() if row["top1"] is not None
     ]
-    wanted = [row for row in cells if source in ("both", row["source"])]
+    wanted = _one_experiment([row for row in cells if source in ("both", row["source"])])
     studies = sorted({(row["source"], row["study"]) for row in wanted})
     rows: list[Row] = []
     for one in studies:
         rows += _of_study(catalog, [row for row in wanted if (row["source"], row["study"]) == one])
     kinds = [*((name, pa.string()) for name in _TEXTS), *((name, pa.float64()) for name in _NUMBERS)]
     return pa.Table.from_pylist(rows, schema=pa.schema(kinds))
+
+
+def _one_experiment(rows: list[Row]) -> list[Row]:
+    """The rows of places where all cells are seeds of one experiment: others are never averaged."""
+    found: dict[tuple[Any, ...], set[Any]] = {}
+    for row in rows:
+        found.setdefault(_place(row), set()).add(row["experiment"])
+    return [row for row in rows if len(found[_place(row)]) == 1]
+
+
+def _place(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("source", "study", *AXES))
 
 
 def _of_study(catalog: Catalog, cells: list[Row]) -> list[Row]:
