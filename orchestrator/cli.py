@@ -20,8 +20,7 @@ from orchestrator.commands.control import cancel, pause, resume
 from orchestrator.commands.dashboard import dashboard
 from orchestrator.commands.evaluate import evaluate
 from orchestrator.commands.explain import explain
-from orchestrator.commands.plan import plan
-from orchestrator.commands.power import power
+from orchestrator.commands.plan import plan, power
 from orchestrator.commands.report import report
 from orchestrator.commands.results import results
 from orchestrator.commands.run import run

@@ -1,42 +1,336 @@
-"""How sure a number is: intervals, tests, a model of the grid, power. Pure functions of plain numbers.
+"""How sure an accuracy or a difference is: by the number of videos, and by the spread of several seeds.
 
-What each one assumes, and its source: `docs/statistics.md`. It imports nothing of the project.
+Pure functions of plain numbers, in percent and points. What each one assumes, and its source:
+`docs/statistics.md`. It imports nothing of the project.
 """
 
 from __future__ import annotations
 
-from dashboards.statistics.differences import (
-    Mcnemar,
-    PairedCounts,
-    holm,
-    mcnemar,
-    paired_difference,
-    paired_difference_over_seeds,
-    unpaired_difference,
-)
-from dashboards.statistics.intervals import (
-    LEVEL,
-    Interval,
-    accuracy_interval,
-    mean_over_seeds,
-    one_seed_interval,
-    student_quantile,
-    within_video_variance,
-)
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist, fmean, variance
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "LEVEL",
-    "Interval",
-    "Mcnemar",
-    "PairedCounts",
-    "accuracy_interval",
-    "holm",
-    "mcnemar",
-    "mean_over_seeds",
-    "one_seed_interval",
-    "paired_difference",
-    "paired_difference_over_seeds",
-    "student_quantile",
-    "unpaired_difference",
-    "within_video_variance",
-]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LEVEL = 0.95
+SMALL_SHARE = 0.1
+"""A seeds' part of the variance below this share of the videos' part hardly widens a quantile."""
+
+
+UNKNOWN_WITHIN = 0.25
+"""The share of a video's variance that seeds are taken to disagree about where no predictions are known."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the interval that holds the true value at the asked level, in percent or points."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@cache
+def normal_quantile(level: float = LEVEL) -> float:
+    """Return the value that a standard normal variable exceeds, either way, with probability 1 - level."""
+    return NormalDist().inv_cdf(0.5 + level / 2)
+
+
+@cache
+def student_quantile(level: float, degrees: float) -> float:
+    """Return the value that Student's t exceeds, either way, with probability 1 - level.
+
+    Raises:
+        ValueError: a level outside (0, 1), or degrees of freedom that are not positive.
+    """
+    from scipy.special import stdtrit
+
+    if not 0 < level < 1 or not degrees > 0:
+        raise ValueError(f"level {level}, df {degrees}; student_quantile; give 0 < level < 1 and df > 0")
+    return float(stdtrit(degrees, 0.5 + level / 2))
+
+
+@cache
+def accuracy_interval(accuracy: float, videos: float, level: float = LEVEL) -> Interval:
+    """Return the mid-p interval of one accuracy that was measured on independent videos.
+
+    It inverts the exact binomial test and counts half of the observed outcome's probability (Lancaster 1961;
+    Berry and Armitage 1995): Wilson's interval covers 84 % of accuracies close to 0 or 100, this one 92 %.
+
+    Args:
+        accuracy: percent.
+        videos: how many; need not be whole, as an effective number is not.
+        level: the probability with which such intervals hold the true value.
+
+    Raises:
+        ValueError: no videos, or an accuracy outside 0…100.
+    """
+    if not videos > 0 or not 0 <= accuracy <= 100:
+        raise ValueError(f"{accuracy} % of {videos} videos; accuracy_interval; give 0…100 % and videos > 0")
+    hits, tail = accuracy / 100 * videos, (1 - level) / 2
+    low = 0.0 if accuracy == 0 else _share_with_tail(hits, videos, tail)
+    high = 1.0 if accuracy == 100 else _share_with_tail(hits, videos, 1 - tail)
+    return Interval(accuracy, min(accuracy, 100 * low), max(accuracy, 100 * high))
+
+
+def _share_with_tail(hits: float, trials: float, tail: float) -> float:
+    """The true share at which more hits, and half of as many, have this probability; by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        if _upper_mid_p(hits, trials, middle) < tail:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _upper_mid_p(hits: float, trials: float, share: float) -> float:
+    """P(X > hits) + P(X = hits) / 2 of a binomial variable, by the incomplete beta function."""
+    from scipy.special import betainc
+
+    at_least = betainc(hits, trials - hits + 1, share) if hits > 0 else 1.0
+    more = betainc(hits + 1, trials - hits, share) if hits < trials else 0.0
+    return float(at_least + more) / 2
+
+
+def mean_over_seeds(
+    accuracies: Sequence[float], videos: int, *, within: float | None = None, level: float = LEVEL
+) -> Interval:
+    """Return the mean of trainings with different seeds and an interval for other seeds and other videos.
+
+    Videos and seeds are crossed random effects, for all seeds are measured on the same videos: the variance
+    is that of a video, less what seeds disagree about, over the videos, plus that between seeds over these
+    (`squared_half_width`). It is brought to the scale of a share by the effective number of videos (Korn and
+    Graubard 1998): bounded to 0…100, never of width zero. One seed tells nothing of others: its interval is
+    that of the videos alone.
+
+    Args:
+        accuracies: percent, one a seed.
+        videos: how many each seed was measured on.
+        within: `within_video_variance` of the seeds' predictions. Without predictions a quarter of a video's
+            variance is taken, which is less than what trainings show: the interval is rather too wide.
+        level: the probability with which such intervals hold the true value.
+
+    Raises:
+        ValueError: no accuracies, no videos, or an accuracy outside 0…100.
+    """
+    if not accuracies:
+        raise ValueError("no accuracies; mean_over_seeds; give at least one")
+    mean, seeds = fmean(accuracies), len(accuracies)
+    if seeds == 1:
+        return accuracy_interval(mean, videos, level)
+    binary = _never_zero(mean, videos)
+    within = binary * UNKNOWN_WITHIN if within is None else min(within, binary)
+    # The seeds' spread holds their own variance and, of each video, the part that `within` takes from it.
+    of_videos, of_seeds = (binary - within) / videos, variance(accuracies) / 100**2 / seeds
+    squared = squared_half_width(of_videos, [(of_seeds, seeds - 1)], level)
+    effective = binary * normal_quantile(level) ** 2 / squared if squared else math.inf
+    return accuracy_interval(mean, min(effective, videos * seeds), level)
+
+
+def one_seed_interval(
+    accuracy: float, videos: int, deviation: float, degrees: int, level: float = LEVEL
+) -> Interval:
+    """Return the interval for a model of which one training is known, its seeds' spread from elsewhere.
+
+    As `mean_over_seeds`, with the spread of other models' seeds (a published result is one training too).
+
+    Args:
+        accuracy: percent.
+        videos: how many it was measured on.
+        deviation: the standard deviation between seeds, points.
+        degrees: the degrees of freedom that the deviation was estimated with.
+        level: the probability with which such intervals hold the true value.
+    """
+    binary = _never_zero(accuracy, videos)
+    squared = squared_half_width(binary / videos, [((deviation / 100) ** 2, degrees)], level)
+    return accuracy_interval(accuracy, binary * normal_quantile(level) ** 2 / squared, level)
+
+
+def _never_zero(accuracy: float, videos: float) -> float:
+    """Share × (1 - share) after two hits and two misses were added: never 0 (Agresti and Coull 1998)."""
+    share = (accuracy / 100 * videos + 2) / (videos + 4)
+    return share * (1 - share)
+
+
+def squared_half_width(
+    of_videos: float, of_seeds: Sequence[tuple[float, int]], level: float = LEVEL
+) -> float:
+    """Return the squared half width for a sum of variances: one well known, and some of few seeds.
+
+    With the quantiles z and t it is z² A + Σ (z² + (t² - z²) w) B, w = B / (B + A/10), for the variance A of
+    the videos and B of each mean over seeds. For two seeds Satterthwaite's degrees of freedom cover down to
+    88 %, Banerjee's (1960) z² A + Σ t² B up to 98.7 %, this 94.7 to 97.7 % (`docs/statistics.md`).
+
+    Args:
+        of_videos: the variance that is known well.
+        of_seeds: the estimated variances of means over seeds, with their degrees of freedom.
+        level: the probability with which such intervals hold the true value.
+    """
+    z = normal_quantile(level) ** 2
+    total = z * (of_videos + sum(part for part, _ in of_seeds))
+    for part, degrees in of_seeds:
+        if part > 0:
+            weight = part / (part + SMALL_SHARE * of_videos)
+            total += (student_quantile(level, degrees) ** 2 - z) * part * weight
+    return total
+
+
+def within_video_variance(right: NDArray[np.bool_]) -> float:
+    """Return how much seeds disagree about single videos: the mean over videos of the variance over seeds.
+
+    Args:
+        right: which videos each seed got right, (videos, seeds) with at least two seeds.
+
+    Raises:
+        ValueError: fewer than two seeds, or no videos.
+    """
+    if right.ndim != 2 or right.shape[0] == 0 or right.shape[1] < 2:
+        raise ValueError(
+            f"shape {right.shape}; within_video_variance; give (videos, seeds) with 2 seeds or more"
+        )
+    return float(right.astype(float).var(axis=1, ddof=1).mean())
+
+
+@dataclass(frozen=True)
+class PairedCounts:
+    """How many videos both models got right, only the first, only the second, neither."""
+
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+
+    @property
+    def videos(self) -> int:
+        """All videos."""
+        return self.both + self.only_first + self.only_second + self.neither
+
+
+@dataclass(frozen=True)
+class Mcnemar:
+    """McNemar's test, two-sided: exact, and mid-p (Fagerland et al. 2013), which is less cautious."""
+
+    exact: float
+    mid_p: float
+
+
+def mcnemar(counts: PairedCounts) -> Mcnemar:
+    """Test whether two models have the same accuracy: only the videos on which they disagree tell.
+
+    Where both are right alone equally often, mid-p is 1 less half of that outcome's probability; models that
+    never disagree have p = 1.
+    """
+    few = min(counts.only_first, counts.only_second)
+    trials = counts.only_first + counts.only_second
+    if trials == 0:
+        return Mcnemar(1.0, 1.0)
+    log_all = math.lgamma(trials + 1) - trials * math.log(2)
+    chances = [
+        math.exp(log_all - math.lgamma(hits + 1) - math.lgamma(trials - hits + 1)) for hits in range(few + 1)
+    ]
+    if 2 * few == trials:
+        return Mcnemar(1.0, 1 - chances[-1] / 2)
+    tail = 2 * math.fsum(chances)
+    return Mcnemar(min(1.0, tail), min(1.0, tail - chances[-1]))
+
+
+def paired_difference(counts: PairedCounts, level: float = LEVEL) -> Interval:
+    """Return first - second (points) of two trained models on the same videos, by Bonett and Price (2012).
+
+    Wald's interval after a video was added for which the first alone is right, and one for the second alone.
+    It speaks of these two trainings; what other seeds would give it does not know.
+
+    Raises:
+        ValueError: no videos.
+    """
+    videos = counts.videos
+    if videos == 0:
+        raise ValueError("no videos; paired_difference; give the models at least one video in common")
+    first, second = counts.only_first, counts.only_second
+    centre, squared = _with_one_each(first - second, first + second, videos)
+    half = normal_quantile(level) * math.sqrt(squared)
+    return _points((first - second) / videos, centre, half)
+
+
+def _with_one_each(total: float, squares: float, videos: int) -> tuple[float, float]:
+    """Mean of per-video differences and its variance, a video of +1 and one of -1 added."""
+    mean = total / (videos + 2)
+    return mean, ((squares + 2) / (videos + 2) - mean**2) / (videos + 2)
+
+
+def _points(difference: float, centre: float, half: float) -> Interval:
+    low, high = max(-1.0, centre - half), min(1.0, centre + half)
+    return Interval(100 * difference, 100 * min(low, difference), 100 * max(high, difference))
+
+
+def paired_difference_over_seeds(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], level: float = LEVEL
+) -> Interval:
+    """Return first - second (points), each a mean over its seeds, on the same videos.
+
+    Videos and seeds are crossed random effects: the variance is that of the videos' differences, less what
+    seeds disagree about, plus those of the means over seeds, both models' seeds taken to spread alike. With
+    one seed each it is `paired_difference`.
+
+    Args:
+        first: which videos each seed of the first model got right, (videos, seeds).
+        second: the same of the second model; the rows are the same videos.
+        level: the probability with which such intervals hold the true value.
+
+    Raises:
+        ValueError: no videos or no seeds, or different numbers of videos.
+    """
+    if first.shape[0] != second.shape[0] or 0 in (*first.shape, *second.shape):
+        raise ValueError(f"{first.shape}, {second.shape}; paired_difference_over_seeds; give the same videos")
+    differences = first.mean(axis=1) - second.mean(axis=1)
+    videos = len(differences)
+    centre, squared = _with_one_each(float(differences.sum()), float((differences**2).sum()), videos)
+    share = 1 / first.shape[1] + 1 / second.shape[1]
+    spread, within, degrees = _pooled([one for one in (first, second) if one.shape[1] > 1])
+    # The seeds' means hold what seeds disagree about already.
+    of_videos = max(squared - within * share / videos, 2 / (videos + 2) ** 2)
+    half = math.sqrt(squared_half_width(of_videos, [(spread * share, degrees)], level))
+    return _points(float(differences.mean()), centre, half)
+
+
+def _pooled(models: Sequence[NDArray[np.bool_]]) -> tuple[float, float, int]:
+    """Of models with several seeds: variance between seeds, variance of a video over them, degrees."""
+    degrees = [right.shape[1] - 1 for right in models]
+    total = max(1, sum(degrees))
+    spread = sum(n * float(right.mean(axis=0).var(ddof=1)) for n, right in zip(degrees, models, strict=True))
+    within = sum(n * within_video_variance(right) for n, right in zip(degrees, models, strict=True))
+    return spread / total, within / total, total
+
+
+def unpaired_difference(first: Interval, second: Interval) -> Interval:
+    """Return first - second of two independent estimates from the interval of each, in their unit.
+
+    The method of variance estimates recovery (Newcombe 1998, method 10; Zou and Donner 2008): it takes any
+    two intervals of one level, of videos alone or over seeds. For results on the same videos whose
+    predictions are not known it errs on the wide side.
+    """
+    difference = first.estimate - second.estimate
+    down = math.hypot(first.estimate - first.low, second.high - second.estimate)
+    up = math.hypot(first.high - first.estimate, second.estimate - second.low)
+    return Interval(difference, difference - down, difference + up)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Correct p-values for having asked several times (Holm 1979), in the order that they came in.
+
+    NaN is a question that could not be asked: it stays NaN and counts for nothing.
+    """
+    asked = [index for index, value in enumerate(values) if not math.isnan(value)]
+    corrected = [math.nan] * len(values)
+    largest = 0.0
+    for place, index in enumerate(sorted(asked, key=lambda one: values[one])):
+        largest = max(largest, min(1.0, (len(asked) - place) * values[index]))
+        corrected[index] = largest
+    return corrected

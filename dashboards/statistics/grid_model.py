@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dashboards.statistics.differences import holm
-from dashboards.statistics.intervals import LEVEL, Interval, student_quantile
+from dashboards.statistics import LEVEL, Interval, holm, student_quantile
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from dashboards.statistics.intervals import LEVEL, normal_quantile, squared_half_width
+from dashboards.statistics import LEVEL, normal_quantile, squared_half_width
 
 if TYPE_CHECKING:
     import numpy as np
