@@ -61,7 +61,7 @@ ROOMS: dict[str, Room] = {
     ),
     "statistics": Room(
         ("dashboards/statistics.py", "dashboards/statistics/*.py"),
-        ("tests/dashboards/test_statistics*.py", "tests/dashboards/statistics"),
+        ("tests/dashboards/test_statistics*.py", "tests/dashboards/test_grid_model.py"),
         50,
     ),
     "views": Room(

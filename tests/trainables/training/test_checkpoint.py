@@ -33,6 +33,7 @@ def test_the_newest_checkpoint_comes_back_with_its_history(tmp_path: Path) -> No
     assert newest is not None
     assert newest.epoch == 2
     assert [row["top1"] for row in newest.history] == [1.0, 2.0]
+    assert newest.metrics["top1"] == 2.0
     state = load_state(Path(newest.path), newest.sha256)
     assert torch.equal(state["model"]["w"], torch.full((3,), 2.0))
 

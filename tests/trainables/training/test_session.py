@@ -232,6 +232,9 @@ def test_held_out_training_videos_choose_the_best_epoch_and_are_not_trained_on(
     )
     # The row of the last epoch is of the very model that stands now, on the videos held out.
     measured = session._predictions(held)
+    last = result.history[-1]
+    videos = result.eval_videos + result.choose_videos
+    assert last["eval_clips_per_second"] * last["eval_seconds"] == pytest.approx(videos)
     assert result.history[-1]["choose_top1"] == measured.accuracy(1)
     assert result.history[-1]["choose_loss"] == pytest.approx(measured.mean_loss)
     predictions = read_predictions(Path(spec.run_dir) / result.checkpoint("last")["predictions"])
