@@ -30,16 +30,16 @@ def paired_data(catalog: Catalog, keys: Sequence[str], evaluation: str | None = 
     """Return one row a pair of cells whose predictions on the same videos are known.
 
     The difference is first - second, in points of top-1, with Bonett and Price's interval; `exact` and
-    `mid_p` are McNemar's, `holm` the exact one corrected for the number of pairs. Pairs that were not
+    `mid_p` are McNemar's, `holm` the mid-p one corrected for the number of pairs. Pairs that were not
     measured on the same videos have empty figures and say so in `problem`.
     """
     import pyarrow as pa
 
     rows = counts_on_same_videos(catalog, keys, evaluation).to_pylist()
     compared = [_compared(row) for row in rows]
-    corrected = iter(holm([row["exact"] for row in compared if row["exact"] is not None]))
+    corrected = iter(holm([row["mid_p"] for row in compared if row["mid_p"] is not None]))
     found = [
-        {**row, "holm": None if row["exact"] is None else next(corrected)}
+        {**row, "holm": None if row["mid_p"] is None else next(corrected)}
         for row in [*compared, *_unknown(keys, rows)]
     ]
     return with_intervals(pa.Table.from_pylist(found, schema=_schema()), _FIRST, _SECOND)
@@ -86,7 +86,7 @@ def draw_paired(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         showgrid=False,
         range=[len(rows) - 0.4, -0.6],
     )
-    note(figure, "filled: p < 0.05 (McNemar, exact, Holm's correction)")
+    note(figure, "filled: p < 0.05 (McNemar, mid-p, Holm's correction)")
     return figure.drawn()
 
 

@@ -94,7 +94,7 @@ def _differences(table: pa.Table) -> Block:
 def _significance(request: PageRequest, table: pa.Table) -> Block:
     caption = (
         "Differences in top-1 on the same evaluation videos, with Bonett and Price's interval; filled "
-        "where McNemar's exact test, corrected for the number of pairs (Holm), is below 0.05."
+        "where McNemar's mid-p test, corrected for the number of pairs (Holm), is below 0.05."
     )
     drawing = draw_paired(table, request.theme)
     return Figure("paired", "Paired significance", drawing, table, caption, narrowest=WITH_NAMES)

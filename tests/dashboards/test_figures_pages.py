@@ -247,6 +247,7 @@ def test_pairs_are_tested_on_the_same_videos(predicted: tuple[Catalog, list[str]
     assert pair["difference"] == pytest.approx(-10) and pair["low"] < -10 < pair["high"]
     # 2 (1 + 5 + 10) / 2⁵ = 1, less 10 / 32 for the mid-p.
     assert (pair["exact"], pair["mid_p"]) == pytest.approx((1.0, 22 / 32))
+    assert pair["holm"] == pytest.approx(22 / 32)
     assert [row["problem"] for row in rows[1:]] == ["These cells were not measured on the same videos."] * 2
     assert len(draw_paired(paired_data(catalog, keys)).data[0].x) == 1
 
