@@ -109,7 +109,7 @@ class Catalog:
             JournalError: a journal cannot be read.
         """
         if must_exist and not Path(storage).is_dir():
-            raise MissingStorageError.at(storage)
+            raise MissingStorageError.of(storage)
         catalog = cls(Path(storage), fetch)
         catalog.refresh()
         return catalog

@@ -59,7 +59,7 @@ class MissingStorageError(StorageError):
     """What was named as a storage is none: nothing was ever stored there."""
 
     @classmethod
-    def at(cls, where: object) -> Self:
+    def of(cls, where: object) -> Self:
         """The error for a folder or an address."""
         return cls("no storage", where, "name one by --storage or ACTIONGRID_STORAGE; `run` makes it")
 

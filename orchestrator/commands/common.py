@@ -78,7 +78,7 @@ def existing_storage(option: str | None) -> Storage:
     """
     storage = chosen_storage(option)
     if not storage.exists():
-        raise MissingStorageError.at(storage.location)
+        raise MissingStorageError.of(storage.location)
     return storage
 
 
