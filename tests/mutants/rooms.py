@@ -28,7 +28,11 @@ class Room:
 ROOMS: dict[str, Room] = {
     "models": Room(
         ("trainables/models/*.py", "trainables/models/*/*.py"),
-        ("tests/trainables/models", "tests/trainables/training/test_recipe_takes_effect.py"),
+        (
+            "tests/trainables/models",
+            "tests/trainables/training/test_recipe_takes_effect.py",
+            "tests/trainables/training/execution/test_execution.py",
+        ),
         60,
     ),
     "clips": Room(
