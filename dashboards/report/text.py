@@ -198,16 +198,24 @@ def all_cells(catalog: Catalog) -> str:
 
 
 def judged_claims(catalog: Catalog, claims: Sequence[Claim]) -> str:
-    """Return the section: a table of verdicts, and the cases behind each."""
+    """Return the section: a table of verdicts on one's own results; folded: published ones, and all cases."""
     judged = judge_all(claims, result_sets(catalog))
     rows = [{**row, "whose": whose(row["results"], row["study"])} for row in claim_rows(judged)]
-    return (
-        "<h2>Claims</h2>"
-        + paragraph(
-            f"What results say about the statements of Chen et al. 2021 and other claims. {UNCERTAINTY}"
+    own = [row for row in rows if row["results"] != "published"]
+    told = [row for row in own if row["met"] + row["not_met"]]
+    silent = [row for row in own if not row["met"] + row["not_met"]]
+    published = [row for row in rows if row["results"] == "published"]
+    return "".join(
+        (
+            "<h2>Claims</h2>",
+            paragraph(
+                f"What results say about the statements of Chen et al. 2021 and other claims. {UNCERTAINTY}"
+            ),
+            table(told, _OWN_CLAIMS) if told else "",
+            details("Claims that these results say nothing about", table(silent, _SILENT)) if silent else "",
+            details("The same claims on the published results", table(published, _CLAIMS), open_=not own),
+            details("All cases, with their intervals", _cases(judged)),
         )
-        + table(rows, _CLAIMS)
-        + details("All cases, with their intervals", _cases(judged))
     )
 
 
@@ -223,13 +231,15 @@ def _verdict(value: str) -> str:
 _CLAIMS = (
     Column("verdict", "verdict", markup=_verdict),
     Column("statement", "statement", wrap=True),
-    Column("whose", "results"),
     Column("says", "what the results say", wrap=True),
     Column("beyond_uncertainty", "beyond uncertainty"),
-    Column("expected", "asked", wrap=True),
     Column("source", "where in the paper", wrap=True),
-    Column("note", "note", wrap=True),
-    Column("claim", "claim"),
+)
+_OWN_CLAIMS = tuple(one for one in (Column("whose", "results"), *_CLAIMS) if one.name != "beyond_uncertainty")
+_SILENT = (
+    Column("statement", "statement", wrap=True),
+    Column("says", "what is missing", wrap=True),
+    Column("whose", "results"),
 )
 _CASES = (
     Column("claim", "claim"),
