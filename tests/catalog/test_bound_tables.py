@@ -218,6 +218,7 @@ def test_generated_statements_are_answered_as_if_everything_were_loaded(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(5))
 def test_a_thousand_generated_statements(catalogs: tuple[Catalog, Catalog], seed: int) -> None:
     check_generated(catalogs, seed, count=220)

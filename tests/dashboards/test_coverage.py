@@ -84,6 +84,7 @@ def test_a_mean_over_seeds_is_covered(seeds: int, model: tuple[float, float, flo
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize("videos", [12, 101, 1000])
 @pytest.mark.parametrize("known", [True, False])
@@ -137,6 +138,7 @@ def test_a_paired_difference_over_seeds_is_covered(seeds: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize("spread", [0.0, 0.01, 0.03])
 def test_a_paired_difference_over_seeds_is_covered_as_often_as_it_says(seeds: int, spread: float) -> None:

@@ -90,6 +90,7 @@ def test_intervals_of_effects_mostly_hold_the_truth(kind: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.timeout(1800)
 def test_intervals_of_effects_cover_as_often_as_they_say(kind: str) -> None:

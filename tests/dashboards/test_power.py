@@ -64,6 +64,7 @@ def test_power_is_near_the_simulation() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_power_agrees_with_the_simulation_within_ten_percent() -> None:
     for found, formula in compared(1500):
         assert formula == pytest.approx(found, rel=0.1)
