@@ -24,7 +24,7 @@ VIEWS = (
     "experiments",
     "attempts",
     "epochs",
-    "caveats",
+    "result_caveats",
     "results",
     "accuracies",
     "contributions",
