@@ -217,10 +217,13 @@ def message(text: str, kind: str = "soft") -> Component:
     return html.P(text, className=kind)
 
 
-def notes_block(notes: Sequence[str]) -> list[Block]:
-    """Return what a reader must know of the results, a line each; nothing where there is nothing."""
+def notes_block(notes: Sequence[str]) -> Block:
+    """Return what a reader must know of the results, a line each.
+
+    It is there also without notes: a block that comes later would make the whole page anew, zooms and all.
+    """
     items = html.Ul([html.Li(note) for note in notes], className="soft")
-    return [Text("notes", html.Section([html.H2("Notes"), items]))] if notes else []
+    return Text("notes", html.Section([html.H2("Notes"), items] if notes else []))
 
 
 def _columns(rows: pa.Table, columns: Mapping[str, Column | str] | None) -> dict[str, Column]:

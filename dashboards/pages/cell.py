@@ -101,7 +101,7 @@ def _cell(request: PageRequest, cell: Row) -> list[Block]:
     }
     return [
         Text("summary", _summary(request, cell)),
-        *notes_block(notes),
+        notes_block(notes),
         Figure("curves", "Curves", draw_curves(curves, request.theme), curves),
         Figure(
             "lineage",

@@ -73,7 +73,7 @@ def _compared(request: PageRequest, keys: Sequence[str]) -> list[Block]:
     )
     return [
         Table("compared", "Cells", table, columns),
-        *notes_block(notes),
+        notes_block(notes),
         _differences(differences),
         Figure("curves", "Curves", draw_curves(curves, request.theme), curves),
         *(_significance(request, one) for one in pairs),

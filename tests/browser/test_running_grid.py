@@ -142,7 +142,8 @@ def test_a_grid_can_be_watched_while_it_trains(browser: Browser, driver: Driver,
         assert done.time is not None
         assert 0 <= float(page.evaluate("window.doneAt")) - done.time < news_seconds()
         title = str(page.get_attribute(f'.grid a[title^="{STARTER}: "]', "title"))
-        assert title == f"{STARTER}: done; top-1 {done.top1:.2f} %"
+        assert title.startswith(f"{STARTER}: done; top-1 {done.top1:.2f} % (")
+        assert title.endswith(f"; {done.eval_videos} videos)")
         assert driver.process.poll() is None, "the grid ended before its first cell was shown"
 
         # The child begins from it and ends, and with it the command.
