@@ -233,13 +233,16 @@ _CLAIMS = (
     Column("statement", "statement", wrap=True),
     Column("says", "what the results say", wrap=True),
     Column("beyond_uncertainty", "beyond uncertainty"),
+    Column("whose", "results"),
     Column("source", "where in the paper", wrap=True),
+    Column("claim", "claim"),
 )
-_OWN_CLAIMS = tuple(one for one in (Column("whose", "results"), *_CLAIMS) if one.name != "beyond_uncertainty")
+_OWN_CLAIMS = tuple(one for one in _CLAIMS if one.name != "beyond_uncertainty")
 _SILENT = (
     Column("statement", "statement", wrap=True),
     Column("says", "what is missing", wrap=True),
     Column("whose", "results"),
+    Column("claim", "claim"),
 )
 _CASES = (
     Column("claim", "claim"),
