@@ -11,7 +11,7 @@ import typer
 
 from catalog.storage.storage import Storage
 from orchestrator.commands.claims import ClaimsOption
-from orchestrator.commands.common import StorageOption, existing_storage
+from orchestrator.commands.common import StorageOption, chosen_storage, existing_storage
 
 if TYPE_CHECKING:
     from catalog.queries.filters import Source
@@ -66,7 +66,8 @@ def report(
     storage: StorageOption = None,
 ) -> None:
     """Write one self-contained HTML page with figures and tables, or one figure for a paper."""
-    chosen = existing_storage(storage)
+    published = figure is not None and show is Show.PUBLISHED
+    chosen = chosen_storage(storage) if published else existing_storage(storage)
     if figure is None:
         given = {"--format": form, "--show": show, "--width": width, "--filter": where}
         wrong = [name for name, value in given.items() if value is not None]
@@ -114,7 +115,8 @@ def _write_figure(
     from dashboards.report.paper import paper_figure
 
     source = _SOURCES[show]
-    with Catalog.open(storage.root, storage.fetch_missing) as catalog:
+    exists = show is not Show.PUBLISHED
+    with Catalog.open(storage.root, storage.fetch_missing, must_exist=exists) as catalog:
         drawn = paper_figure(catalog, name, source, width.value, from_query_string(where))
     written = write_image(drawn, output, form.value)
     typer.echo(f"figure: {written.resolve()}")

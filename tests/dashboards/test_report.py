@@ -172,5 +172,5 @@ def test_chromium_draws_every_figure(catalog: Catalog, tmp_path: Path) -> None:
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     command += ["--virtual-time-budget=10000", "--dump-dom", f"file://{path}"]
     dom = subprocess.run(command, capture_output=True, check=True, text=True, timeout=120).stdout
-    assert dom.count('class="plot js-plotly-plot"') == 8
+    assert dom.count('class="plot js-plotly-plot"') == 10
     assert dom.count('<svg class="main-svg"') >= 6

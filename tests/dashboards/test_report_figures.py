@@ -127,6 +127,7 @@ def test_a_figure_shows_yours_or_published_or_both(own: Path) -> None:
 def test_what_cannot_be_drawn_is_said_in_one_line(
     tmp_path: Path, options: tuple[str, ...], says: str
 ) -> None:
+    (tmp_path / "journal").mkdir()
     path = tmp_path / "out" / "figure.svg"
     done = report(*options, "-o", path, "--storage", tmp_path)
     assert done.returncode == 2 and done.stdout == ""
@@ -135,6 +136,7 @@ def test_what_cannot_be_drawn_is_said_in_one_line(
 
 
 def test_without_a_browser_one_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
     done = report(
         "--figure",
         "fig4",
@@ -173,6 +175,8 @@ def test_pdf_and_png_have_the_size_of_the_print(tmp_path: Path) -> None:
     done = report(
         "--figure",
         "fig6",
+        "--show",
+        "published",
         "--format",
         "pdf",
         "--width",
