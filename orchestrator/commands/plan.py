@@ -62,15 +62,15 @@ def plan(
     from orchestrator.planning.forecast import make_forecast, make_goal, on_gpus
     from orchestrator.planning.measured import choose_rates
     from orchestrator.planning.storage_plan import plan_and_measure
-    from orchestrator.planning.study_power import power_on_storage, weakest
+    from orchestrator.planning.study_power import study_power, weakest
     from orchestrator.study.load import load_study
     from orchestrator.terminal.plan_text import forecast_lines, goal_lines, largest_lines, show_plan
 
     unit_price = None if price is None else parse_price(price)
     root = chosen_storage(storage).root
-    asked = load_study(study)
-    planned, measured = plan_and_measure(asked, root, weights_dir, packing)
-    chosen = choose_rates(measured, on_gpus=on_gpus(planned), gpu=gpu, file=rates)
+    found = plan_and_measure(load_study(study), root, weights_dir, packing, with_variances=not as_json)
+    planned = found.plan
+    chosen = choose_rates(found.measured, on_gpus=on_gpus(planned), gpu=gpu, file=rates)
     forecast = make_forecast(planned, chosen, unit_price)
     kept_to = None if goal is None else make_goal(planned, forecast, goal)
     if as_json:
@@ -84,7 +84,7 @@ def plan(
         lines += ["", *largest_lines(planned, forecast)]
     if kept_to is not None:
         lines += ["", *goal_lines(forecast, kept_to)]
-    lines += weakest(power_on_storage(asked, root, planned))
+    lines += weakest(study_power(planned, found.videos, found.variances))
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -114,16 +114,17 @@ def power(
     from orchestrator.planning.forecast import make_forecast, on_gpus
     from orchestrator.planning.measured import choose_rates
     from orchestrator.planning.storage_plan import plan_and_measure
-    from orchestrator.planning.study_power import power_lines, power_on_storage
+    from orchestrator.planning.study_power import power_lines, study_power
     from orchestrator.study.load import load_study
 
-    root, asked = chosen_storage(storage).root, load_study(study)
-    planned, measured = plan_and_measure(asked, root, weights_dir)
-    chosen = choose_rates(measured, on_gpus=on_gpus(planned), gpu=gpu, file=rates)
+    root = chosen_storage(storage).root
+    found = plan_and_measure(load_study(study), root, weights_dir, with_variances=True)
+    planned = found.plan
+    chosen = choose_rates(found.measured, on_gpus=on_gpus(planned), gpu=gpu, file=rates)
     forecast = make_forecast(planned, chosen, None)
     told = seed_deviation is not None or disagreement is not None
     given = partial(_assumed, seed_deviation=seed_deviation, disagreement=disagreement) if told else None
-    rows = power_on_storage(asked, root, planned, detect, forecast, given)
+    rows = study_power(planned, found.videos, found.variances, detect, forecast, given)
     if as_json:
         datasets = [asdict(row) for row in rows]
         typer.echo(json.dumps({"study": planned.study, "unit": forecast.unit, "datasets": datasets}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from catalog import Catalog
@@ -14,18 +15,39 @@ from orchestrator.planning.explanation import known_cells
 from orchestrator.planning.measured import Measured, cards_and_packing, measured_rates
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import DoneCell, FailureInfo, Plan
+from orchestrator.planning.study_power import MeasuredVariances, measured_variances
 from orchestrator.scheduling.retry import MemoryReduction
 from orchestrator.study.cells import expand
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.model import Study
 
 
-def plan_and_measure(
-    study: Study, storage: Path, weights_dir: str | None, packing: Path | None = None
-) -> tuple[Plan, Measured]:
-    """The plan of a study, and how fast the storage's finished cells trained; runs nothing.
+@dataclass(frozen=True)
+class StoragePlan:
+    """A study's plan on a storage, and what the storage says beside it.
 
-    `packing` is a file of cells measured side by side (`orchestrator.planning.measurement_files`).
+    `measured` is how fast its finished cells trained, `videos` how many evaluation videos each dataset has
+    (None where not known), `variances` what its results say of seeds and videos, where that was asked for.
+    """
+
+    plan: Plan
+    measured: Measured
+    videos: Mapping[str, int | None]
+    variances: Mapping[str, MeasuredVariances]
+
+
+def plan_and_measure(
+    study: Study,
+    storage: Path,
+    weights_dir: str | None,
+    packing: Path | None = None,
+    *,
+    with_variances: bool = False,
+) -> StoragePlan:
+    """The plan of a study with what the storage says beside it; runs nothing.
+
+    `packing` is a file of cells measured side by side (`orchestrator.planning.measurement_files`). Variances
+    need the predictions of the storage's results.
 
     Raises:
         RatesError: that file cannot be used.
@@ -34,7 +56,9 @@ def plan_and_measure(
     with Catalog.open(storage, must_exist=False) as catalog:
         problems = weights_problems(study, weights_dir)
         plan = plan_on_catalog(study, storage, states, catalog, problems, packing)
-        return plan, measured_rates(catalog)
+        videos = {name: state.val_videos for name, state in states.items()}
+        variances = measured_variances(catalog) if with_variances else {}
+        return StoragePlan(plan, measured_rates(catalog), videos, variances)
 
 
 def plan_on_catalog(

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
 from statistics import fmean, variance
 from typing import TYPE_CHECKING, Any
 
-from catalog.storage.layout import Layout
 from dashboards.statistics.power import (
     ASSUMED,
     MOST_SEEDS,
@@ -21,7 +19,6 @@ from dashboards.statistics.power import (
 )
 from orchestrator.planning.forecast import Forecast
 from orchestrator.planning.plan_model import Plan
-from orchestrator.study.model import Study
 
 if TYPE_CHECKING:
     from catalog import Catalog
@@ -30,6 +27,8 @@ MOST_MODELS = 24
 """Of more models than this on a dataset the first are compared: 276 pairs say how often two disagree."""
 
 Row = Mapping[str, Any]
+MeasuredVariances = tuple[Variances, str]
+"""Variances, and which of them are measured, in words."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,10 @@ class DatasetPower:
 def study_power(
     plan: Plan,
     videos: Mapping[str, int | None],
-    variances: Mapping[str, tuple[Variances, str]],
+    variances: Mapping[str, MeasuredVariances],
     asked: float | None = None,
     forecast: Forecast | None = None,
+    given: Callable[[Variances], Variances] | None = None,
 ) -> list[DatasetPower]:
     """Return a row a dataset whose number of evaluation videos is known.
 
@@ -67,38 +67,20 @@ def study_power(
         variances: by dataset, and where they come from (`measured_variances`); assumed for others.
         asked: a difference, in points.
         forecast: gives what the seeds cost.
+        given: makes of what is known or assumed what the user assumes.
     """
     found = []
     for dataset in sorted({one.cell.dataset for one in plan.cells}):
         count = videos.get(dataset)
         if count:
             known, origin = variances.get(dataset, (ASSUMED, "assumed"))
+            if given is not None:
+                known, origin = given(known), "as given"
             seeds = len({one.cell.seed for one in plan.cells if one.cell.dataset == dataset})
             smallest = detectable(Design(seeds, count), known)
             row = DatasetPower(dataset, seeds, count, known, origin, smallest)
             found.append(row if asked is None else _for_difference(row, asked, plan, forecast))
     return found
-
-
-def power_on_storage(
-    study: Study,
-    storage: Path,
-    plan: Plan,
-    asked: float | None = None,
-    forecast: Forecast | None = None,
-    given: Callable[[Variances], Variances] | None = None,
-) -> list[DatasetPower]:
-    """Return `study_power` with what a storage's datasets and results say; `given` replaces what they say."""
-    from catalog import Catalog
-    from orchestrator.datasets.built import dataset_states
-
-    videos = {name: state.val_videos for name, state in dataset_states(study, Layout(storage)).items()}
-    with Catalog.open(storage, must_exist=False) as catalog:
-        variances = measured_variances(catalog)
-    if given is not None:
-        known = {name: variances.get(name, (ASSUMED, ""))[0] for name in videos}
-        variances = {name: (given(one), "as given") for name, one in known.items()}
-    return study_power(plan, videos, variances, asked, forecast)
 
 
 def _for_difference(row: DatasetPower, asked: float, plan: Plan, forecast: Forecast | None) -> DatasetPower:
@@ -120,7 +102,7 @@ def _hours(plan: Plan, dataset: str, forecast: Forecast) -> float | None:
     return sum(known) if len(known) == len(hours) else None
 
 
-def measured_variances(catalog: Catalog) -> dict[str, tuple[Variances, str]]:
+def measured_variances(catalog: Catalog) -> dict[str, MeasuredVariances]:
     """Return by dataset what one's own results say of seeds and videos; what they do not say is assumed."""
     from catalog.queries.claims import claimed_grid, right_predictions
 
@@ -141,7 +123,7 @@ def _same_videos(rows: Sequence[Row]) -> dict[str, Sequence[bool]]:
     return {row["key"]: row["correct"] for row in rows if row["videos"] == usual}
 
 
-def _variances(models: Sequence[Row], right: Mapping[str, Sequence[bool]]) -> tuple[Variances, str]:
+def _variances(models: Sequence[Row], right: Mapping[str, Sequence[bool]]) -> MeasuredVariances:
     seeds = [pair for row in models for pair in combinations([key for key in row["keys"] if key in right], 2)]
     firsts = [next((key for key in row["keys"] if key in right), None) for row in models]
     others = list(combinations([key for key in firsts if key is not None], 2))

@@ -42,7 +42,7 @@ def plan(storage: Path, text: str = STUDY) -> dict[str, PlannedCell]:
 
 
 def whole_plan(storage: Path, text: str = STUDY) -> Plan:
-    return plan_and_measure(study(text), storage, None)[0]
+    return plan_and_measure(study(text), storage, None).plan
 
 
 def build(storage: Path, text: str = STUDY) -> None:
