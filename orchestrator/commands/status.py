@@ -38,7 +38,8 @@ def status(
     with Catalog.open(chosen.root) as catalog:
         rows = progress_of_cells(catalog, study).to_pylist()
         commands = requested(catalog, rows)
-        again = {name: _run_again(catalog, name, storage) for name in {row["study"] for row in rows}}
+        failed = {row["study"] for row in rows if row["state"] == "failed"}
+        again = {name: _run_again(catalog, name, storage) for name in failed}
     if study is not None and not rows:
         raise NotFoundError("no such study", study, "see actiongrid status, without a name")
     holders = held_by(chosen, {row["key"] for row in rows if row["state"] != "done"})
@@ -53,7 +54,7 @@ def status(
         return
     console = wide_console()
     for name in dict.fromkeys(row["study"] for row in rows):
-        _show_study(name, [row for row in rows if row["study"] == name], again[name], console)
+        _show_study(name, [row for row in rows if row["study"] == name], again.get(name), console)
 
 
 def _run_again(catalog: Catalog, study: str, storage: str | None) -> str:
@@ -64,7 +65,7 @@ def _run_again(catalog: Catalog, study: str, storage: str | None) -> str:
     return command_line("run", file or study, storage=storage)
 
 
-def _show_study(name: str, rows: list[dict[str, Any]], again: str, console: Console) -> None:
+def _show_study(name: str, rows: list[dict[str, Any]], again: str | None, console: Console) -> None:
     states = [_state(row) for row in rows]
     by_state = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
     console.print(f"{name}: {by_state} of {len(rows)} cells", markup=False, highlight=False)
