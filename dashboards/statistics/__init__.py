@@ -79,15 +79,10 @@ def accuracy_interval(accuracy: float, videos: float, level: float = LEVEL) -> I
 
 
 def _share_with_tail(hits: float, trials: float, tail: float) -> float:
-    """The true share at which more hits, and half of as many, have this probability; by bisection."""
-    low, high = 0.0, 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        if _upper_mid_p(hits, trials, middle) < tail:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    """The true share at which more hits, and half of as many, have this probability."""
+    from scipy.optimize import brentq
+
+    return float(brentq(lambda share: _upper_mid_p(hits, trials, share) - tail, 0.0, 1.0, xtol=1e-14))
 
 
 def _upper_mid_p(hits: float, trials: float, share: float) -> float:
