@@ -76,10 +76,16 @@ def with_intervals(table: pa.Table, *accuracies: Accuracy) -> pa.Table:
         names = [name for name in (one.name, one.videos, one.seeds, one.std) if name]
         columns = [table.column(name).to_pylist() for name in names]
         spans = [interval(*values) for values in zip(*columns, strict=True)]
-        place = table.column_names.index(one.name) + 1
-        for offset, name in enumerate((one.low, one.high)):
-            bounds = pa.array([span and span[offset] for span in spans], pa.float64())
-            table = table.add_column(place + offset, name, bounds)
+        bounds = (pa.array([span and span[end] for span in spans], pa.float64()) for end in (0, 1))
+        table = _with_columns(table, one.name, dict(zip((one.low, one.high), bounds, strict=True)))
+    return table
+
+
+def _with_columns(table: pa.Table, behind: str, columns: Mapping[str, pa.Array]) -> pa.Table:
+    """The table with these columns, in their order, behind the one of this name."""
+    place = table.column_names.index(behind) + 1
+    for offset, (name, values) in enumerate(columns.items()):
+        table = table.add_column(place + offset, name, values)
     return table
 
 
@@ -90,12 +96,10 @@ def with_difference_to_published(table: pa.Table, accuracy: Accuracy) -> pa.Tabl
     """
     import pyarrow as pa
 
-    bounds = [_difference_to_published(row, accuracy) for row in table.to_pylist()]
-    place = table.column_names.index("difference") + 1
-    for offset, end in enumerate(("low", "high")):
-        values = pa.array([one and one[offset] for one in bounds], pa.float64())
-        table = table.add_column(place + offset, f"difference_{end}", values)
-    return table
+    spans = [_difference_to_published(row, accuracy) for row in table.to_pylist()]
+    bounds = (pa.array([span and span[end] for span in spans], pa.float64()) for end in (0, 1))
+    names = ("difference_low", "difference_high")
+    return _with_columns(table, "difference", dict(zip(names, bounds, strict=True)))
 
 
 def _difference_to_published(row: Row, accuracy: Accuracy) -> tuple[float, float] | None:
@@ -122,20 +126,17 @@ def with_differences(
     known = [None if math.isnan(one.low) else one for one in found]
     above, below, untold = verdicts
     columns = {
-        "low": pa.array([one and one.low for one in known], pa.float64()),
-        "high": pa.array([one and one.high for one in known], pa.float64()),
-        "paired": pa.array([one and one.paired for one in known], pa.bool_()),
-        "p": pa.array([one and one.p for one in known], pa.float64()),
-        "holm": pa.array([one and one.holm for one in known], pa.float64()),
-        "verdict": pa.array(
+        f"{name}_low": pa.array([one and one.low for one in known], pa.float64()),
+        f"{name}_high": pa.array([one and one.high for one in known], pa.float64()),
+        f"{name}_paired": pa.array([one and one.paired for one in known], pa.bool_()),
+        f"{name}_p": pa.array([one and one.p for one in known], pa.float64()),
+        f"{name}_holm": pa.array([one and one.holm for one in known], pa.float64()),
+        f"{name}_verdict": pa.array(
             [one and (untold if not one.sure else above if one.estimate > 0 else below) for one in known],
             pa.string(),
         ),
     }
-    place = table.column_names.index(name) + 1
-    for offset, (end, values) in enumerate(columns.items()):
-        table = table.add_column(place + offset, f"{name}_{end}", values)
-    return table
+    return _with_columns(table, name, columns)
 
 
 def interval(

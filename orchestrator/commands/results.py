@@ -100,7 +100,7 @@ def _notes(catalog: Catalog, form: Format) -> bytes:
     from catalog.export import latex_text
     from catalog.queries.caveats import result_notes
 
-    if form not in (Format.TABLE, Format.MARKDOWN, Format.LATEX):
+    if form not in _FOR_PEOPLE:
         return b""
     notes = result_notes(catalog)
     if form is Format.LATEX:
