@@ -133,9 +133,8 @@ _BY_CLIPS = f"""
         cell,
         experiment
 """
-# The clip-level result has the fewest views, the video-level one the most; both of one training, and
-# measured alike
-# but for the number of views. `sampling` is the training's.
+# The clip-level result has the fewest views, the video-level one the most; both are of one training and
+# measured alike but for the number of views. `sampling` is the training's.
 _BY_SAMPLING = """
     , ranked AS (
         SELECT
@@ -143,9 +142,8 @@ _BY_SAMPLING = """
             trained_sampling AS sampling, sampling AS evaluated_sampling, sampling_rate, crop_size,
             short_side,
             min_by(cell, (views, cell)) AS cell, min_by(top1, (views, cell)) AS clip_top1,
-            min_by(top1_std, (views, cell)) AS clip_std, min(views) AS clip_views, min(eval_videos) AS
-            eval_videos,
-            min(seeds) AS seeds,
+            min_by(top1_std, (views, cell)) AS clip_std, min(views) AS clip_views,
+            min(eval_videos) AS eval_videos, min(seeds) AS seeds,
             CASE WHEN max(views) > min(views) THEN min_by(top1, (-views, cell)) END AS video_top1,
             CASE WHEN max(views) > min(views) THEN min_by(top1_std, (-views, cell)) END AS video_std,
             CASE WHEN max(views) > min(views) THEN max(views) END AS video_views,
@@ -171,14 +169,13 @@ _BY_SAMPLING = """
         study,
         variant, cell, crop_size
 """
-# Steps are compared under one protocol: that which most of them share, and of these the one with the most
-# views.
+# Steps are compared under one protocol: the one that most of them share, of several that with the most views.
 _I3D = """
     , steps AS (
         SELECT
-            *, CASE WHEN max(trainings) OVER (PARTITION BY source, study, dataset) > 1 THEN variant ELSE ''
-            END
-                AS line
+            *,
+            CASE WHEN max(trainings) OVER (PARTITION BY source, study, dataset) > 1
+                THEN variant ELSE '' END AS line
         FROM (
             SELECT *, count(DISTINCT training) OVER (
                 PARTITION BY source, study, dataset, module, backbone, temporal_pooling
@@ -210,8 +207,7 @@ _I3D = """
         AND steps.dataset = protocols.dataset AND steps.line = protocols.line
         AND (steps.sampling, steps.clips, steps.crops, steps.crop_size, steps.short_side, steps.average)
             = (protocols.sampling, protocols.clips, protocols.crops, protocols.crop_size,
-            protocols.short_side,
-               protocols.average)
+               protocols.short_side, protocols.average)
         AND steps.sampling_rate IS NOT DISTINCT FROM protocols.sampling_rate
         AND steps.video_set IS NOT DISTINCT FROM protocols.video_set
         AND steps.checkpoint IS NOT DISTINCT FROM protocols.checkpoint
