@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dash import html
 
 from catalog import Catalog
 from catalog.events import CellFinished, CellPlanned, DatasetBuilt, Event, StudySubmitted
@@ -251,6 +252,8 @@ def test_the_report_and_the_pages_show_them(tmp_path: Path) -> None:
 def shown_notes(
     blocks: Callable[[PageRequest], list[Block]], catalog: Catalog, page: str, **choices: str
 ) -> str:
+    """The words of a page's block of notes, which is there, empty, also where nothing needs saying."""
     address = Address(page, choices=tuple(sorted(choices.items())))
     found = blocks(PageRequest(catalog, address, LIGHT, "storage"))
-    return "".join(str(one.content) for one in found if isinstance(one, Text) and one.name == "notes")
+    contents = [one.content for one in found if isinstance(one, Text) and one.name == "notes"]
+    return "".join(str(one) for one in contents if not isinstance(one, html.Section) or one.children)
