@@ -8,7 +8,9 @@ import decimal
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ _LATEX = str.maketrans(
         "\\": r"\textbackslash{}",
     }
 )
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_NUMBER = re.compile(r"[+-]\d[\d.]*([eE][+-]?\d+)?( ± [\d.]+)?( \(n=\d+(×\d+)?\))?")
 
 _DAY = 86_400.0
 _MONTH = 30 * _DAY
@@ -115,12 +120,24 @@ def to_text(table: pa.Table) -> bytes:
 
 
 def to_csv(table: pa.Table) -> bytes:
-    """Return CSV with a header; empty fields are missing values."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table.column_names)
-    writer.writerows(tuple(row.values()) for row in table.to_pylist())
-    return out.getvalue().encode()
+    """Return CSV with a header; empty fields are missing values, no text is a formula (`not_a_formula`)."""
+    lines: list[str] = []
+    # Its own line ends are \r\n: else it would not quote a text with \r in it.
+    writer = csv.writer(SimpleNamespace(write=lines.append))
+    writer.writerow(map(not_a_formula, table.column_names))
+    writer.writerows(map(not_a_formula, row.values()) for row in table.to_pylist())
+    return _lines([line.removesuffix("\r\n") for line in lines])
+
+
+def not_a_formula(value: object) -> object:
+    """Return a text that a spreadsheet would take for a formula with an apostrophe before it; else as it is.
+
+    Formulas begin with =, +, -, @, a tab or a line break (OWASP, "CSV Injection"); numbers with a sign are
+    none. To read a field back, take one apostrophe away where such a character follows the apostrophes.
+    """
+    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value
 
 
 def to_json(table: pa.Table) -> bytes:

@@ -165,3 +165,38 @@ def test_whole_sums_are_numbers_in_json(tmp_path: Path) -> None:
     with Catalog.open(tmp_path) as catalog:
         table = catalog.query("SELECT sum(epochs) AS epochs, 1.25::DECIMAL(5, 2) AS part FROM results")
     assert json.loads(export(table, "json")) == [{"epochs": 96, "part": 1.25}]
+
+
+FORMULAS = [
+    "=1+1",
+    "=cmd|' /C calc'!A0",
+    "+1+cmd",
+    "-2+3",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "＝1",
+    "-",
+    "'=1",
+    "''@x",
+    "-1 ± =2",
+    "-1e5x",
+]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_field_of_a_csv_file_is_a_formula_and_every_text_can_be_read_back(text: str) -> None:
+    rows = list(csv.reader(io.StringIO(export(pa.table({text: [text]}), "csv").decode(), newline="")))
+    assert rows == [["'" + text]] * 2
+    assert export(pa.table({"a": [text]}), "json").decode().count("'") == text.count("'"), (
+        "CSV alone has them"
+    )
+
+
+@pytest.mark.parametrize(
+    "value", [-1.5, -3, "-1.5", "+2", "-1e-5", "-1.25 ± 0.50 (n=3×100)", "a=b", "'t Hooft", "", "'"]
+)
+def test_numbers_stay_numbers_and_other_texts_as_they_are(value: object) -> None:
+    rows = list(csv.reader(io.StringIO(export(pa.table({"a": [value]}), "csv").decode())))
+    assert rows[1:] == [[str(value)]]
