@@ -13,7 +13,10 @@ INTERRUPTED = 130
 
 
 class FailureKind(StrEnum):
-    """Why an attempt at a cell ended. The values are what the journal records."""
+    """Why an attempt at a cell ended. The values are what the journal records.
+
+    PROGRAM: an error of the code that the same input brings again, such as a TypeError.
+    """
 
     MISMATCH = "mismatch"
     MISSING_WEIGHTS = "missing-weights"
@@ -25,6 +28,7 @@ class FailureKind(StrEnum):
     MEMORY = "memory"
     CHECKPOINT = "checkpoint"
     PROCESS_DIED = "process-died"
+    PROGRAM = "program"
     UNKNOWN = "unknown"
 
 
@@ -72,6 +76,26 @@ class PathError(ActionGridError):
 class SystemFailureError(ActionGridError):
     """The operating system refused something that no other path would mend."""
 
+
+OUTAGES = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EIO,
+        errno.ESTALE,
+        errno.ENOTCONN,
+        errno.ETIMEDOUT,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EREMOTEIO,
+        errno.EMFILE,
+        errno.ENFILE,
+    }
+)
+"""What a file system says that is full, read-only, broken, away or overloaded: no fault of the work on it."""
 
 _PATH_ADVICE = {
     errno.ENOENT: "check the path",

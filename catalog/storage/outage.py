@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,31 +10,17 @@ from threading import Event
 from typing import TypeVar
 
 from catalog.storage.atomic import system_reason
+from catalog.storage.errors import OUTAGES
 from catalog.storage.storage import Storage
 
 Given = TypeVar("Given")
 
 LOOK_SECONDS = 3.0
 
-# Of a full, read-only, broken or unreachable file system; anything else is a fault of ours.
-_OUTAGES = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EROFS,
-        errno.EIO,
-        errno.ESTALE,
-        errno.ENOTCONN,
-        errno.ETIMEDOUT,
-        errno.EHOSTDOWN,
-        errno.EREMOTEIO,
-    }
-)
-
 
 def is_outage(error: BaseException) -> bool:
     """Whether an error says that the storage, and not the work, is at fault."""
-    return isinstance(error, OSError) and error.errno in _OUTAGES
+    return isinstance(error, OSError) and error.errno in OUTAGES
 
 
 def room_for_a_checkpoint(params: Iterable[int]) -> int:

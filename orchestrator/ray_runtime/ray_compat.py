@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Mapping
 from enum import StrEnum
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from catalog.storage.errors import BAD_INPUT, ActionGridError
@@ -54,7 +54,17 @@ def ray_way(*, local: bool) -> RayWay:
             raise RayWayError(f"neither public nor fast: {told!r}", WAY_VARIABLE, "set it to one of them")
         return RayWay(told)
     proven = PROVEN_LOCAL if local else PROVEN_ON_CLUSTERS
-    return RayWay.FAST if version("ray") in proven else RayWay.PUBLIC
+    return RayWay.FAST if _ray_version() in proven else RayWay.PUBLIC
+
+
+def _ray_version() -> str:
+    """Ray's version, read from its metadata, or where there is none from Ray itself, which takes seconds."""
+    try:
+        return version("ray")
+    except PackageNotFoundError:
+        import ray
+
+        return str(ray.__version__)
 
 
 def reported_maximum() -> Mapping[str, float]:

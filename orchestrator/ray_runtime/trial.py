@@ -17,6 +17,8 @@ from orchestrator.scheduling.retry import classify, marked
 ROOMS = ("catalog", "trainables", "orchestrator")
 # The kernel's counters, the processes among them that it killed for want of memory.
 _COUNTERS = Path("/proc/vmstat")
+# What a traceback puts before a frame's line; those of a group of exceptions have a bar.
+_FRAME_BORDERS = " |+"
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,26 @@ def root_cause(error: BaseException) -> BaseException:
 def describe_error(error: BaseException) -> str:
     """`Type: message` of the root cause, on one line; one of our own is marked with its kind of failure."""
     cause = root_cause(error)
-    lines = [line.strip() for line in str(cause).strip().splitlines() if line.strip()]
-    # Ray wraps a worker's exception as a traceback text whose last line is the exception itself.
-    text = lines[-1] if lines and lines[0].startswith("Traceback") else " ".join(lines)
+    text = " ".join(line.strip() for line in _exception_lines(str(cause)) if line.strip())
     name = type(cause).__name__
     described = text if name in text or name.startswith("UserException") else f"{name}: {text}"
     own = type(cause) if isinstance(cause, ActionGridError) else own_error(text)
     return described if own is None else marked(own.failure_kind, described)
+
+
+def _exception_lines(text: str) -> list[str]:
+    """Of a traceback, as which Ray hands on a worker's exception, the lines of the exception itself.
+
+    They begin with its type and may be many: behind the source lines of the last frame.
+    """
+    lines = text.strip().splitlines()
+    if not lines or not lines[0].lstrip(_FRAME_BORDERS).startswith("Traceback"):
+        return lines
+    frames = [number for number, line in enumerate(lines) if line.lstrip(_FRAME_BORDERS).startswith('File "')]
+    behind = lines[frames[-1] + 1 :] if frames else lines[1:]
+    while behind and behind[0].startswith("    "):
+        del behind[0]
+    return behind or lines[-1:]
 
 
 def own_error(text: str) -> type[ActionGridError] | None:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from catalog.storage.errors import FailureKind
+from catalog.storage.errors import OUTAGES, FailureKind
 from orchestrator.scheduling.schedule import Task
 from orchestrator.study.cells import Cell
 from orchestrator.study.model import Resources
@@ -29,20 +29,52 @@ DETERMINISTIC = frozenset(
         FailureKind.DATA,
         FailureKind.CONFIGURATION,
         FailureKind.DIVERGED,
+        FailureKind.PROGRAM,
     }
 )
 
 NOT_COUNTED = frozenset({FailureKind.PREEMPTED, FailureKind.STORAGE})
 """No failures of the cell: they have a budget of their own."""
 
+# Python's own errors that the same code raises again on the same input; their subclasses are named too.
+_PROGRAM_ERRORS = (
+    "ArithmeticError|AssertionError|AttributeError|BufferError|FloatingPointError|IndentationError|IndexError|"
+    "KeyError|LookupError|NameError|NotImplementedError|OverflowError|RecursionError|SyntaxError|TabError|"
+    "TypeError|UnboundLocalError|Unicode(?:Decode|Encode|Translate)?Error|ValueError|ZeroDivisionError|"
+    "PickleError|PicklingError|UnpicklingError|UnsupportedOperation|JSONDecodeError|Arrow(?!IOError)\\w+"
+)
+# An error begins with its type; others, Ray's and ours, may have put theirs before it.
+_TYPE = r"\A(?:[\w.]*(?:RuntimeError|RayTaskError|Exception|TrainingFailedError)(?:\(\w+\))?: ?)*(?:\w+\.)*"
+
+# What torch says where tensors do not fit each other, or a layer: all of these are plain RuntimeErrors.
+_SHAPES = (
+    r"(size|shape)s? mismatch|shapes cannot be multiplied|(Missing|Unexpected) key\(s\) in state_dict",
+    r"size of tensor a .* must match|Sizes of tensors must match|expanded size of the tensor",
+    r"shape '.*' is invalid for input|stack expects each tensor to be equal size|Expected input batch_size",
+    r"Given .*weight of size .*expected input|Kernel size can't be greater than actual input",
+    r"(output|input) size is too small|[Ee]xpected \d-?D\b|Dimension out of range|match except in dimension",
+    r"number of dimensions|is not broadcastable|cannot be broadcast|inconsistent tensor size",
+    r"(is|are) out of bounds|view size is not compatible|selected index k out of range",
+)
+# The same of kinds, places and gradients.
+_MISUSE = (
+    r"expected (scalar type|m1 and m2 to have the same dtype|all tensors to be on the same device)",
+    r"not implemented for '|result type .* can't be cast|(should|must) (be|have) the same (d?type|device)",
+    r"does not require grad|modified by an inplace operation|backward through the graph a second time",
+    r"device-side assert triggered|Input type .* and weight type",
+)
+
 # Of foreign errors; the first match decides.
 _SIGNS: tuple[tuple[FailureKind, str], ...] = (
-    (FailureKind.MISMATCH, r"size mismatch|shape mismatch"),
-    (FailureKind.MISMATCH, r"(Missing|Unexpected) key\(s\) in state_dict|shapes cannot be multiplied"),
-    (FailureKind.CONFIGURATION, r"pydantic\w*\.\w*ValidationError|\bModuleNotFoundError\b"),
+    (FailureKind.MISMATCH, "|".join(_SHAPES)),
+    (FailureKind.CONFIGURATION, r"pydantic\w*\.\w*ValidationError"),
+    (FailureKind.CONFIGURATION, r"\b(ModuleNotFound|PackageNotFound|Import)Error\b"),
     # Not "OOM": Ray names the kernel's OOM killer as a possible cause of every death.
     (FailureKind.MEMORY, r"Out_?Of_?Memory|(out of|low on) memory|\bMemoryError\b"),
     (FailureKind.MEMORY, r"can(no|')t allocate memory|CUBLAS_STATUS_ALLOC_FAILED|\bbad_alloc\b"),
+    (FailureKind.PROGRAM, rf"{_TYPE}(?:{_PROGRAM_ERRORS})\b|RayTaskError\((?:{_PROGRAM_ERRORS})\)"),
+    (FailureKind.PROGRAM, "|".join(_MISUSE)),
+    (FailureKind.STORAGE, rf"\[Errno ({'|'.join(map(str, sorted(OUTAGES)))})\]"),
     (FailureKind.CHECKPOINT, r"Checkpoint\w*Error|checkpoint\b.*\b(corrupt|damaged|truncated|checksum)"),
     (FailureKind.PREEMPTED, r"pre-?empt|NodeDied|node .{0,80}\b(died|dead|terminated|removed|draining)"),
     (FailureKind.PREEMPTED, r"spot interruption|\bACTOR_DIED_NODE\b"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from trainables.models.video_model import VideoModel
     from trainables.training.execution.device import Compute
     from trainables.training.predictions import Predictions
+    from trainables.training.result import Provenance
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,10 @@ def measure(spec: EvaluationSpec, rank: int, world: int, local_rank: int) -> Eva
     from trainables.data.frames.manifest import read_manifest
     from trainables.training.evaluate import Stopwatch, gather_predictions
     from trainables.training.execution.device import Compute
+    from trainables.training.result import Provenance
 
     compute = Compute.choose(spec.cell.recipe, local_rank)
+    provenance = Provenance.of(spec.cell, compute)
     manifest = read_manifest(Path(spec.cell.manifest))
     model = _model(spec, compute, rank)
     compute.reset_peak()
@@ -110,7 +113,7 @@ def measure(spec: EvaluationSpec, rank: int, world: int, local_rank: int) -> Eva
     with compute.backends():
         own = _predicted(spec, model, manifest, compute, rank, world)
     predictions = gather_predictions(own, world)
-    return _write(spec, predictions, manifest, compute, watch.seconds()) if rank == 0 else None
+    return _write(spec, predictions, manifest, compute, provenance, watch.seconds()) if rank == 0 else None
 
 
 def _model(spec: EvaluationSpec, compute: Compute, rank: int) -> VideoModel:
@@ -150,12 +153,16 @@ def _predicted(
 
 
 def _write(
-    spec: EvaluationSpec, predictions: Predictions, manifest: Manifest, compute: Compute, seconds: float
+    spec: EvaluationSpec,
+    predictions: Predictions,
+    manifest: Manifest,
+    compute: Compute,
+    provenance: Provenance,
+    seconds: float,
 ) -> EvaluationResult:
     """Predictions first: a result that can be read names predictions that are whole."""
     from trainables.recipe.local_paths import storage_of
     from trainables.training.predictions import write_predictions
-    from trainables.training.result import hardware, library_versions
 
     path = result_path(Path(spec.cell.run_dir), spec.identity)
     table = path.with_suffix(".parquet")
@@ -176,8 +183,8 @@ def _write(
         seconds=seconds,
         predictions=table.name,
         peak_memory_bytes=compute.peak_memory_bytes(),
-        versions=library_versions(),
-        hardware=hardware(compute, spec.cell.workers),
+        versions=provenance.versions,
+        hardware=provenance.hardware,
     )
     storage.write(path, json.dumps(asdict(result)).encode())
     return result

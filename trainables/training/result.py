@@ -68,27 +68,42 @@ class CellResult:
         return self.checkpoints[which]
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """What stands beside a result and is known before the first step: nothing is looked up after the last."""
+
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+    params: int
+    macs: int
+
+    @classmethod
+    def of(cls, spec: CellSpec, compute: Compute) -> Provenance:
+        """That of a cell on this machine."""
+        from trainables.models.macs import model_cost
+
+        cost = model_cost(
+            spec.module,
+            spec.backbone,
+            spec.temporal_pooling,
+            spec.frames,
+            spec.num_classes,
+            spec.recipe.crop_size,
+        )
+        return cls(library_versions(), hardware(compute, spec.workers), cost.params, cost.macs)
+
+
 def write_result(
     storage: Storage,
     spec: CellSpec,
     history: Sequence[Metrics],
     kept: Mapping[int, CheckpointRecord],
     parent_top1: float | None,
-    compute: Compute,
+    provenance: Provenance,
     train_videos: int,
     choose_videos: int = 0,
 ) -> CellResult:
     """Write `result.json` into the run directory and return what it says."""
-    from trainables.models.macs import model_cost
-
-    cost = model_cost(
-        spec.module,
-        spec.backbone,
-        spec.temporal_pooling,
-        spec.frames,
-        spec.num_classes,
-        spec.recipe.crop_size,
-    )
     best = best_epoch(history)
     train_seconds = sum(row["train_seconds"] for row in history)
     eval_seconds = sum(row["eval_seconds"] for row in history)
@@ -106,14 +121,14 @@ def write_result(
         train_clips_per_second=sum(row["train_clips"] for row in history) / train_seconds,
         eval_clips_per_second=sum(row["eval_videos"] + choose_videos for row in history) / eval_seconds,
         peak_memory_bytes=max(int(row["peak_memory_bytes"]) for row in history),
-        params=cost.params,
-        macs=cost.macs,
+        params=provenance.params,
+        macs=provenance.macs,
         parent_top1=parent_top1,
         frames=spec.frames,
         seed=spec.seed,
         evaluation=spec.evaluation.model_dump(mode="json"),
-        versions=library_versions(),
-        hardware=hardware(compute, spec.workers) | _epochs_elsewhere(history),
+        versions=provenance.versions,
+        hardware=provenance.hardware | _epochs_elsewhere(history),
         accumulation=max(int(row.get("accumulation", 1)) for row in history),
         choose_on=spec.choose_on,
         choose_videos=choose_videos,
@@ -170,11 +185,22 @@ def _reference(record: CheckpointRecord) -> dict[str, str]:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that touch a number."""
+    """Versions of Python and of the libraries that touch a number; "unknown" where none is stated."""
+    names = ("actiongrid", "ray", "torch", "torchvision", "decord2", "av", "numpy")
+    return {"python": platform.python_version()} | {name: _version(name) for name in names}
+
+
+def _version(name: str) -> str:
+    """That of the package's metadata; what runs from a source tree may have none, or one cut short."""
+    import sys
     from importlib.metadata import version
 
-    names = ("actiongrid", "ray", "torch", "torchvision", "decord2", "av", "numpy")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}
+    try:
+        # A metadata folder without its file gives None instead of raising.
+        found: str | None = version(name)
+    except Exception:  # of the metadata's readers, which trust it; no version is worth a cell
+        found = None
+    return found or str(getattr(sys.modules.get(name), "__version__", "unknown"))
 
 
 def hardware(compute: Compute, workers: int) -> dict[str, Any]:

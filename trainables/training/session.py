@@ -35,7 +35,7 @@ from trainables.training.execution.device import (
 from trainables.training.initialise import initial_model
 from trainables.training.optimiser import build_optimiser, learning_rate
 from trainables.training.predictions import write_predictions
-from trainables.training.result import best_epoch, write_result
+from trainables.training.result import Provenance, best_epoch, write_result
 from trainables.training.step import TrainingStep, seed_everything, train_one_epoch
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ class CellSession:
         self.parent_top1: float | None = None
         self.directory = Path(spec.run_dir)
         self.storage = storage_of(spec)
+        # Now, so that nothing of it can fail when the epochs are behind the cell.
+        self.provenance = Provenance.of(spec, compute)
 
     @classmethod
     def open(cls, spec: CellSpec, rank: int, world: int, local_rank: int) -> CellSession:
@@ -248,7 +250,7 @@ class CellSession:
                     self.history,
                     kept,
                     self.parent_top1,
-                    self.compute,
+                    self.provenance,
                     len(self.train_videos),
                     len(self.choose_videos),
                 )

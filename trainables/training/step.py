@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.distributed as dist
@@ -134,6 +135,43 @@ class TrainingStep:
         return loss_sum, right
 
 
+class LossWatch:
+    """Notices within an epoch that the summed loss is no number any more, without waiting for the device.
+
+    On a CPU every step is looked at. From an accelerator every `LOOK_STEPS`-th sum travels to the host while
+    later steps run, and is looked at when it is there.
+    """
+
+    LOOK_STEPS: ClassVar[int] = 16
+
+    def __init__(self, device: torch.device) -> None:
+        self._on_cpu = device.type == "cpu"
+        self._steps = 0
+        self._sent: tuple[torch.Tensor, torch.cuda.Event] | None = None
+
+    def diverged(self, loss_sum: torch.Tensor) -> bool:
+        """Whether a sum (0-d, on the device) that was seen by now is not finite; to be asked at each step."""
+        if self._on_cpu:
+            return not math.isfinite(loss_sum.item())
+        self._steps += 1
+        if self._sent is None:
+            if self._steps % self.LOOK_STEPS == 0:
+                self._send(loss_sum)
+            return False
+        seen, copied = self._sent
+        if not copied.query():  # type: ignore[no-untyped-call]
+            return False
+        self._sent = None
+        return not math.isfinite(seen.item())
+
+    def _send(self, loss_sum: torch.Tensor) -> None:
+        seen = torch.empty((), dtype=loss_sum.dtype, pin_memory=True)
+        seen.copy_(loss_sum, non_blocking=True)
+        copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        copied.record()
+        self._sent = seen, copied
+
+
 def seed_everything(seed: int, epoch: int, rank: int) -> None:
     """Seed torch for one epoch of one worker, so that a resumed epoch repeats the undisturbed one."""
     torch.manual_seed((seed * 1_000_003 + epoch) * 4_099 + rank)
@@ -152,7 +190,7 @@ def train_one_epoch(
     """Train one epoch; every worker returns the totals over all workers.
 
     Raises:
-        DivergedError: The epoch's mean loss is not finite.
+        DivergedError: The loss is not finite: within the epoch, some steps after it happened.
     """
     step.network.train()
     # On the device, so that no step waits for the one before it to be computed.
@@ -169,16 +207,22 @@ def train_one_epoch(
         threads=spec.threads,
         ring=ring,
     )
-    for batch in uploaded(batches, step.compute.device):
-        loss_sum, right = step.run(batch)
-        totals += torch.stack([loss_sum, right, torch.full_like(right, len(batch.labels))]).double()
+    watch = LossWatch(step.compute.device)
+    with closing(uploaded(batches, step.compute.device)) as arriving:
+        for number, batch in enumerate(arriving, start=1):
+            loss_sum, right = step.run(batch)
+            totals += torch.stack([loss_sum, right, torch.full_like(right, len(batch.labels))]).double()
+            if watch.diverged(totals[0]):
+                raise _diverged(spec, f"is not finite after step {number} of epoch {epoch}")
     if world > 1:
         dist.all_reduce(totals)
     loss, right_total, clips = totals.tolist()
     mean_loss = loss / clips
     if not math.isfinite(mean_loss):
-        raise DivergedError(
-            f"training loss of {spec.cell} is {mean_loss} in epoch {epoch}",
-            what_to_do="lower recipe.lr or set recipe.clip_norm",
-        )
+        raise _diverged(spec, f"is {mean_loss} in epoch {epoch}")
     return EpochTotals(mean_loss, 100.0 * right_total / clips, int(clips))
+
+
+def _diverged(spec: CellSpec, what: str) -> DivergedError:
+    mend = "lower recipe.lr or set recipe.clip_norm"
+    return DivergedError(f"training loss of {spec.cell} {what}", what_to_do=mend)

@@ -62,6 +62,35 @@ def test_foreign_errors_are_known_by_their_text() -> None:
 
 
 @pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RuntimeError("Error(s) in loading:\n\tsize mismatch for fc.weight:\n\ta, b"), FailureKind.MISMATCH),
+        (ValueError("several lines\nof which the last\n    is indented"), FailureKind.PROGRAM),
+        (KeyError("epoch"), FailureKind.PROGRAM),
+        (pickle.UnpicklingError("Weights only load failed.\nSee the documentation"), FailureKind.PROGRAM),
+        (AssertionError(), FailureKind.PROGRAM),
+        (NotImplementedError("later"), FailureKind.PROGRAM),
+        (ImportError("cannot import name"), FailureKind.CONFIGURATION),
+        (OSError(5, "Input/output error", "/lab/1.arrow"), FailureKind.STORAGE),
+    ],
+)
+def test_an_error_of_many_lines_is_known_by_its_type(error: Exception, kind: FailureKind) -> None:
+    told = describe_error(through_train(error))
+    assert classify(told) is kind
+    assert "\n" not in told
+
+
+def test_of_errors_that_follow_each_other_the_last_one_counts() -> None:
+    try:
+        try:
+            raise ReadError("lost", "walk/3.mp4")
+        except ReadError as first:
+            raise TypeError("a list was expected") from first
+    except TypeError as raised:
+        assert describe_error(through_train(raised)) == "TypeError: a list was expected"
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "ValueError: trainables.data.frames.reader.ReadError: lost",

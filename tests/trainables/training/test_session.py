@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import importlib.metadata
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 import torch
 
 from tests.support.toy import EVALUATION, build_toy, toy_spec
+from trainables.data.clips.ring import Batch
 from trainables.data.frames.manifest import Video, hold_out, read_manifest
 from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
 from trainables.training.checkpoint import latest_intact, load_state
@@ -18,6 +22,7 @@ from trainables.training.initialise import ParentMismatchError
 from trainables.training.predictions import read_predictions
 from trainables.training.result import CellResult, best_epoch, read_result
 from trainables.training.session import CellSession, NothingHeldOutError
+from trainables.training.step import DivergedError
 
 NOT_COMPARED = (
     "train_seconds",
@@ -251,3 +256,53 @@ def test_nothing_to_hold_out_is_said_in_words(tmp_path: Path) -> None:
     build_toy(tmp_path / "one", train=1, val=1)
     with pytest.raises(NothingHeldOutError, match="no class has two"):
         CellSession.open(toy_spec(tmp_path / "one", tmp_path / "run", choose_on=0.1), 0, 1, 0)
+
+
+def test_what_has_no_version_costs_no_epoch(
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_metadata(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", without_metadata)
+    spec = toy_spec(toy_data, tmp_path / "run", epochs=1)
+    train(spec)
+    versions = result_of(spec).versions
+    assert versions["actiongrid"] == "unknown"
+    assert versions["torch"] == torch.__version__
+
+
+def test_all_that_stands_beside_a_result_is_known_before_the_first_step(
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = toy_spec(toy_data, tmp_path / "run", epochs=1)
+    session = CellSession.open(spec, rank=0, world=1, local_rank=0)
+
+    def too_late(*_: object) -> None:
+        raise OSError(errno.EIO, "looked up after training")
+
+    for name in ("trainables.training.result.library_versions", "trainables.training.result.hardware"):
+        monkeypatch.setattr(name, too_late)
+    monkeypatch.setattr("trainables.models.macs.model_cost", too_late)
+    session.train_epoch(1)
+    session.finish()
+    assert result_of(spec).params > 0
+
+
+def test_a_loss_that_is_no_number_ends_the_epoch_at_that_step(
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = toy_spec(toy_data, tmp_path / "run", epochs=1, batch_size=2)
+    session = CellSession.open(spec, rank=0, world=1, local_rank=0)
+    run = session.step.run
+    steps = []
+
+    def broken(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, right = run(batch)
+        steps.append(batch)
+        return (loss * math.nan if len(steps) == 3 else loss), right
+
+    object.__setattr__(session.step, "run", broken)
+    with pytest.raises(DivergedError, match="after step 3 of epoch 1"):
+        session.train_epoch(1)
+    assert len(steps) == 3
