@@ -93,6 +93,12 @@ class StoreWriteError(ActionGridError):
     failure_kind = FailureKind.STORAGE
 
 
+class StoreReadError(ActionGridError):
+    """The storage does not let a file be read, though it was asked several times. Never the file's fault."""
+
+    failure_kind = FailureKind.STORAGE
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Run a block that writes under `path`.

@@ -93,9 +93,14 @@ OUTAGES = frozenset(
         errno.EREMOTEIO,
         errno.EMFILE,
         errno.ENFILE,
+        errno.EACCES,
+        errno.EPERM,
     }
 )
-"""What a file system says that is full, read-only, broken, away or overloaded: no fault of the work on it."""
+"""What a file system says that is full, read-only, broken, away or overloaded: no fault of the work on it.
+
+Of permission, too: servers of files refuse it for a moment when they come back.
+"""
 
 _PATH_ADVICE = {
     errno.ENOENT: "check the path",
@@ -125,6 +130,11 @@ def from_system(error: OSError) -> ActionGridError:
     if error.errno is None:
         return SystemFailureError(str(error) or type(error).__name__, where, _ADVICE_OTHERWISE)
     what = error.strerror or os.strerror(error.errno)
-    if error.errno in _PATH_ADVICE:
-        return PathError(what, where, _PATH_ADVICE[error.errno])
-    return SystemFailureError(what, where, _ADVICE.get(error.errno, _ADVICE_OTHERWISE))
+    kind = PathError if error.errno in _PATH_ADVICE else SystemFailureError
+    return kind(what, where, advice(error))
+
+
+def advice(error: OSError) -> str:
+    """What to do about an error of the operating system's, in words."""
+    known = _PATH_ADVICE | _ADVICE
+    return known.get(error.errno or 0, _ADVICE_OTHERWISE)

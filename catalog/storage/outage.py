@@ -4,23 +4,51 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
-from catalog.storage.atomic import system_reason
-from catalog.storage.errors import OUTAGES
+from catalog.storage.atomic import StoreReadError, system_reason
+from catalog.storage.errors import OUTAGES, advice
 from catalog.storage.storage import Storage
 
 Given = TypeVar("Given")
 
 LOOK_SECONDS = 3.0
+READ_PAUSES = (0.1, 0.3, 1.0, 3.0)
+"""Seconds between tries at reading a file: longer than most faults of a network's file server."""
 
 
 def is_outage(error: BaseException) -> bool:
     """Whether an error says that the storage, and not the work, is at fault."""
     return isinstance(error, OSError) and error.errno in OUTAGES
+
+
+def retry_reading(action: Callable[[], Given], path: Path, pauses: Sequence[float] = READ_PAUSES) -> Given:
+    """Do something that reads at `path`; where the storage is at fault, again after each of these pauses.
+
+    It waits: never call it with a lock in hand.
+
+    Raises:
+        StoreReadError: the storage was at fault at every try.
+        OSError: another one, such as that there is no file; and whatever else `action` raises.
+    """
+    for pause in pauses:
+        try:
+            return action()
+        except OSError as error:
+            if not is_outage(error):
+                raise
+        time.sleep(pause)
+    try:
+        return action()
+    except OSError as error:
+        if not is_outage(error):
+            raise
+        tries = f"{len(pauses) + 1} times in {sum(pauses):.0f} s"
+        raise StoreReadError(f"cannot read ({system_reason(error)}, {tries})", path, advice(error)) from error
 
 
 def room_for_a_checkpoint(params: Iterable[int]) -> int:

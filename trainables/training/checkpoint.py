@@ -11,12 +11,14 @@ import hashlib
 import json
 import logging
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.storage.atomic import sha256_of
 from catalog.storage.errors import ActionGridError, FailureKind
 from catalog.storage.layout import EPOCHS, epoch_file, epoch_files
+from catalog.storage.outage import is_outage, retry_reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -84,7 +86,11 @@ def save_checkpoint(
 
 
 def read_record(path: Path) -> CheckpointRecord | None:
-    """The record in `path`, or None where it is torn or of another form. Paths follow a moved file."""
+    """The record in `path`, or None where it is torn or of another form. Paths follow a moved file.
+
+    Raises:
+        OSError: the storage is at fault; the record may well stand.
+    """
     try:
         fields = json.loads(path.read_text())
         return CheckpointRecord(
@@ -94,7 +100,9 @@ def read_record(path: Path) -> CheckpointRecord | None:
             predictions_path=str(path.parent / Path(fields["predictions_path"]).name),
             history=tuple(fields["history"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if is_outage(error):
+            raise
         return None
 
 
@@ -111,9 +119,13 @@ def is_intact(record: CheckpointRecord) -> bool:
 
 
 def latest_intact(directory: Path) -> CheckpointRecord | None:
-    """The newest checkpoint whose checksum holds; a damaged one is named in the log and passed over."""
-    for record in reversed(records(directory)):
-        if is_intact(record):
+    """The newest checkpoint whose checksum holds; a damaged one is named in the log and passed over.
+
+    Raises:
+        StoreReadError: the storage is at fault, at several tries: no epoch is lost to that.
+    """
+    for record in reversed(retry_reading(lambda: records(directory), directory)):
+        if retry_reading(partial(is_intact, record), Path(record.path)):
             return record
         logger.warning("checkpoint %s is damaged; the one before it is used", record.path)
     return None
@@ -129,14 +141,16 @@ def load_state(path: Path, sha256: str) -> dict[str, Any]:
 
     if not path.is_file():
         raise CheckpointError("checkpoint is missing", path, "train that cell again")
-    actual = sha256_of(path)
+    actual = retry_reading(lambda: sha256_of(path), path)
     if actual != sha256:
         raise CheckpointError(
             f"checkpoint does not match its checksum (recorded {sha256[:12]}…, file {actual[:12]}…)",
             path,
             "restore the file or train that cell again",
         )
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    state: dict[str, Any] = retry_reading(
+        lambda: torch.load(path, map_location="cpu", weights_only=True), path
+    )
     return state
 
 

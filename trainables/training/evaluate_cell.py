@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.storage.layout import EVALUATIONS
+from catalog.storage.outage import is_outage
 from trainables.recipe.cell_spec import EvaluationSpec
 
 if TYPE_CHECKING:
@@ -52,13 +53,19 @@ def result_path(run_dir: Path, identity: str) -> Path:
 
 
 def read_evaluation(run_dir: Path, identity: str) -> EvaluationResult | None:
-    """The finished evaluation with its predictions, or None: not there, another one, unreadable."""
+    """The finished evaluation with its predictions, or None: not there, another one, unreadable.
+
+    Raises:
+        OSError: the storage is at fault; the evaluation may well stand.
+    """
     path = result_path(run_dir, identity)
     names = {field.name for field in fields(EvaluationResult)}
     try:
         values = json.loads(path.read_text())
         result = EvaluationResult(**{name: values[name] for name in names})
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        if is_outage(error):
+            raise
         return None
     whole = result.identity == identity and (path.parent / result.predictions).is_file()
     return result if whole else None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.storage.layout import RESULT_FILE, epoch_files
+from catalog.storage.outage import is_outage
 from trainables.recipe.cell_spec import Evaluation
 from trainables.recipe.switches import PLAIN
 from trainables.training.checkpoint import CheckpointRecord, Metrics, read_record
@@ -138,11 +139,17 @@ def write_result(
 
 
 def read_result(run_dir: Path, key: str) -> CellResult | None:
-    """The finished result of `key` in `run_dir`, or None: not finished, another key, or unreadable."""
+    """The finished result of `key` in `run_dir`, or None: not finished, another key, or unreadable.
+
+    Raises:
+        OSError: the storage is at fault; the result may well stand.
+    """
     try:
         fields = json.loads((run_dir / RESULT_FILE).read_text())
         result = CellResult(**{**fields, "history": tuple(fields["history"])})
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        if is_outage(error):
+            raise
         return None
     return result if result.key == key else None
 

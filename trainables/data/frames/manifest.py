@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from catalog.storage.atomic import replaced_atomically
 from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
 from catalog.storage.layout import escaped
+from catalog.storage.outage import retry_reading
 from trainables.data.frames.frame_format import ORIGINALS, Decoder, FrameFormat
 from trainables.data.frames.shard import Shard
 from trainables.recipe.fields import Split
@@ -157,6 +158,7 @@ def read_manifest(path: Path) -> Manifest:
 
     Raises:
         ManifestError: no such file, not a manifest, or one of another format.
+        StoreReadError: the storage is at fault, at several tries.
     """
     head, rows = _read(path)
     base = _escaped_folder(path)
@@ -176,7 +178,7 @@ def read_manifest(path: Path) -> Manifest:
 def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     mend = "build the dataset again"
     try:
-        table = pq.read_table(path, partitioning=None)
+        table = retry_reading(lambda: pq.read_table(path, partitioning=None), path)
     except FileNotFoundError as error:
         raise ManifestError("no manifest", path, "build the dataset first") from error
     except (pa.ArrowInvalid, OSError) as error:

@@ -6,12 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.storage.atomic import sha256_of
 from catalog.storage.errors import ActionGridError, FailureKind
 from catalog.storage.layout import unescaped
+from catalog.storage.outage import is_outage, retry_reading
 from trainables.data.frames.frame_format import ORIGINALS, FrameFormat, reduced
 from trainables.data.frames.manifest import Video
 
@@ -101,9 +105,25 @@ class DecordReader(FrameReader):
 
         Raises:
             ReadError: a number out of range, or a file that no longer decodes as when the manifest was built.
+            StoreReadError: the storage is at fault, at several tries.
         """
         check_numbers(video, numbers)
-        return iter(self._decode(video, numbers))
+        path = Path(unescaped(video.path))
+        return iter(retry_reading(lambda: self._decode_or_blame(video, numbers, path), path))
+
+    def _decode_or_blame(self, video: Video, numbers: NDArray[np.int64], path: Path) -> Frames:
+        """As `_decode`; an OSError where a file that does not decode cannot be read either.
+
+        Decoders do not tell the two apart, so the file is read, and once it was, decoded again.
+        """
+        try:
+            return self._decode(video, numbers)
+        except ReadError as error:
+            if is_outage(error.__cause__ or error):
+                raise cast("OSError", error.__cause__) from error
+            if path.is_file():
+                sha256_of(path)
+            return self._decode(video, numbers)
 
     def _decode(self, video: Video, numbers: NDArray[np.int64]) -> Frames:
         """The frames `numbers` (sorted, unique); where all are asked for they are counted too."""

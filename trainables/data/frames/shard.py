@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import mmap
 import resource
 from collections.abc import Sequence
@@ -16,9 +15,11 @@ from numpy.typing import NDArray
 
 from catalog.storage.atomic import replaced_atomically
 from catalog.storage.errors import ActionGridError
+from catalog.storage.outage import is_outage, retry_reading
 
 FORMAT = "1"
 _SCHEMA = pa.schema([("jpeg", pa.large_binary())])
+_MEND = "run `actiongrid data verify` and build the dataset again"
 
 
 class ShardError(ActionGridError):
@@ -59,17 +60,22 @@ class ShardFrames:
 
         Raises:
             ShardError: no such file, or not a shard of this format.
+            OSError: the storage is at fault (`catalog.storage.outage.is_outage`): another try may succeed.
         """
-        mend = "run `actiongrid data verify` and build the dataset again"
         try:
             self._map = _mapped(path)
-            reader = pa.ipc.open_file(pa.py_buffer(self._map))
-        except (OSError, ValueError, pa.ArrowInvalid) as error:
-            if isinstance(error, OSError) and error.errno == errno.EMFILE:
-                mend = "raise the limit of open files (`ulimit -Hn`), or build with a larger --shard-mb"
-            raise ShardError(f"shard unreadable ({error})", path, mend) from error
+            self._read(path)
+        except ShardError:
+            raise
+        except Exception as error:  # of Arrow's, of many kinds, where bytes are not what they should be
+            if is_outage(error):
+                raise
+            raise ShardError(f"shard unreadable ({error})", path, _MEND) from error
+
+    def _read(self, path: Path) -> None:
+        reader = pa.ipc.open_file(pa.py_buffer(self._map))
         if (reader.schema.metadata or {}).get(b"actiongrid.shard") != FORMAT.encode():
-            raise ShardError(f"not a frame shard of format {FORMAT}", path, mend)
+            raise ShardError(f"not a frame shard of format {FORMAT}", path, _MEND)
         column = reader.get_batch(0).column(0)
         _, offsets, data = column.buffers()
         self._offsets: NDArray[np.int64] = np.frombuffer(offsets, dtype=np.int64, count=len(column) + 1)
@@ -94,6 +100,16 @@ class ShardFrames:
         Without it the resident size of every process would grow to the size of the whole dataset.
         """
         self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def open_shard(path: Path) -> ShardFrames:
+    """Open a shard, with patience where the storage is at fault. It may wait for seconds.
+
+    Raises:
+        ShardError: no such file, or not a shard of this format.
+        StoreReadError: the storage is at fault, at several tries.
+    """
+    return retry_reading(lambda: ShardFrames(path), path)
 
 
 def _mapped(path: Path) -> mmap.mmap:

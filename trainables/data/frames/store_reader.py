@@ -19,6 +19,7 @@ from catalog.storage.atomic import replaced_atomically, sha256_of
 from catalog.storage.errors import ActionGridError
 from catalog.storage.layout import SHARDS
 from catalog.storage.locks import exclusive
+from catalog.storage.outage import retry_reading
 from trainables.data.frames.manifest import Manifest, Video, read_manifest
 from trainables.data.frames.reader import (
     DecordReader,
@@ -28,7 +29,7 @@ from trainables.data.frames.reader import (
     ReadError,
     check_numbers,
 )
-from trainables.data.frames.shard import Shard, ShardError, ShardFrames
+from trainables.data.frames.shard import Shard, ShardError, ShardFrames, open_shard
 
 RESIDENT_BYTES = 64 << 20
 _PAGES_A_FRAME = 64 << 10  # what the system maps around each place that is read
@@ -51,21 +52,30 @@ class FrameStoreReader(FrameReader):
 
         Raises:
             ReadError: a number out of range, a shard that cannot be read or a JPEG that cannot be decoded.
+            StoreReadError: the storage is at fault, at several tries.
         """
         check_numbers(video, numbers)
         shard = self._shard(video)
         buffer = self._buffer(video)
         try:
             for number in numbers.tolist():
-                jpeg = shard.jpeg(video.first_row + number)
-                picture = simplejpeg.decode_jpeg(jpeg, fastdct=True, fastupsample=True, buffer=buffer)
-                if picture.shape != (video.height, video.width, 3):
-                    raise _unreadable(video, f"frame {number} is {picture.shape[1]} x {picture.shape[0]}")
+                try:
+                    picture = _decoded(shard, video, number, buffer)
+                except OSError:
+                    picture = self._decoded_again(video, number, buffer)
                 yield picture
-        except (ValueError, IndexError) as error:
-            raise _unreadable(video, str(error)) from error
         finally:
             self._release(video, shard, len(numbers))
+
+    def _decoded_again(self, video: Video, number: int, buffer: NDArray[np.uint8]) -> Frame:
+        """A frame that the storage did not give, from the shard opened anew."""
+
+        def read() -> Frame:
+            with self._lock:
+                self._shards.pop(video.shard, None)
+            return _decoded(self._shard(video), video, number, buffer)
+
+        return retry_reading(read, self._directory / video.shard)
 
     def _release(self, video: Video, shard: ShardFrames, frames: int) -> None:
         """Let go of mapped memory now and then: a call for every clip would cost a tenth of its decoding."""
@@ -81,13 +91,15 @@ class FrameStoreReader(FrameReader):
     def _shard(self, video: Video) -> ShardFrames:
         with self._lock:
             shard = self._shards.get(video.shard)
-            if shard is None:
-                try:
-                    shard = ShardFrames(self._directory / video.shard)
-                except ShardError as error:
-                    raise ReadError(error.what, error.where, error.what_to_do) from error
-                self._shards[video.shard] = shard
+        if shard is not None:
             return shard
+        try:
+            # Without the lock: nobody else waits for a storage that does not answer.
+            opened = open_shard(self._directory / video.shard)
+        except ShardError as error:
+            raise ReadError(error.what, error.where, error.what_to_do) from error
+        with self._lock:
+            return self._shards.setdefault(video.shard, opened)
 
     def _buffer(self, video: Video) -> NDArray[np.uint8]:
         size = video.height * video.width * 3
@@ -95,6 +107,18 @@ class FrameStoreReader(FrameReader):
         if buffer is None or buffer.nbytes < size:
             buffer = self._scratch.buffer = np.empty(size, dtype=np.uint8)
         return buffer
+
+
+def _decoded(shard: ShardFrames, video: Video, number: int, buffer: NDArray[np.uint8]) -> Frame:
+    """One frame of a video, in `buffer`."""
+    try:
+        jpeg = shard.jpeg(video.first_row + number)
+        picture: Frame = simplejpeg.decode_jpeg(jpeg, fastdct=True, fastupsample=True, buffer=buffer)
+    except (ValueError, IndexError) as error:
+        raise _unreadable(video, str(error)) from error
+    if picture.shape != (video.height, video.width, 3):
+        raise _unreadable(video, f"frame {number} is {picture.shape[1]} x {picture.shape[0]}")
+    return picture
 
 
 def _unreadable(video: Video, what: str) -> ReadError:
@@ -196,10 +220,24 @@ def _check_space(needed: int, target: Path) -> None:
         )
 
 
+def _copy_content(source: Path, target: Path) -> None:
+    """Copy a file; a full disk is the target's, all else that may pass the source's, which is asked again."""
+
+    def copy() -> None:
+        try:
+            shutil.copyfile(source, target)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise LocalCopyError("no space left for a shard", target.parent, "free some space") from error
+
+    retry_reading(copy, source)
+
+
 def _copy(shard: Shard, source: Path, target: Path) -> None:
     try:
         with replaced_atomically(target / shard.name, durable=False) as temporary:
-            shutil.copyfile(source / shard.name, temporary)
+            _copy_content(source / shard.name, temporary)
             if sha256_of(temporary) != shard.sha256:
                 raise LocalCopyError(
                     "shard differs from its checksum",
@@ -207,8 +245,5 @@ def _copy(shard: Shard, source: Path, target: Path) -> None:
                     "run `actiongrid data verify`, then build the dataset again",
                 )
     except OSError as error:
-        full = error.errno == errno.ENOSPC
-        mend = "free some space" if full else "run `actiongrid data verify`"
-        raise LocalCopyError(
-            f"shard cannot be copied ({error.strerror})", source / shard.name, mend
-        ) from error
+        what = f"shard cannot be copied ({error.strerror})"
+        raise LocalCopyError(what, source / shard.name, "run `actiongrid data verify`") from error

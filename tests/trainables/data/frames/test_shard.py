@@ -14,9 +14,9 @@ _SHARDS = 80
 _OPEN_ALL = """
 import resource, sys
 from pathlib import Path
-from trainables.data.frames.shard import ShardFrames
+from trainables.data.frames.shard import open_shard
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, int(sys.argv[2])))
-kept = [ShardFrames(path) for path in sorted(Path(sys.argv[1]).glob("*.arrow"))]
+kept = [open_shard(path) for path in sorted(Path(sys.argv[1]).glob("*.arrow"))]
 print(len(kept), bytes(kept[-1].jpeg(0)))
 """
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import gc
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
 import simplejpeg
 from numpy.typing import NDArray
 
-from catalog.storage.atomic import sha256_of
+import trainables.data.frames.shard as shards_of
+from catalog.storage.atomic import StoreReadError, sha256_of
+from catalog.storage.errors import FailureKind
 from tests.support.shards import write_shard
 from trainables.data.clips.loader import train_batches, train_ring
+from trainables.data.clips.resample import views_one_by_one
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.frames.manifest import Manifest, Video
 from trainables.data.frames.reader import ReadError
@@ -161,3 +169,107 @@ def test_a_local_copy_is_made_once_and_checked(tmp_path: Path) -> None:
     huge = replace(manifest, shards=(replace(manifest.shards[0], name="x", bytes=1 << 60),))
     with pytest.raises(LocalCopyError, match="do not fit"):
         copy_shards(huge, store, tmp_path / "third")
+
+
+TRANSIENT = (errno.EIO, errno.ESTALE, errno.EACCES, errno.EMFILE, errno.ETIMEDOUT)
+
+
+class Failing:
+    """Raises an OSError in place of its first `times` calls."""
+
+    def __init__(self, action: Callable[..., Any], number: int, times: int) -> None:
+        self._action, self._number, self._left = action, number, times
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        if self._left > 0:
+            self._left -= 1
+            raise OSError(self._number, os.strerror(self._number), str(args[0]))
+        return self._action(*args, **named)
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Retries without waiting; the pauses that were asked for."""
+    pauses: list[float] = []
+    monkeypatch.setattr("catalog.storage.outage.time.sleep", pauses.append)
+    return pauses
+
+
+def first_batch(folder: Path, manifest: Manifest) -> list[float]:
+    recipe = Recipe(epochs=1, batch_size=4, crop_size=16, lr=0.1)
+    batches = train_batches(
+        manifest.videos, recipe, 4, FrameStoreReader(folder), seed=0, epoch=1, rank=0, world=1, threads=2
+    )
+    with closing(batches):
+        views = (views_one_by_one(batch.pixels, batch.cuts, batch.size) for batch in batches)
+        return [float(clips.double().sum()) for clips in views]
+
+
+@pytest.mark.parametrize("place", ["_mapped", "pa.ipc.open_file"])
+@pytest.mark.parametrize("number", TRANSIENT)
+def test_a_fault_of_the_storage_is_tried_again_in_the_loaders_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pauses: list[float], number: int, place: str
+) -> None:
+    manifest = build(tmp_path)
+    expected = first_batch(tmp_path, manifest)
+    name = f"trainables.data.frames.shard.{place}"
+    action = shards_of._mapped if place == "_mapped" else shards_of.pa.ipc.open_file
+    monkeypatch.setattr(name, Failing(action, number, 3))
+    assert first_batch(tmp_path, manifest) == expected
+    assert len(no_pauses) == 3
+    monkeypatch.setattr(name, Failing(action, number, 1000))
+    with pytest.raises(StoreReadError, match=r"5 times in 4 s.*arrow") as raised:
+        first_batch(tmp_path, manifest)
+    assert raised.value.failure_kind is FailureKind.STORAGE
+
+
+@pytest.mark.parametrize("number", TRANSIENT)
+def test_a_batch_that_cannot_be_read_is_the_storages_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pauses: list[float], number: int
+) -> None:
+    manifest = build(tmp_path)
+    expected = first_batch(tmp_path, manifest)
+    failing = Failing(ShardFrames.jpeg, number, 2)
+
+    def jpeg(frames: ShardFrames, row: int) -> memoryview:
+        found: memoryview = failing(frames, row)
+        return found
+
+    monkeypatch.setattr(ShardFrames, "jpeg", jpeg)
+    assert first_batch(tmp_path, manifest) == expected
+    assert len(no_pauses) <= 1
+
+
+def test_a_shard_that_is_no_shard_is_the_datas_fault_at_once(tmp_path: Path, no_pauses: list[float]) -> None:
+    manifest = build(tmp_path)
+    for content in (b"", b"ARROW1", bytes(5000), (tmp_path / "000.arrow").read_bytes()[:-300]):
+        (tmp_path / "000.arrow").write_bytes(content)
+        with pytest.raises(ReadError) as raised:
+            next(FrameStoreReader(tmp_path).frames(manifest.videos[0], np.arange(2)))
+        assert raised.value.failure_kind is FailureKind.DATA
+    assert no_pauses == []
+
+
+def test_while_one_thread_waits_for_the_storage_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = build(tmp_path)
+    reader, waiting, over = FrameStoreReader(tmp_path), Event(), Event()
+    mapped = shards_of._mapped
+
+    def stuck(path: Path) -> Any:
+        if path.name == manifest.videos[0].shard:
+            waiting.set()
+            assert over.wait(20)
+        return mapped(path)
+
+    monkeypatch.setattr("trainables.data.frames.shard._mapped", stuck)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(reader.read, manifest.videos[0], np.arange(2))
+        assert waiting.wait(20)
+        assert manifest.videos[-1].shard != manifest.videos[0].shard
+        try:
+            assert len(reader.read(manifest.videos[-1], np.arange(2))) == 2
+        finally:
+            over.set()
+        assert len(slow.result()) == 2
