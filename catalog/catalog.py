@@ -10,6 +10,7 @@ import os
 import tempfile
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,11 +33,11 @@ from catalog.definitions import (
     schema_text,
     view_texts,
 )
-from catalog.events import EVENT_TYPES, EpochFinished
+from catalog.events import EVENT_TYPES, EpochFinished, Event
 from catalog.export import in_seconds
 from catalog.journal import Fault, Tail
 from catalog.predictions import TABLES, Fetch, PredictionTables, refuse_predictions
-from catalog.projection import attempt_epochs_sql, batches, upsert_sql
+from catalog.projection import attempt_epochs_sql, gathered, upsert_sql
 from catalog.storage.atomic import MissingStorageError
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 
@@ -49,6 +50,11 @@ _EVERYTHING = frozenset(
     {*(f"loaded.{name}" for name in TABLES), *(f"materialised.{name}" for name in MATERIALISED)}
 )
 """All tables that are filled when somebody reads them."""
+
+_LINES_AT_ONCE = 2_000
+"""Lines that are Python's objects at a time while journals are read."""
+_ROWS_AT_ONCE = 100_000
+"""Rows that one transaction takes in."""
 
 _READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
 
@@ -235,9 +241,21 @@ class Catalog:
             yield cursor
 
     def _take_in(self) -> int:
-        tables = batches(self._tail.lines())
-        if not tables:
+        changed: Counter[type[Event]] = Counter()
+        for tables in gathered(self._tail.columns(_LINES_AT_ONCE), _ROWS_AT_ONCE):
+            self._merge(tables)
+            changed.update({event_type: table.num_rows for event_type, table in tables.items()})
+        if not changed:
             return 0
+        self._predictions.forget()
+        fresh = self._fresh
+        self._fresh -= outdated({event_type.table for event_type in changed}, catalog_reads())
+        # What somebody looked at since the last change is asked for again, and should not have to wait then.
+        self._materialise([name for name in MATERIALISED if name in fresh & self._asked])
+        self._asked = frozenset()
+        return changed.total()
+
+    def _merge(self, tables: Mapping[type[Event], pa.Table]) -> None:
         self._connection.execute("BEGIN")
         try:
             for event_type, table in tables.items():
@@ -250,13 +268,6 @@ class Catalog:
         except Exception:
             self._connection.execute("ROLLBACK")
             raise
-        self._predictions.forget()
-        fresh = self._fresh
-        self._fresh -= outdated({event_type.table for event_type in tables}, catalog_reads())
-        # What somebody looked at since the last change is asked for again, and should not have to wait then.
-        self._materialise([name for name in MATERIALISED if name in fresh & self._asked])
-        self._asked = frozenset()
-        return sum(table.num_rows for table in tables.values())
 
     def _materialise(self, tables: Sequence[str]) -> Sequence[str]:
         """Fill those of the materialised tables whose sources have changed since they were filled."""

@@ -11,7 +11,11 @@ import json
 import math
 import types
 import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Literal
+
+import msgspec
 
 from catalog.events import EVENT_TYPES, Event
 from catalog.storage.errors import ActionGridError
@@ -104,8 +108,17 @@ def decode(line: bytes) -> Event:
         UnknownEventError: the type or its version is not known here.
         EventError: the line is torn or damaged.
     """
+    return event_of(*record_of(line))
+
+
+def record_of(line: bytes) -> tuple[type[Event], dict[str, Any]]:
+    """Return the type of a line's event and its fields, whose types `event_of` checks.
+
+    Raises:
+        UnknownEventError, EventError: as `decode`.
+    """
     try:
-        record = json.loads(line)
+        record = _loaded(line)
     except ValueError as error:
         raise EventError(f"not JSON ({error})") from error
     if not isinstance(record, dict) or not isinstance(record.get("event"), str):
@@ -113,10 +126,23 @@ def decode(line: bytes) -> Event:
     event_type = TYPES_BY_NAME.get(record["event"])
     if event_type is None or record.get("v") != event_type.version:
         raise UnknownEventError(f"unknown event {record['event']} version {record.get('v')}")
-    return _build(event_type, record)
+    return event_type, record
 
 
-def _build(event_type: type[Event], record: dict[str, Any]) -> Event:
+def _loaded(line: bytes) -> Any:  # noqa: ANN401  (any JSON value)
+    try:
+        # Four times as fast, and equal where it does not refuse.
+        return msgspec.json.decode(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return json.loads(line)
+
+
+def event_of(event_type: type[Event], record: dict[str, Any]) -> Event:
+    """Return the event with these fields.
+
+    Raises:
+        EventError: one is missing or has the wrong type.
+    """
     missing = _REQUIRED[event_type] - record.keys()
     if missing:
         raise EventError(f"{event_type.__name__} without {', '.join(sorted(missing))}")
@@ -148,3 +174,89 @@ def _portable(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value
+
+
+_TIMES = (0.0, 2.0**33)
+"""Times that are plainly seconds since 1970."""
+
+Origin = tuple[str, int]
+"""A line's writer and byte offset."""
+Record = tuple[Origin, Mapping[str, Any]]
+Refused = Callable[[Origin, EventError], None]
+"""Is told of a line whose fields are not an event's."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Columns:
+    """The fields of events of one type, `time` among them, by name; and where each event stands."""
+
+    fields: Mapping[str, Sequence[object]]
+    origins: Sequence[Origin]
+
+
+def columns_of(event_type: type[Event], records: Sequence[Record], refused: Refused) -> Columns:
+    """Return the columns of those records whose fields are an event's; the others are told to `refused`.
+
+    Replaying is bound by this. A value of its field's own type is taken as it is; a record with any other
+    value (an integer for a float, NaN as text, a field that is missing) is left to `event_of`.
+    """
+    names = (*FIELD_TYPES[event_type], "time")
+    pick = itemgetter(*names)
+    origins, rows, odd = [], [], []
+    for record in records:
+        try:
+            rows.append(pick(record[1]))
+            origins.append(record[0])
+        except KeyError:
+            odd.append(record)
+    places = _not_plain(event_type, [*zip(*rows, strict=True)])
+    if places:
+        odd += [(origins[place], dict(zip(names, rows[place], strict=True))) for place in sorted(places)]
+        rows = [row for place, row in enumerate(rows) if place not in places]
+        origins = [origin for place, origin in enumerate(origins) if place not in places]
+    for origin, event in _events(event_type, odd, refused):
+        rows.append(tuple(getattr(event, name) for name in names))
+        origins.append(origin)
+    values = [*zip(*rows, strict=True)] or [()] * len(names)
+    return Columns(dict(zip(names, values, strict=True)), origins)
+
+
+def _events(
+    event_type: type[Event], records: Iterable[Record], refused: Refused
+) -> Iterator[tuple[Origin, Event]]:
+    for origin, record in records:
+        try:
+            yield origin, event_of(event_type, dict(record))
+        except EventError as error:
+            refused(origin, error)
+
+
+def _not_plain(event_type: type[Event], columns: Sequence[Sequence[object]]) -> set[int]:
+    """The places of the rows in which some value needs a closer look."""
+    if not columns:
+        return set()
+    found: set[int] = set()
+    for column, exact in zip(columns, _EXACT[event_type], strict=True):
+        types = set(map(type, column))
+        if not types <= exact:
+            found |= {place for place, value in enumerate(column) if type(value) not in exact}
+        if int in types:
+            found |= {
+                place
+                for place, value in enumerate(column)
+                if type(value) is int and not -_INT64 <= value < _INT64
+            }
+    first, last = _TIMES
+    times: Sequence[Any] = columns[-1]
+    late = {place for place, time in enumerate(times) if place not in found and not first < time < last}
+    return found | late
+
+
+def _exact(kind: FieldType) -> frozenset[type]:
+    return frozenset({kind.base} | ({type(None)} if kind.optional else set()))
+
+
+_EXACT: dict[type[Event], tuple[frozenset[type], ...]] = {
+    event: (*map(_exact, FIELD_TYPES[event].values()), frozenset({float})) for event in EVENT_TYPES
+}
+"""The types of values that need no closer look, by the place of the field; `time` is the last one."""

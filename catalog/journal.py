@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import itertools
 import logging
 import os
 import re
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from catalog.codec import EventError, UnknownEventError, decode, encode
+from catalog.codec import (
+    Columns,
+    EventError,
+    Origin,
+    Record,
+    UnknownEventError,
+    columns_of,
+    encode,
+    event_of,
+    record_of,
+)
 from catalog.events import Event
 from catalog.storage.atomic import sync
 from catalog.storage.errors import ActionGridError
@@ -227,10 +239,30 @@ class Tail:
         Raises:
             JournalError: a journal became shorter, so that its offsets mean nothing any more.
         """
+        for event_type, (origin, fields) in self._records():
+            try:
+                yield Line(*origin, event_of(event_type, dict(fields)))
+            except EventError as error:
+                self._leave_out(origin, error)
+
+    def columns(self, at_once: int) -> Iterator[Mapping[type[Event], Columns]]:
+        """Yield what `lines` yields, of `at_once` lines at a time: their fields as columns, by type.
+
+        Raises:
+            JournalError: as `lines`.
+        """
+        records = self._records()
+        while chunk := [*itertools.islice(records, at_once)]:
+            by_type: dict[type[Event], list[Record]] = defaultdict(list)
+            for event_type, record in chunk:
+                by_type[event_type].append(record)
+            yield {one: columns_of(one, by_type[one], self._leave_out) for one in by_type}
+
+    def _records(self) -> Iterator[tuple[type[Event], Record]]:
         for path in sorted(journal_dir(self.storage).glob("*.jsonl")):
             yield from self._follow(path)
 
-    def _follow(self, path: Path) -> Iterator[Line]:
+    def _follow(self, path: Path) -> Iterator[tuple[type[Event], Record]]:
         writer = path.stem
         offset = self.offsets.get(writer, 0)
         with path.open("rb") as file:
@@ -241,23 +273,26 @@ class Tail:
                 if not text.endswith(b"\n"):
                     break
                 self.offsets[writer] = offset + len(text)
-                event = self._decode(writer, offset, text)
-                if event is not None:
-                    yield Line(writer, offset, event)
+                found = self._read((writer, offset), text)
+                if found is not None:
+                    yield found
                 offset += len(text)
 
-    def _decode(self, writer: str, offset: int, text: bytes) -> Event | None:
+    def _read(self, origin: Origin, text: bytes) -> tuple[type[Event], Record] | None:
         if text == b"\n":
             return None
         try:
-            return decode(text)
-        except UnknownEventError as error:
-            fault = Fault(writer, offset, "unknown", str(error))
+            event_type, fields = record_of(text)
         except EventError as error:
-            fault = Fault(writer, offset, "torn", str(error))
+            self._leave_out(origin, error)
+            return None
+        return event_type, (origin, fields)
+
+    def _leave_out(self, origin: Origin, error: EventError) -> None:
+        kind: Literal["torn", "unknown"] = "unknown" if isinstance(error, UnknownEventError) else "torn"
+        fault = Fault(*origin, kind, str(error))
         self.faults.append(fault)
-        logger.warning("%s line left out; %s.jsonl, byte %d; %s", fault.kind, writer, offset, fault.reason)
-        return None
+        logger.warning("%s line left out; %s.jsonl, byte %d; %s", kind, *origin, fault.reason)
 
 
 def read_events(storage: Path) -> Iterator[Event]:

@@ -10,30 +10,51 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from catalog.codec import FIELD_TYPES, FieldType
-from catalog.events import EVENT_TYPES, Event
-from catalog.journal import Line
+from catalog.codec import FIELD_TYPES, Columns, FieldType
+from catalog.events import Event
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ORIGIN = ("time", "writer", "position")
 """The columns that say where a row comes from."""
+_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
-def batches(lines: Iterable[Line]) -> dict[type[Event], pa.Table]:
-    """Return one Arrow table an event type, with the event's fields and the columns of `ORIGIN`."""
-    groups: dict[type[Event], list[Line]] = defaultdict(list)
-    for line in lines:
-        groups[type(line.event)].append(line)
-    return {
-        event_type: _batch(event_type, groups[event_type])
-        for event_type in EVENT_TYPES
-        if event_type in groups
+def batch(event_type: type[Event], columns: Columns) -> pa.Table:
+    """Return an Arrow table with the events' fields and the columns of `ORIGIN`."""
+    import pyarrow as pa
+
+    values = {
+        name: pa.array(_values(columns.fields[name], kind), type=_arrow_type(kind))
+        for name, kind in FIELD_TYPES[event_type].items()
     }
+    values["time"] = pa.array(columns.fields["time"], type=pa.float64())
+    values["writer"] = pa.array([writer for writer, _ in columns.origins], type=pa.string())
+    values["position"] = pa.array([position for _, position in columns.origins], type=pa.int64())
+    return pa.table(values)
+
+
+def gathered(
+    chunks: Iterable[Mapping[type[Event], Columns]], rows: int
+) -> Iterator[Mapping[type[Event], pa.Table]]:
+    """Yield the tables of chunks of lines, of many together: no more chunks once there are so many rows."""
+    import pyarrow as pa
+
+    tables: dict[type[Event], list[pa.Table]] = defaultdict(list)
+    count = 0
+    for chunk in chunks:
+        for event_type, columns in chunk.items():
+            tables[event_type].append(batch(event_type, columns))
+            count += len(columns.origins)
+        if count >= rows:
+            yield {one: pa.concat_tables(tables[one]) for one in tables}
+            tables, count = defaultdict(list), 0
+    if count:
+        yield {one: pa.concat_tables(tables[one]) for one in tables}
 
 
 def upsert_sql(event_type: type[Event], batch: str) -> str:
@@ -69,25 +90,8 @@ def attempt_epochs_sql(batch: str) -> str:
     """
 
 
-def _batch(event_type: type[Event], lines: list[Line]) -> pa.Table:
-    import pyarrow as pa
-
-    events = [line.event for line in lines]
-    columns = {
-        name: pa.array(_values(events, name, kind), type=_arrow_type(kind))
-        for name, kind in FIELD_TYPES[event_type].items()
-    }
-    columns["time"] = pa.array([event.time for event in events], type=pa.float64())
-    columns["writer"] = pa.array([line.writer for line in lines], type=pa.string())
-    columns["position"] = pa.array([line.offset for line in lines], type=pa.int64())
-    return pa.table(columns)
-
-
-def _values(events: list[Event], name: str, kind: FieldType) -> list[object]:
-    values = [getattr(event, name) for event in events]
-    if kind.base in (dict, list):
-        return [json.dumps(value, ensure_ascii=False) for value in values]
-    return values
+def _values(column: Sequence[object], kind: FieldType) -> Sequence[object]:
+    return [*map(_JSON.encode, column)] if kind.base in (dict, list) else column
 
 
 def _arrow_type(kind: FieldType) -> Any:  # noqa: ANN401  (pyarrow is untyped here)
