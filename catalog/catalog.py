@@ -122,8 +122,13 @@ class Catalog:
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """The journal lines that were left out so far, and the files of predictions that cannot be read."""
+        """The journal lines that were left out so far, and the files that cannot be read."""
         return (*self._tail.faults, *self._predictions.faults)
+
+    @property
+    def unchecked(self) -> int:
+        """How many of the journal lines that were read carry no checksum: those of earlier versions."""
+        return self._tail.unchecked
 
     def refresh(self) -> int:
         """Take in what was written since the last call and return how many events that were."""

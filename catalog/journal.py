@@ -7,6 +7,7 @@ leave a line out that a kill tore; its writer seals it with a newline when it op
 from __future__ import annotations
 
 import dataclasses
+import errno
 import fcntl
 import itertools
 import logging
@@ -14,14 +15,15 @@ import os
 import re
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import BinaryIO, Literal, Self
 
 from catalog.codec import (
     Columns,
+    DamagedEventError,
     EventError,
     Origin,
     Record,
@@ -32,13 +34,15 @@ from catalog.codec import (
     record_of,
 )
 from catalog.events import Event
-from catalog.storage.atomic import sync
+from catalog.storage.atomic import sync, system_reason
+from catalog.storage.checksums import is_checked
 from catalog.storage.errors import ActionGridError
 from catalog.storage.layout import Layout
 from catalog.storage.storage import JournalKeeper, Storage
 
 logger = logging.getLogger(__name__)
 
+_NAMED = 5  # lines of one journal that are named when they are left out; the others are counted
 _WRITER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 
 
@@ -63,12 +67,13 @@ class Line:
 class Fault:
     """A line that was left out: `torn` (not a whole event) or `unknown` (a newer type or version).
 
+    `damaged`: the line is not what was written. `unreadable`: the journal itself, from `offset` on.
     `missing`: the line counts, but a file that it speaks of cannot be read.
     """
 
     writer: str
     offset: int
-    kind: Literal["torn", "unknown", "missing"]
+    kind: Literal["torn", "damaged", "unknown", "unreadable", "missing"]
     reason: str
 
 
@@ -222,12 +227,23 @@ def open_journal(storage: Storage, writer: str) -> Journal:
 
 
 class Tail:
-    """Follows all journals of a storage from byte offsets; each event is returned once by one Tail."""
+    """Follows all journals of a storage from byte offsets; each event is returned once by one Tail.
+
+    `unchecked` counts the lines without a checksum, as earlier versions wrote them.
+    """
 
     def __init__(self, storage: Path, offsets: Mapping[str, int] | None = None) -> None:
         self.storage = Path(storage)
         self.offsets: dict[str, int] = dict(offsets or {})
-        self.faults: list[Fault] = []
+        self.unchecked = 0
+        self._left_out: list[Fault] = []
+        self._unreadable: dict[str, Fault] = {}
+        self._named: Counter[str] = Counter()
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The lines that were left out so far, and the journals that could not be read the last time."""
+        return (*self._left_out, *self._unreadable.values())
 
     def poll(self) -> list[Event]:
         """Return the events that were written since the last call, journal by journal in their order."""
@@ -236,8 +252,11 @@ class Tail:
     def lines(self) -> Iterator[Line]:
         """Yield what `poll` returns, with writer and offset.
 
+        A journal that cannot be read is left out until it can be.
+
         Raises:
-            JournalError: a journal became shorter, so that its offsets mean nothing any more.
+            JournalError: a journal became shorter, so that its offsets mean nothing any more; or the folder
+                cannot be read, so that nobody knows what journals there are.
         """
         for event_type, (origin, fields) in self._records():
             try:
@@ -259,24 +278,35 @@ class Tail:
             yield {one: columns_of(one, by_type[one], self._leave_out) for one in by_type}
 
     def _records(self) -> Iterator[tuple[type[Event], Record]]:
-        for path in sorted(journal_dir(self.storage).glob("*.jsonl")):
-            yield from self._follow(path)
+        for name in sorted(_journal_files(journal_dir(self.storage))):
+            yield from self._follow(journal_dir(self.storage) / name)
 
     def _follow(self, path: Path) -> Iterator[tuple[type[Event], Record]]:
         writer = path.stem
+        try:
+            # What is no plain file may let its reader wait for ever.
+            if not path.is_file():
+                raise IsADirectoryError(errno.EISDIR, "not a file")
+            with path.open("rb") as file:
+                yield from self._lines_of(path, writer, file)
+            self._unreadable.pop(writer, None)
+        except OSError as error:
+            self._cannot_read(path, writer, error)
+
+    def _lines_of(self, path: Path, writer: str, file: BinaryIO) -> Iterator[tuple[type[Event], Record]]:
         offset = self.offsets.get(writer, 0)
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size < offset:
-                raise JournalError("journal became shorter", path, "restore it, then open the catalog anew")
-            file.seek(offset)
-            for text in file:
-                if not text.endswith(b"\n"):
-                    break
-                self.offsets[writer] = offset + len(text)
-                found = self._read((writer, offset), text)
-                if found is not None:
-                    yield found
-                offset += len(text)
+        if os.fstat(file.fileno()).st_size < offset:
+            raise JournalError("journal became shorter", path, "restore it, then open the catalog anew")
+        file.seek(offset)
+        for text in file:
+            if not text.endswith(b"\n"):
+                break
+            self.offsets[writer] = offset + len(text)
+            found = self._read((writer, offset), text)
+            if found is not None:
+                self.unchecked += not is_checked(text)
+                yield found
+            offset += len(text)
 
     def _read(self, origin: Origin, text: bytes) -> tuple[type[Event], Record] | None:
         if text == b"\n":
@@ -289,10 +319,35 @@ class Tail:
         return event_type, (origin, fields)
 
     def _leave_out(self, origin: Origin, error: EventError) -> None:
-        kind: Literal["torn", "unknown"] = "unknown" if isinstance(error, UnknownEventError) else "torn"
-        fault = Fault(*origin, kind, str(error))
-        self.faults.append(fault)
-        logger.warning("%s line left out; %s.jsonl, byte %d; %s", kind, *origin, fault.reason)
+        fault = Fault(*origin, _kind(error), str(error))
+        self._left_out.append(fault)
+        self._named[fault.writer] += 1
+        if self._named[fault.writer] <= _NAMED:
+            logger.warning("%s line left out; %s.jsonl, byte %d; %s", fault.kind, *origin, fault.reason)
+        elif self._named[fault.writer] == _NAMED + 1:
+            logger.warning("more lines left out; %s.jsonl; actiongrid catalog check names all", fault.writer)
+
+    def _cannot_read(self, path: Path, writer: str, error: OSError) -> None:
+        reason = f"{system_reason(error)}; let this user read the file, or move what is no journal elsewhere"
+        if writer not in self._unreadable:
+            logger.warning("journal left out; %s; %s", path, reason)
+        self._unreadable[writer] = Fault(writer, self.offsets.get(writer, 0), "unreadable", reason)
+
+
+def _kind(error: EventError) -> Literal["torn", "damaged", "unknown"]:
+    if isinstance(error, UnknownEventError):
+        return "unknown"
+    return "damaged" if isinstance(error, DamagedEventError) else "torn"
+
+
+def _journal_files(folder: Path) -> list[str]:
+    try:
+        return [name for name in os.listdir(folder) if name.endswith(".jsonl")]  # noqa: PTH208 - names
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        what = f"journals cannot be read ({system_reason(error)})"
+        raise JournalError(what, folder, "see that it is a folder that this user may read") from error
 
 
 def read_events(storage: Path) -> Iterator[Event]:

@@ -12,17 +12,25 @@ from catalog.journal import Fault, journal_dir
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `check` found. `snapshot` is None where none has been published yet."""
+    """What `check` found. `snapshot` is None where none has been published yet.
+
+    `unchecked` counts the journal lines that count and have no checksum.
+    """
 
     snapshot: Path | None
     tables: dict[str, Differences]
     faults: tuple[Fault, ...]
+    unchecked: int = 0
 
     @property
     def ok(self) -> bool:
-        """Tell whether snapshot and journals agree row for row (torn lines were never acknowledged)."""
+        """Tell whether all journals could be read and agree with the snapshot row for row.
+
+        Torn lines were never acknowledged.
+        """
         agree = all(not (table.only_in_journal or table.only_in_snapshot) for table in self.tables.values())
-        return self.snapshot is not None and agree
+        readable = all(fault.kind != "unreadable" for fault in self.faults)
+        return self.snapshot is not None and agree and readable
 
 
 def rebuild(storage: Path | str) -> Path:
@@ -48,9 +56,9 @@ def check(storage: Path | str) -> CheckReport:
     link = snapshots.snapshot_link(root)
     with Catalog.open(root) as catalog:
         if not link.exists():
-            return CheckReport(None, {}, catalog.faults)
+            return CheckReport(None, {}, catalog.faults, catalog.unchecked)
         snapshot = link.resolve()
-        return CheckReport(snapshot, catalog.compare(snapshot), catalog.faults)
+        return CheckReport(snapshot, catalog.compare(snapshot), catalog.faults, catalog.unchecked)
 
 
 def _with_journals(storage: Path) -> Path:

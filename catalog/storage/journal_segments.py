@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -85,7 +86,8 @@ def unite(bucket: Bucket, writer: str, content: bytes, *, ours: bool) -> None:
     elif not bucket.create(name, content):
         return
     segments = bucket.below(f"{JOURNAL}/{writer}")
-    bucket.remove([one.name for one in segments if _offset(one) + one.size <= len(content)])
+    inside = (one for one in segments if _is_segment(one) and _offset(one) + one.size <= len(content))
+    bucket.remove([one.name for one in inside])
 
 
 def pull_journals(mirror: Mirror) -> None:
@@ -100,7 +102,8 @@ def pull_journals(mirror: Mirror) -> None:
         for one in whole:
             _complete(mirror.path(one.name), one, mirror.bucket)
         for part in parts:
-            _follow(mirror.root / f"{part}.jsonl", mirror.bucket.below(part), mirror.bucket)
+            segments = [one for one in mirror.bucket.below(part) if _is_segment(one)]
+            _follow(mirror.root / f"{part}.jsonl", segments, mirror.bucket)
 
 
 def unite_abandoned(mirror: Mirror, writers: frozenset[str]) -> None:
@@ -163,6 +166,11 @@ def _unwritten(path: Path) -> Iterator[int | None]:
         yield file
     finally:
         os.close(file)
+
+
+def _is_segment(one: StoredObject) -> bool:
+    """Whether an object has a segment's name; others that lie there are no lines."""
+    return re.fullmatch(r"[0-9]{20}\.jsonl", one.name.rsplit("/", 1)[1]) is not None
 
 
 def _offset(one: StoredObject) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from catalog.storage.errors import ActionGridError, FailureKind
 from catalog.storage.layout import DATASETS, FENCE_FILE, JOURNAL, RUNS, SNAPSHOTS, Layout
 
 _OWN_FOLDERS = frozenset((JOURNAL, DATASETS, RUNS, SNAPSHOTS))
+_LONGEST_NUMBER = 9
 Wanted = Callable[[str], bool]
 """Whether a file is wanted, by its name relative to the folder that is asked about."""
 
@@ -253,7 +255,7 @@ class Storage(ABC):
             FencedError: A later attempt was let in already.
         """
         self.require_fence(run_dir, attempt)
-        self.write(run_dir / FENCE_FILE, str(attempt).encode())
+        self.write(run_dir / FENCE_FILE, f"{attempt} {_check_digits(attempt)}".encode())
 
     def require_fence(self, run_dir: Path, attempt: int | None) -> None:
         """Return if `attempt` may write; None always may.
@@ -345,8 +347,13 @@ def _is_form(value: object, module: str) -> bool:
     return isinstance(value, type) and issubclass(value, Storage) and value.__module__ == module
 
 
+def _check_digits(number: int) -> str:
+    return f"{zlib.crc32(str(number).encode()):08x}"
+
+
 def _number(content: bytes | None) -> int:
-    try:
-        return int(content or b"0")
-    except ValueError:
+    """The number in a fence; 0 where it is damaged. Earlier versions wrote no check digits."""
+    number, _, digits = (content or b"0").decode(errors="replace").partition(" ")
+    if not (number.isascii() and number.isdecimal() and len(number) <= _LONGEST_NUMBER):
         return 0
+    return int(number) if digits in ("", _check_digits(int(number))) else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import typer
 
 from catalog.storage.errors import WORK_FAILED
@@ -30,6 +32,11 @@ def check(storage: StorageOption = None) -> None:
         both = f"{rows.journal_rows} rows in the journals, {rows.snapshot_rows} in the catalog"
         typer.echo(f"{table}: {both}; {lost}")
     for fault in report.faults:
-        typer.echo(f"{fault.kind} line left out: {fault.writer}, byte {fault.offset}: {fault.reason}")
+        what = "journal" if fault.kind == "unreadable" else "line"
+        typer.echo(f"{fault.kind} {what} left out: {fault.writer}, byte {fault.offset}: {fault.reason}")
+    kinds = Counter(fault.kind for fault in report.faults)
+    typer.echo(f"left out: {', '.join(f'{count} {kind}' for kind, count in kinds.items()) or 'nothing'}")
+    if report.unchecked:
+        typer.echo(f"without a checksum, as earlier versions wrote them: {report.unchecked} lines")
     if not report.ok:
         raise typer.Exit(WORK_FAILED)

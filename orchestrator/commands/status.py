@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from catalog.storage.atomic import StorageError
 from orchestrator.commands.common import (
     JsonOption,
     NotFoundError,
@@ -20,7 +21,10 @@ from orchestrator.commands.common import (
 from orchestrator.terminal.text import held_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from catalog import Catalog
+    from catalog.journal import Fault
 
 
 def status(
@@ -40,6 +44,7 @@ def status(
         commands = requested(catalog, rows)
         failed = {row["study"] for row in rows if row["state"] == "failed"}
         again = {name: _run_again(catalog, name, storage) for name in failed}
+        faults = catalog.faults
     if study is not None and not rows:
         raise NotFoundError("no such study", study, "see actiongrid status, without a name")
     holders = held_by(chosen, {row["key"] for row in rows if row["state"] != "done"})
@@ -49,12 +54,27 @@ def status(
     if as_json:
         typer.echo(json.dumps(rows))
         return
+    if not rows and faults:
+        _tell_left_out(faults, command_line("catalog", "check", storage=storage), chosen.location)
+        return
     if not rows:
         typer.echo("nothing here yet; start with: actiongrid run demo")
         return
     console = wide_console()
     for name in dict.fromkeys(row["study"] for row in rows):
         _show_study(name, [row for row in rows if row["study"] == name], again.get(name), console)
+
+
+def _tell_left_out(faults: Sequence[Fault], check: str, where: str) -> None:
+    """Say that there is more than can be read.
+
+    Raises:
+        StorageError: a whole journal cannot be.
+    """
+    what = f"no study can be read: {len(faults)} journals or lines of them are left out"
+    if any(fault.kind == "unreadable" for fault in faults):
+        raise StorageError(what, where, f"see: {check}")
+    typer.echo(f"{what}; see: {check}")
 
 
 def _run_again(catalog: Catalog, study: str, storage: str | None) -> str:

@@ -142,10 +142,16 @@ class Watch:
     def record(self, writer: str) -> DriverRecord | None:
         """What a driver says of itself, or None where that cannot be read."""
         try:
-            fields = json.loads(self._files.read(f"{writer}.json") or b"")
-            ready = tuple((cpus, gpus) for cpus, gpus in fields.pop("ready"))
-            return DriverRecord(**{**fields, "running": tuple(fields["running"]), "ready": ready})
-        except (ValueError, TypeError, KeyError):
+            return _record(json.loads(self._files.read(f"{writer}.json") or b""))
+        except (
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            RecursionError,
+            OverflowError,
+            IsADirectoryError,
+        ):
             return None
 
     def is_dead(self, writer: str) -> bool:
@@ -177,6 +183,18 @@ class Watch:
         silent = silent + min(now - looked, LOOK_SECONDS) if mark == before else 0.0
         self._seen[writer] = (mark, now, silent)
         return silent
+
+
+def _record(fields: dict[str, Any]) -> DriverRecord:
+    """A driver's record from its file; ValueError, TypeError or KeyError where that is none."""
+    amounts = [
+        tuple(float(one) for one in amount) for amount in (fields.pop("running"), *fields.pop("ready"))
+    ]
+    if any(len(amount) != 2 for amount in amounts):
+        raise ValueError("an amount is of CPUs and GPUs")
+    whole = {name: int(fields[name]) for name in ("pid", "started", "priority")}
+    running, *ready = ((cpus, gpus) for cpus, gpus in amounts)
+    return DriverRecord(**{**fields, **whole, "running": running, "ready": tuple(ready)})
 
 
 def resources_left(mine: DriverRecord, others: Sequence[DriverRecord], total: Free) -> Free | None:

@@ -17,6 +17,8 @@ from uuid import uuid4
 from catalog.storage.errors import ActionGridError
 from catalog.storage.storage import SharedFiles
 
+_LONGEST_NUMBER = 9
+
 
 class LeaseLostError(ActionGridError):
     """Another owner has taken a lease over."""
@@ -114,7 +116,7 @@ class Leases:
         if name not in self._owners:
             try:
                 self._owners[name] = str(json.loads(self._files.read(name) or b"")["owner"])
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError, IsADirectoryError):
                 return "unknown"
         return self._owners[name]
 
@@ -128,4 +130,8 @@ def _free_name(key: str, number: int) -> str:
 
 
 def _is_lease(name: str) -> bool:
-    return name.endswith(".json") and name.removesuffix(".json").isdecimal()
+    """Whether a file is a lease: nothing comes to numbers of more digits, and an attempt's has 64 bits."""
+    number = name.removesuffix(".json")
+    return (
+        name.endswith(".json") and number.isascii() and number.isdecimal() and len(number) <= _LONGEST_NUMBER
+    )
