@@ -12,7 +12,13 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from catalog.storage.errors import BAD_INPUT, INTERRUPTED, ActionGridError, from_system
+from catalog.storage.errors import (
+    BAD_INPUT,
+    INTERRUPTED,
+    ActionGridError,
+    SystemFailureError,
+    from_system,
+)
 from orchestrator.commands import catalog as catalog_commands
 from orchestrator.commands import data as data_commands
 from orchestrator.commands.claims import claims
@@ -26,6 +32,10 @@ from orchestrator.commands.results import results
 from orchestrator.commands.run import run
 from orchestrator.commands.status import status
 from orchestrator.commands.submit import jobs, submit
+
+# DuckDB's and Arrow's words for files that cannot be read or written, and for want of memory or disk.
+_FILES_OF_LIBRARIES = frozenset({"IOException", "OutOfMemoryException", "ArrowMemoryError", "ArrowInvalid"})
+_LONGEST = 500  # characters of what a library says
 
 
 class InterruptedByUserError(ActionGridError):
@@ -75,8 +85,8 @@ app.add_typer(catalog_commands.app, name="catalog")
 def main() -> None:
     """Entry point: the one place that turns errors into one line on stderr and an exit code.
 
-    What is neither of our tree, nor the operating system's, nor about the command line is a fault of the
-    program: it ends with its traceback.
+    What is neither of our tree, nor the operating system's, nor a library's word about files or memory, nor
+    about the command line is a fault of the program: it ends with its traceback.
     """
     try:
         code = app(standalone_mode=False)
@@ -86,8 +96,15 @@ def main() -> None:
         sys.exit(_told(error))
     except OSError as error:
         sys.exit(_told(from_system(error)))
+    except MemoryError:
+        sys.exit(
+            _told(SystemFailureError("not enough memory", what_to_do="make room in it, or ask for less"))
+        )
     except Exception as error:
-        sys.exit(_of_command_line(error))
+        if _FILES_OF_LIBRARIES.isdisjoint(_names(error)):
+            sys.exit(_of_command_line(error))
+        what = " ".join(str(error).split())[:_LONGEST]
+        sys.exit(_told(SystemFailureError(what, what_to_do="mend it, then give the same command again")))
     sys.exit(code or 0)
 
 
@@ -101,9 +118,14 @@ def _told(error: ActionGridError) -> int:
     return error.exit_code
 
 
+def _names(error: Exception) -> frozenset[str]:
+    """The names of an error's classes: not every command has imported the library that it is of."""
+    return frozenset(kind.__name__ for kind in type(error).__mro__)
+
+
 def _of_command_line(error: Exception) -> int:
     """The same for what Typer raises; its errors are known by name, because it has its own copy of click."""
-    names = {kind.__name__ for kind in type(error).__mro__}
+    names = _names(error)
     if "Abort" in names:
         sys.stderr.write("aborted\n")
         return INTERRUPTED

@@ -40,6 +40,34 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def write_output(path: Path, content: bytes) -> None:
+    """Write what a user asked for into the file that they named: whole, or the file does not change.
+
+    Only a plain file is ever replaced, and that behind a link, not the link. Into anything else that can be
+    written, such as a device or a pipe, the content is written as it is.
+
+    Raises:
+        OSError: it cannot be written: no reader of a pipe, a directory, …; nothing else is left behind.
+    """
+    # What descriptors of this process are called (`/dev/stdout`) is theirs already: never replaced.
+    target = path if path.parts[1:2] in (("dev",), ("proc",)) else Path(os.path.realpath(path))
+    if target is path or (target.exists() and not target.is_file()):
+        _write_into(path, content)
+        return
+    if target.is_symlink():  # one of a circle: no file is meant
+        target.stat()
+    with replaced_atomically(target, durable=False) as temporary:
+        temporary.write_bytes(content)
+
+
+def _write_into(path: Path, content: bytes) -> None:
+    """Write into what is no plain file; a pipe that nobody reads is an error and no wait."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_TRUNC)
+    os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+
+
 def sync(path: Path) -> None:
     """Make a file, or the names in a directory, durable."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 import uuid
@@ -15,6 +16,10 @@ from catalog.storage.storage import JournalKeeper, LeaseError, Probe, SharedFile
 
 _PAUSE_SECONDS = 0.2
 _PROBE_BYTES = 64 << 10
+# What file systems without hard links say to one that is asked for.
+_NO_LINKS = frozenset(
+    {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK}
+)
 
 
 class FolderStorage(Storage):
@@ -168,10 +173,16 @@ class FolderProbe:
 
 
 class FolderFiles:
-    """Shared files in a local or network directory. What is made exclusively is made by a hard link."""
+    """Shared files in a local or network directory.
+
+    What is made exclusively is made by a hard link, which is whole from its first moment; where the storage
+    has none, by opening it exclusively. A probe chooses. Either fails where the other has made the name, so
+    drivers that choose differently still exclude each other.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._has_links: bool | None = None
 
     def names(self, folder: str = "") -> frozenset[str]:
         """See `SharedFiles`."""
@@ -195,12 +206,13 @@ class FolderFiles:
         """See `SharedFiles`."""
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        if self._has_links is None:
+            self._has_links = _has_links(path.parent)
+        if not self._has_links:
+            return _created(path, content)
         temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
         try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            _write_new(temporary, content)
             return _linked(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -232,15 +244,59 @@ class FolderFiles:
         (self._folder / name).unlink(missing_ok=True)
 
 
+def _has_links(folder: Path) -> bool:
+    """Whether files in a folder can have hard links, tried with two hidden ones."""
+    one, other = (folder / f".{uuid.uuid4().hex}.tmp" for _ in range(2))
+    try:
+        one.touch()
+        os.link(one, other)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return False
+    finally:
+        one.unlink(missing_ok=True)
+        other.unlink(missing_ok=True)
+    return True
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Make a file that must not be there yet, on disk when this returns.
+
+    Raises:
+        FileExistsError: It is there.
+    """
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _linked(temporary: Path, path: Path) -> bool:
     try:
         os.link(temporary, path)
     except FileExistsError:
         # An NFS client that had no answer asks again, and is told that its own link exists.
         return temporary.stat().st_nlink == 2
-    except PermissionError as error:
+    return True
+
+
+def _created(path: Path, content: bytes) -> bool:
+    """Make a file by opening it exclusively; who looks at once may find it empty.
+
+    Raises:
+        LeaseError: The storage can do neither.
+    """
+    try:
+        _write_new(path, content)
+    except FileExistsError:
+        # A client that had no answer asks again; no two calls bring the same content.
+        return path.read_bytes() == content
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
         raise LeaseError(
-            f"the storage makes no hard links ({error}), so drivers could not share it",
+            f"the storage makes no file exclusively ({error.strerror}), so drivers could not share it",
             path.parent,
             "use a local or NFS directory, or a bucket",
         ) from error

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
-from uuid import uuid4
 
+from catalog.storage.atomic import write_output
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 
 Format = Literal["svg", "pdf", "png"]
@@ -38,14 +38,7 @@ def write_image(figure: dict[str, Any], path: Path, form: Format) -> Path:
         DrawingError: the browser failed.
         OSError: the file cannot be written.
     """
-    content = image(figure, form)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_output(path, image(figure, form))
     return path
 
 

@@ -8,7 +8,6 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import plotly.graph_objects as go
 
@@ -16,6 +15,7 @@ from catalog import Catalog
 from catalog.queries.filters import ALL, Filters
 from catalog.queries.overview import studies_of
 from catalog.queries.published import TABLES, printed_table
+from catalog.storage.atomic import write_output
 from dashboards.claims.load import shipped_claims
 from dashboards.claims.model import Claim
 from dashboards.figures.figure import Figure, Scope, Section
@@ -57,10 +57,7 @@ def write_report(catalog: Catalog, path: Path, claims: Sequence[Claim] | None = 
     Raises:
         OSError: the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    temporary.write_text(report_html(catalog, datetime.datetime.now(datetime.UTC), claims), encoding="utf-8")
-    temporary.replace(path)
+    write_output(path, report_html(catalog, datetime.datetime.now(datetime.UTC), claims).encode())
     return path
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from catalog.storage.atomic import write_output
 from orchestrator.commands.common import StorageOption, existing_storage
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _exported(catalog: Catalog, table: pa.Table, form: Format) -> bytes:
 
 def _print(content: bytes, form: Format, output: Path | None) -> None:
     if output is not None:
-        output.write_bytes(content)
+        write_output(output, content)
         return
     if form is Format.PARQUET:
         raise typer.BadParameter("parquet is not for a terminal; give --output FILE")

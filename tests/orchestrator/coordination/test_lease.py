@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from catalog.storage.folder_storage import FolderFiles
+from catalog.storage.storage import LeaseError
 from orchestrator.coordination.drivers import Presence, Watch, has_ended, process_start, this_driver
 from orchestrator.coordination.lease import Lease, LeaseLostError, Leases, LeaseState
 from tests.support.lease_racer import KEYS
@@ -226,3 +228,49 @@ def test_the_check_of_the_race_finds_two_owners() -> None:
     assert problems([*fine, line("exit a 2 y")]) != []
     assert problems([*fine, line("enter b 1 y")]) == ["x entered a while y was inside"]
     assert problems([*fine, line("enter a 3 y")]) != []
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_without_hard_links_a_lease_still_has_one_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    with_links = World(tmp_path).owner("with links")
+    assert isinstance(with_links.claim("other"), Lease)
+    asked = []
+
+    def no_links(*paths: object) -> None:
+        asked.append(paths)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", no_links)
+    world = World(tmp_path)
+    mine, theirs = world.owner("mine"), world.owner("theirs")
+    lease = claimed(mine)
+    assert theirs.claim("k") == LeaseState(1, "mine")
+    assert not FolderFiles(tmp_path).create("k/1.json", b"of another call")
+    assert mine.advance(lease).number == 2
+    # Whoever chose otherwise is excluded all the same.
+    assert mine.claim("other") == LeaseState(1, "with links")
+    assert len(asked) == 2, "a probe for each owner, not one for every lease"
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_where_no_file_can_be_made_exclusively_one_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr("catalog.storage.folder_storage._write_new", refused)
+    with pytest.raises(LeaseError, match="no file exclusively") as raised:
+        World(tmp_path).owner("mine").claim("k")
+    assert "\n" not in str(raised.value)
+
+
+def test_one_whose_answer_was_lost_knows_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("catalog.storage.folder_storage._has_links", lambda _: False)
+    files = FolderFiles(tmp_path)
+    assert files.create("k/1.json", b"of this call")
+    assert files.create("k/1.json", b"of this call")
+    assert not files.create("k/1.json", b"of another")
