@@ -18,7 +18,7 @@ from operator import itemgetter
 from typing import Any, Literal
 
 from catalog.events import EVENT_TYPES, Event
-from catalog.storage.checksums import ChecksumError, is_checked, load_checked, with_checksum
+from catalog.storage.checksums import ChecksumError, load_checked, with_checksum
 from catalog.storage.errors import ActionGridError
 from catalog.storage.layout import escaped
 
@@ -172,22 +172,7 @@ def record_of(line: bytes) -> tuple[type[Event], dict[str, Any]]:
     event_type = TYPES_BY_NAME.get(record["event"])
     if event_type is None or record.get("v") != event_type.version:
         raise UnknownEventError(f"unknown event {record['event']} version {record.get('v')}")
-    if not is_checked(content):
-        _require_plain(content, record)
     return event_type, record
-
-
-def _require_plain(content: bytes, record: dict[str, Any]) -> None:
-    """Refuse what JSON's reader takes here and no catalog holds: parts of characters, NaN in objects."""
-    texts = b"\\u" in content
-    try:
-        for value in record.values():
-            if isinstance(value, dict | list):
-                json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-            elif texts and isinstance(value, str):
-                value.encode()
-    except (ValueError, RecursionError) as error:
-        raise EventError(f"value that no catalog holds ({error})") from error
 
 
 def event_of(event_type: type[Event], record: dict[str, Any]) -> Event:

@@ -36,12 +36,12 @@ def is_checked(content: bytes) -> bool:
     return content.startswith(_HEAD)
 
 
-def load_checked(content: bytes, names: Collection[str]) -> dict[str, Any]:
+def load_checked(content: bytes, names: Collection[str], *, with_nan: bool = False) -> dict[str, Any]:
     """The fields of a JSON object after its checksum, if it has one.
 
     `names` are the fields of which one stands first where there is no checksum: without this a change of the
     checksum's own name would let other changes pass unseen. Who writes an object anew, with spaces as JSON's
-    writers put them, takes its checksum out of force.
+    writers put them, takes its checksum out of force. `with_nan` takes NaN and infinity, which are no JSON.
 
     Raises:
         ChecksumError: the checksum does not hold, or its place holds something else.
@@ -50,7 +50,7 @@ def load_checked(content: bytes, names: Collection[str]) -> dict[str, Any]:
     checked = is_checked(content)
     if checked and b'%08x",' % zlib.crc32(memoryview(content)[_START:]) != content[len(_HEAD) : _START]:
         raise ChecksumError("does not match its checksum")
-    record = _loaded(content)
+    record = _loaded(content, with_nan=with_nan)
     if not isinstance(record, dict):
         raise ValueError("not an object")
     if not checked and next(iter(record), _FIELD) not in {_FIELD, *names}:
@@ -59,12 +59,15 @@ def load_checked(content: bytes, names: Collection[str]) -> dict[str, Any]:
     return record
 
 
-def _loaded(content: bytes) -> Any:  # noqa: ANN401  (any JSON value)
+def _loaded(content: bytes, *, with_nan: bool) -> Any:  # noqa: ANN401  (any JSON value)
     try:
-        # Four times as fast; it refuses more, such as NaN.
+        # Several times as fast as the standard library's, and strict: no parts of characters either.
         return msgspec.json.decode(content)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        pass
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    except ValueError:
+        if not with_nan:
+            raise
     try:
         return json.loads(content.decode())
     except RecursionError as error:
