@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from catalog.journal import Fault
+from catalog.storage.checksums import ChecksumError, read_parquet
 from catalog.storage.layout import DATASETS, RUNS
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ class PredictionReader:
                 path = self._locate(file.path)
                 if self._fetch is not None and not path.exists():
                     self._fetch(path)
-                rows = read_rows(path, number, table, partial(self._videos, file))
+                rows = read_rows(path, number, table, partial(self._videos, file), file.key)
             except (OSError, KeyError, ValueError, TypeError, NotImplementedError) as error:
                 self._is_faulty(file, error)
                 continue
@@ -176,7 +177,8 @@ class PredictionReader:
             self._loaded[table, *name] = file
 
     def _is_faulty(self, file: PredictionFile, error: Exception) -> None:
-        what = f"predictions cannot be read ({type(error).__name__})"
+        why = str(error) if isinstance(error, ChecksumError) else type(error).__name__
+        what = f"predictions cannot be read ({why})"
         reason = f"{what}; {file.path}; restore the file or evaluate again"
         if file.path not in self._faults:
             logger.warning("%s", reason)
@@ -214,9 +216,7 @@ def evaluation_videos(manifest: Path) -> Sequence[tuple[str, int]]:
     Raises:
         OSError, KeyError, ValueError, TypeError, NotImplementedError: as `read_rows`.
     """
-    import pyarrow.parquet as pq
-
-    columns = pq.read_table(manifest, columns=["path", "label", "split"], partitioning=None).to_pydict()
+    columns = read_parquet(manifest, ["path", "label", "split"]).to_pydict()
     base = manifest.absolute().parent
     rows = zip(columns["path"], columns["label"], columns["split"], strict=True)
     return [(str(base / path), label) for path, label, split in rows if split == "val"]
@@ -231,24 +231,24 @@ def paths_of(videos: Sequence[tuple[str, int]], rows: pa.Table) -> Sequence[str]
     return [videos[place][0] for place in places] if same else None
 
 
-def read_rows(path: Path, number: int, table: Table, videos: Videos = lambda _: None) -> pa.Table | None:
-    """A file's rows for one table of the schema `loaded`; None where it keeps no views.
+def read_rows(
+    path: Path, number: int, table: Table, videos: Videos = lambda _: None, key: str = ""
+) -> pa.Table | None:
+    """The rows of a file of the cell `key` for a table of the schema `loaded`; None where it keeps no views.
 
     `videos` is asked for the paths of the videos of a file that does not tell them.
 
     Raises:
         OSError: no such file.
-        ValueError, TypeError, NotImplementedError: not a Parquet file of this form (as pyarrow says it).
+        ValueError, TypeError, NotImplementedError: not a Parquet file of this form, or not what was written.
         KeyError: a column is missing.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     columns = _COLUMNS[table]
-    with pq.ParquetFile(path) as file:
-        there = [name for name in columns if name in file.schema_arrow.names]
-        content = file.read(there)
+    content = read_parquet(path, [*columns], key)
+    there = content.column_names
     if table == "view_predictions" and "view_top" not in there:
         return None
     rows = content.num_rows

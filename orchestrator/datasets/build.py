@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ from orchestrator.study.datasets import DatasetState, dataset_config
 from orchestrator.study.load import shipped_studies
 from orchestrator.study.model import Study
 from trainables.data.datasets import OFFICIAL, DatasetConfig, DatasetError, DatasetFolders
-from trainables.data.frames.transfer import fetch_dataset, frames_stand, publish_dataset
+from trainables.data.frames.manifest import ManifestError
+from trainables.data.frames.transfer import fetch_intact, frames_stand, publish_dataset
 
 if TYPE_CHECKING:
     from trainables.data.frames.manifest import Manifest
@@ -206,7 +208,8 @@ def build_declared(
 
     path = declared_path(config, name, storage.layout)
     if path.is_file():
-        fetch_dataset(storage, path)
+        with suppress(ManifestError):  # what is damaged is made again, from what the last build noted
+            fetch_intact(storage, path)
     declared = config.sources if config.kind == "official" else None
     manifest = build_dataset(
         config,

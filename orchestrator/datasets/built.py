@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,14 @@ from trainables.data.datasets import (
 from trainables.data.datasets.base import SourceAbsentError
 from trainables.data.datasets.listing import list_dataset
 from trainables.data.frames.check import verify
-from trainables.data.frames.manifest import Manifest, Quarantined, read_manifest, same_content
-from trainables.data.frames.transfer import fetch_dataset
+from trainables.data.frames.manifest import (
+    Manifest,
+    ManifestError,
+    Quarantined,
+    read_manifest,
+    same_content,
+)
+from trainables.data.frames.transfer import fetch_intact
 from trainables.data.ingest.build_log import BuildLog, last_inputs
 from trainables.data.ingest.plan import bytes_text
 from trainables.data.ingest.run import BuildProgress
@@ -53,9 +60,28 @@ def dataset_states(study: Study, layout: Layout) -> dict[str, DatasetState]:
 def _state(study: Study, name: str, path: Path) -> DatasetState:
     if not path.is_file():
         return declared_state(study, name)
-    manifest = read_manifest(path)
+    try:
+        manifest = read_manifest(path)
+    except ManifestError:
+        return _damaged_state(study, name, path)
+    if manifest.name != name:
+        return _damaged_state(study, name, path)
     found = _source_changes(dataset_config(study, name), manifest, path.parent)
     return built_state(name, path, manifest) if found is None else _stale_state(name, *found)
+
+
+def _damaged_state(study: Study, name: str, path: Path) -> DatasetState:
+    """The state of a dataset whose manifest cannot be read: to be built again, as the last build noted."""
+    declared = declared_state(study, name)
+    noted = last_inputs(BuildLog(path.parent / BUILD_LOG_FILE)) is not None
+    mend = f"its manifest is damaged; restore {path}, or: actiongrid data build {name} --videos …"
+    buildable = declared.buildable or noted
+    return replace(
+        declared,
+        buildable=buildable,
+        how=declared.how if buildable else mend,
+        changed="its manifest was damaged",
+    )
 
 
 def _source_changes(config: DatasetConfig, manifest: Manifest, directory: Path) -> tuple[str, Listing] | None:
@@ -139,13 +165,13 @@ def manifests(layout: Layout, name: str | None = None) -> Iterator[tuple[Path, M
 
 
 def fetch_frames(storage: Storage, name: str | None) -> None:
-    """Bring down the frames of one dataset, or of all.
+    """Bring down the frames of one dataset, or of all, as far as they are as they were built.
 
     Raises:
         StoreWriteError: The bucket does not answer, or the disk is full.
     """
     for path, _ in manifests(storage.layout, name):
-        fetch_dataset(storage, path)
+        fetch_intact(storage, path)
 
 
 def quarantine_kind(reason: str) -> str:

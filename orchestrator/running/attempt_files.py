@@ -75,7 +75,7 @@ class RunReader:
         if not self._together and now - self._looked.get(request.key, float("-inf")) >= LOOK_SECONDS:
             self._looked[request.key] = now
             fetch_records(self._storage, run_dir)
-        return read_history(run_dir)
+        return read_history(run_dir, request.key)
 
     def result(self, request: TrialRequest) -> CellResult | None:
         """The result, if there is one by now.

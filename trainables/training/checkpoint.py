@@ -10,24 +10,29 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, field
+from dataclasses import fields as dataclass_fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.storage.atomic import sha256_of
+from catalog.storage.checksums import load_checked, with_checksum
 from catalog.storage.errors import ActionGridError, FailureKind
 from catalog.storage.layout import EPOCHS, epoch_file, epoch_files
 from catalog.storage.outage import is_outage, retry_reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from catalog.storage.storage import Storage
 
 logger = logging.getLogger(__name__)
 
 Metrics = dict[str, float]
+WAY_OUT = "restore the file, or train the chain in another storage: actiongrid run STUDY --storage OTHER"
+"""What mends a finished cell's checkpoint: what is done is never trained again in its own storage."""
 
 
 class CheckpointError(ActionGridError):
@@ -38,18 +43,27 @@ class CheckpointError(ActionGridError):
 
 @dataclass(frozen=True)
 class CheckpointRecord:
-    """What is known of one checkpoint. `history` holds one metrics row per epoch, 1..epoch."""
+    """What is known of one checkpoint. `history` holds one metrics row per epoch, 1..epoch.
+
+    `key` is the cell's, empty where an earlier version did not note it; `others` has the hashes of the older
+    checkpoints that stood beside this one, by epoch, in case their own records are lost.
+    """
 
     epoch: int
     sha256: str
     path: str
     predictions_path: str
     history: tuple[Metrics, ...]
+    key: str = ""
+    others: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def metrics(self) -> Metrics:
         """Metrics of this checkpoint's own epoch."""
         return self.history[-1]
+
+
+_FIELDS = frozenset(one.name for one in dataclass_fields(CheckpointRecord))
 
 
 def save_checkpoint(
@@ -58,6 +72,7 @@ def save_checkpoint(
     state: dict[str, Any],
     predictions_path: Path,
     history: Sequence[Metrics],
+    key: str = "",
 ) -> CheckpointRecord:
     """Write the checkpoint of the epoch that `history` ends with and return its record.
 
@@ -80,36 +95,74 @@ def save_checkpoint(
         path=str(path),
         predictions_path=str(predictions_path),
         history=tuple(history),
+        key=key,
+        others={one.epoch: one.sha256 for one in records(directory, key) if one.epoch < epoch},
     )
-    storage.write(path.with_suffix(".json"), json.dumps(asdict(record)).encode())
+    storage.write(path.with_suffix(".json"), with_checksum(json.dumps(asdict(record)).encode()))
     return record
 
 
-def read_record(path: Path) -> CheckpointRecord | None:
-    """The record in `path`, or None where it is torn or of another form. Paths follow a moved file.
+def read_record(path: Path, key: str = "") -> CheckpointRecord | None:
+    """The record in `path`, or None where it is damaged, of another form, or of another cell than `key`.
+
+    Paths follow a moved file.
 
     Raises:
         OSError: the storage is at fault; the record may well stand.
     """
     try:
-        fields = json.loads(path.read_text())
-        return CheckpointRecord(
+        fields = load_checked(path.read_bytes(), _FIELDS, with_nan=True)
+        record = CheckpointRecord(
             epoch=int(fields["epoch"]),
             sha256=str(fields["sha256"]),
             path=str(path.with_suffix(".pt")),
             predictions_path=str(path.parent / Path(fields["predictions_path"]).name),
             history=tuple(fields["history"]),
+            key=str(fields.get("key", "")),
+            others={int(epoch): str(sha256) for epoch, sha256 in fields.get("others", {}).items()},
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return record if _is_of(record, path, key) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         if is_outage(error):
             raise
         return None
 
 
-def records(directory: Path) -> tuple[CheckpointRecord, ...]:
-    """All readable checkpoint records in `directory`, oldest first; the weights are not verified."""
-    found = (read_record(path) for path in epoch_files(directory, ".json"))
-    return tuple(record for record in found if record is not None)
+def _is_of(record: CheckpointRecord, path: Path, key: str) -> bool:
+    """Whether a record can be that of this file and cell."""
+    whole = [row["epoch"] for row in record.history] == [*range(1, record.epoch + 1)]
+    named = path.stem == epoch_file(path.parent, record.epoch, "").name
+    return whole and named and (not key or record.key in ("", key))
+
+
+def records(directory: Path, key: str = "") -> tuple[CheckpointRecord, ...]:
+    """The checkpoint records of cell `key` in `directory`, oldest first; the weights are not verified.
+
+    One that cannot be read is taken from what a newer one says of it.
+    """
+    found = [read_record(path, key) for path in epoch_files(directory, ".json")]
+    readable = {record.epoch: record for record in found if record is not None}
+    for epoch, sha256 in readable[max(readable)].others.items() if readable else ():
+        path = epoch_file(directory, epoch, ".pt")
+        if epoch not in readable and path.is_file():
+            logger.warning("the record of %s is damaged; what a newer one says of it counts", path)
+            readable[epoch] = _from_newer(readable[max(readable)], epoch, sha256, path)
+    return tuple(readable[epoch] for epoch in sorted(readable))
+
+
+def _from_newer(newer: CheckpointRecord, epoch: int, sha256: str, path: Path) -> CheckpointRecord:
+    predictions, history = str(path.with_suffix(".parquet")), newer.history[:epoch]
+    return CheckpointRecord(epoch, sha256, str(path), predictions, history, newer.key)
+
+
+def best_epoch(history: Sequence[Metrics]) -> int:
+    """Epoch with the highest top-1; the earliest of equals; NaN never wins.
+
+    Its top-1 is that of the videos held out to choose on where there are any, else of the evaluation videos.
+    """
+    found = (row.get("choose_top1", row["top1"]) for row in history)
+    scores = [-1.0 if math.isnan(top1) else top1 for top1 in found]
+    return scores.index(max(scores)) + 1
 
 
 def is_intact(record: CheckpointRecord) -> bool:
@@ -118,16 +171,28 @@ def is_intact(record: CheckpointRecord) -> bool:
     return path.is_file() and sha256_of(path) == record.sha256
 
 
-def latest_intact(directory: Path) -> CheckpointRecord | None:
-    """The newest checkpoint whose checksum holds; a damaged one is named in the log and passed over.
+def latest_intact(directory: Path, key: str = "") -> CheckpointRecord | None:
+    """The newest checkpoint to go on from; a damaged one is named in the log and passed over.
+
+    So is one whose best epoch so far is damaged: the epochs from there on are trained again, for a result
+    that names another one as its best would not be that of an undisturbed run.
 
     Raises:
         StoreReadError: the storage is at fault, at several tries: no epoch is lost to that.
     """
-    for record in reversed(retry_reading(lambda: records(directory), directory)):
-        if retry_reading(partial(is_intact, record), Path(record.path)):
+    found = retry_reading(lambda: records(directory, key), directory)
+    intact: dict[int, bool] = {}
+    for record in found:
+        intact[record.epoch] = retry_reading(partial(is_intact, record), Path(record.path))
+    for record in reversed(found):
+        best = best_epoch(record.history)
+        if not intact[record.epoch]:
+            logger.warning("checkpoint %s is damaged; the one before it is used", record.path)
+        elif not intact.get(best):
+            what = "checkpoint %s is not used: its best epoch, %d, is damaged or gone, and trained again"
+            logger.warning(what, record.path, best)
+        else:
             return record
-        logger.warning("checkpoint %s is damaged; the one before it is used", record.path)
     return None
 
 
@@ -140,13 +205,13 @@ def load_state(path: Path, sha256: str) -> dict[str, Any]:
     import torch
 
     if not path.is_file():
-        raise CheckpointError("checkpoint is missing", path, "train that cell again")
+        raise CheckpointError("checkpoint is missing", path, WAY_OUT)
     actual = retry_reading(lambda: sha256_of(path), path)
     if actual != sha256:
         raise CheckpointError(
             f"checkpoint does not match its checksum (recorded {sha256[:12]}…, file {actual[:12]}…)",
             path,
-            "restore the file or train that cell again",
+            WAY_OUT,
         )
     state: dict[str, Any] = retry_reading(
         lambda: torch.load(path, map_location="cpu", weights_only=True), path

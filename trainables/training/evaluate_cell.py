@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catalog.storage.checksums import load_checked, with_checksum
 from catalog.storage.layout import EVALUATIONS
 from catalog.storage.outage import is_outage
 from trainables.recipe.cell_spec import EvaluationSpec
@@ -61,7 +62,7 @@ def read_evaluation(run_dir: Path, identity: str) -> EvaluationResult | None:
     path = result_path(run_dir, identity)
     names = {field.name for field in fields(EvaluationResult)}
     try:
-        values = json.loads(path.read_text())
+        values = load_checked(path.read_bytes(), names, with_nan=True)
         result = EvaluationResult(**{name: values[name] for name in names})
     except (OSError, ValueError, TypeError, KeyError) as error:
         if is_outage(error):
@@ -174,7 +175,8 @@ def _write(
     path = result_path(Path(spec.cell.run_dir), spec.identity)
     table = path.with_suffix(".parquet")
     storage = storage_of(spec.cell)
-    write_predictions(predictions, table, [video.path for video in manifest.split(spec.split)])
+    videos = [video.path for video in manifest.split(spec.split)]
+    write_predictions(predictions, table, videos, spec.cell.key)
     storage.publish(table)
     protocol = spec.cell.evaluation
     result = EvaluationResult(
@@ -193,5 +195,5 @@ def _write(
         versions=provenance.versions,
         hardware=provenance.hardware,
     )
-    storage.write(path, json.dumps(asdict(result)).encode())
+    storage.write(path, with_checksum(json.dumps(asdict(result)).encode()))
     return result

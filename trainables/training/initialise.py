@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from catalog.storage.errors import ActionGridError, FailureKind
+from catalog.storage.outage import retry_reading
 from trainables.data.clips.loader import eval_batches
 from trainables.models import build_model
-from trainables.training.checkpoint import CheckpointError, load_state
+from trainables.training.checkpoint import WAY_OUT, CheckpointError, load_state
 from trainables.training.evaluate import predict
 from trainables.training.execution.device import Normalisation
 from trainables.training.predictions import read_predictions
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from trainables.models.video_model import VideoModel
     from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
     from trainables.training.execution.device import Compute
+    from trainables.training.predictions import Predictions
 
 
 class ParentMismatchError(ActionGridError):
@@ -50,7 +52,7 @@ def load_parent(parent: ParentCheckpoint) -> dict[str, torch.Tensor]:
         raise ParentMismatchError(what, error.where, error.what_to_do) from error
     except KeyError as error:
         what = f"parent {parent.cell} cannot be used: its checkpoint has no {error}"
-        raise ParentMismatchError(what, parent.path, "train that cell again") from error
+        raise ParentMismatchError(what, parent.path, WAY_OUT) from error
     return state
 
 
@@ -106,7 +108,7 @@ def recheck(
     subset = tuple(videos[int(i)] for i in chosen)
     batches = eval_batches(subset, parent.evaluation, parent.frames, reader, rank=0, world=1, threads=threads)
     measured = predict(model, batches, compute, norm)
-    recorded = read_predictions(Path(parent.predictions_path))
+    recorded = _recorded(parent)
     lookup = {int(index): row for row, index in enumerate(recorded.index)}
     rows = [lookup.get(int(i)) for i in chosen]
     if any(row is None for row in rows):
@@ -129,6 +131,18 @@ def recheck(
             "checkpoint, videos or code changed: train the parent again or set parent_check: false",
         )
     return measured.accuracy(1)
+
+
+def _recorded(parent: ParentCheckpoint) -> Predictions:
+    path = Path(parent.predictions_path)
+    try:
+        return retry_reading(lambda: read_predictions(path, parent.key), path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ParentMismatchError(
+            f"parent {parent.cell} cannot be measured again: its predictions cannot be read ({error})",
+            path,
+            "restore the file, or say parent_check: false",
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catalog.storage.atomic import replaced_atomically
+from catalog.storage.checksums import read_parquet, write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,16 +88,18 @@ def join_shares(shares: Sequence[Predictions]) -> Predictions:
     return merged
 
 
-def write_predictions(predictions: Predictions, path: Path, videos: Sequence[str] | None = None) -> None:
+def write_predictions(
+    predictions: Predictions, path: Path, videos: Sequence[str] | None = None, key: str = ""
+) -> None:
     """Write Parquet columns `index`, `label`, `top`, `scores`, `loss`: temporary name, fsync, rename.
 
-    They stand on this machine then; the caller publishes them (`Storage.publish`).
+    The file notes whose they are: the cell's `key` and its own name. It stands on this machine then; the
+    caller publishes it (`Storage.publish`).
 
     Where views were kept, also the lists `view_top` and `view_scores`; where `videos` (the split's paths) are
     given, also `video`.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     columns: dict[str, object] = {"index": predictions.index}
     if videos is not None:
@@ -111,8 +113,7 @@ def write_predictions(predictions: Predictions, path: Path, videos: Sequence[str
     if predictions.view_top.shape[1]:
         columns["view_top"] = _lists(predictions.view_top, pa.int32())
         columns["view_scores"] = _lists(predictions.view_score, pa.float32())
-    with replaced_atomically(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+    write_parquet(pa.table(columns), path, key)
 
 
 def _lists(rows: NDArray[np.int64] | NDArray[np.float32], kind: pa.DataType) -> pa.ListArray:
@@ -122,11 +123,13 @@ def _lists(rows: NDArray[np.int64] | NDArray[np.float32], kind: pa.DataType) -> 
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(rows.reshape(-1), kind))
 
 
-def read_predictions(path: Path) -> Predictions:
-    """Read what `write_predictions` wrote; scores that an older file lacks are NaN."""
-    import pyarrow.parquet as pq
+def read_predictions(path: Path, key: str = "") -> Predictions:
+    """Read what `write_predictions` wrote of the cell `key`; scores that an older file lacks are NaN.
 
-    table = pq.read_table(path, partitioning=None)
+    Raises:
+        OSError, ValueError: as `catalog.storage.checksums.read_parquet`.
+    """
+    table = read_parquet(path, key=key)
     count, known = table.num_rows, set(table.column_names)
 
     def rows(name: str, missing: int) -> NDArray[np.float64]:

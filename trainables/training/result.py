@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catalog.storage.checksums import load_checked, with_checksum
 from catalog.storage.layout import RESULT_FILE, epoch_files
 from catalog.storage.outage import is_outage
 from trainables.recipe.cell_spec import Evaluation
 from trainables.recipe.switches import PLAIN
-from trainables.training.checkpoint import CheckpointRecord, Metrics, read_record
+from trainables.training.checkpoint import CheckpointRecord, Metrics, best_epoch, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,6 +94,9 @@ class Provenance:
         return cls(library_versions(), hardware(compute, spec.workers), cost.params, cost.macs)
 
 
+_FIELDS = frozenset(one.name for one in fields(CellResult))
+
+
 def write_result(
     storage: Storage,
     spec: CellSpec,
@@ -134,7 +137,7 @@ def write_result(
         choose_on=spec.choose_on,
         choose_videos=choose_videos,
     )
-    storage.write(Path(spec.run_dir) / RESULT_FILE, json.dumps(asdict(result)).encode())
+    storage.write(Path(spec.run_dir) / RESULT_FILE, with_checksum(json.dumps(asdict(result)).encode()))
     return result
 
 
@@ -145,8 +148,9 @@ def read_result(run_dir: Path, key: str) -> CellResult | None:
         OSError: the storage is at fault; the result may well stand.
     """
     try:
-        fields = json.loads((run_dir / RESULT_FILE).read_text())
-        result = CellResult(**{**fields, "history": tuple(fields["history"])})
+        values = load_checked((run_dir / RESULT_FILE).read_bytes(), _FIELDS, with_nan=True)
+        known = {name: values[name] for name in values.keys() & _FIELDS}
+        result = CellResult(**known | {"history": tuple(values["history"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         if is_outage(error):
             raise
@@ -154,21 +158,11 @@ def read_result(run_dir: Path, key: str) -> CellResult | None:
     return result if result.key == key else None
 
 
-def read_history(run_dir: Path) -> tuple[Metrics, ...]:
-    """Metric rows of all epochs that stand on disk in `run_dir`, finished or not."""
-    paths = reversed(epoch_files(run_dir, ".json"))
-    newest = next((record for record in map(read_record, paths) if record is not None), None)
+def read_history(run_dir: Path, key: str = "") -> tuple[Metrics, ...]:
+    """Metric rows of all epochs of cell `key` that stand on disk in `run_dir`, finished or not."""
+    found = (read_record(path, key) for path in reversed(epoch_files(run_dir, ".json")))
+    newest = next((record for record in found if record is not None), None)
     return newest.history if newest is not None else ()
-
-
-def best_epoch(history: Sequence[Metrics]) -> int:
-    """Epoch with the highest top-1; the earliest of equals; NaN never wins.
-
-    Its top-1 is that of the videos held out to choose on where there are any, else of the evaluation videos.
-    """
-    found = (row.get("choose_top1", row["top1"]) for row in history)
-    scores = [-1.0 if math.isnan(top1) else top1 for top1 in found]
-    return scores.index(max(scores)) + 1
 
 
 def _epochs_elsewhere(history: Sequence[Metrics]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from trainables.recipe.local_paths import storage_of
 from trainables.training.checkpoint import (
     CheckpointRecord,
     Metrics,
+    best_epoch,
     latest_intact,
     load_state,
     prune,
@@ -35,7 +36,7 @@ from trainables.training.execution.device import (
 from trainables.training.initialise import initial_model
 from trainables.training.optimiser import build_optimiser, learning_rate
 from trainables.training.predictions import write_predictions
-from trainables.training.result import Provenance, best_epoch, write_result
+from trainables.training.result import Provenance, write_result
 from trainables.training.step import TrainingStep, seed_everything, train_one_epoch
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class CellSession:
     @classmethod
     def _open(cls, spec: CellSpec, rank: int, world: int, compute: Compute) -> CellSession:
         manifest = read_manifest(Path(spec.manifest))
-        resumed = latest_intact(Path(spec.run_dir))
+        resumed = latest_intact(Path(spec.run_dir), spec.key)
         fresh = initial_model(spec, None if resumed else manifest, compute, rank)
         session = cls(spec, rank, world, compute, manifest, fresh.model)
         session.parent_top1 = fresh.parent_top1
@@ -214,9 +215,12 @@ class CellSession:
             self.storage.require_fence(self.directory, self.spec.attempt)
             path = epoch_file(self.directory, epoch, ".parquet")
             with writing(self.directory):
-                write_predictions(predictions, path, [video.path for video in self.eval_videos])
+                videos = [video.path for video in self.eval_videos]
+                write_predictions(predictions, path, videos, self.spec.key)
                 self.storage.publish(path)
-                save_checkpoint(self.storage, self.directory, self._state(), path, self.history)
+                save_checkpoint(
+                    self.storage, self.directory, self._state(), path, self.history, self.spec.key
+                )
                 # Only now: the new one stands, so that a kill at any moment leaves one to go on from.
                 done, best = len(self.history), best_epoch(self.history)
                 prune(self.directory, self.spec.keep.while_training(done, best))
@@ -242,7 +246,7 @@ class CellSession:
         """Write `result.json` (rank 0): the cell is done once it stands."""
         if self.rank == 0:
             self.storage.require_fence(self.directory, self.spec.attempt)
-            kept = {record.epoch: record for record in records(self.directory)}
+            kept = {record.epoch: record for record in records(self.directory, self.spec.key)}
             with writing(self.directory):
                 write_result(
                     self.storage,

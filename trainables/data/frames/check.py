@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from catalog.storage.atomic import sha256_of
+from catalog.storage.atomic import StoreWriteError, sha256_of
 from catalog.storage.layout import SHARDS, unescaped
+from catalog.storage.outage import retry_reading
 from trainables.data.frames.manifest import Manifest
+from trainables.data.frames.reader import ReadError
 from trainables.data.frames.shard import Shard
 from trainables.data.ingest.build_log import BuildLog, file_stamp
 
@@ -25,19 +29,49 @@ class Damage:
 
     def stands(self, shard: Shard) -> bool:
         """Whether the shard has its size and is not known to be damaged; reads nothing of it."""
-        return file_stamp(self._shards / shard.name)[0] == shard.bytes and not self._noted(shard.name)
+        return file_stamp(self._shards / shard.name)[0] == shard.bytes and not self.is_noted(shard.name)
+
+    def was_verified(self, shard: Shard) -> bool:
+        """Whether the shard was compared with its checksum and has had its size and time since."""
+        return (self._log.get(shard.name) or {}) == self._fact(shard.name, damaged=False)
 
     def note(self, shard: str, damaged: bool) -> None:
-        """Note whether the shard is damaged.
+        """Note whether the shard is damaged, as it is now.
 
         Raises:
             StoreWriteError: the storage is full or broken.
         """
-        if self._noted(shard) != damaged:
-            self._log.put(shard, {"damaged": damaged})
+        fact = self._fact(shard, damaged=damaged)
+        if self._log.get(shard) != fact:
+            self._log.put(shard, fact)
 
-    def _noted(self, shard: str) -> bool:
+    def is_noted(self, shard: str) -> bool:
+        """Whether the shard is known to be damaged."""
         return bool((self._log.get(shard) or {}).get("damaged"))
+
+    def _fact(self, shard: str, *, damaged: bool) -> dict[str, Any]:
+        return {"damaged": damaged, "stamp": list(file_stamp(self._shards / shard))}
+
+
+def require_intact(manifest: Manifest, directory: Path) -> None:
+    """Compare the shards with their checksums that are new or were written since: the others stand.
+
+    A JPEG with a changed byte may well be decoded, to another picture.
+
+    Raises:
+        ReadError: a shard is damaged or missing; the next build makes it again.
+    """
+    damage = Damage(directory)
+    for shard in manifest.shards:
+        if damage.was_verified(shard):
+            continue
+        path = directory / SHARDS / shard.name
+        problem = _checked(path, shard.sha256).problem
+        with suppress(StoreWriteError):  # a storage that takes nothing is read again the next time
+            damage.note(shard.name, damaged=problem is not None)
+        if problem is not None:
+            mend = f"build the dataset again: actiongrid data build {manifest.name}"
+            raise ReadError(f"shard is {problem}", path, mend)
 
 
 @dataclass(frozen=True)
@@ -73,13 +107,15 @@ def verify(manifest: Manifest, directory: Path, threads: int) -> Iterator[Checke
     with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
         for checked in pool.map(lambda file: _checked(*file), files):
             if manifest.frame_format.mode == "store":
-                damage.note(checked.path.name, checked.problem is not None)
+                # Damage that nobody notes would not be mended; that all is well can be found out again.
+                with suppress(*(() if checked.problem else (StoreWriteError,))):
+                    damage.note(checked.path.name, checked.problem is not None)
             yield checked
 
 
 def _checked(path: Path, expected: str) -> Checked:
     try:
-        found, size = sha256_of(path), path.stat().st_size
+        found, size = retry_reading(lambda: sha256_of(path), path), path.stat().st_size
     except FileNotFoundError:
         return Checked(path, 0, "missing")
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -11,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from catalog.storage.atomic import replaced_atomically
+from catalog.storage.checksums import read_parquet, write_parquet
 from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
 from catalog.storage.layout import escaped
 from catalog.storage.outage import retry_reading
@@ -147,10 +147,10 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
         "allow_missing": manifest.allow_missing,
         "ignored": manifest.ignored,
         "notes": manifest.notes,
+        "declaration": _declaration(path),
     }
     schema = _schema().with_metadata({_METADATA: json.dumps(head).encode()})
-    with replaced_atomically(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
+    write_parquet(pa.Table.from_pylist(rows, schema=schema), path)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -161,7 +161,13 @@ def read_manifest(path: Path) -> Manifest:
         StoreReadError: the storage is at fault, at several tries.
     """
     head, rows = _read(path)
-    base = _escaped_folder(path)
+    try:
+        return _manifest(head, rows, _escaped_folder(path))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ManifestError(f"not a whole manifest ({error})", path, "build the dataset again") from error
+
+
+def _manifest(head: dict[str, Any], rows: list[dict[str, Any]], base: Path) -> Manifest:
     return Manifest(
         name=head["name"],
         classes=tuple(head["classes"]),
@@ -176,18 +182,28 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    mend = "build the dataset again"
+    mend = f"build the dataset again: actiongrid data build {path.parent.name.rpartition('-')[0]}"
     try:
-        table = retry_reading(lambda: pq.read_table(path, partitioning=None), path)
+        table = retry_reading(lambda: read_parquet(path), path)
+        metadata = table.schema.metadata or {}
+        head = json.loads(metadata.get(_METADATA, b"{}"))
     except FileNotFoundError as error:
         raise ManifestError("no manifest", path, "build the dataset first") from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ManifestError(f"not a readable manifest ({error})", path, mend) from error
-    metadata = table.schema.metadata or {}
-    head = json.loads(metadata.get(_METADATA, b"{}"))
-    if head.get("format") != FORMAT or not table.schema.equals(_schema(), check_metadata=False):
+    known = isinstance(head, dict) and head.get("format") == FORMAT
+    if not known or not table.schema.equals(_schema(), check_metadata=False):
         raise ManifestError(f"not a manifest of format {FORMAT}", path, mend)
+    own, noted = _declaration(path), head.get("declaration")
+    if noted and own and noted != own:
+        raise ManifestError(f"the manifest of another dataset ({head['name']})", path, mend)
     return head, table.to_pylist()
+
+
+def _declaration(path: Path) -> str:
+    """The digest of its declaration that a dataset's directory is named by; empty where it is not."""
+    found = re.fullmatch(r".+-([0-9a-f]{8})", path.absolute().parent.name)
+    return found[1] if found else ""
 
 
 def _escaped_folder(path: Path) -> Path:

@@ -142,6 +142,7 @@ def open_reader(
 
     Raises:
         LocalCopyError: the store cannot be copied.
+        ReadError: a shard is damaged or missing.
     """
     reader = _open(manifest, path, local_disk)
     decoded = sum(video.frames * video.height * video.width * 3 for video in manifest.videos)
@@ -149,21 +150,24 @@ def open_reader(
 
 
 def prepare_frames(path: Path, local_disk: str | None) -> None:
-    """Copy the frame store of the manifest at `path` to the local disk, where that is asked for.
+    """Check the frame store of the manifest at `path`, or copy it to the local disk, where that is asked for.
 
     Raises:
         LocalCopyError: the store cannot be copied.
+        ReadError: a shard is damaged or missing.
     """
-    if local_disk is not None:
-        _open(read_manifest(path), path, local_disk)
+    _open(read_manifest(path), path, local_disk)
 
 
 def _open(manifest: Manifest, path: Path, local_disk: str | None) -> FrameReader:
     if manifest.frame_format.mode == "direct":
         return DecordReader(manifest.frame_format)
+    from trainables.data.frames.check import require_intact
+
     shards = path.parent / SHARDS
     if local_disk is not None:
-        shards = copy_shards(manifest, shards, Path(local_disk))
+        return FrameStoreReader(copy_shards(manifest, shards, Path(local_disk)))
+    require_intact(manifest, path.parent)
     return FrameStoreReader(shards)
 
 

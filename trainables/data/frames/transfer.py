@@ -58,12 +58,16 @@ def frames_stand(storage: Storage, manifest: Manifest, directory: Path) -> bool:
     Raises:
         OSError: The storage does not answer.
     """
-    if not storage.mirrored:
-        from trainables.data.frames.check import shards_stand
+    from trainables.data.frames.check import Damage, shards_stand
 
+    if not storage.mirrored:
         return shards_stand(manifest, directory)
+    damage = Damage(directory)
     sizes = {one.path: one.size for one in storage.files(directory / SHARDS)}
-    return all(sizes.get(directory / SHARDS / shard.name) == shard.bytes for shard in manifest.shards)
+    return all(
+        sizes.get(directory / SHARDS / shard.name) == shard.bytes and not damage.is_noted(shard.name)
+        for shard in manifest.shards
+    )
 
 
 def fetch_dataset(storage: Storage, path: Path) -> None:
@@ -73,19 +77,34 @@ def fetch_dataset(storage: Storage, path: Path) -> None:
 
     Raises:
         StoreWriteError: The storage does not answer, or the disk is full.
-        DownloadError: Frames that are damaged in the storage.
+        DownloadError: Frames that are damaged in the storage; the next build makes them again.
+    """
+    damaged = fetch_intact(storage, path)
+    if damaged:
+        name = path.parent.name.rpartition("-")[0]
+        mend = f"build the dataset again: actiongrid data build {name}"
+        raise DownloadError("shard differs from its checksum", storage.named(damaged[0]), mend)
+
+
+def fetch_intact(storage: Storage, path: Path) -> list[Path]:
+    """Bring of a dataset what is as it was built, and note what is not; the shards that did not come.
+
+    Raises:
+        StoreWriteError: The storage does not answer, or the disk is full.
+        ManifestError: The manifest cannot be read.
     """
     if not storage.mirrored:
-        return
+        return []
     directory = path.parent
     with (
         writing(directory),
         exclusive(directory / _LOCK, _LOCK_SECONDS, f"the copy of {directory.name}"),
     ):
-        _fetch_dataset(storage, path)
+        return _fetch_dataset(storage, path)
 
 
-def _fetch_dataset(storage: Storage, path: Path) -> None:
+def _fetch_dataset(storage: Storage, path: Path) -> list[Path]:
+    from trainables.data.frames.check import Damage
     from trainables.data.frames.manifest import read_manifest
 
     directory = path.parent
@@ -93,10 +112,15 @@ def _fetch_dataset(storage: Storage, path: Path) -> None:
     manifest = read_manifest(path)
     if manifest.frame_format.mode == "direct":
         storage.fetch(directory, lambda _: True)
-        return
+        return []
     missing = {f"{SHARDS}/{shard.name}": shard for shard in _missing(manifest.shards, directory)}
+    damage, damaged = Damage(directory), []
     for name in storage.fetch(directory, missing.__contains__):
-        _check(storage, directory / name, missing[name])
+        whole = _is_whole(storage, directory / name, missing[name])
+        damage.note(missing[name].name, damaged=not whole)
+        if not whole:
+            damaged.append(directory / name)
+    return damaged
 
 
 def _missing(shards: Iterable[Shard], directory: Path) -> list[Shard]:
@@ -105,19 +129,15 @@ def _missing(shards: Iterable[Shard], directory: Path) -> list[Shard]:
     return [shard for shard, path in paths if not path.is_file() or path.stat().st_size != shard.bytes]
 
 
-def _check(storage: Storage, path: Path, shard: Shard) -> None:
-    """Compare a shard that came with its checksum, and let it come once more where it differs."""
+def _is_whole(storage: Storage, path: Path, shard: Shard) -> bool:
+    """Whether a shard that came matches its checksum; one that differs comes once more, and else goes."""
     if sha256_of(path) == shard.sha256:
-        return
+        return True
     storage.fetch_again(path)
     if sha256_of(path) == shard.sha256:
-        return
+        return True
     path.unlink(missing_ok=True)
-    raise DownloadError(
-        "shard differs from its checksum",
-        storage.named(path),
-        "run `actiongrid data verify`, then build the dataset again",
-    )
+    return False
 
 
 def _was_published(path: Path, there: StoredFile | None) -> bool:

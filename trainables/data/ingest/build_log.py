@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from catalog.storage.atomic import replaced_atomically, sha256_of, writing
+from catalog.storage.atomic import sha256_of, writing
+from catalog.storage.checksums import load_checked, read_parquet, with_checksum, write_parquet
 from catalog.storage.layout import escaped, unescaped
 from trainables.data.datasets import DatasetConfig, DatasetFolders, Entry, Listing
 
 
 class BuildLog:
-    """Facts by key; the last line of a key counts, a torn line counts as absent."""
+    """Facts by key; the last line of a key counts, a torn or damaged line counts as absent."""
 
     def __init__(self, path: Path) -> None:
         with writing(path):
@@ -42,10 +42,10 @@ class BuildLog:
             StoreWriteError: the storage is full or broken.
         """
         self._facts[key] = fact
-        line = "\n" + json.dumps({"key": key, "fact": fact})  # a line end first seals a torn line before it
+        text = with_checksum(json.dumps({"key": key, "fact": fact}).encode())
         # unbuffered and at once: what another process appends meanwhile stays whole
         with writing(self._path), self._path.open("ab", buffering=0) as file:
-            data = line.encode()
+            data = b"\n" + text  # a line end first seals a torn line before it
             while data:
                 data = data[file.write(data) :]
 
@@ -54,15 +54,16 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     facts: dict[str, dict[str, Any]] = {}
     if not path.exists():
         return facts
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_bytes().split(b"\n"):
         try:
-            record = json.loads(line)
+            record = load_checked(line, _NAMES, with_nan=True)
             facts[record["key"]] = dict(record["fact"])
         except (ValueError, KeyError, TypeError):
             continue
     return facts
 
 
+_NAMES = frozenset({"key", "fact"})
 _KEY = "given"
 
 
@@ -170,16 +171,15 @@ def write_source(source: Source, path: Path) -> None:
         "time": [one.time for one in source.values()],
     }
     table = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps({"format": _FORMAT}).encode()})
-    with replaced_atomically(path) as temporary:
-        pq.write_table(table, temporary)
+    write_parquet(table, path)
 
 
 def read_source(path: Path) -> dict[str, SourceFile] | None:
     """What `write_source` wrote; None where nothing readable stands: no change is known then."""
     try:
-        rows = pq.read_table(path, partitioning=None).to_pylist()
+        rows = read_parquet(path).to_pylist()
         return {row["path"]: SourceFile(row["split"], row["label"], row["size"], row["time"]) for row in rows}
-    except (OSError, pa.ArrowException, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
