@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from catalog.journal import Fault
-from catalog.storage.checksums import ChecksumError, read_parquet
+from catalog.storage.checksums import ChecksumError
 from catalog.storage.layout import DATASETS, RUNS
+from catalog.storage.parquet_files import read_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa

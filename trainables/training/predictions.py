@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catalog.storage.checksums import read_parquet, write_parquet
+from catalog.storage.parquet_files import read_parquet, write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +127,7 @@ def read_predictions(path: Path, key: str = "") -> Predictions:
     """Read what `write_predictions` wrote of the cell `key`; scores that an older file lacks are NaN.
 
     Raises:
-        OSError, ValueError: as `catalog.storage.checksums.read_parquet`.
+        OSError, ValueError: as `catalog.storage.parquet_files.read_parquet`.
     """
     table = read_parquet(path, key=key)
     count, known = table.num_rows, set(table.column_names)

@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from catalog.storage.checksums import read_parquet, write_parquet
 from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
 from catalog.storage.layout import escaped
 from catalog.storage.outage import retry_reading
+from catalog.storage.parquet_files import read_parquet, write_parquet
 from trainables.data.frames.frame_format import ORIGINALS, Decoder, FrameFormat
 from trainables.data.frames.shard import Shard
 from trainables.recipe.fields import Split

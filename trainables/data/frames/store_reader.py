@@ -142,7 +142,6 @@ def open_reader(
 
     Raises:
         LocalCopyError: the store cannot be copied.
-        ReadError: a shard is damaged or missing.
     """
     reader = _open(manifest, path, local_disk)
     decoded = sum(video.frames * video.height * video.width * 3 for video in manifest.videos)
@@ -156,18 +155,21 @@ def prepare_frames(path: Path, local_disk: str | None) -> None:
         LocalCopyError: the store cannot be copied.
         ReadError: a shard is damaged or missing.
     """
-    _open(read_manifest(path), path, local_disk)
+    from trainables.data.frames.check import require_intact
+
+    manifest = read_manifest(path)
+    if local_disk is not None:
+        _open(manifest, path, local_disk)
+    else:
+        require_intact(manifest, path.parent)
 
 
 def _open(manifest: Manifest, path: Path, local_disk: str | None) -> FrameReader:
     if manifest.frame_format.mode == "direct":
         return DecordReader(manifest.frame_format)
-    from trainables.data.frames.check import require_intact
-
     shards = path.parent / SHARDS
     if local_disk is not None:
-        return FrameStoreReader(copy_shards(manifest, shards, Path(local_disk)))
-    require_intact(manifest, path.parent)
+        shards = copy_shards(manifest, shards, Path(local_disk))
     return FrameStoreReader(shards)
 
 

@@ -17,8 +17,9 @@ from typing import Any
 import pyarrow as pa
 
 from catalog.storage.atomic import sha256_of, writing
-from catalog.storage.checksums import load_checked, read_parquet, with_checksum, write_parquet
+from catalog.storage.checksums import load_checked, with_checksum
 from catalog.storage.layout import escaped, unescaped
+from catalog.storage.parquet_files import read_parquet, write_parquet
 from trainables.data.datasets import DatasetConfig, DatasetFolders, Entry, Listing
 
 

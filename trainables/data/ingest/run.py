@@ -114,7 +114,8 @@ def read_all(
         for record in _run(plan, executor, counter):
             log.put(plan.keys[record.batch], record.to_json())
             for shard in record.shards:
-                damage.note(shard.name, damaged=False)
+                if damage.is_noted(shard.name):
+                    damage.note(shard.name, damaged=False)
             records[record.batch] = record
         shutil.rmtree(directory / WORK, ignore_errors=True)
     in_order = [records[number] for number in range(len(plan.batches))]

@@ -1,0 +1,168 @@
+"""Every kind of file × every kind of damage: the undisturbed numbers, or a refusal with a way out.
+
+A chain of two cells is really trained, without Ray (`tests.support.run_here`), once to its end and once to
+the middle of the second cell. Each entry damages one file and runs the study again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog import Catalog
+from catalog.storage.errors import ActionGridError
+from tests.support.run_here import StoppedError, numbers, run_here
+from tests.support.toy import build_toy
+
+STUDY = """\
+name: chain
+axes: {module: [tsn], backbone: [tiny], frames: [8, 16], dataset: [toy]}
+datasets: {toy: {kind: synthetic-motion, train_per_class: 2, val_per_class: 2}}
+recipe:
+  base: {init: random, epochs: 2, batch_size: 8, lr: 0.05, crop_size: 32, inherit: best}
+evaluation: {crop_size: 32, short_side: 36}
+retries: 0
+"""
+FINISHED, INTERRUPTED = "finished", "interrupted"
+
+
+@dataclass(frozen=True)
+class Base:
+    """Storages to be damaged, by their state; `root` is where each is put to work, and no other one."""
+
+    folder: Path
+    root: Path
+    undisturbed: dict[str, Any]
+
+    def restore(self, state: str) -> Path:
+        shutil.rmtree(self.root, ignore_errors=True)
+        return Path(shutil.copytree(self.folder / state, self.root, symlinks=True))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
+    folder = tmp_path_factory.mktemp("damage")
+    root = folder / "storage"
+    root.mkdir()
+    with pytest.raises(StoppedError):
+        run_here(root, STUDY, last_epoch=1)
+    build_toy(root / "datasets" / "other-89abcdef", train=1, val=1)
+    shutil.copytree(root, folder / INTERRUPTED)
+    assert run_here(root, STUDY) == []
+    with Catalog.open(root) as catalog:
+        catalog.snapshot()
+    undisturbed = numbers(root)
+    assert len(undisturbed["results"]) == 2 and undisturbed["predictions"] and not undisturbed["faults"]
+    shutil.copytree(root, folder / FINISHED, symlinks=True)
+    yield Base(folder, root, undisturbed)
+
+
+def nth(pattern: str, number: int) -> Callable[[Path], Path]:
+    """The file of this number among those that match."""
+    return lambda root: sorted(root.glob(pattern))[number]
+
+
+PARENT, CHILD = "runs/*-f8_toy-*", "runs/*-f16_toy-*"
+Pair = tuple[Callable[[Path], Path], Callable[[Path], Path] | None]
+COMMON: dict[str, Pair] = {
+    "journal": (nth("journal/*.jsonl", 0), None),
+    "manifest": (nth("datasets/toy-*/manifest.parquet", 0), nth("datasets/other-*/manifest.parquet", 0)),
+    "build log": (nth("datasets/toy-*/build.jsonl", 0), nth("datasets/other-*/build.jsonl", 0)),
+    "damage notes": (nth("datasets/toy-*/damage.jsonl", 0), nth("datasets/other-*/damage.jsonl", 0)),
+    "shard": (nth("datasets/toy-*/shards/*", 0), nth("datasets/toy-*/shards/*", 1)),
+    "parent's result": (nth(f"{PARENT}/result.json", 0), nth("datasets/toy-*/build.jsonl", 0)),
+    "fence": (nth(f"{CHILD}/fence", 0), nth(f"{PARENT}/fence", 0)),
+    "lease": (nth("leases/*/1.json", 0), nth("leases/*/1.json", 1)),
+}
+KINDS: dict[str, dict[str, Pair]] = {
+    FINISHED: COMMON
+    | {
+        "second journal": (nth("journal/*.jsonl", 1), nth("journal/*.jsonl", 0)),
+        "result": (nth(f"{CHILD}/result.json", 0), nth(f"{PARENT}/result.json", 0)),
+        "snapshot": (nth("snapshots/*.duckdb", 0), None),
+        "predictions": (nth(f"{CHILD}/epoch-0002.parquet", 0), nth(f"{PARENT}/epoch-0002.parquet", 0)),
+        "another epoch's predictions": (
+            nth(f"{CHILD}/epoch-0001.parquet", 0),
+            nth(f"{CHILD}/epoch-0002.parquet", 0),
+        ),
+        "record": (nth(f"{CHILD}/epoch-0002.json", 0), nth(f"{PARENT}/epoch-0002.json", 0)),
+        "checkpoint": (nth(f"{CHILD}/epoch-0002.pt", 0), nth(f"{PARENT}/epoch-0002.pt", 0)),
+    },
+    INTERRUPTED: COMMON
+    | {
+        "record": (nth(f"{CHILD}/epoch-0001.json", 0), nth(f"{PARENT}/epoch-0001.json", 0)),
+        "checkpoint": (nth(f"{CHILD}/epoch-0001.pt", 0), nth(f"{PARENT}/epoch-0001.pt", 0)),
+        "predictions": (nth(f"{CHILD}/epoch-0001.parquet", 0), nth(f"{PARENT}/epoch-0001.parquet", 0)),
+    },
+}
+
+
+def delete(path: Path, other: Path | None) -> None:
+    path.unlink()
+
+
+def cut(path: Path, other: Path | None) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def flip(path: Path, other: Path | None) -> None:
+    """One bit in each of three places."""
+    content = bytearray(path.read_bytes())
+    for share in (0.2, 0.5, 0.8):
+        content[int(len(content) * share)] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def fill(path: Path, other: Path | None) -> None:
+    path.write_bytes(bytes(range(256)) * 8)
+
+
+def swap(path: Path, other: Path | None) -> None:
+    assert other is not None
+    one, two = path.read_bytes(), other.read_bytes()
+    path.write_bytes(two)
+    other.write_bytes(one)
+
+
+WAYS = {"deleted": delete, "cut": cut, "flipped": flip, "garbage": fill, "swapped": swap}
+TABLE = [
+    pytest.param(state, kind, how, id=f"{state}: {kind} {how}")
+    for state, kinds in KINDS.items()
+    for kind, (_, other) in kinds.items()
+    for how in WAYS
+    if how != "swapped" or other is not None
+]
+
+
+def test_the_table_is_large_enough() -> None:
+    assert len(TABLE) >= 60
+
+
+@pytest.mark.parametrize(("state", "kind", "how"), TABLE)
+def test_damage_ends_with_the_undisturbed_numbers_or_a_refusal_that_mends(
+    base: Base, state: str, kind: str, how: str
+) -> None:
+    root = base.restore(state)
+    find, find_other = KINDS[state][kind]
+    path, other = find(root), find_other(root) if find_other is not None else None
+    WAYS[how](path, other)
+    try:
+        told = run_here(root, STUDY)
+    except ActionGridError as error:
+        told = [str(error)]
+    found = numbers(root)
+    told += found["faults"]
+    names = [one.name for one in (path, other) if one is not None]
+    for line in told:
+        assert any(name in line for name in names), f"names no damaged file: {line}"
+        assert line.count(";") >= 2, f"has no way out: {line}"
+    if not told:
+        assert found == base.undisturbed
+    for table in ("results", "predictions"):
+        assert all(row in base.undisturbed[table] for row in found[table]), "a wrong number"
