@@ -13,7 +13,6 @@ from catalog.storage.atomic import StoreWriteError, sha256_of
 from catalog.storage.layout import SHARDS, unescaped
 from catalog.storage.outage import retry_reading
 from trainables.data.frames.manifest import Manifest
-from trainables.data.frames.reader import ReadError
 from trainables.data.frames.shard import Shard
 from trainables.data.ingest.build_log import BuildLog, file_stamp
 
@@ -53,25 +52,20 @@ class Damage:
         return {"damaged": damaged, "stamp": list(file_stamp(self._shards / shard))}
 
 
-def require_intact(manifest: Manifest, directory: Path) -> None:
-    """Compare the shards with their checksums that are new or were written since: the others stand.
+def first_problem(manifest: Manifest, directory: Path) -> Checked | None:
+    """Compare the shards with their checksums that are new or were written since; the first that is damaged.
 
     A JPEG with a changed byte may well be decoded, to another picture.
-
-    Raises:
-        ReadError: a shard is damaged or missing; the next build makes it again.
     """
     damage = Damage(directory)
     for shard in manifest.shards:
-        if damage.was_verified(shard):
-            continue
-        path = directory / SHARDS / shard.name
-        problem = _checked(path, shard.sha256).problem
-        with suppress(StoreWriteError):  # a storage that takes nothing is read again the next time
-            damage.note(shard.name, damaged=problem is not None)
-        if problem is not None:
-            mend = f"build the dataset again: actiongrid data build {manifest.name}"
-            raise ReadError(f"shard is {problem}", path, mend)
+        if not damage.was_verified(shard):
+            checked = _checked(directory / SHARDS / shard.name, shard.sha256)
+            with suppress(StoreWriteError):  # a storage that takes nothing is read again the next time
+                damage.note(shard.name, damaged=checked.problem is not None)
+            if checked.problem is not None:
+                return checked
+    return None
 
 
 @dataclass(frozen=True)

@@ -155,13 +155,14 @@ def prepare_frames(path: Path, local_disk: str | None) -> None:
         LocalCopyError: the store cannot be copied.
         ReadError: a shard is damaged or missing.
     """
-    from trainables.data.frames.check import require_intact
+    from trainables.data.frames.check import first_problem
 
     manifest = read_manifest(path)
     if local_disk is not None:
         _open(manifest, path, local_disk)
-    else:
-        require_intact(manifest, path.parent)
+    elif (found := first_problem(manifest, path.parent)) is not None:
+        mend = f"build the dataset again: actiongrid data build {manifest.name}"
+        raise ReadError(f"shard is {found.problem}", found.path, mend)
 
 
 def _open(manifest: Manifest, path: Path, local_disk: str | None) -> FrameReader:
