@@ -23,6 +23,9 @@ Source = Literal["own", "published", "both"]
 """Whose results a figure shows. `both` are one's own and the published ones of the same datasets and modules;
 all published ones, where one has none of one's own."""
 
+MOST_VALUES = 500
+"""Values of one filter."""
+
 _CELL_FILTERS = (*AXES, "study", "seed", "state")
 
 
@@ -82,16 +85,18 @@ def from_query_string(text: str) -> Filters:
     """Return the filters of an address; other parameters of a page are left alone.
 
     Raises:
-        FilterError: a value that its filter cannot have.
+        FilterError: a value that its filter cannot have, or more than `MOST_VALUES`.
     """
-    found: dict[str, tuple[Any, ...]] = {}
+    found: dict[str, dict[Any, None]] = {}
     names = {field.name for field in fields(Filters)}
     for part in text.removeprefix("?").split("&"):
         name, _, values = part.partition("=")
         if name in names and values:
             raw = [unquote_plus(value) for value in values.split(",") if value]
-            found[name] = found.get(name, ()) + tuple(_value(name, value) for value in raw)
-    return Filters(**{name: tuple(dict.fromkeys(values)) for name, values in found.items()})
+            found.setdefault(name, {}).update((_value(name, value), None) for value in raw)
+            if len(found[name]) > MOST_VALUES:
+                raise FilterError(f"more than {MOST_VALUES} values", f"filter {name}", "choose fewer")
+    return Filters(**{name: tuple(values) for name, values in found.items()})
 
 
 def _text(value: object) -> str:

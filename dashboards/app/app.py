@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+import base64
+import hashlib
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,14 +20,16 @@ from catalog.export import to_csv
 from catalog.queries.filters import FilterError
 from catalog.storage.errors import ActionGridError
 from catalog.storage.storage import Storage
-from dashboards.app.access import PARAMETER, Access, guard, require_safe
+from dashboards.app.access import PARAMETER, Access, guard, protect, require_safe
 from dashboards.app.callbacks import add_callbacks
 from dashboards.app.filter_bar import filter_bar
 from dashboards.app.live import LiveCatalog, page_blocks
-from dashboards.pages.request import CSV_ROUTE, read_address
+from dashboards.app.refusals import answer_errors, refuse_what_pages_never_send
+from dashboards.app.server import listen_on, serve_on
+from dashboards.pages.request import CSV_ROUTE, Address, read_address
+from dashboards.render.theme import THEMES
 
 PREPARE_ROUTE = "/ahead"
-
 _ASSETS = Path(__file__).parent.parent / "assets"
 _PAGE = Path(__file__).parent.parent / "page.html"
 
@@ -52,42 +56,39 @@ def serve(serving: Serving, say: Callable[[str], None]) -> None:
         ServeError: the port is taken, or the address is not this machine's.
     """
     require_safe(serving.access)
-    from werkzeug.serving import make_server
-
     live = LiveCatalog(serving.storage)
-    live.refresh()
-    app = build_app(live, serving.access, serving.refresh_seconds)
-    # One line a request is noise; warnings still come through.
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    host, port = serving.access.host, serving.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family)
+        live.refresh()
+        app = build_app(live, serving.access, serving.refresh_seconds)
+        with _listening(serving) as listening:
+            address = _address(serving.access, listening.getsockname()[1])
+            say(f"dashboard of {serving.storage.location}: {address}")
+            say("Ctrl-C ends it")
+            serve_on(listening, app.server, live.end)
+    except KeyboardInterrupt:
+        say("dashboard ended")
+    finally:
+        live.close()
+
+
+def _listening(serving: Serving) -> socket.socket:
+    host, port = serving.access.host, serving.port
+    try:
+        return listen_on(host, port)
     except OSError as error:
         raise ServeError(
             f"cannot listen ({error})",
             f"--host {host} --port {port}",
             "choose another port, or stop what uses it",
         ) from error
-    with listening:
-        port = listening.getsockname()[1]
-        server = make_server(host, port, app.server, threaded=True, fd=listening.fileno())
-    try:
-        say(f"dashboard of {serving.storage.location}: {_address(serving.access, port)}")
-        say("Ctrl-C ends it")
-        server.serve_forever()
-    except KeyboardInterrupt:
-        say("dashboard ended")
-    finally:
-        server.server_close()
-        live.close()
 
 
 def build_app(live: LiveCatalog, access: Access, refresh_seconds: float) -> Dash:
     """Return the app over a catalog; it asks for news every `refresh_seconds`."""
-    server = flask.Flask("actiongrid")
+    server = flask.Flask("actiongrid", static_folder=None)
     guard(server, access)
     _add_routes(server, live)
+    page = _PAGE.read_text()
     app = Dash(
         "actiongrid",
         server=server,  # type: ignore[arg-type]  # its annotation knows only True and False
@@ -96,12 +97,19 @@ def build_app(live: LiveCatalog, access: Access, refresh_seconds: float) -> Dash
         suppress_callback_exceptions=True,
         title="ActionGrid",
         update_title="",
-        index_string=_PAGE.read_text(),
+        index_string=page,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
     app.layout = _layout(live, refresh_seconds)
     add_callbacks(app, live)
+    refuse_what_pages_never_send(app)
+    answer_errors(server)
+    protect(server, [*app.csp_hashes(), *map(_hash, re.findall(r"<script>(.*?)</script>", page, re.DOTALL))])
     return app
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _layout(live: LiveCatalog, refresh_seconds: float) -> Component:
@@ -146,7 +154,7 @@ def _add_routes(server: flask.Flask, live: LiveCatalog) -> None:
 
 def _csv(live: LiveCatalog, page: str, block: str) -> flask.Response:
     try:
-        blocks = page_blocks(live, read_address(page, flask.request.query_string.decode()), "light")
+        blocks = page_blocks(live, _asked(page), "light")
     except (QueryError, FilterError, ValueError) as error:
         return flask.Response(f"{error}\n", 400, mimetype="text/plain")
     rows = next((one.rows for one in blocks if one.name == block and one.rows is not None), None)
@@ -158,11 +166,14 @@ def _csv(live: LiveCatalog, page: str, block: str) -> flask.Response:
 
 def _prepare(live: LiveCatalog, theme: str, page: str) -> None:
     try:
-        address = read_address(page, flask.request.query_string.decode())
-        for block in page_blocks(live, address, theme):
+        for block in page_blocks(live, _asked(page), theme if theme in THEMES else "light"):
             _ = block.parts  # drawings as JSON: they are cached too
-    except (QueryError, FilterError, ValueError):
+    except (QueryError, ValueError):
         pass  # whoever asks for the page is told
+
+
+def _asked(page: str) -> Address:
+    return read_address(page, flask.request.query_string.decode(errors="replace"))
 
 
 def _address(access: Access, port: int) -> str:

@@ -89,6 +89,9 @@ class LiveCatalog:
         result: T = answer.result()
         return result
 
+    def end(self) -> None:
+        """Stop what still runs for somebody."""
+
     def close(self) -> None:
         """Free the memory."""
         self._catalog.close()

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FIRST_PAGE = "grid"
 CSV_ROUTE = "/csv"
 
+LONGEST_SEARCH = 32 << 10
+MOST_CHOICES = 50
+
 _FILTER_NAMES = frozenset(field.name for field in fields(Filters))
 
 
@@ -78,14 +81,18 @@ def read_address(path: str | None, search: str | None) -> Address:
     """Return the address that a browser shows.
 
     Raises:
-        FilterError: a filter has a value that means nothing.
+        FilterError: a filter has a value that means nothing, or there is more than any page has.
     """
+    if len(search or "") > LONGEST_SEARCH:
+        raise FilterError(f"longer than {LONGEST_SEARCH:,} characters", "address", "choose fewer filters")
     page = (path or "/").strip("/") or FIRST_PAGE
     choices: dict[str, str] = {}
     for part in (search or "").removeprefix("?").split("&"):
         name, _, value = part.partition("=")
         if name and value and name not in _FILTER_NAMES:
             choices[name] = unquote_plus(value)
+    if len(choices) > MOST_CHOICES:
+        raise FilterError(f"more than {MOST_CHOICES} parameters", "address", "leave some out")
     return Address(page, from_query_string(search or ""), tuple(sorted(choices.items())))
 
 
