@@ -87,7 +87,10 @@ def _match(slots: Sequence[Slot], given: Any) -> Iterator[tuple[Any, str, Any]]:
 
 
 def _is_slot(given: Any, pattern: Any, prop: str) -> bool:  # noqa: ANN401
-    if not isinstance(given, dict) or given.get("property") not in (prop, prop.partition("@")[0]):
+    if not isinstance(given, dict) or not isinstance(given.get("property"), str):
+        return False
+    # Behind the @ stands which of several callbacks with this output it is.
+    if given["property"].partition("@")[0] != prop.partition("@")[0]:
         return False
     name = given.get("id")
     if isinstance(pattern, str):
