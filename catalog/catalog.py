@@ -92,12 +92,13 @@ class Differences:
 class Catalog:
     """A projection of a storage's journals. Threads may share it; each process opens its own."""
 
-    def __init__(self, storage: Path, fetch: Fetch | None = None) -> None:
+    def __init__(self, storage: Path, fetch: Fetch | None = None, threads: int | None = None) -> None:
+        """`threads` is how many DuckDB uses (None: one a core); with one it starts none of its own."""
         self.storage = storage
         self._lock = threading.RLock()
         self._tail = Tail(storage)
         self._predictions = PredictionTables(storage, fetch)
-        self._connection = _connect(":memory:", {**_SEALED, **_spilling()})
+        self._connection = _connect(":memory:", {**_SEALED, **_spilling(), **_threads(threads)})
         self._fresh: frozenset[str] = frozenset()
         self._asked: frozenset[str] = frozenset()
         _create(self._connection)
@@ -157,24 +158,25 @@ class Catalog:
             QueryError: not one single read, DuckDB refuses it (syntax, names, types, permissions), or it
                 takes longer than `timeout_seconds`.
         """
-        try:
-            _require_one_read(sql)
-            tables = self._tables_of(sql, params, timeout_seconds)
-            with self._filled(tables or frozenset()) as cursor:
-                rows = _read(cursor, sql, params, timeout_seconds, max_rows)
-            if tables is None:
-                # It is no mistake, and yet nobody could tell what it reads.
-                with self._filled(_EVERYTHING) as cursor:
-                    rows = _read(cursor, sql, params, timeout_seconds, max_rows)
-            return rows
-        except duckdb.InterruptException as error:
-            raise QueryError(
-                f"query took longer than {timeout_seconds:g} s and was stopped",
-                _shortened(sql),
-                "narrow it down with WHERE or LIMIT",
-            ) from error
-        except duckdb.Error as error:
-            raise QueryError(f"query refused ({error})", _shortened(sql), "see `DESCRIBE results`") from error
+        with _told(sql, timeout_seconds):
+            needed = self._needed(sql, params, timeout_seconds, max_rows)
+            with self._filled(needed) as cursor:
+                return _read(cursor, sql, params, timeout_seconds, max_rows)
+
+    def needed(self, sql: str, timeout_seconds: float, max_rows: int) -> frozenset[str]:
+        """Return the tables that one read needs and that `fill` fills.
+
+        Raises:
+            QueryError: as `query`.
+        """
+        with _told(sql, timeout_seconds):
+            tables = self._needed(sql, None, timeout_seconds, max_rows)
+        return frozenset(one for one in tables if one.startswith(("loaded.", "materialised.")))
+
+    def fill(self, tables: frozenset[str]) -> None:
+        """Load what these tables stand for, unless that was done since the journals grew."""
+        with self._filled(tables):
+            pass
 
     def snapshot(self, storage: Path | None = None) -> Path:
         """Publish an immutable snapshot under `storage` (its own by default) and return the file's path.
@@ -219,6 +221,21 @@ class Catalog:
         with self._lock:
             self._bound.close()
             self._connection.close()
+
+    def _needed(
+        self,
+        sql: str,
+        params: Sequence[Any] | Mapping[str, Any] | None,
+        timeout_seconds: float | None,
+        max_rows: int | None,
+    ) -> frozenset[str]:
+        """The tables that a statement binds; all, where it is no mistake and yet nobody can tell."""
+        _require_one_read(sql)
+        tables = self._tables_of(sql, params, timeout_seconds)
+        if tables is None:
+            with self._filled(frozenset()) as cursor:
+                _read(cursor, sql, params, timeout_seconds, max_rows)
+        return _EVERYTHING if tables is None else tables
 
     def _tables_of(
         self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None, timeout_seconds: float | None
@@ -304,6 +321,21 @@ class Catalog:
         self.close()
 
 
+@contextmanager
+def _told(sql: str, timeout_seconds: float | None) -> Iterator[None]:
+    """A context in which DuckDB's errors become ours."""
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        raise QueryError(
+            f"query took longer than {timeout_seconds:g} s and was stopped",
+            _shortened(sql),
+            "narrow it down with WHERE or LIMIT",
+        ) from error
+    except duckdb.Error as error:
+        raise QueryError(f"query refused ({error})", _shortened(sql), "see `DESCRIBE results`") from error
+
+
 def _read(
     cursor: duckdb.DuckDBPyConnection,
     sql: str,
@@ -339,6 +371,10 @@ def _spilling() -> dict[str, str]:
     return {
         "temp_directory": str(Path(tempfile.gettempdir()) / f"actiongrid-{os.getpid()}-{uuid4().hex[:8]}")
     }
+
+
+def _threads(count: int | None) -> dict[str, str]:
+    return {} if count is None else {"threads": str(count)}
 
 
 def _create(connection: duckdb.DuckDBPyConnection) -> None:

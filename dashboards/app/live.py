@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from catalog import Catalog
+from catalog.sql_process import BusyError, SqlProcess
 from catalog.storage.storage import Storage
 from dashboards.claims.load import claims_for
 from dashboards.pages import cell, compare, cost, findings, grid, sql
 from dashboards.pages.blocks import Block, Text, message
 from dashboards.pages.request import Address, PageRequest
 from dashboards.render.theme import LIGHT, THEMES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 T = TypeVar("T")
 
@@ -25,6 +30,9 @@ PAUSE_SECONDS = 1.0
 
 ANSWERS_AT_ONCE = 64
 """Answers that are cached at a time."""
+
+STATEMENTS_AT_ONCE = 8
+"""Requests that run a statement, or wait for its answer: half of those that are served at once."""
 
 
 class LiveCatalog:
@@ -43,6 +51,8 @@ class LiveCatalog:
         self._reading = threading.Lock()
         self._answering = threading.Lock()
         self._answers: dict[tuple[int, Hashable], Future[Any]] = {}
+        self._sql = SqlProcess(storage.root, prepare=self._fetch_predictions)
+        self._statements = threading.BoundedSemaphore(STATEMENTS_AT_ONCE)
 
     @property
     def catalog(self) -> Catalog:
@@ -89,12 +99,45 @@ class LiveCatalog:
         result: T = answer.result()
         return result
 
+    def ask(self, statement: str) -> pa.Table:
+        """Return the answer to somebody's own statement, which runs in a process of its own with limits.
+
+        Raises:
+            QueryError: it is refused, exceeds a limit, or there are too many at the moment.
+        """
+        return self._sql.query(statement)
+
+    @contextmanager
+    def room_for_statement(self) -> Iterator[None]:
+        """A context in which a statement may be asked: requests of other pages never wait for those.
+
+        Raises:
+            BusyError: too many are asked at the moment.
+        """
+        if not self._statements.acquire(blocking=False):
+            raise BusyError("too many statements run at the moment", "", "try again")
+        try:
+            yield
+        finally:
+            self._statements.release()
+
+    def expect_statements(self) -> None:
+        """Somebody looks at the page SQL: start what runs statements, beside that."""
+        threading.Thread(target=self._sql.start, daemon=True).start()
+
     def end(self) -> None:
-        """Stop what still runs for somebody."""
+        """Stop the statements that run."""
+        self._sql.close()
 
     def close(self) -> None:
-        """Free the memory."""
+        """End the process of statements and free the memory."""
+        self._sql.close()
         self._catalog.close()
+
+    def _fetch_predictions(self, tables: frozenset[str]) -> None:
+        # Of a bucket, this catalog brings the files; that of the other process then finds them here.
+        if tables and self.storage.mirrored:
+            self._catalog.fill(tables)
 
     def _forget(self) -> None:
         # Answered ones only: somebody waits for the others.
@@ -130,12 +173,17 @@ def page_blocks(live: LiveCatalog, address: Address, theme: str) -> tuple[Block,
         QueryError: the catalog refuses what the page asks.
         ValueError: a part of the address means nothing.
     """
+    if address.page == "sql":
+        if address.text("q"):
+            with live.room_for_statement():
+                return live.cached(("page", address, theme), partial(_made, live, address, theme))
+        live.expect_statements()
+    return live.cached(("page", address, theme), partial(_made, live, address, theme))
 
-    def make() -> tuple[Block, ...]:
-        if address.page not in PAGES:
-            return (Text("missing", message(f"There is no page “{address.page}”.", "problem")),)
-        colours, claims = THEMES.get(theme, LIGHT), partial(claims_for, live.storage)
-        request = PageRequest(live.catalog, address, colours, live.storage.location, claims)
-        return tuple(PAGES[address.page].blocks(request))
 
-    return live.cached(("page", address, theme), make)
+def _made(live: LiveCatalog, address: Address, theme: str) -> tuple[Block, ...]:
+    if address.page not in PAGES:
+        return (Text("missing", message(f"There is no page “{address.page}”.", "problem")),)
+    colours, claims = THEMES.get(theme, LIGHT), partial(claims_for, live.storage)
+    request = PageRequest(live.catalog, address, colours, live.storage.location, claims, live.ask)
+    return tuple(PAGES[address.page].blocks(request))

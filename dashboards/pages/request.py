@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote_plus
 from dash import html
 from dash.development.base_component import Component
 
-from catalog import Catalog
+from catalog import Catalog, QueryError
 from catalog.queries.filters import ALL, FilterError, Filters, from_query_string, to_query_string
 from dashboards.claims.load import shipped_claims
 from dashboards.claims.model import Claim
@@ -104,11 +104,20 @@ def address_or_none(path: str | None, search: str | None) -> Address | None:
         return None
 
 
+def refused(statement: str) -> pa.Table:
+    """Refuse a statement: where there is no process for it, none is run.
+
+    Raises:
+        QueryError: always.
+    """
+    raise QueryError("statements are not run here", statement[:80], "use actiongrid dashboard")
+
+
 @dataclass(frozen=True)
 class PageRequest:
     """A page that somebody opens. `storage` is shown in commands that people may copy.
 
-    `claims` reads the claims that are judged there.
+    `claims` reads the claims that are judged there; `ask` runs a statement of somebody's own.
     """
 
     catalog: Catalog
@@ -116,6 +125,7 @@ class PageRequest:
     theme: Theme
     storage: str
     claims: Callable[[], Sequence[Claim]] = shipped_claims
+    ask: Callable[[str], pa.Table] = refused
 
     @property
     def filters(self) -> Filters:

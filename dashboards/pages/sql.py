@@ -7,13 +7,14 @@ from dash.development.base_component import Component
 
 from catalog import QueryError
 from catalog.queries.overview import EXAMPLE, tables_and_columns
+from catalog.sql_process import BusyError, Limits
 from dashboards.pages.blocks import Block, Table, Text, message
 from dashboards.pages.request import PageRequest
 
 TITLE = "SQL"
 
-MOST_SECONDS = 10.0
-MOST_ROWS = 10_000
+LIMITS = Limits()
+MOST_ROWS = LIMITS.rows - 1
 
 
 def blocks(request: PageRequest) -> list[Block]:
@@ -29,8 +30,9 @@ def blocks(request: PageRequest) -> list[Block]:
 
 def _editor(statement: str) -> Component:
     limits = (
-        f"One SELECT, DESCRIBE, SUMMARIZE or PIVOT; it only reads. After {MOST_SECONDS:g} seconds it is "
-        f"stopped; the first {MOST_ROWS:,} rows are kept. The address holds the statement."
+        f"One SELECT, DESCRIBE, SUMMARIZE or PIVOT; it only reads. After {LIMITS.seconds:g} seconds or at "
+        f"{LIMITS.memory_bytes >> 30} GB of memory it is stopped; the first {MOST_ROWS:,} rows are kept, of "
+        f"{LIMITS.answer_bytes >> 20} MB at most. The address holds the statement."
     )
     return html.Section(
         [
@@ -46,7 +48,9 @@ def _editor(statement: str) -> Component:
 
 def _answer(request: PageRequest, statement: str) -> list[Block]:
     try:
-        rows = request.catalog.query(statement, timeout_seconds=MOST_SECONDS, max_rows=MOST_ROWS + 1)
+        rows = request.ask(statement)
+    except BusyError:
+        raise  # it is no answer that could be kept
     except QueryError as error:
         return [Text("refused", message(str(error), "problem"))]
     cut = rows.num_rows > MOST_ROWS
