@@ -6,8 +6,6 @@ an immutable snapshot.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
 import warnings
 from collections import Counter
@@ -17,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from uuid import uuid4
 
 import duckdb
 
@@ -27,11 +24,11 @@ from catalog.definitions import (
     ATTEMPT_EPOCHS,
     MATERIALISED,
     catalog_reads,
+    create_tables,
+    insert,
     materialised_behind,
     outdated,
-    published_tables,
-    schema_text,
-    view_texts,
+    own_settings,
 )
 from catalog.events import EVENT_TYPES, EpochFinished, Event
 from catalog.export import in_seconds
@@ -98,10 +95,10 @@ class Catalog:
         self._lock = threading.RLock()
         self._tail = Tail(storage)
         self._predictions = PredictionTables(storage, fetch)
-        self._connection = _connect(":memory:", {**_SEALED, **_spilling(), **_threads(threads)})
+        self._connection = _connect(":memory:", {**_SEALED, **own_settings(threads)})
         self._fresh: frozenset[str] = frozenset()
         self._asked: frozenset[str] = frozenset()
-        _create(self._connection)
+        create_tables(self._connection)
         self._bound = BoundTables(self._connection)
         self._connection.execute("SET lock_configuration = true")
 
@@ -164,11 +161,7 @@ class Catalog:
                 return _read(cursor, sql, params, timeout_seconds, max_rows)
 
     def needed(self, sql: str, timeout_seconds: float, max_rows: int) -> frozenset[str]:
-        """Return the tables that one read needs and that `fill` fills.
-
-        Raises:
-            QueryError: as `query`.
-        """
+        """Return the tables that one read needs and that `fill` fills; raises as `query`."""
         with _told(sql, timeout_seconds):
             tables = self._needed(sql, None, timeout_seconds, max_rows)
         return frozenset(one for one in tables if one.startswith(("loaded.", "materialised.")))
@@ -305,9 +298,9 @@ class Catalog:
         computed = (ATTEMPT_EPOCHS, *MATERIALISED)
         tables = [*(f"recorded.{name}" for name in RECORDED), *(f"materialised.{name}" for name in computed)]
         with _connect(str(path), {}) as file:
-            _create(file)
+            create_tables(file)
             for table in tables:
-                _insert(file, table, self._connection.sql(f"FROM {table}").to_arrow_table())
+                insert(file, table, self._connection.sql(f"FROM {table}").to_arrow_table())
             refuse_predictions(file)
             # What a connection cannot write when it closes is not told, and stays in a file beside.
             file.execute("CHECKPOINT")
@@ -366,31 +359,6 @@ def _connect(path: str, config: dict[str, str], *, read_only: bool = False) -> d
     return duckdb.connect(path, read_only=read_only, config=dict(config))
 
 
-def _spilling() -> dict[str, str]:
-    """Where rows go that do not fit into memory: DuckDB would take the directory one happens to be in."""
-    return {
-        "temp_directory": str(Path(tempfile.gettempdir()) / f"actiongrid-{os.getpid()}-{uuid4().hex[:8]}")
-    }
-
-
-def _threads(count: int | None) -> dict[str, str]:
-    return {} if count is None else {"threads": str(count)}
-
-
-def _create(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute(schema_text())
-    for table, rows in published_tables():
-        _insert(connection, table, rows)
-    for text in view_texts():
-        connection.execute(text)
-
-
-def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
-    connection.register("batch", rows)
-    connection.execute(f"INSERT INTO {table} BY NAME FROM batch")
-    connection.unregister("batch")
-
-
 def _rows(connection: duckdb.DuckDBPyConnection, table: str) -> pa.Table:
     return connection.sql(f"FROM recorded.{table}").to_arrow_table()
 
@@ -400,14 +368,12 @@ def _differences(mine: pa.Table, theirs: pa.Table) -> Differences:
         scratch.register("mine", mine)
         scratch.register("theirs", theirs)
         missing, extra = (
-            _scalar(scratch, f"SELECT count(*) FROM (FROM {one} EXCEPT ALL FROM {other})")
+            int(
+                scratch.execute(f"SELECT count(*) FROM (FROM {one} EXCEPT ALL FROM {other})").fetchall()[0][0]
+            )
             for one, other in (("mine", "theirs"), ("theirs", "mine"))
         )
     return Differences(mine.num_rows, theirs.num_rows, missing, extra)
-
-
-def _scalar(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
-    return int(connection.execute(sql).fetchall()[0][0])
 
 
 def _require_one_read(sql: str) -> None:

@@ -7,16 +7,22 @@ table that they read has changed, so that what nobody asks about costs nothing.
 from __future__ import annotations
 
 import io
+import os
 import re
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
     import pyarrow as pa
+
+    from catalog.bound_tables import Connection
 
 VIEWS = (
     "open_cells",
@@ -87,6 +93,31 @@ _COMMENT = re.compile(r"--.*")
 def schema_text() -> str:
     """Return the statements that create the tables."""
     return (_root() / "schema.sql").read_text()
+
+
+def create_tables(connection: Connection) -> None:
+    """Make the tables, the rows from the literature and the views of a new database."""
+    connection.execute(schema_text())
+    for table, rows in published_tables():
+        insert(connection, table, rows)
+    for text in view_texts():
+        connection.execute(text)
+
+
+def insert(connection: Connection, table: str, rows: pa.Table) -> None:
+    """Put rows into a table, by the names of their columns."""
+    connection.register("batch", rows)
+    connection.execute(f"INSERT INTO {table} BY NAME FROM batch")
+    connection.unregister("batch")
+
+
+def own_settings(threads: int | None) -> dict[str, str]:
+    """Return the settings of one process: where rows go that do not fit into memory, and its threads.
+
+    DuckDB would spill into the directory that one happens to be in; None are as many threads as cores.
+    """
+    spilling = Path(tempfile.gettempdir()) / f"actiongrid-{os.getpid()}-{uuid4().hex[:8]}"
+    return {"temp_directory": str(spilling)} | ({} if threads is None else {"threads": str(threads)})
 
 
 def view_texts() -> Sequence[str]:

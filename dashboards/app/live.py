@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from catalog import Catalog
-from catalog.sql_process import BusyError, SqlProcess
+from catalog.queries.sql_process import BusyError, SqlProcess
 from catalog.storage.storage import Storage
 from dashboards.claims.load import claims_for
 from dashboards.pages import cell, compare, cost, findings, grid, sql

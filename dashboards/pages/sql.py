@@ -7,7 +7,7 @@ from dash.development.base_component import Component
 
 from catalog import QueryError
 from catalog.queries.overview import EXAMPLE, tables_and_columns
-from catalog.sql_process import BusyError, Limits
+from catalog.queries.sql_process import BusyError, Limits
 from dashboards.pages.blocks import Block, Table, Text, message
 from dashboards.pages.request import PageRequest
 

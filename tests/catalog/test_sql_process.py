@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from catalog import Catalog, QueryError
-from catalog.sql_process import BusyError, Limits, SqlProcess
+from catalog.queries.sql_process import BusyError, Limits, SqlProcess
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 from tests.support.paths import ROOT
 from tests.support.slowness import slowness
@@ -121,7 +121,7 @@ def test_it_is_started_again_when_it_was_killed(process: SqlProcess) -> None:
 ENDLESS = """
 import sys, threading
 from pathlib import Path
-from catalog.sql_process import Limits, SqlProcess
+from catalog.queries.sql_process import Limits, SqlProcess
 process = SqlProcess(Path(sys.argv[1]), Limits(seconds=60.0))
 process.query("SELECT 1")
 print(process._process.pid, flush=True)

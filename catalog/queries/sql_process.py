@@ -86,7 +86,7 @@ class SqlProcess:
                 command = [
                     sys.executable,
                     "-m",
-                    "catalog.sql_process",
+                    "catalog.queries.sql_process",
                     str(theirs.fileno()),
                     str(self._storage),
                 ]
