@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 
 _PROGRESS = """
     SELECT study_cells.study, cells.cell, cells.state, epochs.epoch, epochs.train_loss, epochs.top1,
+        -- A cell in training is measured on the videos of the finished ones of its dataset.
+        coalesce(eval_videos, max(eval_videos) OVER (PARTITION BY study_cells.study, cells.dataset))
+            AS eval_videos,
         epochs.clips_per_second, cells.reason, cells.log, cells.key
     FROM study_cells JOIN cells USING (key)
+    LEFT JOIN (SELECT key, eval_videos FROM recorded.finished) AS finished USING (key)
     LEFT JOIN (FROM epochs QUALIFY row_number() OVER (PARTITION BY key ORDER BY epoch DESC) = 1) AS epochs
         USING (key)
     WHERE study_cells.current AND ($study IS NULL OR study_cells.study = $study)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from catalog.catalog import Catalog
+
+
+class MeasuredTop1(NamedTuple):
+    """The top-1 (percent) of a finished cell's last epoch, and on how many videos, where that is known."""
+
+    top1: float
+    eval_videos: int | None = None
+
 
 _COMMANDS = "SELECT * FROM recorded.controls WHERE study = ? ORDER BY time, command"
 _IN_FORCE = "SELECT study, action, cells, who FROM controls WHERE in_force ORDER BY given"
@@ -62,8 +70,8 @@ def running_attempts(catalog: Catalog) -> pa.Table:
 
 
 def finished_accuracies(catalog: Catalog) -> pa.Table:
-    """Return `key` and `top1` (per cent) of every finished cell."""
-    return catalog.query("SELECT key, top1 FROM recorded.finished")
+    """Return `key`, `top1` (percent) and `eval_videos`, that it was measured on, of every finished cell."""
+    return catalog.query("SELECT key, top1, eval_videos FROM recorded.finished")
 
 
 def attempts_of_key(catalog: Catalog, key: str) -> tuple[int, bool]:

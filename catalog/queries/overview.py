@@ -72,7 +72,7 @@ _WIDE = f"""
 _SHORT = f"""
     SELECT
         {{dataset}} cell, top1, eval_videos, top5, loss AS val_loss, checkpoint, best_top1, epochs, params,
-        macs, published_top1, difference, precision, device, key, num_classes {{marks}}
+        macs, published_top1, difference, differs, precision, device, key, num_classes {{marks}}
     FROM {{view}} LEFT JOIN {_NUM_CLASSES} USING (key)
     ORDER BY dataset, module, backbone, temporal_pooling, frames, seed, finished
 """

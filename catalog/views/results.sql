@@ -2,8 +2,9 @@
 -- A training measures two models: that of its last epoch (`top1_last`, …) and that of its best one (`top1_best`,
 -- …; also named `best_top1`, …): the highest top-1 on the videos that choose, see `choose_on`. `checkpoint` says which of the two
 -- the study reports (its field `report`, 'last' unless it says 'best'): `top1`, `top5`, `loss`, `epoch`,
--- `difference` (top1 - published_top1, points), `checkpoint_file`, `checkpoint_sha256`, `predictions` and
--- `evaluation` (a name of the views `evaluations` and `predictions`) are all of that one. `precision` and `device`
+-- `difference`, `checkpoint_file`, `checkpoint_sha256`, `predictions` and `evaluation` (a name of the views
+-- `evaluations` and `predictions`) are all of that one. `difference` (top1 - published_top1, points) stands only where
+-- the two are comparable (view `published_counterparts`); `differs` says what keeps them from it. `precision` and `device`
 -- are those of its training: with `auto` the machine decides, so results of one key may differ in them. `chosen_on`:
 -- the videos that chose the best epoch. `caveats`: what a reader must know (view `result_caveats`), '; ' between.
 CREATE VIEW computed.results AS
@@ -22,7 +23,7 @@ SELECT
     finished.accumulation, finished.choose_on, finished.choose_videos,
     finished.inherit, finished.parent_key, finished.parent_top1_rechecked,
     published.top1 AS published_top1, published.top5 AS published_top5,
-    reported.top1 - published.top1 AS difference,
+    CASE WHEN comparable THEN reported.top1 - published.top1 END AS difference, differs,
     finished.attempt, make_timestamp((finished.time * 1e6)::BIGINT) AS finished,
     reported.file AS checkpoint_file, reported.sha256 AS checkpoint_sha256, reported.predictions,
     precision_of(finished.hardware) AS precision, device_of(finished.hardware) AS device,
@@ -44,7 +45,13 @@ JOIN computed.checkpoints AS reported
 LEFT JOIN published_positions AS published
     ON published.study = cells.study AND published.dataset = cells.dataset AND published.module = cells.module
     AND published.backbone = cells.backbone AND published.frames = cells.frames
-    AND published.temporal_pooling = cells.temporal_pooling;
+    AND published.temporal_pooling = cells.temporal_pooling
+LEFT JOIN (SELECT study, key, experiment FROM cell_accuracies WHERE source = 'own') AS measured
+    ON measured.study = cells.study AND measured.key = finished.key
+LEFT JOIN materialised.comparisons AS comparison
+    ON comparison.study = cells.study AND comparison.dataset = cells.dataset AND comparison.module = cells.module
+    AND comparison.backbone = cells.backbone AND comparison.temporal_pooling = cells.temporal_pooling
+    AND comparison.frames = cells.frames AND comparison.experiment = measured.experiment;
 
 -- One row a finished cell that a study plans today: no cell of a study stands here twice. What is superseded is in
 -- `results_all`. A result whose plan no journal holds counts as current.

@@ -90,6 +90,7 @@ def wide_console() -> Console:
 def evaluation_text(row: Mapping[str, Any]) -> str:
     """A row of the view `evaluations`, with the cell's `num_classes`, in words."""
     from dashboards.render.uncertainty import top5_tells
+    from orchestrator.terminal.text import accuracy_text
 
     rate = f" rate {row['sampling_rate']}" if row["sampling_rate"] else ""
     views = f"{row['clips']} x {row['crops']} views of {row['crop_size']}/{row['short_side']} px"
@@ -102,13 +103,3 @@ def evaluation_text(row: Mapping[str, Any]) -> str:
         f"top-1 {accuracy_text(row['top1'], row['videos'])}{top5}, {loss} {row['loss']:.4f}, "
         f"{row['videos']} {where} videos; {how}"
     )
-
-
-def accuracy_text(accuracy: float | None, videos: int | None) -> str:
-    """Return an accuracy (percent) with its 95 % interval from the number of videos, where that is known."""
-    from dashboards.render.uncertainty import interval, interval_text
-
-    if accuracy is None:
-        return "not done"
-    span = interval(accuracy, videos)
-    return f"{accuracy:.2f} %" + (f" ({interval_text(*span)})" if span else "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,6 @@ from orchestrator.commands.common import (
     JsonOption,
     NotFoundError,
     StorageOption,
-    accuracy_text,
     evaluation_text,
     existing_storage,
 )
@@ -129,6 +127,6 @@ def _changes(other: dict[str, Any]) -> str:
 def _top1(row: Mapping[str, Any]) -> str:
     if row["top1"] is None:
         return "not done"
-    if not math.isfinite(row["top1"]):
-        return "top-1 is not a number"
+    from orchestrator.terminal.text import accuracy_text
+
     return f"top-1 {accuracy_text(row['top1'], row['eval_videos'])}"

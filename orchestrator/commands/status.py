@@ -18,7 +18,7 @@ from orchestrator.commands.common import (
     existing_storage,
     wide_console,
 )
-from orchestrator.terminal.text import held_lines
+from orchestrator.terminal.text import accuracy_text, held_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +93,7 @@ def _show_study(name: str, rows: list[dict[str, Any]], again: str | None, consol
     for column in ("cell", "state", "epoch", "training loss", "top-1", "clips/s"):
         table.add_column(column, justify="left" if column in ("cell", "state") else "right")
     for row in rows:
-        table.add_row(row["cell"], _state(row), *(_number(row[key], form) for key, form in _COLUMNS.items()))
+        table.add_row(row["cell"], _state(row), *_numbers(row))
     console.print(table)
     for line in held_lines({row["cell"]: row["held_by"] for row in rows if row["held_by"]}):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -113,7 +113,15 @@ def _state(row: dict[str, Any]) -> str:
     return str(row["command"] or row["state"])
 
 
-_COLUMNS = {"epoch": "d", "train_loss": ".3f", "top1": ".1f", "clips_per_second": ".0f"}
+def _numbers(row: dict[str, Any]) -> tuple[str, ...]:
+    """The columns of a cell's newest epoch; empty where nothing is known yet."""
+    top1 = "" if row["top1"] is None else accuracy_text(row["top1"], row["eval_videos"], 1)
+    return (
+        _number(row["epoch"], "d"),
+        _number(row["train_loss"], ".3f"),
+        top1,
+        _number(row["clips_per_second"], ".0f"),
+    )
 
 
 def _number(value: float | None, form: str) -> str:

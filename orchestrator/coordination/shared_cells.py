@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catalog.queries.drivers import (
+    MeasuredTop1,
     attempts_of_key,
     finished_accuracies,
     latest_failures,
@@ -59,7 +60,7 @@ class JournalUpdate:
     Failures and commands are those since this driver began.
     """
 
-    finished: Mapping[str, float]
+    finished: Mapping[str, MeasuredTop1]
     failed: Mapping[str, Failure]
     commands: tuple[Command, ...]
 
@@ -184,7 +185,7 @@ class SharedCells:
         rows = finished_accuracies(self._catalog).to_pylist()
         before = self._failed_before
         return JournalUpdate(
-            finished={row["key"]: row["top1"] for row in rows},
+            finished={row["key"]: MeasuredTop1(row["top1"], row["eval_videos"]) for row in rows},
             failed={key: one for key, one in self._failures().items() if one.attempt > before.get(key, 0)},
             commands=tuple(one for one in self._commands() if one.id not in self._commands_before),
         )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from catalog.queries.drivers import MeasuredTop1
 from orchestrator.coordination.requests import StopRequest
 from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.scheduling.retry import Attempts, MemoryReduction, reduced_resources
@@ -145,7 +146,7 @@ class CellRun:
     `started` and `ended` are seconds since 1970, `not_before` is on the driver's clock. `holder`: who else
     holds it, in words, "" for nobody. `ends`: its attempts without a result. `trial`: the attempt in
     training, or the one that was stopped last, whose worker may finish an epoch before it dies. `epoch`: the
-    last one in this driver's journal, from 1. `top1`: in percent, whoever finished it.
+    last one in this driver's journal, from 1. `measured`: its top-1, whoever finished it.
     """
 
     work: CellWork
@@ -160,7 +161,7 @@ class CellRun:
     metrics: Mapping[str, float] = field(default_factory=dict)
     stop_point: StopPoint | None = None
     ended: float = 0.0
-    top1: float | None = None
+    measured: MeasuredTop1 | None = None
     failure: CellFailure | None = None
 
     @property

@@ -198,7 +198,7 @@ class Grid:
             failure = update.failed.get(run.key)
             if run.key in update.finished:
                 finished.append(run.key)
-                self.finish(run.name, top1=update.finished[run.key])
+                self.finish(run.name, measured=update.finished[run.key])
                 runs.extend(self._runs[child] for child in self._queue.children(run.name))
             elif failure is not None and run.holder:
                 self.fail(run.name, f"{failure.error} ({run.holder})", failure.log, ended)

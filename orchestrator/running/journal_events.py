@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from catalog.events import AttemptEnded, CellFailed, CellFinished, CellPlanned, EpochFinished, Event
+from catalog.queries.drivers import MeasuredTop1
 from catalog.storage.errors import FailureKind
 from catalog.storage.storage import Storage
 from orchestrator.planning.plan_model import PlannedCell
@@ -168,7 +169,8 @@ def attempt_outcome(
             AttemptEnded(run.key, run.trial.attempt, "done"),
             finished_event(run.work, run.trial.attempt, end.result, storage),
         )
-        changes = {"top1": end.result.history[-1]["top1"], "ended": wall}
+        measured = MeasuredTop1(end.result.history[-1]["top1"], end.result.eval_videos)
+        changes = {"measured": measured, "ended": wall}
         return AttemptOutcome(CellState.DONE, events, changes)
     if run.state is CellState.STOPPING:
         return _left(run, "stopped by command")

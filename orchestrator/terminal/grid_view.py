@@ -53,7 +53,7 @@ class GridViewer:
             states=states,
             running=self._driver.running,
             failures=self._driver.failures,
-            top1={name: run.top1 for name, run in cells.items() if run.top1 is not None},
+            measured={name: run.measured for name, run in cells.items() if run.measured is not None},
             eta_seconds=self._eta(),
             elapsed_seconds=time.monotonic() - self._started,
             holders={name: run.holder for name, run in cells.items() if run.holder},

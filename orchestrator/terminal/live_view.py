@@ -16,8 +16,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from catalog.queries.drivers import MeasuredTop1
 from orchestrator.running.cell_run import CellFailure, RunningCell
-from orchestrator.terminal.text import PLAIN_STATUS_SECONDS, clock_text, held_lines
+from orchestrator.terminal.text import PLAIN_STATUS_SECONDS, accuracy_text, clock_text, held_lines
 
 STATES = ("done", "running", "elsewhere", "paused", "waiting", "cancelled", "failed", "blocked")
 
@@ -33,7 +34,7 @@ class GridView:
     states: dict[str, str]
     running: tuple[RunningCell, ...]
     failures: tuple[CellFailure, ...]
-    top1: dict[str, float]
+    measured: Mapping[str, MeasuredTop1]
     eta_seconds: float | None
     elapsed_seconds: float
     holders: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +70,7 @@ def cell_columns(cell: RunningCell) -> tuple[str, ...]:
         cell.name,
         f"epoch {int(metrics['epoch'])}/{cell.epochs}",
         f"training loss {metrics['train_loss']:.3f}",
-        f"top-1 {metrics['top1']:.1f} %",
+        f"top-1 {accuracy_text(metrics['top1'], metrics.get('eval_videos'), 1)}",
         f"{metrics['clips_per_second']:.0f} clips/s",
     )
 
@@ -149,8 +150,9 @@ def changes(before: dict[str, str], view: GridView) -> list[str]:
         if state == "running":
             lines.append(f"started {name}")
         elif state == "done":
+            top1, videos = view.measured.get(name, (None, None))
             lines.append(
-                f"done    {name}: top-1 {view.top1.get(name, float('nan')):.1f} % "
+                f"done    {name}: top-1 {accuracy_text(top1, videos, 1)} "
                 f"({by_state['done']}/{len(view.states)}, {clock_text(view.eta_seconds)} to go)"
             )
         elif state == "elsewhere":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -29,6 +30,19 @@ def aligned_columns(rows: list[list[str]], words: int = 2) -> list[str]:
 def percent_text(part: float, whole: float) -> str:
     """A part of something as people read it."""
     return f"{100 * part / whole:.0f} %" if whole > 0 else "-"
+
+
+def accuracy_text(accuracy: float | None, videos: float | None, decimals: int = 2) -> str:
+    """An accuracy (percent) with its 95 % interval from the number of videos, where that is known."""
+    from dashboards.statistics import accuracy_interval
+
+    if accuracy is None or not math.isfinite(accuracy):
+        return "not done" if accuracy is None else "not a number"
+    text = f"{accuracy:.{decimals}f} %"
+    if not videos:
+        return text
+    span = accuracy_interval(accuracy, int(videos))
+    return f"{text} ({span.low:.1f} to {span.high:.1f})"
 
 
 def flops_text(flops: float) -> str:

@@ -61,6 +61,15 @@ def test_what_differs_is_named(tmp_path: Path, cell: Cell, differs: str) -> None
     assert (row["comparable"], row["differs"].startswith(differs)) == (not differs, True), row["differs"]
 
 
+def test_results_have_a_difference_only_where_they_are_comparable(tmp_path: Path) -> None:
+    cells = [Cell("a", top1=60.0), Cell("b", top1=20.0, recipe={"lr": 0.1})]
+    columns = "study, difference, top1 - published_top1 AS apart, differs"
+    rows = catalog_of(tmp_path, cells).query(f"SELECT {columns} FROM results ORDER BY study").to_pylist()
+    assert [row["difference"] for row in rows] == [pytest.approx(rows[0]["apart"]), None]
+    assert [row["differs"] for row in rows] == ["", "learning rate 0.1"]
+    assert rows[1]["apart"] is not None
+
+
 def test_random_weights_small_crops_and_one_epoch_do_not_stand_beside_table_5(tmp_path: Path) -> None:
     cell = Cell(
         backbone="resnet50",

@@ -5,11 +5,12 @@ import io
 import pytest
 from rich.console import Console
 
+from catalog.queries.drivers import MeasuredTop1
 from orchestrator.running.cell_run import CellFailure, RunningCell
 from orchestrator.terminal.live_view import GridView, changes, render, summary_line
 from orchestrator.terminal.text import clock_text
 
-METRICS = {"epoch": 3, "train_loss": 0.5, "top1": 61.25, "clips_per_second": 120.0}
+METRICS = {"epoch": 3, "train_loss": 0.5, "top1": 61.25, "eval_videos": 96, "clips_per_second": 120.0}
 
 
 def view(**changes: object) -> GridView:
@@ -18,7 +19,7 @@ def view(**changes: object) -> GridView:
         "states": {"a": "done", "b": "running", "c": "waiting", "d": "failed"},
         "running": (RunningCell("b", 1, 0.0, 12, METRICS),),
         "failures": (CellFailure("d", "ReadError: d.mp4", "d.log", ()),),
-        "top1": {"a": 87.5},
+        "measured": {"a": MeasuredTop1(87.5, 96)},
         "eta_seconds": 125.0,
         "elapsed_seconds": 3725.0,
     }
@@ -34,7 +35,7 @@ def test_the_summary_counts_states_and_time() -> None:
 def test_plain_lines_come_once_for_every_change() -> None:
     before = {"a": "running", "b": "waiting", "c": "waiting", "d": "running"}
     assert changes(before, view()) == [
-        "done    a: top-1 87.5 % (1/4, 2:05 to go)",
+        "done    a: top-1 87.5 % (79.7 to 93.0) (1/4, 2:05 to go)",
         "started b",
         "failed  d: ReadError: d.mp4",
     ]
@@ -45,7 +46,7 @@ def test_the_display_shows_a_running_cells_numbers() -> None:
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     console.print(render(view()))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
-    for part in ("epoch 3/12", "training loss 0.500", "top-1 61.2 %", "120 clips/s"):
+    for part in ("epoch 3/12", "training loss 0.500", "top-1 61.2 % (51.2 to 70.6)", "120 clips/s"):
         assert part in shown
 
 

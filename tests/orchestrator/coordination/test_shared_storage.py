@@ -61,7 +61,7 @@ def test_each_cell_is_trained_by_one_of_two_drivers(one: Bench, two: Bench) -> N
     child = one.next()
     pass_time(two)
     assert two.driver.cells[first.cell].state is CellState.DONE
-    assert two.driver.cells[first.cell].top1 == 20.0
+    assert two.driver.cells[first.cell].measured.top1 == 20.0
     assert two.driver.next_trial(TOTAL) is None, "the child is held by the first driver"
     assert not two.driver.is_finished
     two.finish(second)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from catalog.queries.drivers import MeasuredTop1
 from orchestrator.coordination.requests import Command, StopRequest
 from orchestrator.coordination.shared_cells import Failure, JournalUpdate
 from orchestrator.ray_runtime.trial import TrialRequest
@@ -136,9 +137,9 @@ def test_a_cancelled_cells_child_goes_on_where_another_driver_finished_the_cell(
     )
     grid.ask_to_stop([Command("1", "cancel", parent)], 0.0)
     assert grid[parent].state is grid[child].state is CellState.CANCELLED
-    finished = JournalUpdate({grid[parent].key: 50.0}, {}, ())
+    finished = JournalUpdate({grid[parent].key: MeasuredTop1(50.0)}, {}, ())
     assert grid.take_in(finished, 1.0) == (grid[parent].key,)
-    assert grid[parent].state is CellState.DONE and grid[parent].top1 == 50.0
+    assert grid[parent].state is CellState.DONE and grid[parent].measured == (50.0, None)
     assert grid[child].state is CellState.WAITING
     assert child in grid.startable(0.0)
 
@@ -150,7 +151,7 @@ class Play:
         self.draw = random.Random(seed)
         self.grid = Grid(WORK)
         self.commands: list[Command] = []
-        self.finished: dict[str, float] = {}
+        self.finished: dict[str, MeasuredTop1] = {}
         self.failed: dict[str, Failure] = {}
 
     def some(self, states: frozenset[CellState]) -> list[CellRun]:
@@ -173,7 +174,7 @@ class Play:
             ends = [CellState.DONE, CellState.WAITING, *([] if stopped else [CellState.FAILED])]
             state = self.draw.choice(ends)
             changes = {
-                CellState.DONE: {"top1": 1.0, "ended": 2.0},
+                CellState.DONE: {"measured": MeasuredTop1(1.0, 8), "ended": 2.0},
                 CellState.FAILED: {"error": "e", "log": "l", "ended": 2.0},
             }
             # Without a request it is tried again, or was taken over.
@@ -189,7 +190,7 @@ class Play:
     def others(self) -> None:
         for run in self.some(RESTING):
             if self.draw.random() < 0.5:
-                self.finished[run.key] = 1.0
+                self.finished[run.key] = MeasuredTop1(1.0)
             else:
                 self.failed[run.key] = Failure(1, "theirs", "")
         ready = self.grid.ready()
