@@ -47,7 +47,8 @@ _GRID = """
 _ALL_CELLS = """
     SELECT
         coalesce(cells.cell, results.cell) AS cell, coalesce(cells.state, 'done') AS state,
-        results.top1, results.checkpoint, results.published_top1, results.difference, results.top5,
+        results.top1, results.checkpoint, results.published_top1, results.difference,
+        results.differs, results.top5,
         results.loss,
         results.best_top1, results.best_epoch, results.epochs,
         coalesce(results.params, cells.params) AS params, coalesce(results.macs, cells.macs) AS macs,

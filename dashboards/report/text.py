@@ -119,6 +119,7 @@ TITLES = {
     "difference": "difference",
     "difference_low": "from",
     "difference_high": "to",
+    "differs": "not comparable in",
     "top5": "top-5",
     "top5_low": "from",
     "top5_high": "to",
@@ -179,10 +180,11 @@ def all_cells(catalog: Catalog) -> str:
             name: Column(name, TITLES[name], signed, number=True)
             for name in ("difference", "difference_low", "difference_high")
         },
+        "differs": Column("differs", TITLES["differs"], wrap=True),
         "params": Column("params", TITLES["params"], quantity, number=True),
         "macs": Column("macs", TITLES["macs"], quantity, number=True),
     }
-    known = [name for name in TITLES if any(row[name] is not None for row in rows)]
+    known = [name for name in TITLES if any(row[name] not in (None, "") for row in rows)]
     columns = [special.get(name) or Column(name, TITLES[name], number=True) for name in known]
     search = (
         '<input class="filter" type="search" placeholder="filter, for example: tam f16 done" '
