@@ -5,7 +5,7 @@ ACTIONGRID_STORAGE ?= demo-storage
 export ACTIONGRID_STORAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test long chaos mutants check format lock clean
+.PHONY: help install demo test long chaos fuzz mutants check format lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -43,6 +43,9 @@ test: install  ## all tests but those of `make long`
 
 long: install  ## the tests that take minutes each, such as clusters of several machines
 	$(BIN)/python -m pytest -m long
+
+fuzz: install  ## files changed at random, 20,000 times for each of their readers
+	ACTIONGRID_FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest -s --timeout=5400 tests/damage/test_fuzz_readers.py
 
 chaos: install  ## fifty kills of everything, at random moments
 	ACTIONGRID_KILLS=50 $(BIN)/python -m pytest -s --timeout=5400 tests/chaos

@@ -209,7 +209,8 @@ def build_declared(
     path = declared_path(config, name, storage.layout)
     if path.is_file():
         with suppress(ManifestError):  # what is damaged is made again, from what the last build noted
-            fetch_intact(storage, path)
+            for damaged in fetch_intact(storage, path):
+                storage.remove(damaged)  # else its size would tell that it stands
     declared = config.sources if config.kind == "official" else None
     manifest = build_dataset(
         config,

@@ -14,6 +14,8 @@ from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.layout import EPOCHS, SHARDS
 from catalog.storage.mirror import MARK, Mirror
 from catalog.storage.storage import FencedError, Storage
+from orchestrator.datasets.build import Builder, build_declared, built_before
+from orchestrator.datasets.built import declared_path, fetch_frames, verification_lines, verify_dataset
 from orchestrator.running.attempt_files import RunReader, fetch_results
 from tests.support.buckets import open_mirror, storage_in
 from tests.support.s3_server import S3Server, Wire
@@ -232,6 +234,35 @@ def test_frames_that_are_damaged_in_the_bucket_are_refused(
     with pytest.raises(DownloadError, match=rf"differs from its checksum; s3://.*{shard}"):
         fetch_dataset(storage_in(elsewhere), there / "manifest.parquet")
     assert not (there / SHARDS / shard).exists()
+
+
+def test_frames_that_are_damaged_in_the_bucket_are_told_by_verify_and_mended_by_build(
+    dataset: Path, mirror: Mirror, elsewhere: Mirror
+) -> None:
+    here, two = storage_in(mirror), storage_in(elsewhere)
+    shard = read_manifest(dataset / "manifest.parquet").shards[0].name
+    whole = (dataset / SHARDS / shard).read_bytes()
+    mirror.bucket.put(mirror.name(dataset / SHARDS / shard), b"x" * len(whole))
+    (dataset / SHARDS / shard).unlink()
+    fetch_manifests(here)
+    fetch_frames(here, "toy")
+    manifest = read_manifest(dataset / "manifest.parquet")
+    row = verify_dataset(dataset / "manifest.parquet", manifest, lambda *_: None)
+    assert [Path(one["path"]).name for one in row["problems"]] == [shard]
+    assert verification_lines(row)[-1].endswith("actiongrid data build toy")
+    assert not frames_stand(here, manifest, dataset)
+    (config,) = built_before("toy", here.layout)
+    directory = declared_path(config, "toy", here.layout).parent
+    dataset.rename(directory)  # where the declaration says, as the command's own builds lie
+    publish_dataset(here, directory)
+    mirror.bucket.put(mirror.name(directory / SHARDS / shard), b"x" * len(whole))
+    build_declared(config, "toy", here, Builder(lambda *_: None, lambda _: None))
+    assert mirror.bucket.read(mirror.name(directory / SHARDS / shard)) == whole
+    assert frames_stand(here, manifest, directory)
+    far = elsewhere.root / "datasets" / directory.name
+    fetch_manifests(two)
+    fetch_dataset(two, far / "manifest.parquet")
+    assert (far / SHARDS / shard).read_bytes() == whole
 
 
 def test_nothing_of_this_happens_on_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
