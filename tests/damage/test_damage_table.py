@@ -73,7 +73,7 @@ COMMON: dict[str, Pair] = {
     "journal": (nth("journal/*.jsonl", 0), None),
     "manifest": (nth("datasets/toy-*/manifest.parquet", 0), nth("datasets/other-*/manifest.parquet", 0)),
     "build log": (nth("datasets/toy-*/build.jsonl", 0), nth("datasets/other-*/build.jsonl", 0)),
-    "damage notes": (nth("datasets/toy-*/damage.jsonl", 0), nth("datasets/other-*/damage.jsonl", 0)),
+    "damage notes": (nth("datasets/toy-*/damage.jsonl", 0), nth("datasets/toy-*/build.jsonl", 0)),
     "shard": (nth("datasets/toy-*/shards/*", 0), nth("datasets/toy-*/shards/*", 1)),
     "parent's result": (nth(f"{PARENT}/result.json", 0), nth("datasets/toy-*/build.jsonl", 0)),
     "fence": (nth(f"{CHILD}/fence", 0), nth(f"{PARENT}/fence", 0)),
@@ -112,10 +112,12 @@ def cut(path: Path, other: Path | None) -> None:
 
 
 def flip(path: Path, other: Path | None) -> None:
-    """One bit in each of three places."""
+    """One bit in each of three places; in text the last one of a digit, which stays one."""
     content = bytearray(path.read_bytes())
+    is_text = path.suffix in (".json", ".jsonl", "")
+    places = [place for place, byte in enumerate(content) if not is_text or chr(byte).isdecimal()]
     for share in (0.2, 0.5, 0.8):
-        content[int(len(content) * share)] ^= 1
+        content[places[int(len(places) * share)]] ^= 1
     path.write_bytes(bytes(content))
 
 
