@@ -6,6 +6,8 @@ Errors go to stderr as `error: what; where; what to do`. Exit codes: 0 success, 
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Any
 
@@ -35,6 +37,8 @@ from orchestrator.commands.submit import jobs, submit
 
 # DuckDB's and Arrow's words for files that cannot be read or written, and for want of memory or disk.
 _FILES_OF_LIBRARIES = frozenset({"IOException", "OutOfMemoryException", "ArrowMemoryError", "ArrowInvalid"})
+# What `Path.resolve` raises a RuntimeError with, before the path.
+_CIRCLE = "Symlink loop from "
 _LONGEST = 500  # characters of what a library says
 
 
@@ -96,15 +100,9 @@ def main() -> None:
         sys.exit(_told(error))
     except OSError as error:
         sys.exit(_told(from_system(error)))
-    except MemoryError:
-        sys.exit(
-            _told(SystemFailureError("not enough memory", what_to_do="make room in it, or ask for less"))
-        )
     except Exception as error:
-        if _FILES_OF_LIBRARIES.isdisjoint(_names(error)):
-            sys.exit(_of_command_line(error))
-        what = " ".join(str(error).split())[:_LONGEST]
-        sys.exit(_told(SystemFailureError(what, what_to_do="mend it, then give the same command again")))
+        known = _of_library(error)
+        sys.exit(_of_command_line(error) if known is None else _told(known))
     sys.exit(code or 0)
 
 
@@ -116,6 +114,18 @@ def _told(error: ActionGridError) -> int:
     """Print an error of the tree and return its exit code."""
     sys.stderr.write(f"{'' if error.exit_code == INTERRUPTED else 'error: '}{error}\n")
     return error.exit_code
+
+
+def _of_library(error: Exception) -> ActionGridError | None:
+    """The error of the tree that says the same as a library's about files or memory; None: it is another."""
+    text = " ".join(str(error).split())
+    if text.startswith(_CIRCLE):
+        return from_system(OSError(errno.ELOOP, os.strerror(errno.ELOOP), text.removeprefix(_CIRCLE)))
+    if isinstance(error, MemoryError):
+        return SystemFailureError("not enough memory", what_to_do="free some, or ask for less")
+    if _FILES_OF_LIBRARIES.isdisjoint(_names(error)):
+        return None
+    return SystemFailureError(text[:_LONGEST], what_to_do="mend it, then give the same command again")
 
 
 def _names(error: Exception) -> frozenset[str]:

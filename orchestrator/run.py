@@ -115,7 +115,7 @@ def _run(
             RayPlace(options.address, options.cpus, options.gpus),
             presence,
             signals,
-            Terminal(lambda: LiveView(console, viewer.view), say),
+            Terminal(lambda: LiveView(console, viewer.view), say, terminal.fileno()),
         )
 
 

@@ -189,7 +189,7 @@ class _Evaluating:
                 RayPlace(place.address, place.cpus, place.gpus),
                 presence,
                 signals,
-                Terminal(NoView, lambda line: print(line, file=terminal)),
+                Terminal(NoView, lambda line: print(line, file=terminal), terminal.fileno()),
             )
         if not driver.is_finished:
             raise KeyboardInterrupt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import tempfile
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
 from catalog.storage.errors import INTERRUPTED
 from orchestrator.ray_runtime.session import cluster_address, ray_session
+from orchestrator.ray_runtime.temporary_folders import sweep, temporary_folder
 
 if TYPE_CHECKING:
     from catalog.storage.storage import Storage
@@ -28,6 +29,10 @@ WAIT_SECONDS = 0.5
 WATCH_SECONDS = 2.0
 # Two looks: a Ray that is busy starting nodes may answer late once.
 LOOKS = 2
+_ENDED_BY_RAY = (
+    "error: ended while Ray started (one of its processes died, or this one was killed); this machine; "
+    "see the log named above, then give the same command again to go on"
+)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -71,10 +76,11 @@ class NoView:
 
 @dataclass(frozen=True)
 class Terminal:
-    """Where people look: `show` opens a view of the driver, `say` prints a line."""
+    """Where people look: `show` opens a view of the driver, `say` prints a line, to the same `descriptor`."""
 
     show: Callable[[], AbstractContextManager[View]]
     say: Callable[[str], None]
+    descriptor: int = 1
 
 
 def dispatch(
@@ -121,7 +127,11 @@ def _run(
         return
     from orchestrator.ray_runtime.tune_adapter import run_grid
 
-    with ray_session(place.address, place.cpus, place.gpus) as way:
+    with (
+        told_if_ended(terminal.descriptor, _ENDED_BY_RAY) as started,
+        ray_session(place.address, place.cpus, place.gpus) as way,
+    ):
+        started()
         signals.take_over()
         presence.publish(cluster=cluster_address() if place.address else None)
         with terminal.show() as view, watched(lambda: _ray_died(driver, signals, view, terminal)):
@@ -141,6 +151,32 @@ def _ray_died(driver: GridDriver, signals: StopSignals, view: View, terminal: Te
 
 
 @contextmanager
+def told_if_ended(descriptor: int, words: str) -> Iterator[Callable[[], None]]:
+    """Have `words` said where this process ends before the block does, or before what is yielded is called.
+
+    Ray's core ends a process whose Ray dies while it starts, past all handlers, so another process says it.
+    """
+    script = 'read -r line || printf "%s\\n" "$1"'
+    guard = subprocess.Popen(
+        ["/bin/sh", "-c", script, "sh", words],
+        stdin=subprocess.PIPE,
+        stdout=descriptor,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+    def dismiss() -> None:
+        if guard.returncode is None:
+            with suppress(OSError):
+                guard.communicate(b"\n")
+
+    try:
+        yield dismiss
+    finally:
+        dismiss()
+
+
+@contextmanager
 def ray_files(address: str | None, storage: Storage) -> Iterator[Path]:
     """Where Tune and Train write for themselves: on the storage only where other machines have to see it.
 
@@ -150,8 +186,9 @@ def ray_files(address: str | None, storage: Storage) -> Iterator[Path]:
     if address is not None and not storage.mirrored:
         yield storage.layout.ray_dir
         return
-    with tempfile.TemporaryDirectory(prefix="actiongrid-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    sweep()
+    with temporary_folder() as folder:
+        yield folder
 
 
 class StopSignals:

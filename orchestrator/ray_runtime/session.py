@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -20,11 +20,13 @@ from catalog.storage.errors import ActionGridError
 from catalog.storage.storage import Storage
 from orchestrator.coordination.drivers import Watch
 from orchestrator.ray_runtime.ray_compat import RayWay, ray_way
+from orchestrator.ray_runtime.temporary_folders import ray_folder, usual_ray_root
 
 logger = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 256 << 20
 _TRIES = 3
+_LONGEST = 800  # characters of what Ray says
 # Tune's experiment and searcher; a Train run's checkpoints. Both are rewritten in place, so that a kill can
 # leave them empty or cut short. Nothing is ever restored from them: every submission plans from the journal.
 _STATE_FILES = ("experiment_state-*.json", "*.pkl", "checkpoint_manager_snapshot.json")
@@ -57,29 +59,33 @@ def ray_session(address: str | None, cpus: int | None, gpus: int | None) -> Iter
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
-    try:
-        if address is None:
-            _start_local(cpus, gpus, dashboard=way is RayWay.PUBLIC)
-        else:
-            require_grpc(address, "check that the cluster's head runs, and --address or RAY_ADDRESS")
-            ray.init(address=address, log_to_driver=False)
-    except NoAnswerError:
-        raise
-    except Exception as error:
-        where = "a local Ray" if address is None else address
-        raise RaySessionError(
-            f"Ray does not start ({type(error).__name__}: {error})",
-            where,
-            "see the log named above, check `--address` and, on a cluster with tokens, "
-            "export RAY_AUTH_MODE=token",
-        ) from error
-    try:
+    with ExitStack() as at_end:
+        try:
+            if address is None:
+                folder = at_end.enter_context(ray_folder(usual_ray_root()))
+                _start_local(cpus, gpus, folder, dashboard=way is RayWay.PUBLIC)
+            else:
+                require_grpc(address, "check that the cluster's head runs, and --address or RAY_ADDRESS")
+                ray.init(address=address, log_to_driver=False)
+        except NoAnswerError:
+            raise
+        except Exception as error:
+            raise _not_started(address, error) from error
+        at_end.callback(ray.shutdown)
         yield way
-    finally:
-        ray.shutdown()
 
 
-def _start_local(cpus: int | None, gpus: int | None, *, dashboard: bool) -> None:
+def _not_started(address: str | None, error: Exception) -> RaySessionError:
+    told = " ".join(str(error).split())[:_LONGEST]
+    return RaySessionError(
+        f"Ray does not start ({type(error).__name__}: {told})",
+        "a local Ray" if address is None else address,
+        "see the log named above, check `--address` and, on a cluster with tokens, "
+        "export RAY_AUTH_MODE=token",
+    )
+
+
+def _start_local(cpus: int | None, gpus: int | None, folder: Path | None, *, dashboard: bool) -> None:
     """Start a local Ray; tries again where a busy machine needs longer than Ray's own 30 s."""
     import ray
 
@@ -92,6 +98,7 @@ def _start_local(cpus: int | None, gpus: int | None, *, dashboard: bool) -> None
                 object_store_memory=OBJECT_STORE_BYTES,
                 include_dashboard=dashboard,
                 log_to_driver=False,
+                _temp_dir=None if folder is None else str(folder),
             )
         except Exception as error:
             ray.shutdown()

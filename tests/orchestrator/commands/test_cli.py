@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import pytest
 
 from catalog import Catalog
@@ -215,3 +217,34 @@ def test_a_datasets_bad_videos_are_named_when_it_is_built(
     out = capsys.readouterr().out
     assert "1 quarantined" in out
     assert "text.mp4" in out
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (
+            RuntimeError("Symlink loop from '/lab/a'"),
+            2,
+            "error: Too many levels of symbolic links; '/lab/a'; ",
+        ),
+        (MemoryError(), 1, "error: not enough memory; free some, or ask for less"),
+        (duckdb.IOException("IO Error: Could not write file:\nNo space left"), 1, "error: IO Error: Could "),
+        (pa.ArrowInvalid("Not a Parquet file"), 1, "error: Not a Parquet file; mend it"),
+    ],
+)
+def test_a_librarys_word_about_files_or_memory_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    error: Exception,
+    code: int,
+    told: str,
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Catalog, "open", fails)
+    (tmp_path / "journal").mkdir()
+    assert run(monkeypatch, "results", "--storage", tmp_path) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(told)

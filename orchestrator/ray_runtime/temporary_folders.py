@@ -1,0 +1,81 @@
+"""A driver's temporary folders: locked while it lives, so that the next one removes what a kill left."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PREFIX = "actiongrid-"
+_LOCK = ".lock"
+# A folder this young may be about to be locked; one without a lock this old is nobody's.
+_YOUNG_SECONDS = 60.0
+_OLD_SECONDS = 24 * 3600.0
+# What Ray appends to its folder: the session, which is named by time and process, and the longest socket.
+_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+_LONGEST_SOCKET = 103  # bytes; Linux takes 107, macOS 103
+_SHORT_ROOTS = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))
+
+
+@contextmanager
+def temporary_folder(root: Path | None = None) -> Iterator[Path]:
+    """A folder in `root` (default: where temporary files go) that is removed at the end of the block."""
+    with (
+        tempfile.TemporaryDirectory(prefix=PREFIX, dir=root, ignore_cleanup_errors=True) as name,
+        (Path(name) / _LOCK).open("wb") as lock,
+    ):
+        # The kernel frees the lock when this process dies, however it dies.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield Path(name)
+
+
+@contextmanager
+def ray_folder(usual: Path) -> Iterator[Path | None]:
+    """A short folder for Ray, whose sockets' paths the system limits; None where `usual` is short enough."""
+    if len(os.fsencode(f"{usual}{_SOCKET}")) <= _LONGEST_SOCKET:
+        yield None
+        return
+    root = next((one for one in _SHORT_ROOTS if os.access(one, os.W_OK | os.X_OK)), None)
+    with temporary_folder(root) as folder:
+        yield folder
+
+
+def usual_ray_root() -> Path:
+    """The folder in which Ray makes its own, as it chooses it."""
+    return Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or _SHORT_ROOTS[0])
+
+
+def sweep() -> None:
+    """Remove the temporary folders of this user's drivers that were killed."""
+    for root in {Path(tempfile.gettempdir()), *_SHORT_ROOTS}:
+        for folder in root.glob(f"{PREFIX}*"):
+            if _is_abandoned(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    try:
+        stat = folder.lstat()
+        if stat.st_uid != os.getuid() or folder.is_symlink() or not folder.is_dir():
+            return False
+        age = time.time() - stat.st_mtime
+        if not (folder / _LOCK).is_file():
+            return age > _OLD_SECONDS
+        return age > _YOUNG_SECONDS and _is_free(folder / _LOCK)
+    except OSError:
+        return False
+
+
+def _is_free(lock: Path) -> bool:
+    """Whether nobody holds a lock."""
+    with lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
