@@ -9,7 +9,7 @@ from typing import Any
 import flask
 from dash import Dash
 from dash.exceptions import DashException
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from catalog.queries.filters import FilterError
 from dashboards.app.access import PAGE_ENDPOINTS
@@ -34,6 +34,8 @@ def refuse_what_pages_never_send(app: Dash) -> None:
             if not request.args.keys() <= _CALLBACK_PARAMETERS:
                 raise BodyError("a callback has no such parameters")
             check_body(request.get_data(), app.callback_map)
+        elif request.path == CALLBACK_ENDPOINT:
+            raise MethodNotAllowed(["POST"])
         elif request.endpoint in PAGE_ENDPOINTS:
             return _unusual_page(app)
         return None

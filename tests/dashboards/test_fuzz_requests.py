@@ -1,0 +1,261 @@
+"""Fuzzing of every address of the dashboard: one answer, never a fault of the program, never a long wait.
+
+`make fuzz` runs it for long (`ACTIONGRID_FUZZ_EXAMPLES` a test). What it has found is kept as `SEEDS`.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import flask
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as some
+from werkzeug.test import Client
+
+from catalog.storage.folder_storage import FolderStorage
+from dashboards.app.access import Access
+from dashboards.app.app import build_app
+from dashboards.app.live import PAGES, LiveCatalog
+from tests.support.grid_events import DEMO, grid_events, write_quickly
+from tests.support.slowness import slowness
+
+EXAMPLES = int(os.environ.get("ACTIONGRID_FUZZ_EXAMPLES", "60"))
+LONGEST = 5.0
+"""Seconds, beside a statement's own limit."""
+
+thorough = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize="ACTIONGRID_FUZZ_EXAMPLES" not in os.environ,
+    suppress_health_check=list(HealthCheck),
+)
+
+SEEDS = [
+    "/csv/grid/grid?module=%00",
+    "/csv/cell/curves?key=%ff%fe",
+    "/csv/compare/cells?cells=" + "a," * 2000,
+    "/csv/findings/x?show=%0a&source=own",
+    "/ahead//?a",
+    "/ahead/auto/..%2f?frames=9999999999999999999",
+    "/csv/grid/grid?seed=-1",
+    "/csv/grid/grid?frames=²",
+    "/_dash-component-suites/dash/..%2f..%2fetc%2fpasswd",
+    "/_dash-component-suites/plotly/package_data/none.js",
+    "/assets/%00",
+    "//evil.example/",
+    "/%0d%0a?q=1",
+    "/sql?q=" + "(" * 3000,
+]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    storage = tmp_path_factory.mktemp("storage")
+    write_quickly(storage, grid_events(DEMO))
+    live = LiveCatalog(FolderStorage(storage))
+    live.refresh()
+    server: flask.Flask = build_app(live, Access("127.0.0.1"), 1.0).server
+    yield Client(server)
+    live.close()
+
+
+def answered(client: Client, path: str, method: str = "GET", **rest: Any) -> int:
+    """The status of the answer, which is none of a fault and comes soon."""
+    began = time.monotonic()
+    headers = {"Host": "localhost", **rest.pop("headers", {})}
+    base, _, query = path.partition("?")
+    answer = client.open(base or "/", method=method, query_string=query, headers=headers, **rest)
+    assert answer.status_code < 500, (answer.status_code, answer.data[:300])
+    assert b"Traceback" not in answer.data
+    assert time.monotonic() - began < LONGEST * slowness()
+    return answer.status_code
+
+
+texts = some.one_of(
+    some.text(max_size=20),
+    some.sampled_from(
+        ["", "tam", "8", "yes", "own", "both", "-1", "9" * 30, "%00", "../", "'", '"', "\u202e", "a,b"]
+    ),
+)
+names = some.one_of(
+    some.sampled_from(
+        [
+            "module",
+            "frames",
+            "seed",
+            "temporal_pooling",
+            "state",
+            "study",
+            "dataset",
+            "show",
+            "source",
+            "key",
+            "name",
+            "cells",
+            "x",
+            "token",
+            "colour",
+            "as",
+            "checkpoint",
+            "metric",
+        ]
+    ),
+    texts,
+)
+queries = some.lists(some.tuples(names, texts), max_size=8).map(
+    lambda ps: "&".join(f"{n}={v}" for n, v in ps)
+)
+blocks = some.sampled_from(
+    ["grid", "counts", "choices", "curves", "attempts", "answer", "names", "cost", "confusion"]
+)
+paths = some.one_of(
+    some.tuples(some.just("csv"), some.sampled_from([*PAGES]), some.one_of(blocks, texts)),
+    some.tuples(
+        some.just("ahead"), some.sampled_from(["light", "dark", "auto", "x"]), some.sampled_from([*PAGES])
+    ),
+    some.lists(texts, max_size=4).map(tuple),
+    some.tuples(
+        some.sampled_from(["assets", "_dash-component-suites", "_favicon.ico", "_reload-hash"]), texts, texts
+    ),
+).map(lambda parts: "/" + "/".join(parts))
+
+
+@thorough
+@given(paths, queries, some.sampled_from(["GET", "GET", "GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE"]))
+def test_every_address_is_answered(client: Client, path: str, query: str, method: str) -> None:
+    if "q=" not in query:  # statements have tests of their own
+        answered(client, f"{path.replace('?', '%3F')}?{query}", method)
+
+
+@pytest.mark.parametrize("path", SEEDS)
+def test_what_fuzzing_has_found_stays_answered(client: Client, path: str) -> None:
+    answered(client, path)
+
+
+header_texts = some.text(
+    some.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=40
+)
+headers_ = some.dictionaries(
+    some.sampled_from(
+        ["Origin", "Referer", "Sec-Fetch-Site", "Cookie", "Authorization", "Accept", "If-None-Match"]
+    )
+    | some.sampled_from(["Range", "If-Modified-Since", "X-Forwarded-Host", "Content-Type", "Sec-Fetch-Mode"]),
+    header_texts,
+    max_size=4,
+)
+
+
+@thorough
+@given(
+    some.sampled_from(["/", "/csv/grid/grid", "/assets/app.js", "/_dash-layout", "/_dash-dependencies"]),
+    headers_,
+)
+@example("/", {"Origin": "http://[::1"})
+@example("/", {"Host": "a b"})
+@example("/", {"Host": "[::1"})
+def test_every_header_is_answered(client: Client, path: str, headers: dict[str, str]) -> None:
+    answered(client, path, headers=headers)
+
+
+def callback_bodies() -> list[dict[str, Any]]:
+    def one(name: Any, prop: str, value: Any) -> dict[str, Any]:
+        return {"id": name, "property": prop, "value": value}
+
+    def both(name: Any, prop: str) -> dict[str, Any]:
+        return {"id": name, "property": prop}
+
+    bars = [
+        {"kind": "filter", "name": name}
+        for name in ("module", "backbone", "temporal_pooling", "frames", "dataset", "study", "seed", "state")
+    ]
+    cells = {"kind": "cells", "name": "cell-choice"}
+    address = [one("address", "pathname", "/"), one("address", "search", "?module=tam")]
+    bar = '{"kind":"filter","name":["ALL"]}'
+    return [
+        {
+            "output": "..revision.data...trouble.children..",
+            "outputs": [both("revision", "data"), both("trouble", "children")],
+            "inputs": [one("clock", "n_intervals", 1)],
+            "changedPropIds": ["clock.n_intervals"],
+            "state": [one("revision", "data", 0), one("trouble", "children", None)],
+        },
+        {
+            "output": "..page.children...navigation.children...digests.data..",
+            "outputs": [both("page", "children"), both("navigation", "children"), both("digests", "data")],
+            "inputs": [*address, one("theme", "data", "light"), one("again", "data", 0)],
+            "changedPropIds": ["address.search"],
+        },
+        {
+            "output": f"..{bar}.options...{bar}.value...filters-count.children..",
+            "outputs": [
+                [both(name, "options") for name in bars],
+                [both(name, "value") for name in bars],
+                both("filters-count", "children"),
+            ],
+            "inputs": [[one(name, "value", []) for name in bars], address[1], one("revision", "data", 1)],
+            "changedPropIds": ['{"kind":"filter","name":"module"}.value'],
+            "state": [address[0], [one(name, "options", []) for name in bars]],
+        },
+        {
+            "output": '{"kind":"cells","name":["MATCH"]}.options',
+            "outputs": both(cells, "options"),
+            "inputs": [one(cells, "search_value", "t")],
+            "changedPropIds": ['{"kind":"cells","name":"cell-choice"}.search_value'],
+            "state": [one(cells, "value", None), *address],
+        },
+    ]
+
+
+BODIES = callback_bodies()
+scalars = some.one_of(
+    some.none(), some.booleans(), some.integers(), some.floats(), texts, some.just(2**70), some.just("\ud800")
+)
+values = some.recursive(
+    scalars,
+    lambda inner: some.lists(inner, max_size=4) | some.dictionaries(texts, inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def spots(body: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where something in a body can be replaced."""
+    for name in body if isinstance(body, dict) else range(len(body)) if isinstance(body, list) else ():
+        yield (*path, name)
+        yield from spots(body[name], (*path, name))
+
+
+@some.composite
+def changed_bodies(draw: some.DrawFn) -> bytes:
+    """A body of the pages with one to three things replaced or left out."""
+    body = copy.deepcopy(draw(some.sampled_from(BODIES)))
+    for _ in range(draw(some.integers(1, 3))):
+        *way, last = draw(some.sampled_from([*spots(body)]))
+        place = body
+        for step in way:
+            place = place[step]
+        if draw(some.booleans()) or not isinstance(place, dict):
+            place[last] = draw(values)
+        else:
+            del place[last]
+        if not [*spots(body)]:
+            break
+    return json.dumps(body).encode(errors="surrogatepass")
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: str(body["output"])[:30])
+def test_the_bodies_that_are_changed_are_those_of_the_pages(client: Client, body: dict[str, Any]) -> None:
+    assert answered(client, "/_dash-update-component", "POST", json=body) == 200
+
+
+@thorough
+@given(
+    some.one_of(changed_bodies(), some.binary(max_size=200), values.map(lambda one: json.dumps(one).encode()))
+)
+def test_every_callback_body_is_answered(client: Client, body: bytes) -> None:
+    answered(client, "/_dash-update-component", "POST", data=body, content_type="application/json")
