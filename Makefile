@@ -44,8 +44,9 @@ test: install  ## all tests but those of `make long`
 long: install  ## the tests that take minutes each, such as clusters of several machines
 	$(BIN)/python -m pytest -m long
 
-fuzz: install  ## files changed at random, 20,000 times for each of their readers
-	ACTIONGRID_FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest -s --timeout=5400 tests/damage/test_fuzz_readers.py
+fuzz: install  ## files and requests changed at random, 20,000 times for each reader and address
+	ACTIONGRID_FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest -s --timeout=5400 tests/damage/test_fuzz_readers.py \
+		tests/dashboards/test_fuzz_requests.py
 
 chaos: install  ## fifty kills of everything, at random moments
 	ACTIONGRID_KILLS=50 $(BIN)/python -m pytest -s --timeout=5400 tests/chaos
