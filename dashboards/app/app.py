@@ -168,7 +168,7 @@ def _prepare(live: LiveCatalog, theme: str, page: str) -> None:
     try:
         for block in page_blocks(live, _asked(page), theme if theme in THEMES else "light"):
             _ = block.parts  # drawings as JSON: they are cached too
-    except (QueryError, ValueError):
+    except (QueryError, FilterError, ValueError):
         pass  # whoever asks for the page is told
 
 

@@ -15,7 +15,7 @@ from catalog.queries.filters import FilterError
 from dashboards.app.access import PAGE_ENDPOINTS
 from dashboards.app.callback_bodies import BodyError, check_body
 from dashboards.app.live import PAGES
-from dashboards.pages.request import read_address
+from dashboards.pages.request import address_or_none
 
 CALLBACK_ENDPOINT = "/_dash-update-component"
 
@@ -37,17 +37,22 @@ def refuse_what_pages_never_send(app: Dash) -> None:
         elif request.path == CALLBACK_ENDPOINT:
             raise MethodNotAllowed(["POST"])
         elif request.endpoint in PAGE_ENDPOINTS:
-            return _unusual_page(app)
+            return _unusual_page()
         return None
 
     app.server.before_request(check)
 
 
-def _unusual_page(app: Dash) -> flask.Response | None:
-    """What answers a page's address instead of the page: there is none, or it would run a statement."""
-    address = read_address(flask.request.path, flask.request.query_string.decode(errors="replace"))
-    if address.page not in PAGES:
-        return flask.Response(app.index(), 404)  # type: ignore[no-untyped-call]
+def _unusual_page() -> flask.Response | None:
+    """What answers a page's address instead of the page: there is none, or it would run a statement.
+
+    People at a browser get the page in any case: it says what is wrong.
+    """
+    address = address_or_none(flask.request.path, flask.request.query_string.decode(errors="replace"))
+    if address is None:
+        return None  # the page says it
+    if address.page not in PAGES and flask.request.headers.get("Sec-Fetch-Dest") != "document":
+        return flask.Response("404 Not Found\n", 404, mimetype="text/plain")
     elsewhere = flask.request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
     if elsewhere and address.text("q"):
         return flask.Response(_QUESTION.format(*map(html.escape, (address.text("q"), address.href))), 403)
