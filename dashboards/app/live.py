@@ -31,8 +31,19 @@ PAUSE_SECONDS = 1.0
 ANSWERS_AT_ONCE = 64
 """Answers that are cached at a time."""
 
+STATEMENTS_CACHED = 8
+"""Of these, answers to statements: they can be large."""
+
 STATEMENTS_AT_ONCE = 8
 """Requests that run a statement, or wait for its answer: half of those that are served at once."""
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """The name of a cached answer to a statement."""
+
+    address: Address
+    theme: str
 
 
 class LiveCatalog:
@@ -143,6 +154,8 @@ class LiveCatalog:
         # Answered ones only: somebody waits for the others.
         old = [key for key, answer in self._answers.items() if answer.done() and key[0] != self._revision]
         spare = list(self._answers)[: max(0, len(self._answers) - len(old) - ANSWERS_AT_ONCE)]
+        statements = [key for key in self._answers if isinstance(key[1], _Statement)]
+        spare += statements[: max(0, len(statements) - STATEMENTS_CACHED)]
         for key in (*old, *(key for key in spare if self._answers[key].done())):
             self._answers.pop(key, None)
 
@@ -176,7 +189,7 @@ def page_blocks(live: LiveCatalog, address: Address, theme: str) -> tuple[Block,
     if address.page == "sql":
         if address.text("q"):
             with live.room_for_statement():
-                return live.cached(("page", address, theme), partial(_made, live, address, theme))
+                return live.cached(_Statement(address, theme), partial(_made, live, address, theme))
         live.expect_statements()
     return live.cached(("page", address, theme), partial(_made, live, address, theme))
 

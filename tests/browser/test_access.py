@@ -21,7 +21,7 @@ from catalog.queries.filters import STATES, Filters
 from catalog.storage.folder_storage import FolderStorage
 from dashboards.app.access import Access, AccessError, is_loopback, require_safe
 from dashboards.app.app import build_app
-from dashboards.app.live import LiveCatalog
+from dashboards.app.live import STATEMENTS_CACHED, LiveCatalog, _Statement, page_blocks
 from dashboards.pages.request import Address, read_address
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 from tests.support.windows import running
@@ -175,6 +175,16 @@ def test_the_journals_are_read_once_a_second_and_answers_made_once(tmp_path: Pat
         assert set(pool.map(ask, range(8))) == {1}
     assert live.refresh() == first + 1
     assert live.cached("question", make) == 2
+
+
+def test_few_answers_to_statements_are_kept(tmp_path: Path) -> None:
+    live = LiveCatalog(FolderStorage(tmp_path))
+    try:
+        for number in range(12):
+            page_blocks(live, read_address("/sql", f"?q=SELECT {number} AS n"), "light")
+        assert sum(isinstance(name, _Statement) for _, name in live._answers) == STATEMENTS_CACHED
+    finally:
+        live.close()
 
 
 def test_a_failed_answer_is_not_cached(tmp_path: Path) -> None:
