@@ -1,17 +1,17 @@
-"""The catalog: an in-memory DuckDB projected from the journals. The only module that opens DuckDB.
+"""The catalog: a DuckDB of each process, projected from the journals. The only module that opens DuckDB.
 
-No process shares a live DuckDB file. Every reader keeps its own projection and tails the journals, or opens
-an immutable snapshot.
+No process shares a live DuckDB file. Every reader begins with a copy of the newest snapshot that still holds
+(`catalog.snapshots`), or with nothing, and reads what the journals have after it.
 """
 
 from __future__ import annotations
 
+import shutil
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -21,22 +21,22 @@ import duckdb
 from catalog import snapshots
 from catalog.bound_tables import BoundTables, interrupted_after
 from catalog.definitions import (
-    ATTEMPT_EPOCHS,
     MATERIALISED,
     catalog_reads,
-    create_tables,
-    insert,
+    empty_copy,
     materialised_behind,
     outdated,
     own_settings,
+    version,
 )
 from catalog.events import EVENT_TYPES, EpochFinished, Event
 from catalog.export import in_seconds
 from catalog.journal import Fault, Tail
-from catalog.predictions import TABLES, Fetch, PredictionTables, refuse_predictions
-from catalog.projection import attempt_epochs_sql, gathered, upsert_sql
+from catalog.predictions import TABLES, Fetch, PredictionTables, accept_predictions, refuse_predictions
+from catalog.projection import LINES_AT_ONCE, ROWS_AT_ONCE, attempt_epochs_sql, gathered, upsert_sql
 from catalog.storage.atomic import MissingStorageError
 from catalog.storage.errors import BAD_INPUT, ActionGridError
+from catalog.storage.working_folder import WorkingFolder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,14 +48,12 @@ _EVERYTHING = frozenset(
 )
 """All tables that are filled when somebody reads them."""
 
-_LINES_AT_ONCE = 2_000
-"""Lines that are Python's objects at a time while journals are read."""
-_ROWS_AT_ONCE = 100_000
-"""Rows that one transaction takes in."""
-
 _READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
 
 warnings.filterwarnings("ignore", "Arrow output on a DB-API result makes an extra copy", UserWarning)
+
+SNAPSHOT_EVENTS = 50_000
+"""Events behind the newest snapshot for which a new one is left."""
 
 _SEALED = {
     "enable_external_access": "false",
@@ -76,37 +74,54 @@ class QueryError(ActionGridError):
     exit_code = BAD_INPUT
 
 
-@dataclass(frozen=True)
-class Differences:
-    """Rows of one table in the journals and in a snapshot, and how many only one side has."""
-
-    journal_rows: int
-    snapshot_rows: int
-    only_in_journal: int
-    only_in_snapshot: int
-
-
 class Catalog:
     """A projection of a storage's journals. Threads may share it; each process opens its own."""
 
-    def __init__(self, storage: Path, fetch: Fetch | None = None, threads: int | None = None) -> None:
-        """`threads` is how many DuckDB uses (None: one a core); with one it starts none of its own."""
+    def __init__(
+        self,
+        storage: Path,
+        fetch: Fetch | None = None,
+        threads: int | None = None,
+        *,
+        from_snapshot: bool = True,
+    ) -> None:
+        """`threads` is how many DuckDB uses (None: one a core); with one it starts none of its own.
+
+        Without `from_snapshot` the journals are read from their beginnings, and no snapshot is left.
+        """
         self.storage = storage
         self._lock = threading.RLock()
-        self._tail = Tail(storage)
         self._predictions = PredictionTables(storage, fetch)
-        self._connection = _connect(":memory:", {**_SEALED, **own_settings(threads)})
-        self._fresh: frozenset[str] = frozenset()
+        self._folder = WorkingFolder()
+        # Forked processes read the file as it is: with one thread it is never written anew.
+        self._keeps = from_snapshot and threads is None
+        start = snapshots.copy_newest(storage, version(), self._file) if from_snapshot else None
+        self._tail = Tail(storage, start.offsets, start.faults) if start else Tail(storage)
+        self._fresh = frozenset(MATERIALISED if start else ())
         self._asked: frozenset[str] = frozenset()
-        create_tables(self._connection)
+        if start is None:
+            empty_copy(self._file, lambda path: _connect(str(path), {}))
+        self._connection = _connect(str(self._file), {**_SEALED, **own_settings(self._folder.path, threads)})
+        self._connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+        if start is not None:
+            accept_predictions(self._connection)
         self._bound = BoundTables(self._connection)
         self._connection.execute("SET lock_configuration = true")
 
     @classmethod
-    def open(cls, storage: Path | str, fetch: Fetch | None = None, *, must_exist: bool = True) -> Catalog:
+    def open(
+        cls,
+        storage: Path | str,
+        fetch: Fetch | None = None,
+        *,
+        must_exist: bool = True,
+        from_snapshot: bool = True,
+    ) -> Catalog:
         """Build the catalog of a storage from its journals; without `must_exist` it may be still to be made.
 
-        `fetch` is asked for files of predictions that are not on this machine.
+        `fetch` is asked for files of predictions that are not on this machine. What the newest snapshot
+        covers is taken from there, and a new one is left where much came after it; not so without
+        `from_snapshot`.
 
         Raises:
             MissingStorageError: there is no such directory.
@@ -114,7 +129,7 @@ class Catalog:
         """
         if must_exist and not Path(storage).is_dir():
             raise MissingStorageError.of(storage)
-        catalog = cls(Path(storage), fetch)
+        catalog = cls(Path(storage), fetch, from_snapshot=from_snapshot)
         catalog.refresh()
         return catalog
 
@@ -132,11 +147,15 @@ class Catalog:
         """Take in what was written since the last call and return how many events that were."""
         with self._lock:
             try:
-                return self._take_in()
+                events = self._take_in()
             except Exception:
                 # The projection is idempotent, so reading everything again is always right.
                 self._tail = Tail(self.storage)
                 raise
+            if self._keeps and events >= SNAPSHOT_EVENTS:
+                with suppress(OSError):  # it only saves time
+                    snapshots.publish(self.storage, self._write, wait=False)
+        return events
 
     def query(
         self,
@@ -179,30 +198,23 @@ class Catalog:
         """
         target = self.storage if storage is None else Path(storage)
 
-        def write(path: Path) -> None:
-            self.refresh()
-            try:
-                with self._lock:
-                    self._write(path)
-            except duckdb.Error as error:
-                what = f"snapshot cannot be written ({str(error).splitlines()[0]})"
-                raise snapshots.SnapshotError(
-                    what, target, "make room, then actiongrid catalog rebuild"
-                ) from error
+        return snapshots.publish(target, self._write)
 
-        return snapshots.publish(target, write)
-
-    def compare(self, snapshot: Path) -> dict[str, Differences]:
+    def compare(self, snapshot: Path) -> dict[str, snapshots.Differences]:
         """Compare the recorded rows with a snapshot's, table by table.
 
         Raises:
             CatalogError: the snapshot is not a catalog of this version.
         """
         try:
-            with self._lock, _connect(str(snapshot), {}, read_only=True) as theirs:
+            with (
+                self._lock,
+                _connect(str(snapshot), {}, read_only=True) as theirs,
+                _connect(":memory:", {}) as scratch,
+            ):
                 return {
-                    table: _differences(_rows(self._connection, table), _rows(theirs, table))
-                    for table in RECORDED
+                    one: snapshots.differences(scratch, _rows(self._connection, one), _rows(theirs, one))
+                    for one in RECORDED
                 }
         except duckdb.Error as error:
             raise CatalogError(
@@ -214,6 +226,12 @@ class Catalog:
         with self._lock:
             self._bound.close()
             self._connection.close()
+            self._folder.close()
+
+    @property
+    def _file(self) -> Path:
+        # DuckDB calls a database after its file: to those who name it in SQL it is as one in memory.
+        return self._folder.path / "memory.duckdb"
 
     def _needed(
         self,
@@ -257,7 +275,7 @@ class Catalog:
 
     def _take_in(self) -> int:
         changed: Counter[type[Event]] = Counter()
-        for tables in gathered(self._tail.columns(_LINES_AT_ONCE), _ROWS_AT_ONCE):
+        for tables in gathered(self._tail.columns(LINES_AT_ONCE), ROWS_AT_ONCE):
             self._merge(tables)
             changed.update({event_type: table.num_rows for event_type, table in tables.items()})
         if not changed:
@@ -293,17 +311,23 @@ class Catalog:
                 self._fresh |= {table}
         return tables
 
-    def _write(self, path: Path) -> None:
-        self._materialise(MATERIALISED)
-        computed = (ATTEMPT_EPOCHS, *MATERIALISED)
-        tables = [*(f"recorded.{name}" for name in RECORDED), *(f"materialised.{name}" for name in computed)]
-        with _connect(str(path), {}) as file:
-            create_tables(file)
-            for table in tables:
-                insert(file, table, self._connection.sql(f"FROM {table}").to_arrow_table())
-            refuse_predictions(file)
-            # What a connection cannot write when it closes is not told, and stays in a file beside.
-            file.execute("CHECKPOINT")
+    def _write(self, path: Path) -> snapshots.Coverage:
+        """Write the rows of this moment as a file of their own, and return what they cover."""
+        try:
+            with self._lock:
+                self._take_in()
+                self._materialise(MATERIALISED)
+                self._connection.execute("CHECKPOINT")
+                shutil.copyfile(self._file, path)
+                offsets, faults = dict(self._tail.offsets), self._tail.left_out
+            with _connect(str(path), {}) as file:
+                refuse_predictions(file)
+                # What a connection cannot write when it closes is not told, and stays in a file beside.
+                file.execute("CHECKPOINT")
+        except (duckdb.Error, OSError) as error:
+            what = f"snapshot cannot be written ({str(error).splitlines()[0]})"
+            raise snapshots.SnapshotError(what, path, "make room, then actiongrid catalog rebuild") from error
+        return snapshots.coverage(self.storage, version(), offsets, faults)
 
     def __enter__(self) -> Self:
         return self
@@ -363,19 +387,6 @@ def _rows(connection: duckdb.DuckDBPyConnection, table: str) -> pa.Table:
     return connection.sql(f"FROM recorded.{table}").to_arrow_table()
 
 
-def _differences(mine: pa.Table, theirs: pa.Table) -> Differences:
-    with _connect(":memory:", {}) as scratch:
-        scratch.register("mine", mine)
-        scratch.register("theirs", theirs)
-        missing, extra = (
-            int(
-                scratch.execute(f"SELECT count(*) FROM (FROM {one} EXCEPT ALL FROM {other})").fetchall()[0][0]
-            )
-            for one, other in (("mine", "theirs"), ("theirs", "mine"))
-        )
-    return Differences(mine.num_rows, theirs.num_rows, missing, extra)
-
-
 def _require_one_read(sql: str) -> None:
     statements = duckdb.extract_statements(sql)
     if len(statements) != 1 or statements[0].type not in _READS:
@@ -387,11 +398,3 @@ def _require_one_read(sql: str) -> None:
 def _shortened(sql: str) -> str:
     words = " ".join(sql.split())
     return words if len(words) <= 80 else words[:77] + "..."
-
-
-def leave_snapshot(catalog: Catalog, say: Callable[[str], None]) -> None:
-    """Publish a snapshot; where the storage does not take it, say so: that makes no result fail."""
-    try:
-        catalog.snapshot()
-    except OSError as error:
-        say(f"warning: readers of the snapshot do not see the latest results: {error}")

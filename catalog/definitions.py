@@ -6,16 +6,21 @@ table that they read has changed, so that what nobody asks about costs nothing.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
-import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
+
+from catalog import snapshots
+from catalog.storage.atomic import replaced_atomically
+from catalog.storage.working_folder import cache_folder
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -85,6 +90,16 @@ MATERIALISED = (
 ATTEMPT_EPOCHS = "attempt_epochs"
 """The table of the schema `materialised` that grows with every reading of the journals."""
 
+_PROJECTING = (
+    "codec.py",
+    "definitions.py",
+    "events.py",
+    "journal.py",
+    "projection.py",
+    "storage/checksums.py",
+)
+_DECIDING = (".py", ".sql", ".csv")
+_LOADED = re.compile(r"CREATE TABLE (loaded\.\w+) \(.*?\);", re.DOTALL)
 _CREATE = re.compile(r"CREATE (?:VIEW|MACRO) ([\w.]+)")
 _RELATION = re.compile(r"\b(?:FROM|JOIN)\s+([\w.]+)(?:\(\s*'(\w+)'\s*\))?")
 _COMMENT = re.compile(r"--.*")
@@ -104,6 +119,22 @@ def create_tables(connection: Connection) -> None:
         connection.execute(text)
 
 
+def empty_copy(path: Path, connect: Callable[[Path], Connection]) -> None:
+    """Make a catalog without events; a copy is kept, because binding its views takes half a second."""
+    kept = cache_folder(os.environ) / f"empty-catalog-{version()[:16]}.duckdb"
+    if snapshots.copy_described(kept, path) is not None:
+        return
+    path.unlink(missing_ok=True)
+    connection = connect(path)
+    create_tables(connection)
+    connection.execute("CHECKPOINT")
+    connection.close()
+    with suppress(OSError):
+        with replaced_atomically(kept) as temporary:
+            shutil.copyfile(path, temporary)
+        snapshots.describe(kept, snapshots.Coverage(version(), {}, ()))
+
+
 def insert(connection: Connection, table: str, rows: pa.Table) -> None:
     """Put rows into a table, by the names of their columns."""
     connection.register("batch", rows)
@@ -111,18 +142,39 @@ def insert(connection: Connection, table: str, rows: pa.Table) -> None:
     connection.unregister("batch")
 
 
-def own_settings(threads: int | None) -> dict[str, str]:
-    """Return the settings of one process: where rows go that do not fit into memory, and its threads.
+def own_settings(folder: Path, threads: int | None) -> dict[str, str]:
+    """Return the settings of one process with a folder of its own, where rows go that memory does not hold.
 
-    DuckDB would spill into the directory that one happens to be in; None are as many threads as cores.
+    Its database need not outlive the machine, nor be whole in its file before that is copied. Its threads
+    are as many as cores where they are None.
     """
-    spilling = Path(tempfile.gettempdir()) / f"actiongrid-{os.getpid()}-{uuid4().hex[:8]}"
-    return {"temp_directory": str(spilling)} | ({} if threads is None else {"threads": str(threads)})
+    settings = {
+        "temp_directory": str(folder / "spilled"),
+        "fsync_mode": "NONE",
+        "checkpoint_threshold": "1TB",
+    }
+    return settings | ({} if threads is None else {"threads": str(threads)})
 
 
 def view_texts() -> Sequence[str]:
     """Return the statements that create the views, in the order in which they build on each other."""
     return [(_root() / "views" / f"{view}.sql").read_text() for view in VIEWS]
+
+
+def loaded_tables() -> Mapping[str, str]:
+    """Return the statements that create the tables of the schema `loaded`, by their names."""
+    return {found[1]: found[0] for found in _LOADED.finditer(schema_text())}
+
+
+@cache
+def version() -> str:
+    """Return what changes with anything that the rows of a catalog depend on beside the journals."""
+    folders = (_root(), _root() / "storage", _root() / "views", _root() / "published")
+    files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(_DECIDING)]
+    found = hashlib.sha256(metadata.version("duckdb").encode())
+    for file in sorted(files, key=lambda file: file.name):
+        found.update(file.name.encode() + b"\0" + file.read_bytes())
+    return found.hexdigest()
 
 
 def published_tables() -> Iterator[tuple[str, pa.Table]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from catalog import snapshots
-from catalog.catalog import Catalog, CatalogError, Differences
+from catalog.catalog import Catalog, CatalogError
 from catalog.journal import Fault, journal_dir
 
 
@@ -18,7 +19,7 @@ class CheckReport:
     """
 
     snapshot: Path | None
-    tables: dict[str, Differences]
+    tables: dict[str, snapshots.Differences]
     faults: tuple[Fault, ...]
     unchecked: int = 0
 
@@ -40,7 +41,7 @@ def rebuild(storage: Path | str) -> Path:
         CatalogError: the storage has no journal.
     """
     root = _with_journals(Path(storage))
-    with Catalog.open(root) as catalog:
+    with Catalog.open(root, from_snapshot=False) as catalog:
         current = catalog.snapshot()
     snapshots.keep_only(root, current)
     return current
@@ -54,7 +55,7 @@ def check(storage: Path | str) -> CheckReport:
     """
     root = _with_journals(Path(storage))
     link = snapshots.snapshot_link(root)
-    with Catalog.open(root) as catalog:
+    with Catalog.open(root, from_snapshot=False) as catalog:
         if not link.exists():
             return CheckReport(None, {}, catalog.faults, catalog.unchecked)
         snapshot = link.resolve()
@@ -65,3 +66,11 @@ def _with_journals(storage: Path) -> Path:
     if not any(journal_dir(storage).glob("*.jsonl")):
         raise CatalogError("no journal", journal_dir(storage), "run a study there first, or name its storage")
     return storage
+
+
+def leave_snapshot(catalog: Catalog, say: Callable[[str], None]) -> None:
+    """Publish a snapshot; where the storage does not take it, say so: that makes no result fail."""
+    try:
+        catalog.snapshot()
+    except OSError as error:
+        say(f"warning: readers of the snapshot do not see the latest results: {error}")

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from catalog.definitions import loaded_tables
 from catalog.journal import Fault
 from catalog.storage.checksums import ChecksumError
 from catalog.storage.layout import DATASETS, RUNS
@@ -139,6 +140,13 @@ def refuse_predictions(connection: Connection) -> None:
         empty = ", ".join(f"NULL::{kind} AS {column}" for name, column, kind in rows if name == table)
         connection.execute(f"DROP TABLE loaded.{table}")
         connection.execute(f"CREATE VIEW loaded.{table} AS SELECT {empty} WHERE error('{_REFUSED}')::BOOLEAN")
+
+
+def accept_predictions(connection: Connection) -> None:
+    """Undo `refuse_predictions`: the tables are there, and empty."""
+    for table, statement in loaded_tables().items():
+        connection.execute(f"DROP VIEW IF EXISTS {table}")
+        connection.execute(statement)
 
 
 class PredictionReader:

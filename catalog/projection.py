@@ -8,10 +8,11 @@ any order, and any mixture of old and new rows end in the same table.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from catalog.codec import FIELD_TYPES, Columns, FieldType
 from catalog.events import Event
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 ORIGIN = ("time", "writer", "position")
 """The columns that say where a row comes from."""
-_JSON = json.JSONEncoder(ensure_ascii=False)
+LINES_AT_ONCE = 2_000
+"""Lines that are Python's objects at a time while journals are read."""
+ROWS_AT_ONCE = 100_000
+"""Rows that one transaction takes in."""
 
 
 def batch(event_type: type[Event], columns: Columns) -> pa.Table:
@@ -91,7 +95,7 @@ def attempt_epochs_sql(batch: str) -> str:
 
 
 def _values(column: Sequence[object], kind: FieldType) -> Sequence[object]:
-    return [*map(_JSON.encode, column)] if kind.base in (dict, list) else column
+    return [msgspec.json.encode(value).decode() for value in column] if kind.base in (dict, list) else column
 
 
 def _arrow_type(kind: FieldType) -> Any:  # noqa: ANN401  (pyarrow is untyped here)

@@ -2,25 +2,126 @@
 
 A file is never replaced in place, because a reader that is just opening it could break. The last two files
 are kept, so that a reader which resolved the symlink before a switch still finds its file.
+
+Beside a snapshot stands a description (`.json`): its own checksum, the version of the code that made it, and
+which beginnings of which journals it covers, by their checksums. A catalog begins with a copy of the newest
+snapshot for which all of that holds; any other is left alone, and can be removed at any time.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
+import hashlib
+import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from catalog.storage.atomic import sync
+from catalog.journal import Fault
+from catalog.storage.atomic import sha256_of, sync, write_atomically
 from catalog.storage.errors import ActionGridError
 from catalog.storage.layout import Layout
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from catalog.bound_tables import Connection
 
 FILES_AT_ONCE = 2
 """The current file and the one before it."""
 
 _NUMBER = re.compile(r"catalog-(\d+)\.duckdb")
+_PIECE = 1 << 20
+_TICK_NS = 2_000_000_000
+"""Within so long of a change another one can leave a file's time of change as it is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Beginning:
+    """The first `size` bytes of a journal. A file with this inode and time of change need not be read."""
+
+    size: int
+    sha256: str
+    inode: int
+    changed_ns: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Coverage:
+    """What a snapshot holds: beginnings of journals by writer, and their lines that were left out."""
+
+    version: str
+    journals: Mapping[str, Beginning]
+    faults: tuple[Fault, ...]
+
+    @property
+    def offsets(self) -> dict[str, int]:
+        """Where what it does not cover begins, by writer."""
+        return {writer: one.size for writer, one in self.journals.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Differences:
+    """Rows of one table in the journals and in a snapshot, and how many only one side has."""
+
+    journal_rows: int
+    snapshot_rows: int
+    only_in_journal: int
+    only_in_snapshot: int
+
+
+def differences(scratch: Connection, mine: pa.Table, theirs: pa.Table) -> Differences:
+    """Compare the journals' rows of a table with a snapshot's, in an empty database."""
+    scratch.register("mine", mine)
+    scratch.register("theirs", theirs)
+    missing, extra = (
+        int(scratch.execute(f"SELECT count(*) FROM (FROM {one} EXCEPT ALL FROM {other})").fetchall()[0][0])
+        for one, other in (("mine", "theirs"), ("theirs", "mine"))
+    )
+    return Differences(mine.num_rows, theirs.num_rows, missing, extra)
+
+
+def coverage(storage: Path, version: str, offsets: Mapping[str, int], faults: Iterable[Fault]) -> Coverage:
+    """What has been read of a storage's journals, up to these offsets."""
+    layout = Layout(storage)
+    journals = {writer: _beginning(layout.journal(writer), size) for writer, size in offsets.items()}
+    return Coverage(version, journals, tuple(faults))
+
+
+def copy_newest(storage: Path, version: str, target: Path) -> Coverage | None:
+    """Copy the newest snapshot of this version that still holds to `target`; None where there is none."""
+    folder = Layout(storage).snapshots
+    for path in _newest_first(folder):
+        if (found := copy_described(path, target)) and found.version == version and _holds(storage, found):
+            return found
+    return None
+
+
+def copy_described(path: Path, target: Path) -> Coverage | None:
+    """Copy a file that has a description; None where it has none or is damaged."""
+    try:
+        text = json.loads(_described(path).read_bytes())
+        if _copied(path, target) != text["sha256"]:
+            return None
+        journals = {writer: Beginning(**fields) for writer, fields in text["journals"].items()}
+        return Coverage(text["version"], journals, tuple(Fault(**fields) for fields in text["faults"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def describe(path: Path, content: Coverage) -> None:
+    """Write a file's description beside it.
+
+    Raises:
+        OSError: the storage does not take it.
+    """
+    text = {"sha256": sha256_of(path), **dataclasses.asdict(content)}
+    write_atomically(_described(path), json.dumps(text).encode())
 
 
 def snapshot_link(storage: Path) -> Path:
@@ -32,30 +133,33 @@ class SnapshotError(ActionGridError, OSError):
     """A snapshot cannot be written; the one before it stays."""
 
 
-def publish(storage: Path, write: Callable[[Path], None]) -> Path:
-    """Let `write` make a new file and switch the symlink to it; return the file.
+def publish(storage: Path, write: Callable[[Path], Coverage], *, wait: bool = True) -> Path:
+    """Let `write` make a new file, describe it, and switch the symlink to it; return the file.
 
     Publishers take turns, so that numbers never clash and the symlink never points to a removed file.
 
     Raises:
-        OSError: the storage does not take it; nothing is left of it.
+        OSError: the storage does not take it; nothing is left of it. Without `wait` also where another
+            process publishes just now.
     """
     folder = Layout(storage).snapshots
     folder.mkdir(parents=True, exist_ok=True)
-    with _turn(folder):
+    with _turn(folder, wait=wait):
         _remove(folder.glob("tmp-*"))
         temporary = folder / f"tmp-{os.getpid()}.duckdb"
         try:
-            write(temporary)
+            content = write(temporary)
             sync(temporary)
             final = folder / f"catalog-{max([0, *_numbered(folder)]) + 1}.duckdb"
+            # A description without its file is nothing; a file without its description still serves readers.
+            describe(temporary, content)
+            _described(temporary).replace(_described(final))
             temporary.rename(final)
         finally:
-            _remove(folder.glob(f"{temporary.name}*"))
+            _remove(folder.glob(f"{temporary.stem}.*"))
         sync(folder)
         _switch(storage, final)
-        stale = sorted(_numbered(folder).items())[:-FILES_AT_ONCE]
-        _remove(path for _, path in stale)
+        _remove_snapshots(_newest_first(folder)[FILES_AT_ONCE:])
     return final
 
 
@@ -63,12 +167,67 @@ def keep_only(storage: Path, current: Path) -> None:
     """Remove all snapshot files but one."""
     folder = Layout(storage).snapshots
     with _turn(folder):
-        _remove(path for path in _numbered(folder).values() if path.name != current.name)
+        _remove_snapshots(path for path in _newest_first(folder) if path.name != current.name)
 
 
 def _numbered(folder: Path) -> dict[int, Path]:
     found = ((_NUMBER.fullmatch(path.name), path) for path in folder.iterdir())
     return {int(match.group(1)): path for match, path in found if match}
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    try:
+        return [path for _, path in sorted(_numbered(folder).items(), reverse=True)]
+    except OSError:
+        return []
+
+
+def _described(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _holds(storage: Path, content: Coverage) -> bool:
+    layout = Layout(storage)
+    return all(_begins_with(layout.journal(writer), known) for writer, known in content.journals.items())
+
+
+def _begins_with(path: Path, known: Beginning) -> bool:
+    try:
+        now = path.stat()
+        if (now.st_ino, now.st_ctime_ns) == (known.inode, known.changed_ns) and now.st_size >= known.size:
+            return True
+        return now.st_size >= known.size and _sha256(path, known.size) == known.sha256
+    except OSError:
+        return False
+
+
+def _beginning(path: Path, size: int) -> Beginning:
+    try:
+        before = path.stat()
+        settled = time.time_ns() - before.st_ctime_ns > _TICK_NS
+        return Beginning(size, _sha256(path, size), before.st_ino if settled else 0, before.st_ctime_ns)
+    except OSError:
+        # No journal begins so: nobody begins with this snapshot, which serves its readers all the same.
+        return Beginning(size, "", 0, 0)
+
+
+def _sha256(path: Path, size: int) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while size > 0 and (piece := file.read(min(size, _PIECE))):
+            found.update(piece)
+            size -= len(piece)
+    return found.hexdigest()
+
+
+def _copied(path: Path, target: Path) -> str:
+    """The checksum of a file, which is copied meanwhile."""
+    found = hashlib.sha256()
+    with path.open("rb") as file, target.open("wb") as copy:
+        while piece := file.read(_PIECE):
+            found.update(piece)
+            copy.write(piece)
+    return found.hexdigest()
 
 
 def _switch(storage: Path, target: Path) -> None:
@@ -84,8 +243,13 @@ def _remove(paths: Iterable[Path]) -> None:
         path.unlink(missing_ok=True)
 
 
+def _remove_snapshots(paths: Iterable[Path]) -> None:
+    for path in list(paths):
+        _remove((path, _described(path)))
+
+
 @contextmanager
-def _turn(folder: Path) -> Iterator[None]:
+def _turn(folder: Path, *, wait: bool = True) -> Iterator[None]:
     with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

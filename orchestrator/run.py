@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from catalog import Catalog
-from catalog.catalog import leave_snapshot
 from catalog.journal import open_journal
+from catalog.maintenance import leave_snapshot
 from catalog.storage.outage import exit_despite_outage
 from orchestrator.coordination.drivers import Presence, writer_name
 from orchestrator.coordination.shared_cells import shared_cells

@@ -20,8 +20,9 @@ _PROGRESS = """
         epochs.clips_per_second, cells.reason, cells.log, cells.key
     FROM study_cells JOIN cells USING (key)
     LEFT JOIN (SELECT key, eval_videos FROM recorded.finished) AS finished USING (key)
-    LEFT JOIN (FROM epochs QUALIFY row_number() OVER (PARTITION BY key ORDER BY epoch DESC) = 1) AS epochs
+    LEFT JOIN (SELECT key, max(last_epoch) AS epoch FROM materialised.attempt_epochs GROUP BY key) AS newest
         USING (key)
+    LEFT JOIN recorded.epochs AS epochs ON epochs.key = newest.key AND epochs.epoch = newest.epoch
     WHERE study_cells.current AND ($study IS NULL OR study_cells.study = $study)
     ORDER BY study_cells.study, cells.cell
 """

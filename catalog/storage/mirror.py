@@ -15,9 +15,9 @@ from pathlib import Path
 from catalog.storage.atomic import replaced_atomically
 from catalog.storage.bucket import Bucket, StoredObject
 from catalog.storage.locks import exclusive
+from catalog.storage.working_folder import cache_folder
 
 MARK = ".actiongrid-bucket.json"
-CACHE_VARIABLE = "ACTIONGRID_CACHE"
 _INDEX = ".bucket-index.json"
 _LOCK = ".bucket.lock"
 _LOCK_SECONDS = 60.0
@@ -28,11 +28,8 @@ Wanted = Callable[[str], bool]
 
 def mirror_folder(url: str, environment: Mapping[str, str]) -> Path:
     """Where a bucket's mirror lies: below `ACTIONGRID_CACHE`, or the user's cache folder."""
-    given = environment.get(CACHE_VARIABLE)
-    general = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(given).expanduser() if given else Path(general) / "actiongrid"
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", url.split("://")[1])[:60]
-    return folder.absolute() / f"{readable}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+    return cache_folder(environment) / f"{readable}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
 
 
 def marked_url(root: Path) -> str | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,8 +64,9 @@ def status(
         typer.echo("nothing here yet; start with: actiongrid run demo")
         return
     console = wide_console()
-    for name in dict.fromkeys(row["study"] for row in rows):
-        _show_study(name, [row for row in rows if row["study"] == name], again.get(name), console)
+    # They come in the order of their studies' names.
+    for name, own in itertools.groupby(rows, key=itemgetter("study")):
+        _show_study(name, [*own], again.get(name), console)
 
 
 def _tell_left_out(faults: Sequence[Fault], check: str, where: str) -> None:
@@ -89,12 +93,16 @@ def _show_study(name: str, rows: list[dict[str, Any]], again: str | None, consol
     states = [_state(row) for row in rows]
     by_state = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
     console.print(f"{name}: {by_state} of {len(rows)} cells", markup=False, highlight=False)
-    table = Table(box=None, pad_edge=False)
-    for column in ("cell", "state", "epoch", "training loss", "top-1", "clips/s"):
-        table.add_column(column, justify="left" if column in ("cell", "state") else "right")
-    for row in rows:
-        table.add_row(row["cell"], _state(row), *_numbers(row))
-    console.print(table)
+    texts = [(row["cell"], state, *_numbers(row)) for row, state in zip(rows, states, strict=True)]
+    if len(texts) > _FITTED_ROWS:
+        typer.echo("\n".join(_aligned([_HEAD, *texts])))
+    else:
+        table = Table(box=None, pad_edge=False)
+        for column in _HEAD:
+            table.add_column(column, justify="left" if column in _HEAD[:2] else "right")
+        for text in texts:
+            table.add_row(*text)
+        console.print(table)
     for line in held_lines({row["cell"]: row["held_by"] for row in rows if row["held_by"]}):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     failed = [row for row in rows if row["state"] == "failed"]
@@ -106,11 +114,23 @@ def _show_study(name: str, rows: list[dict[str, Any]], again: str | None, consol
         console.print(f"mend the cause, then: {again}", markup=False, soft_wrap=True)
 
 
+def _aligned(texts: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """The rows as lines, the first two columns to the left."""
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    form = "  ".join(f"{{:{'<' if place < 2 else '>'}{width}}}" for place, width in enumerate(widths))
+    return (form.format(*text).rstrip() for text in texts)
+
+
 def _state(row: dict[str, Any]) -> str:
     """A cell's state in words; one that is said to run but that nobody holds has lost its driver."""
     if row["state"] == "running":
         return "running" if row["held_by"] else "interrupted"
     return str(row["command"] or row["state"])
+
+
+_HEAD = ("cell", "state", "epoch", "training loss", "top-1", "clips/s")
+_FITTED_ROWS = 1_000
+"""More rows are not fitted to the terminal: that takes a hundred times as long as the answer."""
 
 
 def _numbers(row: dict[str, Any]) -> tuple[str, ...]:

@@ -221,7 +221,8 @@ def held_by(storage: Storage, keys: Iterable[str]) -> dict[str, str]:
     watch = Watch(storage.shared_files(storage.layout.drivers))
     leases = Leases(storage.shared_files(storage.layout.leases), "", watch.is_dead)
     found = {}
-    for key in keys:
+    known = frozenset(leases.known())
+    for key in known.intersection(keys):
         owner = leases.read(key).owner
         if owner is not None and not watch.is_dead(owner):
             record = watch.record(owner)

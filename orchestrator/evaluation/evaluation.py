@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from catalog import Catalog, Journal
-from catalog.catalog import leave_snapshot
 from catalog.journal import open_journal
+from catalog.maintenance import leave_snapshot
 from catalog.queries.cells import known_evaluations
 from catalog.storage.outage import exit_despite_outage
 from catalog.storage.storage import Storage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from catalog import Catalog
-from catalog.catalog import leave_snapshot
+from catalog.maintenance import leave_snapshot
 from tests.support.small_disk import fill_up, small_disk
 
 
