@@ -12,6 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -23,7 +24,8 @@ from catalog.bound_tables import BoundTables, interrupted_after
 from catalog.definitions import (
     MATERIALISED,
     catalog_reads,
-    empty_copy,
+    loaded_tables,
+    make_empty,
     materialised_behind,
     outdated,
     own_settings,
@@ -34,6 +36,7 @@ from catalog.export import in_seconds
 from catalog.journal import Fault, Tail
 from catalog.predictions import TABLES, Fetch, PredictionTables, accept_predictions, refuse_predictions
 from catalog.projection import LINES_AT_ONCE, ROWS_AT_ONCE, attempt_epochs_sql, gathered, upsert_sql
+from catalog.snapshots import differences
 from catalog.storage.atomic import MissingStorageError
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.storage.working_folder import WorkingFolder
@@ -93,18 +96,17 @@ class Catalog:
         self._lock = threading.RLock()
         self._predictions = PredictionTables(storage, fetch)
         self._folder = WorkingFolder()
-        # Forked processes read the file as it is: with one thread it is never written anew.
-        self._keeps = from_snapshot and threads is None
+        self._keeps = from_snapshot and threads is None  # what forks must not write its file anew
         start = snapshots.copy_newest(storage, version(), self._file) if from_snapshot else None
         self._tail = Tail(storage, start.offsets, start.faults) if start else Tail(storage)
         self._fresh = frozenset(MATERIALISED if start else ())
         self._asked: frozenset[str] = frozenset()
         if start is None:
-            empty_copy(self._file, lambda path: _connect(str(path), {}))
-        self._connection = _connect(str(self._file), {**_SEALED, **own_settings(self._folder.path, threads)})
+            snapshots.copy_or_make(version(), self._file, partial(make_empty, connect=_connect))
+        self._connection = _connect(self._file, _SEALED | own_settings(self._folder.path, threads))
         self._connection.execute("PRAGMA disable_checkpoint_on_shutdown")
         if start is not None:
-            accept_predictions(self._connection)
+            accept_predictions(self._connection, loaded_tables())
         self._bound = BoundTables(self._connection)
         self._connection.execute("SET lock_configuration = true")
 
@@ -209,17 +211,14 @@ class Catalog:
         try:
             with (
                 self._lock,
-                _connect(str(snapshot), {}, read_only=True) as theirs,
-                _connect(":memory:", {}) as scratch,
+                _connect(snapshot, read_only=True) as theirs,
+                _connect(":memory:") as scratch,
             ):
-                return {
-                    one: snapshots.differences(scratch, _rows(self._connection, one), _rows(theirs, one))
-                    for one in RECORDED
-                }
+                mine = self._connection
+                return {one: differences(scratch, _rows(mine, one), _rows(theirs, one)) for one in RECORDED}
         except duckdb.Error as error:
-            raise CatalogError(
-                f"snapshot unreadable ({error})", snapshot, "run `actiongrid catalog rebuild`"
-            ) from error
+            mend = "run `actiongrid catalog rebuild`"
+            raise CatalogError(f"snapshot unreadable ({error})", snapshot, mend) from error
 
     def close(self) -> None:
         """Free the memory; the catalog cannot be used afterwards."""
@@ -230,8 +229,7 @@ class Catalog:
 
     @property
     def _file(self) -> Path:
-        # DuckDB calls a database after its file: to those who name it in SQL it is as one in memory.
-        return self._folder.path / "memory.duckdb"
+        return self._folder.path / "memory.duckdb"  # named in SQL by its stem, as one in memory is
 
     def _needed(
         self,
@@ -320,7 +318,7 @@ class Catalog:
                 self._connection.execute("CHECKPOINT")
                 shutil.copyfile(self._file, path)
                 offsets, faults = dict(self._tail.offsets), self._tail.left_out
-            with _connect(str(path), {}) as file:
+            with _connect(path) as file:
                 refuse_predictions(file)
                 # What a connection cannot write when it closes is not told, and stays in a file beside.
                 file.execute("CHECKPOINT")
@@ -379,8 +377,10 @@ def _begin(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute("FROM recorded.quarantined LIMIT 0")
 
 
-def _connect(path: str, config: dict[str, str], *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(path, read_only=read_only, config=dict(config))
+def _connect(
+    path: Path | str, config: Mapping[str, str] | None = None, *, read_only: bool = False
+) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(path, read_only=read_only, config=dict(config or {}))
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, table: str) -> pa.Table:

@@ -8,19 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
-import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from catalog import snapshots
-from catalog.storage.atomic import replaced_atomically
-from catalog.storage.working_folder import cache_folder
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -119,20 +112,12 @@ def create_tables(connection: Connection) -> None:
         connection.execute(text)
 
 
-def empty_copy(path: Path, connect: Callable[[Path], Connection]) -> None:
-    """Make a catalog without events; a copy is kept, because binding its views takes half a second."""
-    kept = cache_folder(os.environ) / f"empty-catalog-{version()[:16]}.duckdb"
-    if snapshots.copy_described(kept, path) is not None:
-        return
-    path.unlink(missing_ok=True)
+def make_empty(path: Path, connect: Callable[[Path], Connection]) -> None:
+    """Make a catalog without events in a file."""
     connection = connect(path)
     create_tables(connection)
     connection.execute("CHECKPOINT")
     connection.close()
-    with suppress(OSError):
-        with replaced_atomically(kept) as temporary:
-            shutil.copyfile(path, temporary)
-        snapshots.describe(kept, snapshots.Coverage(version(), {}, ()))
 
 
 def insert(connection: Connection, table: str, rows: pa.Table) -> None:

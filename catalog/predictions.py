@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from catalog.definitions import loaded_tables
 from catalog.journal import Fault
 from catalog.storage.checksums import ChecksumError
 from catalog.storage.layout import DATASETS, RUNS
@@ -142,9 +141,9 @@ def refuse_predictions(connection: Connection) -> None:
         connection.execute(f"CREATE VIEW loaded.{table} AS SELECT {empty} WHERE error('{_REFUSED}')::BOOLEAN")
 
 
-def accept_predictions(connection: Connection) -> None:
-    """Undo `refuse_predictions`: the tables are there, and empty."""
-    for table, statement in loaded_tables().items():
+def accept_predictions(connection: Connection, tables: Mapping[str, str]) -> None:
+    """Undo `refuse_predictions`: the tables are there, and empty. `tables` are statements that make them."""
+    for table, statement in tables.items():
         connection.execute(f"DROP VIEW IF EXISTS {table}")
         connection.execute(statement)
 

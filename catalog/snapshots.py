@@ -16,16 +16,18 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.journal import Fault
-from catalog.storage.atomic import sha256_of, sync, write_atomically
+from catalog.storage.atomic import replaced_atomically, sha256_of, sync, write_atomically
 from catalog.storage.errors import ActionGridError
 from catalog.storage.layout import Layout
+from catalog.storage.working_folder import cache_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,6 +102,22 @@ def copy_newest(storage: Path, version: str, target: Path) -> Coverage | None:
         if (found := copy_described(path, target)) and found.version == version and _holds(storage, found):
             return found
     return None
+
+
+def copy_or_make(version: str, target: Path, make: Callable[[Path], None]) -> None:
+    """Let `make` make a catalog without events as `target`, or copy what it made for this version before.
+
+    Binding all views takes half a second.
+    """
+    kept = cache_folder(os.environ) / f"empty-catalog-{version[:16]}.duckdb"
+    if copy_described(kept, target) is not None:
+        return
+    target.unlink(missing_ok=True)
+    make(target)
+    with suppress(OSError):
+        with replaced_atomically(kept) as temporary:
+            shutil.copyfile(target, temporary)
+        describe(kept, Coverage(version, {}, ()))
 
 
 def copy_described(path: Path, target: Path) -> Coverage | None:
