@@ -20,6 +20,7 @@ from catalog.storage.layout import unescaped
 from orchestrator.cli import app
 from tests.support.finished_study import STUDY, build, finish
 from tests.support.grid_events import DEMO, grid_events, write_events
+from tests.support.paths import ROOT
 
 DEEP = "[" * 100_000
 FINISHED = next(event for event in grid_events(DEMO) if isinstance(event, CellFinished))
@@ -55,6 +56,12 @@ HOSTILE = {
     "no object": b"3",
     "an empty object": b"{}",
     "bytes": bytes(range(11, 256)),
+}
+
+
+HOSTILE |= {
+    path.stem: path.read_bytes().strip(b"\n")
+    for path in sorted((ROOT / "tests" / "cases" / "hostile-journals").glob("*.jsonl"))
 }
 
 

@@ -6,12 +6,16 @@ the middle of the second cell. Each entry damages one file and runs the study ag
 
 from __future__ import annotations
 
+import io
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from catalog import Catalog
@@ -111,14 +115,33 @@ def cut(path: Path, other: Path | None) -> None:
     path.write_bytes(content[: len(content) // 2])
 
 
+_DECIDING = (rb'"top1": ?(\d)', rb'"frames": ?(\d)', rb'"number": ?(\d)', rb"(\d)")
+
+
 def flip(path: Path, other: Path | None) -> None:
-    """One bit in each of three places; in text the last one of a digit, which stays one."""
-    content = bytearray(path.read_bytes())
-    is_text = path.suffix in (".json", ".jsonl", "")
-    places = [place for place, byte in enumerate(content) if not is_text or chr(byte).isdecimal()]
-    for share in (0.2, 0.5, 0.8):
-        content[places[int(len(places) * share)]] ^= 1
-    path.write_bytes(bytes(content))
+    """One bit: in text of a digit that decides something and stays one, in a table so that it can be read."""
+    content = path.read_bytes()
+    if path.suffix in (".json", ".jsonl", ""):
+        found = next(all_of_it for sign in _DECIDING if (all_of_it := [*re.finditer(sign, content)]))
+        path.write_bytes(_flipped(content, found[-1].start(1)))
+    elif path.suffix == ".parquet":
+        path.write_bytes(_readable_flip(content))
+    else:
+        path.write_bytes(_flipped(content, len(content) // 2))
+
+
+def _flipped(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+def _readable_flip(content: bytes) -> bytes:
+    """A table with another value, as a reader without checksums takes it."""
+    whole = pq.read_table(io.BytesIO(content)).to_pylist()
+    for place in range(4, len(content)):
+        with suppress(Exception):
+            if pq.read_table(io.BytesIO(_flipped(content, place))).to_pylist() != whole:
+                return _flipped(content, place)
+    raise AssertionError("no such place")
 
 
 def fill(path: Path, other: Path | None) -> None:
