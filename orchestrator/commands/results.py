@@ -30,6 +30,9 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
 
 
+_MOST_ROWS = 1_000_000
+_READ_ROWS = 1_000
+"""Rows of the table of results that people are given unless they ask for more."""
 _FOR_PEOPLE = (Format.TABLE, Format.LATEX, Format.MARKDOWN)
 
 
@@ -48,7 +51,10 @@ def results(
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File; needed for parquet.")] = None,
     timeout: Annotated[float, typer.Option(min=0, help="Most seconds a query may take; 0: any.")] = 60.0,
-    max_rows: Annotated[int, typer.Option(min=1, help="Most rows that are printed.")] = 1_000_000,
+    max_rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most rows that are printed; default: 1,000,000, of our own table 1,000."),
+    ] = None,
     storage: StorageOption = None,
 ) -> None:
     """Show the results of finished cells of today's studies, also while a grid runs.
@@ -70,6 +76,8 @@ def results(
         return
     if all_ and sql is not None:
         raise typer.BadParameter("in SQL ask the view results_all; leave --all out")
+    if max_rows is None:
+        max_rows = _READ_ROWS if sql is None and form in _FOR_PEOPLE else _MOST_ROWS
     with Catalog.open(chosen.root, chosen.fetch_missing) as catalog:
         # One row more tells whether there are more.
         limits = (timeout or None, max_rows + 1)

@@ -66,7 +66,7 @@ def status(
     console = wide_console()
     # They come in the order of their studies' names.
     for name, own in itertools.groupby(rows, key=itemgetter("study")):
-        _show_study(name, [*own], again.get(name), console)
+        _show_study(name, [*own], again.get(name), console, fitted=len(rows) <= _FITTED_ROWS)
 
 
 def _tell_left_out(faults: Sequence[Fault], check: str, where: str) -> None:
@@ -89,12 +89,14 @@ def _run_again(catalog: Catalog, study: str, storage: str | None) -> str:
     return command_line("run", file or study, storage=storage)
 
 
-def _show_study(name: str, rows: list[dict[str, Any]], again: str | None, console: Console) -> None:
+def _show_study(
+    name: str, rows: list[dict[str, Any]], again: str | None, console: Console, *, fitted: bool
+) -> None:
     states = [_state(row) for row in rows]
     by_state = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
     console.print(f"{name}: {by_state} of {len(rows)} cells", markup=False, highlight=False)
     texts = [(row["cell"], state, *_numbers(row)) for row, state in zip(rows, states, strict=True)]
-    if len(texts) > _FITTED_ROWS:
+    if not fitted:
         typer.echo("\n".join(_aligned([_HEAD, *texts])))
     else:
         table = Table(box=None, pad_edge=False)
