@@ -15,11 +15,11 @@ from catalog.storage.checksums import ChecksumError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 _MARK = b"actiongrid crc32 "
 _SUM_BYTES = len(_MARK) + 8
 _TAIL_BYTES = 8  # the footer's length and Parquet's own mark
-_SAYS_SO = b"actiongrid.checksum"
 _OWNER = b"actiongrid.of"
 
 
@@ -33,7 +33,7 @@ def write_parquet(table: pa.Table, path: Path, key: str = "") -> None:
     import pyarrow.parquet as pq
 
     stream = io.BytesIO()
-    notes = {_SAYS_SO: b"crc32"} | ({_OWNER: _owner(key, path)} if key else {})
+    notes = {_OWNER: _owner(key, path)} if key else {}
     pq.write_table(table.replace_schema_metadata((table.schema.metadata or {}) | notes), stream)
     content = stream.getvalue()
     cut = _footer_start(content)
@@ -60,10 +60,11 @@ def read_parquet(path: Path, columns: list[str] | None = None, key: str = "") ->
         with pq.ParquetFile(pa.BufferReader(content)) as file:
             names = file.schema_arrow.names
             table = file.read(None if columns is None else [name for name in columns if name in names])
+            has_room = _end_of_pages(file.metadata) + _SUM_BYTES == _footer_start(content)
     except (pa.ArrowException, OSError, TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"not a Parquet file ({error})") from error
     notes = table.schema.metadata or {}
-    if not checked and _SAYS_SO in notes:
+    if has_room and not checked:
         raise ChecksumError("lacks its checksum")
     if key and notes.get(_OWNER, _owner(key, path)) != _owner(key, path):
         raise ChecksumError("is of another cell or another epoch")
@@ -72,6 +73,18 @@ def read_parquet(path: Path, columns: list[str] | None = None, key: str = "") ->
 
 def _owner(key: str, path: Path) -> bytes:
     return f"{key} {path.name}".encode()
+
+
+def _end_of_pages(metadata: pq.FileMetaData) -> int:
+    """Where the last page ends. Behind it stands a checksum, or, in a file of another writer, the footer."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    columns = (group.column(number) for group in groups for number in range(group.num_columns))
+    return max((_start(column) + column.total_compressed_size for column in columns), default=len(b"PAR1"))
+
+
+def _start(column: pq.ColumnChunkMetaData) -> int:
+    first = column.dictionary_page_offset
+    return int(column.data_page_offset if first is None else min(first, column.data_page_offset))
 
 
 def _footer_start(content: bytes) -> int:
