@@ -31,7 +31,7 @@ class Format(StrEnum):
 
 
 _MOST_ROWS = 1_000_000
-_READ_ROWS = 1_000
+_READ_ROWS = 500
 """Rows of the table of results that people are given unless they ask for more."""
 _FOR_PEOPLE = (Format.TABLE, Format.LATEX, Format.MARKDOWN)
 
@@ -53,7 +53,7 @@ def results(
     timeout: Annotated[float, typer.Option(min=0, help="Most seconds a query may take; 0: any.")] = 60.0,
     max_rows: Annotated[
         int | None,
-        typer.Option(min=1, help="Most rows that are printed; default: 1,000,000, of our own table 1,000."),
+        typer.Option(min=1, help="Most rows that are printed; default: 1,000,000, of our own table 500."),
     ] = None,
     storage: StorageOption = None,
 ) -> None:

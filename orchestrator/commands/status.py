@@ -95,7 +95,9 @@ def _show_study(
     states = [_state(row) for row in rows]
     by_state = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
     console.print(f"{name}: {by_state} of {len(rows)} cells", markup=False, highlight=False)
-    texts = [(row["cell"], state, *_numbers(row)) for row, state in zip(rows, states, strict=True)]
+    texts = [
+        (row["cell"], state, *_numbers(row, sure=fitted)) for row, state in zip(rows, states, strict=True)
+    ]
     if not fitted:
         typer.echo("\n".join(_aligned([_HEAD, *texts])))
     else:
@@ -132,12 +134,14 @@ def _state(row: dict[str, Any]) -> str:
 
 _HEAD = ("cell", "state", "epoch", "training loss", "top-1", "clips/s")
 _FITTED_ROWS = 1_000
-"""More rows are not fitted to the terminal: that takes a hundred times as long as the answer."""
+"""More rows are neither fitted to the terminal nor given intervals: both take far longer than the answer."""
 
 
-def _numbers(row: dict[str, Any]) -> tuple[str, ...]:
-    """The columns of a cell's newest epoch; empty where nothing is known yet."""
-    top1 = "" if row["top1"] is None else accuracy_text(row["top1"], row["eval_videos"], 1)
+def _numbers(row: dict[str, Any], *, sure: bool) -> tuple[str, ...]:
+    """The columns of a cell's newest epoch; empty where nothing is known yet. `sure`: with intervals."""
+    top1 = _number(row["top1"], ".1f")
+    if sure and row["top1"] is not None:
+        top1 = accuracy_text(row["top1"], row["eval_videos"], 1)
     return (
         _number(row["epoch"], "d"),
         _number(row["train_loss"], ".3f"),
