@@ -181,8 +181,8 @@ class Bucket:
             raise BucketError("bucket knows no conditional puts, so drivers could not share it", self.url)
 
     def where(self, name: str) -> str:
-        """An object's whole address."""
-        return f"{self.url}/{name}"
+        """An object's whole address; the bucket's own for ""."""
+        return f"{self.url}/{name}" if name else self.url
 
     @contextmanager
     def _answering(self, name: str, *, missing: bool = True) -> Iterator[None]:

@@ -59,8 +59,8 @@ class Mirror:
     bucket: Bucket
 
     def name(self, path: Path) -> str:
-        """The object's name for a path of the mirror."""
-        return path.relative_to(self.root).as_posix()
+        """The object's name for a path of the mirror; "" for the mirror itself."""
+        return "" if path == self.root else path.relative_to(self.root).as_posix()
 
     def path(self, name: str) -> Path:
         """Where an object lies in the mirror, once it is there."""

@@ -74,6 +74,14 @@ def test_what_is_written_on_one_machine_is_had_on_another(machine: Machine) -> N
     assert [stored.path.name for stored in one.files(path.parent)] == ["more.log"]
 
 
+def test_a_storage_is_there_once_something_was_stored(machine: Machine) -> None:
+    one, two = machine("one"), machine("two")
+    assert not one.exists() and not two.exists()
+    one.write(run_dir(one) / "result.json", b"first")
+    assert one.exists() and two.exists() and machine("one").exists()
+    assert one.folders(one.root) == [one.layout.runs] and two.folders(two.root) == [two.layout.runs]
+
+
 def test_the_name_in_the_journal_means_one_file_to_all_machines(machine: Machine) -> None:
     one, two = machine("one"), machine("two")
     assert one.named(run_dir(one) / "result.json") == two.named(run_dir(two) / "result.json")
