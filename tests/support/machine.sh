@@ -16,7 +16,8 @@ printf "127.0.0.1 localhost\n%s %s\n" "$address" "$name" > "$folder/hosts"
 hostname "$name"
 
 mount -t tmpfs tmpfs /mnt
-mkdir /mnt/home /mnt/actiongrid
+mkdir /mnt/home /mnt/actiongrid /mnt/environment
+mount --bind "$environment" /mnt/environment
 mount --bind "$folder/home" /mnt/home
 mount --bind "$shared" /mnt/actiongrid
 mount --bind "$folder/passwd" /etc/passwd
@@ -24,7 +25,8 @@ mount --bind "$folder/hosts" /etc/hosts
 mount -t tmpfs tmpfs /dev/shm
 mount -t tmpfs tmpfs /run
 mkdir -p /run/sshd
-mount --bind "$folder/tmp" /tmp  # last: the folder itself may lie in /tmp
+mount --bind "$folder/tmp" /tmp  # last: the folder itself may lie in /tmp, and so may the environment
+if [ ! -e "$environment" ]; then mkdir -p "$environment" && mount --bind /mnt/environment "$environment"; fi
 ip link set lo up
 exec /usr/sbin/sshd -D -e -f /dev/null -h /mnt/home/.ssh/host_key -o ListenAddress="$address" \
     -o UsePAM=no -o StrictModes=no -o PermitRootLogin=prohibit-password -o PidFile=none \
