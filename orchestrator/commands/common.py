@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,6 +16,9 @@ from rich.console import Console
 from catalog.storage.atomic import MissingStorageError
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.storage.storage import Storage, open_storage
+
+if TYPE_CHECKING:
+    from orchestrator.study.model import Study
 
 DEFAULT_STORAGE = "actiongrid-storage"
 
@@ -67,6 +70,21 @@ def command_line(*words: str, **options: object) -> str:
         (f"--{name.replace('_', '-')}", str(value)) for name, value in options.items() if value is not None
     ]
     return shlex.join(("actiongrid", *words, *chain.from_iterable(given)))
+
+
+def checked_study(source: str) -> Study:
+    """The study of a file or of a shipped name; what of it has no effect is said on standard error.
+
+    Raises:
+        StudyError: As `load_study`.
+    """
+    from orchestrator.study.checks import without_effect
+    from orchestrator.study.load import load_study
+
+    study = load_study(source)
+    for problem in without_effect(study):
+        typer.echo(f"note: {problem.text(source)}", err=True)
+    return study
 
 
 def existing_storage(option: str | None) -> Storage:

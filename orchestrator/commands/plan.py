@@ -18,6 +18,7 @@ from orchestrator.commands.common import (
     StorageOption,
     StudyArgument,
     WeightsOption,
+    checked_study,
     chosen_storage,
     wide_console,
 )
@@ -63,12 +64,11 @@ def plan(
     from orchestrator.planning.measured import choose_rates
     from orchestrator.planning.storage_plan import plan_and_measure
     from orchestrator.planning.study_power import study_power, weakest
-    from orchestrator.study.load import load_study
     from orchestrator.terminal.plan_text import forecast_lines, goal_lines, largest_lines, show_plan
 
     unit_price = None if price is None else parse_price(price)
     root = chosen_storage(storage).root
-    found = plan_and_measure(load_study(study), root, weights_dir, packing, with_variances=not as_json)
+    found = plan_and_measure(checked_study(study), root, weights_dir, packing, with_variances=not as_json)
     planned = found.plan
     chosen = choose_rates(found.measured, on_gpus=on_gpus(planned), gpu=gpu, file=rates)
     forecast = make_forecast(planned, chosen, unit_price)
@@ -115,10 +115,9 @@ def power(
     from orchestrator.planning.measured import choose_rates
     from orchestrator.planning.storage_plan import plan_and_measure
     from orchestrator.planning.study_power import power_lines, study_power
-    from orchestrator.study.load import load_study
 
     root = chosen_storage(storage).root
-    found = plan_and_measure(load_study(study), root, weights_dir, with_variances=True)
+    found = plan_and_measure(checked_study(study), root, weights_dir, with_variances=True)
     planned = found.plan
     chosen = choose_rates(found.measured, on_gpus=on_gpus(planned), gpu=gpu, file=rates)
     forecast = make_forecast(planned, chosen, None)

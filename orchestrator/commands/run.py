@@ -13,6 +13,7 @@ from orchestrator.commands.common import (
     StorageOption,
     StudyArgument,
     WeightsOption,
+    checked_study,
     chosen_storage,
     command_line,
 )
@@ -36,7 +37,6 @@ def run(
     """Run what is missing of a study: build its datasets, train its cells. Safe to kill and run again."""
     from orchestrator.run import submit
     from orchestrator.running.submission import Options
-    from orchestrator.study.load import load_study
     from orchestrator.terminal.text import BuildView
 
     options = Options(
@@ -48,7 +48,7 @@ def run(
         weights_dir=weights_dir,
         packing=packing,
     )
-    outcome = submit(load_study(study), options, BuildView(sys.stderr), typer.echo)
+    outcome = submit(checked_study(study), options, BuildView(sys.stderr), typer.echo)
     again = command_line(
         "run",
         study,

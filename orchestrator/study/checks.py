@@ -30,6 +30,27 @@ def check_study(study: Study) -> list[Problem]:
     return _cell_problems(study, cells)
 
 
+def without_effect(study: Study) -> list[Problem]:
+    """Return every `where`, `include` and `exclude` of a study that matches none of its cells.
+
+    It may be meant: a grid that was made smaller for a try. It may also be a value that was mistyped.
+    """
+    whole = expand(study.model_copy(update={"include": (), "exclude": ()}))
+    of_grid = [cell.axes_and_stage for cell in whole]
+    of_study = [cell.axes_and_stage for cell in expand(study)]
+    found = []
+    for location, match in _matches(study):
+        cells = of_study if location[-1] == "where" else of_grid
+        if not any(match.matches(cell) for cell in cells):
+            named = ", ".join(f"{axis}: {_values(match, axis)}" for axis in match.named)
+            found.append(Problem(location, f"matches no cell of the study ({named}): it changes nothing"))
+    return found
+
+
+def _values(match: CellMatch, axis: str) -> str:
+    return " or ".join(str(value).lower() for value in getattr(match, axis))
+
+
 def _unknown_names(study: Study) -> Iterator[Problem]:
     allowed = {"module": list(MODULES), "backbone": list(BACKBONES), "dataset": list(dataset_names(study))}
     for location, values in _named_values(study):
@@ -45,17 +66,20 @@ def _unknown_names(study: Study) -> Iterator[Problem]:
 
 def _named_values(study: Study) -> Iterator[tuple[Location, tuple[str, ...]]]:
     """Every place of the file that names modules, backbones or datasets."""
-    matches: list[tuple[Location, CellMatch]] = []
-    matches += [(("include", index), match) for index, match in enumerate(study.include)]
-    matches += [(("exclude", index), match) for index, match in enumerate(study.exclude)]
-    for index, recipe in enumerate(study.recipe.overrides):
-        matches.append((("recipe", "overrides", index, "where"), recipe.where))
-    for index, resources in enumerate(study.resources.overrides):
-        matches.append((("resources", "overrides", index, "where"), resources.where))
     for axis in ("module", "backbone", "dataset"):
         yield ("axes", axis), getattr(study.axes, axis)
-        for location, match in matches:
+        for location, match in _matches(study):
             yield (*location, axis), getattr(match, axis) or ()
+
+
+def _matches(study: Study) -> Iterator[tuple[Location, CellMatch]]:
+    """Every place of the file that chooses cells by their axes."""
+    yield from ((("include", index), match) for index, match in enumerate(study.include))
+    yield from ((("exclude", index), match) for index, match in enumerate(study.exclude))
+    for index, recipe in enumerate(study.recipe.overrides):
+        yield ("recipe", "overrides", index, "where"), recipe.where
+    for index, resources in enumerate(study.resources.overrides):
+        yield ("resources", "overrides", index, "where"), resources.where
 
 
 def _empty_grid(study: Study) -> Problem:

@@ -332,3 +332,24 @@ def test_average_pooling_is_refused_exactly_where_no_model_can_be_built(module: 
             parse_study(text, "s.yaml")
     else:
         parse_study(text, "s.yaml")
+
+
+def test_what_chooses_no_cell_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from orchestrator.commands.common import checked_study
+
+    path = tmp_path / "small.yaml"
+    path.write_text(STUDY)
+    checked_study(str(path))
+    assert capsys.readouterr().err == ""
+    changed = STUDY.replace("{module: i3d, seed: 1}", "{module: i3d, seed: 7}")
+    changed = changed.replace("frames: [16, 32]", "frames: [32, 64]").replace(
+        "stage: starter}", "frames: 16, stage: starter}"
+    )
+    path.write_text(changed)
+    checked_study(str(path))
+    said = capsys.readouterr().err.splitlines()
+    places = ("exclude[0]", "recipe.overrides[0].where", "resources.overrides[0].where")
+    whats = ("module: i3d, seed: 7", "dataset: synthetic-motion", "frames: 32 or 64")
+    assert len(said) == len(places), said
+    for line, place, what in zip(said, places, whats, strict=True):
+        assert line.startswith(f"note: {path}: {place}: matches no cell") and what in line
