@@ -52,14 +52,14 @@ FROM own
 UNION ALL BY NAME
 SELECT
     'published' AS source, paper AS study, dataset, module, backbone, temporal_pooling, frames, true AS done, top1,
-    top5, macs, params, 0::UBIGINT AS experiment, 0::UBIGINT AS training, 0::UBIGINT AS recipe,
+    top5, macs, params, val_videos AS eval_videos, 0::UBIGINT AS experiment, 0::UBIGINT AS training, 0::UBIGINT AS recipe,
     0::UBIGINT AS measure, checkpoint,
     {
         'sampling': sampling, 'sampling_rate': NULL::BIGINT, 'clips': clips, 'crops': crops,
         'crop_size': crop_size, 'short_side': short_side
     } AS protocol,
     dataset AS video_set, sampling AS trained_sampling, crop_size AS trained_crop_size
-FROM published;
+FROM published LEFT JOIN (SELECT dataset, val_videos FROM published_datasets) AS measured_on USING (dataset);
 CREATE TABLE materialised.cell_accuracies AS FROM computed.cell_accuracies WITH NO DATA;
 CREATE VIEW cell_accuracies AS FROM materialised.cell_accuracies;
 

@@ -36,7 +36,7 @@ from dashboards.render.theme import (
     module_colour,
     styled,
 )
-from dashboards.render.uncertainty import MEAN, with_intervals
+from dashboards.render.uncertainty import MEAN, interval, interval_text, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +49,7 @@ def draw_accuracy_by_frames(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     """Draw one panel a dataset: colour is the module, symbol the backbone, dashes are temporal pooling.
 
     Published results are open stars beside one's own; alone they are lines with open symbols. A dotted
-    line is chance where the number of classes is known.
+    line is chance where the number of classes is known: what guessing one of them would give.
     """
     rows = [row for row in table.to_pylist() if row["top1"] is not None]
     if not rows:
@@ -164,8 +164,8 @@ def _common(points: list[Row | None]) -> dict[str, Any]:
 def _about(row: Row) -> str:
     name = model_name(row)
     if row["source"] == "published":
-        return hover(name, f"published top-1 {row['top1']:.2f} %", row["study"])
-    lines = [f"top-1 {row['top1']:.2f} %"]
+        return hover(name, f"published top-1 {_sure(row)}", row["study"])
+    lines = [f"top-1 {_sure(row)}"]
     if row["planned_seeds"] > 1:
         spread = "" if row["top1_std"] is None else f" ± {row['top1_std']:.2f}"
         lines[0] += f"{spread}, mean of {row['seeds']} of {row['planned_seeds']} seeds"
@@ -176,6 +176,12 @@ def _about(row: Row) -> str:
         beside = f"({difference:+.2f})" if row["comparable"] else f"– not comparable: {row['differs']}"
         lines.append(f"published {row['published_top1']:.2f} % {beside}")
     return hover(name, *lines)
+
+
+def _sure(row: Row) -> str:
+    """A point's accuracy with its interval, as its bar shows it."""
+    span = interval(row["top1"], row["eval_videos"], row["seeds"], row["top1_std"])
+    return f"{row['top1']:.2f} %" + (f" ({interval_text(*span)})" if span else "")
 
 
 def _add_legend(figure: PlainFigure, rows: list[Row], alone: bool) -> None:
@@ -237,7 +243,7 @@ FIGURE = Figure(
         caption=(
             "Top-1 on the validation videos, of the checkpoint that each study reports, by clip length "
             "(Figure 4). Colour is the module, the symbol the backbone, dashes are temporal pooling, open "
-            "stars are published results."
+            "stars are published results, the dotted line is chance: what guessing one of the classes gives."
         ),
     ),
     section=Section(
@@ -246,7 +252,8 @@ FIGURE = Figure(
         caption=(
             "Top-1 accuracy on the validation videos, of the checkpoint that each study reports and under "
             "its own protocol, by clip length. Colour is the temporal module, symbol the backbone, dashes "
-            "are temporal pooling, open stars are published results. Seeds of one experiment are averaged."
+            "are temporal pooling, open stars are published results, the dotted line is chance: what "
+            "guessing one of the classes would give. Seeds of one experiment are averaged."
         ),
         columns=(
             *MODEL_COLUMNS,

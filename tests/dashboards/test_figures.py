@@ -85,6 +85,17 @@ def test_published_results_are_open_stars_with_their_own_values(tmp_path: Path) 
     published = catalog.query("SELECT top1 FROM published WHERE dataset = 'mini-ssv2' ORDER BY top1")
     assert values == published.column("top1").to_pylist()
     assert {star.symbol for star in stars} == {PUBLISHED_SYMBOL}
+    low, high = (100 * end for end in wilson(0.331384, 11_799))
+    said = [star.hover for star in stars if star.y == 33.1384]
+    (span,) = re.findall(r"published top-1 33.14 % \(([\d.]+) to ([\d.]+)\)", " ".join(said))
+    assert [float(end) for end in span] == [pytest.approx(end, abs=0.06) for end in (low, high)]
+
+
+def wilson(share: float, number: int) -> tuple[float, float]:
+    """Wilson's interval, another one than the figures', which it equals to a tenth on so many videos."""
+    middle, square = share + 1.96**2 / (2 * number), 1.96**2 / number
+    half = 1.96 * ((share * (1 - share) + square / 4) / number) ** 0.5
+    return (middle - half) / (1 + square), (middle + half) / (1 + square)
 
 
 def test_a_toy_study_has_no_published_counterpart(tmp_path: Path) -> None:
