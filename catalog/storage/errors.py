@@ -130,8 +130,9 @@ def from_system(error: OSError) -> ActionGridError:
     if error.errno is None:
         return SystemFailureError(str(error) or type(error).__name__, where, _ADVICE_OTHERWISE)
     what = error.strerror or os.strerror(error.errno)
-    kind = PathError if error.errno in _PATH_ADVICE else SystemFailureError
-    return kind(what, where, advice(error))
+    if error.errno in _PATH_ADVICE:
+        return PathError(what, where, advice(error))
+    return SystemFailureError(what, where, advice(error))
 
 
 def advice(error: OSError) -> str:

@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from catalog.storage.errors import ActionGridError
 from dashboards.render.theme import THEMES
 
 LONGEST_TEXT = 64 << 10
 MOST_ENTRIES = 20_000
 
 
-class BodyError(ValueError):
+class BodyError(ActionGridError):
     """A body that the pages never send; the text says what is wrong with it."""
 
 
