@@ -38,7 +38,7 @@ from catalog.codec import (
 from catalog.events import Event
 from catalog.storage.atomic import sync, system_reason
 from catalog.storage.checksums import is_checked
-from catalog.storage.errors import ActionGridError
+from catalog.storage.errors import ActionGridError, FailureKind
 from catalog.storage.layout import Layout
 from catalog.storage.storage import JournalKeeper, Storage
 
@@ -49,7 +49,13 @@ _WRITER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 
 
 class ShortWriteError(ActionGridError, OSError):
-    """The disk took only a part of an event, which does not count as written."""
+    """The disk took only a part of an event, which does not count as written: it is full (`errno`)."""
+
+    failure_kind = FailureKind.STORAGE
+
+    def __init__(self, what: str, where: object = "", what_to_do: str = "") -> None:
+        super().__init__(what, where, what_to_do)
+        self.errno, self.strerror, self.filename = errno.ENOSPC, self.what, self.where
 
 
 class JournalError(ActionGridError):

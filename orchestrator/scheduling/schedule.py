@@ -6,6 +6,7 @@ Simulated on the 288 cells with 8–32 GPUs this stays within 4 % of the lower b
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -97,7 +98,8 @@ class StartQueue:
         self._rank = {name: rank for rank, name in enumerate(self.order)}
         self._demands = frozenset(task.demand for task in tasks)
         self._ready: list[int] = []
-        self._running: dict[str, None] = {}  # in the order of their starts
+        self._running: dict[str, Resources] = {}  # in the order of their starts
+        self._taken: Counter[Resources] = Counter()
 
     @property
     def ready(self) -> tuple[str, ...]:
@@ -129,15 +131,21 @@ class StartQueue:
             self._ready.insert(position, rank)
         elif was_ready and not ready:
             del self._ready[position]
-        if running:
-            self._running[name] = None
-        else:
-            self._running.pop(name, None)
+        if running and name not in self._running:
+            self._running[name] = self._tasks[name].demand
+            self._taken[self._running[name]] += 1
+        elif not running and name in self._running:
+            self._taken[self._running.pop(name)] -= 1
 
     def fitting(self, total: Free) -> Iterator[str]:
         """The ready tasks that fit beside those that run; `total` is all that the cluster can have."""
-        free = total.less(self._tasks[name].demand for name in self._running)
-        return (name for name in self.ready if free.fits(self._tasks[name].demand))
+        cpus = sum(demand.cpus * count for demand, count in self._taken.items())
+        gpus = sum(demand.gpus * count for demand, count in self._taken.items())
+        free = Free(total.cpus - cpus, total.gpus - gpus)
+        if not any(free.fits(demand) for demand in self._demands):
+            return iter(())
+        names = (self.order[rank] for rank in self._ready)
+        return (name for name in names if free.fits(self._tasks[name].demand))
 
     def replace(self, task: Task) -> None:
         """A task needs something else than was said, from its next start on."""
