@@ -35,7 +35,7 @@ class Window:
         self._outputs = {self._kind(one["output"]): one["output"] for one in self._get("/_dash-dependencies")}
         self._looks = 0
         self.refreshes = 0
-        self.revision: int | None = None
+        self.revision = 0  # before any that a dashboard has
         self._open()
 
     def refresh(self) -> bool:

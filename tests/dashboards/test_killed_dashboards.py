@@ -50,7 +50,7 @@ def test_killed_dashboards_cost_the_driver_no_line(tmp_path: Path) -> None:
     tail = Tail(tmp_path)
     lines = [line.event for line in tail.lines() if line.writer == "driver-2"]
     assert [event.epoch for event in lines if isinstance(event, EpochFinished)] == acknowledged
-    assert tail.faults == [] and len(list((tmp_path / "journal").iterdir())) == 2
+    assert not tail.faults and len(list((tmp_path / "journal").iterdir())) == 2
     with Catalog.open(tmp_path) as catalog:
         rows = catalog.query("SELECT epoch FROM recorded.epochs WHERE epoch >= 1000 ORDER BY epoch")
         assert rows.column("epoch").to_pylist() == acknowledged
