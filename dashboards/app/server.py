@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
@@ -29,9 +29,12 @@ class Patience:
     """How long clients are waited for, in seconds."""
 
     request: float = 15.0
-    """From a request's first byte (of the first one: from the connection) to its last byte."""
+    """From a request's first byte to its last one."""
     idle: float = 75.0
-    """Between two requests, and between two bytes of an answer that are taken."""
+    """Before and between requests, and between two bytes of an answer that are taken.
+
+    Browsers open connections in advance; to close one while its request is on the way is an error there.
+    """
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no annotations
@@ -41,10 +44,6 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no annotation
     """Since when a request is arriving."""
     asked: bool = False
     """Whether a whole request has arrived."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(*args, **kwargs)
-        self.began = time.monotonic()
 
     def received(self, data: bytes) -> bool:
         """Take in some bytes."""
