@@ -131,6 +131,13 @@ def _chain_axes(study: Study) -> Iterator[list[dict[str, AxisValue]]]:
             yield kept
 
 
+def axes_and_stages(study: Study) -> Iterator[dict[str, AxisValue]]:
+    """Yield what overrides match against of every cell, in the order of `expand`, without its recipe."""
+    for chain in _chain_axes(study):
+        for place, axes in enumerate(chain):
+            yield {**axes, "stage": "finetune" if place else "starter"}
+
+
 def _wanted(study: Study, axes: Mapping[str, AxisValue]) -> bool:
     included = not study.include or any(match.matches(axes) for match in study.include)
     return included and not any(match.matches(axes) for match in study.exclude)

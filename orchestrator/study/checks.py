@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from catalog.field_errors import Location, Problem, choices
-from orchestrator.study.cells import Cell, expand, origin, recipe_layers, resource_layers
+from orchestrator.study.cells import Cell, axes_and_stages, expand, origin, recipe_layers, resource_layers
 from orchestrator.study.datasets import dataset_names
 from orchestrator.study.model import CellMatch, Study
 from trainables.models.registry import BACKBONES, MODULES
@@ -35,9 +35,8 @@ def without_effect(study: Study) -> list[Problem]:
 
     It may be meant: a grid that was made smaller for a try. It may also be a value that was mistyped.
     """
-    whole = expand(study.model_copy(update={"include": (), "exclude": ()}))
-    of_grid = [cell.axes_and_stage for cell in whole]
-    of_study = [cell.axes_and_stage for cell in expand(study)]
+    of_grid = [*axes_and_stages(study.model_copy(update={"include": (), "exclude": ()}))]
+    of_study = [*axes_and_stages(study)]
     found = []
     for location, match in _matches(study):
         cells = of_study if location[-1] == "where" else of_grid
