@@ -12,10 +12,14 @@ MOST_NOTES = 12
 """More lines than this are left to the view `result_caveats`."""
 
 _CONDITIONS = """
-    SELECT precision_of(hardware) AS precision, device_of(hardware) AS device, count(*) AS results
-    FROM recorded.finished LEFT JOIN materialised.planned_keys AS keys USING (key)
-    WHERE len($keys) = 0 AND coalesce(keys.current, true) OR list_contains($keys, key)
-    GROUP BY ALL HAVING precision IS NOT NULL ORDER BY results DESC, precision, device
+    WITH trained AS (
+        SELECT hardware, count(*) AS results
+        FROM recorded.finished LEFT JOIN materialised.planned_keys AS keys USING (key)
+        WHERE len($keys) = 0 AND coalesce(keys.current, true) OR list_contains($keys, key)
+        GROUP BY hardware
+    )
+    SELECT precision_of(hardware) AS precision, device_of(hardware) AS device, sum(results)::BIGINT AS results
+    FROM trained GROUP BY ALL HAVING precision IS NOT NULL ORDER BY results DESC, precision, device
 """
 _CAVEATS = """
     SELECT kind, caveat, count(DISTINCT key) AS results, min(cell) AS example FROM result_caveats
@@ -30,13 +34,17 @@ def result_notes(catalog: Catalog, keys: Sequence[str] = ()) -> list[str]:
     First a warning where they mix precisions, or CPUs and GPUs: `precision: auto` leaves both to the machine.
     Then each caveat with the number of results that it holds for, most first.
     """
-    asked = {"keys": list(keys)}
-    mixed = _mixed(catalog.query(_CONDITIONS, asked).to_pylist())
-    rows = catalog.query(_CAVEATS, asked).to_pylist()
+    mixed = mixture_notes(catalog, keys)
+    rows = catalog.query(_CAVEATS, {"keys": list(keys)}).to_pylist()
     notes = [_note(row) for row in rows[:MOST_NOTES]]
     left = len(rows) - len(notes)
     more = [f"and {left} more kinds of notes: SELECT * FROM result_caveats"] if left else []
     return [*mixed, *notes, *more]
+
+
+def mixture_notes(catalog: Catalog, keys: Sequence[str] = ()) -> list[str]:
+    """Return a warning where these results (none given: all current ones) mix precisions or CPUs and GPUs."""
+    return _mixed(catalog.query(_CONDITIONS, {"keys": list(keys)}).to_pylist())
 
 
 def _mixed(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ from dash.development.base_component import Component
 from plotly.colors import get_colorscale, hex_to_rgb, label_rgb, sample_colorscale
 
 from catalog.names import label
+from catalog.queries.caveats import mixture_notes
 from catalog.queries.filters import STATES, Source
 from dashboards.figures.grid import (
     TOP1,
@@ -23,7 +24,7 @@ from dashboards.figures.grid import (
     not_comparable,
     state_of,
 )
-from dashboards.pages.blocks import Block, Column, Figure, Text, labelled, message, state
+from dashboards.pages.blocks import Block, Column, Figure, Text, labelled, message, notes_block, state
 from dashboards.pages.request import PageRequest, choice_links
 from dashboards.render.theme import DIVERGING, MAGNITUDE, cell_name, module_order
 from dashboards.render.uncertainty import in_words
@@ -71,11 +72,12 @@ def blocks(request: PageRequest) -> list[Block]:
         Text("choices", html.Div(choices, className="choices")),
         Text("counts", _counts(rows)),
     ]
+    notes = notes_block(mixture_notes(request.catalog))
     # Plotly is large: who looks at the table does not wait for it.
     if form == "table":
-        return [*head, Text("grid", _grid(request, rows, value), table)]
+        return [*head, Text("grid", _grid(request, rows, value), table), notes]
     drawing = draw_grid(table, request.theme, value)  # type: ignore[arg-type]
-    return [*head, Figure("grid", "Grid", drawing, table, columns=_COLUMNS, narrowest=900)]
+    return [*head, Figure("grid", "Grid", drawing, table, columns=_COLUMNS, narrowest=900), notes]
 
 
 def _counts(rows: list[Row]) -> Component:

@@ -13,7 +13,7 @@ from dash import html
 from catalog import Catalog
 from catalog.events import CellFinished, CellPlanned, DatasetBuilt, Event, StudySubmitted
 from catalog.queries.caveats import MOST_NOTES, result_notes
-from dashboards.pages import cell, compare
+from dashboards.pages import cell, compare, grid
 from dashboards.pages.blocks import Block, Text
 from dashboards.pages.request import Address, PageRequest
 from dashboards.render.theme import LIGHT
@@ -243,9 +243,11 @@ def test_the_report_and_the_pages_show_them(tmp_path: Path) -> None:
         keys = [result(catalog, name)["key"] for name in (F8, F16)]
         on_cell = shown_notes(cell.blocks, catalog, "cell", key=keys[0])
         assert "mirrored" in on_cell and "mix" not in on_cell
+        on_grid = shown_notes(grid.blocks, catalog, "grid")
+        assert "mix precisions" in on_grid and "mirrored" not in on_grid
         assert "mix precisions" in shown_notes(compare.blocks, catalog, "compare", cells=",".join(keys))
     with catalog_of(tmp_path / "plain", grid=MINE) as catalog:
-        assert notes(catalog) == ""
+        assert notes(catalog) == shown_notes(grid.blocks, catalog, "grid") == ""
         assert shown_notes(cell.blocks, catalog, "cell", key=result(catalog, M8)["key"]) == ""
 
 
