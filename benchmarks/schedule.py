@@ -22,7 +22,7 @@ import json
 import sys
 import tempfile
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -55,7 +55,7 @@ class Fifo:
         self.running: set[str] = set()
 
     def next(self, total: Free) -> str | None:
-        free = total.less(self.tasks[name].demand for name in self.running)
+        free = total.less(Counter(self.tasks[name].demand for name in self.running))
         return self.ready[0] if self.ready and free.fits(self.tasks[self.ready[0]].demand) else None
 
     def started(self, name: str) -> None:

@@ -41,11 +41,10 @@ class Free:
         """Whether a cell with this demand can start."""
         return demand.cpus <= self.cpus + _SLACK and demand.gpus <= self.gpus + _SLACK
 
-    def less(self, demands: Iterable[Resources]) -> Free:
-        """What is left when cells with these demands run."""
-        taken = tuple(demands)
-        cpus = self.cpus - sum(demand.cpus for demand in taken)
-        return Free(cpus, self.gpus - sum(demand.gpus for demand in taken))
+    def less(self, taken: Mapping[Resources, int]) -> Free:
+        """What is left when so many cells of each demand run."""
+        cpus = self.cpus - sum(demand.cpus * count for demand, count in taken.items())
+        return Free(cpus, self.gpus - sum(demand.gpus * count for demand, count in taken.items()))
 
 
 @dataclass(frozen=True)
@@ -139,9 +138,7 @@ class StartQueue:
 
     def fitting(self, total: Free) -> Iterator[str]:
         """The ready tasks that fit beside those that run; `total` is all that the cluster can have."""
-        cpus = sum(demand.cpus * count for demand, count in self._taken.items())
-        gpus = sum(demand.gpus * count for demand, count in self._taken.items())
-        free = Free(total.cpus - cpus, total.gpus - gpus)
+        free = total.less(self._taken)
         if not any(free.fits(demand) for demand in self._demands):
             return iter(())
         names = (self.order[rank] for rank in self._ready)
