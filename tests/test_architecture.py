@@ -19,6 +19,7 @@ ORDER = (
     "dashboards.statistics",
     "catalog.storage",
     "catalog",
+    "catalog.claims",
     "trainables.recipe",
     "trainables.data",
     "trainables.models",

@@ -109,6 +109,22 @@ _PREDICTIONS = """
 """
 
 
+_OF_STUDIES = """
+    SELECT study, CAST(arg_max(config, time) -> 'claims' AS VARCHAR) AS claims
+    FROM recorded.studies WHERE {where} GROUP BY study
+    HAVING json_array_length(arg_max(config, time) -> 'claims') > 0 ORDER BY study
+"""
+
+
+def claims_of_studies(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+    """Return one row a study that was last submitted with claims of its own: these as JSON.
+
+    Of the filters, studies count.
+    """
+    where = filters.where(("study",))
+    return catalog.query(_OF_STUDIES.format(where=where.sql), where.params or None)
+
+
 def claimed_grid(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     """Return one row a model of a study or paper: lists of top-1 and top-5 (percent) and keys, by seed.
 

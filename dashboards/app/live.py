@@ -12,9 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from catalog import Catalog
+from catalog.claims.load import claims_for
 from catalog.queries.sql_process import BusyError, SqlProcess
 from catalog.storage.storage import Storage
-from dashboards.claims.load import claims_for
 from dashboards.pages import cell, compare, cost, findings, grid, sql
 from dashboards.pages.blocks import Block, Text, message
 from dashboards.pages.request import Address, PageRequest

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from statistics import fmean
 
+from catalog.claims.model import MEASURE, AxisValue, Claim
 from catalog.names import dataset_label, label
-from dashboards.claims.model import MEASURE, AxisValue, Claim
 
 Place = tuple[AxisValue | None, ...]
 """The values of a result's axes, in the order of the claim's."""

@@ -9,8 +9,8 @@ from enum import StrEnum
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
+from catalog.claims.model import Cases, Claim
 from dashboards.claims.cases import Case, Quantity, Result, cases_of
-from dashboards.claims.model import Cases, Claim
 from dashboards.statistics import LEVEL, Interval, mean_over_seeds, paired_difference_over_seeds
 
 if TYPE_CHECKING:
@@ -40,17 +40,26 @@ Predictions = Mapping[str, Predicted]
 """By the cells' keys."""
 
 
-@dataclass(frozen=True)
+NO_CLAIMS: Mapping[str, Sequence[Claim]] = {}
+
+
+@dataclass(frozen=True, eq=False)
 class Set:
     """Results that may be compared: those of one study, or of one paper.
 
-    `results` are by the kind that claims name (`grid`, `evaluations`, `printed`).
+    `results` are by the kind that claims name (`grid`, `evaluations`, `printed`). Where a study has several
+    experiments of a model, each is a set: `kitchen (lr 0.01)`.
     """
 
     source: Source
     study: str
     results: Mapping[str, Sequence[Result]]
     predictions: Predictions = field(default_factory=dict)
+
+    @property
+    def of_study(self) -> str:
+        """The study's name alone: names have no blanks."""
+        return self.study.split(" (")[0]
 
 
 @dataclass(frozen=True)
@@ -201,6 +210,15 @@ def _cells(part: tuple[str, Result], predictions: Predictions) -> list[Predicted
     return found if measure == "top1" and len(found) == len(result.top1) else []
 
 
-def judge_all(claims: Sequence[Claim], sets: Sequence[Set]) -> list[Judgement]:
-    """Judge every claim on every set, claim by claim."""
-    return [judge(claim, one) for claim in claims for one in sets]
+def judge_all(
+    claims: Sequence[Claim], sets: Sequence[Set], of_studies: Mapping[str, Sequence[Claim]] = NO_CLAIMS
+) -> list[Judgement]:
+    """Judge every claim on every set, and a study's own ones on its results and on the published ones.
+
+    Where several places hold the same claim, it is judged once on each set.
+    """
+    asked = [(claim, one) for claim in claims for one in sets]
+    for study, own in of_studies.items():
+        concerned = [one for one in sets if one.source == "published" or one.of_study == study]
+        asked += [pair for claim in own for one in concerned if (pair := (claim, one)) not in asked]
+    return [judge(*pair) for pair in asked]

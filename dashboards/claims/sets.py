@@ -3,20 +3,70 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from catalog.queries.claims import claimed_evaluations, claimed_grid, claimed_numbers, right_predictions
+from pydantic import ValidationError
+
+from catalog.claims.load import ClaimsError, claim_problems
+from catalog.claims.model import AXES, Claim, ClaimFile
+from catalog.field_errors import Problem
+from catalog.queries.claims import (
+    claimed_evaluations,
+    claimed_grid,
+    claimed_numbers,
+    claims_of_studies,
+    right_predictions,
+)
 from catalog.queries.filters import ALL, Filters, Source
 from dashboards.claims.cases import Result
-from dashboards.claims.judge import Predicted, Predictions, Set
-from dashboards.claims.model import AXES
+from dashboards.claims.judge import Judgement, Predicted, Predictions, Set, judge_all
 
 if TYPE_CHECKING:
     from catalog import Catalog
 
 Row = Mapping[str, Any]
+
+
+def judgements(
+    catalog: Catalog,
+    claims: Sequence[Claim],
+    filters: Filters = ALL,
+    source: Source = "both",
+    named: Callable[[Claim], bool] = lambda claim: True,
+) -> list[Judgement]:
+    """Judge claims on all results, and those of studies on their own; of all of them those that are `named`.
+
+    Of the filters, studies count.
+
+    Raises:
+        ClaimsError: another version submitted claims that this one cannot judge.
+    """
+    own = {study: [*filter(named, of)] for study, of in study_claims(catalog, filters).items()}
+    return judge_all([*filter(named, claims)], result_sets(catalog, filters, source), own)
+
+
+def study_claims(catalog: Catalog, filters: Filters = ALL) -> Mapping[str, tuple[Claim, ...]]:
+    """Return the claims of every study's own, as it was submitted last.
+
+    Raises:
+        ClaimsError: as `judgements`.
+    """
+    rows = claims_of_studies(catalog, filters).to_pylist()
+    return {row["study"]: _submitted(row["study"], row["claims"]) for row in rows}
+
+
+def _submitted(study: str, claims: str) -> tuple[Claim, ...]:
+    source = f"study {study}, as it was submitted"
+    try:
+        found = ClaimFile.model_validate_json(f'{{"claims": {claims}}}', strict=True).claims
+    except ValidationError as error:
+        what = "cannot be read, as another version of ActionGrid wrote them; submit the study again"
+        raise ClaimsError.of(source, [Problem(("claims",), what)]) from error
+    if problems := claim_problems(found):
+        raise ClaimsError.of(source, problems)
+    return found
 
 
 def result_sets(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> list[Set]:

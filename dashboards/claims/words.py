@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from catalog.claims.model import Claim
 from dashboards.claims.cases import compared_words
 from dashboards.claims.judge import JudgedCase, Judgement, Verdict
-from dashboards.claims.model import Claim
 
 if TYPE_CHECKING:
     import pyarrow as pa

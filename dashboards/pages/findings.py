@@ -8,12 +8,12 @@ from typing import Any
 
 from dash import html
 
+from catalog.claims.load import ClaimsError
 from catalog.export import display
 from catalog.queries.filters import Filters, Source
 from catalog.queries.published import TABLES, printed_contributions, printed_table
-from dashboards.claims.judge import Judgement, judge_all
-from dashboards.claims.load import ClaimsError
-from dashboards.claims.sets import result_sets
+from dashboards.claims.judge import Judgement
+from dashboards.claims.sets import judgements
 from dashboards.claims.words import UNCERTAINTY, as_table, case_rows, claim_rows, whose
 from dashboards.figures.contributions import METRICS, footnote
 from dashboards.figures.figure import Answer, Behind, Choice, Figure, Finding, Scope
@@ -156,11 +156,10 @@ def _printed_table(request: PageRequest, name: str, source: Source) -> Block:
 def _claims(request: PageRequest, source: Source) -> list[Block]:
     """Return the verdicts on all claims, and the cases of one that is chosen."""
     try:
-        claims = request.claims()
+        only = Filters(study=request.filters.study)
+        judged = judgements(request.catalog, request.claims(), only, source)
     except ClaimsError as error:
         return [Text("claims", message(str(error), "problem"))]
-    sets = result_sets(request.catalog, Filters(study=request.filters.study), source)
-    judged = judge_all(claims, sets)
     chosen = request.address.text("claim")
     return [_verdicts(request, judged), *_cases([one for one in judged if one.claim.name == chosen])]
 

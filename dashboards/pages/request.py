@@ -12,9 +12,9 @@ from dash import html
 from dash.development.base_component import Component
 
 from catalog import Catalog, QueryError
+from catalog.claims.load import shipped_claims
+from catalog.claims.model import Claim
 from catalog.queries.filters import ALL, FilterError, Filters, from_query_string, to_query_string
-from dashboards.claims.load import shipped_claims
-from dashboards.claims.model import Claim
 from dashboards.render.theme import Theme
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from catalog import Catalog
+from catalog.claims.load import shipped_claims
+from catalog.claims.model import Claim
 from catalog.queries.filters import ALL, Filters
 from catalog.queries.overview import studies_of
 from catalog.queries.published import TABLES, printed_table
 from catalog.storage.atomic import write_output
-from dashboards.claims.load import shipped_claims
-from dashboards.claims.model import Claim
 from dashboards.figures.figure import Figure, Scope, Section
 from dashboards.figures.registry import sections
 from dashboards.render.markup import Column, details, paragraph, signed, table

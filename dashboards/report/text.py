@@ -8,13 +8,13 @@ from html import escape
 from typing import Any
 
 from catalog import Catalog
+from catalog.claims.model import Claim
 from catalog.names import label
 from catalog.queries import overview
 from catalog.queries.caveats import result_notes
 from catalog.queries.overview import cells_with_results
-from dashboards.claims.judge import Judgement, judge_all
-from dashboards.claims.model import Claim
-from dashboards.claims.sets import result_sets
+from dashboards.claims.judge import Judgement
+from dashboards.claims.sets import judgements
 from dashboards.claims.words import UNCERTAINTY, as_table, case_rows, claim_rows, whose
 from dashboards.render.markup import (
     Column,
@@ -201,7 +201,7 @@ def all_cells(catalog: Catalog) -> str:
 
 def judged_claims(catalog: Catalog, claims: Sequence[Claim]) -> str:
     """Return the section: a table of verdicts on one's own results; folded: published ones, and all cases."""
-    judged = judge_all(claims, result_sets(catalog))
+    judged = judgements(catalog, claims)
     rows = [{**row, "whose": whose(row["results"], row["study"])} for row in claim_rows(judged)]
     own = [row for row in rows if row["results"] != "published"]
     told = [row for row in own if row["met"] + row["not_met"]]

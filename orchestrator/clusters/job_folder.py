@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -11,7 +12,10 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from catalog.storage.errors import BAD_INPUT, ActionGridError
+from catalog.yaml_source import json_data, parse_yaml
+from orchestrator.study.errors import StudyError
 from orchestrator.study.load import load_study, parse_study, shipped_studies
+from orchestrator.study.model import Study
 
 # Nothing else is needed there, and no storage, environment or data set can slip in.
 ROOMS = ("orchestrator", "trainables", "catalog", "dashboards")
@@ -55,15 +59,25 @@ def _copied_study(study: str, folder: Path) -> str:
     if not source.is_file():
         return source.stem if source.stem in shipped_studies() else study
     text = source.read_text(encoding="utf-8-sig")
-    _refuse_relative(text, study)
+    parsed = parse_study(text, study, source.parent)
+    _refuse_relative(parsed, study)
     target = folder / STUDIES / source.name
     target.parent.mkdir()
-    target.write_text(text)
+    target.write_text(_with_its_claims(text, study, parsed))
     return f"{STUDIES}/{source.name}"
 
 
-def _refuse_relative(text: str, source: str) -> None:
-    for name, dataset in parse_study(text, source).datasets.items():
+def _with_its_claims(text: str, source: str, study: Study) -> str:
+    """The study file's text; where it names a file of claims, with these in it, as the file stays here."""
+    fields = parse_yaml(text, source, StudyError, "name, axes and recipe").data
+    if not isinstance(fields, dict) or not isinstance(fields.get("claims"), str):
+        return text
+    claims = [claim.model_dump(mode="json") for claim in study.claims]
+    return json.dumps(json_data({**fields, "claims": claims}), indent=1)  # JSON is YAML too
+
+
+def _refuse_relative(study: Study, source: str) -> None:
+    for name, dataset in study.datasets.items():
         for field in ("path", "root", "videos", "annotations"):
             value = getattr(dataset, field, None)
             if value is not None and not PurePosixPath(str(value)).is_absolute():

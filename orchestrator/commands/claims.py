@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,9 +19,9 @@ from orchestrator.commands.common import (
 )
 
 if TYPE_CHECKING:
+    from catalog.claims.model import Claim
     from catalog.queries.filters import Source
     from dashboards.claims.judge import Judgement
-    from dashboards.claims.model import Claim
 
 ClaimsOption = Annotated[
     list[Path] | None,
@@ -50,29 +51,33 @@ def claims(
         raise typer.BadParameter("--published and --own leave nothing; give one of them or none")
     chosen = chosen_storage(storage) if published else existing_storage(storage)
     from catalog import Catalog
+    from catalog.claims.load import claims_for
     from catalog.queries.filters import Filters
-    from dashboards.claims.judge import judge_all
-    from dashboards.claims.load import claims_for
-    from dashboards.claims.sets import result_sets
+    from dashboards.claims.sets import judgements, study_claims
 
-    wanted = _named(claims_for(chosen, files or ()), name)
+    general = claims_for(chosen, files or ())
     source: Source = "published" if published else "own" if own else "both"
     with Catalog.open(chosen.root, chosen.fetch_missing, must_exist=not published) as catalog:
-        sets = result_sets(catalog, Filters(study=(study,) if study else ()), source)
-    judged = judge_all(wanted, sets)
+        filters = Filters(study=(study,) if study else ())
+        known = [*general, *(one for own in study_claims(catalog, filters).values() for one in own)]
+        _require(name, known)
+        named = partial(_is_named, name)
+        judged = judgements(catalog, general, filters, source, named)
     _print(judged, cases=cases, as_json=as_json)
     wrong = [one.claim.name for one in judged if one.verdict == "fails"]
     if check and wrong:
         raise ClaimFailsError(f"{len(wrong)} claims fail", ", ".join(wrong), "see their cases with --cases")
 
 
-def _named(claims: tuple[Claim, ...], name: str) -> list[Claim]:
-    found = [claim for claim in claims if fnmatchcase(claim.name, name)]
-    if not found:
+def _is_named(name: str, claim: Claim) -> bool:
+    return fnmatchcase(claim.name, name)
+
+
+def _require(name: str, claims: list[Claim]) -> None:
+    if not any(_is_named(name, claim) for claim in claims):
         from catalog.field_errors import choices
 
         raise NotFoundError("no such claim", repr(name), choices(name, [claim.name for claim in claims]))
-    return found
 
 
 def _print(judged: list[Judgement], *, cases: bool, as_json: bool) -> None:

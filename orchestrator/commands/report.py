@@ -89,7 +89,7 @@ def report(
 
 def _write_page(storage: Storage, output: Path | None, claims: Sequence[Path]) -> None:
     from catalog import Catalog
-    from dashboards.claims.load import claims_for
+    from catalog.claims.load import claims_for
     from dashboards.report.page import write_report
 
     judged = claims_for(storage, claims)

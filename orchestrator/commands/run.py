@@ -19,7 +19,9 @@ from orchestrator.commands.common import (
 )
 
 if TYPE_CHECKING:
+    from catalog.storage.storage import Storage
     from orchestrator.run import Outcome
+    from orchestrator.study.model import Study
 
 
 def run(
@@ -48,7 +50,8 @@ def run(
         weights_dir=weights_dir,
         packing=packing,
     )
-    outcome = submit(checked_study(study), options, BuildView(sys.stderr), typer.echo)
+    checked = checked_study(study)
+    outcome = submit(checked, options, BuildView(sys.stderr), typer.echo)
     again = command_line(
         "run",
         study,
@@ -61,10 +64,26 @@ def run(
     )
     for line in outcome_lines(outcome, again):
         typer.echo(line, err=not outcome.complete)
+    for line in claim_lines(checked, options.storage):
+        typer.echo(line)
     if outcome.interrupted or (outcome.cancelled and not outcome.failures):
         raise typer.Exit(INTERRUPTED)
     if not outcome.complete:
         raise typer.Exit(WORK_FAILED)
+
+
+def claim_lines(study: Study, storage: Storage) -> list[str]:
+    """What the results that are there say about the study's own claims, a line each."""
+    if not study.claims:
+        return []
+    from catalog import Catalog
+    from catalog.queries.filters import Filters
+    from dashboards.claims.sets import judgements
+    from dashboards.claims.words import says
+
+    with Catalog.open(storage.root, storage.fetch_missing) as catalog:
+        judged = judgements(catalog, (), Filters(study=(study.name,)), "own")
+    return [f"claim {one.claim.name}: {one.verdict}: {says(one)}" for one in judged]
 
 
 def outcome_lines(outcome: Outcome, again: str) -> list[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from catalog.claims.load import ClaimsError, claim_problems, load_claims, shipped_claims, taken_names
 from catalog.field_errors import Problem, choices
 from catalog.yaml_source import Document, field_problems, json_data, parse_yaml
 from orchestrator.study.checks import check_study
@@ -29,12 +32,12 @@ def load_study(source: str | Path) -> Study:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError.of(str(path), [Problem((), f"cannot be read: {error}")]) from error
-    study = parse_study(text, _shown_name(path))
+    study = parse_study(text, _shown_name(path), path.parent)
     return _anchored(study, path.parent.resolve())
 
 
-def parse_study(text: str, source: str) -> Study:
-    """Validate a study file's text; `source` names the file in errors.
+def parse_study(text: str, source: str, folder: Path = Path()) -> Study:
+    """Validate a study file's text; `source` names the file in errors, `folder` is where it lies.
 
     Raises:
         StudyError: as `load_study`.
@@ -43,13 +46,36 @@ def parse_study(text: str, source: str) -> Study:
     if not isinstance(document.data, dict):
         what = "should be fields with values at the top level (name: …, axes: …, recipe: …)"
         raise StudyError.of(source, [Problem((), what, 1)])
+    fields = _with_claims(document.data, source, document, folder)
     try:
         # JSON mode is strict about types (no `epochs: "75"`, no `epochs: yes`) and takes lists for tuples.
-        study = Study.model_validate_json(json.dumps(json_data(document.data)), strict=True)
+        study = Study.model_validate_json(json.dumps(json_data(fields)), strict=True)
     except ValidationError as error:
         raise StudyError.of(source, field_problems(Study, error, document, tagged="datasets")) from error
     _check(study, source, document)
     return study
+
+
+def _with_claims(
+    fields: Mapping[object, object], source: str, document: Document, folder: Path
+) -> Mapping[Any, object]:
+    """A study's fields; where `claims` names a file, with what that holds in its place."""
+    claims = fields.get("claims", [])
+    line = document.line(("claims",))
+    if isinstance(claims, list):
+        return fields
+    if not isinstance(claims, str):
+        what = f"should be a file of claims or a list of claims, got {claims!r}"
+        raise StudyError.of(source, [Problem(("claims",), what, line)])
+    file = folder / Path(claims).expanduser()
+    if not file.is_file():
+        what = f"no such file: {file}; give its path from the study file's folder, or a list of claims"
+        raise StudyError.of(source, [Problem(("claims",), what, line)])
+    try:
+        found = load_claims(file)
+    except ClaimsError as error:
+        raise StudyError(str(error)) from error
+    return {**fields, "claims": [claim.model_dump(mode="json") for claim in found]}
 
 
 def shipped_studies() -> dict[str, Path]:
@@ -76,7 +102,8 @@ def _shown_name(path: Path) -> str:
 
 
 def _check(study: Study, source: str, document: Document) -> None:
-    problems = check_study(study)
+    problems = [*check_study(study), *claim_problems(study.claims)]
+    problems += taken_names(shipped_claims(), study.claims) if study.claims else []
     if problems:
         with_lines = [Problem(one.location, one.what, document.line(one.location)) for one in problems]
         raise StudyError.of(source, sorted(with_lines, key=lambda problem: problem.line or 0))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
+from catalog.claims.model import Claim
 from trainables.data.datasets import DatasetConfig
 from trainables.recipe.cell_spec import Evaluation, Recipe, Which
 from trainables.recipe.fields import ChooseOn, Frozen, PositiveInt
@@ -170,6 +171,7 @@ class Study(Frozen):
     accuracies are shown, the last one's or the best one's; it changes no weights and so no key.
     `choose_on` holds a share of every dataset's training videos out of training, to choose best epochs and
     parents' checkpoints on; without it the validation videos choose, which are reported too.
+    `claims` are judged on this study's results (docs/claims.md); a file may name a file of them instead.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -187,3 +189,4 @@ class Study(Frozen):
     keep: Keep = KeepPolicy()
     choose_on: ChooseOn = None
     report: Which = "last"
+    claims: tuple[Claim, ...] = ()

@@ -14,26 +14,37 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from catalog.events import CellEvaluated, CellFinished, CellPlanned, Event
+from catalog import Catalog
+from catalog.claims.load import ClaimsError, load_claims, parse_claims, shipped_claims
+from catalog.claims.model import Claim, Expected
+from catalog.events import CellEvaluated, CellFinished, CellPlanned, Event, StudySubmitted
 from catalog.queries.filters import Filters
+from catalog.storage.folder_storage import FolderStorage
 from dashboards.claims.cases import Result, cases_of
 from dashboards.claims.judge import Judgement, Predicted, Set, Verdict, judge, quantified
-from dashboards.claims.load import ClaimsError, load_claims, parse_claims, shipped_claims
-from dashboards.claims.model import Claim, Expected
-from dashboards.claims.sets import result_sets
+from dashboards.claims.sets import judgements, result_sets, study_claims
 from dashboards.claims.words import UNCERTAINTY, says
 from dashboards.pages import findings
-from dashboards.pages.blocks import Text
+from dashboards.pages.blocks import Table, Text
 from dashboards.pages.request import Address, PageRequest
 from dashboards.render.theme import LIGHT
 from dashboards.report.page import report_html
 from orchestrator.cli import app
+from orchestrator.commands.run import claim_lines
+from orchestrator.study.load import load_study
 from tests.dashboards.test_report import NOW, Page
 from tests.support.figure_list import build, write_predictions
 from tests.support.grid_events import DEMO, Grid, grid_events
 from tests.support.paths import ROOT
 
 HOLDS, FAILS, UNKNOWN = Verdict.HOLDS, Verdict.FAILS, Verdict.UNKNOWN
+STUDY = """
+name: one
+axes: {module: [tam], backbone: [tiny], frames: [8], dataset: [synthetic-motion]}
+datasets: {synthetic-motion: {kind: synthetic-motion}}
+recipe: {base: {init: random, crop_size: 32}}
+evaluation: {crop_size: 32, short_side: 36}
+"""
 GAIN = """
 claims:
   - name: pooling-helps
@@ -468,6 +479,80 @@ def test_superseded_results_do_not_count(tmp_path: Path) -> None:
         (demo,) = result_sets(catalog, source="own")
     assert len(demo.results["grid"]) == 32
     assert all(one.top1 for one in demo.results["grid"])
+
+
+# Claims of a study file
+
+
+def submitted(tmp_path: Path, *studies: tuple[str, str]) -> Catalog:
+    """A catalog of grids of these names, each submitted with the claims of a text in YAML."""
+    events: list[Event] = []
+    for number, (study, text) in enumerate(studies):
+        claims = [one.model_dump(mode="json") for one in parse_claims(text, "c.yaml")] if text else []
+        grid = dataclasses.replace(DEMO, study=study, start=1_790_000_000.0 + 1e6 * number)
+        events += [
+            dataclasses.replace(one, config={"name": study, "claims": claims})
+            if isinstance(one, StudySubmitted)
+            else one
+            for one in grid_events(grid)
+        ]
+    return build(tmp_path, iter(events))
+
+
+def test_a_studys_claims_are_judged_on_it_and_on_the_published_results(tmp_path: Path) -> None:
+    other = GAIN.replace("above: 0", "above: 1")
+    with submitted(tmp_path, ("one", GAIN), ("two", other), ("three", "")) as catalog:
+        found = judgements(catalog, shipped_claims())
+        mine = [one for one in found if one.claim.name == "pooling-helps"]
+        bounds = [(one.source, one.study, one.claim.expect.above) for one in mine]
+        only = judgements(catalog, (), Filters(study=("two",)), "own")
+    assert bounds == [
+        ("own", "one", 0), ("published", "Chen et al. 2021", 0),
+        ("own", "two", 1), ("published", "Chen et al. 2021", 1),
+    ]  # fmt: skip
+    assert [(one.study, one.claim.expect.above, len(one.cases)) for one in only] == [("two", 1, 16)]
+
+
+def test_one_claim_of_two_studies_is_judged_once_on_the_published_results(tmp_path: Path) -> None:
+    with submitted(tmp_path, ("one", GAIN), ("two", GAIN)) as catalog:
+        found = judgements(catalog, parse_claims(GAIN, "mine.yaml"))
+        assert [one.study for one in found] == ["one", "two", "Chen et al. 2021"]
+        assert [one.study for one in judgements(catalog, ())] == ["one", "Chen et al. 2021", "two"]
+
+
+def test_the_claims_of_the_last_submission_count(tmp_path: Path) -> None:
+    later = StudySubmitted("one", "s2", 32, "one.yaml", {"name": "one"}, time=1_790_900_000.0)
+    with submitted(tmp_path, ("one", GAIN)) as catalog:
+        assert [*study_claims(catalog)] == ["one"]
+    with build(tmp_path, iter([later])) as catalog:
+        assert study_claims(catalog) == {}
+
+
+def test_a_studys_claims_need_no_option_anywhere(tmp_path: Path) -> None:
+    with submitted(tmp_path / "s", ("one", GAIN)) as catalog:
+        page = Page(report_html(catalog, NOW))
+        address = Address("findings", choices=(("show", "claims"),))
+        _, table, *_ = findings.blocks(PageRequest(catalog, address, LIGHT, "storage"))
+    assert any(row[-1] == "pooling-helps" for row in page.rows)
+    assert isinstance(table, Table) and "pooling-helps" in table.rows.column("claim").to_pylist()
+    rows = json.loads(run("pooling-helps", "--own", "--json", storage=tmp_path / "s").stdout)
+    assert [(row["study"], row["results"]) for row in rows] == [("one", "own")]
+
+
+def test_claims_that_another_version_submitted_are_told(tmp_path: Path) -> None:
+    event = StudySubmitted("one", "s1", 1, "one.yaml", {"claims": [{"name": "later", "form": 2}]}, time=1.0)
+    with build(tmp_path, iter([event])) as catalog, pytest.raises(ClaimsError, match="study one, as it was"):
+        judgements(catalog, ())
+
+
+def test_the_end_of_a_run_says_what_its_results_say(tmp_path: Path) -> None:
+    submitted(tmp_path / "s", ("one", GAIN)).close()
+    (tmp_path / "one.yaml").write_text(STUDY + GAIN)
+    storage = FolderStorage(tmp_path / "s")
+    (line,) = claim_lines(load_study(tmp_path / "one.yaml"), storage)
+    assert line.startswith("claim pooling-helps: cannot be told: ") and "of 16 above 0 points" in line
+    (tmp_path / "one.yaml").write_text(STUDY)
+    assert claim_lines(load_study(tmp_path / "one.yaml"), storage) == []
 
 
 # What people see

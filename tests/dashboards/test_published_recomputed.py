@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from catalog import Catalog
-from dashboards.claims.load import shipped_claims
+from catalog.claims.load import shipped_claims
 from dashboards.figures.figure import Answer, Scope
 from dashboards.figures.registry import figures
 from dashboards.pages import findings

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.clusters.job_folder import ROOMS, SubmitError, job_folder, run_command
+from orchestrator.study.load import load_study
 from tests.support.cluster_studies import write_study
 
 FOLDER = """
@@ -70,3 +71,13 @@ def test_the_command_carries_absolute_paths_only() -> None:
     assert words == ("python -m orchestrator.cli run 'submitted/a b.yaml' --address auto --storage /mnt/grid")
     with pytest.raises(SubmitError, match="--weights-dir weights"):
         run_command("demo", None, "weights")
+
+
+def test_a_file_of_claims_travels_in_the_study(tmp_path: Path) -> None:
+    study = tmp_path / "own.yaml"
+    study.write_text(FOLDER.replace("PATH", "/data/videos") + "claims: mine.yaml\n")
+    (tmp_path / "mine.yaml").write_text("claims: [{name: one, statement: It is so., expect: {above: 50}}]")
+    here = load_study(study)
+    with job_folder(str(study)) as packed:
+        there = load_study(packed.folder / packed.study_file)
+    assert there == here and [one.name for one in there.claims] == ["one"]

@@ -312,3 +312,9 @@ def test_a_share_may_be_written_in_percent(text: str, share: float) -> None:
 def test_a_share_that_leaves_nothing_to_train_or_to_choose_on_is_refused(text: str) -> None:
     with pytest.raises(StudyError, match="choose_on"):
         parse_study(f"{STUDY}choose_on: {text}\n", "s.yaml")
+
+
+def test_claims_change_no_key() -> None:
+    claims = "claims: [{name: one, statement: It is so., expect: {above: 50}}]\n"
+    claimed = expand(parse_study(STUDY + claims, "s.yaml"))
+    assert [key(cell) for cell in claimed] == [key(STARTER), key(CHILD)]

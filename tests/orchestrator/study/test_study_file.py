@@ -353,3 +353,64 @@ def test_what_chooses_no_cell_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
     assert len(said) == len(places), said
     for line, place, what in zip(said, places, whats, strict=True):
         assert line.startswith(f"note: {path}: {place}: matches no cell") and what in line
+
+
+CLAIM = """\
+  - name: pooling-helps
+    statement: Pooling helps.
+    compare: {temporal_pooling: [true, false]}
+    expect: {above: 0}
+"""
+
+
+def test_claims_stand_in_the_study_or_in_a_file_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "mine.yaml").write_text(f"claims:\n{CLAIM}")
+    (tmp_path / "in.yaml").write_text(f"{STUDY}claims:\n{CLAIM}")
+    (tmp_path / "beside.yaml").write_text(f"{STUDY}claims: claims/mine.yaml\n")
+    inside, beside = load_study(tmp_path / "in.yaml"), load_study(tmp_path / "beside.yaml")
+    assert [one.name for one in inside.claims] == ["pooling-helps"] and inside == beside
+    assert parse_study(STUDY, "s.yaml").claims == ()
+
+
+@pytest.mark.parametrize(
+    ("claims", "told"),
+    [
+        (
+            "claims: none.yaml",
+            r"s\.yaml:26: claims: no such file: .*none\.yaml; give its path from the study",
+        ),
+        ("claims: 5", r"s\.yaml:26: claims: should be a file of claims or a list of claims, got 5"),
+        ("claims: {name: one}", r"s\.yaml:26: claims: should be a file of claims or a list"),
+        (
+            f"claims:\n{CLAIM.replace('compare', 'compair')}",
+            r"s\.yaml:29: claims\[0\]\.compair: unknown field; allowed: .*did you mean compare",
+        ),
+        (
+            f"claims:\n{CLAIM.replace('above', 'over')}",
+            r"s\.yaml:30: claims\[0\]\.expect\.over: unknown field",
+        ),
+        (
+            f"claims:\n{CLAIM.replace('temporal_pooling', 'pooling')}",
+            r"s\.yaml:29: claims\[0\]\.compare\.pooling: no axis of these results; allowed: dataset",
+        ),
+        (f"claims:\n{CLAIM}{CLAIM}", r"s\.yaml:31: claims\[1\]\.name: 'pooling-helps' stands above already"),
+        (
+            f"claims:\n{CLAIM.replace('pooling-helps', 'tam-over-i3d')}",
+            r"s\.yaml:27: claims\[0\]\.name: 'tam-over-i3d' is taken by another claim; choose another",
+        ),
+    ],
+)
+def test_what_is_wrong_with_claims_is_said_with_file_and_field(
+    tmp_path: Path, claims: str, told: str
+) -> None:
+    (tmp_path / "s.yaml").write_text(f"{STUDY}{claims}\n")
+    with pytest.raises(StudyError, match=told):
+        load_study(tmp_path / "s.yaml")
+
+
+def test_what_is_wrong_in_a_file_of_claims_is_said_of_that_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(f"claims:\n{CLAIM.replace('expect', 'expects')}")
+    (tmp_path / "s.yaml").write_text(f"{STUDY}claims: mine.yaml\n")
+    with pytest.raises(StudyError, match=r"mine\.yaml:5: claims\[0\]\.expects: unknown field"):
+        load_study(tmp_path / "s.yaml")

@@ -1,4 +1,4 @@
-"""Claims as YAML: those that come with ActionGrid, a storage's, and a user's own files."""
+"""Claims as YAML: those that come with ActionGrid, a storage's, a study's, and a user's own files."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from catalog.claims.model import MEASURE, MEASURES, AxisValue, Claim, ClaimFile
 from catalog.field_errors import FieldsError, Location, Problem, choices
-from catalog.storage.storage import Storage
 from catalog.yaml_source import Document, field_problems, json_data, parse_yaml
-from dashboards.claims.model import MEASURE, MEASURES, AxisValue, Claim, ClaimFile
+
+if TYPE_CHECKING:
+    from catalog.storage.storage import Storage
 
 _NEEDS = "claims: a list with name, statement and expect each"
 _KINDS: dict[str, tuple[type, str]] = {
@@ -31,8 +34,8 @@ class ClaimsError(FieldsError):
 
 @cache
 def shipped_claims() -> tuple[Claim, ...]:
-    """Return the statements of Chen et al. 2021 (dashboards/claims/paper.yaml)."""
-    text = (resources.files("dashboards.claims") / "paper.yaml").read_text(encoding="utf-8")
+    """Return the statements of Chen et al. 2021 (catalog/claims/paper.yaml)."""
+    text = (resources.files("catalog.claims") / "paper.yaml").read_text(encoding="utf-8")
     return parse_claims(text, "paper.yaml")
 
 
@@ -85,12 +88,27 @@ def parse_claims(text: str, source: str) -> tuple[Claim, ...]:
         file = ClaimFile.model_validate_json(json.dumps(json_data(document.data)), strict=True)
     except ValidationError as error:
         raise ClaimsError.of(source, field_problems(ClaimFile, error, document)) from error
-    problems = [one for number, claim in enumerate(file.claims) for one in _problems(claim, number)]
+    problems = claim_problems(file.claims)
     problems += [] if file.claims else [Problem(("claims",), "has no claim; give one or take the file away")]
-    problems += _twice([claim.name for claim in file.claims])
     if problems:
         raise ClaimsError.of(source, _in_order(problems, document))
     return file.claims
+
+
+def claim_problems(claims: Sequence[Claim]) -> list[Problem]:
+    """Return what well-formed claims of one file get wrong, each at its place in the list `claims`."""
+    wrong = [one for number, claim in enumerate(claims) for one in _problems(claim, number)]
+    return wrong + _twice([claim.name for claim in claims])
+
+
+def taken_names(claims: Sequence[Claim], more: Sequence[Claim]) -> list[Problem]:
+    """Return a problem for each of `more` that has the name of one of `claims`."""
+    names = {claim.name for claim in claims}
+    return [
+        Problem(("claims", number, "name"), f"{claim.name!r} is taken by another claim; choose another")
+        for number, claim in enumerate(more)
+        if claim.name in names
+    ]
 
 
 def together(claims: Sequence[Claim], more: Sequence[Claim], source: str) -> tuple[Claim, ...]:
@@ -99,12 +117,7 @@ def together(claims: Sequence[Claim], more: Sequence[Claim], source: str) -> tup
     Raises:
         ClaimsError: a name is in both.
     """
-    names = {claim.name for claim in claims}
-    wrong = [
-        Problem(("claims", number, "name"), f"{claim.name!r} is taken by another claim; choose another")
-        for number, claim in enumerate(more)
-        if claim.name in names
-    ]
+    wrong = taken_names(claims, more)
     if wrong:
         raise ClaimsError.of(source, wrong)
     return (*claims, *more)
