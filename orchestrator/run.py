@@ -108,7 +108,7 @@ def _run(
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         driver.outage.tell(say)
-        viewer = GridViewer(submission.plan, driver)
+        viewer = GridViewer(submission.plan, driver, submission.report)
         dispatch(
             driver,
             Grid(submission.writer, submission.ray_files / "tune", run_cell),

@@ -12,10 +12,15 @@ if TYPE_CHECKING:
 
 
 class MeasuredTop1(NamedTuple):
-    """The top-1 (percent) of a finished cell's last epoch, and on how many videos, where that is known."""
+    """The top-1 (percent) of a finished cell's last and best epoch, and on how many videos, where known."""
 
     top1: float
     eval_videos: int | None = None
+    best_top1: float | None = None
+
+    def of(self, checkpoint: str) -> float | None:
+        """Return the top-1 of the `last` or the `best` checkpoint."""
+        return self.best_top1 if checkpoint == "best" else self.top1
 
 
 _COMMANDS = "SELECT * FROM recorded.controls WHERE study = ? ORDER BY time, command"
@@ -70,8 +75,8 @@ def running_attempts(catalog: Catalog) -> pa.Table:
 
 
 def finished_accuracies(catalog: Catalog) -> pa.Table:
-    """Return `key`, `top1` (percent) and `eval_videos`, that it was measured on, of every finished cell."""
-    return catalog.query("SELECT key, top1, eval_videos FROM recorded.finished")
+    """Return `key`, `top1` (the last epoch's, percent), `best_top1` and `eval_videos` of finished cells."""
+    return catalog.query("SELECT key, top1, best_top1, eval_videos FROM recorded.finished")
 
 
 def attempts_of_key(catalog: Catalog, key: str) -> tuple[int, bool]:

@@ -185,7 +185,9 @@ class SharedCells:
         rows = finished_accuracies(self._catalog).to_pylist()
         before = self._failed_before
         return JournalUpdate(
-            finished={row["key"]: MeasuredTop1(row["top1"], row["eval_videos"]) for row in rows},
+            finished={
+                row["key"]: MeasuredTop1(row["top1"], row["eval_videos"], row["best_top1"]) for row in rows
+            },
             failed={key: one for key, one in self._failures().items() if one.attempt > before.get(key, 0)},
             commands=tuple(one for one in self._commands() if one.id not in self._commands_before),
         )

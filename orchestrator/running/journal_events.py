@@ -169,8 +169,9 @@ def attempt_outcome(
             AttemptEnded(run.key, run.trial.attempt, "done"),
             finished_event(run.work, run.trial.attempt, end.result, storage),
         )
-        measured = MeasuredTop1(end.result.history[-1]["top1"], end.result.eval_videos)
-        changes = {"measured": measured, "ended": wall}
+        result = end.result
+        last, best = (result.history[epoch - 1]["top1"] for epoch in (result.last_epoch, result.best_epoch))
+        changes = {"measured": MeasuredTop1(last, result.eval_videos, best), "ended": wall}
         return AttemptOutcome(CellState.DONE, events, changes)
     if run.state is CellState.STOPPING:
         return _left(run, "stopped by command")

@@ -30,6 +30,7 @@ from orchestrator.running.retention import Retention
 from orchestrator.study.cells import expand
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.model import Study
+from trainables.recipe.cell_spec import Which
 from trainables.training.result import read_result
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class Submission:
         if self._plan is None:
             raise RuntimeError("no plan yet; call prepare first")
         return self._plan
+
+    @property
+    def report(self) -> Which:
+        """The checkpoint whose accuracies the study reports."""
+        return self._study.report
 
     @property
     def writer(self) -> str:

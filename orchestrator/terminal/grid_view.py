@@ -11,6 +11,7 @@ from orchestrator.running.cell_run import ENDED, CellRun, CellState, finished_se
 from orchestrator.running.driver import Driver
 from orchestrator.scheduling.schedule import Free
 from orchestrator.terminal.live_view import GridView
+from trainables.recipe.cell_spec import Which
 
 # The rest of the grid is simulated for it: a tenth of a second with 1,000 cells to go.
 _SHARE_FOR_ETA = 0.02
@@ -35,8 +36,10 @@ def shown_states(plan: Plan, cells: Mapping[str, CellRun]) -> dict[str, str]:
 class GridViewer:
     """Takes views of a driver; remembers what its cells held side by side, for the time to go."""
 
-    def __init__(self, plan: Plan, driver: Driver) -> None:
+    def __init__(self, plan: Plan, driver: Driver, report: Which = "last") -> None:
+        """`report`: the checkpoint whose top-1 the study reports."""
         self._plan = plan
+        self._report: Which = report
         self._driver = driver
         self._started = time.monotonic()
         self._room = Free(cpus=1)
@@ -58,6 +61,7 @@ class GridViewer:
             elapsed_seconds=time.monotonic() - self._started,
             holders={name: run.holder for name, run in cells.items() if run.holder},
             notice=self._notice(states),
+            report=self._report,
         )
 
     def _notice(self, states: Mapping[str, str]) -> str:

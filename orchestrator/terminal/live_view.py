@@ -19,6 +19,7 @@ from rich.text import Text
 from catalog.queries.drivers import MeasuredTop1
 from orchestrator.running.cell_run import CellFailure, RunningCell
 from orchestrator.terminal.text import PLAIN_STATUS_SECONDS, accuracy_text, clock_text, held_lines
+from trainables.recipe.cell_spec import Which
 
 STATES = ("done", "running", "elsewhere", "paused", "waiting", "cancelled", "failed", "blocked")
 
@@ -27,7 +28,8 @@ STATES = ("done", "running", "elsewhere", "paused", "waiting", "cancelled", "fai
 class GridView:
     """What the terminal shows at one moment. `states` covers all cells of the study, by name.
 
-    `holders` names the drivers that train the cells that are `elsewhere`; `notice` is what to know.
+    `holders` names the drivers that train the cells that are `elsewhere`; `notice` is what to know; `report`
+    is the checkpoint whose top-1 the study reports.
     """
 
     study: str
@@ -39,6 +41,7 @@ class GridView:
     elapsed_seconds: float
     holders: Mapping[str, str] = field(default_factory=dict)
     notice: str = ""
+    report: Which = "last"
 
 
 def counts(view: GridView) -> Counter[str]:
@@ -140,6 +143,13 @@ class LiveView:
                     self._console.print(line, markup=False, highlight=False)
 
 
+def _reported(view: GridView, name: str) -> str:
+    """The top-1 that the study reports of a finished cell."""
+    found = view.measured.get(name)
+    top1, videos = (found.of(view.report), found.eval_videos) if found else (None, None)
+    return f"top-1{' of the best epoch' if view.report == 'best' else ''} {accuracy_text(top1, videos, 1)}"
+
+
 def changes(before: dict[str, str], view: GridView) -> list[str]:
     """One line for every cell that started or ended since `before`."""
     by_state = counts(view)
@@ -150,9 +160,8 @@ def changes(before: dict[str, str], view: GridView) -> list[str]:
         if state == "running":
             lines.append(f"started {name}")
         elif state == "done":
-            top1, videos = view.measured.get(name, (None, None))
             lines.append(
-                f"done    {name}: top-1 {accuracy_text(top1, videos, 1)} "
+                f"done    {name}: {_reported(view, name)} "
                 f"({by_state['done']}/{len(view.states)}, {clock_text(view.eta_seconds)} to go)"
             )
         elif state == "elsewhere":

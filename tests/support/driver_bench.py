@@ -147,15 +147,15 @@ def history(epochs: int) -> tuple[dict[str, float], ...]:
 def cell_result(request: TrialRequest) -> CellResult:
     spec = CellSpec.model_validate_json(request.spec)
     files = {
-        name: {"epoch": "2", "path": f"{name}.pt", "sha256": name * 16, "predictions": f"{name}.parquet"}
-        for name in ("last", "best")
+        name: {"epoch": epoch, "path": f"{name}.pt", "sha256": name * 16, "predictions": f"{name}.parquet"}
+        for name, epoch in (("last", "2"), ("best", "1"))
     }
     return CellResult(
         cell=spec.cell,
         key=spec.key,
         history=history(2),
         last_epoch=2,
-        best_epoch=2,
+        best_epoch=1,
         checkpoints=files,
         train_videos=40,
         eval_videos=12,

@@ -42,6 +42,14 @@ def test_plain_lines_come_once_for_every_change() -> None:
     assert changes(view().states, view()) == []
 
 
+def test_the_top1_that_the_study_reports_is_shown() -> None:
+    both = {"a": MeasuredTop1(60.4, 96, 87.5)}
+    (line,) = changes({"a": ""}, view(states={"a": "done"}, measured=both, report="best"))
+    assert line == "done    a: top-1 of the best epoch 87.5 % (79.7 to 93.0) (1/1, 2:05 to go)"
+    (line,) = changes({"a": ""}, view(states={"a": "done"}, measured=both))
+    assert line == "done    a: top-1 60.4 % (50.4 to 69.8) (1/1, 2:05 to go)"
+
+
 def test_the_display_shows_a_running_cells_numbers() -> None:
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     console.print(render(view()))

@@ -139,7 +139,7 @@ def test_a_cancelled_cells_child_goes_on_where_another_driver_finished_the_cell(
     assert grid[parent].state is grid[child].state is CellState.CANCELLED
     finished = JournalUpdate({grid[parent].key: MeasuredTop1(50.0)}, {}, ())
     assert grid.take_in(finished, 1.0) == (grid[parent].key,)
-    assert grid[parent].state is CellState.DONE and grid[parent].measured == (50.0, None)
+    assert grid[parent].state is CellState.DONE and grid[parent].measured == MeasuredTop1(50.0)
     assert grid[child].state is CellState.WAITING
     assert child in grid.startable(0.0)
 

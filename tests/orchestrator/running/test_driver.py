@@ -10,6 +10,7 @@ import pytest
 
 from catalog import Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, CellFinished, EpochFinished, Event
+from catalog.queries.drivers import MeasuredTop1
 from orchestrator.running.cell_run import CellState
 from orchestrator.running.journal_events import finished_event
 from orchestrator.scheduling.schedule import Free
@@ -92,6 +93,18 @@ def test_a_result_that_stands_counts_even_where_the_trial_died(tmp_path: Path) -
     bench.driver.trial_ended(request, "ActorDiedError: killed")
     assert bench.driver.cells[request.cell].state is CellState.DONE
     assert not bench.of(CellFailed)
+
+
+def test_a_finished_cell_knows_its_last_and_its_best_accuracy(tmp_path: Path) -> None:
+    """Whichever the study reports; whether it was trained here or by another driver."""
+    bench = Bench(tmp_path)
+    request = bench.next()
+    bench.finish(request)
+    assert bench.driver.cells[request.cell].measured == MeasuredTop1(20.0, 12, 10.0)
+    assert bench.shared.read_update().finished == {request.key: MeasuredTop1(20.0, 12, 10.0)}
+    (event,) = bench.of(CellFinished)
+    assert (event.top1, event.best_top1, event.best_epoch, event.epochs) == (20.0, 10.0, 1, 2)
+    assert [event.checkpoints[which]["epoch"] for which in ("last", "best")] == [2, 1]
 
 
 def test_an_end_is_told_with_what_ray_made_of_the_request(tmp_path: Path) -> None:
