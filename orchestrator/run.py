@@ -5,7 +5,7 @@ Safe to repeat: what is done stays done.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -17,6 +17,8 @@ from catalog.storage.outage import exit_despite_outage
 from orchestrator.coordination.drivers import Presence, writer_name
 from orchestrator.coordination.shared_cells import shared_cells
 from orchestrator.datasets.build import Announce, ShowProgress
+from orchestrator.datasets.built import manifest_path
+from orchestrator.planning.machine import require_room, this_machine
 from orchestrator.planning.measured import overshoots
 from orchestrator.planning.measurement_files import chosen_packing
 from orchestrator.planning.plan_model import State
@@ -26,6 +28,7 @@ from orchestrator.ray_runtime.session import leftovers, redirect_output, remove_
 from orchestrator.running.cell_run import CellFailure, finished_seconds
 from orchestrator.running.driver import Driver
 from orchestrator.running.submission import Options, Submission
+from orchestrator.study.cells import Cell, expand
 from orchestrator.study.model import Study
 from orchestrator.terminal.grid_view import GridViewer, shown_states
 
@@ -58,6 +61,7 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
 
     Raises:
         DatasetError: A dataset cannot be built as declared.
+        MachineTooSmallError: No cell of the study fits this machine, and no cluster was named.
         ClusterError: The cluster cannot do it, such as machines that do not share the storage.
         RaySessionError: Ray does not start or cannot be reached.
         LeaseError: The storage cannot be shared by several drivers.
@@ -80,7 +84,10 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
         ray_files(options.address, storage) as files,
     ):
         submission = Submission(study, options, journal, catalog, shared, files)
+        if not all(manifest_path(study, name, layout).is_file() for name in study.axes.dataset):
+            _require_room(expand(study), options)
         plan = submission.prepare(show, announce)
+        _require_room([one.cell for one in plan.cells if one.state is State.TO_RUN], options)
         driver = submission.driver(signals.asked)
         if driver.cells:
             log = layout.log(submission.writer)
@@ -92,6 +99,13 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
             announce(f"warning: {warning}")
         leave_snapshot(catalog, announce)
     return outcome
+
+
+def _require_room(cells: Sequence[Cell], options: Options) -> None:
+    """Refuse what a local Ray could run nothing of; of a cluster only Ray can say what it has."""
+    if options.address is None:
+        asked = [cell.resources for cell in cells]
+        require_room(asked, this_machine(asked, options.cpus, options.gpus))
 
 
 def _run(

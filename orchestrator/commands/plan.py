@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import asdict, replace
 from functools import partial
@@ -20,13 +21,15 @@ from orchestrator.commands.common import (
     WeightsOption,
     checked_study,
     chosen_storage,
-    wide_console,
 )
+from orchestrator.terminal.text import terminal_width
 
 if TYPE_CHECKING:
     from dashboards.statistics.power import Variances
-    from orchestrator.planning.forecast import CellForecast, Forecast
+    from orchestrator.planning.forecast import CellForecast, Forecast, Goal
+    from orchestrator.planning.machine import Shortage
     from orchestrator.planning.plan_model import Plan, PlannedCell, Totals
+    from orchestrator.planning.storage_plan import StoragePlan
 
 _PRICE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:/\s*(?:gpu-)?(?:hour|h))?", re.IGNORECASE)
 
@@ -57,36 +60,56 @@ def plan(
         typer.Option("--goal", min=0.0, help="GPU-hours to keep to: name the cells that stand in the way."),
     ] = None,
     packing: PackingOption = None,
+    cells: Annotated[bool, typer.Option("--cells", help="Every cell too, a line each.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show every cell's state and reason, what the study costs and on how many GPUs; runs nothing."""
+    """Show what is missing, what the study costs, on how many GPUs, and cells by reason; runs nothing.
+
+    Exit code 2 where a dataset cannot be built from what the study names, such as a folder that is not there.
+    """
     from orchestrator.planning.forecast import make_forecast, make_goal, on_gpus
     from orchestrator.planning.measured import choose_rates
     from orchestrator.planning.storage_plan import plan_and_measure
-    from orchestrator.planning.study_power import study_power, weakest
-    from orchestrator.terminal.plan_text import forecast_lines, goal_lines, largest_lines, show_plan
 
     unit_price = None if price is None else parse_price(price)
     root = chosen_storage(storage).root
     found = plan_and_measure(checked_study(study), root, weights_dir, packing, with_variances=not as_json)
-    planned = found.plan
-    chosen = choose_rates(found.measured, on_gpus=on_gpus(planned), gpu=gpu, file=rates)
-    forecast = make_forecast(planned, chosen, unit_price)
-    kept_to = None if goal is None else make_goal(planned, forecast, goal)
+    chosen = choose_rates(found.measured, on_gpus=on_gpus(found.plan), gpu=gpu, file=rates)
+    forecast = make_forecast(found.plan, chosen, unit_price)
+    kept_to = None if goal is None else make_goal(found.plan, forecast, goal)
     if as_json:
-        printed = plan_json(planned, forecast)
+        printed = plan_json(found.plan, forecast) | {"downloads": dict(found.downloads)}
         typer.echo(json.dumps(printed if kept_to is None else printed | {"goal": asdict(kept_to)}))
-        return
-    console = wide_console()
-    show_plan(planned, console)
-    lines = forecast_lines(forecast)
-    if rates is not None:
-        lines += ["", *largest_lines(planned, forecast)]
-    if kept_to is not None:
-        lines += ["", *goal_lines(forecast, kept_to)]
-    lines += weakest(study_power(planned, found.videos, found.variances))
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    else:
+        typer.echo("\n".join(_text(found, forecast, kept_to, cells=cells, largest=rates is not None)))
+    if any(one.problem for one in found.plan.totals.missing_datasets):
+        raise typer.Exit(BAD_INPUT)
+
+
+def _text(
+    found: StoragePlan, forecast: Forecast, goal: Goal | None, *, cells: bool, largest: bool
+) -> list[str]:
+    """The page of a plan, and what was asked for beside it."""
+    from orchestrator.planning.study_power import study_power, weakest
+    from orchestrator.terminal.plan_page import PlanPage, page_lines
+    from orchestrator.terminal.plan_text import cell_lines, goal_lines, largest_lines
+
+    notes = tuple(weakest(study_power(found.plan, found.videos, found.variances)))
+    page = PlanPage(found.plan, forecast, found.downloads, _shortages(found.plan), notes)
+    lines = page_lines(page, terminal_width())
+    if largest:
+        lines += ["", *largest_lines(found.plan, forecast)]
+    if goal is not None:
+        lines += ["", *goal_lines(forecast, goal)]
+    return [*cell_lines(found.plan), "", *lines] if cells else lines
+
+
+def _shortages(plan: Plan) -> tuple[Shortage, ...]:
+    """What this machine lacks for the cells that are left; nothing is known of a cluster's machines."""
+    from orchestrator.planning.machine import shortages, this_machine
+
+    asked = [one.cell.resources for one in plan.cells if one.state != "done"]
+    return () if os.environ.get("RAY_ADDRESS") else shortages(asked, this_machine(asked))
 
 
 def power(
@@ -238,7 +261,15 @@ def _totals_json(totals: Totals) -> dict[str, Any]:
         "cells_of_unknown_cost": totals.cells_of_unknown_cost,
         "critical_path": path and {"chain": path.chain, "cells": list(path.cells), "flops": path.flops},
         "missing_datasets": [
-            {"name": one.name, "how": one.how, "cells": one.cells, "buildable": one.buildable}
+            {
+                "name": one.name,
+                "how": one.how,
+                "cells": one.cells,
+                "buildable": one.buildable,
+                "changed": one.changed,
+                "seen": one.seen,
+                "problem": one.problem,
+            }
             for one in totals.missing_datasets
         ],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,31 @@ def _folders(config: DatasetConfig, directory: Path) -> DatasetFolders:
         return config.sources
     told = last_inputs(BuildLog(directory / BUILD_LOG_FILE))
     return DatasetFolders() if told is None else told.sources
+
+
+def with_sources_seen(study: Study, states: Mapping[str, DatasetState]) -> dict[str, DatasetState]:
+    """The states, with what the sources of those that are not built hold now; opens no video."""
+    return {name: _seen(dataset_config(study, name), state) for name, state in states.items()}
+
+
+def _seen(config: DatasetConfig, state: DatasetState) -> DatasetState:
+    if state.built or state.changed or isinstance(config, SyntheticMotion | SyntheticAppearance):
+        return state
+    if isinstance(config, OfficialDataset) and config.sources is None:
+        return state
+    sources = config.sources if isinstance(config, OfficialDataset) else None
+    try:
+        listing = list_dataset(config, sources or DatasetFolders())
+    except DatasetError as error:
+        return replace(state, buildable=False, how=str(error), problem=str(error))
+    counts = Counter(entry.split for entry in listing.entries)
+    return replace(
+        state,
+        num_classes=len(listing.classes),
+        train_videos=counts["train"],
+        val_videos=counts["val"],
+        seen=f"{len(listing.entries)} videos, {len(listing.classes)} classes, not built yet",
+    )
 
 
 def _stale_state(name: str, changed: str, listing: Listing) -> DatasetState:

@@ -30,7 +30,8 @@ class CellForecast:
 class Amount:
     """What some cells need. `unit_hours` are GPU-hours, or core-hours where no GPU is used.
 
-    `macs` sums one clip of each cell; unknown cells count as nothing (`Totals.cells_of_unknown_cost`).
+    `macs` sums one clip of each cell. `unknown_cells` are those whose work is not known: the other sums are
+    without them. `unknown_checkpoints` counts those whose checkpoints' size is not.
     """
 
     cells: int
@@ -39,6 +40,8 @@ class Amount:
     unit_hours: float
     money: float | None
     checkpoint_bytes: int
+    unknown_cells: int = 0
+    unknown_checkpoints: int = 0
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,8 @@ def _amount(some: Sequence[PlannedCell], cells: Mapping[str, CellForecast], pric
         unit_hours=hours,
         money=None if price is None else hours * price,
         checkpoint_bytes=sum(cells[one.cell.name].checkpoint_bytes or 0 for one in some),
+        unknown_cells=sum(one.flops is None for one in some),
+        unknown_checkpoints=sum(cells[one.cell.name].checkpoint_bytes is None for one in some),
     )
 
 

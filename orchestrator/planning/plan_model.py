@@ -73,13 +73,18 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class MissingDataset:
-    """A dataset that is not built, how many cells wait for it, and how to get it."""
+    """A dataset that is not built, how many cells wait for it, and how to get it.
+
+    `changed`, `seen` and `problem` are as in `DatasetState`.
+    """
 
     name: str
     how: str
     cells: int
     buildable: bool
     changed: str = ""
+    seen: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,15 @@ def _missing(
     waiting = Counter(planned.cell.dataset for planned in cells)
     states = (datasets[name] for name in waiting)
     return tuple(
-        MissingDataset(state.name, state.how, waiting[state.name], state.buildable, state.changed)
+        MissingDataset(
+            state.name,
+            state.how,
+            waiting[state.name],
+            state.buildable,
+            state.changed,
+            state.seen,
+            state.problem,
+        )
         for state in states
         if not state.built
     )

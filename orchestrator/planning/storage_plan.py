@@ -9,7 +9,7 @@ from pathlib import Path
 from catalog import Catalog
 from catalog.queries.planner import done_cells, failed_cells, last_reductions, removed_checkpoints
 from catalog.storage.layout import Layout
-from orchestrator.datasets.built import dataset_states
+from orchestrator.datasets.built import dataset_states, with_sources_seen
 from orchestrator.planning.cost import SizeOf, model_size
 from orchestrator.planning.explanation import known_cells
 from orchestrator.planning.measured import Measured, cards_and_packing, measured_rates
@@ -28,12 +28,14 @@ class StoragePlan:
 
     `measured` is how fast its finished cells trained, `videos` how many evaluation videos each dataset has
     (None where not known), `variances` what its results say of seeds and videos, where that was asked for.
+    `downloads` are the files of ImageNet weights, by backbone, that are not here and that a run downloads.
     """
 
     plan: Plan
     measured: Measured
     videos: Mapping[str, int | None]
     variances: Mapping[str, MeasuredVariances]
+    downloads: Mapping[str, str]
 
 
 def plan_and_measure(
@@ -52,13 +54,14 @@ def plan_and_measure(
     Raises:
         RatesError: that file cannot be used.
     """
-    states = dataset_states(study, Layout(storage))
+    states = with_sources_seen(study, dataset_states(study, Layout(storage)))
     with Catalog.open(storage, must_exist=False) as catalog:
         problems = weights_problems(study, weights_dir)
         plan = plan_on_catalog(study, storage, states, catalog, problems, packing)
         videos = {name: state.val_videos for name, state in states.items()}
         variances = measured_variances(catalog) if with_variances else {}
-        return StoragePlan(plan, measured_rates(catalog), videos, variances)
+        downloads = weights_to_download(study, weights_dir)
+        return StoragePlan(plan, measured_rates(catalog), videos, variances, downloads)
 
 
 def plan_on_catalog(
@@ -115,13 +118,15 @@ def backbones_from_imagenet(study: Study) -> tuple[str, ...]:
 
 
 def weights_problems(study: Study, weights_dir: str | None, *, download: bool = False) -> dict[str, str]:
-    """By backbone, why its weights cannot be loaded and the way out; empty where all are here.
+    """By backbone, why its weights cannot be loaded and the way out; empty where all can be.
 
-    With `download` a missing file is fetched through torchvision first; planning alone downloads nothing.
+    With `download` a missing file is fetched through torchvision first. Planning downloads nothing: a file
+    that a run would fetch is no problem to it (`weights_to_download`).
     """
     wanted = backbones_from_imagenet(study)
     if not wanted:
         return {}
+    from trainables.models.registry import backbone_info
     from trainables.models.weights import MissingWeightsError, fetch_weights, find_weights
 
     problems = {}
@@ -129,5 +134,25 @@ def weights_problems(study: Study, weights_dir: str | None, *, download: bool = 
         try:
             (fetch_weights if download else find_weights)(backbone, weights_dir)
         except MissingWeightsError as error:
-            problems[backbone] = str(error)
+            if download or backbone_info(backbone).weights_file is None:
+                problems[backbone] = str(error)
     return problems
+
+
+def weights_to_download(study: Study, weights_dir: str | None) -> dict[str, str]:
+    """By backbone, the name of the file of ImageNet weights that is not here and that a run downloads."""
+    wanted = backbones_from_imagenet(study)
+    if not wanted:
+        return {}
+    from trainables.models.registry import backbone_info
+    from trainables.models.weights import MissingWeightsError, find_weights
+
+    missing = {}
+    for backbone in wanted:
+        name = backbone_info(backbone).weights_file
+        try:
+            find_weights(backbone, weights_dir)
+        except MissingWeightsError:
+            if name is not None:
+                missing[backbone] = name
+    return missing

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
 
 from catalog import Catalog, Journal
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
@@ -32,9 +31,6 @@ from orchestrator.study.datasets import DatasetState
 from orchestrator.study.model import Study
 from trainables.recipe.cell_spec import Which
 from trainables.training.result import read_result
-
-if TYPE_CHECKING:
-    pass
 
 BUILD_WAIT_SECONDS = 2.0
 

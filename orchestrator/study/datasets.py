@@ -17,6 +17,7 @@ class DatasetState:
 
     `buildable` says that `actiongrid` can build it here; `how` says how to get or build it. `changed` says
     what of its source has changed since it was built, such as `2 videos added`: it is to be built again.
+    `seen` says what a look at its source found where it is not built, `problem` why it cannot be built.
     """
 
     name: str
@@ -30,6 +31,8 @@ class DatasetState:
     buildable: bool
     how: str
     changed: str = ""
+    seen: str = ""
+    problem: str = ""
 
 
 def dataset_names(study: Study) -> tuple[str, ...]:

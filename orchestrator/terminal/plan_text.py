@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Table
-
-from orchestrator.planning.forecast import CellHours, Forecast, Goal, bases, largest_cells
-from orchestrator.planning.plan_model import MissingDataset, Plan, Totals
+from orchestrator.planning.forecast import (
+    Amount,
+    AxisShare,
+    CellHours,
+    Forecast,
+    Goal,
+    bases,
+    largest_cells,
+)
+from orchestrator.planning.plan_model import Plan, Totals
 from orchestrator.scheduling.makespan import GpuCount
 from orchestrator.study.cells import chosen_on
 from orchestrator.terminal.text import (
     aligned_columns,
+    count_text,
     flops_text,
     hours_text,
     percent_text,
@@ -20,59 +27,122 @@ from orchestrator.terminal.text import (
 )
 from trainables.data.ingest.plan import bytes_text
 
+UNKNOWN = "?"
 _BAR = 48  # characters of the longest bar
 
 
 def forecast_lines(forecast: Forecast) -> list[str]:
     """What is left to pay for, an empty line between its parts; nothing left is one line."""
     if not forecast.left.cells:
-        return [f"nothing is left to do; checkpoints: {bytes_text(forecast.whole.checkpoint_bytes)}"]
-    return [*_sums(forecast), "", *_shares(forecast), "", *_counts(forecast)]
+        return sum_lines(forecast)
+    return [*sum_lines(forecast), "", *share_table(forecast), "", *count_lines(forecast)]
 
 
-def _sums(forecast: Forecast) -> list[str]:
-    left = forecast.left
-    money = "" if left.money is None else f", {left.money:,.2f} at {forecast.price:g} a GPU-hour"
+def sum_lines(forecast: Forecast) -> list[str]:
+    """Hours, money, checkpoints and the longest chain; what is not known is `?`."""
+    left, whole = forecast.left, forecast.whole
+    kept = _known(bytes_text(whole.checkpoint_bytes), whole.unknown_checkpoints, whole.cells)
+    if not left.cells:
+        return [f"nothing is left to do; checkpoints: {kept}"]
     lines = [
-        f"left to do: {hours_text(left.unit_hours)} {forecast.unit}-hours{money}; "
-        f"rates {forecast.rates.origin}",
-        f"checkpoints: {bytes_text(forecast.whole.checkpoint_bytes)} when all cells are done",
+        f"left to do: {_hours(forecast)}{_money(forecast)}; rates {forecast.rates.origin}",
+        f"checkpoints: {kept} when all cells are done",
     ]
-    if forecast.critical is not None:
+    if forecast.critical is not None and left.unknown_cells < left.cells:
         lines.append(f"longest chain: {time_text(forecast.critical.seconds)} for {forecast.critical.chain}")
     return lines
 
 
-def _shares(forecast: Forecast) -> list[str]:
+def _hours(forecast: Forecast) -> str:
+    left = forecast.left
+    hours = _known(hours_text(left.unit_hours), left.unknown_cells, left.cells, f"{forecast.unit}-hours")
+    return f"{hours} {forecast.unit}-hours" if hours == UNKNOWN else hours
+
+
+def _money(forecast: Forecast) -> str:
+    left = forecast.left
+    if left.money is None or left.unknown_cells == left.cells:
+        return ""
+    return f", {left.money:,.2f} at {forecast.price:g} a GPU-hour"
+
+
+def _known(text: str, unknown: int, cells: int, unit: str = "") -> str:
+    """A sum with its unit, and of how many cells it is without; `?` where none is known."""
+    if unknown and unknown == cells:
+        return UNKNOWN
+    said = f"{text} {unit}".rstrip()
+    return f"{said} and {UNKNOWN} for {count_text(unknown, 'cell')}" if unknown else said
+
+
+def share_table(forecast: Forecast, most: int | None = None, width: int | None = None) -> list[str]:
+    """What is left by each axis's values: in `most` lines those that take most; too wide, it has no MACs."""
+    if not forecast.left.cells:
+        return []
     money = forecast.price is not None and forecast.on_gpus
     head = ["left, by axis", "", "cells", "MACs", f"{forecast.unit}-hours", ""]
     rows = [[*head, *(["money"] if money else []), "checkpoints"]]
-    axis = ""
-    for share in forecast.shares:
-        rows.append(
-            [
-                share.axis.replace("_", " ") if share.axis != axis else "",
-                share.value,
-                str(share.left.cells),
-                percent_text(share.left.macs, forecast.left.macs),
-                hours_text(share.left.unit_hours),
-                percent_text(share.left.unit_hours, forecast.left.unit_hours),
-                *([f"{share.left.money or 0:,.2f}"] if money else []),
-                bytes_text(share.left.checkpoint_bytes),
-            ]
-        )
-        axis = share.axis
-    return aligned_columns(rows)
-
-
-def _counts(forecast: Forecast) -> list[str]:
-    unit = "GPUs" if forecast.on_gpus else "CPUs"
-    known = [row.seconds for row in forecast.counts if row.seconds]
-    longest = max(known, default=0.0)
-    lines = [f"{unit:>5}  {'time':>9}"] + [_count_line(row, longest) for row in forecast.counts]
-    if forecast.enough is not None:
-        lines.append(f"more than {forecast.enough} {unit} do not help: the longest chain sets the time")
+    for shares, more in _chosen_shares(forecast.shares, most):
+        for place, share in enumerate(shares):
+            name = "" if place else share.axis.replace("_", " ")
+            rows.append(_share_row(share, name, forecast.left, money=money))
+        if more:
+            rows.append(["", f"and {more} more", *[""] * (len(rows[0]) - 2)])
+    lines = aligned_columns(rows)
+    if width is not None and max(map(len, lines)) > width:
+        lines = aligned_columns([[*row[:3], *row[4:]] for row in rows])
     return lines
+
+
+def _share_row(share: AxisShare, axis: str, whole: Amount, *, money: bool) -> list[str]:
+    left = share.left
+    known = left.unknown_cells < left.cells
+    return [
+        axis,
+        share.value,
+        str(left.cells),
+        percent_text(left.macs, whole.macs),
+        hours_text(left.unit_hours) if known else UNKNOWN,
+        percent_text(left.unit_hours, whole.unit_hours) if known else UNKNOWN,
+        *([f"{left.money or 0:,.2f}" if known else UNKNOWN] if money else []),
+        bytes_text(left.checkpoint_bytes) if left.unknown_checkpoints < left.cells else UNKNOWN,
+    ]
+
+
+def _chosen_shares(shares: Sequence[AxisShare], most: int | None) -> list[tuple[list[AxisShare], int]]:
+    """By axis the values that are shown, and how many more there are; with the head in `most` lines."""
+    axes: dict[str, list[AxisShare]] = {}
+    for share in shares:
+        axes.setdefault(share.axis, []).append(share)
+    lines = {axis: len(values) for axis, values in axes.items()}
+    while most is not None and sum(lines.values()) > most - 1 and max(lines.values()) > 2:
+        lines[max(lines, key=lambda axis: lines[axis])] -= 1
+    chosen = []
+    for axis, values in axes.items():
+        kept = values
+        if lines[axis] < len(values):
+            largest = sorted(values, key=lambda one: -one.left.unit_hours)[: lines[axis] - 1]
+            kept = [one for one in values if one in largest]
+        chosen.append((kept, len(values) - len(kept)))
+    return chosen
+
+
+def count_lines(forecast: Forecast, most: int | None = None) -> list[str]:
+    """Time on 1, 2, 4 … GPUs, as far as more help; in `most` lines without those in the middle."""
+    unit = "GPUs" if forecast.on_gpus else "CPUs"
+    left = forecast.left
+    if not left.cells:
+        return []
+    if left.unknown_cells == left.cells:
+        return [f"time on 1, 2, 4 … {unit}: {UNKNOWN}, the cells' work is not known before data are built"]
+    rows = [row for row in forecast.counts if forecast.enough is None or row.count <= forecast.enough]
+    longest = max((row.seconds for row in rows if row.seconds), default=0.0)
+    lines = [_count_line(row, longest) for row in rows]
+    after = [f"without {count_text(left.unknown_cells, 'cell')} of unknown work"] * bool(left.unknown_cells)
+    if forecast.enough is not None:
+        after.append(f"more than {forecast.enough} {unit} do not help: the longest chain sets the time")
+    if most is not None and len(lines) > (room := most - 1 - len(after)):
+        lines = [*lines[: room - 3], "    …", *lines[-2:]]
+    return [f"{unit:>5}  {'time':>9}", *lines, *after]
 
 
 def _count_line(row: GpuCount, longest: float) -> str:
@@ -120,46 +190,37 @@ def _table(forecast: Forecast, title: str, cells: tuple[CellHours, ...], *, over
     return aligned_columns(rows) + ([f"and {more} more; --json has them all"] if more > 0 else [])
 
 
-def show_plan(planned: Plan, console: Console) -> None:
-    """Print the plan as a table with totals below."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("cell", "state", "params", "GMACs", "work", "reason"):
-        table.add_column(column, justify="left" if column in ("cell", "state", "reason") else "right")
+def cell_lines(planned: Plan) -> list[str]:
+    """Every cell with its state, cost and reason, in columns; nothing is cut."""
+    rows = [["cell", "state", "reason", "params", "GMACs", "work"]]
     for one in planned.cells:
-        params = f"{one.params / 1e6:.2f} M" if one.params is not None else "?"
-        flops = flops_text(one.flops) if one.flops is not None else "?"
-        table.add_row(one.cell.name, str(one.state), params, f"{one.macs / 1e9:.3f}", flops, one.reason)
-    console.print(table)
-    for line in (*totals_lines(planned.totals), *choice_lines(planned), *share_lines(planned)):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    older = sum(one.supersedes is not None for one in planned.cells)
-    if older:
-        line = f"{older} cells have results under an older key: they stay, `actiongrid explain CELL` compares"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        params = f"{one.params / 1e6:.2f} M" if one.params is not None else UNKNOWN
+        flops = flops_text(one.flops) if one.flops is not None else UNKNOWN
+        rows.append([one.cell.name, str(one.state), one.reason, params, f"{one.macs / 1e9:.3f}", flops])
+    without_reason = aligned_columns([[*row[:2], *row[3:]] for row in rows])
+    return [f"{line}  {row[2]}" for line, row in zip(_padded(without_reason), rows, strict=True)]
 
 
-def totals_lines(totals: Totals) -> list[str]:
-    """Cells by state, cost, critical path and missing datasets, a line each."""
-    states = ", ".join(f"{count} {state}" for state, count in totals.by_state.items())
-    lines = [
-        f"{totals.cells} cells in {totals.chains} chains: {states}",
-        f"one clip of every cell: {totals.macs / 1e9:,.1f} GMACs; training and evaluation: "
-        f"{flops_text(totals.flops)}, of which {flops_text(totals.flops_left)} left",
-    ]
-    if totals.cells_of_unknown_cost:
-        lines.append(
-            f"{totals.cells_of_unknown_cost} cells of unknown cost: their datasets are not built yet"
-        )
-    if totals.critical_path is not None:
-        path = totals.critical_path
-        lines.append(f"critical path: {path.chain} ({len(path.cells)} cells, {flops_text(path.flops)})")
-    return lines + [_missing_line(one) for one in totals.missing_datasets]
+def _padded(lines: list[str]) -> list[str]:
+    longest = max(map(len, lines))
+    return [line.ljust(longest) for line in lines]
 
 
-def _missing_line(one: MissingDataset) -> str:
-    if one.changed:
-        return f"dataset {one.name}: {one.changed}: {one.cells} cell{'s' if one.cells > 1 else ''} to run"
-    return f"dataset {one.name} is missing ({one.cells} cells): {one.how}"
+def work_line(totals: Totals) -> str:
+    """MACs of one clip of every cell, and the work of training and evaluation, in all and left."""
+    unknown = totals.cells_of_unknown_cost
+    work = _known(flops_text(totals.flops), unknown, totals.cells)
+    left = "" if work == UNKNOWN else f", {flops_text(totals.flops_left)} left"
+    return f"one clip of every cell: {totals.macs / 1e9:,.1f} GMACs; work: {work}{left}"
+
+
+def older_lines(plan: Plan) -> list[str]:
+    """How many cells have results that their new ones will supersede."""
+    older = sum(one.supersedes is not None for one in plan.cells)
+    if not older:
+        return []
+    have = "cell has" if older == 1 else "cells have"
+    return [f"{older} {have} results under an older key: they stay, `actiongrid explain CELL` compares"]
 
 
 def choice_lines(plan: Plan) -> list[str]:
@@ -172,7 +233,8 @@ def choice_lines(plan: Plan) -> list[str]:
 
 
 def _choice_line(share: float | None, children: int) -> str:
-    started = f"; {children} cells start from an epoch chosen so" if children else ""
+    start = "cell starts" if children == 1 else "cells start"
+    started = f"; {children} {start} from an epoch chosen so" if children else ""
     way_out = "; choose_on: 10% holds training videos out for that" if share is None and children else ""
     return f"best epochs are chosen on {chosen_on(share)}{started}{way_out}"
 
@@ -181,6 +243,6 @@ def share_lines(plan: Plan) -> list[str]:
     """How many cells were given which share, and what decided; nothing where the study said how many GPUs."""
     found = Counter((one.share.gpus, one.share.rule) for one in plan.cells if one.share)
     return [
-        f"{count} cell{'s' if count > 1 else ''} with {gpus:g} of a GPU each, decided by {rule}"
+        f"{count_text(count, 'cell')} with {gpus:g} of a GPU each, decided by {rule}"
         for (gpus, rule), count in sorted(found.items())
     ]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,6 +18,9 @@ PLAIN_STATUS_SECONDS = 30.0
 """How often a view says how far it is where no terminal can be rewritten."""
 
 
+_NARROWEST = 40
+
+
 def aligned_columns(rows: list[list[str]], words: int = 2) -> list[str]:
     """Columns in line: the first `words` ones to the left, the others, of figures, to the right."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
@@ -25,6 +31,19 @@ def aligned_columns(rows: list[list[str]], words: int = 2) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def count_text(count: int, noun: str) -> str:
+    """How many of something: `1 cell`, `2 cells`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def terminal_width() -> int | None:
+    """Characters of a line where people look at it; None where a program reads, or a file is written."""
+    wide = os.environ.get("COLUMNS", "")
+    if not (sys.stdout.isatty() or wide.isdecimal()):
+        return None
+    return max(shutil.get_terminal_size().columns, _NARROWEST)
 
 
 def percent_text(part: float, whole: float) -> str:

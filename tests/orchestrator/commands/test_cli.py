@@ -48,17 +48,18 @@ def test_plan_json_lists_the_papers_288_cells(
     assert not storage.exists(), "a plan writes nothing"
 
 
-def test_a_missing_weight_file_blocks_at_plan_time_with_the_way_out(
+def test_a_missing_weight_file_is_one_that_a_run_downloads(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
     study = tmp_path / "toy.yaml"
     study.write_text(TOY)
     assert run(monkeypatch, "plan", study, "--json", "--storage", tmp_path) == 0
-    cells = json.loads(capsys.readouterr().out)["cells"]
-    assert [cell["state"] for cell in cells] == ["blocked", "blocked"]
-    assert "resnet18-f37072fd.pth not found" in cells[0]["reason"]
-    assert "--weights-dir" in cells[0]["reason"]
+    plan = json.loads(capsys.readouterr().out)
+    assert [cell["state"] for cell in plan["cells"]] == ["to run", "to run"]
+    assert plan["downloads"] == {"resnet18": "resnet18-f37072fd.pth"}
+    assert run(monkeypatch, "plan", study, "--storage", tmp_path) == 0
+    assert "resnet18-f37072fd.pth is not here and will be downloaded" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from orchestrator.datasets.built import dataset_states, manifest_path
 from orchestrator.planning.plan import make_plan
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.load import load_study
-from orchestrator.terminal.plan_text import totals_lines
+from orchestrator.terminal.plan_page import dataset_line
 from trainables.data.datasets import DatasetError, SyntheticMotion
 from trainables.data.frames.manifest import Manifest
 from trainables.data.ingest.build import build_dataset
@@ -80,7 +80,8 @@ def test_a_mended_label_and_a_new_video(place: Place) -> None:
     state = place.state()
     assert (state.built, state.changed) == (False, "1 video added, 1 label changed")
     plan = make_plan(place.study, {"d": state})
-    assert totals_lines(plan.totals)[-1] == "dataset d: 1 video added, 1 label changed: 2 cells to run"
+    (missing,) = plan.totals.missing_datasets
+    assert dataset_line(missing) == "dataset d: 1 video added, 1 label changed: 2 cells to run"
     assert plan.cells[0].reason == "dataset d is built again first: 1 video added, 1 label changed"
     after = place.build()
     assert place.said[0].startswith("dataset d: 1 video added, 1 label changed since it was built")

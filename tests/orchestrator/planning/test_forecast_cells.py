@@ -173,13 +173,6 @@ def test_the_papers_grid_is_projected_from_a_file_of_measured_rates(
     assert f"{len(goal['cells'])} cells below that stand in the way" in text
 
 
-def test_without_rates_the_plan_stays_as_short_as_it_was(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    assert run(monkeypatch, "plan", "deep-analysis", "--storage", tmp_path) == 0
-    assert "largest cells" not in capsys.readouterr().out
-
-
 def test_lines_of_many_cells_end_with_how_many_more() -> None:
     made = make_plan(load_study("deep-analysis"))
     lines = largest_lines(made, make_forecast(made, rates(64.0)))

@@ -1,0 +1,140 @@
+"""A plan on one screen: what is missing, sums, shares by axis, time on GPUs, cells by reason (pure)."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.planning.forecast import Forecast
+from orchestrator.planning.machine import Shortage
+from orchestrator.planning.plan_model import MissingDataset, Plan, PlannedCell, State
+from orchestrator.terminal.plan_text import (
+    choice_lines,
+    count_lines,
+    older_lines,
+    share_lines,
+    share_table,
+    sum_lines,
+    work_line,
+)
+from orchestrator.terminal.text import count_text
+
+MOST_LINES = 59
+"""Lines of a plan, whatever the study."""
+_NEEDS, _SUMS, _COUNTS, _FEWEST_SHARES, _FEWEST_GROUPS = 13, 14, 10, 11, 5
+_LONGEST_REASON = 300  # characters; --cells has them whole
+
+
+@dataclass(frozen=True)
+class PlanPage:
+    """What is shown of a plan. `downloads` are files of weights by backbone, `notes` lines below the sums."""
+
+    plan: Plan
+    forecast: Forecast
+    downloads: Mapping[str, str] = field(default_factory=dict)
+    shortages: tuple[Shortage, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def page_lines(page: PlanPage, width: int | None) -> list[str]:
+    """The page in at most `MOST_LINES` lines, wrapped to `width` characters (None: not at all)."""
+    plan, forecast = page.plan, page.forecast
+    states = ", ".join(f"{count} {state}" for state, count in plan.totals.by_state.items())
+    cells, chains = count_text(plan.totals.cells, "cell"), count_text(plan.totals.chains, "chain")
+    head = wrapped(f"{plan.study}: {cells} in {chains}: {states}", width)
+    needs = fitted([wrapped(line, width) for line in need_lines(page)], _NEEDS, "needs")
+    sums = (work_line(plan.totals), *sum_lines(forecast), *choice_lines(plan), *share_lines(plan))
+    said = [wrapped(line, width) for line in (*sums, *older_lines(plan), *page.notes)]
+    above = [head, needs, fitted(said, _SUMS, "notes")]
+    groups = [wrapped(line, width) for line in group_lines(plan)]
+    wanted = min(sum(map(len, groups)), _FEWEST_GROUPS)
+    counts = count_lines(forecast, _COUNTS)
+    room = MOST_LINES - _length([*above, counts]) - wanted - 2
+    shares = share_table(forecast, max(room, _FEWEST_SHARES), width)
+    room = MOST_LINES - _length([*above, shares, counts]) - 1
+    return _joined([*above, shares, counts, fitted(groups, max(room, _FEWEST_GROUPS), "reasons; --cells")])
+
+
+def wrapped(text: str, width: int | None) -> list[str]:
+    """A line in pieces of at most `width` characters, broken between words alone: no name is cut."""
+    if width is None:
+        return [text]
+    return textwrap.wrap(
+        text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    ) or [""]
+
+
+def fitted(items: Sequence[list[str]], most: int, what: str) -> list[str]:
+    """The lines of as many items as fit into `most`; where not all do, the last line counts the others."""
+    if sum(map(len, items)) <= most:
+        return [line for item in items for line in item]
+    lines: list[str] = []
+    for number, item in enumerate(items):
+        if len(lines) + len(item) > most - 1:
+            return [*lines, f"and {len(items) - number} more {what}"]
+        lines += item
+    return lines
+
+
+def _length(parts: Sequence[list[str]]) -> int:
+    """Lines of the parts and of the empty ones between them."""
+    full = [part for part in parts if part]
+    return sum(map(len, full)) + max(len(full) - 1, 0)
+
+
+def _joined(parts: Sequence[list[str]]) -> list[str]:
+    lines: list[str] = []
+    for part in parts:
+        lines += ["", *part] if lines and part else part
+    return lines
+
+
+def need_lines(page: PlanPage) -> list[str]:
+    """Each dataset that is not built, once; weights that are not here; what this machine lacks."""
+    lines = [dataset_line(one) for one in page.plan.totals.missing_datasets]
+    starters = [
+        one.cell for one in page.plan.cells if one.cell.parent is None and one.state is not State.DONE
+    ]
+    wanted = {cell.backbone for cell in starters if cell.recipe.init == "imagenet"}
+    files = [file for backbone, file in page.downloads.items() if backbone in wanted]
+    if files:
+        there = "is not here and" if len(files) == 1 else "are not here and"
+        lines.append(f"ImageNet weights {', '.join(files)} {there} will be downloaded; else: --weights-dir")
+    way_out = "run it on a cluster: --address, or actiongrid submit"
+    lacking = [(one, count_text(one.cells, "cell")) for one in page.shortages]
+    return [*lines, *(f"resources: the study {one} ({cells}); {way_out}" for one, cells in lacking)]
+
+
+def dataset_line(one: MissingDataset) -> str:
+    """A dataset that is not built: what its source holds, or how to get it."""
+    if one.changed:
+        return f"dataset {one.name}: {one.changed}: {count_text(one.cells, 'cell')} to run"
+    head = f"dataset {one.name} ({count_text(one.cells, 'cell')})"
+    if one.problem or one.seen:
+        return f"{head}: {one.problem or one.seen}"
+    return f"{head}: {one.how}" if one.buildable else f"{head} is missing: {one.how}"
+
+
+def group_lines(plan: Plan) -> list[str]:
+    """Cells by state and reason, those that can run first; a cell alone by its name."""
+    missing = {one.name for one in plan.totals.missing_datasets}
+    groups: dict[tuple[State, str], list[str]] = {}
+    for one in plan.cells:
+        groups.setdefault((one.state, common_reason(one, missing)), []).append(one.cell.name)
+    order = (State.TO_RUN, State.BLOCKED, State.DONE)
+    ordered = sorted(groups.items(), key=lambda group: order.index(group[0][0]))
+    return [
+        f"{names[0] if len(names) == 1 else f'{len(names)} cells'} {state}: {reason}"
+        for (state, reason), names in ordered
+    ]
+
+
+def common_reason(planned: PlannedCell, missing: set[str]) -> str:
+    """A cell's reason without the names of other cells; of a dataset that is named above, its name alone."""
+    if planned.state is State.BLOCKED and planned.blocked_by in missing:
+        return f"dataset {planned.blocked_by} is not built"
+    reason = planned.reason
+    for name in filter(None, (planned.cell.parent, planned.blocked_by)):
+        reason = reason.replace(f" {name}", "")
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…"
