@@ -124,6 +124,13 @@ def interrupted_after(cursor: Connection, seconds: float | None) -> Iterator[Non
             timer.cancel()
 
 
+def begin_reading(cursor: Connection) -> None:
+    """Begin to read; what others write from now on stays unseen."""
+    cursor.execute("BEGIN TRANSACTION READ ONLY")
+    # A transaction sees the state of the moment in which it first reads.
+    cursor.execute("FROM recorded.quarantined LIMIT 0")
+
+
 def _tables(plan: Any) -> Iterator[str]:  # noqa: ANN401  (JSON)
     """Every table that a plan scans, without the name of the database."""
     if isinstance(plan, list):

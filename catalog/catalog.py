@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 import duckdb
 
 from catalog import snapshots
-from catalog.bound_tables import BoundTables, interrupted_after
+from catalog.bound_tables import BoundTables, begin_reading, interrupted_after
 from catalog.definitions import (
     MATERIALISED,
     catalog_reads,
@@ -260,14 +260,19 @@ class Catalog:
     @contextmanager
     def _filled(self, tables: frozenset[str]) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor in a transaction that reads, once everything is there that these tables stand for."""
-        # Only the loading waits for others: a slow query must not hold up the refresh.
+        # Only the loading waits for others: a slow query must not hold up the refresh, nor a bucket anybody.
+        predictions = any(table.startswith("loaded.") for table in tables)
+        with self._lock:
+            self._materialise(["planned_keys"] if predictions else [])
+            missing = self._predictions.missing(self._connection, tables) if predictions else ()
+        self._predictions.fetch(missing)
         with self._lock:
             self._asked |= {*self._materialise(materialised_behind(tables, catalog_reads()))}
-            if any(table.startswith("loaded.") for table in tables):
+            if predictions:
                 self._materialise(["planned_keys"])
                 self._predictions.load(self._connection, tables)
             cursor = self._connection.cursor()
-            _begin(cursor)
+            begin_reading(cursor)
         with cursor:
             yield cursor
 
@@ -368,13 +373,6 @@ def _read(
             return in_seconds((rows if max_rows is None else rows.limit(max_rows)).to_arrow_table())
     finally:
         cursor.execute("ROLLBACK")
-
-
-def _begin(cursor: duckdb.DuckDBPyConnection) -> None:
-    """Begin to read; what others write from now on stays unseen."""
-    cursor.execute("BEGIN TRANSACTION READ ONLY")
-    # A transaction sees the state of the moment in which it first reads.
-    cursor.execute("FROM recorded.quarantined LIMIT 0")
 
 
 def _connect(

@@ -106,18 +106,37 @@ class PredictionTables:
 
         What reads `loaded.current_prediction_files` alone needs the current files only.
         """
-        everything = "loaded.prediction_files" in tables or _CURRENT_FILES not in tables
-        wanted = {(table, everything) for table in TABLES if f"loaded.{table}" in tables}
-        # A file that could not be read is looked for again: somebody may have restored it.
-        if wanted <= self._loaded and not self.faults:
+        if not (wanted := self._unloaded(tables)):
             return
-        rows = connection.execute(FILES, {"everything": everything}).fetchall()
-        files = [PredictionFile.of(row) for row in rows]
+        files = _files(connection, tables)
         for table, _ in wanted:
             for file in self._reader.new(files, table):
                 _store(connection, table, file)
         connection.execute(_MARK_CURRENT)
         self._loaded |= wanted
+
+    def _unloaded(self, tables: Collection[str]) -> frozenset[tuple[Table, bool]]:
+        """What is to be filled; none where all is. A file that could not be read is looked for again."""
+        everything = _needs_everything(tables)
+        wanted = frozenset((table, everything) for table in TABLES if f"loaded.{table}" in tables)
+        return wanted if self.faults or not wanted <= self._loaded else frozenset()
+
+    def missing(self, connection: Connection, tables: Collection[str]) -> tuple[Path, ...]:
+        """The files that `load` would read and `fetch` could bring."""
+        return self._reader.missing(_files(connection, tables)) if self._unloaded(tables) else ()
+
+    def fetch(self, paths: Iterable[Path]) -> None:
+        """Bring files to this machine. It may wait for a bucket: never call it with a lock in hand."""
+        self._reader.fetch(paths)
+
+
+def _needs_everything(tables: Collection[str]) -> bool:
+    return "loaded.prediction_files" in tables or _CURRENT_FILES not in tables
+
+
+def _files(connection: Connection, tables: Collection[str]) -> list[PredictionFile]:
+    rows = connection.execute(FILES, {"everything": _needs_everything(tables)}).fetchall()
+    return [PredictionFile.of(row) for row in rows]
 
 
 def _store(connection: Connection, table: Table, file: LoadedFile) -> None:
@@ -157,6 +176,7 @@ class PredictionReader:
         self._fetch = fetch
         self._numbers: dict[tuple[str, str], int] = {}
         self._loaded: dict[tuple[Table, str, str], PredictionFile] = {}
+        self._refused: dict[Path, OSError] = {}
         self._faults: dict[str, Fault] = {}
         self._manifests: dict[Path, Sequence[tuple[str, int]]] = {}
 
@@ -164,6 +184,21 @@ class PredictionReader:
     def faults(self) -> tuple[Fault, ...]:
         """The files that could not be read the last time they were asked for."""
         return tuple(self._faults.values())
+
+    def missing(self, files: Iterable[PredictionFile]) -> tuple[Path, ...]:
+        """The files that are not here, where somebody could bring them."""
+        paths = (self._locate(file.path) for file in files if self._fetch is not None)
+        return tuple(path for path in paths if not path.exists())
+
+    def fetch(self, paths: Iterable[Path]) -> None:
+        """Bring files here; one that is refused is a fault when it is read."""
+        if self._fetch is None:
+            return
+        for path in paths:
+            try:
+                self._fetch(path)
+            except OSError as error:
+                self._refused[path] = error
 
     def new(self, files: Iterable[PredictionFile], table: Table) -> Iterator[LoadedFile]:
         """Read, for one table, the files that are not loaded yet or that a later event speaks of."""
@@ -174,8 +209,8 @@ class PredictionReader:
             number = self._numbers.setdefault(name, len(self._numbers))
             try:
                 path = self._locate(file.path)
-                if self._fetch is not None and not path.exists():
-                    self._fetch(path)
+                if path in self._refused:
+                    raise self._refused.pop(path)
                 rows = read_rows(path, number, table, partial(self._videos, file), file.key)
             except (OSError, KeyError, ValueError, TypeError, NotImplementedError) as error:
                 self._is_faulty(file, error)

@@ -80,7 +80,8 @@ class SqlProcess:
         with self._lock:
             if self._closed or (self._process is not None and self._process.poll() is None):
                 return
-            self._end()
+            if self._control is not None:
+                self._control.close()
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 command = [
@@ -126,18 +127,11 @@ class SqlProcess:
         """End the process and every statement that runs."""
         with self._lock:
             self._closed = True
-            self._end()
-
-    def _end(self) -> None:
-        if self._control is not None:
-            self._control.close()
-        if self._process is not None:
-            try:
-                self._process.wait(timeout=0.5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._control = self._process = None
+            control, process, self._control, self._process = self._control, self._process, None, None
+        if control is not None:
+            control.close()
+        if process is not None:
+            _end(process)
 
     def _ask(self, sql: str, tables: Iterable[str]) -> tuple[bytes, bytes]:
         request = {"sql": sql, "fill": sorted(tables), **asdict(self.limits)}
@@ -179,6 +173,15 @@ class SqlProcess:
                 chunks.append(chunk)
                 most -= len(chunk)
         return b"".join(chunks), time.monotonic() - began
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process ends that has been left alone; kill one that does not."""
+    try:
+        process.wait(timeout=0.5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _table(content: bytes) -> pa.Table:

@@ -213,17 +213,27 @@ class BucketFiles:
         self._lock = threading.Lock()
         self._listed: frozenset[str] = frozenset()
         self._listed_at = float("-inf")
+        self._changes = 0
 
     def names(self, folder: str = "") -> frozenset[str]:
         """See `SharedFiles`."""
+        inside = f"{folder}/" if folder else ""
+        names = (one.removeprefix(inside) for one in self._listing() if one.startswith(inside))
+        return frozenset(name.split("/", 1)[0] for name in names)
+
+    def _listing(self) -> frozenset[str]:
         with self._lock:
-            if time.monotonic() - self._listed_at > LISTING_SECONDS:
-                found = self._bucket.below(self._folder)
-                self._listed = frozenset(one.name.removeprefix(f"{self._folder}/") for one in found)
-                self._listed_at = time.monotonic()
-            inside = f"{folder}/" if folder else ""
-            names = (one.removeprefix(inside) for one in self._listed if one.startswith(inside))
-            return frozenset(name.split("/", 1)[0] for name in names)
+            if time.monotonic() - self._listed_at <= LISTING_SECONDS:
+                return self._listed
+            changes = self._changes
+        # Without the lock: nobody else waits for a bucket that does not answer.
+        found = self._bucket.below(self._folder)
+        listed = frozenset(one.name.removeprefix(f"{self._folder}/") for one in found)
+        with self._lock:
+            # What was changed here meanwhile may be missing from it.
+            if changes == self._changes:
+                self._listed, self._listed_at = listed, time.monotonic()
+        return listed
 
     def exists(self, name: str) -> bool:
         """See `SharedFiles`."""
@@ -269,3 +279,4 @@ class BucketFiles:
     def _changed(self) -> None:
         with self._lock:
             self._listed_at = float("-inf")
+            self._changes += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from enum import StrEnum
 from typing import ClassVar
 
@@ -120,6 +121,7 @@ _ADVICE = {
     errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
     errno.ENFILE: "raise the limit of open files (`ulimit -n`)",
 }
+_LONGEST = 200  # characters of words that are not ours
 _ADVICE_OTHERWISE = "mend it, then give the same command again"
 
 
@@ -127,8 +129,13 @@ def from_system(error: OSError) -> ActionGridError:
     """The error of the tree that says the same as one of the operating system's."""
     names = [name for name in (error.filename, error.filename2) if name is not None]
     where = " → ".join(os.fsdecode(name) if isinstance(name, bytes) else str(name) for name in names)
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        # Of a folder that was copied: source, target and reason of each file that could not be.
+        several = error.args[0]
+        what = f"files that cannot be copied: {len(several)} ({str(several[0][2])[:_LONGEST]})"
+        return SystemFailureError(what, str(several[0][1]), _ADVICE_OTHERWISE)
     if error.errno is None:
-        return SystemFailureError(str(error) or type(error).__name__, where, _ADVICE_OTHERWISE)
+        return SystemFailureError(str(error)[:_LONGEST] or type(error).__name__, where, _ADVICE_OTHERWISE)
     what = error.strerror or os.strerror(error.errno)
     if error.errno in _PATH_ADVICE:
         return PathError(what, where, advice(error))

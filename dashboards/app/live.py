@@ -79,18 +79,25 @@ class LiveCatalog:
         """Read what the journals gained, unless that was done a moment ago, and return the revision.
 
         A journal that cannot be read leaves the catalog as it was; `trouble` says so until it can be read.
+        Nobody waits for somebody else's reading: a storage may not answer for long.
         """
-        with self._reading:
-            if time.monotonic() - self._read_at >= self._pause:
-                try:
-                    self.storage.refresh_journals()
-                    self._revision += self._catalog.refresh() > 0
-                    self.trouble = None
-                except Exception as error:
-                    # Whatever it is, people should see the last good state and the reason beside it.
-                    self.trouble = f"The journals cannot be read now: {error}"
-                self._read_at = time.monotonic()
-            return self._revision
+        if self._reading.acquire(blocking=False):
+            try:
+                if time.monotonic() - self._read_at >= self._pause:
+                    self._read()
+            finally:
+                self._reading.release()
+        return self._revision
+
+    def _read(self) -> None:
+        try:
+            self.storage.refresh_journals()
+            self._revision += self._catalog.refresh() > 0
+            self.trouble = None
+        except Exception as error:
+            # Whatever it is, people should see the last good state and the reason beside it.
+            self.trouble = f"The journals cannot be read now: {error}"
+        self._read_at = time.monotonic()
 
     def cached(self, name: Hashable, make: Callable[[], T]) -> T:
         """Return what `make` gives; it is called once a name and revision, whoever asks first."""

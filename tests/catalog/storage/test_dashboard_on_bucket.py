@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,26 @@ def test_reading_commands_write_no_journal(mirror: Mirror, elsewhere: Mirror) ->
     before = [one.name for one in mirror.bucket.below("")]
     storage_in(elsewhere).refresh_journals()
     assert [one.name for one in mirror.bucket.below("")] == before
+
+
+def test_nobody_waits_for_a_bucket_that_does_not_answer_somebody_else(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def hangs(_: object) -> None:
+        asked.set()
+        answer.wait(60)
+
+    live = LiveCatalog(storage_in(mirror))
+    monkeypatch.setattr(type(live.storage), "refresh_journals", hangs)
+    reading = threading.Thread(target=live.refresh)
+    reading.start()
+    try:
+        assert asked.wait(30)
+        assert live.refresh() == 0, "the last good state, at once"
+        assert not answer.is_set()
+    finally:
+        answer.set()
+        reading.join()
+        live.close()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import errno
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.cli import main
 from tests.support import finished_study
 from tests.support.faulty_files import READS, WRITES, FaultyFiles, installed
+from tests.support.slowness import slowness
 
 FAULTS = (
     errno.EIO,
@@ -48,15 +52,23 @@ COMMANDS = {
     "results by sql": "results --sql SELECT+count(*)+FROM+cells",
     "claims": "claims",
     "report": "report -o OUT",
+    "figure": "report --figure fig1 --format svg -o OUT",
+    "dashboard": "dashboard --port 0",
+    "submit": "submit STUDY --no-follow",
+    "jobs list": "jobs list --cluster NOWHERE",
+    "jobs attach": "jobs attach --cluster NOWHERE",
+    "jobs logs": "jobs logs --cluster NOWHERE",
+    "jobs stop": "jobs stop lengths --cluster NOWHERE",
     "data build": "data build STUDY",
     "data list": "data list",
     "data verify": "data verify toy",
     "catalog check": "catalog check",
     "catalog rebuild": "catalog rebuild",
 }
-SLOW = {"report": 2, "claims": 3, "catalog rebuild": 3, "results as csv": 4, "run": 5}
+SLOW = {"report": 2, "figure": 1, "claims": 3, "catalog rebuild": 3, "results as csv": 4, "run": 5}
 """How often these are run with each kind of fault; the others `_TIMES`."""
 _TIMES = 8
+LONGEST_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,7 @@ class Ended:
     code: int
     out: str
     error: str
+    seconds: float
 
 
 @pytest.fixture(scope="module")
@@ -90,15 +103,26 @@ class Trial:
     def __call__(self, faults: FaultyFiles) -> Ended:
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.copytree(self.source, self.folder)
-        places = {"STUDY": self.folder / "lengths.yaml", "OUT": self.folder / "out" / "file"}
+        temporary = self.folder / "tmp"
+        temporary.mkdir()
+        self.monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        places = {
+            "STUDY": self.folder / "lengths.yaml",
+            "OUT": self.folder / "out" / "file",
+            "NOWHERE": self.folder / "cluster.yaml",
+        }
         words = [str(places.get(word, word.replace("+", " "))) for word in self.words.split()]
-        arguments = ["actiongrid", *words, "--storage", str(self.folder / "storage")]
+        arguments = ["actiongrid", *words]
+        if words[0] not in ("submit", "jobs"):
+            arguments += ["--storage", str(self.folder / "storage")]
         self.monkeypatch.setattr("sys.argv", arguments)
         self.capsys.readouterr()
+        began = time.monotonic()
         with installed(faults), pytest.raises(SystemExit) as ended:
             main()
+        seconds = time.monotonic() - began
         said = self.capsys.readouterr()
-        return Ended(int(ended.value.code or 0), said.out, said.err)
+        return Ended(int(ended.value.code or 0), said.out, said.err, seconds)
 
 
 def spread(calls: int, times: int) -> Iterator[int]:
@@ -121,11 +145,11 @@ def test_a_command_whose_files_refuse_says_so_in_one_line(
     command: str,
     kinds: str,
 ) -> None:
-    # Patience is tested where it is; here it would only take time.
-    monkeypatch.setattr("catalog.storage.outage.READ_PAUSES", ())
     trial = Trial(undisturbed, tmp_path / "work", COMMANDS[command], monkeypatch, capsys)
-    counting = FaultyFiles(trial.folder, errno.EIO, first=1 << 30, kinds=KINDS[kinds])
-    trial(counting)
+    # A command's first run in a process also imports and fills caches, so the second one's calls are counted.
+    for _ in range(2):
+        counting = FaultyFiles(trial.folder, errno.EIO, first=1 << 30, kinds=KINDS[kinds])
+        trial(counting)
     times = SLOW.get(command, _TIMES)
     for place, first in enumerate(spread(counting.calls, times)):
         for number in {FAULTS[place % len(FAULTS)], FAULTS[(place + 5) % len(FAULTS)]}:
@@ -135,7 +159,29 @@ def test_a_command_whose_files_refuse_says_so_in_one_line(
             check(ended, f"{errno.errorcode[number]} at call {first}")
 
 
+@pytest.fixture(autouse=True)
+def other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no file of these commands': patience, a browser, a cluster, and whoever ends the dashboard."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("catalog.storage.outage.READ_PAUSES", ())
+    monkeypatch.setattr("dashboards.render.image.image", lambda *_: b"<svg/>")
+    monkeypatch.setattr("dashboards.app.app.serve_on", interrupted)
+    monkeypatch.setattr("orchestrator.clusters.jobs._client", lambda _: Accepting())
+
+
+class Accepting:
+    """A cluster's job server that takes what it is sent."""
+
+    def submit_job(self, **job: Any) -> str:
+        return str(job["submission_id"])
+
+
 def check(ended: Ended, case: str) -> None:
+    if ended.seconds > LONGEST_SECONDS:
+        assert ended.seconds < LONGEST_SECONDS * slowness(), f"{case}: silent for {ended.seconds:.0f} s"
     assert ended.code in (0, 1, 2), case
     assert "Traceback" not in ended.out + ended.error, f"{case}: {ended.error}"
     lines = [line for line in ended.error.splitlines() if line.startswith("error: ")]
