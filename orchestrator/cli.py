@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -65,8 +65,32 @@ app = typer.Typer(
     help="Controlled studies of action-recognition architectures.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
+
+
+def _show_version(asked: bool) -> None:
+    """Print the version, of a checkout that was never installed that it has none."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    if asked:
+        try:
+            typer.echo(f"actiongrid {version('actiongrid')}")
+        except PackageNotFoundError:
+            typer.echo("actiongrid, not installed: a checkout without a version")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Controlled studies of action-recognition architectures."""
+
+
 app.command()(plan)
 app.command()(power)
 app.command()(run)
@@ -93,7 +117,7 @@ def main() -> None:
     about the command line is a fault of the program: it ends with its traceback.
     """
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="actiongrid", standalone_mode=False)
     except KeyboardInterrupt:
         sys.exit(_told(_interrupted()))
     except ActionGridError as error:
@@ -139,6 +163,8 @@ def _of_command_line(error: Exception) -> int:
     if "Abort" in names:
         sys.stderr.write("aborted\n")
         return INTERRUPTED
+    if "NoArgsIsHelpError" in names:  # the help is printed by then
+        return 0
     if "ClickException" not in names:
         raise error
     message = getattr(error, "format_message", lambda: str(error))()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -41,13 +41,59 @@ PackingOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-StudyArgument = Annotated[str, typer.Argument(help="A study file, or a shipped study: demo, deep-analysis.")]
+
+
+def _studies(begun: str) -> list[str]:
+    """What a shell offers for a study: files of this folder, and the shipped studies."""
+    from orchestrator.study.load import shipped_studies
+
+    files = sorted(str(path) for end in ("yaml", "yml") for path in Path().glob(f"{begun}*.{end}"))
+    return [*files, *(name for name in shipped_studies() if name.startswith(begun))]
+
+
+StudyArgument = Annotated[
+    str,
+    typer.Argument(help="A study file, or a shipped study: demo, deep-analysis.", autocompletion=_studies),
+]
 
 
 class NotFoundError(ActionGridError):
     """Something that was named on the command line does not exist."""
 
     exit_code = BAD_INPUT
+
+
+class FormatError(ActionGridError):
+    """A file's name asks for a format that there is not, or for another than the one that was given."""
+
+    exit_code = BAD_INPUT
+
+
+_Format = TypeVar("_Format")
+
+
+def format_of_file(
+    given: _Format | None, output: Path | None, by_suffix: Mapping[str, _Format], default: _Format
+) -> _Format:
+    """The format that `--format` names, else the one that the file's name means.
+
+    `by_suffix` has the suffixes that mean one, without dots. Devices and names without a suffix mean none.
+
+    Raises:
+        FormatError: the name means another format than was given, or none that there is.
+    """
+    suffix = output.suffix.removeprefix(".").lower() if output else ""
+    meant = by_suffix.get(suffix)
+    if given is not None:
+        if meant not in (None, given):
+            raise FormatError(
+                f"--format {given} and the file's name disagree", output, "leave one of them out"
+            )
+        return given
+    if meant is None and suffix:
+        known = ", ".join(f".{one}" for one in by_suffix)
+        raise FormatError(f"no format .{suffix}", output, f"use one of {known}")
+    return default if meant is None else meant
 
 
 def chosen_storage(option: str | None) -> Storage:

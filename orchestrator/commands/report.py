@@ -11,7 +11,13 @@ import typer
 
 from catalog.storage.storage import Storage
 from orchestrator.commands.claims import ClaimsOption
-from orchestrator.commands.common import StorageOption, chosen_storage, existing_storage
+from orchestrator.commands.common import (
+    FormatError,
+    StorageOption,
+    chosen_storage,
+    existing_storage,
+    format_of_file,
+)
 
 if TYPE_CHECKING:
     from catalog.queries.filters import Source
@@ -23,6 +29,9 @@ class ImageFormat(StrEnum):
     SVG = "svg"
     PDF = "pdf"
     PNG = "png"
+
+
+_IMAGES = {form.value: form for form in ImageFormat}
 
 
 class Show(StrEnum):
@@ -73,9 +82,10 @@ def report(
         wrong = [name for name, value in given.items() if value is not None]
         if wrong:
             raise typer.BadParameter(f"{wrong[0]} is for one figure; give --figure NAME too")
+        _check_page_name(output)
         _write_page(chosen, output, claims or ())
     else:
-        form = form or _format_of(output)
+        form = format_of_file(form, output, _IMAGES, ImageFormat.SVG)
         _write_figure(
             chosen,
             figure,
@@ -85,6 +95,18 @@ def report(
             width=width or PaperWidth.PAGE,
             where=where or "",
         )
+
+
+def _check_page_name(output: Path | None) -> None:
+    """Refuse a name that means another format than HTML: a page of that name would open as a broken one.
+
+    Raises:
+        FormatError: it does.
+    """
+    suffix = output.suffix.removeprefix(".").lower() if output else ""
+    if suffix not in ("", "html", "htm"):
+        hint = "give --figure NAME for one figure" if suffix in _IMAGES else "name it .html"
+        raise FormatError("the report is an HTML page", output, hint)
 
 
 def _write_page(storage: Storage, output: Path | None, claims: Sequence[Path]) -> None:
@@ -120,8 +142,3 @@ def _write_figure(
         drawn = paper_figure(catalog, name, source, width.value, from_query_string(where))
     written = write_image(drawn, output, form.value)
     typer.echo(f"figure: {written.resolve()}")
-
-
-def _format_of(output: Path | None) -> ImageFormat:
-    ending = output.suffix.removeprefix(".").lower() if output else ""
-    return ImageFormat(ending) if ending in set(ImageFormat) else ImageFormat.SVG

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from catalog.storage.atomic import write_output
-from orchestrator.commands.common import StorageOption, existing_storage
+from orchestrator.commands.common import StorageOption, existing_storage, format_of_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +33,14 @@ class Format(StrEnum):
 _MOST_ROWS = 1_000_000
 _READ_ROWS = 500
 """Rows of the table of results that people are given unless they ask for more."""
+_BY_SUFFIX = {
+    "csv": Format.CSV,
+    "json": Format.JSON,
+    "parquet": Format.PARQUET,
+    "tex": Format.LATEX,
+    "md": Format.MARKDOWN,
+    "txt": Format.TABLE,
+}
 _FOR_PEOPLE = (Format.TABLE, Format.LATEX, Format.MARKDOWN)
 
 
@@ -48,8 +56,14 @@ def results(
     all_: Annotated[
         bool, typer.Option("--all", help="Superseded results too, marked: of studies as they were before.")
     ] = False,
-    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; needed for parquet.")] = None,
+    format_: Annotated[
+        Format | None,
+        typer.Option("--format", help="Output format (default: by FILE's ending, or table)."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File: .csv, .json, .parquet, .tex, .md; needed for parquet."),
+    ] = None,
     timeout: Annotated[float, typer.Option(min=0, help="Most seconds a query may take; 0: any.")] = 60.0,
     max_rows: Annotated[
         int | None,
@@ -65,6 +79,7 @@ def results(
     from catalog import Catalog
     from catalog.export import export
 
+    form = format_of_file(format_, output, _BY_SUFFIX, Format.TABLE)
     chosen = existing_storage(storage)
     if pivot is not None:
         if sql is not None:

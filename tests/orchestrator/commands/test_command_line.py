@@ -1,0 +1,114 @@
+"""What the command line itself answers: help, version, completion, and formats that follow a file's name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator.commands.common import FormatError, format_of_file
+from tests.orchestrator.commands.test_cli import run
+from tests.support.finished_study import finish
+
+
+@pytest.mark.parametrize("words", [(), ("data",), ("jobs",), ("catalog",)])
+def test_a_command_without_words_shows_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    assert run(monkeypatch, *words) == 0
+    shown = capsys.readouterr()
+    assert "Usage:" in shown.out and "Commands" in shown.out
+    assert shown.err == ""
+
+
+def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.startswith("actiongrid ")
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("actiongrid expl", "explain"),
+        ("actiongrid plan dem", "demo"),
+        ("actiongrid results --form", "--format"),
+    ],
+)
+def test_a_shell_completes_commands_options_and_studies(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str, offered: str
+) -> None:
+    monkeypatch.setenv("_ACTIONGRID_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+    run(monkeypatch)
+    assert offered in capsys.readouterr().out.split()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_script(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shell: str
+) -> None:
+    monkeypatch.setenv("_ACTIONGRID_COMPLETE", f"source_{shell}")
+    assert run(monkeypatch) == 0
+    assert "_ACTIONGRID_COMPLETE" in capsys.readouterr().out
+
+
+def test_results_are_written_as_the_files_name_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    finish(storage)
+    for ending in ("csv", "JSON", "parquet", "tex", "md"):
+        assert run(monkeypatch, "results", "--storage", storage, "-o", tmp_path / f"all.{ending}") == 0
+    written = {path.suffix: path for path in tmp_path.glob("all.*")}
+    assert len(written[".csv"].read_text().splitlines()) == 5
+    assert len(json.loads(written[".JSON"].read_text())) == 4
+    assert pq.read_table(written[".parquet"]).num_rows == 4
+    assert r"\begin{tabular}" in written[".tex"].read_text()
+    assert written[".md"].read_text().startswith("|")
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ("results", "-o", "x.bmp"),
+            "no format .bmp; x.bmp; use one of .csv, .json, .parquet, .tex, .md, .txt",
+        ),
+        (
+            ("results", "-o", "x.csv", "--format", "json"),
+            "--format json and the file's name disagree; x.csv; leave one of them out",
+        ),
+        (("report", "--figure", "fig1", "-o", "x.bmp"), "no format .bmp; x.bmp; use one of .svg, .pdf, .png"),
+        (
+            ("report", "--figure", "fig1", "--format", "pdf", "-o", "x.svg"),
+            "--format pdf and the file's name disagree; x.svg; leave one of them out",
+        ),
+        (("report", "-o", "x.pdf"), "the report is an HTML page; x.pdf; give --figure NAME for one figure"),
+        (("report", "-o", "x.docx"), "the report is an HTML page; x.docx; name it .html"),
+    ],
+)
+def test_a_name_that_means_another_format_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    words: tuple[str, ...],
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "storage" / "journal").mkdir(parents=True)
+    assert run(monkeypatch, *words, "--storage", tmp_path / "storage") == 2
+    assert capsys.readouterr().err == f"error: {says}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["storage"]
+
+
+def test_devices_and_bare_names_take_what_was_asked_for() -> None:
+    by_suffix = {"csv": "csv"}
+    assert format_of_file(None, Path("/dev/stdout"), by_suffix, "table") == "table"
+    assert format_of_file("json", Path("all.data"), by_suffix, "table") == "json"
+    assert format_of_file(None, None, by_suffix, "table") == "table"
+    with pytest.raises(FormatError):
+        format_of_file(None, Path("all.data"), by_suffix, "table")
