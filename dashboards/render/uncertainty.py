@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dashboards.render.comparison import Difference
-from dashboards.statistics import Interval, accuracy_interval, mean_over_seeds, unpaired_difference
+from dashboards.statistics import Interval, accuracy_intervals, mean_over_seeds, unpaired_difference
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 Row = Mapping[str, Any]
 
@@ -73,12 +76,24 @@ def with_intervals(table: pa.Table, *accuracies: Accuracy) -> pa.Table:
     import pyarrow as pa
 
     for one in accuracies:
-        names = [name for name in (one.name, one.videos, one.seeds, one.std) if name]
-        columns = [table.column(name).to_pylist() for name in names]
-        spans = [interval(*values) for values in zip(*columns, strict=True)]
-        bounds = (pa.array([span and span[end] for span in spans], pa.float64()) for end in (0, 1))
+        if one.seeds is None:
+            ends = accuracy_intervals(_numbers(table, one.name), _numbers(table, one.videos))
+            bounds = [pa.array(end, pa.float64(), from_pandas=True) for end in ends]
+        else:
+            names = [name for name in (one.name, one.videos, one.seeds, one.std) if name]
+            columns = [table.column(name).to_pylist() for name in names]
+            spans = [interval(*values) for values in zip(*columns, strict=True)]
+            bounds = [pa.array([span and span[end] for span in spans], pa.float64()) for end in (0, 1)]
         table = _with_columns(table, one.name, dict(zip((one.low, one.high), bounds, strict=True)))
     return table
+
+
+def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
+    """A column of numbers; NaN where it is empty."""
+    import pyarrow as pa
+
+    column = table.column(name).cast(pa.float64()).combine_chunks()
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=float)
 
 
 def _with_columns(table: pa.Table, behind: str, columns: Mapping[str, pa.Array]) -> pa.Table:
@@ -96,18 +111,27 @@ def with_difference_to_published(table: pa.Table, accuracy: Accuracy) -> pa.Tabl
     """
     import pyarrow as pa
 
-    spans = [_difference_to_published(row, accuracy) for row in table.to_pylist()]
+    videos, published = _numbers(table, accuracy.videos), _numbers(table, "published_top1")
+    theirs = zip(
+        published.tolist(), *(end.tolist() for end in accuracy_intervals(published, videos)), strict=True
+    )
+    names = (accuracy.name, accuracy.low, accuracy.high)
+    ours = zip(*(table.column(name).to_pylist() for name in names), strict=True)
+    differs = table.column("difference").is_valid().to_pylist()
+    spans = [_difference(*one) for one in zip(differs, ours, theirs, strict=True)]
     bounds = (pa.array([span and span[end] for span in spans], pa.float64()) for end in (0, 1))
-    names = ("difference_low", "difference_high")
-    return _with_columns(table, "difference", dict(zip(names, bounds, strict=True)))
+    columns = ("difference_low", "difference_high")
+    return _with_columns(table, "difference", dict(zip(columns, bounds, strict=True)))
 
 
-def _difference_to_published(row: Row, accuracy: Accuracy) -> tuple[float, float] | None:
-    published = row["published_top1"]
-    if row["difference"] is None or row[accuracy.low] is None or published is None:
+def _difference(
+    known: bool, ours: tuple[float, float | None, float | None], theirs: tuple[float, float, float]
+) -> tuple[float, float] | None:
+    """The interval of own minus published from the estimate and the ends of each."""
+    value, low, high = ours
+    if not known or low is None or high is None or math.isnan(theirs[1]):
         return None
-    own = Interval(row[accuracy.name], row[accuracy.low], row[accuracy.high])
-    span = unpaired_difference(own, accuracy_interval(published, row[accuracy.videos]))
+    span = unpaired_difference(Interval(value, low, high), Interval(*theirs))
     return span.low, span.high
 
 

@@ -21,6 +21,9 @@ LEVEL = 0.95
 SMALL_SHARE = 0.1
 """A seeds' part of the variance below this share of the videos' part hardly widens a quantile."""
 
+_SMALLEST = 1e-300
+_ROOM = 1e-9
+"""By which part the quantiles between which a share is looked for are drawn apart, against rounding."""
 
 UNKNOWN_WITHIN = 0.25
 """The share of a video's variance that seeds are taken to disagree about where no predictions are known."""
@@ -83,6 +86,62 @@ def _share_with_tail(hits: float, trials: float, tail: float) -> float:
     from scipy.optimize import brentq
 
     return float(brentq(lambda share: _upper_mid_p(hits, trials, share) - tail, 0.0, 1.0, xtol=1e-14))
+
+
+def accuracy_intervals(
+    accuracies: NDArray[np.float64], videos: NDArray[np.float64], level: float = LEVEL
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lower and the upper ends of `accuracy_interval` (percent) of many accuracies at once.
+
+    They are the same to 1e-12 points; each pair of accuracy and videos is reckoned once. NaN where an
+    accuracy is not finite, or its number of videos is not known (NaN or 0).
+
+    Raises:
+        ValueError: an accuracy outside 0…100.
+    """
+    import numpy as np
+
+    known = np.isfinite(accuracies) & (videos > 0)
+    pairs, places = np.unique(np.stack([accuracies[known], videos[known]]), axis=1, return_inverse=True)
+    values, trials = pairs
+    if ((values < 0) | (values > 100)).any():
+        raise ValueError("accuracies outside 0…100 %; accuracy_intervals; give percent")
+    hits, tail = values / 100 * trials, (1 - level) / 2
+    low = np.where(values == 0, 0.0, _shares_with_tail(hits, trials, tail))
+    high = np.where(values == 100, 1.0, _shares_with_tail(hits, trials, 1 - tail))
+    ends = np.full((2, len(accuracies)), np.nan)
+    ends[:, known] = np.stack([np.minimum(values, 100 * low), np.maximum(values, 100 * high)])[:, places]
+    return ends[0], ends[1]
+
+
+def _shares_with_tail(
+    hits: NDArray[np.float64], trials: NDArray[np.float64], tail: float
+) -> NDArray[np.float64]:
+    """As `_share_with_tail`, of many; NaN may stand where all or none of the trials were hits."""
+    import numpy as np
+    from scipy.optimize import elementwise
+    from scipy.special import betaincinv
+
+    # Where P(X >= hits) and where P(X > hits) are the tail: their mean is so in between.
+    below = np.where(hits > 0, betaincinv(hits, trials - hits + 1, tail), 0.0)
+    above = np.where(hits < trials, betaincinv(hits + 1, trials - hits, tail), 1.0)
+    bracket = (below * (1 - _ROOM), np.minimum(1.0, above * (1 + _ROOM)))
+    tolerances = {"xatol": 1e-14, "fatol": 0.0}
+    found = elementwise.find_root(_beyond, bracket, args=(hits, trials, tail), tolerances=tolerances)
+    # Of a millionth of a hit the lower end is smaller than any number that a computer tells from 0.
+    return np.asarray(np.where(np.isnan(found.x) & (below < _SMALLEST), 0.0, found.x), dtype=float)
+
+
+def _beyond(
+    share: NDArray[np.float64], hits: NDArray[np.float64], trials: NDArray[np.float64], tail: float
+) -> NDArray[np.float64]:
+    """By how much `_upper_mid_p` is above a tail, of many."""
+    import numpy as np
+    from scipy.special import betainc
+
+    at_least = np.where(hits > 0, betainc(hits, trials - hits + 1, share), 1.0)
+    more = np.where(hits < trials, betainc(hits + 1, trials - hits, share), 0.0)
+    return np.asarray((at_least + more) / 2 - tail, dtype=float)
 
 
 def _upper_mid_p(hits: float, trials: float, share: float) -> float:

@@ -12,6 +12,7 @@ from dashboards.statistics import (
     Interval,
     PairedCounts,
     accuracy_interval,
+    accuracy_intervals,
     holm,
     mcnemar,
     mean_over_seeds,
@@ -44,6 +45,28 @@ def test_an_accuracy_at_an_end_reaches_to_it() -> None:
     none, every = accuracy_interval(0, 20), accuracy_interval(100, 20)
     assert (none.low, none.high) == (0, pytest.approx(100 * (1 - 0.05 ** (1 / 20)), abs=1e-6))
     assert (every.low, every.high) == (pytest.approx(100 - none.high), 100)
+
+
+def test_many_accuracies_at_once_have_the_intervals_of_each_alone() -> None:
+    """Whole and effective numbers of videos, close to the ends and at them."""
+    random = np.random.default_rng(0)
+    videos = np.concatenate([random.integers(1, 30_000, 200), np.exp(random.uniform(-1, 14, 200))])
+    accuracies = np.concatenate([random.uniform(0, 100, 300), 10.0 ** random.uniform(-9, 0, 50)])
+    accuracies = np.concatenate([accuracies, 100 - accuracies[300:]])
+    accuracies[::2] = np.clip(100 * np.round(accuracies[::2] / 100 * videos[::2]) / videos[::2], 0, 100)
+    accuracies[:4] = 0, 100, 1e-300, 50
+    low, high = accuracy_intervals(accuracies, videos)
+    spans = [accuracy_interval(*pair) for pair in zip(accuracies.tolist(), videos.tolist(), strict=True)]
+    assert low == pytest.approx([span.low for span in spans], rel=0, abs=2e-12)
+    assert high == pytest.approx([span.high for span in spans], rel=0, abs=2e-12)
+
+
+def test_accuracies_of_which_nothing_is_known_have_no_intervals() -> None:
+    low, high = accuracy_intervals(np.array([math.nan, 50, 50, 50]), np.array([10, math.nan, 0, 10.0]))
+    assert np.isnan(low).tolist() == np.isnan(high).tolist() == [True, True, True, False]
+    assert [end.size for end in accuracy_intervals(np.array([]), np.array([]))] == [0, 0]
+    with pytest.raises(ValueError, match="give percent"):
+        accuracy_intervals(np.array([50, 101.0]), np.array([10, 10.0]))
 
 
 def test_more_videos_or_less_certainty_make_it_narrower() -> None:
