@@ -9,7 +9,7 @@ from catalog.field_errors import Location, Problem, choices
 from orchestrator.study.cells import Cell, axes_and_stages, expand, origin, recipe_layers, resource_layers
 from orchestrator.study.datasets import dataset_names
 from orchestrator.study.model import CellMatch, Study
-from trainables.models.registry import BACKBONES, MODULES
+from trainables.models.registry import BACKBONES, MODULES, why_not
 from trainables.recipe.switches import impossible
 
 Finding = tuple[Location, str]
@@ -106,6 +106,12 @@ def _recipe_field(study: Study, cell: Cell, field: str) -> Location:
     return origin(recipe_layers(study, cell.axes_and_stage), field)
 
 
+def _architecture(study: Study, cell: Cell) -> Iterator[Finding]:
+    reason = why_not(cell.module, cell.backbone, cell.temporal_pooling)
+    if reason is not None:
+        yield ("axes", "module"), f"{reason}, or leave the others out with `exclude`"
+
+
 def _weights(study: Study, cell: Cell) -> Iterator[Finding]:
     if (
         cell.stage == "starter"
@@ -170,6 +176,7 @@ def _speed(study: Study, cell: Cell) -> Iterator[Finding]:
 
 
 _CELL_CHECKS: tuple[Callable[[Study, Cell], Iterator[Finding]], ...] = (
+    _architecture,
     _weights,
     _batch,
     _pooling,

@@ -60,13 +60,28 @@ def save(recorded: Recorded) -> None:
 
 
 def moved(golden: Recorded, found: Recorded) -> tuple[str, ...]:
-    """The cases with other values than the golden ones; bits count on the same platform."""
-    bits = golden["platform"] == found["platform"]
+    """The cases with other values than the golden ones; bits count on the platform that recorded them."""
     return tuple(
         name
         for name, case in golden["cases"].items()
-        if name in found["cases"] and not same(case, found["cases"][name]["values"], bits=bits)
+        if name in found["cases"]
+        and not same(
+            case,
+            found["cases"][name]["values"],
+            bits=case.get("platform", golden["platform"]) == found["platform"],
+        )
     )
+
+
+def merged(golden: Recorded, found: Recorded) -> dict[str, Any]:
+    """Golden values whose new and outdated cases alone are those of another platform's recording."""
+    new = {
+        name: {**found["cases"][name], "platform": found["platform"]}
+        for name in outdated(golden, found)
+        if name in found["cases"]
+    }
+    kept = {name: new.get(name, golden["cases"].get(name)) for name in found["cases"]}
+    return {"platform": golden["platform"], "cases": kept}
 
 
 def same(case: Mapping[str, Any], values: Sequence[Any], *, bits: bool) -> bool:

@@ -107,3 +107,18 @@ def test_one_bit_is_enough_on_the_same_platform_and_not_on_another() -> None:
 )
 def test_blame_falls_on_what_all_moved_cases_share(moved: str, guilty: tuple[str, ...]) -> None:
     assert compare.suspects(GOLDEN, moved.split(", ")) == guilty
+
+
+def test_new_cases_of_another_platform_leave_the_others_alone() -> None:
+    first, second, *_ = GOLDEN["cases"]
+    elsewhere = {"platform": {"processor": "another"}, "cases": {}}
+    for name in (first, second):
+        elsewhere["cases"][name] = {**GOLDEN["cases"][name], "values": ["0x1.0p+0"]}
+    elsewhere["cases"][second] = {**elsewhere["cases"][second], "components": {"sampling": "99"}}
+    merged = compare.merged(GOLDEN, elsewhere)
+    assert merged["platform"] == GOLDEN["platform"]
+    assert merged["cases"][first] == GOLDEN["cases"][first]
+    assert merged["cases"][second]["values"] == ["0x1.0p+0"]
+    assert compare.moved(merged, elsewhere) == (first,)
+    exact = {**elsewhere, "cases": {second: {**elsewhere["cases"][second], "values": ["0x1.1p+0"]}}}
+    assert compare.moved(merged, exact) == (second,)

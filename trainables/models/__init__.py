@@ -1,4 +1,4 @@
-"""The models: four temporal modules on shared backbones, under one framework (paper Figure 3).
+"""The models: temporal modules on shared backbones, under one framework (paper Figure 3).
 
 Importing this package or its registry imports no torch; building a model does.
 """

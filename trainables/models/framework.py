@@ -40,11 +40,27 @@ class BackboneStyle:
     kaiming: bool = True
 
 
+@dataclass(frozen=True)
+class Depth:
+    """Where in a trunk a layer stands.
+
+    `level` counts the halving points before it: with temporal pooling T there is frames / 2**level. `index`
+    is its number, from 0, among the `count` points where features of neighbouring frames may be mixed.
+    `block` is that of its residual block among the `blocks` of its stage; a ResNet's halving points lie
+    between stages.
+    """
+
+    level: int
+    index: int
+    count: int
+    block: int = 0
+    blocks: int = 1
+
+
 class SpatioTemporalModule(ABC):
     """Builds every layer of a backbone that may look across frames.
 
     Layers map (N*T, C, H, W) for 2D modules, frame-major, and (N, C, T, H, W) for 3D ones (`volumetric`).
-    `level` counts the halving points before a layer: with temporal pooling T there is frames / 2**level.
     `fresh_parts` are the parts of parameter names that no ImageNet weights exist for.
     """
 
@@ -64,12 +80,20 @@ class SpatioTemporalModule(ABC):
         """Temporal stride of the first residual block after a halving point."""
         return 1
 
-    def aggregate(self, channels: int, level: int) -> nn.Module:
+    def aggregate(self, channels: int, depth: Depth) -> nn.Module:
         """The layer at a point where features of neighbouring frames may be mixed; identity by default.
 
         First on the main path of every residual block; in Inception after the stem's convolutions and every
         block. It keeps the shape and must not change its input, which a shortcut may use too.
         """
+        return nn.Identity()
+
+    def recalibrate(self, channels: int) -> nn.Module:
+        """The layer that ends the main path of a residual block, before the sum; identity by default."""
+        return nn.Identity()
+
+    def after_block(self, channels: int, depth: Depth) -> nn.Module:
+        """The layer after a residual block's last ReLU; it keeps the shape, identity by default."""
         return nn.Identity()
 
     def stage_pool(self, level: int) -> nn.Module:

@@ -22,13 +22,16 @@ HALF = (0.5, 0.5, 0.5)
 class ModuleInfo:
     """A spatio-temporal module. `target` is `package.module:attribute`, imported only when it is built.
 
-    `volumetric`: its layers are 3D, over (N, C, T, H, W), as the class at `target` says too.
+    `volumetric`: its layers are 3D, over (N, C, T, H, W), as the class at `target` says too. `backbones` are
+    the only ones that it exists for (none: all); `always_pools`: it exists with temporal pooling only.
     """
 
     name: str
     paper_name: str
     target: str
     volumetric: bool = False
+    backbones: tuple[str, ...] = ()
+    always_pools: bool = False
     version: str = "1"
 
 
@@ -51,11 +54,34 @@ class BackboneInfo:
     version: str = "1"
 
 
+_RESIDUAL = ("resnet18", "resnet50", "resnet101", "tiny")
+
 _MODULES = (
     ModuleInfo("tsn", "TSN", "trainables.models.modules.tsn:TSN"),
     ModuleInfo("tam", "TAM", "trainables.models.modules.tam:TAM"),
     ModuleInfo("s3d", "S3D", "trainables.models.modules.s3d:S3D", volumetric=True),
     ModuleInfo("i3d", "I3D", "trainables.models.modules.i3d:I3D", volumetric=True),
+    ModuleInfo("tsm", "TSM", "trainables.models.modules.tsm:TSM"),
+    ModuleInfo("conv", "Conv", "trainables.models.modules.conv:Conv"),
+    ModuleInfo("nonlocal", "NLN", "trainables.models.modules.nonlocal_blocks:NonLocal", backbones=_RESIDUAL),
+    ModuleInfo("tam_top_half", "TAM-TopHalf", "trainables.models.modules.tam:TopHalfTAM"),
+    ModuleInfo("tam_bottom_half", "TAM-BottomHalf", "trainables.models.modules.tam:BottomHalfTAM"),
+    ModuleInfo("tam_uniform_half", "TAM-UniformHalf", "trainables.models.modules.tam:UniformHalfTAM"),
+    ModuleInfo(
+        "i3d_se",
+        "I3D-SE",
+        "trainables.models.modules.i3d_se:I3DSE",
+        volumetric=True,
+        backbones=_RESIDUAL,
+    ),
+    ModuleInfo(
+        "i3d_2017",
+        "I3D-2017",
+        "trainables.models.modules.i3d_2017:OriginalI3D",
+        volumetric=True,
+        backbones=("inception_v1",),
+        always_pools=True,
+    ),
 )
 
 _BACKBONES = (
@@ -109,6 +135,18 @@ def module_info(name: str) -> ModuleInfo:
 def backbone_info(name: str) -> BackboneInfo:
     """The registered backbone of this name; ValueError with the allowed names otherwise."""
     return _look_up("backbone", name, BACKBONES)
+
+
+def why_not(module: str, backbone: str, temporal_pooling: bool) -> str | None:
+    """Say why a registered module does not exist with this backbone or temporal pooling; None if it does."""
+    info = module_info(module)
+    if info.backbones and backbone not in info.backbones:
+        return (
+            f"module {module} does not exist with backbone {backbone}; allowed: {', '.join(info.backbones)}"
+        )
+    if info.always_pools and not temporal_pooling:
+        return f"module {module} always pools over time; allowed: temporal_pooling true"
+    return None
 
 
 def load_target(info: ModuleInfo | BackboneInfo) -> object:

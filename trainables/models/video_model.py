@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.models.framework import Backbone, ClipSettings, PoolingMethod, SpatioTemporalModule
-from trainables.models.registry import backbone_info, load_target, module_info
+from trainables.models.registry import backbone_info, load_target, module_info, why_not
 
 
 class VideoModel(nn.Module):
@@ -95,6 +95,8 @@ def build(
     """See `trainables.models.build_model`."""
     module_type, skeleton = load_module(module), load_backbone(backbone)
     check_settings(frames, num_classes, dropout, pooling_method)
+    if (reason := why_not(module, backbone, temporal_pooling)) is not None:
+        raise ValueError(reason)
     settings = ClipSettings(frames, temporal_pooling, pooling_method)
     layers = module_type(settings, skeleton.style)
     return VideoModel(

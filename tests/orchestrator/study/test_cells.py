@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections import Counter
 
 from orchestrator.study.cells import Cell, chains, expand
@@ -121,3 +122,29 @@ def test_deep_analysis_trains_as_published() -> None:
         if str(recipe.epochs) != row["epochs"]:
             other.append((row["dataset"], row["frames"], row["epochs"]))
     assert sorted(other) == [("mini-kinetics", "64", "41"), ("mini-kinetics", "64", "43")]
+
+
+TABLE_5 = {("tsn", "i3d", "conv", "tam"): ("inception_v1", "resnet50"), ("tsm", "nonlocal"): ("resnet50",)}
+
+
+def test_temporal_aggregation_is_table_5_and_shares_what_deep_analysis_has() -> None:
+    grid = expand(load_study("temporal-aggregation"))
+    wanted = {
+        (module, backbone, frames, dataset)
+        for modules, backbones in TABLE_5.items()
+        for module, backbone in itertools.product(modules, backbones)
+        for frames, dataset in itertools.product((8, 16), ("mini-ssv2", "mini-kinetics"))
+    }
+    assert {(one.module, one.backbone, one.frames, one.dataset) for one in grid} == wanted
+    deep = {one.name: one.recipe for one in expand(load_study("deep-analysis"))}
+    shared = [one for one in grid if one.name in deep]
+    assert len(shared) == 24
+    assert all(one.recipe == deep[one.name] for one in shared)
+
+
+def test_tam_locations_is_table_6() -> None:
+    grid = expand(load_study("tam-locations"))
+    assert {one.module for one in grid} == {"tam", "tam_top_half", "tam_bottom_half", "tam_uniform_half"}
+    assert len(grid) == 8
+    deep = {one.name: one.recipe for one in expand(load_study("deep-analysis"))}
+    assert [one.recipe == deep[one.name] for one in grid if one.module == "tam"] == [True, True]

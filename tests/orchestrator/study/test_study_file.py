@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from orchestrator.study.errors import StudyError
 from orchestrator.study.load import load_study, parse_study, shipped_studies
 from trainables.models import build_model
-from trainables.models.registry import MODULES
+from trainables.models.registry import MODULES, why_not
 
 STUDY = """\
 name: small
@@ -273,7 +274,8 @@ def test_anchors_and_merge_keys_work() -> None:
 
 def test_a_missing_file_names_the_nearest_shipped_study() -> None:
     with pytest.raises(
-        StudyError, match=r"dmeo: no such file.*allowed: deep-analysis, demo; did you mean demo\?"
+        StudyError,
+        match=r"dmeo: no such file.*allowed: deep-analysis, demo, tam-locations, .*; did you mean demo\?",
     ):
         load_study("dmeo")
 
@@ -306,7 +308,7 @@ def test_paths_mean_the_same_in_every_field(tmp_path: Path, monkeypatch: pytest.
     assert study.frames_on_local_disk == str(tmp_path / "home/x")
 
 
-@pytest.mark.parametrize("name", ["demo", "deep-analysis"])
+@pytest.mark.parametrize("name", shipped_studies())
 def test_shipped_studies_load_by_name_and_by_path(name: str) -> None:
     assert load_study(name) == load_study(shipped_studies()[name]) == load_study(f"{name}.yaml")
 
@@ -317,6 +319,10 @@ def test_average_pooling_is_refused_exactly_where_no_model_can_be_built(module: 
     text = STUDY.replace("init: random,", "init: random, pooling_method: avg,")
     text = text.replace("[tsn, i3d]", f"[{module}]").replace("[tiny]", f"[{backbone}]")
     text = text.replace("[false, true]", "[true]").replace("{module: i3d, seed: 1}", "{seed: 1}")
+    if (reason := why_not(module, backbone, True)) is not None:
+        with pytest.raises(StudyError, match=re.escape(f"axes.module: {reason}, or leave the others out")):
+            parse_study(text, "s.yaml")
+        return
     try:
         with torch.device("meta"):
             build_model(

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 import torch
 from torch import Tensor, nn
 
-from trainables.models.framework import Backbone, BackboneStyle, SpatioTemporalModule
+from trainables.models.framework import Backbone, BackboneStyle, Depth, SpatioTemporalModule
 from trainables.models.recompute import RecomputableBlock
 
 STYLE = BackboneStyle(bn_eps=1e-3, cubic_stem=True, temporal_bias=True, kaiming=False)
@@ -59,22 +59,23 @@ class InceptionBlock(RecomputableBlock):
 def build_inception_v1(module: SpatioTemporalModule) -> nn.Module:
     """The trunk: three convolutions and nine blocks, halving points at pools 2, 3 and 4."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
+    points = 3 + len(BLOCKS)
     layers["conv1"] = module.stem(3, 64, 7, 2)
-    layers["aggregate1"] = module.aggregate(64, 0)
+    layers["aggregate1"] = module.aggregate(64, Depth(0, 0, points))
     layers["maxpool1"] = module.trunk_pool(3, None)
     layers["conv2"] = module.conv(64, 64, 1)
-    layers["aggregate2"] = module.aggregate(64, 0)
+    layers["aggregate2"] = module.aggregate(64, Depth(0, 1, points))
     layers["conv3"] = module.conv(64, 192, 3)
-    layers["aggregate3"] = module.aggregate(192, 0)
+    layers["aggregate3"] = module.aggregate(192, Depth(0, 2, points))
     channels, level = 192, 0
-    for name, widths in BLOCKS:
+    for index, (name, widths) in enumerate(BLOCKS, start=3):
         if name.endswith("a"):
             layers[f"maxpool{level + 2}"] = module.trunk_pool(2 if name == "5a" else 3, level)
             level += 1
         block = InceptionBlock(module, channels, widths)
         channels = block.out_channels
         layers[f"inception{name}"] = block
-        layers[f"aggregate{name}"] = module.aggregate(channels, level)
+        layers[f"aggregate{name}"] = module.aggregate(channels, Depth(level, index, points))
     return nn.Sequential(layers)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.models.framework import Backbone, BackboneStyle, SpatioTemporalModule
+from trainables.models.framework import Backbone, BackboneStyle, Depth, SpatioTemporalModule
 from trainables.models.recompute import RecomputableBlock
 
 STYLE = BackboneStyle()
@@ -26,12 +26,21 @@ RENAMES = (
 class ResidualBlock(RecomputableBlock):
     """ReLU(main path + shortcut). The shortcut takes the block's input before any aggregation."""
 
-    def __init__(self, aggregate: nn.Module, main: Sequence[nn.Module], shortcut: nn.Module | None) -> None:
+    def __init__(
+        self,
+        aggregate: nn.Module,
+        main: Sequence[nn.Module],
+        recalibration: nn.Module,
+        shortcut: nn.Module | None,
+        after: nn.Module,
+    ) -> None:
         super().__init__()
         self.aggregate = aggregate
         for number, unit in enumerate(main, start=1):
             self.add_module(f"conv{number}", unit)
+        self.recalibration = recalibration
         self.downsample = shortcut
+        self.after = after
         self._depth = len(main)
 
     def block(self, x: Tensor) -> Tensor:
@@ -39,8 +48,10 @@ class ResidualBlock(RecomputableBlock):
         out: Tensor = self.aggregate(x)
         for number in range(1, self._depth + 1):
             out = getattr(self, f"conv{number}")(out)
+        out = self.recalibration(out)
         out += x if self.downsample is None else self.downsample(x)
-        return F.relu(out, inplace=True)
+        mixed: Tensor = self.after(F.relu(out, inplace=True))
+        return mixed
 
 
 def residual_block(
@@ -50,11 +61,11 @@ def residual_block(
     *,
     stride: int = 1,
     time_stride: int = 1,
-    level: int,
+    depth: Depth,
     bottleneck: bool = False,
 ) -> ResidualBlock:
-    """One basic or bottleneck block after `level` halving points; `stride` is spatial."""
-    aggregate = module.aggregate(cin, level)
+    """One basic or bottleneck block; `stride` is spatial."""
+    aggregate = module.aggregate(cin, depth)
     strided = partial(module.conv, stride=stride, time_stride=time_stride)
     cout = 4 * width if bottleneck else width
     if bottleneck:
@@ -63,7 +74,7 @@ def residual_block(
         main = [strided(cin, width, 3), module.conv(width, width, 3, relu=False)]
     projects = stride > 1 or time_stride > 1 or cin != cout
     shortcut = strided(cin, cout, 1, relu=False) if projects else None
-    return ResidualBlock(aggregate, main, shortcut)
+    return ResidualBlock(aggregate, main, module.recalibrate(cout), shortcut, module.after_block(cout, depth))
 
 
 def build_resnet(module: SpatioTemporalModule, *, depths: tuple[int, ...], bottleneck: bool) -> nn.Module:
@@ -72,10 +83,10 @@ def build_resnet(module: SpatioTemporalModule, *, depths: tuple[int, ...], bottl
     layers["conv1"] = module.stem(3, 64, 7, 2)
     layers["maxpool"] = module.stem_pool()
     channels = 64
-    for level, depth in enumerate(depths):
+    for level, count in enumerate(depths):
         width = 64 * 2**level
         blocks = []
-        for index in range(depth):
+        for index in range(count):
             first = level > 0 and index == 0
             block = residual_block(
                 module,
@@ -83,7 +94,7 @@ def build_resnet(module: SpatioTemporalModule, *, depths: tuple[int, ...], bottl
                 width,
                 stride=2 if first else 1,
                 time_stride=module.stage_time_stride if first else 1,
-                level=level,
+                depth=Depth(level, sum(depths[:level]) + index, sum(depths), index, count),
                 bottleneck=bottleneck,
             )
             blocks.append(block)

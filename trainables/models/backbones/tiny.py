@@ -7,7 +7,7 @@ from collections import OrderedDict
 from torch import nn
 
 from trainables.models.backbones.resnet import STYLE, residual_block
-from trainables.models.framework import Backbone, SpatioTemporalModule
+from trainables.models.framework import Backbone, Depth, SpatioTemporalModule
 
 STEM_CHANNELS = 16
 WIDTHS = (16, 32, 40, 56)
@@ -28,7 +28,7 @@ def build_tiny(module: SpatioTemporalModule) -> nn.Module:
             width,
             stride=stride,
             time_stride=module.stage_time_stride if level > 0 else 1,
-            level=level,
+            depth=Depth(level, level, len(WIDTHS)),
         )
         channels = width
     return nn.Sequential(layers)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.models.framework import Depth
 from trainables.models.layers import frames_to_rows, rows_to_frames
 from trainables.models.planar import PlanarModule
 
@@ -64,6 +65,36 @@ class TAM(PlanarModule):
 
     fresh_parts = (".taps.",)
 
-    def aggregate(self, channels: int, level: int) -> nn.Module:
-        """A temporal aggregation over the clip's length at this depth."""
-        return TemporalAggregation(channels, self.frames_at(level), kaiming=self.style.kaiming)
+    def aggregates_at(self, depth: Depth) -> bool:
+        """Whether there is an aggregation at this point; at all of them by default."""
+        return True
+
+    def aggregate(self, channels: int, depth: Depth) -> nn.Module:
+        """A temporal aggregation over the clip's length at this depth, or identity."""
+        if not self.aggregates_at(depth):
+            return nn.Identity()
+        return TemporalAggregation(channels, self.frames_at(depth.level), kaiming=self.style.kaiming)
+
+
+class TopHalfTAM(TAM):
+    """Only in the half of the points that is nearest to the classifier (paper Table 6)."""
+
+    def aggregates_at(self, depth: Depth) -> bool:
+        """Whether at least half of the points come before."""
+        return 2 * depth.index >= depth.count
+
+
+class BottomHalfTAM(TAM):
+    """Only in the half of the points that is nearest to the pixels (paper Table 6)."""
+
+    def aggregates_at(self, depth: Depth) -> bool:
+        """Whether less than half of the points come before."""
+        return 2 * depth.index < depth.count
+
+
+class UniformHalfTAM(TAM):
+    """At every other point, from the first on (paper Table 6; which of the two halves it does not say)."""
+
+    def aggregates_at(self, depth: Depth) -> bool:
+        """Whether an even number of points comes before."""
+        return depth.index % 2 == 0
