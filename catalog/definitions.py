@@ -100,7 +100,7 @@ _COMMENT = re.compile(r"--.*")
 
 def schema_text() -> str:
     """Return the statements that create the tables."""
-    return (_root() / "schema.sql").read_text()
+    return (_root() / "schema.sql").read_text(encoding="utf-8")
 
 
 def create_tables(connection: Connection) -> None:
@@ -143,7 +143,7 @@ def own_settings(folder: Path, threads: int | None) -> dict[str, str]:
 
 def view_texts() -> Sequence[str]:
     """Return the statements that create the views, in the order in which they build on each other."""
-    return [(_root() / "views" / f"{view}.sql").read_text() for view in VIEWS]
+    return [(_root() / "views" / f"{view}.sql").read_text(encoding="utf-8") for view in VIEWS]
 
 
 def loaded_tables() -> Mapping[str, str]:

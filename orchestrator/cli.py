@@ -6,7 +6,9 @@ Errors go to stderr as `error: what; where; what to do`. Exit codes: 0 success, 
 
 from __future__ import annotations
 
+import codecs
 import errno
+import locale
 import os
 import sys
 from typing import Annotated, Any
@@ -39,6 +41,7 @@ from orchestrator.commands.submit import jobs, submit
 _FILES_OF_LIBRARIES = frozenset({"IOException", "OutOfMemoryException", "ArrowMemoryError", "ArrowInvalid"})
 # What `Path.resolve` raises a RuntimeError with, before the path.
 _CIRCLE = "Symlink loop from "
+_UTF8 = "PYTHONUTF8"
 _LONGEST = 500  # characters of what a library says
 
 
@@ -116,6 +119,7 @@ def main() -> None:
     What is neither of our tree, nor the operating system's, nor a library's word about files or memory, nor
     about the command line is a fault of the program: it ends with its traceback.
     """
+    _use_utf8()
     try:
         code = app(prog_name="actiongrid", standalone_mode=False)
     except KeyboardInterrupt:
@@ -128,6 +132,17 @@ def main() -> None:
         known = _of_library(error)
         sys.exit(_of_command_line(error) if known is None else _told(known))
     sys.exit(code or 0)
+
+
+def _use_utf8() -> None:
+    """Begin again in Python's UTF-8 mode where the locale has another encoding: all our files are UTF-8.
+
+    What this process starts (Ray, its workers, probes of videos) then reads and writes the same.
+    """
+    other = codecs.lookup(locale.getencoding()).name != "utf-8"
+    if other and not sys.flags.utf8_mode and os.environ.get(_UTF8) != "1":
+        os.environ[_UTF8] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _interrupted() -> InterruptedByUserError:

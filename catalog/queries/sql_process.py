@@ -239,7 +239,7 @@ def _confine(libc: Any, parent: int, request: dict[str, Any]) -> None:  # noqa: 
     os.nice(5)
     with suppress(OSError):
         # Should memory run out for all, these go first.
-        Path("/proc/self/oom_score_adj").write_text("1000")
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
     most = _address_space() + request["memory_bytes"]
     for kind, limit in ((resource.RLIMIT_AS, most), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
         _, hard = resource.getrlimit(kind)
@@ -249,7 +249,7 @@ def _confine(libc: Any, parent: int, request: dict[str, Any]) -> None:  # noqa: 
 
 def _address_space() -> int:
     try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
     except OSError:
         return 1 << 30
 

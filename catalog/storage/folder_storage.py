@@ -145,7 +145,7 @@ class FolderProbe:
         """See `Probe`."""
         path = Path(self.path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(path.name)
+        path.write_text(path.name, encoding="utf-8")
 
     def is_seen(self, seconds: float) -> bool:
         """See `Probe`."""
@@ -157,7 +157,7 @@ class FolderProbe:
     def answer(self, text: str) -> str:
         """See `Probe`."""
         own = Path(f"{self.path}-{uuid.uuid4().hex}")
-        own.write_text(text)
+        own.write_text(text, encoding="utf-8")
         return own.name
 
     def answers(self) -> set[str]:

@@ -35,7 +35,7 @@ def mirror_folder(url: str, environment: Mapping[str, str]) -> Path:
 def marked_url(root: Path) -> str | None:
     """The bucket whose mirror this directory is, or None where it is none."""
     try:
-        return str(json.loads((root / MARK).read_text())["url"])
+        return str(json.loads((root / MARK).read_text(encoding="utf-8"))["url"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -48,7 +48,7 @@ def mark_mirror(root: Path, url: str) -> None:
     """
     if marked_url(root) is None:
         with replaced_atomically(root / MARK) as temporary:
-            temporary.write_text(json.dumps({"url": url}))
+            temporary.write_text(json.dumps({"url": url}), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class MirroredFolder:
 
     def _index(self) -> dict[str, str]:
         try:
-            return dict(json.loads((self._path / _INDEX).read_text()))
+            return dict(json.loads((self._path / _INDEX).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return {}
 
@@ -156,4 +156,4 @@ class MirroredFolder:
         with exclusive(self._path / _LOCK, _LOCK_SECONDS, f"the index of {self._path.name}"):
             index = self._index() | dict(marks)
             with replaced_atomically(self._path / _INDEX, durable=False) as temporary:
-                temporary.write_text(json.dumps(index))
+                temporary.write_text(json.dumps(index), encoding="utf-8")

@@ -63,7 +63,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _is_held(path: Path) -> bool:
-    with path.open("r+") as file:
+    with path.open("r+", encoding="utf-8") as file:
         return not _taken(file)
 
 

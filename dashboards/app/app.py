@@ -88,7 +88,7 @@ def build_app(live: LiveCatalog, access: Access, refresh_seconds: float) -> Dash
     server = flask.Flask("actiongrid", static_folder=None)
     guard(server, access)
     _add_routes(server, live)
-    page = _PAGE.read_text()
+    page = _PAGE.read_text(encoding="utf-8")
     app = Dash(
         "actiongrid",
         server=server,  # type: ignore[arg-type]  # its annotation knows only True and False

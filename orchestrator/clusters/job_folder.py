@@ -63,7 +63,7 @@ def _copied_study(study: str, folder: Path) -> str:
     _refuse_relative(parsed, study)
     target = folder / STUDIES / source.name
     target.parent.mkdir()
-    target.write_text(_with_its_claims(text, study, parsed))
+    target.write_text(_with_its_claims(text, study, parsed), encoding="utf-8")
     return f"{STUDIES}/{source.name}"
 
 

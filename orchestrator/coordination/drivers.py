@@ -240,7 +240,7 @@ def has_ended(record: DriverRecord) -> bool:
 def this_machine() -> str:
     """This boot and process namespace: in one of them a process number says who is alive; "" if unknown."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
@@ -249,7 +249,7 @@ def this_machine() -> str:
 def process_start(pid: int) -> int | None:
     """When a living process of this machine started, in clock ticks since boot; None where there is none."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         return None
     # A zombie is dead: only its parent has not asked yet.

@@ -148,6 +148,10 @@ class SharedCells:
         lease = self._held.get(key)
         return lease is not None and self._leases.is_held(lease)
 
+    def is_last(self, key: str, attempt: int) -> bool:
+        """Whether nobody has made a later attempt at a cell, be it one that is over by now."""
+        return self._leases.read(key).number <= attempt
+
     def release(self, key: str) -> None:
         """Give a cell back, where it is held. Where the storage refuses (OSError) it stays held."""
         lease = self._held.get(key)

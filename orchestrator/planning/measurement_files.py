@@ -84,7 +84,7 @@ def rows_of(path: Path, wanted: str) -> list[Any]:
         RatesError: the file is missing or no JSON list.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RatesError(f"rates cannot be read ({error.strerror})", path, "name a file of rates") from error
     except ValueError as error:

@@ -13,7 +13,7 @@ from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.storage.storage import Probe, Storage
 from orchestrator.ray_runtime.cluster_size import cluster_maximum
 from orchestrator.ray_runtime.ray_compat import RayWay, ray_way
-from orchestrator.ray_runtime.session import ray_session, redirect_output
+from orchestrator.ray_runtime.session import ended_if_silent, ray_session, redirect_output
 
 # Their versions decide what a worker computes, or whether it can read what another has written.
 COMPARED = ("ray", "torch", "torchvision", "numpy", "pyarrow", "actiongrid")
@@ -57,7 +57,11 @@ def check_cluster(address: str | None, storage: Storage, log: Path) -> None:
     if address is None:
         return
     refuse_lost_storage(storage.root)
-    with redirect_output(log), ray_session(address, None, None) as way:
+    with (
+        redirect_output(log) as terminal,
+        ended_if_silent(address, lambda line: print(line, file=terminal)),
+        ray_session(address, None, None) as way,
+    ):
         wait_for_machines(way)
         check_machines(storage)
 

@@ -136,7 +136,7 @@ def autoscaler_config(gcs: str) -> dict[str, Any] | None:
         for argument in command:
             option, _, path = argument.partition("=")
             if option == "--autoscaling-config":
-                return dict(yaml.safe_load(Path(path).expanduser().read_text()))
+                return dict(yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8")))
     return None
 
 

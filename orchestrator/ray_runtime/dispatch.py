@@ -7,15 +7,17 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
+from catalog.storage.answers import NoAnswerError
 from catalog.storage.errors import INTERRUPTED
-from orchestrator.ray_runtime.session import cluster_address, ray_session
+from orchestrator.ray_runtime.session import cluster_address, ended_if_silent, ray_session, require_head
 from orchestrator.ray_runtime.temporary_folders import sweep, temporary_folder
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ WAIT_SECONDS = 0.5
 WATCH_SECONDS = 2.0
 # Two looks: a Ray that is busy starting nodes may answer late once.
 LOOKS = 2
+# Less than the minute after which Ray's client ends the process without a word.
+SILENT_SECONDS = 30.0
 _ENDED_BY_RAY = (
     "error: ended while Ray started (one of its processes died, or this one was killed); this machine; "
     "see the log named above, then give the same command again to go on"
@@ -127,24 +131,45 @@ def _run(
         return
     from orchestrator.ray_runtime.tune_adapter import run_grid
 
-    with (
-        told_if_ended(terminal.descriptor, _ENDED_BY_RAY) as started,
-        ray_session(place.address, place.cpus, place.gpus) as way,
-    ):
+    with ExitStack() as session:
+        started = session.enter_context(told_if_ended(terminal.descriptor, _ENDED_BY_RAY))
+
+        def say_alone(line: str) -> None:
+            started()
+            terminal.say(line)
+
+        with nullcontext() if place.address is None else ended_if_silent(place.address, say_alone):
+            way = session.enter_context(ray_session(place.address, place.cpus, place.gpus))
         started()
         signals.take_over()
-        presence.publish(cluster=cluster_address() if place.address else None)
-        with terminal.show() as view, watched(lambda: _ray_died(driver, signals, view, terminal)):
+        head = cluster_address()
+        presence.publish(cluster=head if place.address else None)
+        with (
+            terminal.show() as view,
+            watched(
+                lambda: _ray_died(driver, signals, view, terminal, f"the Ray at {head} is gone"),
+                lambda: _is_alive(head),
+                say=terminal.say,
+            ),
+        ):
             run_grid(driver, grid.name, grid.files, way, grid.run)
 
 
-def _ray_died(driver: GridDriver, signals: StopSignals, view: View, terminal: Terminal) -> NoReturn:
+def _is_alive(head: str) -> bool:
+    """Whether the head answers and counts this node among the living; NoAnswerError where it is silent."""
+    require_head(head)  # Ray's own question would wait a minute for a head that is gone
+    return this_node_is_alive()
+
+
+def _ray_died(
+    driver: GridDriver, signals: StopSignals, view: View, terminal: Terminal, what: str
+) -> NoReturn:
     """Journal what still ran, give the leases back and leave: without Ray nothing here goes on."""
 
     def on_exit() -> None:
         signals.asked.set()  # nobody waits any more for a storage that takes nothing
         view.close()
-        terminal.say("interrupted: Ray died on this machine; give the same command again to go on")
+        terminal.say(f"interrupted: {what}; give the same command again to go on")
         driver.interrupted()
 
     end_process(on_exit)
@@ -246,19 +271,27 @@ def this_node_is_alive() -> bool:
 
 @contextmanager
 def watched(
-    lost: Callable[[], None], alive: Callable[[], bool] = this_node_is_alive, seconds: float = WATCH_SECONDS
+    lost: Callable[[], None],
+    alive: Callable[[], bool] = this_node_is_alive,
+    seconds: float = WATCH_SECONDS,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[None]:
     """Call `lost` once, from another thread, if during this block the node dies under an initialised Ray.
 
-    Ray's blocking calls do not return then, nor can a signal end them; `lost` has to end the process.
+    Ray's blocking calls do not return then, nor can a signal end them; `lost` has to end the process. So it
+    has to after `SILENT_SECONDS` without an answer (`alive` raises NoAnswerError), of which `say` is told.
     """
     over = threading.Event()
 
     def watch() -> None:
-        dead = 0
+        dead, silence = 0, Silence(say)
         while not over.wait(seconds):
             try:
                 dead = 0 if alive() else dead + 1
+                silence.ends()
+            except NoAnswerError as error:
+                if silence.lasts(error):
+                    dead = LOOKS
             except Exception:
                 # Without an answer nothing is known; Ray's client itself ends the process after a minute.
                 logger.exception("Ray does not say whether this node is alive")
@@ -272,6 +305,27 @@ def watched(
         yield
     finally:
         over.set()
+
+
+class Silence:
+    """Since when a head has not answered; `say` is told when that begins and ends."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._since: float | None = None
+
+    def lasts(self, error: NoAnswerError) -> bool:
+        """Note that there was no answer; whether that has lasted too long."""
+        if self._since is None:
+            self._since = time.monotonic()
+            self._say(f"error: {error}; waiting for {SILENT_SECONDS:.0f} s more")
+        return time.monotonic() - self._since >= SILENT_SECONDS
+
+    def ends(self) -> None:
+        """Note that there was an answer."""
+        if self._since is not None:
+            self._since = None
+            self._say("Ray answers again; going on")
 
 
 def end_process(on_exit: Callable[[], None]) -> NoReturn:

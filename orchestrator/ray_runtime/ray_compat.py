@@ -67,6 +67,21 @@ def _ray_version() -> str:
         return str(ray.__version__)
 
 
+def meant_address(address: str) -> str:
+    """The host and port that `auto` means to Ray on this machine; any other address as it is.
+
+    Public way: `auto` itself, of which nobody can ask beforehand whether it answers.
+    """
+    if address != "auto":
+        return address
+    try:
+        from ray._private.services import get_ray_address_from_environment
+
+        return str(get_ray_address_from_environment(address, None))
+    except (ImportError, TypeError, ConnectionError):
+        return address
+
+
 def reported_maximum() -> Mapping[str, float]:
     """What the autoscaler has told Ray that the cluster can have at most; empty where it told nothing.
 

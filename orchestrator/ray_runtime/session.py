@@ -8,18 +8,19 @@ import os
 import pickletools
 import shutil
 import sys
+import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from catalog.storage.answers import NoAnswerError, require_grpc
-from catalog.storage.errors import ActionGridError
+from catalog.storage.answers import NoAnswerError, answer_seconds, require_grpc
+from catalog.storage.errors import WORK_FAILED, ActionGridError
 from catalog.storage.storage import Storage
 from orchestrator.coordination.drivers import Watch
-from orchestrator.ray_runtime.ray_compat import RayWay, ray_way
+from orchestrator.ray_runtime.ray_compat import RayWay, meant_address, ray_way
 from orchestrator.ray_runtime.temporary_folders import ray_folder, usual_ray_root
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def ray_session(address: str | None, cpus: int | None, gpus: int | None) -> Iter
                 folder = at_end.enter_context(ray_folder(usual_ray_root()))
                 _start_local(cpus, gpus, folder, dashboard=way is RayWay.PUBLIC)
             else:
-                require_grpc(address, "check that the cluster's head runs, and --address or RAY_ADDRESS")
+                require_head(address)
                 ray.init(address=address, log_to_driver=False)
         except NoAnswerError:
             raise
@@ -73,6 +74,44 @@ def ray_session(address: str | None, cpus: int | None, gpus: int | None) -> Iter
             raise _not_started(address, error) from error
         at_end.callback(ray.shutdown)
         yield way
+
+
+def require_head(address: str) -> None:
+    """Return if the head of the cluster at `address` answers.
+
+    Raises:
+        NoAnswerError: it does not, within `ACTIONGRID_ANSWER_SECONDS`.
+    """
+    require_grpc(meant_address(address), "check that the cluster's head runs, and --address or RAY_ADDRESS")
+
+
+@contextmanager
+def ended_if_silent(address: str, say: Callable[[str], None]) -> Iterator[None]:
+    """End this process with one line if the cluster's head falls silent during the block.
+
+    Ray's own calls wait for it for minutes then, and no signal reaches them. While it answers, but the block
+    takes long, that is said once.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        told = False
+        while not over.wait(answer_seconds()):
+            try:
+                require_head(address)
+            except NoAnswerError as error:
+                if not over.is_set():
+                    say(f"error: {error}")
+                    os._exit(WORK_FAILED)
+            if not told:
+                told = True
+                say(f"still connecting to the cluster at {meant_address(address)}")
+
+    threading.Thread(target=watch, name="silent-head", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _not_started(address: str | None, error: Exception) -> RaySessionError:

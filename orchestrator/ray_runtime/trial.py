@@ -110,7 +110,7 @@ def write_error_log(storage: Storage, path: Path, error: BaseException, addition
 def _write_error_log(path: Path, error: BaseException, addition: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     cause = root_cause(error)
-    with path.open("w") as log:
+    with path.open("w", encoding="utf-8") as log:
         log.write(f"{describe_error(error)}{addition}\n\n")
         log.write("".join(traceback.format_exception(error)))
         if cause is not error:
@@ -121,7 +121,7 @@ def read_error_log(storage: Storage, path: Path) -> str | None:
     """The first line of an attempt's log, or None where the trial died before it could write one."""
     storage.fetch_missing(path)
     try:
-        with path.open() as log:
+        with path.open(encoding="utf-8") as log:
             return log.readline().strip() or None
     except OSError:
         return None
@@ -130,7 +130,7 @@ def read_error_log(storage: Storage, path: Path) -> str | None:
 def oom_kills(counters: Path = _COUNTERS) -> int | None:
     """The kernel's count on this machine since it started, or None where it keeps none."""
     try:
-        lines = counters.read_text().splitlines()
+        lines = counters.read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     found = (line.split() for line in lines)

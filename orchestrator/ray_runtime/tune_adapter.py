@@ -152,7 +152,7 @@ class GridSearcher(Searcher):  # type: ignore[misc]
 
     def save(self, checkpoint_path: str) -> None:
         """Write nothing of ours: the journal is the state; Tune only wants a file to be there."""
-        Path(checkpoint_path).write_text("{}")
+        Path(checkpoint_path).write_text("{}", encoding="utf-8")
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore: every submission is a new Tuner over what is missing."""
@@ -232,7 +232,7 @@ def _end_trial(trials: list[Any], name: str, find_actor: FindActor) -> None:
 def _error_text(trial: Any) -> str:  # noqa: ANN401 - ray.tune's Trial
     """What Tune knows of a trial whose process could not write a log: that it died, and how."""
     path = Path(trial.local_path, "error.txt") if trial.local_path else None
-    text = path.read_text() if path is not None and path.is_file() else ""
+    text = path.read_text(encoding="utf-8") if path is not None and path.is_file() else ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "ActorDiedError: the trial's process died without a word"
 

@@ -173,13 +173,13 @@ class AttemptStorage:
         if run.trial is None:
             return ()
         rows = self.once(self._files.history, run.trial)[run.epoch :]
-        owned = bool(rows) and self.once(self._owns_attempt, run)
+        owned = bool(rows) and self.once(self._owns_attempt, run, run.trial)
         return rows if owned else ()
 
-    def _owns_attempt(self, run: CellRun) -> bool:
-        """Whether the cell is ours, or was until it was stopped here, and nobody's since."""
-        left = not run.is_training and self._shared.holder(run.key) is None
-        return left or self._shared.owns(run.key)
+    def _owns_attempt(self, run: CellRun, trial: TrialRequest) -> bool:
+        """Whether the cell is ours, or was until it was stopped here, and nobody else's since."""
+        left = not run.is_training and self._shared.is_last(trial.key, trial.attempt)
+        return left or self._shared.owns(trial.key)
 
     def result(self, trial: TrialRequest) -> CellResult | None:
         """The result, if there is one; waits. It also brings the last epochs from a bucket."""
