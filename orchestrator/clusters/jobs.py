@@ -14,14 +14,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from catalog.storage.answers import require_http
+from catalog.storage.answers import answer_seconds, require_http
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -229,8 +229,10 @@ def _tail(client: Any, name: str) -> Iterator[str]:  # noqa: ANN401
 
 
 @contextmanager
-def tunnel(cluster_file: Path) -> Iterator[str]:
+def tunnel(cluster_file: Path, say: Callable[[str], None] = lambda _: None) -> Iterator[str]:
     """The URL under which the cluster's job server answers here while the body runs.
+
+    Where that takes longer than people wait without a word, `say` is told so.
 
     `ray dashboard` knows the head's address and the key of every provider, so it opens the connection.
 
@@ -250,7 +252,8 @@ def tunnel(cluster_file: Path) -> Iterator[str]:
         )
         try:
             url = f"http://127.0.0.1:{port}"
-            if not _opens(url, process):
+            late = f"still looking for a way to the head of {cluster_file}, for up to {_TUNNEL_SECONDS:.0f} s"
+            if not _opens(url, process, lambda: say(late)):
                 output.seek(0)
                 said = [line for line in output.read().decode(errors="replace").splitlines() if line.strip()]
                 raise JobError(
@@ -263,9 +266,12 @@ def tunnel(cluster_file: Path) -> Iterator[str]:
             _end(process)
 
 
-def _opens(url: str, process: subprocess.Popen[bytes]) -> bool:
-    deadline = time.monotonic() + _TUNNEL_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
+def _opens(url: str, process: subprocess.Popen[bytes], is_late: Callable[[], None]) -> bool:
+    began, told = time.monotonic(), False
+    while time.monotonic() - began < _TUNNEL_SECONDS and process.poll() is None:
+        if time.monotonic() - began > answer_seconds() and not told:
+            told = True
+            is_late()
         try:
             with urllib.request.urlopen(f"{url}/api/version", timeout=5):
                 return True

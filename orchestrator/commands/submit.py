@@ -129,7 +129,7 @@ def _server(cluster: Path | None, address: str | None) -> Iterator[JobServer]:
     if cluster is None:
         yield JobServer(address)
         return
-    with tunnel(cluster) as url:
+    with tunnel(cluster, lambda line: typer.echo(line, err=True)) as url:
         yield JobServer(url)
 
 
