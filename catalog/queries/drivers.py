@@ -24,6 +24,12 @@ class MeasuredTop1(NamedTuple):
 
 
 _COMMANDS = "SELECT * FROM recorded.controls WHERE study = ? ORDER BY time, command"
+_LAST_WORD = """
+    SELECT max(time) AS last
+    FROM (SELECT study, time FROM recorded.studies UNION ALL SELECT study, time FROM recorded.controls)
+    WHERE study = ?
+"""
+_LATER = 1e-3  # seconds
 _IN_FORCE = "SELECT study, action, cells, who FROM controls WHERE in_force ORDER BY given"
 _FAILURES = """
     SELECT key, attempt, error, log FROM recorded.failed
@@ -57,6 +63,15 @@ _KEPT = """
 def study_commands(catalog: Catalog, study: str) -> pa.Table:
     """Return all pause, resume and cancel commands for a study, in the order in which they were given."""
     return catalog.query(_COMMANDS, [study])
+
+
+def next_time(catalog: Catalog, study: str, now: float) -> float:
+    """The time (seconds since 1970) of a study's next submission or command: `now`, or just after the last.
+
+    Their order decides what holds, and a clock that was ahead is set back one day.
+    """
+    (row,) = catalog.query(_LAST_WORD, [study]).to_pylist()
+    return max(now, (row["last"] or 0.0) + _LATER)
 
 
 def commands_in_force(catalog: Catalog) -> pa.Table:

@@ -41,10 +41,12 @@ def cancel(study: StudyName, cells: Cells = "*", storage: StorageOption = None) 
 
 def _command(action: ControlAction, study: str, pattern: str, storage: Storage) -> None:
     from catalog import Catalog
+    from catalog.queries.drivers import next_time
     from orchestrator.coordination.requests import matching
 
     with Catalog.open(storage.root) as catalog:
         names = _cells_of(catalog, study)
+        given = next_time(catalog, study, time.time())
     chosen = matching(names, pattern)
     if not chosen:
         raise NotFoundError(
@@ -57,7 +59,7 @@ def _command(action: ControlAction, study: str, pattern: str, storage: Storage) 
         raise NotFoundError(
             f"nothing to {action}", f"no driver works on study {study}", "start one with: actiongrid run"
         )
-    _journal(action, study, pattern, storage)
+    _journal(action, study, pattern, given, storage)
     told = ", ".join(map(str, drivers))
     typer.echo(f"{action}: {len(chosen)} of {len(names)} cells of {study}; told {told}")
 
@@ -80,7 +82,7 @@ def _drivers(study: str, storage: Storage) -> list[DriverRecord]:
     return [one for one in watch.drivers() if one.study == study]
 
 
-def _journal(action: ControlAction, study: str, pattern: str, storage: Storage) -> None:
+def _journal(action: ControlAction, study: str, pattern: str, given: float, storage: Storage) -> None:
     """Write the command into this host's journal of commands; those who give one at once take turns.
 
     Raises:
@@ -91,7 +93,8 @@ def _journal(action: ControlAction, study: str, pattern: str, storage: Storage) 
     from catalog.storage.layout import file_name
     from orchestrator.coordination.drivers import user_name
 
-    event = StudyControlled(study, uuid.uuid4().hex, action, pattern, f"{user_name()}@{platform.node()}")
+    who = f"{user_name()}@{platform.node()}"
+    event = StudyControlled(study, uuid.uuid4().hex, action, pattern, who, time=given)
     writer = file_name(f"control-{platform.node() or 'host'}")
     if storage.mirrored:
         # No lock reaches other machines: each command there has a journal of its own.

@@ -10,6 +10,7 @@ from threading import Event
 
 from catalog import Catalog, Journal
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
+from catalog.queries.drivers import next_time
 from catalog.queries.planner import attempts_made
 from catalog.storage.locks import LockHeldError
 from catalog.storage.storage import Storage
@@ -145,9 +146,10 @@ class Submission:
             self._journal.append(dataset_built_event(name, Path(state.manifest), manifest, self._storage))
 
     def _journal_plan(self, plan: Plan) -> None:
-        config = self._study.model_dump(mode="json")
+        name, config = self._study.name, self._study.model_dump(mode="json")
+        given = next_time(self._catalog, name, time.time())
         self._journal.append(
-            StudySubmitted(self._study.name, self._writer, len(plan.cells), self._options.study_file, config)
+            StudySubmitted(name, self._writer, len(plan.cells), self._options.study_file, config, time=given)
         )
         self._journal.append_all(
             [planned_event(planned, self._study.name, self._writer) for planned in plan.cells]

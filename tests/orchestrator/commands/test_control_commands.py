@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,19 @@ def test_a_running_cell_that_lost_its_driver_is_not_shown_as_running(
     assert " running " in terminal.says("status")
     bench.shared.release_all()
     assert " interrupted " in terminal.says("status")
+
+
+def test_commands_keep_their_order_though_the_clock_is_set_back(
+    bench: Bench, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + 86_400)
+    terminal.says("pause", "toy")
+    monkeypatch.setattr("time.time", lambda: now)
+    terminal.says("resume", "toy")
+    assert {row["command"] for row in terminal.status().values()} == {None}
+    terminal.says("pause", "toy")
+    assert {row["command"] for row in terminal.status().values()} == {"paused"}
 
 
 def test_commands_in_a_row_keep_their_order(bench: Bench, terminal: Terminal) -> None:
