@@ -18,6 +18,8 @@ _PREFIX = "actiongrid-catalog-"
 _LOCK = ".lock"
 _NEW_SECONDS = 60.0
 """How long a folder may have no lock yet."""
+_TAKING_SECONDS = 5.0
+"""How long nobody may hold a lock that was just made."""
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
@@ -58,7 +60,9 @@ def _sweep(folder: Path) -> None:
         # Another user's, or removed by another process just now.
         with suppress(OSError):
             lock = left / _LOCK
-            if time.time() - left.stat().st_mtime > _NEW_SECONDS and not (lock.exists() and _is_held(lock)):
+            locked = lock.exists()
+            age = time.time() - (lock if locked else left).stat().st_mtime
+            if age > (_TAKING_SECONDS if locked else _NEW_SECONDS) and not (locked and _is_held(lock)):
                 shutil.rmtree(left, ignore_errors=True)
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 PREFIX = "actiongrid-"
 _LOCK = ".lock"
-# A folder this young may be about to be locked; one without a lock this old is nobody's.
-_YOUNG_SECONDS = 60.0
+# A lock this young may be about to be taken; a folder without one, this old, is nobody's.
+_YOUNG_SECONDS = 5.0
 _OLD_SECONDS = 24 * 3600.0
 # What Ray appends to its folder: the session, which is named by time and process, and the longest socket.
 _SOCKET = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
@@ -63,10 +63,10 @@ def _is_abandoned(folder: Path) -> bool:
         stat = folder.lstat()
         if stat.st_uid != os.getuid() or folder.is_symlink() or not folder.is_dir():
             return False
-        age = time.time() - stat.st_mtime
-        if not (folder / _LOCK).is_file():
-            return age > _OLD_SECONDS
-        return age > _YOUNG_SECONDS and _is_free(folder / _LOCK)
+        lock = folder / _LOCK
+        if not lock.is_file():
+            return time.time() - stat.st_mtime > _OLD_SECONDS
+        return time.time() - lock.stat().st_mtime > _YOUNG_SECONDS and _is_free(lock)
     except OSError:
         return False
 
