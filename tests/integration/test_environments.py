@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -33,8 +34,12 @@ class Place:
     missing: Callable[[], str] = lambda: ""
 
 
-def _no_root() -> str:
-    return "" if os.getuid() == 0 else "only root becomes another user"
+def _no_user() -> str:
+    words = [*_AS_USER, "sh", "-c", f"{sys.executable} -c 1"]
+    with tempfile.TemporaryDirectory() as folder:
+        variables = os.environ | {"TMPDIR": folder}
+        tried = subprocess.run(words, capture_output=True, text=True, check=False, env=variables)
+    return "" if tried.returncode == 0 else f"nobody runs this Python as {USER}: {tried.stderr.strip()}"
 
 
 def _no_mounts() -> str:
@@ -42,14 +47,21 @@ def _no_mounts() -> str:
     return "" if tried.returncode == 0 else f"no file system can be mounted: {tried.stderr.strip()}"
 
 
-_AS_USER = ("setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups")
+_USER = ("setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups")
+# A Python that lies in root's own home is shown at its place in an empty one that others may enter.
+_IN_ROOTS_HOME = """
+kept=$(mktemp -d) && mount --bind "$0" "$kept" && mount -t tmpfs -o mode=755 tmpfs /root &&
+mkdir -p "$0" && mount --bind "$kept" "$0" && exec "$@"
+"""
+_SHOWN = ("unshare", "--mount", "sh", "-c", _IN_ROOTS_HOME, sys.base_prefix)
+_AS_USER = (*(_SHOWN if Path(sys.base_prefix).is_relative_to("/root") else ()), *_USER)
 _SMALL_MEMORY = (
     *("unshare", "--mount", "sh", "-c"),
     'mount -t tmpfs -o size=64m tmpfs /dev/shm && exec "$@"',
     "sh",
 )
 PLACES = {
-    "an ordinary user": Place(_AS_USER, missing=_no_root),
+    "an ordinary user": Place(_AS_USER, missing=_no_user),
     "256 open files": Place(("sh", "-c", 'ulimit -n 256 && exec "$@"', "sh")),
     "64 MB of shared memory": Place(_SMALL_MEMORY, missing=_no_mounts),
     "a C locale": Place(variables=C_LOCALE),
