@@ -24,6 +24,7 @@ _LABELS = {
     "assemblenet": "AssembleNet",
     "nonlocal": "Non-local",
     "slowfast": "SlowFast",
+    "slowfast_4x16": "SlowFast4x16",
 }
 _ACRONYM = 5
 

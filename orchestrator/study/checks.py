@@ -113,12 +113,15 @@ def _architecture(study: Study, cell: Cell) -> Iterator[Finding]:
 
 
 def _weights(study: Study, cell: Cell) -> Iterator[Finding]:
-    if (
-        cell.stage == "starter"
-        and cell.recipe.init == "imagenet"
-        and BACKBONES[cell.backbone].weights_file is None
-    ):
-        what = f"imagenet, but backbone {cell.backbone} has no ImageNet weights; say init: random"
+    if cell.stage != "starter" or cell.recipe.init != "imagenet":
+        return
+    named = None
+    if MODULES[cell.module].whole:
+        named = f"module {cell.module}"
+    elif BACKBONES[cell.backbone].weights_file is None:
+        named = f"backbone {cell.backbone}"
+    if named is not None:
+        what = f"imagenet, but {named} has no ImageNet weights; say init: random"
         yield _recipe_field(study, cell, "init"), what
 
 

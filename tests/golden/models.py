@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from tests.golden.pictures import CLASSES, Pictures, videos
+from tests.support.architectures import architectures, modules_with
 from trainables.data.clips.loader import train_batches
 from trainables.models import build_model
-from trainables.models.registry import MODULES, why_not
 from trainables.models.video_model import VideoModel
 from trainables.models.weights import inflate
 from trainables.recipe.cell_spec import CellSpec, Evaluation, Recipe
@@ -71,20 +71,20 @@ def compute() -> Exact:
 
 def model_cases() -> Iterator[Case]:
     """All of them."""
-    tiny = [module for module in MODULES if why_not(module, "tiny", False) is None]
-    for module, pooled in product(tiny, (False, True)):
+    for module, pooled in architectures("tiny"):
         yield _training(module, pooled)
     yield _training("tam", False, "options", accumulate=2, clip_norm=1.0, nesterov=True, schedule="multistep")
     yield _training("tsn", False, "dropout", portable=False, dropout=0.5)
     for backbone, module, pooled in product(("inception_v1", "resnet18", "tiny"), PAPER, (False, True)):
         yield _logits(module, backbone, pooled, size=48 if backbone == "inception_v1" else 32)
-    for module, pooled in product((one for one in tiny if one not in PAPER), (False, True)):
-        yield _logits(module, "tiny", pooled, size=32)
+    for module, pooled in architectures("tiny"):
+        if module not in PAPER:
+            yield _logits(module, "tiny", pooled, size=32)
     yield _logits("i3d_2017", "inception_v1", True, size=48)
     for backbone, module in (*product(("resnet50",), PAPER), ("resnet101", "tsn"), ("resnet50", "nonlocal")):
         yield _logits(module, backbone, False, size=32)
     yield Case("schedule", ("train step",), list(_schedules()))
-    yield from (_random_start(module) for module in tiny)
+    yield from (_random_start(module) for module in modules_with("tiny", False))
     yield _imagenet_start()
 
 

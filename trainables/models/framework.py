@@ -136,3 +136,14 @@ class Backbone:
     build: Callable[[SpatioTemporalModule], nn.Module]
     renames: tuple[tuple[str, str], ...] = ()
     unused_weights: tuple[str, ...] = ("fc.",)
+
+
+@dataclass(frozen=True)
+class WholeNetwork:
+    """A network that is no stack of a module's layers: its trunk maps (N, 3, T, H, W) to (N, D, T', H', W').
+
+    `channels` is D. A module that is one has a class method `network(backbone, settings)` instead of layers.
+    """
+
+    trunk: nn.Module
+    channels: int

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from trainables.models import build_model
-from trainables.models.video_model import VideoModel, check_settings, load_backbone
+from trainables.models.video_model import VideoModel, check_settings
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,8 @@ def model_cost(
         ValueError: A name or number cannot be built, or the pictures are too small for the backbone.
     """
     check_settings(frames, num_classes, dropout=0.0, pooling_method="max")
-    trunk, at8, at16 = _two_counts(module, backbone, temporal_pooling, size)
-    head = num_classes * (load_backbone(backbone).channels + 1)
-    return ModelCost(trunk + head, at8 + (at16 - at8) * (frames - 8) // 8)
+    trunk, channels, at8, at16 = _two_counts(module, backbone, temporal_pooling, size)
+    return ModelCost(trunk + num_classes * (channels + 1), at8 + (at16 - at8) * (frames - 8) // 8)
 
 
 def build_bare(
@@ -72,20 +71,21 @@ def count_macs(model: VideoModel, size: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _two_counts(module: str, backbone: str, temporal_pooling: bool, size: int) -> tuple[int, int, int]:
-    """The trunk's parameters, its MACs at 8 and its MACs at 16 frames."""
+def _two_counts(module: str, backbone: str, temporal_pooling: bool, size: int) -> tuple[int, int, int, int]:
+    """The trunk's parameters and channels, its MACs at 8 and its MACs at 16 frames."""
     counts = []
-    params = 0
+    params, channels = 0, 0
     for frames in (8, 16):
         model = build_bare(module, backbone, temporal_pooling, frames, num_classes=1)
         params = sum(parameter.numel() for parameter in model.trunk.parameters())
+        channels = model.fc.in_features
         try:
             counts.append(count_macs(model, size))
         except RuntimeError as error:
             raise ValueError(
                 f"pictures of {size}x{size} pixels are too small for {backbone}; choose a larger size"
             ) from error
-    return params, counts[0], counts[1]
+    return params, channels, counts[0], counts[1]
 
 
 class _NoInitialisation(TorchFunctionMode):

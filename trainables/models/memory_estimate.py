@@ -17,7 +17,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.models.macs import build_bare
-from trainables.models.video_model import VideoModel, load_backbone
+from trainables.models.video_model import VideoModel
 
 BYTES_OF_STATE = 4
 
@@ -70,9 +70,9 @@ def training_memory(
     at8, at16 = (_counted(module, backbone, temporal_pooling, length, size, bf16) for length in (8, 16))
     steps = (frames - 8) // 8
     fixed, by_clip, passing = (
-        short + (long - short) * steps for short, long in zip(at8[1:], at16[1:], strict=True)
+        short + (long - short) * steps for short, long in zip(at8[2:], at16[2:], strict=True)
     )
-    numbers = at8[0] + num_classes * (load_backbone(backbone).channels + 1)
+    numbers = at8[0] + num_classes * (at8[1] + 1)
     state = BYTES_OF_STATE * numbers * (3 if momentum else 2) + (2 * numbers if bf16 else 0)
     return TrainingMemory(state, fixed, by_clip, passing)
 
@@ -80,8 +80,8 @@ def training_memory(
 @lru_cache(maxsize=512)
 def _counted(
     module: str, backbone: str, temporal_pooling: bool, frames: int, size: int, bf16: bool
-) -> tuple[int, int, int, int]:
-    """The trunk's parameters; saved bytes once, saved and passing bytes by clip."""
+) -> tuple[int, int, int, int, int]:
+    """The trunk's parameters and channels; saved bytes once, saved and passing bytes by clip."""
     model = bare_for_training(module, backbone, temporal_pooling, frames, num_classes=1)
     numbers = sum(parameter.numel() for parameter in model.trunk.parameters())
     dtype = torch.bfloat16 if bf16 else torch.float32
@@ -93,7 +93,7 @@ def _counted(
         what = f"pictures of {size}x{size} pixels are too small for {backbone}"
         raise ValueError(f"{what} ({error}); choose a larger size") from error
     by_clip = three.all - two.all
-    return numbers, two.all - 2 * by_clip, by_clip, two.largest
+    return numbers, model.fc.in_features, two.all - 2 * by_clip, by_clip, two.largest
 
 
 def bare_for_training(

@@ -23,7 +23,8 @@ class ModuleInfo:
     """A spatio-temporal module. `target` is `package.module:attribute`, imported only when it is built.
 
     `volumetric`: its layers are 3D, over (N, C, T, H, W), as the class at `target` says too. `backbones` are
-    the only ones that it exists for (none: all); `always_pools`: it exists with temporal pooling only.
+    the only ones that it exists for (none: all). `pools`: it exists with temporal pooling only, or without
+    only (None: both). `whole`: a network of its own, which starts from random weights.
     """
 
     name: str
@@ -31,7 +32,8 @@ class ModuleInfo:
     target: str
     volumetric: bool = False
     backbones: tuple[str, ...] = ()
-    always_pools: bool = False
+    pools: bool | None = None
+    whole: bool = False
     version: str = "1"
 
 
@@ -80,7 +82,25 @@ _MODULES = (
         "trainables.models.modules.i3d_2017:OriginalI3D",
         volumetric=True,
         backbones=("inception_v1",),
-        always_pools=True,
+        pools=True,
+    ),
+    ModuleInfo(
+        "slowfast",
+        "SlowFast",
+        "trainables.models.modules.slowfast:SlowFast",
+        volumetric=True,
+        backbones=("resnet50", "resnet101", "tiny"),
+        pools=False,
+        whole=True,
+    ),
+    ModuleInfo(
+        "slowfast_4x16",
+        "SlowFast4x16",
+        "trainables.models.modules.slowfast:SlowFast4x16",
+        volumetric=True,
+        backbones=("resnet50", "resnet101", "tiny"),
+        pools=False,
+        whole=True,
     ),
 )
 
@@ -137,6 +157,9 @@ def backbone_info(name: str) -> BackboneInfo:
     return _look_up("backbone", name, BACKBONES)
 
 
+_POOLS = {True: "always pools over time", False: "never pools over time"}
+
+
 def why_not(module: str, backbone: str, temporal_pooling: bool) -> str | None:
     """Say why a registered module does not exist with this backbone or temporal pooling; None if it does."""
     info = module_info(module)
@@ -144,8 +167,8 @@ def why_not(module: str, backbone: str, temporal_pooling: bool) -> str | None:
         return (
             f"module {module} does not exist with backbone {backbone}; allowed: {', '.join(info.backbones)}"
         )
-    if info.always_pools and not temporal_pooling:
-        return f"module {module} always pools over time; allowed: temporal_pooling true"
+    if info.pools is not None and info.pools is not temporal_pooling:
+        return f"module {module} {_POOLS[info.pools]}; allowed: temporal_pooling {str(info.pools).lower()}"
     return None
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
-from trainables.models.framework import Backbone, ClipSettings, PoolingMethod, SpatioTemporalModule
+from trainables.models.framework import (
+    Backbone,
+    ClipSettings,
+    PoolingMethod,
+    SpatioTemporalModule,
+    WholeNetwork,
+)
 from trainables.models.registry import backbone_info, load_target, module_info, why_not
 
 
@@ -93,11 +99,23 @@ def build(
     pooling_method: PoolingMethod,
 ) -> VideoModel:
     """See `trainables.models.build_model`."""
-    module_type, skeleton = load_module(module), load_backbone(backbone)
     check_settings(frames, num_classes, dropout, pooling_method)
     if (reason := why_not(module, backbone, temporal_pooling)) is not None:
         raise ValueError(reason)
     settings = ClipSettings(frames, temporal_pooling, pooling_method)
+    if module_info(module).whole:
+        network: WholeNetwork = cast(Any, load_target(module_info(module))).network(backbone, settings)
+        return VideoModel(
+            network.trunk,
+            channels=network.channels,
+            num_classes=num_classes,
+            frames=frames,
+            frames_left=1,
+            volumetric=True,
+            dropout=dropout,
+            fresh_parts=(),
+        )
+    module_type, skeleton = load_module(module), load_backbone(backbone)
     layers = module_type(settings, skeleton.style)
     return VideoModel(
         skeleton.build(layers),

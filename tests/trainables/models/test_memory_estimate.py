@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.support.architectures import architectures, modules_with
 from trainables.models import build_model
 from trainables.models.memory_estimate import Saved, saved_for_backward, training_memory
-from trainables.models.registry import MODULES, why_not
 
 # Torch chooses other layouts, or another form of attention, where tensors have no memory.
 ESTIMATED_HIGHER = {"tam", "tam_top_half", "tam_bottom_half", "tam_uniform_half", "conv", "nonlocal"}
@@ -27,11 +27,12 @@ def really_saved(
     return saved, sum(parameter.numel() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("backbone", ["tiny", "resnet18"])
-@pytest.mark.parametrize("pooling", [False, True])
-@pytest.mark.parametrize("module", [one for one in MODULES if why_not(one, "tiny", False) is None])
+@pytest.mark.parametrize(
+    ("backbone", "module", "pooling"),
+    [(backbone, *one) for backbone in ("tiny", "resnet18") for one in architectures(backbone)],
+)
 def test_saved_tensors_are_counted_as_a_real_forward_pass_saves_them(
-    module: str, pooling: bool, backbone: str
+    backbone: str, module: str, pooling: bool
 ) -> None:
     size = 32 if backbone == "tiny" else 64
     memory = training_memory(module, backbone, pooling, 8, 7, size, momentum=True, bf16=False)
@@ -48,7 +49,7 @@ def test_saved_tensors_are_counted_as_a_real_forward_pass_saves_them(
 
 
 def test_longer_clips_follow_from_two_lengths() -> None:
-    for module in (one for one in MODULES if why_not(one, "tiny", True) is None):
+    for module in modules_with("tiny", True):
         memory = training_memory(module, "tiny", True, 32, 7, 32, momentum=True, bf16=False)
         saved, _ = really_saved(module, "tiny", True, 2, 32, frames=32)
         estimated = memory.saved_fixed + 2 * memory.saved_by_clip

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.support.architectures import architectures, modules_with
 from trainables.models import build_model
 from trainables.models.layers import TemporalPool
 from trainables.models.modules.tam import TemporalAggregation
@@ -40,7 +41,6 @@ def built(
     return model.eval()
 
 
-TINY_MODULES = [module for module in MODULES if why_not(module, "tiny", False) is None]
 BLIND_TO_ORDER = {"tsn", "nonlocal"}
 
 
@@ -60,12 +60,12 @@ def test_logits_and_remaining_frames(module: str, backbone: str) -> None:
         model = built(module, backbone, pooled=pooled)
         with torch.no_grad():
             features = model.features(random_clip(2))
-            assert features.shape[:2] == (2, left)
+            assert features.shape[:2] == (2, 1 if MODULES[module].whole else left)
             assert model(random_clip(2)).shape == (2, 5)
 
 
 def test_longer_clips_keep_an_eighth_of_their_frames() -> None:
-    for module in TINY_MODULES:
+    for module in modules_with("tiny", True):
         model = built(module, pooled=True, frames=16)
         with torch.no_grad():
             assert model.features(random_clip(1, frames=16)).shape[1] == 2
@@ -83,8 +83,7 @@ def relative_change(model: VideoModel, one: Tensor, other: Tensor) -> float:
     return float((before - after).abs().max() / before.std())
 
 
-@pytest.mark.parametrize("pooled", [False, True])
-@pytest.mark.parametrize("module", TINY_MODULES)
+@pytest.mark.parametrize(("module", "pooled"), architectures("tiny"))
 def test_only_tsn_and_nonlocal_without_pooling_are_blind_to_the_order_of_frames(
     module: str, pooled: bool
 ) -> None:
@@ -96,8 +95,7 @@ def test_only_tsn_and_nonlocal_without_pooling_are_blind_to_the_order_of_frames(
         assert change > 1e-3
 
 
-@pytest.mark.parametrize("pooled", [False, True])
-@pytest.mark.parametrize("module", TINY_MODULES)
+@pytest.mark.parametrize(("module", "pooled"), architectures("tiny"))
 def test_clips_of_a_batch_never_mix(module: str, pooled: bool) -> None:
     clip = random_clip(3)
     model = built(module, pooled=pooled)
@@ -212,14 +210,13 @@ def test_dropout_falls_on_single_frames() -> None:
     assert built("tsn", dropout=0.25).dropout.p == 0.25
 
 
-@pytest.mark.parametrize("module", TINY_MODULES)
-def test_channels_last_changes_nothing_but_speed(module: str) -> None:
-    for pooled in (False, True):
-        model, clip = built(module, pooled=pooled), random_clip(2)
-        with torch.no_grad():
-            plain = model(clip)
-            fast = model.to(memory_format=model.memory_format)(clip)  # type: ignore[call-overload]
-        torch.testing.assert_close(plain, fast, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize(("module", "pooled"), architectures("tiny"))
+def test_channels_last_changes_nothing_but_speed(module: str, pooled: bool) -> None:
+    model, clip = built(module, pooled=pooled), random_clip(2)
+    with torch.no_grad():
+        plain = model(clip)
+        fast = model.to(memory_format=model.memory_format)(clip)  # type: ignore[call-overload]
+    torch.testing.assert_close(plain, fast, rtol=1e-4, atol=1e-5)
 
 
 def std(model: VideoModel, name: str) -> float:
@@ -245,7 +242,7 @@ def test_random_initialisation_is_as_documented() -> None:
 
 
 def test_the_same_seed_builds_the_same_weights() -> None:
-    for module in TINY_MODULES:
+    for module in modules_with("tiny", False):
         one, other = built(module).state_dict(), built(module).state_dict()
         assert all(torch.equal(one[name], other[name]) for name in one)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
+from tests.support.architectures import modules_with
 from trainables.models import build_model
 from trainables.models.macs import model_cost
 from trainables.models.modules.conv import TemporalConvolution
@@ -16,7 +17,6 @@ from trainables.models.modules.i3d_se import SqueezeExcitation
 from trainables.models.modules.nonlocal_blocks import NonLocalBlock, spread
 from trainables.models.modules.tam import TemporalAggregation
 from trainables.models.modules.tsm import TemporalShift
-from trainables.models.registry import MODULES, why_not
 from trainables.models.video_model import VideoModel
 from trainables.models.weights import initialise_from_imagenet
 
@@ -198,7 +198,7 @@ def test_the_original_i3d_halves_the_clip_in_its_stem_and_its_last_pools() -> No
     }
 
 
-@pytest.mark.parametrize("module", [one for one in MODULES if why_not(one, "resnet18", False) is None])
+@pytest.mark.parametrize("module", modules_with("resnet18", False))
 def test_all_but_its_own_layers_start_from_imagenet(module: str, tmp_path: Path) -> None:
     torch.manual_seed(3)
     torch.save(resnet18(weights=None).state_dict(), tmp_path / "resnet18-f37072fd.pth")
