@@ -49,7 +49,7 @@ ONLY = {"trainables": ("catalog.storage", "trainables"), "dashboards": ("catalog
 SQL_FREE = {"orchestrator", "dashboards"}
 MOST_MODULES = 16
 # 230 when the rooms were made; raise it for what is new, not for fragments of what is there.
-MOST_FILES = 265
+MOST_FILES = 280
 # What only these files may import.
 RESERVED = {
     "duckdb": {"catalog/catalog.py"},
