@@ -353,7 +353,8 @@ def _told(sql: str, timeout_seconds: float | None) -> Iterator[None]:
             "narrow it down with WHERE or LIMIT",
         ) from error
     except duckdb.Error as error:
-        raise QueryError(f"query refused ({error})", _shortened(sql), "see `DESCRIBE results`") from error
+        told = " ".join(str(error).split())
+        raise QueryError(f"query refused ({told})", _shortened(sql), "see `DESCRIBE results`") from error
 
 
 def _read(

@@ -19,6 +19,7 @@ from catalog.field_errors import FieldsError, Location, Problem, choices, closes
 
 MAX_NODES = 100_000
 MAX_DEPTH = 50  # files have a few levels; pydantic reads 200
+PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _LARGEST = 2**63  # numbers beyond have no place in a database
 _TOO_DEEP = "nested too deeply; a few levels are enough"
 # What PyYAML lets through of Python's own where a scalar is not what it says, such as `2024-99-99`.
@@ -225,6 +226,9 @@ def _problem(model: type[BaseModel], detail: ErrorDetails, document: Document, t
 def _in_words(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":
         return detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "string_pattern_mismatch" and detail.get("ctx", {}).get("pattern") == PLAIN_NAME:
+        what = "should begin with a letter or digit and have letters, digits, '.', '_' and '-' only"
+        return f"{what}, got {_shown(detail['input'])}"
     if detail["type"] == "model_type":
         return f"should be fields with values, got {_shown(detail['input'])}"
     return f"{detail['msg'].replace('Input should', 'should')}, got {_shown(detail['input'])}"

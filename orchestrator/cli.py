@@ -28,8 +28,10 @@ from orchestrator.commands import data as data_commands
 from orchestrator.commands.claims import claims
 from orchestrator.commands.control import cancel, pause, resume
 from orchestrator.commands.dashboard import dashboard
+from orchestrator.commands.doctor import doctor
 from orchestrator.commands.evaluate import evaluate
 from orchestrator.commands.explain import explain
+from orchestrator.commands.init import init
 from orchestrator.commands.plan import plan, power
 from orchestrator.commands.report import report
 from orchestrator.commands.results import results
@@ -94,6 +96,7 @@ def options(
     """Controlled studies of action-recognition architectures."""
 
 
+app.command()(init)
 app.command()(plan)
 app.command()(power)
 app.command()(run)
@@ -108,6 +111,7 @@ app.command()(claims)
 app.command()(dashboard)
 app.command()(submit)
 app.command()(report)
+app.command()(doctor)
 app.add_typer(data_commands.app, name="data")
 app.add_typer(jobs, name="jobs")
 app.add_typer(catalog_commands.app, name="catalog")

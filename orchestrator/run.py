@@ -5,6 +5,7 @@ Safe to repeat: what is done stays done.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,19 +19,21 @@ from orchestrator.coordination.drivers import Presence, writer_name
 from orchestrator.coordination.shared_cells import shared_cells
 from orchestrator.datasets.build import Announce, ShowProgress
 from orchestrator.datasets.built import manifest_path
+from orchestrator.planning.forecast import on_gpus
 from orchestrator.planning.machine import require_room, this_machine
-from orchestrator.planning.measured import overshoots
+from orchestrator.planning.measured import choose_rates, measured_rates, overshoots
 from orchestrator.planning.measurement_files import chosen_packing
-from orchestrator.planning.plan_model import State
+from orchestrator.planning.plan_model import Plan, State
 from orchestrator.ray_runtime.cluster_checks import check_cluster
 from orchestrator.ray_runtime.dispatch import Grid, RayPlace, StopSignals, Terminal, dispatch, ray_files
 from orchestrator.ray_runtime.session import leftovers, redirect_output, remove_leftover
 from orchestrator.running.cell_run import CellFailure, finished_seconds
 from orchestrator.running.driver import Driver
 from orchestrator.running.submission import Options, Submission
+from orchestrator.scheduling.schedule import Free
 from orchestrator.study.cells import Cell, expand
 from orchestrator.study.model import Study
-from orchestrator.terminal.grid_view import GridViewer, shown_states
+from orchestrator.terminal.grid_view import GridViewer, Seed, shown_states
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,17 @@ class Outcome:
         return all(state == "done" for state in self.states.values())
 
 
-def submit(study: Study, options: Options, show: ShowProgress, announce: Announce) -> Outcome:
+def submit(
+    study: Study,
+    options: Options,
+    show: ShowProgress,
+    announce: Announce,
+    phase: Announce | None = None,
+) -> Outcome:
     """Run what is missing of `study` on one storage, beside other drivers: one of them trains each cell.
 
-    Ctrl-C, SIGTERM and SIGHUP stop the cells well; before they run, they raise KeyboardInterrupt.
+    Ctrl-C, SIGTERM and SIGHUP stop the cells well; before they run, they raise KeyboardInterrupt. `phase` is
+    told what begins (default: `announce` is).
 
     Raises:
         DatasetError: A dataset cannot be built as declared.
@@ -66,10 +76,11 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
         RaySessionError: Ray does not start or cannot be reached.
         LeaseError: The storage cannot be shared by several drivers.
     """
-    storage, writer = options.storage, writer_name()
+    storage, writer, begin = options.storage, writer_name(), phase or announce
     layout = storage.layout
     storage.require_usable()
     chosen_packing(storage.root, options.packing)
+    begin("checking the storage" if options.address is None else "checking the cluster and the storage")
     check_cluster(options.address, storage, layout.log(f"{writer}-check"))
     for leftover in leftovers(storage):
         if leftover.warning:
@@ -86,13 +97,15 @@ def submit(study: Study, options: Options, show: ShowProgress, announce: Announc
         submission = Submission(study, options, journal, catalog, shared, files)
         if not all(manifest_path(study, name, layout).is_file() for name in study.axes.dataset):
             _require_room(expand(study), options)
-        plan = submission.prepare(show, announce)
+        plan = submission.prepare(show, announce, begin)
         _require_room([one.cell for one in plan.cells if one.state is State.TO_RUN], options)
         driver = submission.driver(signals.asked)
         if driver.cells:
             log = layout.log(submission.writer)
             announce(f"{len(driver.cells)} of {len(plan.cells)} cells to run; Ray's own output: {log}")
-            _run(submission, driver, options, signals, presence)
+            seed = _seed(plan, catalog, options)
+            begin("starting Ray, then training")
+            _run(submission, driver, options, signals, presence, seed)
         outcome = _outcome(submission, driver, interrupted=not driver.is_finished)
         catalog.refresh()
         for warning in overshoots(catalog, finished_seconds(driver.cells)):
@@ -108,8 +121,22 @@ def _require_room(cells: Sequence[Cell], options: Options) -> None:
         require_room(asked, this_machine(asked, options.cpus, options.gpus))
 
 
+def _seed(plan: Plan, catalog: Catalog, options: Options) -> Seed:
+    """The plan's own rates, and what a local Ray has; of a cluster it is seen what cells hold."""
+    rates = choose_rates(measured_rates(catalog), on_gpus=on_gpus(plan))
+    if options.address is not None:
+        return Seed(rates)
+    there = this_machine([one.cell.resources for one in plan.cells], options.cpus, options.gpus)
+    return Seed(rates, Free(cpus=there.cpus, gpus=there.gpus))
+
+
 def _run(
-    submission: Submission, driver: Driver, options: Options, signals: StopSignals, presence: Presence
+    submission: Submission,
+    driver: Driver,
+    options: Options,
+    signals: StopSignals,
+    presence: Presence,
+    seed: Seed,
 ) -> None:
     """Run the driver's cells with a live view until they are done or the driver is to stop."""
     from orchestrator.ray_runtime.train_run import run_cell
@@ -122,7 +149,8 @@ def _run(
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         driver.outage.tell(say)
-        viewer = GridViewer(submission.plan, driver, submission.report)
+        words = ("actiongrid", "resume", submission.plan.study, "--storage", options.storage.location)
+        viewer = GridViewer(submission.plan, driver, submission.report, seed, shlex.join(words))
         dispatch(
             driver,
             Grid(submission.writer, submission.ray_files / "tune", run_cell),

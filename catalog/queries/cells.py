@@ -19,12 +19,36 @@ _PROGRESS = """
             AS eval_videos,
         epochs.clips_per_second, cells.reason, cells.log, cells.key
     FROM study_cells JOIN cells USING (key)
+    -- A study's cells are journalled in its own order.
+    LEFT JOIN (
+        SELECT study, key, arg_max(position, time) AS place FROM recorded.cells GROUP BY study, key
+    ) AS planned ON planned.study = study_cells.study AND planned.key = study_cells.key
     LEFT JOIN (SELECT key, eval_videos FROM recorded.finished) AS finished USING (key)
     LEFT JOIN (SELECT key, max(last_epoch) AS epoch FROM materialised.attempt_epochs GROUP BY key) AS newest
         USING (key)
     LEFT JOIN recorded.epochs AS epochs ON epochs.key = newest.key AND epochs.epoch = newest.epoch
     WHERE study_cells.current AND ($study IS NULL OR study_cells.study = $study)
-    ORDER BY study_cells.study, cells.cell
+    ORDER BY study_cells.study, place, cells.cell
+"""
+# The finished cell with the highest reported top-1 of each study and dataset.
+_BEST = """
+    SELECT planned.study, planned.dataset, planned.cell, top1, eval_videos
+    FROM study_cells AS planned JOIN results USING (key)
+    WHERE planned.current AND isfinite(top1) AND ($study IS NULL OR planned.study = $study)
+    QUALIFY 1 = row_number() OVER (
+        PARTITION BY planned.study, planned.dataset ORDER BY top1 DESC, planned.cell
+    )
+    ORDER BY planned.study, planned.dataset
+"""
+# Failed cells and those that wait for them are left out: they cost nothing before somebody mends the cause.
+_TIME_LEFT = """
+    SELECT
+        study, count(*) FILTER (state = 'running') AS running,
+        sum(greatest(expected_seconds - seconds, 0)) AS seconds,
+        max(greatest(expected_seconds - seconds, 0)) AS longest,
+        count(*) FILTER (expected_seconds IS NULL) AS unknown
+    FROM cell_costs
+    WHERE state IN ('planned', 'running') AND ($study IS NULL OR study = $study) GROUP BY study
 """
 _WITH_MEASURES = """
     WITH submitted AS (SELECT study, arg_max(config, time) AS config FROM recorded.studies GROUP BY study)
@@ -39,7 +63,13 @@ _WITH_MEASURES = """
     ORDER BY cells.cell, current DESC, cells.key
 """
 _NAMED = "SELECT * FROM cells WHERE cell = $cell OR starts_with(key, $cell) ORDER BY current DESC, study, key"
-_ATTEMPTS = "SELECT attempt, state, driver, error, log FROM attempts WHERE key = $key ORDER BY attempt"
+_ATTEMPTS = """
+    SELECT
+        attempt, state, driver, error, log, host, seconds,
+        started::VARCHAR AS started, ended::VARCHAR AS ended
+    FROM attempts WHERE key = $key ORDER BY attempt
+"""
+_CHECKPOINT = "SELECT checkpoint, epoch, checkpoint_file AS file FROM results_all WHERE key = $key LIMIT 1"
 _LINEAGE = """
     WITH RECURSIVE line AS (
         SELECT key, parent_key, cell, 0 AS depth FROM cells WHERE key = $key
@@ -97,8 +127,21 @@ _LIST = """
 
 
 def progress_of_cells(catalog: Catalog, study: str | None) -> pa.Table:
-    """Return the cells of the current plans (of one study or all): state, newest epoch, failure, key."""
+    """Return the cells of the current plans in the studies' order: state, newest epoch, failure, key."""
     return catalog.query(_PROGRESS, {"study": study})
+
+
+def best_cells(catalog: Catalog, study: str | None) -> pa.Table:
+    """Return the best finished cell of each study and dataset: `cell`, `top1` (percent), `eval_videos`."""
+    return catalog.query(_BEST, {"study": study})
+
+
+def time_left(catalog: Catalog, study: str | None) -> pa.Table:
+    """Return by study the `seconds` of all open cells one after another, and what the `longest` one takes.
+
+    `unknown` counts open cells of which nobody can tell yet; studies with nothing to do are left out.
+    """
+    return catalog.query(_TIME_LEFT, {"study": study})
 
 
 def current_cells(catalog: Catalog) -> pa.Table:
@@ -126,8 +169,13 @@ def cells_to_evaluate(catalog: Catalog, study: str | None) -> pa.Table:
 
 
 def attempts_of_cell(catalog: Catalog, key: str) -> pa.Table:
-    """Return `attempt`, `state`, `driver`, `error` and `log` of a cell's attempts, the first one first."""
+    """Return a cell's attempts, the first one first: state, driver, error, log, host, dates in UTC."""
     return catalog.query(_ATTEMPTS, {"key": key})
+
+
+def checkpoint_of_cell(catalog: Catalog, key: str) -> pa.Table:
+    """Return one row: the reported `checkpoint` (`last`, `best`), its epoch and file; none if unfinished."""
+    return catalog.query(_CHECKPOINT, {"key": key})
 
 
 def lineage_of_cell(catalog: Catalog, key: str) -> pa.Table:

@@ -18,6 +18,7 @@ from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.storage.storage import Storage, open_storage
 
 if TYPE_CHECKING:
+    from catalog import Catalog
     from orchestrator.study.model import Study
 
 DEFAULT_STORAGE = "actiongrid-storage"
@@ -116,6 +117,14 @@ def command_line(*words: str, **options: object) -> str:
         (f"--{name.replace('_', '-')}", str(value)) for name, value in options.items() if value is not None
     ]
     return shlex.join(("actiongrid", *words, *chain.from_iterable(given)))
+
+
+def run_again(catalog: Catalog, study: str, storage: str | None) -> str:
+    """The command that runs a study again, with the file that it was submitted from last."""
+    from catalog.queries.cells import latest_study_file
+
+    (file,) = latest_study_file(catalog, [study]).column("file").to_pylist()
+    return command_line("run", file or study, storage=storage)
 
 
 def checked_study(source: str) -> Study:

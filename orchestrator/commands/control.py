@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.common import NotFoundError, StorageOption, existing_storage
+from orchestrator.commands.common import NotFoundError, StorageOption, existing_storage, run_again
 
 if TYPE_CHECKING:
     from catalog import Catalog
@@ -47,6 +47,7 @@ def _command(action: ControlAction, study: str, pattern: str, storage: Storage) 
     with Catalog.open(storage.root) as catalog:
         names = _cells_of(catalog, study)
         given = next_time(catalog, study, time.time())
+        start = run_again(catalog, study, storage.location)
     chosen = matching(names, pattern)
     if not chosen:
         raise NotFoundError(
@@ -57,7 +58,7 @@ def _command(action: ControlAction, study: str, pattern: str, storage: Storage) 
     drivers = _drivers(study, storage)
     if not drivers:
         raise NotFoundError(
-            f"nothing to {action}", f"no driver works on study {study}", "start one with: actiongrid run"
+            f"nothing to {action}", f"no driver works on study {study}", f"start one with: {start}"
         )
     _journal(action, study, pattern, given, storage)
     told = ", ".join(map(str, drivers))

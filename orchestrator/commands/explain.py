@@ -15,6 +15,7 @@ from orchestrator.commands.common import (
     evaluation_text,
     existing_storage,
 )
+from orchestrator.terminal.text import count_text, time_text
 
 if TYPE_CHECKING:
     from catalog import Catalog
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 def explain(
     cell: Annotated[str, typer.Argument(help="A cell's name or the beginning of its key.")],
     storage: StorageOption = None,
+    key: Annotated[bool, typer.Option("--key", help="Show all that the cell's key is made of.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show why a cell is as it is: state, attempts, line of parents, evaluations, key, what changed, cost."""
+    """Show why a cell is as it is: state, reason, protocol, checkpoint, time, parents, what changed, cost."""
     from catalog import Catalog
     from catalog.queries.cells import cell_names, cells_named
     from orchestrator.evaluation.cells import no_such_cell
@@ -44,11 +46,17 @@ def explain(
         typer.echo(json.dumps(found))
         return
     for one in found:
-        _show(one)
+        typer.echo("\n".join(_lines(one, with_key=key)))
 
 
 def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict[str, Any]:
-    from catalog.queries.cells import attempts_of_cell, evaluations_of_cell, key_parts_of, lineage_of_cell
+    from catalog.queries.cells import (
+        attempts_of_cell,
+        checkpoint_of_cell,
+        evaluations_of_cell,
+        key_parts_of,
+        lineage_of_cell,
+    )
     from orchestrator.planning.explanation import (
         chosen_on_lines,
         first_weights,
@@ -66,6 +74,7 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict
         "current": row["current"],
         "state": row["state"],
         "reason": row["reason"],
+        "checkpoint": next(iter(checkpoint_of_cell(catalog, row["key"]).to_pylist()), None),
         "attempts": attempts_of_cell(catalog, row["key"]).to_pylist(),
         "lineage": lineage,
         "first_weights": first_weights(lineage, json.loads(oldest)),
@@ -78,26 +87,49 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict
     }
 
 
-def _show(one: dict[str, Any]) -> None:
+def _lines(one: dict[str, Any], *, with_key: bool) -> list[str]:
+    """A cell in lines, what people ask for first; `with_key`: what its key is made of at the end."""
     older = "" if one["current"] else " (older plan)"
     why = f": {one['reason']}" if one["reason"] else ""
-    typer.echo(f"{one['cell']} of study {one['study']}: {one['state']}{older}{why}")
-    typer.echo(f"  key {one['key']}")
-    for attempt in one["attempts"]:
-        error = f": {attempt['error']}; log: {attempt['log']}" if attempt["error"] else ""
-        typer.echo(f"  attempt {attempt['attempt']} by {attempt['driver']}: {attempt['state']}{error}")
-    for step in one["lineage"]:
-        typer.echo(f"  {'  ' * step['depth']}{step['cell']} ({step['key'][:12]}): {_top1(step)}")
-    typer.echo(f"  {'  ' * len(one['lineage'])}{one['first_weights']}")
-    for line in one["chosen_on"]:
-        typer.echo(f"  {line}")
-    for evaluation in one["evaluations"]:
-        typer.echo(f"  {evaluation['level']} level: {evaluation_text(evaluation)}")
-    for line in _others_lines(one):
-        typer.echo(f"  {line}")
-    typer.echo("  key parts:")
-    for name, value in one["key_parts"].items():
-        typer.echo(f"    {name}: {json.dumps(value)}")
+    said = [
+        *(f"{row['level']} level: {evaluation_text(row)}" for row in one["evaluations"]),
+        *_checkpoint_lines(one["checkpoint"]),
+        *_time_lines(one["attempts"]),
+        *(
+            f"{'  ' * step['depth']}{step['cell']} ({step['key'][:12]}): {_top1(step)}"
+            for step in one["lineage"]
+        ),
+        f"{'  ' * len(one['lineage'])}{one['first_weights']}",
+        *one["chosen_on"],
+        *_others_lines(one),
+        f"key {one['key']}{'' if with_key else '; --key shows what it is made of'}",
+    ]
+    if with_key:
+        parts = (f"{name}: {json.dumps(value)}" for name, value in one["key_parts"].items())
+        said += ["key parts:", *(f"  {part}" for part in parts)]
+    return [
+        f"{one['cell']} of study {one['study']}: {one['state']}{older}{why}",
+        *(f"  {line}" for line in said),
+    ]
+
+
+def _checkpoint_lines(found: dict[str, Any] | None) -> list[str]:
+    if found is None or not found["file"]:
+        return []
+    return [f"checkpoint: {found['file']} ({found['checkpoint']}, epoch {found['epoch']})"]
+
+
+def _time_lines(attempts: list[dict[str, Any]]) -> list[str]:
+    """The wall time of all attempts, then each with its dates (UTC), and how it ended."""
+    known = [one["seconds"] for one in attempts if one["seconds"] is not None]
+    tries = count_text(len(attempts), "attempt")
+    lines = [f"wall time: {time_text(sum(known))} in {tries}"] if known else []
+    for one in attempts:
+        dates = f"{one['started'][:19]} to {(one['ended'] or '?')[:19]} UTC"
+        error = f": {one['error']}; log: {one['log']}" if one["error"] else ""
+        by = f"by {one['driver']} on {one['host']}"
+        lines.append(f"attempt {one['attempt']} {by}, {dates}: {one['state']}{error}")
+    return lines
 
 
 def _others_lines(one: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ from orchestrator.commands.common import (
     chosen_storage,
     command_line,
 )
+from orchestrator.terminal.text import Phases, count_text
 
 if TYPE_CHECKING:
     from catalog.storage.storage import Storage
@@ -37,13 +39,15 @@ def run(
     packing: PackingOption = None,
 ) -> None:
     """Run what is missing of a study: build its datasets, train its cells. Safe to kill and run again."""
+    phases = Phases(typer.echo)
+    phases("reading the study")
     from orchestrator.run import submit
     from orchestrator.running.submission import Options
     from orchestrator.terminal.text import BuildView
 
     options = Options(
         storage=chosen_storage(storage),
-        study_file=study,
+        study_file=_as_named_anywhere(study),
         address=address,
         cpus=cpus,
         gpus=gpus,
@@ -51,7 +55,7 @@ def run(
         packing=packing,
     )
     checked = checked_study(study)
-    outcome = submit(checked, options, BuildView(sys.stderr), typer.echo)
+    outcome = submit(checked, options, BuildView(sys.stderr), typer.echo, phases)
     again = command_line(
         "run",
         study,
@@ -86,6 +90,11 @@ def claim_lines(study: Study, storage: Storage) -> list[str]:
     return [f"claim {one.claim.name}: {one.verdict}: {says(one)}" for one in judged]
 
 
+def _as_named_anywhere(study: str) -> str:
+    """The study's file as it can be named from any folder; a shipped study keeps its name."""
+    return str(Path(study).resolve()) if Path(study).is_file() else study
+
+
 def outcome_lines(outcome: Outcome, again: str) -> list[str]:
     """What was trained, what failed and why, what is blocked, and `again`, the command that goes on."""
     total = len(outcome.states)
@@ -96,10 +105,12 @@ def outcome_lines(outcome: Outcome, again: str) -> list[str]:
         if failure.blocked:
             lines.append(f"  blocks {', '.join(failure.blocked)}")
     for reason, cells in outcome.blocked_at_plan.items():
-        lines.append(f"blocked: {len(cells)} cells ({cells[0]}{', …' if len(cells) > 1 else ''}): {reason}")
+        first = f"{cells[0]}{', …' if len(cells) > 1 else ''}"
+        lines.append(f"blocked: {count_text(len(cells), 'cell')} ({first}): {reason}")
     if outcome.cancelled:
         first, more = outcome.cancelled[0], ", …" if len(outcome.cancelled) > 1 else ""
-        lines.append(f"cancelled by `actiongrid cancel`: {len(outcome.cancelled)} cells ({first}{more})")
+        cancelled = count_text(len(outcome.cancelled), "cell")
+        lines.append(f"cancelled by `actiongrid cancel`: {cancelled} ({first}{more})")
     if outcome.cancelled and not outcome.failures and not outcome.interrupted:
         lines.append(f"a new run takes them up again: {again}")
     elif outcome.interrupted:

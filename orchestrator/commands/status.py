@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from catalog.storage.atomic import StorageError
 from orchestrator.commands.common import (
@@ -19,14 +18,18 @@ from orchestrator.commands.common import (
     StorageOption,
     command_line,
     existing_storage,
-    wide_console,
+    run_again,
 )
-from orchestrator.terminal.text import accuracy_text, held_lines
+from orchestrator.terminal.text import (
+    accuracy_text,
+    aligned_columns,
+    clock_text,
+    count_text,
+    held_lines,
+    terminal_width,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from catalog import Catalog
     from catalog.journal import Fault
 
 
@@ -35,9 +38,9 @@ def status(
     storage: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how far the studies of a storage are, what failed and how to go on."""
+    """Show how far the studies of a storage are, the time to go, the best so far, failures, how to go on."""
     from catalog import Catalog
-    from catalog.queries.cells import progress_of_cells
+    from catalog.queries.cells import best_cells, progress_of_cells, time_left
     from orchestrator.coordination.drivers import held_by
     from orchestrator.coordination.requests import requested
 
@@ -45,8 +48,9 @@ def status(
     with Catalog.open(chosen.root) as catalog:
         rows = progress_of_cells(catalog, study).to_pylist()
         commands = requested(catalog, rows)
-        failed = {row["study"] for row in rows if row["state"] == "failed"}
-        again = {name: _run_again(catalog, name, storage) for name in failed}
+        best = [] if as_json else best_cells(catalog, study).to_pylist()
+        left = {} if as_json else {row["study"]: row for row in time_left(catalog, study).to_pylist()}
+        again = {name: run_again(catalog, name, storage) for name in {row["study"] for row in rows}}
         faults = catalog.faults
     if study is not None and not rows:
         raise NotFoundError("no such study", study, "see actiongrid status, without a name")
@@ -61,12 +65,18 @@ def status(
         _tell_left_out(faults, command_line("catalog", "check", storage=storage), chosen.location)
         return
     if not rows:
-        typer.echo("nothing here yet; start with: actiongrid run demo")
+        typer.echo(f"nothing here yet; start with: {command_line('run', 'demo', storage=storage)}")
         return
-    console = wide_console()
     # They come in the order of their studies' names.
     for name, own in itertools.groupby(rows, key=itemgetter("study")):
-        _show_study(name, [*own], again.get(name), console, fitted=len(rows) <= _FITTED_ROWS)
+        found = StudyStatus(
+            name,
+            tuple(own),
+            tuple(row for row in best if row["study"] == name),
+            left.get(name),
+            again[name],
+        )
+        typer.echo("\n".join(study_lines(found, terminal_width(), sure=len(rows) <= _SURE_ROWS)))
 
 
 def _tell_left_out(faults: Sequence[Fault], check: str, where: str) -> None:
@@ -81,48 +91,64 @@ def _tell_left_out(faults: Sequence[Fault], check: str, where: str) -> None:
     typer.echo(f"{what}; see: {check}")
 
 
-def _run_again(catalog: Catalog, study: str, storage: str | None) -> str:
-    """The command that runs a study again, with the file that it was submitted from last."""
-    from catalog.queries.cells import latest_study_file
+@dataclass(frozen=True)
+class StudyStatus:
+    """What is shown of a study: its cells in its own order, the best ones, the time `left`, how to run it."""
 
-    (file,) = latest_study_file(catalog, [study]).column("file").to_pylist()
-    return command_line("run", file or study, storage=storage)
+    name: str
+    rows: tuple[dict[str, Any], ...]
+    best: tuple[dict[str, Any], ...] = ()
+    left: dict[str, Any] | None = None
+    again: str = ""
 
 
-def _show_study(
-    name: str, rows: list[dict[str, Any]], again: str | None, console: Console, *, fitted: bool
-) -> None:
-    states = [_state(row) for row in rows]
+def study_lines(study: StudyStatus, width: int | None, *, sure: bool = True) -> list[str]:
+    """A study in lines: counts, a bar with the time to go, the best so far, its cells, what failed."""
+    states = [_state(row) for row in study.rows]
     by_state = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
-    console.print(f"{name}: {by_state} of {len(rows)} cells", markup=False, highlight=False)
-    texts = [
-        (row["cell"], state, *_numbers(row, sure=fitted)) for row, state in zip(rows, states, strict=True)
+    rows = [
+        [row["cell"], state, *_numbers(row, sure=sure)] for row, state in zip(study.rows, states, strict=True)
     ]
-    if not fitted:
-        typer.echo("\n".join(_aligned([_HEAD, *texts])))
-    else:
-        table = Table(box=None, pad_edge=False)
-        for column in _HEAD:
-            table.add_column(column, justify="left" if column in _HEAD[:2] else "right")
-        for text in texts:
-            table.add_row(*text)
-        console.print(table)
-    for line in held_lines({row["cell"]: row["held_by"] for row in rows if row["held_by"]}):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    failed = [row for row in rows if row["state"] == "failed"]
-    for row in failed:
-        console.print(
-            f"failed: {row['cell']}: {row['reason']}; log: {row['log']}", markup=False, soft_wrap=True
-        )
+    lines = [f"{study.name}: {by_state} of {count_text(len(rows), 'cell')}", _progress(study, states)]
+    lines += [_best_line(one, several=len(study.best) > 1) for one in study.best[:_MOST_BEST]]
+    lines += fitting_columns([[*_HEAD], *rows], width)
+    lines += held_lines({row["cell"]: row["held_by"] for row in study.rows if row["held_by"]})
+    failed = [row for row in study.rows if row["state"] == "failed"]
+    lines += [f"failed: {row['cell']}: {row['reason']}; log: {row['log']}" for row in failed]
     if failed:
-        console.print(f"mend the cause, then: {again}", markup=False, soft_wrap=True)
+        lines.append(f"mend the cause, then: {study.again}")
+    elif "interrupted" in states or ("running" not in states and "planned" in states):
+        lines.append(f"nobody runs it; go on with: {study.again}")
+    return lines
 
 
-def _aligned(texts: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """The rows as lines, the first two columns to the left."""
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    form = "  ".join(f"{{:{'<' if place < 2 else '>'}{width}}}" for place, width in enumerate(widths))
-    return (form.format(*text).rstrip() for text in texts)
+def _progress(study: StudyStatus, states: Sequence[str]) -> str:
+    """A bar of what is done, and the time to go: from the pace of finished cells, as many at once as run."""
+    share = states.count("done") / len(states)
+    bar = f"[{'#' * round(_BAR * share):-<{_BAR}}] {100 * share:.0f} % done"
+    if study.left is None:
+        return bar
+    running = states.count("running")
+    if not running:
+        return f"{bar}, not running"
+    seconds, unknown = study.left["seconds"], study.left["unknown"]
+    if seconds is None or unknown:
+        return f"{bar}, to go: ?"
+    return f"{bar}, about {clock_text(max(seconds / running, study.left['longest']))} to go"
+
+
+def _best_line(row: dict[str, Any], *, several: bool) -> str:
+    where = f" on {row['dataset']}" if several else ""
+    return f"best so far{where}: {row['cell']}, top-1 {accuracy_text(row['top1'], row['eval_videos'], 1)}"
+
+
+def fitting_columns(rows: list[list[str]], width: int | None) -> list[str]:
+    """Rows in columns; those at the end are left out where a line would be too wide. No name is cut."""
+    while True:
+        lines = aligned_columns(rows)
+        if width is None or max(map(len, lines)) <= width or len(rows[0]) <= _FEWEST_COLUMNS:
+            return lines
+        rows = [row[:-1] for row in rows]
 
 
 def _state(row: dict[str, Any]) -> str:
@@ -132,9 +158,12 @@ def _state(row: dict[str, Any]) -> str:
     return str(row["command"] or row["state"])
 
 
-_HEAD = ("cell", "state", "epoch", "training loss", "top-1", "clips/s")
-_FITTED_ROWS = 1_000
-"""More rows are neither fitted to the terminal nor given intervals: both take far longer than the answer."""
+_HEAD = ("cell", "state", "epoch", "top-1", "training loss", "clips/s")
+_FEWEST_COLUMNS = 4
+_BAR = 30
+_MOST_BEST = 5  # datasets
+_SURE_ROWS = 1_000
+"""More rows are given no intervals: they take far longer than the answer."""
 
 
 def _numbers(row: dict[str, Any], *, sure: bool) -> tuple[str, ...]:
@@ -143,9 +172,9 @@ def _numbers(row: dict[str, Any], *, sure: bool) -> tuple[str, ...]:
     if sure and row["top1"] is not None:
         top1 = accuracy_text(row["top1"], row["eval_videos"], 1)
     return (
-        _number(row["epoch"], "d"),
-        _number(row["train_loss"], ".3f"),
+        _number(row["epoch"], "d") or "-",
         top1,
+        _number(row["train_loss"], ".3f"),
         _number(row["clips_per_second"], ".0f"),
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
+from types import MappingProxyType
 
 from orchestrator.planning.cost import START_UP_SECONDS
 from orchestrator.planning.forecast import cell_seconds, held_units
@@ -17,11 +19,22 @@ _HERE = "here"
 
 @dataclass(frozen=True)
 class TrainedCell:
-    """What a cell has shown of its pace: `flops` of its work took `seconds` of wall time since its start."""
+    """What a cell has shown of its pace: `flops` of its work took `seconds` of wall time since its start.
+
+    `start_up` are those of the seconds that passed before its first epoch, where they are known.
+    """
 
     cell: Cell
     flops: float
     seconds: float
+    start_up: float | None = None
+
+    @property
+    def working_seconds(self) -> float:
+        """The seconds without the start-up: at least a tenth where that is only estimated."""
+        if self.start_up is not None:
+            return max(self.seconds - self.start_up, 1e-3)
+        return max(self.seconds - START_UP_SECONDS, 0.1 * self.seconds)
 
 
 @dataclass(frozen=True)
@@ -48,15 +61,23 @@ def rates_so_far(trained: Sequence[TrainedCell]) -> Rates | None:
             one.cell.temporal_pooling,
             one.cell.frames,
             one.flops,
-            max(one.seconds - START_UP_SECONDS, 0.1 * one.seconds)
-            * held_units(one.cell.resources, gpus=gpus),
+            one.working_seconds * held_units(one.cell.resources, gpus=gpus),
         )
         for one in trained
         if one.flops > 0 and one.seconds > 0
     )
     if not samples:
         return None
-    return Rates(mean_device(_HERE, samples), samples, _HERE, START_UP_SECONDS)
+    known = [one.start_up for one in trained if one.start_up is not None]
+    return Rates(mean_device(_HERE, samples), samples, _HERE, median(known) if known else START_UP_SECONDS)
+
+
+# How far off the time to go may be, as factors, by what its rates come from: assumed for such a machine,
+# measured on this storage before, seen in cells that still train, and in some that have finished.
+SPREADS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"assumed": (0.5, 4.0), "measured": (0.7, 1.5), "training": (0.8, 1.3), "finished": (1.0, 1.0)}
+)
+ENOUGH_FINISHED = 3
 
 
 def eta_seconds(left: Sequence[OpenCell], rates: Rates | None, room: Free) -> float | None:

@@ -20,7 +20,12 @@ from orchestrator.datasets.built import dataset_states
 from orchestrator.evaluation.jobs import dataset_built_event
 from orchestrator.planning.model_size_worker import counted_apart
 from orchestrator.planning.plan_model import Plan, PlannedCell, State
-from orchestrator.planning.storage_plan import memory_reductions, plan_on_catalog, weights_problems
+from orchestrator.planning.storage_plan import (
+    backbones_from_imagenet,
+    memory_reductions,
+    plan_on_catalog,
+    weights_problems,
+)
 from orchestrator.running.attempt_files import fetch_results
 from orchestrator.running.cell_request import SubmissionSettings
 from orchestrator.running.cell_run import CellWork
@@ -34,6 +39,10 @@ from trainables.recipe.cell_spec import Which
 from trainables.training.result import read_result
 
 BUILD_WAIT_SECONDS = 2.0
+
+
+def _unsaid(_line: str) -> None:
+    """Nobody is told."""
 
 
 @dataclass(frozen=True)
@@ -91,19 +100,28 @@ class Submission:
         """The name of this submission's driver: of its journal, log and Tune experiment."""
         return self._writer
 
-    def prepare(self, show: ShowProgress, announce: Announce) -> Plan:
-        """Build missing datasets, journal the plan, take in results that no driver has journalled yet."""
+    def prepare(self, show: ShowProgress, announce: Announce, phase: Announce = _unsaid) -> Plan:
+        """Build missing datasets, journal the plan, take in results that no driver has journalled yet.
+
+        `phase` is told what begins.
+        """
         from orchestrator.datasets.ingest_tasks import VideoReaders
 
         known = dataset_states(self._study, self._layout)
         readers = VideoReaders(self._storage, self._options.address, self._layout.log(f"{self._writer}-data"))
+        missing = [name for name, state in known.items() if not state.built]
+        if missing:
+            phase(f"building datasets: {', '.join(missing)}")
         states = self._build(known, Builder(show, announce, readers))
         self._states = states
         self._journal_datasets(states)
         # Cells that wait for a dataset need no weights yet, so nothing is downloaded for them.
         runnable = any(state.built for state in states.values())
         weights_dir = self._options.weights_dir
+        if backbones := backbones_from_imagenet(self._study):
+            phase(f"looking for ImageNet weights: {', '.join(backbones)}")
         self._weights_problems = weights_problems(self._study, weights_dir, download=runnable)
+        phase("planning: counting models, comparing keys with the catalog's")
         plan = self._replan(states)
         self._journal_plan(plan)
         self._close_dead_attempts()

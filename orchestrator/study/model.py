@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from catalog.claims.model import Claim
+from catalog.yaml_source import PLAIN_NAME
 from trainables.data.datasets import DatasetConfig
 from trainables.recipe.cell_spec import Evaluation, Recipe, Which
 from trainables.recipe.fields import ChooseOn, Frozen, PositiveInt
@@ -174,7 +175,7 @@ class Study(Frozen):
     `claims` are judged on this study's results (docs/claims.md); a file may name a file of them instead.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=PLAIN_NAME)]
     axes: Axes
     include: tuple[CellMatch, ...] = ()
     exclude: tuple[CellMatch, ...] = ()

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from orchestrator.planning.eta import OpenCell, TrainedCell, eta_seconds, rates_so_far
+from orchestrator.planning.cost import START_UP_SECONDS
+from orchestrator.planning.eta import (
+    ENOUGH_FINISHED,
+    SPREADS,
+    OpenCell,
+    TrainedCell,
+    eta_seconds,
+    rates_so_far,
+)
 from orchestrator.planning.plan_model import Plan, State
-from orchestrator.running.cell_run import ENDED, CellRun, CellState, finished_seconds
+from orchestrator.planning.rates import Rates
+from orchestrator.running.cell_run import ENDED, CellRun, CellState, RunningCell, finished_seconds
 from orchestrator.running.driver import Driver
 from orchestrator.scheduling.schedule import Free
 from orchestrator.terminal.live_view import GridView
@@ -33,16 +43,40 @@ def shown_states(plan: Plan, cells: Mapping[str, CellRun]) -> dict[str, str]:
     return states | {name: _SHOWN.get(run.state, str(run.state)) for name, run in cells.items()}
 
 
-class GridViewer:
-    """Takes views of a driver; remembers what its cells held side by side, for the time to go."""
+@dataclass(frozen=True)
+class Seed:
+    """What the time to go is reckoned with before a cell has shown its pace: the plan's own rates.
 
-    def __init__(self, plan: Plan, driver: Driver, report: Which = "last") -> None:
-        """`report`: the checkpoint whose top-1 the study reports."""
+    `room` are the CPUs and GPUs that the cells may hold at once, as far as they are known.
+    """
+
+    rates: Rates | None = None
+    room: Free = field(default_factory=lambda: Free(cpus=1))
+
+
+class GridViewer:
+    """Takes views of a driver; remembers what its cells held side by side, for the time to go.
+
+    `resume` is the command that lets paused cells go on.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        driver: Driver,
+        report: Which = "last",
+        seed: Seed | None = None,
+        resume: str = "",
+    ) -> None:
         self._plan = plan
-        self._report: Which = report
         self._driver = driver
+        self._report = report
+        self._seed = seed or Seed()
+        self._resume = resume or f"actiongrid resume {plan.study}"
         self._started = time.monotonic()
-        self._room = Free(cpus=1)
+        self._room = self._seed.room
+        self._start_ups: dict[str, float] = {}
+        self._origin = "assumed"
         self._reckoned: float | None = None
         self._reckoned_at = 0.0
         self._reckon_at = 0.0
@@ -58,6 +92,7 @@ class GridViewer:
             failures=self._driver.failures,
             measured={name: run.measured for name, run in cells.items() if run.measured is not None},
             eta_seconds=self._eta(),
+            spread=SPREADS[self._origin],
             elapsed_seconds=time.monotonic() - self._started,
             holders={name: run.holder for name, run in cells.items() if run.holder},
             notice=self._notice(states),
@@ -76,7 +111,7 @@ class GridViewer:
             return ""
         if "elsewhere" in states.values():
             return "waiting for cells that other drivers train"
-        return "paused; go on with: actiongrid resume" if "paused" in states.values() else ""
+        return f"paused; go on with: {self._resume}" if "paused" in states.values() else ""
 
     def _eta(self) -> float | None:
         """Seconds to go; of a large grid the last reckoning, less what has passed since."""
@@ -95,25 +130,54 @@ class GridViewer:
             cpus=max(self._room.cpus, sum(one.cpus for one in held)),
             gpus=max(self._room.gpus, sum(one.gpus for one in held)),
         )
-        finished = [_trained(cells[name], 1.0, took) for name, took in finished_seconds(cells).items()]
-        # An epoch is half over on average; better than nothing until the first cell has finished.
-        begun = [
-            _trained(cells[name], min((one.metrics["epoch"] + 0.5) / one.epochs, 1.0), now - one.started)
-            for name, one in running.items()
-            if "epoch" in one.metrics
-        ]
-        left = [
-            OpenCell(
-                run.work.cell,
-                run.work.flops,
-                run.work.waits_for,
-                now - run.started if run.is_training else None,
-            )
-            for run in cells.values()
-            if run.state not in ENDED
-        ]
-        return eta_seconds(left, rates_so_far(finished or begun), self._room)
+        rates = self._rates(running, now)
+        start_up = START_UP_SECONDS if rates is None else rates.start_up_seconds
+        left = [_open(run, now, start_up) for run in cells.values() if run.state not in ENDED]
+        return eta_seconds(left, rates, self._room)
+
+    def _rates(self, running: Mapping[str, RunningCell], now: float) -> Rates | None:
+        """By what has finished here, and by the epochs of what trains; before any, the plan's."""
+        cells = self._driver.cells
+        for name, one in running.items():
+            if one.metrics:
+                passed = now - one.started - one.metrics["epoch"] * _epoch_seconds(one.metrics)
+                self._start_ups[name] = max(min(passed, self._start_ups.get(name, passed)), 0.0)
+        finished = [self._finished(cells[name], took) for name, took in finished_seconds(cells).items()]
+        begun = [self._begun(cells[name]) for name, one in running.items() if one.metrics]
+        self._origin = "finished" if len(finished) >= ENOUGH_FINISHED else "training"
+        rates = rates_so_far([*finished, *begun])
+        if rates is None:
+            rates = self._seed.rates
+            self._origin = "measured" if rates is not None and rates.samples else "assumed"
+        # A start that is not over yet takes at least as long as it has taken.
+        starting = max((now - one.started for one in running.values() if not one.metrics), default=0.0)
+        if rates is not None and starting > rates.start_up_seconds:
+            rates = replace(rates, start_up_seconds=starting)
+        return rates
+
+    def _finished(self, run: CellRun, seconds: float) -> TrainedCell:
+        return TrainedCell(run.work.cell, run.work.flops, seconds, self._start_ups.get(run.name))
+
+    def _begun(self, run: CellRun) -> TrainedCell:
+        """A cell in training by its newest epoch: the first one is slower, and says nothing of the next."""
+        start_up = self._start_ups.get(run.name, 0.0)
+        work = run.work.flops / run.work.cell.recipe.epochs
+        return TrainedCell(run.work.cell, work, start_up + _epoch_seconds(run.metrics), start_up)
 
 
-def _trained(run: CellRun, part: float, seconds: float) -> TrainedCell:
-    return TrainedCell(run.work.cell, run.work.flops * part, seconds)
+def _open(run: CellRun, now: float, start_up: float) -> OpenCell:
+    """A cell that is not done. One in training has its start behind it, and the epochs that it has told of.
+
+    One that starts has all its work before it, however long that takes.
+    """
+    work = run.work
+    if not run.is_training:
+        return OpenCell(work.cell, work.flops, work.waits_for)
+    epoch = run.metrics.get("epoch", 0.0)
+    left = work.flops * (1.0 - min(epoch / work.cell.recipe.epochs, 1.0))
+    return OpenCell(work.cell, left, None, start_up if epoch else min(now - run.started, start_up))
+
+
+def _epoch_seconds(metrics: Mapping[str, float]) -> float:
+    """Seconds of training and evaluation of one epoch."""
+    return metrics.get("train_seconds", 0.0) + metrics.get("eval_seconds", 0.0)

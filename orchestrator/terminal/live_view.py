@@ -21,6 +21,7 @@ from orchestrator.running.cell_run import CellFailure, RunningCell
 from orchestrator.terminal.text import PLAIN_STATUS_SECONDS, accuracy_text, clock_text, held_lines
 from trainables.recipe.cell_spec import Which
 
+_BAR = 40
 STATES = ("done", "running", "elsewhere", "paused", "waiting", "cancelled", "failed", "blocked")
 
 
@@ -29,7 +30,7 @@ class GridView:
     """What the terminal shows at one moment. `states` covers all cells of the study, by name.
 
     `holders` names the drivers that train the cells that are `elsewhere`; `notice` is what to know; `report`
-    is the checkpoint whose top-1 the study reports.
+    is the checkpoint whose top-1 the study reports. `spread`: the factors between which the time to go lies.
     """
 
     study: str
@@ -41,6 +42,7 @@ class GridView:
     elapsed_seconds: float
     holders: Mapping[str, str] = field(default_factory=dict)
     notice: str = ""
+    spread: tuple[float, float] = (1.0, 1.0)
     report: Which = "last"
 
 
@@ -55,20 +57,31 @@ def summary_line(view: GridView) -> str:
     parts = [f"{by_state[state]} {state}" for state in STATES if by_state[state] or state == "done"]
     return (
         f"{view.study}: {', '.join(parts)} of {len(view.states)} cells; "
-        f"{clock_text(view.elapsed_seconds)} elapsed, {clock_text(view.eta_seconds)} to go"
+        f"{clock_text(view.elapsed_seconds)} elapsed, {to_go_text(view)}"
     )
+
+
+def to_go_text(view: GridView) -> str:
+    """The time to go in words, as a range where it is not known better."""
+    if view.eta_seconds is None:
+        return "? to go"
+    low, high = (clock_text(view.eta_seconds * factor) for factor in view.spread)
+    return f"{low} to go" if low == high else f"{low} to {high} to go"
 
 
 def cell_line(cell: RunningCell) -> str:
     """One running cell with its newest metrics."""
-    return f"{cell.name}: {', '.join(filter(None, cell_columns(cell)[1:]))}"
+    return f"{cell.name}: {', '.join(filter(None, cell_columns(cell, time.time())[1:]))}"
 
 
-def cell_columns(cell: RunningCell) -> tuple[str, ...]:
-    """Name, epoch, training loss, top-1 on the validation videos and speed of a running cell."""
+def cell_columns(cell: RunningCell, now: float) -> tuple[str, ...]:
+    """Name, epoch, training loss, top-1 on the validation videos and speed of a running cell.
+
+    Before its first epoch: for how long it has been starting.
+    """
     metrics = cell.metrics
     if not metrics:
-        return (cell.name, "starting", "", "", "")
+        return (cell.name, f"first epoch, {clock_text(max(now - cell.started, 0.0))}", "", "", "")
     return (
         cell.name,
         f"epoch {int(metrics['epoch'])}/{cell.epochs}",
@@ -84,9 +97,14 @@ def render(view: GridView) -> Group:
     over = by_state["done"] + by_state["failed"] + by_state["blocked"]
     table = Table.grid(padding=(0, 2))
     for cell in view.running:
-        table.add_row(*cell_columns(cell))
+        table.add_row(*cell_columns(cell, time.time()))
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row(
+        ProgressBar(total=max(1, len(view.states)), completed=over, width=_BAR),
+        Text(f"{over} of {len(view.states)}"),
+    )
     return Group(
-        ProgressBar(total=max(1, len(view.states)), completed=over, width=60),
+        bar,
         Text(summary_line(view)),
         table,
         *(Text(line) for line in (*held_lines(view.holders), view.notice) if line),
@@ -118,7 +136,14 @@ class LiveView:
         self._thread.join(timeout=10)
 
     def _show_live(self) -> None:
-        with Live(render(self._snapshot()), console=self._console, auto_refresh=False) as live:
+        # What others print is not for people: `redirect_output` has it in the log.
+        with Live(
+            render(self._snapshot()),
+            console=self._console,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as live:
             while not self._stop.wait(0.5):
                 live.update(render(self._snapshot()), refresh=True)
             live.update(render(self._snapshot()), refresh=True)
@@ -140,7 +165,7 @@ class LiveView:
             if time.monotonic() - shown > PLAIN_STATUS_SECONDS:
                 shown = time.monotonic()
                 for line in (summary_line(view), *map(cell_line, view.running)):
-                    self._console.print(line, markup=False, highlight=False)
+                    self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _reported(view: GridView, name: str) -> str:
@@ -152,7 +177,7 @@ def _reported(view: GridView, name: str) -> str:
 
 def changes(before: dict[str, str], view: GridView) -> list[str]:
     """One line for every cell that started or ended since `before`."""
-    by_state = counts(view)
+    done = Counter(before.values())["done"] if before else counts(view)["done"]
     lines = []
     for name, state in view.states.items():
         if before.get(name) == state or (not before and state not in ("running", "elsewhere")):
@@ -160,9 +185,9 @@ def changes(before: dict[str, str], view: GridView) -> list[str]:
         if state == "running":
             lines.append(f"started {name}")
         elif state == "done":
+            done += 1
             lines.append(
-                f"done    {name}: {_reported(view, name)} "
-                f"({by_state['done']}/{len(view.states)}, {clock_text(view.eta_seconds)} to go)"
+                f"done    {name}: {_reported(view, name)} ({done}/{len(view.states)}, {to_go_text(view)})"
             )
         elif state == "elsewhere":
             lines.append(f"held    {name}: by {view.holders.get(name, 'another driver')}")

@@ -95,6 +95,18 @@ def clock_text(seconds: float | None) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+class Phases:
+    """Says what a command begins, with the time since the command itself began."""
+
+    def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._say, self._clock = say, clock
+        self._began = clock()
+
+    def __call__(self, phase: str) -> None:
+        """What begins now."""
+        self._say(f"{clock_text(self._clock() - self._began):>6}  {phase}")
+
+
 def held_lines(holders: Mapping[str, str]) -> list[str]:
     """One line for every other driver that trains cells of this study."""
     return [

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.commands.common import FormatError, format_of_file
-from tests.orchestrator.commands.test_cli import run
+from tests.orchestrator.commands.test_cli import TOY, run
 from tests.support.finished_study import finish
 
 
@@ -112,3 +112,15 @@ def test_devices_and_bare_names_take_what_was_asked_for() -> None:
     assert format_of_file(None, None, by_suffix, "table") == "table"
     with pytest.raises(FormatError):
         format_of_file(None, Path("all.data"), by_suffix, "table")
+
+
+def test_a_name_and_a_query_that_are_wrong_are_one_plain_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "journal").mkdir()
+    assert run(monkeypatch, "results", "--sql", "SELECT nope FROM results", "--storage", tmp_path) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    (tmp_path / "s.yaml").write_text(TOY.replace("name: toy", "name: my toy"))
+    assert run(monkeypatch, "plan", tmp_path / "s.yaml", "--storage", tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "should begin with a letter or digit and have letters, digits" in error and "^[" not in error

@@ -129,3 +129,22 @@ def test_explain_says_on_what_checkpoints_were_chosen(explain: Any) -> None:
     ]
     last = chosen_on_lines({"initial": {"parent": "p"}}, {"recipe": {"inherit": "last"}})
     assert last[1] == "starts from its parent's last epoch"
+
+
+def test_what_people_ask_for_stands_before_what_the_key_is_made_of(explain: Any, storage: Path) -> None:
+    today, _ = json.loads(explain(F16, "--json"))
+    lines = [line.strip() for line in explain(today["key"]).splitlines()]
+    assert lines[0] == f"{F16} of study lengths: done"
+    starts = [
+        "clip level: top-1 60.00 %",
+        "checkpoint: ",
+        "wall time: 30 s in 1 attempt",
+        "attempt 1 by driver-1",
+    ]
+    places = [next(place for place, line in enumerate(lines) if line.startswith(one)) for one in starts]
+    assert places == sorted(places) and places[-1] < 6
+    assert "epoch-0002.pt (last, epoch 2)" in lines[places[1]]
+    assert "on host, 2026-" in lines[places[3]] and " UTC: done" in lines[places[3]]
+    assert not any(line.startswith("key parts") for line in lines)
+    assert lines[-1] == f"key {today['key']}; --key shows what it is made of"
+    assert "    data: {" in explain(F16, "--key")

@@ -70,3 +70,12 @@ def test_a_cell_that_no_one_has_seen_running_still_has_a_time() -> None:
     wide = replace(TSN16, resources=Resources(workers=4))
     pace = rates((TSN8, 100.0, 100.0))
     assert eta_seconds([OpenCell(wide, 400.0)], pace, Free(1)) == pytest.approx(after(100))
+
+
+def test_a_measured_start_up_counts_instead_of_the_usual_one() -> None:
+    """A machine that is busy takes a minute to start a cell, and trains at the same pace."""
+    slow = rates_so_far([TrainedCell(TSN8, 100.0, 160.0, start_up=60.0)])
+    assert slow is not None and slow.start_up_seconds == 60.0
+    assert eta_seconds([OpenCell(TSN8, 100.0)], slow, Free(1)) == pytest.approx(160.0)
+    begun = rates_so_far([TrainedCell(TSN8, 100.0, 61.0, start_up=60.0)])
+    assert eta_seconds([OpenCell(TSN8, 100.0)], begun, Free(1)) == pytest.approx(61.0)

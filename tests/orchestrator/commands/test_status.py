@@ -1,0 +1,83 @@
+"""`actiongrid status` for people: bar, time to go, best so far, cells in the study's order, hints."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog import Journal
+from catalog.events import AttemptEnded, AttemptStarted, CellFailed
+from orchestrator.commands.status import StudyStatus, study_lines
+from orchestrator.running.journal_events import planned_event
+from tests.orchestrator.commands.test_cli import run
+from tests.support.finished_study import NAMES, STUDY, SUBMITTED, finish, plan
+
+
+def row(cell: str, state: str, **fields: Any) -> dict[str, Any]:
+    known = dict.fromkeys(("epoch", "train_loss", "top1", "eval_videos", "clips_per_second", "reason", "log"))
+    return {"cell": cell, "state": state, "held_by": None, "command": None, **known, **fields}
+
+
+LONG = "TAM-InceptionV1-tp-f64@a-dataset-of-a-long-name"
+
+
+def shown(left: dict[str, Any] | None = None, *rows: dict[str, Any]) -> list[str]:
+    cells = rows or (
+        row(LONG, "done", epoch=12, train_loss=0.5, top1=61.25, eval_videos=96, clips_per_second=12.0),
+        row("b", "running", held_by="me@host", epoch=3, train_loss=0.7, top1=40.0, eval_videos=96),
+        row("a", "planned"),
+        row("c", "failed", reason="ReadError: d.mp4", log="c.log"),
+    )
+    best = ({"dataset": "d", "cell": LONG, "top1": 61.25, "eval_videos": 96},)
+    return study_lines(StudyStatus("toy", cells, best, left, "actiongrid run /s/toy.yaml"), 80)
+
+
+def test_a_study_in_lines_of_80_columns() -> None:
+    lines = shown({"seconds": 600.0, "running": 1, "longest": 90.0, "unknown": 0})
+    assert max(map(len, lines)) <= 80 or all(len(line) <= 80 or LONG in line for line in lines)
+    assert lines[0] == "toy: 1 done, 1 failed, 1 planned, 1 running of 4 cells"
+    assert lines[1] == f"[{'#' * 8}{'-' * 22}] 25 % done, about 10:00 to go"
+    assert lines[2] == f"best so far: {LONG}, top-1 61.2 % (51.2 to 70.6)"
+    assert [line.split()[0] for line in lines[4:8]] == [LONG, "b", "a", "c"], "in the study's order, uncut"
+    assert lines[-2] == "failed: c: ReadError: d.mp4; log: c.log"
+    assert lines[-1] == "mend the cause, then: actiongrid run /s/toy.yaml"
+
+
+def test_the_time_to_go_is_never_made_up() -> None:
+    assert shown({"seconds": None, "running": 1, "longest": None, "unknown": 2})[1].endswith("to go: ?")
+    assert shown({"seconds": 60.0, "running": 2, "longest": 50.0, "unknown": 0})[1].endswith(
+        "about 1:00 to go"
+    )
+    planned = [row("a", "planned"), row("b", "done")]
+    lines = shown({"seconds": 60.0, "running": 0, "longest": 50.0, "unknown": 0}, *planned)
+    assert lines[1].endswith("50 % done, not running")
+    assert lines[-1] == "nobody runs it; go on with: actiongrid run /s/toy.yaml"
+    assert shown(None, row("b", "done"))[1] == f"[{'#' * 30}] 100 % done"
+
+
+def test_a_storage_shows_its_studies_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = STUDY.replace("[8, 16, 32, 64]", "[8, 16, 32]")
+    finish(tmp_path, text)
+    planned = plan(tmp_path, STUDY)
+    failed = planned[NAMES[3]]
+    with Journal.open(tmp_path, "later") as journal:
+        time = SUBMITTED + 5000
+        for one in planned.values():
+            journal.append(planned_event(one, "lengths", "driver-0"))
+        journal.append(AttemptStarted(failed.key, 1, "later", "host", "runs/x", time=time))
+        journal.append(CellFailed(failed.key, 1, "ReadError: d.mp4", "x.log", time=time + 1))
+        journal.append(AttemptEnded(failed.key, 1, "failed", "ReadError: d.mp4", time=time + 1))
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(monkeypatch, "status", "--storage", tmp_path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "lengths: 3 done, 1 failed of 4 cells"
+    assert lines[1].endswith("] 75 % done")
+    assert lines[2].startswith("best so far: TAM-Tiny-f") and "top-1 50.0 % (9.4 to 90.6)" in lines[2]
+    assert [line.split()[0] for line in lines[4:8]] == list(NAMES)
+    hint = lines[-1].removeprefix("mend the cause, then: ")
+    assert shlex.split(hint) == ["actiongrid", "run", "lengths.yaml", "--storage", str(tmp_path)]
