@@ -39,3 +39,10 @@ def label(name: str) -> str:
     if name in _LABELS:
         return _LABELS[name]
     return name.upper() if len(name) < _ACRONYM else name
+
+
+def axis_text(axis: str, value: object) -> str:
+    """Return an axis's value as people read it: `tp` or `no tp`, `f16`, else the value itself."""
+    if axis == "temporal_pooling":
+        return "tp" if value else "no tp"
+    return f"f{value}" if axis == "frames" else str(value)

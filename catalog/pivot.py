@@ -12,7 +12,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from catalog.export import latex_legend, latex_symbols, latex_text
-from catalog.names import dataset_label, label
+from catalog.names import axis_text, dataset_label, label
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 
 if TYPE_CHECKING:
@@ -124,13 +124,20 @@ def pivot(rows: Sequence[Row], text: str, value: str = "top1") -> Pivot:
     return Pivot(
         row_axes=lines,
         column_axes=column_axes,
-        rows=tuple(tuple(_text(axis, one) for axis, one in zip(lines, key, strict=True)) for key in row_keys),
+        rows=tuple(
+            tuple(axis_text(axis, one) for axis, one in zip(lines, key, strict=True)) for key in row_keys
+        ),
         columns=tuple(
-            tuple(_text(axis, one) for axis, one in zip(column_axes, key, strict=True)) for key in column_keys
+            tuple(axis_text(axis, one) for axis, one in zip(column_axes, key, strict=True))
+            for key in column_keys
         ),
         fields=fields,
         blocks=blocks,
     )
+
+
+def _texts(axes: Sequence[str], values: Sequence[object]) -> tuple[str, ...]:
+    return tuple(axis_text(axis, value) for axis, value in zip(axes, values, strict=True))
 
 
 def pivot_latex(table: Pivot, decimals: int = DECIMALS) -> bytes:
@@ -258,9 +265,3 @@ def _latex_field(field: Mean | None, decimals: int, *, bold: bool) -> str:
     text = rf"\textbf{{{text}}}" if bold else text
     plus = "" if away is None else rf"$\pm${away:.{decimals}f} "
     return rf"{text} {{\scriptsize {plus}({latex_symbols(_n(field))})}}"
-
-
-def _text(axis: str, value: object) -> str:
-    if axis == "temporal_pooling":
-        return "tp" if value else "no tp"
-    return f"f{value}" if axis == "frames" else str(value)

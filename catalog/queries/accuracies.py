@@ -25,7 +25,7 @@ _BY_FRAMES = """
         accuracy.source, accuracy.study, dataset, module, backbone, temporal_pooling, frames,
         accuracy.top1, accuracy.top1_std, accuracy.seeds, accuracy.planned_seeds, accuracy.cell,
         accuracy.eval_videos, accuracy.checkpoint, accuracy.variant, accuracy.protocol, accuracy.experiment,
-        published_top1, comparable, differs, tolerated,
+        published_top1, published_videos, comparable, differs, tolerated,
         coalesce(own_classes.num_classes, literature_classes.num_classes) AS num_classes,
         100.0 / coalesce(own_classes.num_classes, literature_classes.num_classes) AS chance
     FROM accuracy
@@ -95,7 +95,7 @@ _BY_SEED = """
             min(eval_videos) AS eval_videos
         FROM own_cells GROUP BY ALL
     )
-    SELECT runs.*, published_top1, comparable, differs, accuracy.variant
+    SELECT runs.*, published_top1, published_videos, comparable, differs, accuracy.variant
     FROM runs JOIN accuracy USING (study, dataset, module, backbone, temporal_pooling, frames, experiment)
     LEFT JOIN materialised.comparisons
         USING (study, dataset, module, backbone, temporal_pooling, frames, experiment)

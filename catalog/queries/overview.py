@@ -35,11 +35,14 @@ _GRID = """
     )
     SELECT
         module, backbone, temporal_pooling, dataset, frames, coalesce(cells, 0) AS cells, done, running,
-        failed, blocked, planned, own.top1, top1_std, results, eval_videos, checkpoint, experiments,
+        failed, blocked, planned, own.top1, top1_std, results, own.eval_videos, checkpoint,
+        experiments,
         blocked_by, reason, key, cell, epoch, epochs, eta_seconds,
-        coalesce(own.published_top1, literature.top1) AS published_top1, difference, differs
+        coalesce(own.published_top1, literature.top1) AS published_top1,
+        coalesce(own.published_videos, literature.eval_videos) AS published_videos, difference, differs
     FROM own FULL JOIN (
-        SELECT module, backbone, temporal_pooling, dataset, frames, top1 FROM published_for('chosen')
+        SELECT module, backbone, temporal_pooling, dataset, frames, top1, eval_videos
+        FROM published_for('chosen')
         WHERE (beside_own OR dataset NOT IN (SELECT dataset FROM chosen)) AND {literature}
     ) AS literature USING (module, backbone, temporal_pooling, dataset, frames)
     ORDER BY dataset, module, backbone, temporal_pooling, frames
@@ -47,8 +50,8 @@ _GRID = """
 _ALL_CELLS = """
     SELECT
         coalesce(cells.cell, results.cell) AS cell, coalesce(cells.state, 'done') AS state,
-        results.top1, results.checkpoint, results.published_top1, results.difference,
-        results.differs, results.top5,
+        results.top1, results.checkpoint, results.published_top1, results.published_videos,
+        results.difference, results.differs, results.top5,
         results.loss,
         results.best_top1, results.best_epoch, results.epochs,
         coalesce(results.params, cells.params) AS params, coalesce(results.macs, cells.macs) AS macs,
@@ -73,7 +76,8 @@ _WIDE = f"""
 _SHORT = f"""
     SELECT
         {{dataset}} cell, top1, eval_videos, top5, loss AS val_loss, checkpoint, best_top1, epochs, params,
-        macs, published_top1, difference, differs, precision, device, key, num_classes {{marks}}
+        macs, published_top1, published_videos, difference, differs, precision, device, key,
+        num_classes {{marks}}
     FROM {{view}} LEFT JOIN {_NUM_CLASSES} USING (key)
     ORDER BY dataset, module, backbone, temporal_pooling, frames, seed, finished
 """

@@ -47,12 +47,14 @@ _TABLE = """
     )
     SELECT
         numbers.paper, numbers.source_table, source_row, source_column, model, pretrain, numbers.dataset,
-        numbers.sampling, numbers.clips, numbers.crops, flops_g, value AS published, beside.top1 AS own,
+        numbers.sampling, numbers.clips, numbers.crops, flops_g, value AS published,
+        official.eval_videos AS published_videos, beside.top1 AS own,
         beside.top1_std AS own_std, beside.seeds, beside.eval_videos,
         CASE WHEN comparable THEN beside.top1 - value END AS difference, beside.cell, beside.variant,
         comparable,
         differs, tolerated, not_stated, unit, note
     FROM published_numbers AS numbers LEFT JOIN beside USING (source_row, source_column)
+    LEFT JOIN dataset_identities AS official ON official.name = numbers.dataset
     WHERE numbers.source_table = $source_table AND metric = 'top1'
         AND ($source <> 'own' OR beside.top1 IS NOT NULL)
         AND (len($datasets) = 0 OR list_contains($datasets, numbers.dataset) OR beside.top1 IS NOT NULL)
@@ -87,8 +89,8 @@ _GAINS = """
 """
 # Accuracies stand in Table 2, changes in the text about Figure 7.
 _I3D = """
-    SELECT dataset, module, temporal_pooling, metric, value, source_table, source_row, paper
-    FROM published_numbers
+    SELECT dataset, module, temporal_pooling, metric, value, source_table, source_row, paper, eval_videos
+    FROM published_numbers LEFT JOIN dataset_identities AS official ON official.name = dataset
     WHERE (source_table = 'Figure 7' AND (len($datasets) = 0 OR list_contains($datasets, dataset)))
         OR (source_table = 'Table 2' AND frames = 32 AND metric = 'top1' AND (
             (model = 'I3D-ResNet50' AND pretrain = 'ImageNet') OR model = 'SlowFast-ResNet50-8×8'

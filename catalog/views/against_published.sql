@@ -18,9 +18,9 @@ END;
 -- One's own accuracies beside the published ones, over any relation with the columns of `accuracies`: the
 -- difference (own - published, points of top-1) and the 95 % interval in which the true difference lies.
 -- `low` and `high` are Newcombe's interval of the difference of two proportions, both taken to be measured on
--- `eval_videos` videos; where several seeds are known, their spread s widens it by t s √(1 + 1/seeds), t of
--- seeds - 1 degrees of freedom, because the published result is one training too. `outside`: the interval does not
--- hold 0.
+-- `eval_videos` videos (of what is comparable, `published_videos` are as many within the tolerance); where several
+-- seeds are known, their spread s widens it by t s √(1 + 1/seeds), t of seeds - 1 degrees of freedom, because the
+-- published result is one training too. `outside`: the interval does not hold 0.
 -- Only where `comparable` says so (view `counterparts_of`) is the difference one of models; else it is what `differs` names
 -- as well.
 CREATE MACRO against_published_of(relation) AS TABLE
@@ -28,7 +28,7 @@ WITH accuracy AS MATERIALIZED (FROM query_table(relation)),
 pairs AS (
     SELECT
         own.study, own.dataset, own.module, own.backbone, own.temporal_pooling, own.frames, own.cell,
-        own.top1, published_top1, own.top1 - published_top1 AS difference,
+        own.top1, published_top1, published_videos, own.top1 - published_top1 AS difference,
         own.seeds, own.top1_std, own.eval_videos,
         coalesce(t_quantile(own.seeds - 1) * own.top1_std, 0) * sqrt(1 + 1 / own.seeds) AS spread,
         paper, source_table, source_row, comparable, differs, tolerated, not_stated, own.variant, own.checkpoint,

@@ -79,6 +79,6 @@ END;
 
 -- The published mini results under the names that studies' own datasets have, one row a study and model.
 CREATE VIEW published_positions AS
-SELECT own.study, published.* REPLACE (own.dataset AS dataset)
+SELECT own.study, published.* REPLACE (own.dataset AS dataset), official.eval_videos
 FROM published JOIN dataset_identities AS official ON official.name = published.dataset
 JOIN own_datasets AS own USING (identity);

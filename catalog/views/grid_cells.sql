@@ -58,7 +58,7 @@ measured AS MATERIALIZED (
 together AS MATERIALIZED (FROM across_studies_of('measured')),
 mean AS MATERIALIZED (FROM mean_accuracies_of('together')),
 beside AS (
-    SELECT mean.*, published_top1, comparable, differs
+    SELECT mean.*, published_top1, published_videos, comparable, differs
     FROM mean LEFT JOIN materialised.comparisons
         USING (study, dataset, module, backbone, temporal_pooling, frames, experiment)
 ),
@@ -70,7 +70,7 @@ known AS (
         CASE WHEN count(*) = 1 THEN any_value(seeds) ELSE 0 END AS results,
         CASE WHEN count(*) = 1 THEN any_value(eval_videos) END AS eval_videos,
         CASE WHEN count(*) = 1 THEN any_value(checkpoint) END AS checkpoint,
-        any_value(published_top1) AS published_top1,
+        any_value(published_top1) AS published_top1, any_value(published_videos) AS published_videos,
         CASE WHEN count(*) = 1 THEN any_value(differs) END AS differs,
         CASE WHEN count(*) = 1 AND any_value(comparable) THEN any_value(top1) - any_value(published_top1) END
             AS difference,

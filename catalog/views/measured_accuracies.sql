@@ -78,7 +78,7 @@ LEFT JOIN materialised.variants AS named
     AND named.temporal_pooling = means.temporal_pooling AND named.frames = means.frames
     AND named.experiment = means.training;
 
--- The protocols and models of the paper's Tables 2 and 3, in the same columns.
+-- The protocols and models of the paper's Tables 2 and 3, in the same columns; the videos of official sets are known.
 CREATE VIEW printed_accuracies AS
 WITH costs AS (
     SELECT model, max(flops_g) AS flops_g FROM published_numbers WHERE flops_g IS NOT NULL GROUP BY model
@@ -88,12 +88,13 @@ SELECT
     coalesce(temporal_pooling, false) AS temporal_pooling, frames,
     model || '@' || dataset || coalesce(' (' || pretrain || ')', '') AS cell,
     sampling, sampling_rate, clips, crops, crop_size, short_side, trained_sampling, checkpoint,
-    value AS top1, NULL::DOUBLE AS top1_std, 1 AS seeds,
+    value AS top1, NULL::DOUBLE AS top1_std, 1 AS seeds, official.eval_videos,
     (coalesce(numbers.flops_g, costs.flops_g) * 1e9)::BIGINT AS macs, NULL::BIGINT AS params,
     'paper' AS measured_by, source_table, 'logits' AS average, true AS reported, '' AS variant,
     hash(source_table, source_row, source_column) AS experiment, hash(model, dataset, pretrain) AS training,
     clips * crops AS views, (coalesce(numbers.flops_g, costs.flops_g) * 1e9)::BIGINT * clips * crops AS total_macs
 FROM published_numbers AS numbers LEFT JOIN costs USING (model)
+LEFT JOIN dataset_identities AS official ON official.name = dataset
 WHERE source_table IN ('Table 2', 'Table 3') AND metric = 'top1' AND clips IS NOT NULL
 -- The dense results of Table 3 stand in Table 2 too.
 QUALIFY row_number() OVER (PARTITION BY model, dataset, sampling, clips, crops, value ORDER BY source_table) = 1;

@@ -182,7 +182,7 @@ WITH own AS (
     JOIN own_datasets USING (study, dataset)
 )
 SELECT
-    published.* EXCLUDE (dataset), coalesce(own.dataset, published.dataset) AS dataset,
+    published.* EXCLUDE (dataset), coalesce(own.dataset, published.dataset) AS dataset, official.eval_videos,
     own.dataset IS NOT NULL AS beside_own
 FROM published
 LEFT JOIN dataset_identities AS official ON official.name = published.dataset
@@ -194,6 +194,6 @@ CREATE VIEW published_counterparts AS FROM counterparts_of('accuracies');
 CREATE VIEW computed.comparisons AS
 SELECT
     study, dataset, module, backbone, temporal_pooling, frames, experiment, published_top1, published_top5, paper,
-    source_table, source_row, comparable, differs, tolerated, not_stated
+    stated.eval_videos AS published_videos, source_table, source_row, comparable, differs, tolerated, not_stated
 FROM published_counterparts WHERE source_column IS NULL;
 CREATE TABLE materialised.comparisons AS FROM computed.comparisons WITH NO DATA;

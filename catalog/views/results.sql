@@ -22,7 +22,7 @@ SELECT
     (cells.config ->> '$.memory.estimated_bytes')::BIGINT AS estimated_memory_bytes,
     finished.accumulation, finished.choose_on, finished.choose_videos,
     finished.inherit, finished.parent_key, finished.parent_top1_rechecked,
-    published.top1 AS published_top1, published.top5 AS published_top5,
+    published.top1 AS published_top1, published.top5 AS published_top5, published.eval_videos AS published_videos,
     CASE WHEN comparable THEN reported.top1 - published.top1 END AS difference, differs,
     finished.attempt, make_timestamp((finished.time * 1e6)::BIGINT) AS finished,
     reported.file AS checkpoint_file, reported.sha256 AS checkpoint_sha256, reported.predictions,

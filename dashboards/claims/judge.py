@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 from catalog.claims.model import Cases, Claim
 from dashboards.claims.cases import Case, Quantity, Result, cases_of
-from dashboards.statistics import LEVEL, Interval, mean_over_seeds, paired_difference_over_seeds
+from dashboards.statistics import LEVEL, Interval, mean_over_seeds
+from dashboards.statistics.same_videos import (
+    Outcome,
+    on_same_videos,
+    paired_difference_over_seeds,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,16 +33,8 @@ class Verdict(StrEnum):
     UNKNOWN = "cannot be told"
 
 
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """Which videos a cell got right, in their order; `videos` is equal for the same videos."""
-
-    videos: str
-    right: NDArray[np.bool_]
-
-
-Predictions = Mapping[str, Predicted]
-"""By the cells' keys."""
+Predictions = Mapping[str, Outcome]
+"""Which videos cells got right (1, else 0), by the cells' keys."""
 
 
 NO_CLAIMS: Mapping[str, Sequence[Claim]] = {}
@@ -191,23 +188,14 @@ def _is_paired(case: Case, predictions: Predictions) -> bool:
 
 def _pair(quantity: Quantity, predictions: Predictions) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
     """The predictions of a plain difference in top-1, (videos, seeds) each, where all of them are known."""
-    import numpy as np
-
     by_slope = {slope: part for part, slope in quantity.slopes.items()}
     if len(quantity.slopes) != 2 or set(by_slope) != {1.0, -1.0}:
         return None
-    cells = [_cells(by_slope[slope], predictions) for slope in (1.0, -1.0)]
-    if not all(cells) or len({one.videos for seeds in cells for one in seeds}) != 1:
+    sides = [by_slope[slope] for slope in (1.0, -1.0)]
+    if any(measure != "top1" or len(result.keys) != len(result.top1) for measure, result in sides):
         return None
-    first, second = (np.stack([one.right for one in seeds], axis=1) for seeds in cells)
-    return first, second
-
-
-def _cells(part: tuple[str, Result], predictions: Predictions) -> list[Predicted]:
-    """The predictions of all seeds of a result; none where one is missing."""
-    measure, result = part
-    found = [predictions[key] for key in result.keys if key in predictions]
-    return found if measure == "top1" and len(found) == len(result.top1) else []
+    found = on_same_videos([result.keys for _, result in sides], predictions)
+    return None if found is None else (found[0] > 0.5, found[1] > 0.5)
 
 
 def judge_all(

@@ -21,7 +21,8 @@ from catalog.queries.claims import (
 )
 from catalog.queries.filters import ALL, Filters, Source
 from dashboards.claims.cases import Result
-from dashboards.claims.judge import Judgement, Predicted, Predictions, Set, judge_all
+from dashboards.claims.judge import Judgement, Predictions, Set, judge_all
+from dashboards.statistics.same_videos import Outcome
 
 if TYPE_CHECKING:
     from catalog import Catalog
@@ -156,7 +157,7 @@ def _predictions(catalog: Catalog, rows: Sequence[Row]) -> Predictions:
     }
     found = right_predictions(catalog, list(reported)).to_pylist() if reported else []
     return {
-        row["key"]: Predicted(row["videos"], np.array(row["correct"], dtype=bool))
+        row["key"]: Outcome(row["videos"], np.array(row["correct"], float))
         for row in found
         if _is_reported(row, *reported[row["key"]])
     }

@@ -33,7 +33,7 @@ from dashboards.render.theme import (
     module_colour,
     styled,
 )
-from dashboards.render.uncertainty import MEAN, with_intervals
+from dashboards.render.uncertainty import MEAN, in_words, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,7 +111,7 @@ def _trace(line: list[Row], x: str) -> Trace:
 def _about(row: Row) -> str:
     lines = [
         model_name(row),
-        f"top-1 {row['top1']:.2f} %",
+        in_words(row, MEAN),
         protocol_text(row),
     ]
     if row["total_macs"]:

@@ -36,7 +36,7 @@ from dashboards.render.theme import (
     module_colour,
     styled,
 )
-from dashboards.render.uncertainty import MEAN, interval, interval_text, with_intervals
+from dashboards.render.uncertainty import MEAN, PUBLISHED, in_words, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -138,11 +138,13 @@ def _joined(lines: list[list[Row]], *, opened: bool) -> Trace:
 
 def _stars(lines: list[list[Row]]) -> Trace:
     colour = module_colour(lines[0][0]["module"])
+    points = _with_gaps(lines)
     return scatter(
+        error_y=interval_bars(points),
         mode="markers",
         marker={"symbol": PUBLISHED_SYMBOL, "size": 10, "color": colour},
         legendgroup="published",
-        **_common(_with_gaps(lines)),
+        **_common(points),
     )
 
 
@@ -164,24 +166,18 @@ def _common(points: list[Row | None]) -> dict[str, Any]:
 def _about(row: Row) -> str:
     name = model_name(row)
     if row["source"] == "published":
-        return hover(name, f"published top-1 {_sure(row)}", row["study"])
-    lines = [f"top-1 {_sure(row)}"]
+        return hover(name, in_words(row, MEAN, "published top-1"), row["study"])
+    lines = [in_words(row, MEAN)]
     if row["planned_seeds"] > 1:
         spread = "" if row["top1_std"] is None else f" ± {row['top1_std']:.2f}"
-        lines[0] += f"{spread}, mean of {row['seeds']} of {row['planned_seeds']} seeds"
+        lines.append(f"mean of {row['seeds']} of {row['planned_seeds']} seeds{spread}")
     if row["checkpoint"]:
         lines.append(f"{row['checkpoint']} checkpoint")
     if row["published_top1"] is not None:
         difference = row["top1"] - row["published_top1"]
         beside = f"({difference:+.2f})" if row["comparable"] else f"– not comparable: {row['differs']}"
-        lines.append(f"published {row['published_top1']:.2f} % {beside}")
+        lines.append(f"{in_words(row, PUBLISHED, 'published')} {beside}")
     return hover(name, *lines)
-
-
-def _sure(row: Row) -> str:
-    """A point's accuracy with its interval, as its bar shows it."""
-    span = interval(row["top1"], row["eval_videos"], row["seeds"], row["top1_std"])
-    return f"{row['top1']:.2f} %" + (f" ({interval_text(*span)})" if span else "")
 
 
 def _add_legend(figure: PlainFigure, rows: list[Row], alone: bool) -> None:
@@ -233,7 +229,7 @@ FIGURE = Figure(
     name="accuracy-by-frames",
     title="Accuracy by frames",
     data=lambda catalog, scope: with_intervals(
-        accuracies_by_frames(catalog, scope.filters, scope.source), MEAN
+        accuracies_by_frames(catalog, scope.filters, scope.source), MEAN, PUBLISHED
     ),
     draw=draw_accuracy_by_frames,
     finding=Finding(
@@ -265,6 +261,8 @@ FIGURE = Figure(
             Column("top1_std", "± std", number=True),
             Column("seeds", "seeds", number=True),
             Column("published_top1", "published", number=True),
+            Column("published_top1_low", "from", number=True),
+            Column("published_top1_high", "to", number=True),
             Column("differs", "differs from the published in", wrap=True),
             Column("checkpoint", "checkpoint"),
             Column("variant", "experiment", wrap=True),

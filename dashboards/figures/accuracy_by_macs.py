@@ -35,7 +35,7 @@ from dashboards.render.theme import (
     module_colour,
     styled,
 )
-from dashboards.render.uncertainty import MEAN, with_intervals
+from dashboards.render.uncertainty import MEAN, in_words, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,7 +109,7 @@ def _circles(rows: list[Row], circle: Circle, largest: float) -> Trace:
 def _about(row: Row) -> str:
     lines = [
         model_name(row),
-        f"top-1 {row['top1']:.2f} %",
+        in_words(row, MEAN),
         protocol_text(row),
         f"{row['macs'] / 1e9:.1f} G MACs a clip, {row['total_macs'] / 1e9:.1f} G a video",
     ]
@@ -117,8 +117,6 @@ def _about(row: Row) -> str:
         lines.append(f"{row['params'] / 1e6:.1f} M parameters")
     if row["source"] == "published":
         lines.append(f"{row['study']}, {row['source_table']}")
-    elif row["seeds"] > 1:
-        lines.append(f"mean of {row['seeds']} seeds")
     return hover(*lines)
 
 

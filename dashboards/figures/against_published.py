@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from catalog import Catalog
 from catalog.queries.accuracies import differences_to_published
+from catalog.queries.filters import ALL, Filters
 from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.panels import (
     LEGEND,
     Row,
     backbone_keys,
+    by_model,
     dataset_panels,
     hover,
     hovering,
@@ -24,10 +27,29 @@ from dashboards.figures.panels import (
 from dashboards.render.markup import Column, signed
 from dashboards.render.plain_figure import Trace, scatter
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, backbone_symbol, empty_figure, module_colour, styled
-from dashboards.render.uncertainty import MEAN, with_intervals
+from dashboards.render.uncertainty import (
+    MEAN,
+    PUBLISHED,
+    in_words,
+    with_difference_to_published,
+    with_intervals,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+def against_published_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+    """Return `differences_to_published` with all intervals; `low`, `high` and `outside` as elsewhere."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = with_intervals(differences_to_published(catalog, filters), MEAN)
+    table = with_difference_to_published(table.drop_columns(["low", "high", "outside"]), MEAN)
+    low, high = (table.column(f"difference_{end}") for end in ("low", "high"))
+    outside = pc.or_(pc.greater(low, 0.0), pc.less(high, 0.0))
+    names = {"difference_low": "low", "difference_high": "high"}
+    return table.rename_columns(names).append_column(pa.field("outside", pa.bool_()), outside)
 
 
 def summary(table: pa.Table) -> str:
@@ -73,7 +95,7 @@ def draw_against_published(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     datasets = sorted({row["dataset"] for row in rows})
     figure = dataset_panels(datasets)
     for column, dataset in enumerate(datasets, start=1):
-        for line in _lines([row for row in rows if row["dataset"] == dataset]).values():
+        for line in by_model([row for row in rows if row["dataset"] == dataset]):
             figure.add_trace(_points(line), row=1, col=column)
     module_keys(figure, (row["module"] for row in rows))
     backbone_keys(figure, (row["backbone"] for row in rows))
@@ -86,13 +108,6 @@ def draw_against_published(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_yaxes(title="own − published (points)", col=1)
     figure.update_layout(legend={**LEGEND, "y": -0.2})
     return figure.drawn()
-
-
-def _lines(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
-    lines: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        lines.setdefault((row["module"], row["backbone"]), []).append(row)
-    return lines
 
 
 def _points(rows: list[Row]) -> Trace:
@@ -119,11 +134,10 @@ def _points(rows: list[Row]) -> Trace:
 
 
 def _about(row: Row) -> str:
-    seeds = f", mean of {row['seeds']} seeds" if row["seeds"] > 1 else ""
     return hover(
         model_name(row),
-        f"own {row['top1']:.2f} % on {row['eval_videos']} videos{seeds}",
-        f"published {row['published_top1']:.2f} % ({row['paper']})",
+        in_words(row, MEAN, "own"),
+        f"{in_words(row, PUBLISHED, 'published')} ({row['paper']})",
         f"difference {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})",
         "outside the interval" if row["outside"] else "inside the interval",
         f"{row['checkpoint']} checkpoint; not stated in print: {row['not_stated']}",
@@ -134,7 +148,7 @@ def _about(row: Row) -> str:
 FIGURE = Figure(
     name="against-published",
     title="Own against published results",
-    data=lambda catalog, scope: with_intervals(differences_to_published(catalog, scope.filters), MEAN),
+    data=lambda catalog, scope: against_published_data(catalog, scope.filters),
     draw=draw_against_published,
     finding=Finding(
         question="published",
@@ -155,6 +169,8 @@ FIGURE = Figure(
             Column("top1_low", "from"),
             Column("top1_high", "to"),
             Column("published_top1", "published"),
+            Column("published_top1_low", "from"),
+            Column("published_top1_high", "to"),
             Column("difference", "difference"),
             Column("low", "from"),
             Column("high", "to"),
@@ -182,6 +198,8 @@ FIGURE = Figure(
             Column("top1_low", "from", number=True),
             Column("top1_high", "to", number=True),
             Column("published_top1", "published", number=True),
+            Column("published_top1_low", "from", number=True),
+            Column("published_top1_high", "to", number=True),
             Column("difference", "difference", signed, number=True),
             Column("low", "from", signed, number=True),
             Column("high", "to", signed, number=True),

@@ -13,7 +13,8 @@ from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row
 from dashboards.render.plain_figure import PlainFigure, heatmap
 from dashboards.render.theme import AUTO, MAGNITUDE, Theme, empty_figure, styled
-from dashboards.render.uncertainty import interval, interval_text
+from dashboards.render.uncertainty import interval
+from dashboards.statistics import interval_in_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +72,7 @@ def draw_confusion(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
 
 def _how_sure(count: int, videos: int) -> str:
     span = interval(100 * count / videos if videos else None, videos)
-    return f"{count} of {videos} videos" + (f" ({interval_text(*span)} %)" if span else "")
+    return f"{count} of {videos} videos" + (f" ({interval_in_words(*span)} %)" if span else "")
 
 
 def _names(rows: list[Row]) -> dict[int, str]:

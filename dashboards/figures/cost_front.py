@@ -14,6 +14,7 @@ from dashboards.figures.panels import (
     LEGEND,
     Row,
     backbone_keys,
+    by_model,
     cost_unit,
     dataset_panels,
     error_bars,
@@ -92,7 +93,7 @@ def draw_cost_front(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
             showlegend=False,
         )
         figure.add_trace(line, row=1, col=column)
-        for group in _groups(here).values():
+        for group in by_model(here):
             figure.add_trace(_points(group, kind, name), row=1, col=column)
     module_keys(figure, (row["module"] for row in rows))
     backbone_keys(figure, (row["backbone"] for row in rows))
@@ -102,13 +103,6 @@ def draw_cost_front(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure.update_yaxes(title="top-1 (%)", col=1)
     figure.update_layout(legend={**LEGEND, "y": -0.2})
     return figure.drawn()
-
-
-def _groups(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row["module"], row["backbone"]), []).append(row)
-    return groups
 
 
 def _points(rows: list[Row], kind: str, name: str) -> Trace:

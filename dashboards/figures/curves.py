@@ -14,7 +14,8 @@ from dashboards.figures.figure import Figure
 from dashboards.figures.panels import LEGEND, Row, key
 from dashboards.render.plain_figure import PlainFigure, Trace, scatter
 from dashboards.render.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
-from dashboards.render.uncertainty import Accuracy, interval_text, with_intervals
+from dashboards.render.uncertainty import Accuracy, with_intervals
+from dashboards.statistics import interval_in_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,7 +115,7 @@ def _how_sure(row: Row, column: str) -> str:
     if column not in _ACCURACIES:
         return ""
     accuracy = _ACCURACIES[column]
-    span = interval_text(row[accuracy.low], row[accuracy.high])
+    span = interval_in_words(row[accuracy.low], row[accuracy.high])
     return f" ({span}; {row[accuracy.videos]:,} videos)" if span else ""
 
 

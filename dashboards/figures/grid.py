@@ -26,12 +26,14 @@ from dashboards.render.theme import (
     styled,
 )
 from dashboards.render.uncertainty import (
+    PUBLISHED,
     Accuracy,
     in_words,
-    interval_text,
+    interval,
     with_difference_to_published,
     with_intervals,
 )
+from dashboards.statistics import accuracy_in_words, interval_in_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -108,10 +110,13 @@ def accuracies_text(row: Row) -> str:
 def experiment_lines(row: Row) -> list[str]:
     """Return a line for each of several experiments at one position: what differs, and its mean."""
     found = row["experiments"] or []
-    return [
-        f"{one['variant']}: top-1 {one['top1']:.2f} %, {one['seeds']} seed{'s' * (one['seeds'] > 1)}"
-        for one in (found if len(found) > 1 else ())
-    ]
+    return [f"{one['variant']}: {_of_experiment(one)}" for one in (found if len(found) > 1 else ())]
+
+
+def _of_experiment(one: Row) -> str:
+    bounds = interval(one["top1"], one["eval_videos"], one["seeds"], one["top1_std"])
+    about = f"{one['seeds']} seed{'s' * (one['seeds'] > 1)}"
+    return f"top-1 {accuracy_in_words(one['top1'], bounds, about)}"
 
 
 def not_comparable(row: Row) -> str:
@@ -188,7 +193,7 @@ def _about(row: Row) -> str:
     lines += experiment_lines(row)
     if row["published_top1"] is not None:
         beside = f"{difference_text(row)}{not_comparable(row)}"
-        lines.append(f"published {row['published_top1']:.2f} %{beside}")
+        lines.append(f"{in_words(row, PUBLISHED, 'published')}{beside}")
     return hover(*lines)
 
 
@@ -196,7 +201,7 @@ def difference_text(row: Row) -> str:
     """Return how far one's own accuracy is from the published one, with the interval; empty without both."""
     if row["difference"] is None:
         return ""
-    span = interval_text(row["difference_low"], row["difference_high"], signed=True)
+    span = interval_in_words(row["difference_low"], row["difference_high"], signed=True)
     return f" (own − published {row['difference']:+.2f} points{f', {span}' if span else ''})"
 
 

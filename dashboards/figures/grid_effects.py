@@ -12,12 +12,18 @@ from catalog.names import dataset_label, label
 from catalog.queries.claims import right_predictions
 from catalog.queries.filters import ALL, Filters, Source, rows_of
 from dashboards.figures.figure import Answer, Export, Figure, Finding, Section
-from dashboards.figures.panels import WITH_NAMES, Row, dataset_panels, hover, hovering
+from dashboards.figures.panels import (
+    WITH_NAMES,
+    Row,
+    dataset_panels,
+    differences_on_lines,
+    hover,
+    name_lines,
+)
 from dashboards.render.markup import Column, signed
-from dashboards.render.plain_figure import Trace, scatter
-from dashboards.render.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, module_order, styled
+from dashboards.render.theme import AUTO, Theme, empty_figure, module_order, styled
 from dashboards.statistics import holm
-from dashboards.statistics.grid_model import AXES, SIGNIFICANT, Effect, GridModel, GridResult
+from dashboards.statistics.grid_model import AXES, Effect, GridModel, GridResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -202,17 +208,12 @@ def draw_grid_effects(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure = dataset_panels(datasets)
     for column, dataset in enumerate(datasets, start=1):
         here = [row for row in rows if row["dataset"] == dataset]
-        figure.add_trace(_points(here, lines, theme), row=1, col=column)
+        about = [_about(row) for row in here]
+        places = [lines.index(_line(row)) for row in here]
+        figure.add_trace(differences_on_lines(here, places, about, theme), row=1, col=column)
     styled(figure, 150 + 24 * len(lines), theme)
     figure.update_xaxes(title={"text": "points of top-1, 95 % interval", "standoff": 4}, zeroline=True)
-    figure.update_yaxes(
-        tickmode="array",
-        tickvals=list(range(len(lines))),
-        ticktext=[""] * len(lines),
-        range=[len(lines) - 0.4, -0.6],
-        zeroline=False,
-    )
-    figure.update_yaxes(ticktext=lines, tickfont={"size": 11}, col=1)
+    name_lines(figure, lines)
     return figure.drawn()
 
 
@@ -220,30 +221,6 @@ def _line(row: Row) -> str:
     scope = "except some modules" if row["scope"].startswith("all modules except") else row["scope"]
     study = row["study"] if row["source"] == "own" else f"{row['study']}, published"
     return f"{row['effect']}{scope and f', {scope}'} ({study})"
-
-
-def _points(rows: list[Row], lines: list[str], theme: Theme) -> Trace:
-    sure = [row["holm"] < SIGNIFICANT for row in rows]
-    marker: dict[str, Any] = {
-        "size": 8,
-        "symbol": ["circle" if one else "circle-open" for one in sure],
-        "color": [MODULE_COLOURS["tam"] if one else NEUTRAL for one in sure],
-    }
-    return scatter(
-        x=[row["difference"] for row in rows],
-        y=[lines.index(_line(row)) for row in rows],
-        error_x={
-            "array": [row["high"] - row["difference"] for row in rows],
-            "arrayminus": [row["difference"] - row["low"] for row in rows],
-            "thickness": 1.5,
-            "width": 3,
-            "color": theme.text,
-        },
-        mode="markers",
-        marker=marker,
-        **hovering([_about(row) for row in rows]),
-        showlegend=False,
-    )
 
 
 def _about(row: Row) -> str:

@@ -27,7 +27,7 @@ from dashboards.figures.panels import (
 from dashboards.render.markup import Column, signed
 from dashboards.render.plain_figure import Trace, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
-from dashboards.render.uncertainty import MEAN, with_intervals
+from dashboards.render.uncertainty import MEAN, in_words, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -153,6 +153,7 @@ def _printed_steps(numbers: list[Row]) -> list[Row]:
                 about = {
                     **dict.fromkeys(_MEASURE),
                     **{"source": "published", "study": row["paper"], "dataset": dataset, "frames": 32},
+                    **({"seeds": 1, "eval_videos": row["eval_videos"]} if printed else {}),
                     "line": "",
                 }
                 steps.append(_step(about, name, top1, change, printed, place))
@@ -207,7 +208,7 @@ def _text(row: Row) -> str:
 
 
 def _about(row: Row) -> str:
-    lines = [f"top-1 {row['top1']:.2f} %"]
+    lines = [in_words(row, MEAN)]
     if row["change"] is not None:
         lines.append(f"{row['change']:+.2f} points from the step before")
     lines.append(row["place"] if row["printed"] else f"follows from {row['place']}")

@@ -11,17 +11,15 @@ import plotly.graph_objects as go
 from catalog import Catalog
 from catalog.queries.predictions import counts_on_same_videos
 from dashboards.figures.figure import Figure
-from dashboards.figures.panels import Row, hover, hovering, note
-from dashboards.render.plain_figure import PlainFigure, scatter
-from dashboards.render.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
+from dashboards.figures.panels import Row, differences_on_lines, hover, name_lines, note
+from dashboards.render.plain_figure import PlainFigure
+from dashboards.render.theme import AUTO, Theme, empty_figure, styled
 from dashboards.render.uncertainty import Accuracy, in_words, with_intervals
-from dashboards.statistics import PairedCounts, holm, mcnemar, paired_difference
+from dashboards.statistics import holm
+from dashboards.statistics.same_videos import PairedCounts, mcnemar, paired_difference
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-SIGNIFICANT = 0.05
-
 
 _FIRST, _SECOND = Accuracy("first_top1", "videos"), Accuracy("second_top1", "videos")
 
@@ -51,41 +49,12 @@ def draw_paired(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     if not rows:
         problems = sorted({row["problem"] for row in table.to_pylist() if row["problem"]})
         return empty_figure(problems[0] if problems else "Choose at least two cells to compare.", theme)
-    colour = MODULE_COLOURS["tam"]
-    sure = [row["holm"] < SIGNIFICANT for row in rows]
-    figure = PlainFigure(
-        scatter(
-            x=[row["difference"] for row in rows],
-            y=list(range(len(rows))),
-            error_x={
-                "array": [row["high"] - row["difference"] for row in rows],
-                "arrayminus": [row["difference"] - row["low"] for row in rows],
-                "thickness": 1.5,
-                "width": 4,
-                "color": theme.text,
-            },
-            mode="markers",
-            marker={
-                "size": 10,
-                "symbol": ["circle" if one else "circle-open" for one in sure],
-                "color": [colour if one else NEUTRAL for one in sure],
-            },
-            **hovering([_about(row) for row in rows]),
-            showlegend=False,
-        )
-    )
+    about = [_about(row) for row in rows]
+    figure = PlainFigure(differences_on_lines(rows, range(len(rows)), about, theme))
     styled(figure, 150 + 44 * len(rows), theme)
     figure.add_vline(x=0, line={"color": theme.line, "width": 1.5})
     figure.update_xaxes(title={"text": "difference in top-1 (points), 95 % interval", "standoff": 4})
-    figure.update_yaxes(
-        zeroline=False,
-        tickmode="array",
-        tickvals=list(range(len(rows))),
-        ticktext=[f"{row['first']}<br>− {row['second']}" for row in rows],
-        tickfont={"size": 11},
-        showgrid=False,
-        range=[len(rows) - 0.4, -0.6],
-    )
+    name_lines(figure, [f"{row['first']}<br>− {row['second']}" for row in rows])
     note(figure, "filled: p < 0.05 (McNemar, mid-p, Holm's correction)")
     return figure.drawn()
 

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from catalog.names import label
+from dashboards.render.comparison import SIGNIFICANT
 from dashboards.render.markup import Column
-from dashboards.render.plain_figure import PlainFigure, scatter
+from dashboards.render.plain_figure import PlainFigure, Trace, scatter
 from dashboards.render.theme import (
+    MODULE_COLOURS,
     NEUTRAL,
     PUBLISHED_SYMBOL,
+    Theme,
     backbone_symbol,
     cell_name,
     module_colour,
@@ -88,6 +91,54 @@ def error_bars(rows: Sequence[Row], name: str) -> dict[str, Any] | None:
         "thickness": 1,
         "width": 2,
     }
+
+
+def by_model(rows: Iterable[Row]) -> list[list[Row]]:
+    """Return the rows of each module and backbone, in the order of their first ones."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["module"], row["backbone"]), []).append(row)
+    return [*groups.values()]
+
+
+def differences_on_lines(rows: Sequence[Row], lines: Sequence[int], about: list[str], theme: Theme) -> Trace:
+    """Return a point a row on its line, with the bar from `low` to `high` around its `difference`.
+
+    It is filled where the difference is told from none, corrected for all of them (`holm`).
+    """
+    told = [row["holm"] < SIGNIFICANT for row in rows]
+    return scatter(
+        x=[row["difference"] for row in rows],
+        y=[*lines],
+        error_x={
+            "array": [row["high"] - row["difference"] for row in rows],
+            "arrayminus": [row["difference"] - row["low"] for row in rows],
+            "thickness": 1.5,
+            "width": 4,
+            "color": theme.text,
+        },
+        mode="markers",
+        marker={
+            "size": 9,
+            "symbol": ["circle" if one else "circle-open" for one in told],
+            "color": [MODULE_COLOURS["tam"] if one else NEUTRAL for one in told],
+        },
+        **hovering(about),
+        showlegend=False,
+    )
+
+
+def name_lines(figure: PlainFigure, names: Sequence[str]) -> None:
+    """Give the lines of a figure of differences their names, the first one at the top."""
+    figure.update_yaxes(
+        zeroline=False,
+        tickmode="array",
+        tickvals=[*range(len(names))],
+        ticktext=[""] * len(names),
+        showgrid=False,
+        range=[len(names) - 0.4, -0.6],
+    )
+    figure.update_yaxes(ticktext=[*names], tickfont={"size": 11}, col=1)
 
 
 def model_name(row: Row) -> str:

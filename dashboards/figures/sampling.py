@@ -27,13 +27,15 @@ from dashboards.figures.panels import (
 from dashboards.render.markup import Column, signed
 from dashboards.render.plain_figure import PlainFigure, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, styled
-from dashboards.render.uncertainty import Accuracy, with_intervals
+from dashboards.render.uncertainty import Accuracy, in_words, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 COLOURS = {"uniform": "#0072B2", "dense": "#E69F00"}
 """Blue and orange, as in the paper; dense is hatched too."""
+_CLIP = Accuracy("clip_top1", seeds="seeds", std="clip_std")
+_VIDEO = Accuracy("video_top1", seeds="seeds", std="video_std")
 
 
 def draw_sampling(table: pa.Table, theme: Theme = AUTO, printed: pa.Table | None = None) -> go.Figure:
@@ -119,9 +121,10 @@ def _place(row: Row) -> tuple[str, str]:
 
 
 def _about(row: Row) -> str:
-    lines = [f"{row['clip_top1']:.2f} % with {row['clip_views']} view(s)"]
+    lines = [in_words(row, _CLIP, f"{row['clip_views']} view(s):")]
     if row["video_top1"] is not None:
-        lines.append(f"{row['video_top1']:.2f} % with {row['video_views']} views ({row['gain']:+.2f})")
+        views = f"{row['video_views']} views:"
+        lines.append(f"{in_words(row, _VIDEO, views)}, {row['gain']:+.2f} points")
     rate = f" at rate {row['sampling_rate']}" if row["sampling_rate"] else ""
     lines.append(f"measured with {row['evaluated_sampling']} sampling{rate}, crops of {row['crop_size']}²")
     if row["checkpoint"]:
@@ -147,8 +150,8 @@ FIGURE = Figure(
     title="Uniform and dense sampling",
     data=lambda catalog, scope: with_intervals(
         accuracies_by_sampling(catalog, scope.filters, scope.source),
-        Accuracy("clip_top1", seeds="seeds", std="clip_std"),
-        Accuracy("video_top1", seeds="seeds", std="video_std"),
+        _CLIP,
+        _VIDEO,
     ),
     draw=draw_sampling,
     printed=_printed,

@@ -10,7 +10,7 @@ from catalog import Catalog
 from catalog.queries.accuracies import accuracies_by_seed
 from catalog.queries.filters import ALL, Filters, Source
 from dashboards.figures.figure import Export, Figure, Finding
-from dashboards.figures.panels import WITH_NAMES, Row, hover, hovering
+from dashboards.figures.panels import WITH_NAMES, Row, error_bars, hover, hovering
 from dashboards.render.plain_figure import PlainFigure, Trace, scatter
 from dashboards.render.theme import (
     AUTO,
@@ -22,6 +22,7 @@ from dashboards.render.theme import (
     module_colour,
     styled,
 )
+from dashboards.render.uncertainty import PUBLISHED, in_words, with_intervals
 from dashboards.statistics import mean_over_seeds
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def seeds_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both"
     if source != "both":
         nothing = pa.nulls(table.num_rows, pa.float64())
         table = table.set_column(table.column_names.index("published_top1"), "published_top1", nothing)
-    return table
+    return with_intervals(table, PUBLISHED)
 
 
 def draw_seeds(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -125,8 +126,8 @@ def _stars(stars: list[tuple[int, Row]]) -> Trace:
             "size": 11,
             "color": [module_colour(r["module"]) for _, r in stars],
         },
-        customdata=[hover(cell_name(row), "published") for _, row in stars],
-        hovertemplate="%{customdata}: %{x:.2f} %<extra></extra>",
+        error_x=error_bars([row for _, row in stars], "published_top1"),
+        **hovering([hover(cell_name(row), in_words(row, PUBLISHED, "published")) for _, row in stars]),
     )
 
 

@@ -22,6 +22,7 @@ from dashboards.pages import blocks as parts_of_pages
 from dashboards.pages.blocks import Block, Content, Table, Text, message
 from dashboards.pages.request import PageRequest, choice_links, in_parallel, link
 from dashboards.render.markup import Column, three_decimals
+from dashboards.render.tables import printed_with_uncertainty
 
 TITLE = "Findings"
 
@@ -35,8 +36,14 @@ _PRINTED = (
     Column("source_column", "column"),
     Column("dataset", "dataset"),
     Column("published", "published"),
+    Column("published_low", "from"),
+    Column("published_high", "to"),
     Column("own", "yours"),
+    Column("own_low", "from"),
+    Column("own_high", "to"),
     Column("difference", "difference"),
+    Column("difference_low", "from"),
+    Column("difference_high", "to"),
     Column("differs", "differs in"),
     Column("unit", "unit"),
     Column("cell", "cell"),
@@ -143,12 +150,13 @@ def _printed_table(request: PageRequest, name: str, source: Source) -> Block:
     return Table(
         name.lower().replace(" ", "-"),
         f"{name}: {TABLES[name]}",
-        printed_table(request.catalog, name, request.filters, source),
+        printed_with_uncertainty(printed_table(request.catalog, name, request.filters, source)),
         _columns(_PRINTED),
         "No result of yours compares with this table yet.",
         "Yours stands beside a number of the same dataset, model and length, as your study measured and "
         "reports it. A difference is given only where nothing differs but what the tolerances allow (see the "
-        "table comparison_tolerances).",
+        "table comparison_tolerances). From … to: 95 % intervals, of published numbers by the size of the "
+        "dataset's official validation set.",
         most=300,
     )
 

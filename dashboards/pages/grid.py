@@ -27,7 +27,7 @@ from dashboards.figures.grid import (
 from dashboards.pages.blocks import Block, Column, Figure, Text, labelled, message, notes_block, state
 from dashboards.pages.request import PageRequest, choice_links
 from dashboards.render.theme import DIVERGING, MAGNITUDE, cell_name, module_order
-from dashboards.render.uncertainty import in_words
+from dashboards.render.uncertainty import PUBLISHED, in_words
 
 Row = dict[str, Any]
 
@@ -49,6 +49,8 @@ _COLUMNS: dict[str, Column | str] = {
     "results": "seeds",
     "eval_videos": "videos",
     "published_top1": "published",
+    "published_top1_low": "from",
+    "published_top1_high": "to",
     "difference": "difference",
     "difference_low": "from",
     "difference_high": "to",
@@ -198,7 +200,7 @@ def _description(row: Row) -> str:
     parts += experiment_lines(row)
     if row["published_top1"] is not None:
         beside = f"{difference_text(row)}{not_comparable(row)}"
-        parts.append(f"published {row['published_top1']:.2f} %{beside}")
+        parts.append(f"{in_words(row, PUBLISHED, 'published')}{beside}")
     return "; ".join(parts)
 
 

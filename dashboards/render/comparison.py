@@ -13,14 +13,18 @@ import numpy as np
 from dashboards.statistics import (
     LEVEL,
     Interval,
-    PairedCounts,
     holm,
-    mcnemar,
     mean_over_seeds,
-    paired_difference,
-    paired_difference_over_seeds,
     student_quantile,
     unpaired_difference,
+)
+from dashboards.statistics.same_videos import (
+    Outcome,
+    PairedCounts,
+    mcnemar,
+    on_same_videos,
+    paired_difference,
+    paired_difference_over_seeds,
 )
 
 if TYPE_CHECKING:
@@ -50,14 +54,6 @@ class Result:
     def mean(self) -> float:
         """The mean of all trainings."""
         return fmean(self.values)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one training's predictions say of every video, in order; `videos` names their list."""
-
-    videos: str
-    by_video: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -166,19 +162,16 @@ def _on_same_videos(
     first: Result, second: Result, outcomes: Outcomes
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Both results' outcomes, (videos, seeds) each; None where they are not known of the same videos."""
-    matrices: list[NDArray[np.float64] | None] = []
-    videos: set[str] = set()
     for result in (first, second):
         known = [outcomes[key] for key in result.keys if key in outcomes]
-        if len(known) != len(result.values) or not known:
-            return None
         scale = 100 if result.accuracy else 1
+        if len(known) != len(result.values):
+            return None
         for value, one in zip(result.values, known, strict=True):
             if abs(scale * float(one.by_video.mean()) - value) > _AGREES * max(1.0, abs(value) / 100):
                 return None
-        videos |= {one.videos for one in known}
-        matrices.append(np.stack([one.by_video for one in known], axis=1) if len(videos) == 1 else None)
-    return None if matrices[0] is None or matrices[1] is None else (matrices[0], matrices[1])
+    found = on_same_videos((first.keys, second.keys), outcomes)
+    return None if found is None else (found[0], found[1])
 
 
 def _unpaired(first: Result, second: Result) -> Difference:

@@ -21,12 +21,17 @@ from dashboards.render.comparison import (
 )
 from dashboards.render.uncertainty import (
     Accuracy,
-    interval_text,
     top5_tells,
     with_difference_to_published,
     with_intervals,
 )
-from dashboards.statistics import LEVEL, mean_over_seeds, student_quantile, within_video_variance
+from dashboards.statistics import (
+    LEVEL,
+    interval_in_words,
+    mean_over_seeds,
+    student_quantile,
+    within_video_variance,
+)
 
 if TYPE_CHECKING:
     pass
@@ -47,7 +52,9 @@ PREDICTED = {
 """The columns of `results` that predictions give video by video, and as which of their measures."""
 
 
-_UNPRINTED = ("key", "num_classes")
+_OWN = Accuracy("own", seeds="seeds", std="own_std")
+_PRINTED = Accuracy("published", "published_videos")
+_UNPRINTED = ("key", "num_classes", "published_videos")
 _TITLES = {"eval_videos": "n videos"}
 LATEX_LEGEND = (
     "±: the farther end of the 95 % interval from the number of videos; one training each.",
@@ -104,6 +111,11 @@ def results_with_uncertainty(table: pa.Table) -> pa.Table:
     return with_difference_to_published(with_intervals(table, *accuracies), Accuracy())
 
 
+def printed_with_uncertainty(table: pa.Table) -> pa.Table:
+    """Return one of the paper's tables (`printed_table`) with the intervals of its accuracies."""
+    return with_difference_to_published(with_intervals(table, _OWN), _OWN, _PRINTED)
+
+
 def _without_few_classes(table: pa.Table, name: str) -> pa.Table:
     import pyarrow as pa
 
@@ -128,7 +140,7 @@ def results_for_people(table: pa.Table) -> pa.Table:
             title = name.removesuffix("_low")
             bounds = zip(column.to_pylist(), table.column(f"{title}_high").to_pylist(), strict=True)
             signed = title == "difference"
-            columns[f"{title} 95 %"] = pa.array([interval_text(*pair, signed=signed) for pair in bounds])
+            columns[f"{title} 95 %"] = pa.array([interval_in_words(*pair, signed=signed) for pair in bounds])
         else:
             columns[_TITLES.get(name, name)] = column
     return pa.table(columns)
@@ -171,10 +183,10 @@ def interval_of(result: Result, outcomes: Outcomes = NO_OUTCOMES) -> tuple[float
     return result.mean - half, result.mean + half
 
 
-def _within(result: Result, outcomes: Outcomes) -> float:
+def _within(result: Result, outcomes: Outcomes) -> float | None:
     known = [outcomes[key] for key in result.keys if key in outcomes]
     if len(known) < 2 or len(known) < len(result.values) or len({one.videos for one in known}) > 1:
-        return 0.0
+        return None
     return within_video_variance(np.stack([one.by_video > 0.5 for one in known], axis=1))
 
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dashboards.render.comparison import Difference
-from dashboards.statistics import Interval, accuracy_intervals, mean_over_seeds, unpaired_difference
+from dashboards.statistics import (
+    Interval,
+    accuracy_in_words,
+    accuracy_intervals,
+    mean_over_seeds,
+    one_seed_interval,
+    unpaired_difference,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,6 +61,8 @@ class Accuracy:
 
 MEAN = Accuracy("top1", seeds="seeds", std="top1_std")
 """The top-1 of most figures: a mean over seeds."""
+PUBLISHED = Accuracy("published_top1", "published_videos")
+"""The published top-1 beside one's own: of one training, whose own variance nobody knows."""
 
 
 def top5_tells(num_classes: int | None) -> bool:
@@ -104,34 +113,58 @@ def _with_columns(table: pa.Table, behind: str, columns: Mapping[str, pa.Array])
     return table
 
 
-def with_difference_to_published(table: pa.Table, accuracy: Accuracy) -> pa.Table:
-    """Return a table with `difference_low` and `difference_high` (points) behind own minus published top-1.
+def with_difference_to_published(
+    table: pa.Table, accuracy: Accuracy, published: Accuracy = PUBLISHED
+) -> pa.Table:
+    """Return a table with the interval of `published`, and that of own minus published top-1 (points).
 
-    The number of videos of a published accuracy is not printed: it is taken to be that of one's own.
+    `difference_low` and `difference_high` stand behind `difference`; where on how many videos the published
+    accuracy was measured is not known, it is taken to be that of one's own.
     """
     import pyarrow as pa
 
-    videos, published = _numbers(table, accuracy.videos), _numbers(table, "published_top1")
-    theirs = zip(
-        published.tolist(), *(end.tolist() for end in accuracy_intervals(published, videos)), strict=True
-    )
+    table = with_intervals(table, published)
+    known, own = _numbers(table, published.videos), _numbers(table, accuracy.videos)
+    videos, values = np.where(known > 0, known, own), _numbers(table, published.name)
+    ends = (end.tolist() for end in accuracy_intervals(values, videos))
+    theirs = zip(values.tolist(), *ends, strict=True)
     names = (accuracy.name, accuracy.low, accuracy.high)
     ours = zip(*(table.column(name).to_pylist() for name in names), strict=True)
     differs = table.column("difference").is_valid().to_pylist()
-    spans = [_difference(*one) for one in zip(differs, ours, theirs, strict=True)]
+    spread = zip(
+        videos.tolist(), *(_column(table, name) for name in (accuracy.seeds, accuracy.std)), strict=True
+    )
+    spans = [_difference(*one) for one in zip(differs, ours, theirs, spread, strict=True)]
     bounds = (pa.array([span and span[end] for span in spans], pa.float64()) for end in (0, 1))
     columns = ("difference_low", "difference_high")
     return _with_columns(table, "difference", dict(zip(columns, bounds, strict=True)))
 
 
+def _column(table: pa.Table, name: str | None) -> list[Any]:
+    found: list[Any] = table.column(name).to_pylist() if name else [None] * table.num_rows
+    return found
+
+
 def _difference(
-    known: bool, ours: tuple[float, float | None, float | None], theirs: tuple[float, float, float]
+    known: bool,
+    ours: tuple[float, float | None, float | None],
+    theirs: tuple[float, float, float],
+    spread: tuple[float, int | None, float | None],
 ) -> tuple[float, float] | None:
-    """The interval of own minus published from the estimate and the ends of each."""
+    """The interval of own minus published from the estimate and the ends of each.
+
+    A published result is one training too: it may lie as far from others as one's own seeds do. `spread` is
+    its number of videos, one's own seeds and their deviation.
+    """
     value, low, high = ours
+    videos, seeds, std = spread
     if not known or low is None or high is None or math.isnan(theirs[1]):
         return None
-    span = unpaired_difference(Interval(value, low, high), Interval(*theirs))
+    lone = not (seeds and seeds > 1 and std)
+    other = (
+        Interval(*theirs) if lone else one_seed_interval(theirs[0], int(videos), std or 0.0, (seeds or 2) - 1)
+    )
+    span = unpaired_difference(Interval(value, low, high), other)
     return span.low, span.high
 
 
@@ -181,18 +214,11 @@ def _values(mean: float, seeds: int, std: float) -> list[float]:
     return [mean - away, mean + away, *[mean] * (seeds - 2)]
 
 
-def interval_text(low: float | None, high: float | None, *, signed: bool = False) -> str:
-    """Return `52.1 to 71.6`, or with signs; empty where the interval is not known."""
-    form = "+.1f" if signed else ".1f"
-    return "" if low is None or high is None else f"{low:{form}} to {high:{form}}"
-
-
 def in_words(row: Row, accuracy: Accuracy, name: str = "top-1") -> str:
     """Return an accuracy, its interval and what that is from: `top-1 62.50 % (52.1 to 71.6; 96 videos)`."""
-    value = f"{name} {row[accuracy.name]:.2f} %"
-    span = interval_text(row[accuracy.low], row[accuracy.high])
     seeds = row[accuracy.seeds] if accuracy.seeds else 1
     known = [f"{row[accuracy.videos]:,} videos"] if row[accuracy.videos] else []
     known += [f"mean of {seeds} seeds"] if seeds and seeds > 1 else []
-    said = "; ".join(part for part in (span, ", ".join(known)) if part)
-    return f"{value} ({said})" if said else value
+    std = row[accuracy.std] if accuracy.std else None
+    bounds = interval(row[accuracy.name], row[accuracy.videos], seeds, std)
+    return f"{name} {accuracy_in_words(row[accuracy.name], bounds, ', '.join(known))}"

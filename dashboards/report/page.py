@@ -21,6 +21,7 @@ from catalog.storage.atomic import write_output
 from dashboards.figures.figure import Figure, Scope, Section
 from dashboards.figures.registry import sections
 from dashboards.render.markup import Column, details, paragraph, signed, table
+from dashboards.render.tables import printed_with_uncertainty
 from dashboards.report.text import (
     all_cells,
     failed_cells,
@@ -39,8 +40,14 @@ _PRINTED = (
     Column("source_row", "row"),
     Column("source_column", "column"),
     Column("published", "published", number=True),
+    Column("published_low", "from", number=True),
+    Column("published_high", "to", number=True),
     Column("own", "own", number=True),
+    Column("own_low", "from", number=True),
+    Column("own_high", "to", number=True),
     Column("difference", "difference", signed, number=True),
+    Column("difference_low", "from", signed, number=True),
+    Column("difference_high", "to", signed, number=True),
     Column("note", "note", wrap=True),
 )
 
@@ -132,7 +139,7 @@ def _section(catalog: Catalog, filters: Filters, figure: Figure, section: Sectio
 def _printed_tables(catalog: Catalog, filters: Filters) -> str:
     parts = []
     for name, title in TABLES.items():
-        rows = printed_table(catalog, name, filters).to_pylist()
+        rows = printed_with_uncertainty(printed_table(catalog, name, filters)).to_pylist()
         parts.append(details(f"{name} of Chen et al. 2021: {title}", table(rows, _PRINTED)))
     return "<h3>The paper's tables</h3>" + "".join(parts)
 

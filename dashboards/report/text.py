@@ -116,6 +116,8 @@ TITLES = {
     "top1_low": "from",
     "top1_high": "to",
     "published_top1": "published",
+    "published_top1_low": "from",
+    "published_top1_high": "to",
     "difference": "difference",
     "difference_low": "from",
     "difference_high": "to",

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from catalog.names import axis_text
 from orchestrator.planning.cost import SECONDS_PER_HOUR, checkpoint_bytes
 from orchestrator.planning.plan_model import Plan, PlannedCell, State
 from orchestrator.planning.rates import ASSUMED, BASES, Rate, Rates
@@ -138,13 +139,6 @@ def cell_seconds(flops: float | None, rate: Rate, units: float, start_up: float)
 def held_units(resources: Resources, *, gpus: bool) -> float:
     """GPUs that a cell holds, or cores where its study uses no GPU."""
     return resources.gpus if gpus and resources.gpus > 0 else float(resources.cpus)
-
-
-def axis_text(axis: str, value: object) -> str:
-    """An axis's value as people read it."""
-    if axis == "temporal_pooling":
-        return "tp" if value else "no tp"
-    return f"f{value}" if axis == "frames" else str(value)
 
 
 def _amount(some: Sequence[PlannedCell], cells: Mapping[str, CellForecast], price: float | None) -> Amount:

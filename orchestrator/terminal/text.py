@@ -53,15 +53,13 @@ def percent_text(part: float, whole: float) -> str:
 
 def accuracy_text(accuracy: float | None, videos: float | None, decimals: int = 2) -> str:
     """An accuracy (percent) with its 95 % interval from the number of videos, where that is known."""
-    from dashboards.statistics import accuracy_interval
+    from dashboards.statistics import accuracy_in_words, accuracy_interval
 
     if accuracy is None or not math.isfinite(accuracy):
         return "not done" if accuracy is None else "not a number"
-    text = f"{accuracy:.{decimals}f} %"
-    if not videos:
-        return text
-    span = accuracy_interval(accuracy, int(videos))
-    return f"{text} ({span.low:.1f} to {span.high:.1f})"
+    span = accuracy_interval(accuracy, int(videos)) if videos else None
+    bounds = None if span is None else (span.low, span.high)
+    return accuracy_in_words(accuracy, bounds, decimals=decimals)
 
 
 def flops_text(flops: float) -> str:

@@ -21,7 +21,7 @@ from catalog.events import CellEvaluated, CellFinished, CellPlanned, Event, Stud
 from catalog.queries.filters import Filters
 from catalog.storage.folder_storage import FolderStorage
 from dashboards.claims.cases import Result, cases_of
-from dashboards.claims.judge import Judgement, Predicted, Set, Verdict, judge, quantified
+from dashboards.claims.judge import Judgement, Set, Verdict, judge, quantified
 from dashboards.claims.sets import judgements, result_sets, study_claims
 from dashboards.claims.words import UNCERTAINTY, says
 from dashboards.pages import findings
@@ -29,6 +29,7 @@ from dashboards.pages.blocks import Table, Text
 from dashboards.pages.request import Address, PageRequest
 from dashboards.render.theme import LIGHT
 from dashboards.report.page import report_html
+from dashboards.statistics.same_videos import Outcome
 from orchestrator.cli import app
 from orchestrator.commands.run import claim_lines
 from orchestrator.study.load import load_study
@@ -312,8 +313,8 @@ def test_few_true_claims_are_refuted() -> None:
     assert refuted / 300 <= 0.06
 
 
-def paired(right: Sequence[Sequence[bool]], videos: str = "v") -> dict[str, Predicted]:
-    return {f"k{n}": Predicted(videos, np.array(one, dtype=bool)) for n, one in enumerate(right)}
+def paired(right: Sequence[Sequence[bool]], videos: str = "v") -> dict[str, Outcome]:
+    return {f"k{n}": Outcome(videos, np.array(one, float)) for n, one in enumerate(right)}
 
 
 def test_differences_are_paired_by_video_where_predictions_are_known() -> None:
@@ -332,7 +333,7 @@ def test_predictions_of_other_videos_are_not_paired() -> None:
     i3d = result("i3d", [52.0], videos=100, keys=("k1",))
     right = {
         **paired([[True] * 60 + [False] * 40]),
-        "k1": Predicted("w", np.array([True] * 52 + [False] * 48)),
+        "k1": Outcome("w", np.array([1.0] * 52 + [0.0] * 48)),
     }
     one = judged(claim(compare={"module": ["tam", "i3d"]}), tam, i3d, predictions=right)
     assert not one.cases[0].paired and one.verdict is UNKNOWN

@@ -20,7 +20,7 @@ from dashboards.render.comparison import (
     significantly_best,
 )
 from dashboards.render.tables import best_rows, interval_of, pivot_with_uncertainty
-from dashboards.statistics import PairedCounts, mcnemar, paired_difference
+from dashboards.statistics.same_videos import PairedCounts, mcnemar, paired_difference
 
 
 def accuracy(*values: float, videos: int = 96, keys: tuple[str, ...] = ()) -> Result:

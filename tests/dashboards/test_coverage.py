@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from dashboards.statistics import (
-    PairedCounts,
     accuracy_interval,
     mean_over_seeds,
-    paired_difference,
-    paired_difference_over_seeds,
     unpaired_difference,
     within_video_variance,
+)
+from dashboards.statistics.same_videos import (
+    PairedCounts,
+    paired_difference,
+    paired_difference_over_seeds,
 )
 
 
@@ -83,6 +85,12 @@ def test_a_mean_over_seeds_is_covered(seeds: int, model: tuple[float, float, flo
         assert covered_by_seeds((videos, seeds), model, 100, known=True) >= 90
 
 
+def test_few_videos_close_to_all_right_are_not_covered_too_often() -> None:
+    """As if seeds' variance was unknown where it follows from single videos, it was 98.7 % on average."""
+    cases = [covered_by_seeds((12, seeds), model, 300, known=True) for seeds in (2, 3, 5) for model in MODELS]
+    assert 94 <= np.mean(cases) <= 97.7
+
+
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("seeds", [2, 3, 5])
@@ -91,9 +99,9 @@ def test_a_mean_over_seeds_is_covered(seeds: int, model: tuple[float, float, flo
 def test_a_mean_over_seeds_is_covered_as_often_as_it_says(seeds: int, videos: int, known: bool) -> None:
     """Never less; more where few videos have few outcomes, or where the predictions are not known."""
     coverage = [covered_by_seeds((videos, seeds), model, 1000, known) for model in MODELS]
-    assert min(coverage) >= 92
-    if known and videos > 101:
-        assert max(coverage[:2]) <= 98.5
+    assert min(coverage) >= 91.5
+    if known:
+        assert max(coverage[:2]) <= 98.5 and np.mean(coverage) <= 98
 
 
 def exact_paired_coverage(videos: int, first: float, second: float) -> float:

@@ -87,7 +87,7 @@ def test_published_results_are_open_stars_with_their_own_values(tmp_path: Path) 
     assert {star.symbol for star in stars} == {PUBLISHED_SYMBOL}
     low, high = (100 * end for end in wilson(0.331384, 11_799))
     said = [star.hover for star in stars if star.y == 33.1384]
-    (span,) = re.findall(r"published top-1 33.14 % \(([\d.]+) to ([\d.]+)\)", " ".join(said))
+    (span,) = re.findall(r"published top-1 33.14 % \(([\d.]+) to ([\d.]+); 11,799 videos\)", " ".join(said))
     assert [float(end) for end in span] == [pytest.approx(end, abs=0.06) for end in (low, high)]
 
 

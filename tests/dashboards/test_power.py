@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from dashboards.statistics import paired_difference_over_seeds, within_video_variance
+from dashboards.statistics import within_video_variance
 from dashboards.statistics.power import (
     Design,
     Variances,
@@ -16,6 +16,7 @@ from dashboards.statistics.power import (
     seeds_needed,
     videos_needed,
 )
+from dashboards.statistics.same_videos import paired_difference_over_seeds
 
 
 def trainings(

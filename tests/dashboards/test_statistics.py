@@ -7,21 +7,28 @@ from math import comb
 
 import numpy as np
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 from dashboards.statistics import (
     Interval,
-    PairedCounts,
+    accuracy_in_words,
     accuracy_interval,
     accuracy_intervals,
     holm,
-    mcnemar,
+    interval_in_words,
     mean_over_seeds,
     one_seed_interval,
-    paired_difference,
-    paired_difference_over_seeds,
     student_quantile,
     unpaired_difference,
     within_video_variance,
+)
+from dashboards.statistics.same_videos import (
+    Outcome,
+    PairedCounts,
+    mcnemar,
+    on_same_videos,
+    paired_difference,
+    paired_difference_over_seeds,
 )
 
 
@@ -114,11 +121,17 @@ def test_two_seeds_have_one_degree_of_freedom() -> None:
     assert (62 - span.low, span.high - 62) == pytest.approx((1.27, 1.27), abs=0.01)
 
 
+def wilson(hits: int, videos: int) -> tuple[float, float]:
+    """Wilson's interval in percent, by statsmodels."""
+    low, high = proportion_confint(hits, videos, alpha=0.05, method="wilson")
+    return 100 * low, 100 * high
+
+
 def test_equal_seeds_have_the_interval_of_the_videos() -> None:
-    one = accuracy_interval(60, 5)
-    for seeds in (1, 2, 5):
+    for seeds in (2, 5):
         span = mean_over_seeds([60.0] * seeds, 5, within=0.0)
-        assert (span.low, span.high) == pytest.approx((one.low, one.high), abs=1e-6)
+        assert (span.low, span.high) == pytest.approx(wilson(3, 5), abs=1e-6)
+    assert mean_over_seeds([60.0], 5) == accuracy_interval(60, 5)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +146,59 @@ def test_an_interval_over_seeds_stays_within_the_possible(values: list[float], v
 def test_no_seeds_no_mean() -> None:
     with pytest.raises(ValueError, match="no accuracies"):
         mean_over_seeds([], 5)
+
+
+@pytest.mark.parametrize(("values", "videos"), [([50.0, 60.0], 0), ([50.0, 100.1], 9), ([-0.1, 5.0], 9)])
+def test_no_mean_of_what_is_no_accuracy(values: list[float], videos: int) -> None:
+    with pytest.raises(ValueError, match="give 0…100 % and videos > 0"):
+        mean_over_seeds(values, videos)
+    with pytest.raises(ValueError, match="give 0…100 %"):
+        mean_over_seeds([math.nan, 50.0], 9)
+
+
+@pytest.mark.parametrize("within", [0.1, None])
+def test_a_mean_over_seeds_by_hand(within: float | None) -> None:
+    """60 and 64 % of 100 videos; z = 1.959964, t(0.975, 1) = 12.706205."""
+    binary, z, t = 0.62 * 0.38, 1.959964**2, 12.706205**2
+    inner = binary / 3 if within is None else within
+    chance = inner / 200 / (1.2 + 100 / 50)
+    of_videos, of_seeds = (binary - inner) / 100 + chance, 0.0008 / 2 - chance
+    weight = of_seeds / (of_seeds + of_videos / 10)
+    effective = binary * z / (z * of_videos + (z + (t - z) * weight) * of_seeds)
+    span = mean_over_seeds([60.0, 64.0], 100, within=within)
+    low, high = proportion_confint(0.62 * effective, effective, alpha=0.05, method="wilson")
+    assert (span.estimate, span.low, span.high) == pytest.approx((62, 100 * low, 100 * high), rel=1e-5)
+
+
+def test_seeds_that_are_right_throughout_have_the_interval_of_the_videos() -> None:
+    """Nothing varies: 10 videos, of which a third of the variance is averaged over two seeds."""
+    assert mean_over_seeds([100.0, 100.0], 10, within=0.0).low == pytest.approx(wilson(10, 10)[0])
+    effective = 1 / ((2 / 3) / 10 + 1 / 3 / 20 / (1.2 + 10 / 50))
+    low, _ = proportion_confint(effective, effective, alpha=0.05, method="wilson")
+    span = mean_over_seeds([100.0, 100.0], 10)
+    assert (span.low, span.high) == (pytest.approx(100 * low), 100.0)
+
+
+def test_accuracies_in_words() -> None:
+    assert accuracy_in_words(62.5, (52.06, 71.64)) == "62.50 % (52.1 to 71.6)"
+    assert (
+        accuracy_in_words(62.5, (52.06, 71.64), "96 videos", decimals=1) == "62.5 % (52.1 to 71.6; 96 videos)"
+    )
+    assert accuracy_in_words(62.5, None, "96 videos") == "62.50 % (96 videos)"
+    assert accuracy_in_words(62.5, (None, None)) == accuracy_in_words(62.5, None) == "62.50 %"
+    assert interval_in_words(-1.04, 2.06) == "-1.0 to 2.1"
+    assert interval_in_words(-1.04, 2.06, signed=True) == "-1.0 to +2.1"
+    assert interval_in_words(None, 2.0) == interval_in_words(1.0, None) == ""
+
+
+def test_outcomes_on_the_same_videos() -> None:
+    one, other = Outcome("v", np.array([1.0, 0.0])), Outcome("v", np.array([0.0, 1.0]))
+    known = {"a": one, "b": other, "c": Outcome("w", np.array([1.0, 1.0]))}
+    found = on_same_videos([["a", "b"], ["b"]], known)
+    assert found is not None
+    assert [matrix.tolist() for matrix in found] == [[[1.0, 0.0], [0.0, 1.0]], [[0.0], [1.0]]]
+    for sides in ([["a"], ["c"]], [["a", "c"], ["b"]], [["a"], ["d"]], [["a", "d"], ["b"]], [["a"], []]):
+        assert on_same_videos(sides, known) is None
 
 
 def test_disagreement_about_videos_by_hand() -> None:
@@ -150,8 +216,7 @@ def test_seeds_that_disagree_about_videos_know_more_than_one() -> None:
     assumed = mean_over_seeds([60.0, 60.0], 100)
     assert wide.low < assumed.low < narrow.low and wide.low < narrow.low < 60 < narrow.high < wide.high
     everything = mean_over_seeds([60.0, 60.0], 100, within=0.5)
-    videos = accuracy_interval(60, 200)
-    assert (everything.low, everything.high) == pytest.approx((videos.low, videos.high))
+    assert (everything.low, everything.high) == pytest.approx(wilson(120, 200))
 
 
 def test_one_training_with_the_spread_of_others() -> None:

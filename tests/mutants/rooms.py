@@ -65,7 +65,12 @@ ROOMS: dict[str, Room] = {
     ),
     "statistics": Room(
         ("dashboards/statistics.py", "dashboards/statistics/*.py"),
-        ("tests/dashboards/test_statistics*.py", "tests/dashboards/test_grid_model.py"),
+        (
+            "tests/dashboards/test_statistics*.py",
+            "tests/dashboards/test_grid_model.py",
+            "tests/dashboards/test_power.py",
+            "tests/dashboards/test_comparison.py",
+        ),
         50,
     ),
     "views": Room(
