@@ -36,6 +36,9 @@ MODEL_COLUMNS = (
 WITH_NAMES = 560
 """Pixels below which a drawing with cells' names on an axis scrolls instead of shrinking."""
 
+_BAR_DIGITS = 3
+"""Decimals of bars of error, in points: a report has thousands of them."""
+
 LEGEND: dict[str, Any] = {"orientation": "h", "yanchor": "top", "x": 0, "groupclick": "togglegroup"}
 
 
@@ -86,8 +89,8 @@ def error_bars(rows: Sequence[Row], name: str) -> dict[str, Any] | None:
     if all(None in one for one in bounds):
         return None
     return {
-        "array": [None if None in one else one[2] - one[0] for one in bounds],
-        "arrayminus": [None if None in one else one[0] - one[1] for one in bounds],
+        "array": [None if None in one else round(one[2] - one[0], _BAR_DIGITS) for one in bounds],
+        "arrayminus": [None if None in one else round(one[0] - one[1], _BAR_DIGITS) for one in bounds],
         "thickness": 1,
         "width": 2,
     }
@@ -168,7 +171,9 @@ def interval_bars(rows: Sequence[Row | None], value: str = "top1", std: str = "t
 def _away(row: Row, value: str, std: str) -> tuple[float, float] | tuple[None, None]:
     """How far the interval's ends are above and below a row's accuracy."""
     span = interval(row[value], row["eval_videos"], row["seeds"], row[std])
-    return (None, None) if span is None else (span[1] - row[value], row[value] - span[0])
+    if span is None:
+        return None, None
+    return round(span[1] - row[value], _BAR_DIGITS), round(row[value] - span[0], _BAR_DIGITS)
 
 
 def interval_key(figure: PlainFigure) -> None:

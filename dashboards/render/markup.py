@@ -127,7 +127,9 @@ def _cell(column: Column, row: Row) -> str:
     text = escape(column.show(value))
     if column.markup is not None and value is not None:
         text = column.markup(value)
-    exact = f' data-value="{escape(str(value))}"' if column.number and value is not None else ""
+    # Ten digits are more than any number here has; a report has thousands of cells.
+    whole = f"{value:.10g}" if isinstance(value, float) else str(value)
+    exact = f' data-value="{escape(whole)}"' if column.number and value is not None else ""
     return f"<td{_kind(column)}{exact}>{text}</td>"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
@@ -31,6 +31,7 @@ from dashboards.report.text import (
     quarantined_videos,
     summary,
 )
+from dashboards.statistics import interval_in_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,14 +41,11 @@ _PRINTED = (
     Column("source_row", "row"),
     Column("source_column", "column"),
     Column("published", "published", number=True),
-    Column("published_low", "from", number=True),
-    Column("published_high", "to", number=True),
+    Column("published_span", "95 %"),
     Column("own", "own", number=True),
-    Column("own_low", "from", number=True),
-    Column("own_high", "to", number=True),
+    Column("own_span", "95 %"),
     Column("difference", "difference", signed, number=True),
-    Column("difference_low", "from", signed, number=True),
-    Column("difference_high", "to", signed, number=True),
+    Column("difference_span", "95 %"),
     Column("note", "note", wrap=True),
 )
 
@@ -139,9 +137,20 @@ def _section(catalog: Catalog, filters: Filters, figure: Figure, section: Sectio
 def _printed_tables(catalog: Catalog, filters: Filters) -> str:
     parts = []
     for name, title in TABLES.items():
-        rows = printed_with_uncertainty(printed_table(catalog, name, filters)).to_pylist()
+        found = printed_with_uncertainty(printed_table(catalog, name, filters)).to_pylist()
+        rows = [{**row, **_spans(row)} for row in found]
         parts.append(details(f"{name} of Chen et al. 2021: {title}", table(rows, _PRINTED)))
     return "<h3>The paper's tables</h3>" + "".join(parts)
+
+
+def _spans(row: dict[str, Any]) -> dict[str, str]:
+    """The intervals of a row of the paper's tables as text."""
+    return {
+        f"{name}_span": interval_in_words(
+            row[f"{name}_low"], row[f"{name}_high"], signed=name == "difference"
+        )
+        for name in ("published", "own", "difference")
+    }
 
 
 def _only(rows: pa.Table, dataset: str) -> pa.Table:
