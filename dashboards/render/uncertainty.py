@@ -131,9 +131,8 @@ def with_difference_to_published(
     names = (accuracy.name, accuracy.low, accuracy.high)
     ours = zip(*(table.column(name).to_pylist() for name in names), strict=True)
     differs = table.column("difference").is_valid().to_pylist()
-    spread = zip(
-        videos.tolist(), *(_column(table, name) for name in (accuracy.seeds, accuracy.std)), strict=True
-    )
+    of_seeds = [_column(table, name) for name in (accuracy.seeds, accuracy.std)]
+    spread = zip(videos.tolist(), *of_seeds, strict=True)
     spans = [_difference(*one) for one in zip(differs, ours, theirs, spread, strict=True)]
     bounds = (pa.array([span and span[end] for span in spans], pa.float64()) for end in (0, 1))
     columns = ("difference_low", "difference_high")
@@ -160,10 +159,9 @@ def _difference(
     videos, seeds, std = spread
     if not known or low is None or high is None or math.isnan(theirs[1]):
         return None
-    lone = not (seeds and seeds > 1 and std)
-    other = (
-        Interval(*theirs) if lone else one_seed_interval(theirs[0], int(videos), std or 0.0, (seeds or 2) - 1)
-    )
+    other = Interval(*theirs)
+    if seeds and seeds > 1 and std:
+        other = one_seed_interval(theirs[0], int(videos), std, seeds - 1)
     span = unpaired_difference(Interval(value, low, high), other)
     return span.low, span.high
 

@@ -7,7 +7,7 @@ Pure functions of plain numbers, in percent and points. What each one assumes, a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist, fmean, variance
