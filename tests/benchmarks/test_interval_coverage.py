@@ -19,7 +19,7 @@ def test_a_line_for_each_kind_of_interval(
         "5 videos, with predictions",
         "5 videos, without",
     ]
-    assert all("of 81 within 92 to 98" in line for line in lines)
+    assert all("of 81 within 92…98" in line for line in lines)
 
 
 def test_the_truth_is_that_of_the_simulated_trainings() -> None:
