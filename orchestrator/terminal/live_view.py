@@ -157,7 +157,7 @@ class LiveView:
             last = self._stop.wait(0.5)
             view = self._snapshot()
             for line in changes(before, view):
-                self._console.print(line, markup=False, highlight=False)
+                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
             if view.notice != notice:
                 notice = view.notice
                 self._console.print(notice or "going on", markup=False, highlight=False, soft_wrap=True)

@@ -14,10 +14,13 @@ import pytest
 from catalog import Catalog
 from catalog.queries import drivers, planner
 from orchestrator.planning.cost import model_size
+from orchestrator.planning.eta import SPREADS
 from orchestrator.planning.plan import make_plan
+from orchestrator.planning.rates import CPU_CORE, Rates, Sample
+from orchestrator.scheduling.schedule import Free
 from orchestrator.study.cells import expand
 from orchestrator.study.load import parse_study
-from orchestrator.terminal.grid_view import GridViewer
+from orchestrator.terminal.grid_view import GridViewer, Seed
 from tests.support.driver_bench import STUDY, Bench
 from tests.support.paths import ROOT
 
@@ -53,6 +56,19 @@ def test_the_time_to_go_of_a_large_grid_is_not_reckoned_for_every_view(
     monkeypatch.setattr("orchestrator.terminal.grid_view.eta_seconds", lambda *_: 7.0)
     monkeypatch.setattr(viewer, "_reckon_at", 0.0)
     assert viewer.view().eta_seconds == 7.0, "when it is due it is reckoned anew"
+
+
+def test_the_first_view_has_a_range_by_the_plans_own_rates(tmp_path: Path) -> None:
+    bench, plan = Bench(tmp_path), make_plan(parse_study(STUDY, "toy.yaml"))
+    bench.next()
+    assumed = Rates(CPU_CORE, (), "assumed", 12.0)
+    first = GridViewer(plan, bench.driver, seed=Seed(assumed, Free(cpus=2))).view()
+    assert first.spread == SPREADS["assumed"]
+    assert first.eta_seconds is not None
+    assert 12.0 < first.eta_seconds < 3600.0
+    measured = Rates(CPU_CORE, (Sample("here", "tam", "tiny", False, 8, 1e9, 1.0),), "measured", 12.0)
+    assert GridViewer(plan, bench.driver, seed=Seed(measured)).view().spread == SPREADS["measured"]
+    assert GridViewer(plan, bench.driver).view().eta_seconds is None, "without rates nothing is promised"
 
 
 APART = """
