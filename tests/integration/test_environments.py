@@ -119,7 +119,7 @@ def test_a_study_is_run_and_reported(name: str, home: Path) -> None:
     said(place, home, "run", study, "--storage", storage, "--cpus", "1")
     assert "TSN-Tiny-f8@synthetic-motion" in said(place, home, "status", "--storage", storage)
     said(place, home, "report", "--storage", storage)
-    assert "1 cells done" in said(place, home, "plan", study, "--storage", storage)
+    assert "1 done, 0 to run" in said(place, home, "plan", study, "--storage", storage)
 
 
 def test_an_ascii_locale_changes_no_text(home: Path) -> None:
