@@ -35,8 +35,11 @@ _FAILURES = """
     SELECT key, attempt, error, log FROM recorded.failed
     QUALIFY attempt = max(attempt) OVER (PARTITION BY key)
 """
+_DRIVER = "SELECT driver, state FROM attempts WHERE key = $key AND attempt = $attempt"
 _PROGRESS = """
-    SELECT coalesce(max(attempt), 0) AS attempts, exists(FROM recorded.finished WHERE key = $key) AS done
+    SELECT
+        coalesce(max(attempt), 0) AS attempts,
+        coalesce((SELECT attempt FROM recorded.finished WHERE key = $key), 0) AS finished
     FROM recorded.attempts_started WHERE key = $key
 """
 # `awaited`: how the children that are not done start, each way once.
@@ -89,15 +92,21 @@ def running_attempts(catalog: Catalog) -> pa.Table:
     return catalog.query("SELECT key, attempt, driver FROM attempts WHERE state = 'running'")
 
 
+def driver_of_attempt(catalog: Catalog, key: str, attempt: int) -> str | None:
+    """Return the driver that makes this attempt at a cell, where the attempt was started and not ended."""
+    rows = catalog.query(_DRIVER, {"key": key, "attempt": attempt}).to_pylist()
+    return next((row["driver"] for row in rows if row["state"] == "running"), None)
+
+
 def finished_accuracies(catalog: Catalog) -> pa.Table:
-    """Return `key`, `top1` (the last epoch's, percent), `best_top1` and `eval_videos` of finished cells."""
-    return catalog.query("SELECT key, top1, best_top1, eval_videos FROM recorded.finished")
+    """Return `key`, `attempt`, `top1` (the last epoch's, percent), `best_top1`, `eval_videos` of finished cells."""
+    return catalog.query("SELECT key, attempt, top1, best_top1, eval_videos FROM recorded.finished")
 
 
-def attempts_of_key(catalog: Catalog, key: str) -> tuple[int, bool]:
-    """Return the highest attempt of a cell so far (0: none) and whether the cell is finished."""
+def attempts_of_key(catalog: Catalog, key: str) -> tuple[int, int]:
+    """Return the highest attempt of a cell so far and the one that finished it (0: none)."""
     (row,) = catalog.query(_PROGRESS, {"key": key}).to_pylist()
-    return int(row["attempts"]), bool(row["done"])
+    return int(row["attempts"]), int(row["finished"])
 
 
 def checkpoint_needs(catalog: Catalog, keys: Iterable[str]) -> pa.Table:

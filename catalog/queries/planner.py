@@ -35,6 +35,12 @@ _REDUCED = """
     SELECT key, alone, accumulation FROM recorded.attempts_started
     QUALIFY attempt = max(attempt) OVER (PARTITION BY key)
 """
+_EPOCHS = """
+    SELECT
+        epoch, lr, train_loss, train_top1, seconds AS train_seconds, clips_per_second, top1, top5, val_loss,
+        choose_top1, choose_loss
+    FROM recorded.epochs WHERE key = $key ORDER BY epoch
+"""
 _TIMES = """
     SELECT
         finished.key, any_value(planned.module) AS module, any_value(planned.backbone) AS backbone,
@@ -91,6 +97,12 @@ def attempts_made(catalog: Catalog) -> Mapping[str, int]:
     """Return the highest attempt number started so far, by key."""
     rows = catalog.query("SELECT key, max(attempt) AS attempts FROM recorded.attempts_started GROUP BY key")
     return {row["key"]: row["attempts"] for row in rows.to_pylist()}
+
+
+def journalled_epochs(catalog: Catalog, key: str) -> list[dict[str, float]]:
+    """Return a metrics row for each of a cell's epochs, with the fields that the journal has of it."""
+    rows = catalog.query(_EPOCHS, {"key": key}).to_pylist()
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
 def last_reductions(catalog: Catalog) -> pa.Table:

@@ -16,10 +16,12 @@ INTERRUPTED = 130
 class FailureKind(StrEnum):
     """Why an attempt at a cell ended. The values are what the journal records.
 
-    PROGRAM: an error of the code that the same input brings again, such as a TypeError.
+    PROGRAM: an error of the code that the same input brings again, such as a TypeError. PARENT: the weights
+    that the cell starts from do not stand; its parent has to be trained again first.
     """
 
     MISMATCH = "mismatch"
+    PARENT = "parent"
     MISSING_WEIGHTS = "missing-weights"
     DATA = "data"
     CONFIGURATION = "configuration"

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from catalog.storage.checksums import load_checked, with_checksum
 from catalog.storage.storage import SharedFiles, Storage
 from orchestrator.coordination.lease import Leases
 from orchestrator.scheduling.schedule import Free
@@ -84,7 +85,7 @@ class Presence:
         self._record = record
         self._beat_seconds = beat_seconds
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._keep_beating, name="heartbeat", daemon=True)
 
     @property
     def record(self) -> DriverRecord:
@@ -103,12 +104,19 @@ class Presence:
         self._files.write(self._name, self._content())
 
     def _content(self) -> bytes:
-        return json.dumps(asdict(self._record)).encode()
+        return with_checksum(json.dumps(asdict(self._record)).encode())
 
-    def _beat(self) -> None:
-        while not self._stop.wait(self._beat_seconds):
-            with suppress(OSError):
+    def beat(self) -> None:
+        """Show that this driver lives; its file is made again where it is gone."""
+        with suppress(OSError):
+            try:
                 self._files.beat(self._name, self._content())
+            except FileNotFoundError:
+                self._write()
+
+    def _keep_beating(self) -> None:
+        while not self._stop.wait(self._beat_seconds):
+            self.beat()
 
     def __enter__(self) -> Self:
         self._write()
@@ -140,9 +148,10 @@ class Watch:
         self._seen: dict[str, tuple[Hashable, float, float]] = {}
 
     def record(self, writer: str) -> DriverRecord | None:
-        """What a driver says of itself, or None where that cannot be read."""
+        """What a driver says of itself, or None where that cannot be read, or another one says it."""
         try:
-            return _record(json.loads(self._files.read(f"{writer}.json") or b""))
+            found = _record(load_checked(self._files.read(f"{writer}.json") or b"", ("writer",)))
+            return found if found.writer == writer else None
         except (
             ValueError,
             TypeError,
@@ -159,6 +168,10 @@ class Watch:
         silent = self._silence(writer) >= self._time_out
         record = self.record(writer)
         return silent or (record is not None and has_ended(record))
+
+    def is_here(self, writer: str) -> bool:
+        """Whether a driver has a file and is not known to be dead."""
+        return self._files.mark(f"{writer}.json") is not None and not self.is_dead(writer)
 
     def drivers(self) -> tuple[DriverRecord, ...]:
         """All drivers that are not known to be dead."""

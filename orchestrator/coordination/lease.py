@@ -5,6 +5,8 @@
 one more than the highest that is there. The highest number counts, so a number fences: whoever has a lower
 one has lost the cell. `<number>.free` says that its owner gave it up, or that it died. Nothing is ever
 replaced or removed: a process that was suspended between any two steps cannot undo what others did meanwhile.
+
+A lease that is not what was written says nothing; then the journals tell whose the attempt of its number is.
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
+from catalog.storage.checksums import load_checked, with_checksum
 from catalog.storage.errors import ActionGridError
 from catalog.storage.storage import SharedFiles
 
 _LONGEST_NUMBER = 9
+_UNKNOWN = "unknown"
+"""Stands for an owner that nobody knows: no driver has this name, so that it counts as dead after a while."""
 
 
 class LeaseLostError(ActionGridError):
@@ -41,12 +46,22 @@ class LeaseState:
 
 
 class Leases:
-    """A storage's leases, as one owner sees them; `is_dead` judges other owners by their names."""
+    """A storage's leases, as one owner sees them; `is_dead` judges other owners by their names.
 
-    def __init__(self, files: SharedFiles, owner: str, is_dead: Callable[[str], bool]) -> None:
+    `driver_of` tells from the journals who made the attempt of this number at a cell, or None.
+    """
+
+    def __init__(
+        self,
+        files: SharedFiles,
+        owner: str,
+        is_dead: Callable[[str], bool],
+        driver_of: Callable[[str, int], str | None] = lambda _key, _number: None,
+    ) -> None:
         self._files = files
         self._owner = owner
         self._is_dead = is_dead
+        self._driver_of = driver_of
         # What a lease says never changes.
         self._owners: dict[str, str] = {}
 
@@ -57,7 +72,7 @@ class Leases:
         number = max(numbers, default=0)
         if number == 0 or f"{number}.free" in names:
             return LeaseState(number, None)
-        return LeaseState(number, self._owner_of(_lease_name(key, number)))
+        return LeaseState(number, self._owner_of(Lease(key, number)))
 
     def claim(self, key: str) -> Lease | LeaseState:
         """The lease, where nobody else who lives has it; else what stands in the way.
@@ -109,16 +124,27 @@ class Leases:
     def _create(self, lease: Lease) -> bool:
         """Whether this call, and no other, made the lease's file."""
         # No two calls write the same: one whose answer was lost knows its own by that.
-        content = {"owner": self._owner, "number": lease.number, "call": uuid4().hex}
-        return self._files.create(_lease_name(lease.key, lease.number), json.dumps(content).encode())
+        content = {"owner": self._owner, "key": lease.key, "number": lease.number, "call": uuid4().hex}
+        name = _lease_name(lease.key, lease.number)
+        return self._files.create(name, with_checksum(json.dumps(content).encode()))
 
-    def _owner_of(self, name: str) -> str:
+    def _owner_of(self, lease: Lease) -> str:
+        name = _lease_name(lease.key, lease.number)
         if name not in self._owners:
             try:
-                self._owners[name] = str(json.loads(self._files.read(name) or b"")["owner"])
-            except (ValueError, KeyError, TypeError, RecursionError, IsADirectoryError):
-                return "unknown"
+                self._owners[name] = _written_owner(self._files.read(name) or b"", lease)
+            except (ValueError, KeyError, TypeError, IsADirectoryError):
+                return self._driver_of(lease.key, lease.number) or _UNKNOWN
         return self._owners[name]
+
+
+def _written_owner(content: bytes, lease: Lease) -> str:
+    """Whose a lease is; ValueError, KeyError or TypeError where this is not what was written for it."""
+    fields = load_checked(content, ("owner",))
+    # Earlier versions did not note the key.
+    if (fields.get("key", lease.key), fields["number"]) != (lease.key, lease.number):
+        raise ValueError("of another cell or number")
+    return str(fields["owner"])
 
 
 def _lease_name(key: str, number: int) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from catalog.queries.drivers import (
     MeasuredTop1,
     attempts_of_key,
+    driver_of_attempt,
     finished_accuracies,
     latest_failures,
     running_attempts,
@@ -91,6 +92,7 @@ class SharedCells:
         self._presence = presence
         self._catalog = catalog
         self._held: dict[str, Lease] = {}
+        self._lost: dict[str, int] = {}
         self._others: tuple[DriverRecord, ...] = ()
         self.yields_to_priority = False
         self._failed_before = {key: failure.attempt for key, failure in self._failures().items()}
@@ -100,22 +102,25 @@ class SharedCells:
         self._storage.refresh_journals()
         self._catalog.refresh()
 
-    def claim(self, key: str, run_dir: Path | None = None) -> Claim:
+    def claim(self, key: str, run_dir: Path | None = None, after: int = 0) -> Claim:
         """The next attempt at a cell, where no other driver holds it and it is not done by now.
 
-        From then on only this attempt may write into `run_dir`.
+        From then on only this attempt may write into `run_dir`. A cell that attempt `after` or one before
+        finished is not done.
 
         Raises:
             LeaseError: The storage knows no hard links.
         """
+        if key not in self._held and (driver := self._driver_without_lease(key)):
+            return Claim(None, self._name(driver))
         lease = self._lease(key)
         if isinstance(lease, LeaseState):
             return Claim(None, self._name(lease.owner))
         self._held[key] = lease
         # What the one before journalled is there: the lease was given up after it.
         self._refresh()
-        attempts, done = attempts_of_key(self._catalog, key)
-        if done:
+        attempts, finished = attempts_of_key(self._catalog, key)
+        if finished > max(after, self._lost.get(key, 0)):
             self.release(key)
             return Claim(None, "a driver that has finished it")
         while lease.number <= attempts:  # attempts from before there were leases
@@ -125,6 +130,20 @@ class SharedCells:
             self.release(key)
             return Claim(None, _SOMEBODY)
         return Claim(lease.number)
+
+    def disregard(self, key: str, attempt: int) -> None:
+        """From now on a cell is not done by a result of this attempt: its weights are lost."""
+        self._lost[key] = attempt
+
+    def _driver_without_lease(self, key: str) -> str | None:
+        """The living driver that makes an attempt at a cell although its lease's file is gone."""
+        attempts, _ = attempts_of_key(self._catalog, key)
+        return self._other_driver(key, attempts) if attempts > self._leases.read(key).number else None
+
+    def _other_driver(self, key: str, attempt: int) -> str | None:
+        driver = driver_of_attempt(self._catalog, key, attempt)
+        others = driver is not None and driver != self._presence.record.writer
+        return driver if others and self._watch.is_here(driver or "") else None
 
     def _fences(self, run_dir: Path, lease: Lease) -> bool:
         """Whether the earlier attempts' workers are shut out, and this one is not itself by now."""
@@ -190,7 +209,9 @@ class SharedCells:
         before = self._failed_before
         return JournalUpdate(
             finished={
-                row["key"]: MeasuredTop1(row["top1"], row["eval_videos"], row["best_top1"]) for row in rows
+                row["key"]: MeasuredTop1(row["top1"], row["eval_videos"], row["best_top1"])
+                for row in rows
+                if row["attempt"] > self._lost.get(row["key"], 0)
             },
             failed={key: one for key, one in self._failures().items() if one.attempt > before.get(key, 0)},
             commands=tuple(one for one in self._commands() if one.id not in self._commands_before),
@@ -225,7 +246,9 @@ class SharedCells:
         for row in self._running():
             state = before.get(row["key"])
             free = state is not None and (state.owner is None or self._watch.is_dead(state.owner))
-            if free and self._leases.read(row["key"]) == state:
+            # An attempt has its lease's number: without that file the journals alone know whose it is.
+            lost = state is not None and row["attempt"] > state.number and self._watch.is_here(row["driver"])
+            if free and not lost and self._leases.read(row["key"]) == state:
                 found.append(DeadAttempt(row["key"], row["attempt"], row["driver"]))
         return tuple(found)
 
@@ -242,7 +265,13 @@ def shared_cells(
     """Take part in the work on a storage: with a heartbeat, and without a lease that is left behind."""
     drivers = storage.shared_files(storage.layout.drivers)
     watch = Watch(drivers)
-    leases = Leases(storage.shared_files(storage.layout.leases), writer, watch.is_dead)
+
+    def driver_of(key: str, number: int) -> str | None:
+        storage.refresh_journals()
+        catalog.refresh()
+        return driver_of_attempt(catalog, key, number)
+
+    leases = Leases(storage.shared_files(storage.layout.leases), writer, watch.is_dead, driver_of)
     leases.reap()
     watch.forget_the_dead()
     with Presence(drivers, this_driver(writer, study, priority)) as presence:

@@ -42,6 +42,7 @@ def make_plan(
     weights_problems: Mapping[str, str] | None = None,
     known: Known | None = None,
     memory: CardMemory | None = None,
+    lost: Mapping[str, str] | None = None,
     *,
     size_of: SizeOf = model_size,
     memory_of: MemoryOf = cell_memory,
@@ -56,6 +57,7 @@ def make_plan(
         weights_problems: by backbone, why its ImageNet weights cannot be loaded and the way out.
         known: finished cells to compare with, so that a cell that has to run again says what changed.
         memory: what is known of the GPUs' memory.
+        lost: by key, why finished cells have to be trained again: weights that children need do not stand.
         size_of: counts a cell's model.
         memory_of: estimates what a cell needs of a GPU's memory.
 
@@ -68,11 +70,12 @@ def make_plan(
     planner = _Planner(
         study,
         states,
-        done or {},
+        {key: one for key, one in (done or {}).items() if key not in (lost or {})},
         failures or {},
         weights_problems or {},
         known or Known(),
         memory or CardMemory(),
+        lost or {},
         size_of,
         memory_of,
     )
@@ -113,6 +116,7 @@ class _Planner:
     weights_problems: Mapping[str, str]
     known: Known
     memory: CardMemory
+    lost: Mapping[str, str]
     size_of: SizeOf
     memory_of: MemoryOf
 
@@ -159,7 +163,7 @@ class _Planner:
         self, cell: Cell, key: str, parts: Mapping[str, Any], before: Sequence[PlannedCell]
     ) -> Change | None:
         """What changed since the cell was finished last, where its key is final and not done."""
-        if key in self.done or not self.datasets[cell.dataset].built:
+        if key in self.done or key in self.lost or not self.datasets[cell.dataset].built:
             return None
         return change_since(cell, parts, before, self.known, self.study.name)
 
@@ -179,10 +183,11 @@ class _Planner:
                 "trained before" if same else "trained before, measured by another protocol",
                 None,
             )
-        blocked = self._blocked(cell, before)
+        blocked, parent = self._blocked(cell, before), before[-1] if before else None
         if blocked is not None:
             return State.BLOCKED, *blocked
-        return State.TO_RUN, self._why_to_run(cell, key, before[-1] if before else None, change), None
+        lost = f"trained before, and again: {self.lost[key]}" if key in self.lost else ""
+        return State.TO_RUN, lost or self._why_to_run(cell, key, parent, change), None
 
     def _blocked(self, cell: Cell, before: Sequence[PlannedCell]) -> tuple[str, str] | None:
         """The reason and what is to blame, where something keeps the cell from running."""

@@ -72,8 +72,11 @@ def plan_on_catalog(
     problems: Mapping[str, str],
     packing: Path | None,
     size_of: SizeOf = model_size,
+    lost: Mapping[str, str] | None = None,
 ) -> Plan:
     """The plan with datasets in these states and the weights' `problems` by backbone (`make_plan`).
+
+    `lost` are finished cells that have to be trained again, with the reason.
 
     Raises:
         RatesError: the file `packing` cannot be used.
@@ -82,7 +85,7 @@ def plan_on_catalog(
     failures = {key: FailureInfo(cell.error, cell.attempt) for key, cell in failed_cells(catalog).items()}
     known = known_cells(catalog, [cell.name for cell in expand(study)])
     cards = cards_and_packing(catalog, storage, packing)
-    return make_plan(study, states, done, failures, problems, known, cards, size_of=size_of)
+    return make_plan(study, states, done, failures, problems, known, cards, lost, size_of=size_of)
 
 
 def finished_cells(catalog: Catalog) -> Mapping[str, DoneCell]:

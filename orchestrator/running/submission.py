@@ -30,6 +30,7 @@ from orchestrator.running.attempt_files import fetch_results
 from orchestrator.running.cell_request import SubmissionSettings
 from orchestrator.running.cell_run import CellWork
 from orchestrator.running.driver import Driver
+from orchestrator.running.finished_files import FinishedFiles
 from orchestrator.running.journal_events import epoch_event, finished_event, planned_event
 from orchestrator.running.retention import Retention
 from orchestrator.study.cells import expand
@@ -81,6 +82,7 @@ class Submission:
         self._writer = journal.path.stem
         self._states: Mapping[str, DatasetState] = {}
         self._weights_problems: Mapping[str, str] = {}
+        self._lost: dict[str, str] = {}
         self._plan: Plan | None = None
 
     @property
@@ -122,9 +124,9 @@ class Submission:
             phase(f"looking for ImageNet weights: {', '.join(backbones)}")
         self._weights_problems = weights_problems(self._study, weights_dir, download=runnable)
         phase("planning: counting models, comparing keys with the catalog's")
-        plan = self._replan(states)
-        self._journal_plan(plan)
         self._close_dead_attempts()
+        plan = self._plan_on_what_stands(states, announce)
+        self._journal_plan(plan)
         if self._adopt_results(plan):
             plan = self._replan(states)
         self._plan = plan
@@ -143,13 +145,23 @@ class Submission:
                 time.sleep(BUILD_WAIT_SECONDS)
                 known = dataset_states(self._study, self._layout)
 
+    def _plan_on_what_stands(self, states: Mapping[str, DatasetState], announce: Announce) -> Plan:
+        """The plan, with finished cells to run again whose weights a child needs and that do not stand."""
+        plan = self._replan(states)
+        fetch_results(self._storage)
+        files = FinishedFiles(self._storage, self._catalog, self._shared, announce)
+        while found := files.lost(plan):
+            self._lost |= found
+            plan = self._replan(states)
+        return plan
+
     def _replan(self, states: Mapping[str, DatasetState]) -> Plan:
         self._storage.refresh_journals()
         self._catalog.refresh()
         size_of = counted_apart(expand(self._study), [state.num_classes or 1 for state in states.values()])
         where, packing = self._storage.root, self._options.packing
         return plan_on_catalog(
-            self._study, where, states, self._catalog, self._weights_problems, packing, size_of
+            self._study, where, states, self._catalog, self._weights_problems, packing, size_of, self._lost
         )
 
     def _journal_datasets(self, states: Mapping[str, DatasetState]) -> None:
@@ -182,7 +194,6 @@ class Submission:
         """Journal results that a worker finished after its driver had died."""
         attempts = attempts_made(self._catalog)
         adopted = False
-        fetch_results(self._storage)
         for planned in plan.cells:
             if planned.state is not State.TO_RUN:
                 continue

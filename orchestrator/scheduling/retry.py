@@ -156,6 +156,8 @@ def decide(
     """
     if kind in DETERMINISTIC:
         return Decision(False, f"{kind}: would fail the same way again")
+    if kind is FailureKind.PARENT:
+        return Decision(False, f"{kind}: the next run trains it again first")
     if kind is FailureKind.MEMORY:
         # Each time something else is tried, until nothing is left: that is its budget.
         return Decision(bool(way_out), f"{kind}: {way_out or 'not even single clips at a time fit'}")

@@ -7,6 +7,7 @@ the middle of the second cell. Each entry damages one file and runs the study ag
 from __future__ import annotations
 
 import io
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,9 +20,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog import Catalog
+from catalog.storage.checksums import load_checked
 from catalog.storage.errors import ActionGridError
 from tests.support.run_here import StoppedError, numbers, run_here
 from tests.support.toy import build_toy
+from trainables.training.checkpoint import is_intact, records
 
 STUDY = """\
 name: chain
@@ -32,7 +35,7 @@ recipe:
 evaluation: {crop_size: 32, short_side: 36}
 retries: 0
 """
-FINISHED, INTERRUPTED = "finished", "interrupted"
+FINISHED, INTERRUPTED, PARENT_DONE = "finished", "interrupted", "parent done"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,10 @@ class Base:
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
     folder = tmp_path_factory.mktemp("damage")
     root = folder / "storage"
+    root.mkdir()
+    assert run_here(root, STUDY.replace("[8, 16]", "[8]")) == []
+    build_toy(root / "datasets" / "other-89abcdef", train=1, val=1)
+    root.rename(folder / PARENT_DONE)
     root.mkdir()
     with pytest.raises(StoppedError):
         run_here(root, STUDY, last_epoch=1)
@@ -102,6 +109,13 @@ KINDS: dict[str, dict[str, Pair]] = {
         "record": (nth(f"{CHILD}/epoch-0001.json", 0), nth(f"{PARENT}/epoch-0001.json", 0)),
         "checkpoint": (nth(f"{CHILD}/epoch-0001.pt", 0), nth(f"{PARENT}/epoch-0001.pt", 0)),
         "predictions": (nth(f"{CHILD}/epoch-0001.parquet", 0), nth(f"{PARENT}/epoch-0001.parquet", 0)),
+    },
+    PARENT_DONE: {kind: COMMON[kind] for kind in ("journal", "parent's result")}
+    | {
+        "record": (nth(f"{PARENT}/epoch-0002.json", 0), nth(f"{PARENT}/epoch-0001.json", 0)),
+        "checkpoint": (nth(f"{PARENT}/epoch-0002.pt", 0), nth(f"{PARENT}/epoch-0001.pt", 0)),
+        "first checkpoint": (nth(f"{PARENT}/epoch-0001.pt", 0), None),
+        "predictions": (nth(f"{PARENT}/epoch-0002.parquet", 0), nth(f"{PARENT}/epoch-0001.parquet", 0)),
     },
 }
 
@@ -191,3 +205,52 @@ def test_damage_ends_with_the_undisturbed_numbers_or_a_refusal_that_mends(
         assert found == base.undisturbed
     for table in ("results", "predictions"):
         assert all(row in base.undisturbed[table] for row in found[table]), "a wrong number"
+
+
+@pytest.mark.parametrize("how", ["deleted", "cut", "flipped", "garbage"])
+@pytest.mark.parametrize("which", ["best", "last"])
+def test_a_parent_whose_weights_are_damaged_is_trained_again_and_then_its_child(
+    base: Base, which: str, how: str
+) -> None:
+    """Also where the first of its epochs has to be."""
+    root, lines = base.restore(PARENT_DONE), list[str]()
+    (run_dir,) = root.glob(PARENT)
+    epoch = json.loads((run_dir / "result.json").read_bytes())["checkpoints"][which]["path"]
+    damaged = run_dir / epoch
+    WAYS[how](damaged, None)
+    content = damaged.read_bytes() if damaged.exists() else None
+    study = STUDY.replace("inherit: best", f"inherit: {which}")
+    assert run_here(root, study, announce=lines.append) == []
+    if which == "best":
+        assert numbers(root) == base.undisturbed
+    (line,) = [one for one in lines if "it is trained again" in one]
+    assert damaged.name in line and "TSN-Tiny-f8@toy" in line
+    kept = [path.read_bytes() for path in run_dir.glob(f"set-aside-*-{damaged.name}")]
+    assert kept == ([] if content is None else [content])
+    assert is_intact(*[one for one in records(run_dir) if one.path == str(damaged)])
+    again = list[str]()
+    assert run_here(root, study, announce=again.append) == [] and not again
+
+
+def test_a_child_that_was_trained_before_its_parents_weights_were_damaged_stays_done(base: Base) -> None:
+    root = base.restore(FINISHED)
+    for path in root.glob(f"{PARENT}/*.pt"):
+        path.write_bytes(b"damaged")
+    assert run_here(root, STUDY) == [] and numbers(root) == base.undisturbed
+    assert not [*root.glob("runs/*/set-aside-*")]
+
+
+@pytest.mark.parametrize("cell", [PARENT, CHILD])
+def test_a_damaged_result_of_a_finished_cell_is_taken_from_the_journal_and_named_once(
+    base: Base, cell: str
+) -> None:
+    root = base.restore(FINISHED)
+    (path,) = root.glob(f"{cell}/result.json")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    lines, again = list[str](), list[str]()
+    assert run_here(root, STUDY, announce=lines.append) == []
+    (line,) = [one for one in lines if "taken from the journal" in one]
+    assert str(path) in line and load_checked(path.read_bytes(), ()) == load_checked(whole, ())
+    assert path.with_name("set-aside-1-result.json").read_bytes() == whole[:100]
+    assert run_here(root, STUDY, announce=again.append) == [] and not again

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from catalog import Catalog, Journal
 from catalog.events import Event
+from catalog.queries.drivers import driver_of_attempt
 from catalog.storage.folder_storage import FolderStorage
 from orchestrator.coordination.drivers import Presence, Watch, this_driver
 from orchestrator.coordination.lease import Leases
@@ -55,10 +57,12 @@ class Bench:
         self.name = name
         self.journal = Journal.open(tmp_path, name)
         self.watch = Watch(self.storage.shared_files(self.layout.drivers), clock=lambda: self.clock)
-        leases = Leases(self.storage.shared_files(self.layout.leases), name, self.watch.is_dead)
+        catalog = Catalog.open(tmp_path)
+        driver_of = partial(driver_of_attempt, catalog)
+        leases = Leases(self.storage.shared_files(self.layout.leases), name, self.watch.is_dead, driver_of)
         self.presence = Presence(self.storage.shared_files(self.layout.drivers), this_driver(name, "toy", 0))
         self.presence.publish(running=(0.0, 0.0), ready=((1.0, 0.0),))
-        self.shared = SharedCells(leases, self.watch, self.presence, Catalog.open(tmp_path), self.storage)
+        self.shared = SharedCells(leases, self.watch, self.presence, catalog, self.storage)
         cells = expand(parse_study(study, "toy.yaml"))
         self.keys = {cell.name: f"{number:032x}" for number, cell in enumerate(cells)}
         work = [self.item(cell) for cell in cells]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -30,7 +31,12 @@ class StoppedError(Exception):
     """The run was to end here."""
 
 
-def run_here(root: Path, study_text: str, last_epoch: int | None = None) -> list[str]:
+def run_here(
+    root: Path,
+    study_text: str,
+    last_epoch: int | None = None,
+    announce: Callable[[str], None] = lambda _: None,
+) -> list[str]:
     """Run what is missing of a study; the errors of cells that were given up.
 
     With `last_epoch` a cell with a parent is left there, as by a kill, and StoppedError raised.
@@ -43,7 +49,7 @@ def run_here(root: Path, study_text: str, last_epoch: int | None = None) -> list
         shared_cells(storage, journal.path.stem, study.name, 0, catalog) as (shared, _),
     ):
         submission = Submission(study, Options(storage, "study.yaml"), journal, catalog, shared, root / "ray")
-        submission.prepare(lambda *_: None, lambda _: None)
+        submission.prepare(lambda *_: None, announce)
         driver = submission.driver(stop)
         _drive(driver, last_epoch)
         return [failure.error for failure in driver.failures]

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Metrics = dict[str, float]
-WAY_OUT = "restore the file, or train the chain in another storage: actiongrid run STUDY --storage OTHER"
-"""What mends a finished cell's checkpoint: what is done is never trained again in its own storage."""
+WAY_OUT = "give the same command again: `run` trains again what does not stand; or restore the file"
+"""What mends a checkpoint (`orchestrator.running.finished_files`)."""
 
 
 class CheckpointError(ActionGridError):

@@ -33,26 +33,37 @@ if TYPE_CHECKING:
     from trainables.training.predictions import Predictions
 
 
+_NOT_CHECKED = (
+    "say parent_check: false in the study, or run it with another --storage, where all is trained anew"
+)
+
+
 class ParentMismatchError(ActionGridError):
     """The parent's checkpoint does not fit the child or does not measure as recorded."""
 
     failure_kind = FailureKind.MISMATCH
 
 
+class ParentLostError(ParentMismatchError):
+    """The parent's weights are gone or damaged."""
+
+    failure_kind = FailureKind.PARENT
+
+
 def load_parent(parent: ParentCheckpoint) -> dict[str, torch.Tensor]:
     """The parent's model tensors, after its checksum.
 
     Raises:
-        ParentMismatchError: The file is missing or damaged.
+        ParentLostError: The file is missing or damaged.
     """
     try:
         state: dict[str, torch.Tensor] = load_state(Path(parent.path), parent.sha256)["model"]
     except CheckpointError as error:
         what = f"parent {parent.cell} cannot be used: {error.what}"
-        raise ParentMismatchError(what, error.where, error.what_to_do) from error
+        raise ParentLostError(what, error.where, error.what_to_do) from error
     except KeyError as error:
         what = f"parent {parent.cell} cannot be used: its checkpoint has no {error}"
-        raise ParentMismatchError(what, parent.path, WAY_OUT) from error
+        raise ParentLostError(what, parent.path, WAY_OUT) from error
     return state
 
 
@@ -115,7 +126,7 @@ def recheck(
         raise ParentMismatchError(
             f"parent {parent.cell} has no recorded prediction for some evaluation videos",
             parent.predictions_path,
-            "the evaluation set changed since: train the parent again",
+            f"the evaluation set changed since: {_NOT_CHECKED}",
         )
     expected = recorded.top[np.array(rows, dtype=np.int64), 0]
     changed = int((measured.top[:, 0] != expected).sum())
@@ -128,7 +139,7 @@ def recheck(
             f"{len(chosen)} videos, recorded were {before:.2f} % ({changed} predictions "
             f"differ, {allowed} allowed)",
             parent.path,
-            "checkpoint, videos or code changed: train the parent again or set parent_check: false",
+            f"checkpoint, videos or code changed: {_NOT_CHECKED}",
         )
     return measured.accuracy(1)
 

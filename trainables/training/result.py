@@ -117,7 +117,7 @@ def write_result(
         history=tuple(history),
         last_epoch=len(history),
         best_epoch=best,
-        checkpoints={"last": _reference(kept[len(history)]), "best": _reference(kept[best])},
+        checkpoints={"last": reference(kept[len(history)]), "best": reference(kept[best])},
         train_videos=train_videos,
         eval_videos=int(history[-1]["eval_videos"]),
         train_seconds=train_seconds,
@@ -137,8 +137,13 @@ def write_result(
         choose_on=spec.choose_on,
         choose_videos=choose_videos,
     )
-    storage.write(Path(spec.run_dir) / RESULT_FILE, with_checksum(json.dumps(asdict(result)).encode()))
+    store_result(storage, Path(spec.run_dir), result)
     return result
+
+
+def store_result(storage: Storage, run_dir: Path, result: CellResult) -> None:
+    """Write a result into its cell's run directory."""
+    storage.write(run_dir / RESULT_FILE, with_checksum(json.dumps(asdict(result)).encode()))
 
 
 def read_result(run_dir: Path, key: str) -> CellResult | None:
@@ -176,7 +181,8 @@ def _trained_in(row: Metrics) -> str:
     return f"{precision} on a {'GPU' if row['gpu'] else 'CPU'}"
 
 
-def _reference(record: CheckpointRecord) -> dict[str, str]:
+def reference(record: CheckpointRecord) -> dict[str, str]:
+    """What a result says of a checkpoint."""
     return {
         "epoch": str(record.epoch),
         "path": Path(record.path).name,

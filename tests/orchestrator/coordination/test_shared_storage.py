@@ -26,6 +26,7 @@ from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.attempt_files import is_writing_checkpoint
 from orchestrator.running.cell_run import CellState
 from orchestrator.scheduling.schedule import Free
+from tests.damage.test_damage_table import WAYS
 from tests.support.driver_bench import TOTAL, Bench, cell_result
 
 TSN8, TSN16, TAM8, TAM16 = (
@@ -117,6 +118,32 @@ def test_a_dead_drivers_cell_is_taken_over_with_a_higher_number(one: Bench, two:
             "SELECT attempt, state FROM attempts WHERE key = ? ORDER BY attempt", [lost.key]
         ).to_pylist()
     assert rows == [{"attempt": 1, "state": "interrupted"}, {"attempt": 2, "state": "done"}]
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("folder", ["leases", "drivers"])
+def test_a_damaged_lease_or_presence_gives_no_living_drivers_cell_away_and_blocks_none(
+    one: Bench, two: Bench, folder: str, how: str
+) -> None:
+    mine, theirs = one.next(), two.next()
+    names = {"leases": (f"{mine.key}/1.json", f"{theirs.key}/1.json"), "drivers": ("one.json", "two.json")}
+    path, other = (one.layout.root / folder / name for name in names[folder])
+    if folder == "leases" and how == "flipped":
+        assert b'"owner": "one"' in path.read_bytes()
+        path.write_bytes(path.read_bytes().replace(b'"owner": "one"', b'"owner": "ona"'))
+    else:
+        WAYS[how](path, other)
+    for _ in range(12):
+        one.presence.beat()
+        two.presence.beat()
+        pass_time(one, two, seconds=5)
+        assert two.driver.next_trial(TOTAL) is None, "its driver lives"
+    assert not two.shared.dead_attempts()
+    for _ in range(12):
+        pass_time(two, seconds=5)
+    again = two.next()
+    assert (again.cell, again.attempt) == (mine.cell, mine.attempt + 1)
+    assert not one.shared.owns(mine.key)
 
 
 def test_what_another_driver_gave_up_is_not_tried_again_here(one: Bench, two: Bench) -> None:

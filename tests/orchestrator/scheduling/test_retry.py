@@ -115,6 +115,7 @@ def test_want_of_memory_ends_when_there_is_nothing_easier_to_try() -> None:
 # blame, and they have budgets of their own.
 TRIES = {
     FailureKind.MISMATCH: 1,
+    FailureKind.PARENT: 1,
     FailureKind.MISSING_WEIGHTS: 1,
     FailureKind.DATA: 1,
     FailureKind.CONFIGURATION: 1,
