@@ -99,7 +99,7 @@ def driver_of_attempt(catalog: Catalog, key: str, attempt: int) -> str | None:
 
 
 def finished_accuracies(catalog: Catalog) -> pa.Table:
-    """Return `key`, `attempt`, `top1` (the last epoch's, percent), `best_top1`, `eval_videos` of finished cells."""
+    """Return `key`, `attempt`, `top1` (the last epoch's, percent), `best_top1`, `eval_videos` where done."""
     return catalog.query("SELECT key, attempt, top1, best_top1, eval_videos FROM recorded.finished")
 
 
