@@ -199,14 +199,14 @@ class Catalog:
             SnapshotError, OSError: it cannot be written, such as on a full disk.
         """
         target = self.storage if storage is None else Path(storage)
-
         return snapshots.publish(target, self._write)
 
     def compare(self, snapshot: Path) -> dict[str, snapshots.Differences]:
         """Compare the recorded rows with a snapshot's, table by table.
 
         Raises:
-            CatalogError: the snapshot is not a catalog of this version.
+            snapshots.OtherVersionError: the snapshot has other tables than this version's.
+            CatalogError: it cannot be read.
         """
         try:
             with (
@@ -216,9 +216,10 @@ class Catalog:
             ):
                 mine = self._connection
                 return {one: differences(scratch, _rows(mine, one), _rows(theirs, one)) for one in RECORDED}
+        except (duckdb.BinderException, duckdb.CatalogException) as error:
+            raise snapshots.OtherVersionError("snapshot of another version", snapshot) from error
         except duckdb.Error as error:
-            mend = "run `actiongrid catalog rebuild`"
-            raise CatalogError(f"snapshot unreadable ({error})", snapshot, mend) from error
+            raise CatalogError("snapshot unreadable", snapshot, snapshots.rebuild_it(self.storage)) from error
 
     def close(self) -> None:
         """Free the memory; the catalog cannot be used afterwards."""
@@ -329,7 +330,8 @@ class Catalog:
                 file.execute("CHECKPOINT")
         except (duckdb.Error, OSError) as error:
             what = f"snapshot cannot be written ({str(error).splitlines()[0]})"
-            raise snapshots.SnapshotError(what, path, "make room, then actiongrid catalog rebuild") from error
+            mend = f"make room, then {snapshots.rebuild_it(self.storage)}"
+            raise snapshots.SnapshotError(what, path, mend) from error
         return snapshots.coverage(self.storage, version(), offsets, faults)
 
     def __enter__(self) -> Self:

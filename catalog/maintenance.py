@@ -8,6 +8,7 @@ from pathlib import Path
 
 from catalog import snapshots
 from catalog.catalog import Catalog, CatalogError
+from catalog.definitions import version
 from catalog.journal import Fault, journal_dir
 
 
@@ -15,19 +16,21 @@ from catalog.journal import Fault, journal_dir
 class CheckReport:
     """What `check` found. `snapshot` is None where none has been published yet.
 
-    `unchecked` counts the journal lines that count and have no checksum.
+    `unchecked` counts the journal lines that count and have no checksum. `older`: another version of this
+    program made the snapshot, so that nothing was compared.
     """
 
     snapshot: Path | None
     tables: dict[str, snapshots.Differences]
     faults: tuple[Fault, ...]
     unchecked: int = 0
+    older: bool = False
 
     @property
     def ok(self) -> bool:
         """Tell whether all journals could be read and agree with the snapshot row for row.
 
-        Torn lines were never acknowledged.
+        Torn lines were never acknowledged. A snapshot of another version is no damage: nobody begins with it.
         """
         agree = all(not (table.only_in_journal or table.only_in_snapshot) for table in self.tables.values())
         readable = all(fault.kind != "unreadable" for fault in self.faults)
@@ -51,7 +54,7 @@ def check(storage: Path | str) -> CheckReport:
     """Compare the published snapshot with the journals, contents included, and list lines left out.
 
     Raises:
-        CatalogError: the storage has no journal, or the snapshot cannot be read.
+        CatalogError: the storage has no journal, or the snapshot is damaged.
     """
     root = _with_journals(Path(storage))
     link = snapshots.snapshot_link(root)
@@ -59,7 +62,21 @@ def check(storage: Path | str) -> CheckReport:
         if not link.exists():
             return CheckReport(None, {}, catalog.faults, catalog.unchecked)
         snapshot = link.resolve()
-        return CheckReport(snapshot, catalog.compare(snapshot), catalog.faults, catalog.unchecked)
+        if snapshots.is_damaged(snapshot):
+            raise CatalogError("snapshot is damaged", snapshot, snapshots.rebuild_it(root))
+        tables = _compared(catalog, snapshot)
+        older = tables is None
+        return CheckReport(snapshot, tables or {}, catalog.faults, catalog.unchecked, older)
+
+
+def _compared(catalog: Catalog, snapshot: Path) -> dict[str, snapshots.Differences] | None:
+    """What differs, by table; None where another version made the snapshot."""
+    if snapshots.version_of(snapshot) not in (None, version()):
+        return None
+    try:
+        return catalog.compare(snapshot)
+    except snapshots.OtherVersionError:
+        return None
 
 
 def _with_journals(storage: Path) -> Path:

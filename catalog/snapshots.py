@@ -21,12 +21,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from catalog.journal import Fault
 from catalog.storage.atomic import replaced_atomically, sha256_of, sync, write_atomically
+from catalog.storage.checksums import load_checked, with_checksum
 from catalog.storage.errors import ActionGridError
-from catalog.storage.layout import Layout
+from catalog.storage.layout import Layout, command_on
 from catalog.storage.working_folder import cache_folder
 
 if TYPE_CHECKING:
@@ -123,13 +124,31 @@ def copy_or_make(version: str, target: Path, make: Callable[[Path], None]) -> No
 def copy_described(path: Path, target: Path) -> Coverage | None:
     """Copy a file that has a description; None where it has none or is damaged."""
     try:
-        text = json.loads(_described(path).read_bytes())
+        text = _description(path)
         if _copied(path, target) != text["sha256"]:
             return None
         journals = {writer: Beginning(**fields) for writer, fields in text["journals"].items()}
         return Coverage(text["version"], journals, tuple(Fault(**fields) for fields in text["faults"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def version_of(path: Path) -> str | None:
+    """The version of the code that made a snapshot; None where nobody knows."""
+    try:
+        return str(_description(path)["version"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether a snapshot is not what its description says; one without a description may be sound."""
+    try:
+        return sha256_of(path) != str(_description(path)["sha256"])
+    except FileNotFoundError:
+        return not path.is_file()
+    except (ValueError, KeyError):
+        return True
 
 
 def describe(path: Path, content: Coverage) -> None:
@@ -139,12 +158,21 @@ def describe(path: Path, content: Coverage) -> None:
         OSError: the storage does not take it.
     """
     text = {"sha256": sha256_of(path), **dataclasses.asdict(content)}
-    write_atomically(_described(path), json.dumps(text).encode())
+    write_atomically(_described(path), with_checksum(json.dumps(text).encode()))
 
 
 def snapshot_link(storage: Path) -> Path:
     """Return the symlink that readers open."""
     return Layout(storage).snapshot_link
+
+
+class OtherVersionError(ActionGridError):
+    """A snapshot with other tables than this version's."""
+
+
+def rebuild_it(storage: Path) -> str:
+    """What to do about a snapshot that is no good."""
+    return f"run {command_on(storage, 'catalog', 'rebuild')}"
 
 
 class SnapshotError(ActionGridError, OSError):
@@ -202,6 +230,10 @@ def _newest_first(folder: Path) -> list[Path]:
 
 def _described(path: Path) -> Path:
     return path.with_suffix(".json")
+
+
+def _description(path: Path) -> dict[str, Any]:
+    return load_checked(_described(path).read_bytes(), ("sha256",))
 
 
 def _holds(storage: Path, content: Coverage) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +112,11 @@ class Layout:
     def log(self, writer: str) -> Path:
         """Ray's own output during one submission."""
         return self.root / "logs" / f"{writer}.log"
+
+
+def command_on(root: Path, *words: str) -> str:
+    """A command on the storage at `root` that can be pasted anywhere on this machine, in backticks."""
+    return f"`{shlex.join(('actiongrid', *words, '--storage', str(root)))}`"
 
 
 def _any_declaration(dataset: str) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 import typer
 
 from catalog.storage.errors import WORK_FAILED
-from orchestrator.commands.common import StorageOption, existing_storage
+from orchestrator.commands.common import StorageOption, command_line, existing_storage
 
 app = typer.Typer(help="The DuckDB catalog: a projection of the journals.", no_args_is_help=True)
 
@@ -27,6 +27,9 @@ def check(storage: StorageOption = None) -> None:
 
     report = check_catalog(existing_storage(storage).root)
     typer.echo(f"catalog: {report.snapshot or 'none published yet'}")
+    if report.older:
+        again = command_line("catalog", "rebuild", storage=storage)
+        typer.echo(f"made by another version of ActionGrid: commands read the journals; a new one: {again}")
     for table, rows in report.tables.items():
         lost = f"{rows.only_in_journal} only in the journals, {rows.only_in_snapshot} only in the catalog"
         both = f"{rows.journal_rows} rows in the journals, {rows.snapshot_rows} in the catalog"

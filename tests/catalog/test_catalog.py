@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
+import re
+import shlex
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import duckdb
 import pytest
+from typer.testing import CliRunner
 
 from catalog import Catalog, CatalogError, QueryError
 from catalog.catalog import RECORDED
@@ -26,6 +31,8 @@ from catalog.journal import Journal
 from catalog.maintenance import check, rebuild
 from catalog.projection import ORIGIN
 from catalog.queries.planner import attempts_made, done_cells, failed_cells
+from catalog.storage.checksums import load_checked
+from orchestrator.cli import app
 from tests.support.grid_events import (
     DEMO,
     Grid,
@@ -198,6 +205,33 @@ def test_a_damaged_snapshot_is_a_clear_error(storage: Path) -> None:
         check(storage)
     rebuild(storage)
     assert check(storage).ok
+
+
+@pytest.mark.parametrize("how", ["described", "other tables"])
+def test_a_snapshot_of_another_version_is_no_damage(storage: Path, how: str) -> None:
+    path = Catalog.open(storage).snapshot()
+    note = path.with_suffix(".json")
+    if how == "described":
+        note.write_text(json.dumps(load_checked(note.read_bytes(), ()) | {"version": "0"}))
+    else:
+        note.unlink()
+        with duckdb.connect(path) as file:
+            file.execute("ALTER TABLE recorded.failed RENAME TO failures")
+    result = CliRunner().invoke(app, ["catalog", "check", "--storage", str(storage)])
+    assert result.exit_code == 0 and "made by another version of ActionGrid" in result.output
+    (command,) = re.findall(r"actiongrid (catalog rebuild .*)", result.output)
+    assert CliRunner().invoke(app, shlex.split(command)).exit_code == 0
+    again = CliRunner().invoke(app, ["catalog", "check", "--storage", str(storage)])
+    assert again.exit_code == 0 and "another version" not in again.output
+
+
+def test_a_flipped_digit_in_a_description_is_found(storage: Path) -> None:
+    path = Catalog.open(storage).snapshot()
+    note = path.with_suffix(".json")
+    note.write_bytes(re.sub(rb'"size": (\d)', rb'"size": 1\1', note.read_bytes()))
+    with pytest.raises(CatalogError, match=r"snapshot is damaged; .*; run `actiongrid catalog rebuild"):
+        check(storage)
+    assert not Catalog.open(storage).faults
 
 
 def test_rebuild_needs_a_journal(tmp_path: Path) -> None:
