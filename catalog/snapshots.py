@@ -172,7 +172,7 @@ class OtherVersionError(ActionGridError):
 
 def rebuild_it(storage: Path) -> str:
     """What to do about a snapshot that is no good."""
-    return f"run {command_on(storage, 'catalog', 'rebuild')}"
+    return f"run `{command_on(storage, 'catalog', 'rebuild')}`"
 
 
 class SnapshotError(ActionGridError, OSError):

@@ -114,9 +114,16 @@ class Layout:
         return self.root / "logs" / f"{writer}.log"
 
 
-def command_on(root: Path, *words: str) -> str:
-    """A command on the storage at `root` that can be pasted anywhere on this machine, in backticks."""
-    return f"`{shlex.join(('actiongrid', *words, '--storage', str(root)))}`"
+def command_on(storage: Path | str, *words: str) -> str:
+    """A command on a storage, by its folder or address, that can be pasted anywhere on this machine."""
+    return shlex.join(("actiongrid", *words, "--storage", str(storage)))
+
+
+def dataset_command(directory: Path, verb: str) -> str:
+    """`actiongrid data VERB` for the dataset in this directory; without a storage where it is in none."""
+    words = ("data", verb, directory.name.rpartition("-")[0])
+    root = directory.parent.parent
+    return command_on(root, *words) if directory.parent.name == DATASETS else f"actiongrid {' '.join(words)}"
 
 
 def _any_declaration(dataset: str) -> str:

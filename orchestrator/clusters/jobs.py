@@ -127,7 +127,7 @@ class JobServer:
             raise UnknownJobError(
                 what,
                 self._address or "this cluster",
-                f"jobs there: {known}; see actiongrid jobs list",
+                f"jobs there: {known}",
             )
         return matches[0]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from catalog.storage.errors import INTERRUPTED, WORK_FAILED
+from catalog.storage.layout import command_on
 from orchestrator.commands.common import JsonOption, StorageOption, chosen_storage, existing_storage
 
 if TYPE_CHECKING:
@@ -180,4 +181,6 @@ def _check_found(rows: list[dict[str, Any]], name: str | None, layout: Layout) -
     from orchestrator.commands.common import NotFoundError
 
     if name is not None and not rows:
-        raise NotFoundError(f"no dataset {name} is built", layout.root, "see: actiongrid data list")
+        raise NotFoundError(
+            f"no dataset {name} is built", layout.root, f"see: {command_on(layout.root, 'data', 'list')}"
+        )

@@ -38,8 +38,8 @@ def explain(
     with Catalog.open(root) as catalog:
         rows = cells_named(catalog, cell).to_pylist()
         if not rows:
-            what, where, hint = no_such_cell(cell, cell_names(catalog))
-            raise NotFoundError(what, where, f"{hint} ({root})")
+            what, where, hint = no_such_cell(cell, cell_names(catalog), root)
+            raise NotFoundError(what, where, hint)
         measured = measured_rates(catalog)
         found = [_describe(catalog, row, measured) for row in rows]
     if as_json:

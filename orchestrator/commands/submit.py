@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -74,7 +75,7 @@ def list_jobs(
         typer.echo(json.dumps([asdict(job) for job in found]))
         return
     if not found:
-        typer.echo("no jobs there; start one with: actiongrid submit STUDY")
+        typer.echo(f"no jobs there; start one with: actiongrid submit demo{_where(cluster, address)}")
         return
     _show(found)
 
@@ -156,8 +157,8 @@ def exit_code(job: Job) -> int:
 
 def _where(cluster: Path | None, address: str | None) -> str:
     if cluster is not None:
-        return f" --cluster {cluster}"
-    return f" --address {address}" if address is not None else ""
+        return f" --cluster {shlex.quote(str(cluster))}"
+    return f" --address {shlex.quote(address)}" if address is not None else ""
 
 
 def _show(found: tuple[Job, ...]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SOURCE_FILE, Layout
+from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SOURCE_FILE, Layout, dataset_command
 from catalog.storage.storage import Storage
 from orchestrator.study.datasets import DatasetState, dataset_config, declared_state
 from orchestrator.study.keys import declared_hash
@@ -74,7 +74,8 @@ def _damaged_state(study: Study, name: str, path: Path) -> DatasetState:
     """The state of a dataset whose manifest cannot be read: to be built again, as the last build noted."""
     declared = declared_state(study, name)
     noted = last_inputs(BuildLog(path.parent / BUILD_LOG_FILE)) is not None
-    mend = f"its manifest is damaged; restore {path}, or: actiongrid data build {name} --videos …"
+    again = dataset_command(path.parent, "build")
+    mend = f"its manifest is damaged; restore {path}, or: {again} --videos DIR"
     buildable = declared.buildable or noted
     return replace(
         declared,
@@ -92,10 +93,10 @@ def _source_changes(config: DatasetConfig, manifest: Manifest, directory: Path) 
     Raises:
         DatasetError: the source cannot be listed as it is now.
     """
-    from trainables.data.ingest.build_log import changes, read_source, source_of
+    from trainables.data.ingest.build_log import changes, read_source, source_built, source_of
 
-    before = read_source(directory / SOURCE_FILE)
-    if before is None or isinstance(config, SyntheticMotion | SyntheticAppearance):
+    noted = directory / SOURCE_FILE
+    if not noted.is_file() or isinstance(config, SyntheticMotion | SyntheticAppearance):
         return None
     try:
         listing = list_dataset(config, _folders(config, directory))
@@ -106,7 +107,8 @@ def _source_changes(config: DatasetConfig, manifest: Manifest, directory: Path) 
             return None
         raise
     content = {video.path: video.sha256 for video in manifest.videos}
-    text = changes(before, source_of(listing), content)
+    now = source_of(listing)
+    text = changes(read_source(noted) or source_built(manifest, now), now, content)
     return (text, listing) if text else None
 
 
@@ -252,11 +254,11 @@ def same_content_lines(manifest: Manifest, most: int) -> list[str]:
     return lines
 
 
-def quarantined_lines(videos: tuple[Quarantined, ...], most: int | None = None) -> list[str]:
-    """Each quarantined video with its reason; beyond `most` only how many more there are."""
+def quarantined_lines(videos: tuple[Quarantined, ...], most: int | None = None, see: str = "") -> list[str]:
+    """Each quarantined video with its reason; beyond `most` only how many more; `see`: what lists all."""
     lines = [f"  quarantined: {video.path}: {video.reason}" for video in videos[:most]]
     more = len(videos) - len(lines)
-    return [*lines, f"  and {more} more; see: actiongrid data list --quarantined"] if more else lines
+    return [*lines, f"  and {more} more; see: {see}"] if more else lines
 
 
 def verify_dataset(
@@ -292,4 +294,4 @@ def verification_lines(row: dict[str, Any]) -> list[str]:
         return [f"{head}, all as built; {row['directory']}"]
     lines = [f"{head}, {len(row['problems'])} not as built; {row['directory']}"]
     lines += [f"  {one['path']}: {one['problem']}" for one in row["problems"]]
-    return [*lines, f"  mend with: actiongrid data build {row['name']}"]
+    return [*lines, f"  mend with: {dataset_command(Path(row['directory']), 'build')}"]

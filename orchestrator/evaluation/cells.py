@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from catalog.field_errors import closest_spelling
 from catalog.queries.cells import cells_to_evaluate
 from catalog.storage.errors import BAD_INPUT, ActionGridError
-from catalog.storage.layout import Layout
+from catalog.storage.layout import Layout, command_on
 from orchestrator.study.model import Resources
 from trainables.recipe.cell_spec import Evaluation, Recipe, Which
 
@@ -82,7 +82,7 @@ def choose_cells(catalog: Catalog, text: str, study: str | None) -> Choice:
     rows = cells_to_evaluate(catalog, study).to_pylist()
     found = [row for row in rows if _matches(row, text)]
     if not found:
-        raise CellChoiceError(*no_such_cell(text, [row["cell"] for row in rows], study))
+        raise CellChoiceError(*no_such_cell(text, [row["cell"] for row in rows], catalog.storage, study))
     current = [row for row in found if row["current"]] or found
     done = [row for row in current if row["done"]]
     if not done:
@@ -99,10 +99,12 @@ def choose_cells(catalog: Catalog, text: str, study: str | None) -> Choice:
     return Choice(tuple(map(_finished, done)), unfinished)
 
 
-def no_such_cell(text: str, names: Sequence[str], study: str | None = None) -> tuple[str, str, str]:
-    """What is wrong with a name that no cell has, where, and what to do: the closest spelling."""
+def no_such_cell(
+    text: str, names: Sequence[str], storage: Path, study: str | None = None
+) -> tuple[str, str, str]:
+    """What is wrong with a name that no cell of a storage has, where, and what to do: the closest one."""
     close = closest_spelling(text, names)
-    hint = f"did you mean {close}?" if close else "see actiongrid status"
+    hint = f"did you mean {close}? ({storage})" if close else f"see: {command_on(storage, 'status')}"
     return "no such cell", f"{text} in study {study}" if study else text, hint
 
 

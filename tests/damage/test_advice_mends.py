@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shlex
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from catalog import Catalog
 from catalog.storage.checksums import with_checksum
 from catalog.storage.folder_storage import FolderStorage
 from orchestrator.cli import app
@@ -160,3 +163,61 @@ def test_a_result_of_an_earlier_version_and_one_of_a_later_are_read(tmp_path: Pa
     assert read_result(tmp_path, KEY) is not None
     path.write_bytes(path.read_bytes().replace(b'"top1": 50.0', b'"top1": 90.0'))
     assert read_result(tmp_path, KEY) is None
+
+
+def advised(text: str) -> list[str]:
+    """The words of the command that a message advises, as a shell takes them."""
+    (found,) = re.findall(r"actiongrid ([a-z][^`;\n]*)", text)
+    return shlex.split(found)
+
+
+def damage_snapshot(storage: Path) -> None:
+    with Catalog.open(storage) as catalog:
+        catalog.snapshot().write_bytes(b"no database")
+
+
+def damage_manifest(storage: Path) -> None:
+    (path,) = storage.glob("datasets/toy-*/manifest.parquet")
+    path.write_bytes(b"no manifest")
+
+
+def damage_shard(storage: Path) -> None:
+    (path,) = storage.glob("datasets/toy-*/shards/*")
+    path.write_bytes(b"no shard")
+
+
+def nothing(storage: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        (nothing, ("status", "nope")),
+        (nothing, ("explain", "nope")),
+        (nothing, ("pause", "lengths")),
+        (nothing, ("data", "list", "nope")),
+        (damage_snapshot, ("catalog", "check")),
+        (damage_manifest, ("data", "list")),
+        (damage_shard, ("data", "verify")),
+    ],
+)
+def test_what_a_message_advises_works_when_pasted_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: Callable[[Path], None], words: tuple[str, ...]
+) -> None:
+    storage, study = tmp_path / "my storage", tmp_path / "lengths.yaml"
+    study.write_text(STUDY)
+    build(storage)
+    finish(storage, file=str(study))
+    before(storage)
+    refused = command(*words, "--storage", storage)
+    said = refused.output + str(refused.exception or "")
+    assert refused.exit_code != 0, said
+    monkeypatch.chdir(tmp_path)
+    told = advised(said)
+    if told[0] == "run":
+        told[0] = "plan"  # as far as that goes without a cluster
+    mended = command(*told)
+    assert mended.exit_code == 0, (told, mended.output, mended.exception)
+    if before is not nothing:
+        assert command(*words, "--storage", storage).exit_code == 0

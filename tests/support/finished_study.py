@@ -53,17 +53,18 @@ def build(storage: Path, text: str = STUDY) -> None:
     )
 
 
-def finish(storage: Path, text: str = STUDY, **result: Any) -> Plan:
+def finish(storage: Path, text: str = STUDY, file: str = "lengths.yaml", **result: Any) -> Plan:
     """Journal a submission of the study and the results of its cells that have none.
 
-    `result` replaces fields of every `CellFinished`. Returns the plan of before.
+    `file` is where the study was read; `result` replaces fields of every `CellFinished`. Returns the plan
+    of before.
     """
     what = whole_plan(storage, text)
     number = len(list((storage / "journal").glob("*.jsonl")))
     driver, time = f"driver-{number}", SUBMITTED + 1000.0 * number
     with Journal.open(storage, driver) as journal:
         config = study(text).model_dump(mode="json")
-        journal.append(StudySubmitted(what.study, driver, len(what.cells), "lengths.yaml", config, time=time))
+        journal.append(StudySubmitted(what.study, driver, len(what.cells), file, config, time=time))
         for one in what.cells:
             journal.append(planned_event(one, what.study, driver))
         for one in what.cells:

@@ -16,9 +16,11 @@ from orchestrator.planning.plan import make_plan
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.load import load_study
 from orchestrator.terminal.plan_page import dataset_line
+from tests.damage.test_damage_table import WAYS
 from trainables.data.datasets import DatasetError, SyntheticMotion
 from trainables.data.frames.manifest import Manifest
 from trainables.data.ingest.build import build_dataset
+from trainables.data.ingest.build_log import write_source
 
 LIST = ["path,label,split", "a1.mp4,x,train", "a2.mp4,x,train", "b1.mp4,x,train", "b2.mp4,y,train"]
 LIST += ["a3.mp4,x,val", "b3.mp4,y,val"]
@@ -126,6 +128,24 @@ def test_a_storage_of_before_stays_as_it_is(place: Place) -> None:
     (manifest_path(place.study, "d", place.layout).parent / SOURCE_FILE).unlink()
     place.write(*LIST[:3], "b1.mp4,y,train", *LIST[4:])
     assert place.state() == before
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_damaged_note_of_the_source_changes_nothing_and_hides_no_change(place: Place, how: str) -> None:
+    before = place.state()
+    note = manifest_path(place.study, "d", place.layout).parent / SOURCE_FILE
+    other = note.parent.with_name("e-01234567") / SOURCE_FILE
+    other.parent.mkdir()
+    write_source({}, other)
+    WAYS[how](note, other)
+    assert place.state() == before and place.build() == before
+    place.write(*LIST[:3], "b1.mp4,y,train", *LIST[4:], "c1.mp4,y,train")
+    if how == "deleted":  # as in a storage of before
+        assert place.state() == before
+        return
+    assert place.state().changed == "1 video added, 1 label changed"
+    after = place.build()
+    assert place.state() == after and after.train_hash != before.train_hash
 
 
 def test_a_list_that_has_become_wrong_is_said(place: Place) -> None:

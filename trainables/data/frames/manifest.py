@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
-from catalog.storage.layout import escaped
+from catalog.storage.layout import dataset_command, escaped
 from catalog.storage.outage import retry_reading
 from catalog.storage.parquet_files import read_parquet, write_parquet
 from trainables.data.frames.frame_format import ORIGINALS, Decoder, FrameFormat
@@ -164,7 +164,8 @@ def read_manifest(path: Path) -> Manifest:
     try:
         return _manifest(head, rows, _escaped_folder(path))
     except (KeyError, TypeError, ValueError) as error:
-        raise ManifestError(f"not a whole manifest ({error})", path, "build the dataset again") from error
+        mend = f"build the dataset again: {dataset_command(path.parent, 'build')}"
+        raise ManifestError(f"not a whole manifest ({error})", path, mend) from error
 
 
 def _manifest(head: dict[str, Any], rows: list[dict[str, Any]], base: Path) -> Manifest:
@@ -182,7 +183,7 @@ def _manifest(head: dict[str, Any], rows: list[dict[str, Any]], base: Path) -> M
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    mend = f"build the dataset again: actiongrid data build {path.parent.name.rpartition('-')[0]}"
+    mend = f"build the dataset again: {dataset_command(path.parent, 'build')}"
     try:
         table = retry_reading(lambda: read_parquet(path), path)
         metadata = table.schema.metadata or {}

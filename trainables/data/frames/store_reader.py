@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from catalog.storage.atomic import replaced_atomically, sha256_of
 from catalog.storage.errors import ActionGridError
-from catalog.storage.layout import SHARDS
+from catalog.storage.layout import SHARDS, dataset_command
 from catalog.storage.locks import exclusive
 from catalog.storage.outage import retry_reading
 from trainables.data.frames.manifest import Manifest, Video, read_manifest
@@ -161,7 +161,7 @@ def prepare_frames(path: Path, local_disk: str | None) -> None:
     if local_disk is not None:
         _open(manifest, path, local_disk)
     elif (found := first_problem(manifest, path.parent)) is not None:
-        mend = f"build the dataset again: actiongrid data build {manifest.name}"
+        mend = f"build the dataset again: {dataset_command(path.parent, 'build')}"
         raise ReadError(f"shard is {found.problem}", found.path, mend)
 
 
@@ -247,10 +247,13 @@ def _copy(shard: Shard, source: Path, target: Path) -> None:
             _copy_content(source / shard.name, temporary)
             if sha256_of(temporary) != shard.sha256:
                 raise LocalCopyError(
-                    "shard differs from its checksum",
-                    source / shard.name,
-                    "run `actiongrid data verify`, then build the dataset again",
+                    "shard differs from its checksum", source / shard.name, _mend(source.parent)
                 )
     except OSError as error:
         what = f"shard cannot be copied ({error.strerror})"
-        raise LocalCopyError(what, source / shard.name, "run `actiongrid data verify`") from error
+        raise LocalCopyError(what, source / shard.name, _mend(source.parent)) from error
+
+
+def _mend(directory: Path) -> str:
+    """What to do about frames in a dataset's directory that are not as they were built."""
+    return f"run `{dataset_command(directory, 'verify')}`, then `{dataset_command(directory, 'build')}`"

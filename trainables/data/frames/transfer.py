@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from catalog.storage.atomic import sha256_of, writing
 from catalog.storage.errors import ActionGridError
-from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SHARDS, SOURCE_FILE
+from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SHARDS, SOURCE_FILE, dataset_command
 from catalog.storage.locks import exclusive
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def fetch_dataset(storage: Storage, path: Path) -> None:
     """
     damaged = fetch_intact(storage, path)
     if damaged:
-        name = path.parent.name.rpartition("-")[0]
-        mend = f"build the dataset again: actiongrid data build {name}"
+        mend = f"build the dataset again: {dataset_command(path.parent, 'build')}"
         raise DownloadError("shard differs from its checksum", storage.named(damaged[0]), mend)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -21,6 +21,9 @@ from catalog.storage.checksums import load_checked, with_checksum
 from catalog.storage.layout import escaped, unescaped
 from catalog.storage.parquet_files import read_parquet, write_parquet
 from trainables.data.datasets import DatasetConfig, DatasetFolders, Entry, Listing
+
+if TYPE_CHECKING:
+    from trainables.data.frames.manifest import Manifest
 
 
 class BuildLog:
@@ -172,13 +175,27 @@ def write_source(source: Source, path: Path) -> None:
         "time": [one.time for one in source.values()],
     }
     table = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps({"format": _FORMAT}).encode()})
-    write_parquet(table, path)
+    write_parquet(table, path, path.parent.name)
+
+
+def source_built(manifest: Manifest, now: Source) -> Source:
+    """What a built dataset says of its source, where its own note is damaged: paths, splits and labels.
+
+    Sizes and times are taken as they are now; so is what was left out of the manifest, for which it has no
+    label.
+    """
+    left_out = {one.path for one in manifest.quarantined}
+    found = {path: one for path, one in now.items() if path in left_out}
+    for video in manifest.videos:
+        stamp = _stamp(now[video.path]) if video.path in now else (0, 0)
+        found[video.path] = SourceFile(video.split, manifest.classes[video.label], *stamp)
+    return found
 
 
 def read_source(path: Path) -> dict[str, SourceFile] | None:
-    """What `write_source` wrote; None where nothing readable stands: no change is known then."""
+    """What `write_source` wrote; None where nothing readable of this dataset stands."""
     try:
-        rows = read_parquet(path).to_pylist()
+        rows = read_parquet(path, key=path.parent.name).to_pylist()
         return {row["path"]: SourceFile(row["split"], row["label"], row["size"], row["time"]) for row in rows}
     except (OSError, ValueError, KeyError, TypeError):
         return None
