@@ -9,6 +9,7 @@ mirror is a beginning of the same bytes, at every moment and on every machine.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from catalog.storage.errors import ActionGridError
 from catalog.storage.layout import JOURNAL
 from catalog.storage.locks import exclusive
 from catalog.storage.mirror import Mirror
+
+logger = logging.getLogger(__name__)
 
 SEGMENTS_AT_MOST = 100
 _LOCK = ".pull.lock"
@@ -102,8 +105,7 @@ def pull_journals(mirror: Mirror) -> None:
         for one in whole:
             _complete(mirror.path(one.name), one, mirror.bucket)
         for part in parts:
-            segments = [one for one in mirror.bucket.below(part) if _is_segment(one)]
-            _follow(mirror.root / f"{part}.jsonl", segments, mirror.bucket)
+            _follow_part(mirror, part)
 
 
 def unite_abandoned(mirror: Mirror, writers: frozenset[str]) -> None:
@@ -129,22 +131,63 @@ def _complete(path: Path, one: StoredObject, bucket: Bucket) -> None:
                 _append(file, start, content)
 
 
-def _follow(path: Path, segments: list[StoredObject], bucket: Bucket) -> None:
+def _follow_part(mirror: Mirror, part: str) -> None:
+    """Bring one writer's journal up to date; bytes that are gone from the bucket become a line of blanks."""
+    path, bucket = mirror.root / f"{part}.jsonl", mirror.bucket
+    if _follow(path, _segments(bucket, part), bucket):
+        return
+    # Looked for after the segments: a writer removes those only once the whole journal has what is in them.
+    segments, whole = _segments(bucket, part), bucket.look(path.relative_to(mirror.root).as_posix())
+    if whole is not None:
+        _complete(path, whole, bucket)
+    _follow(path, segments, bucket, fills=True)
+
+
+def _segments(bucket: Bucket, part: str) -> list[StoredObject]:
+    return sorted((one for one in bucket.below(part) if _is_segment(one)), key=_offset)
+
+
+def _follow(path: Path, segments: list[StoredObject], bucket: Bucket, *, fills: bool = False) -> bool:
+    """Append what the segments have after a file's end; False where bytes before one of them are missing.
+
+    With `fills` blanks stand for these, a line that readers name and leave out.
+    """
     size = path.stat().st_size if path.is_file() else 0
     new = [one for one in segments if _offset(one) + one.size > size]
     if not new:
-        return
+        return True
     with _unwritten(path) as file, ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="journal") as pool:
         if file is None:
-            return
+            return True
+        ends = [*(_offset(one) for one in new[1:]), None]
         contents = pool.map(lambda one: bucket.read(one.name), new)
-        for one, content in zip(new, contents, strict=True):
-            end = os.fstat(file).st_size
-            # A gap: what was there is in the whole journal since; the next look finds it.
-            if content is None or _offset(one) > end:
-                return
-            # A writer that died in the middle of its copy has left the beginning of these very bytes.
-            _append(file, end, content[end - _offset(one) :])
+        for one, end, content in zip(new, ends, contents, strict=True):
+            # It was removed a moment ago; the next look finds it in the whole journal.
+            if content is None:
+                return True
+            own = content if end is None else _of_length(content, end - _offset(one))
+            if not _add(path, file, _offset(one), own, fills=fills):
+                return False
+    return True
+
+
+def _of_length(content: bytes, length: int) -> bytes:
+    """Of a segment what may stand before the next one: whatever became of it, its last line ends there."""
+    ends = len(content) < length or content[length - 1 : length] == b"\n"
+    return content[:length] if ends else content[: length - 1] + b"\n"
+
+
+def _add(path: Path, file: int, offset: int, content: bytes, *, fills: bool) -> bool:
+    """Write a segment at its place; whether nothing is missing before it, or was filled."""
+    size = os.fstat(file).st_size
+    if offset > size and not fills:
+        return False
+    if offset > size:
+        logger.warning("lines from byte %d to %d are gone from the bucket; %s", size, offset, path.name)
+        _append(file, size, b"\n".rjust(offset - size))
+    # A writer that died in the middle of its copy has left the beginning of these very bytes.
+    _append(file, max(size, offset), content[max(size - offset, 0) :])
+    return True
 
 
 def _append(file: int, start: int, content: bytes) -> None:

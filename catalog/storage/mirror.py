@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from catalog.storage.atomic import replaced_atomically
+from catalog.storage.atomic import StorageError, replaced_atomically
 from catalog.storage.bucket import Bucket, StoredObject
+from catalog.storage.checksums import load_checked, with_checksum
 from catalog.storage.locks import exclusive
 from catalog.storage.working_folder import cache_folder
 
@@ -33,11 +34,19 @@ def mirror_folder(url: str, environment: Mapping[str, str]) -> Path:
 
 
 def marked_url(root: Path) -> str | None:
-    """The bucket whose mirror this directory is, or None where it is none."""
+    """The bucket whose mirror this directory is, or None where it is none.
+
+    Raises:
+        StorageError: It is one, but nobody can tell of which bucket.
+    """
+    path = root / MARK
     try:
-        return str(json.loads((root / MARK).read_text(encoding="utf-8"))["url"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(load_checked(path.read_bytes(), ("url",))["url"])
+    except OSError:
         return None
+    except (ValueError, KeyError) as error:
+        mend = "name the bucket itself, such as --storage s3://bucket/prefix: the mark is then made anew"
+        raise StorageError(f"the mark of a bucket's mirror is damaged ({error})", path, mend) from error
 
 
 def mark_mirror(root: Path, url: str) -> None:
@@ -46,9 +55,13 @@ def mark_mirror(root: Path, url: str) -> None:
     Raises:
         OSError: The cache folder cannot be used.
     """
-    if marked_url(root) is None:
+    try:
+        marked = marked_url(root)
+    except StorageError:
+        marked = None
+    if marked is None:
         with replaced_atomically(root / MARK) as temporary:
-            temporary.write_text(json.dumps({"url": url}), encoding="utf-8")
+            temporary.write_bytes(with_checksum(json.dumps({"url": url}).encode()))
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,15 @@ def test_a_url_is_its_mirror(url: str, tmp_path: Path) -> None:
     assert open_mirror(f"{url}/deeper").root != root
 
 
+def test_a_damaged_mark_names_no_other_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACTIONGRID_CACHE", str(tmp_path))
+    mark = open_storage("s3://lab-7/x").root / MARK
+    mark.write_bytes(mark.read_bytes().replace(b"lab-7", b"lab-6"))
+    with pytest.raises(StorageError, match="mark of a bucket's mirror is damaged"):
+        open_storage(str(mark.parent))
+    assert open_storage("s3://lab-7/x").location == open_storage(str(mark.parent)).location == "s3://lab-7/x"
+
+
 def test_the_cache_folder_can_be_chosen(tmp_path: Path) -> None:
     assert mirror_folder("s3://a/b", {"ACTIONGRID_CACHE": str(tmp_path)}).parent == tmp_path
     assert mirror_folder("s3://a/b", {"XDG_CACHE_HOME": str(tmp_path)}).parent == tmp_path / "actiongrid"

@@ -166,6 +166,38 @@ def segment(mirror: Mirror, one: Event) -> bytes:
     return content
 
 
+@pytest.mark.parametrize("how", ["deleted", "cut", "flipped", "garbage", "swapped"])
+def test_a_damaged_segment_costs_its_own_lines_and_is_named(
+    mirror: Mirror, elsewhere: Mirror, how: str
+) -> None:
+    journal = open_journal(storage_in(mirror), "one")
+    for number in range(1, 7):
+        journal.append(event(number))
+    third, fourth = objects(mirror)[2:4]
+    content, other = mirror.bucket.read(third) or b"", mirror.bucket.read(fourth) or b""
+    damaged = {
+        "cut": content[: len(content) // 2],
+        "flipped": content.replace(b'"attempt":3', b'"attempt":7'),
+        "garbage": bytes(range(256)) * 8,
+        "swapped": other,
+    }
+    if how == "deleted":
+        mirror.bucket.remove([third])
+    else:
+        mirror.bucket.put(third, damaged[how])
+    if how == "swapped":
+        mirror.bucket.put(fourth, content)
+    pull_journals(elsewhere)
+    tail = Tail(elsewhere.root)
+    found = [one.attempt for one in tail.poll() if isinstance(one, AttemptEnded)]
+    kept = {"swapped": 3}.get(how, 4)
+    assert found == [1, 2, kept, 5, 6] and damaged.get(how) != content
+    assert {fault.writer for fault in tail.faults} == {"one"}
+    journal.append(event(8))
+    pull_journals(elsewhere)
+    assert [one.attempt for one in tail.poll() if isinstance(one, AttemptEnded)] == [8]
+
+
 def test_two_writers_of_one_name_cannot_mix(mirror: Mirror, elsewhere: Mirror) -> None:
     with (
         open_journal(storage_in(mirror), "one") as mine,
