@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +21,7 @@ from orchestrator.commands.common import (
     WeightsOption,
     checked_study,
     chosen_storage,
+    command_line,
 )
 from orchestrator.terminal.text import terminal_width
 
@@ -81,27 +82,37 @@ def plan(
         printed = plan_json(found.plan, forecast) | {"downloads": dict(found.downloads)}
         typer.echo(json.dumps(printed if kept_to is None else printed | {"goal": asdict(kept_to)}))
     else:
-        typer.echo("\n".join(_text(found, forecast, kept_to, cells=cells, largest=rates is not None)))
+        power = command_line("power", study, storage=storage)
+        shown = _Shown(cells, rates is not None, power, storage)
+        typer.echo("\n".join(_text(found, forecast, kept_to, shown)))
     if any(one.problem for one in found.plan.totals.missing_datasets):
         raise typer.Exit(BAD_INPUT)
 
 
-def _text(
-    found: StoragePlan, forecast: Forecast, goal: Goal | None, *, cells: bool, largest: bool
-) -> list[str]:
+@dataclass(frozen=True)
+class _Shown:
+    """What was asked for beside the page, the command that says more of power, and the storage as given."""
+
+    cells: bool
+    largest: bool
+    power: str
+    storage: str | None
+
+
+def _text(found: StoragePlan, forecast: Forecast, goal: Goal | None, shown: _Shown) -> list[str]:
     """The page of a plan, and what was asked for beside it."""
     from orchestrator.planning.study_power import study_power, weakest
     from orchestrator.terminal.plan_page import PlanPage, page_lines
     from orchestrator.terminal.plan_text import cell_lines, goal_lines, largest_lines
 
-    notes = tuple(weakest(study_power(found.plan, found.videos, found.variances)))
-    page = PlanPage(found.plan, forecast, found.downloads, _shortages(found.plan), notes)
+    notes = tuple(weakest(study_power(found.plan, found.videos, found.variances), shown.power))
+    page = PlanPage(found.plan, forecast, found.downloads, _shortages(found.plan), notes, shown.storage)
     lines = page_lines(page, terminal_width())
-    if largest:
+    if shown.largest:
         lines += ["", *largest_lines(found.plan, forecast)]
     if goal is not None:
         lines += ["", *goal_lines(forecast, goal)]
-    return [*cell_lines(found.plan), "", *lines] if cells else lines
+    return [*cell_lines(found.plan), "", *lines] if shown.cells else lines
 
 
 def _shortages(plan: Plan) -> tuple[Shortage, ...]:

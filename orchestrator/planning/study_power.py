@@ -169,10 +169,13 @@ def power_lines(rows: Sequence[DatasetPower], unit: str) -> list[str]:
     return [line for row in rows for line in (summary(row), *_asked(row, unit))]
 
 
-def weakest(rows: Sequence[DatasetPower]) -> list[str]:
-    """Return one line about the dataset on which least can be told apart; none where none is known."""
+def weakest(rows: Sequence[DatasetPower], more: str = "actiongrid power") -> list[str]:
+    """Return one line about the dataset on which least can be told apart; none where none is known.
+
+    `more` is the command that says more.
+    """
     row = max(rows, key=lambda one: one.detectable, default=None)
-    return [] if row is None else [f"{summary(row)}; `actiongrid power` reckons with other differences"]
+    return [] if row is None else [f"{summary(row)}; `{more}` reckons with other differences"]
 
 
 def summary(row: DatasetPower) -> str:

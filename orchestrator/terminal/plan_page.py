@@ -28,13 +28,17 @@ _LONGEST_REASON = 300  # characters; --cells has them whole
 
 @dataclass(frozen=True)
 class PlanPage:
-    """What is shown of a plan. `downloads` are files of weights by backbone, `notes` lines below the sums."""
+    """What is shown of a plan. `downloads` are files of weights by backbone, `notes` lines below the sums.
+
+    `storage` is what the user named, for commands that are advised.
+    """
 
     plan: Plan
     forecast: Forecast
     downloads: Mapping[str, str] = field(default_factory=dict)
     shortages: tuple[Shortage, ...] = ()
     notes: tuple[str, ...] = ()
+    storage: str | None = None
 
 
 def page_lines(page: PlanPage, width: int | None) -> list[str]:
@@ -45,7 +49,7 @@ def page_lines(page: PlanPage, width: int | None) -> list[str]:
     head = wrapped(f"{plan.study}: {cells} in {chains}: {states}", width)
     needs = fitted([wrapped(line, width) for line in need_lines(page)], _NEEDS, "needs")
     sums = (work_line(plan.totals), *sum_lines(forecast), *choice_lines(plan), *share_lines(plan))
-    said = [wrapped(line, width) for line in (*sums, *older_lines(plan), *page.notes)]
+    said = [wrapped(line, width) for line in (*sums, *older_lines(plan, page.storage), *page.notes)]
     above = [head, needs, fitted(said, _SUMS, "notes")]
     groups = [wrapped(line, width) for line in group_lines(plan)]
     wanted = min(sum(map(len, groups)), _FEWEST_GROUPS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 
+from catalog.storage.layout import command_on
 from orchestrator.planning.forecast import (
     Amount,
     AxisShare,
@@ -214,13 +216,15 @@ def work_line(totals: Totals) -> str:
     return f"one clip of every cell: {totals.macs / 1e9:,.1f} GMACs; work: {work}{left}"
 
 
-def older_lines(plan: Plan) -> list[str]:
+def older_lines(plan: Plan, storage: str | None = None) -> list[str]:
     """How many cells have results that their new ones will supersede."""
-    older = sum(one.supersedes is not None for one in plan.cells)
+    older = [one.cell.name for one in plan.cells if one.supersedes is not None]
     if not older:
         return []
-    have = "cell has" if older == 1 else "cells have"
-    return [f"{older} {have} results under an older key: they stay, `actiongrid explain CELL` compares"]
+    have = "cell has" if len(older) == 1 else "cells have"
+    words = ("explain", older[0])
+    compare = shlex.join(("actiongrid", *words)) if storage is None else command_on(storage, *words)
+    return [f"{len(older)} {have} results under an older key: they stay, `{compare}` compares"]
 
 
 def choice_lines(plan: Plan) -> list[str]:

@@ -65,8 +65,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
     build_toy(root / "datasets" / "other-89abcdef", train=1, val=1)
     shutil.copytree(root, folder / INTERRUPTED)
     assert run_here(root, STUDY) == []
-    with Catalog.open(root) as catalog:
+    with Catalog.open(root) as catalog, Catalog.open(folder / PARENT_DONE) as other:
         catalog.snapshot()
+        other.snapshot(root / "elsewhere")
     undisturbed = numbers(root)
     assert len(undisturbed["results"]) == 2 and undisturbed["predictions"] and not undisturbed["faults"]
     shutil.copytree(root, folder / FINISHED, symlinks=True)
@@ -95,7 +96,8 @@ KINDS: dict[str, dict[str, Pair]] = {
     | {
         "second journal": (nth("journal/*.jsonl", 1), nth("journal/*.jsonl", 0)),
         "result": (nth(f"{CHILD}/result.json", 0), nth(f"{PARENT}/result.json", 0)),
-        "snapshot": (nth("snapshots/*.duckdb", 0), None),
+        "snapshot": (nth("snapshots/*.duckdb", 0), nth("elsewhere/snapshots/*.duckdb", 0)),
+        "snapshot's description": (nth("snapshots/*.json", 0), nth("elsewhere/snapshots/*.json", 0)),
         "predictions": (nth(f"{CHILD}/epoch-0002.parquet", 0), nth(f"{PARENT}/epoch-0002.parquet", 0)),
         "another epoch's predictions": (
             nth(f"{CHILD}/epoch-0001.parquet", 0),
