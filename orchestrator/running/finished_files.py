@@ -8,6 +8,7 @@ Nothing is thrown away: what is damaged lies beside its place as `set-aside-1-â€
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from catalog.storage.storage import Storage
     from orchestrator.coordination.shared_cells import SharedCells
 
+_THREADS = 16
+
 
 @dataclass(frozen=True)
 class FinishedFiles:
@@ -51,17 +54,18 @@ class FinishedFiles:
         done, attempts = done_cells(self.catalog), attempts_made(self.catalog)
         needed, failed = _needed(plan), failed_cells(self.catalog)
         suspected = {one.parent_key for one in plan.cells if one.key in failed}
+        cells = [
+            _FinishedCell(self, one, done[one.key], attempts.get(one.key, 0), one.key in suspected)
+            for one in plan.cells
+            if one.state is State.DONE and one.key in done
+        ]
         found = {}
-        for planned in plan.cells:
-            finished = done.get(planned.key)
-            if planned.state is not State.DONE or finished is None:
-                continue
-            wanted = needed.get(planned.key, frozenset())
-            later = attempts.get(planned.key, 0) > finished.attempt
-            cell = _FinishedCell(self, planned, finished, later, planned.key in suspected)
-            if why := cell.mend(wanted):
-                self.shared.disregard(planned.key, finished.attempt)
-                found[planned.key] = why
+        # A file server answers several questions at once.
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="results") as pool:
+            for cell, result in zip(cells, pool.map(_FinishedCell.standing, cells), strict=True):
+                if why := cell.mend(result, needed.get(cell.planned.key, frozenset())):
+                    self.shared.disregard(cell.planned.key, cell.finished.attempt)
+                    found[cell.planned.key] = why
         return found
 
 
@@ -77,15 +81,12 @@ def _needed(plan: Plan) -> Mapping[str, frozenset[Which]]:
 
 @dataclass(frozen=True)
 class _FinishedCell:
-    """One finished cell.
-
-    `later`: an attempt was started after the one that finished it. `suspected`: a child of it has failed.
-    """
+    """One finished cell. `attempts` were made at it so far. `suspected`: a child of it has failed."""
 
     files: FinishedFiles
     planned: PlannedCell
     finished: CellFinished
-    later: bool
+    attempts: int
     suspected: bool
 
     @property
@@ -96,9 +97,10 @@ class _FinishedCell:
     def _path(self) -> Path:
         return self._run_dir / RESULT_FILE
 
-    def mend(self, wanted: Iterable[Which]) -> str:
+    def mend(self, result: CellResult | None, wanted: Iterable[Which]) -> str:
         """Bring its result in order; why it has to be trained again, or ""."""
-        result = self._standing()
+        if result is not None and not self._is_journalled(result):
+            return "the result of its later attempt is not in the journal"  # and is journalled, as it stands
         if result is None and not (wanted or self._run_dir.is_dir()):
             return ""  # people removed its directory, and nothing asks for it
         known = result or self._from_journal()
@@ -117,15 +119,18 @@ class _FinishedCell:
                 store_result(self.files.storage, self._run_dir, result)
                 self._say(f"{self._path} was gone or damaged; it is taken from the journal")
 
-    def _standing(self) -> CellResult | None:
-        """The result in the directory; None where there is none, or another one than the journal's."""
+    def standing(self) -> CellResult | None:
+        """The result in the directory; None where there is none, or another one than any attempt's."""
         read = partial(read_result, self._run_dir, self.planned.key)
         found = retry_reading(read, self._path)
         if found is None and self.files.storage.mirrored and self.files.storage.fetch_again(self._path):
             found = retry_reading(read, self._path)
+        later = self.attempts > self.finished.attempt
+        return found if later or found is None or self._is_journalled(found) else None
+
+    def _is_journalled(self, result: CellResult) -> bool:
         told = self.finished.checkpoints
-        same = found is None or told is None or _hashes(found.checkpoints) == _hashes(told)
-        return found if same or self.later else None
+        return told is None or _hashes(result.checkpoints) == _hashes(told)
 
     def _fault(self, known: CellResult | None, which: Which) -> str:
         """What is wrong with one of its checkpoints, or ""."""

@@ -206,6 +206,7 @@ class Submission:
                     self._journal.append(epoch_event(planned.key, attempt, row))
                 self._journal.append(finished_event(item, attempt, result, self._storage))
                 self._shared.release(planned.key)
+                self._lost.pop(planned.key, None)
                 adopted = True
         return adopted
 

@@ -6,6 +6,7 @@ the middle of the second cell. Each entry damages one file and runs the study ag
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -20,7 +21,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog import Catalog
-from catalog.storage.checksums import load_checked
+from catalog.events import AttemptStarted
+from catalog.journal import Journal
+from catalog.queries.planner import done_cells
+from catalog.storage.checksums import load_checked, with_checksum
 from catalog.storage.errors import ActionGridError
 from tests.support.run_here import StoppedError, numbers, run_here
 from tests.support.toy import build_toy
@@ -253,3 +257,22 @@ def test_a_damaged_result_of_a_finished_cell_is_taken_from_the_journal_and_named
     assert str(path) in line and load_checked(path.read_bytes(), ()) == load_checked(whole, ())
     assert path.with_name("set-aside-1-result.json").read_bytes() == whole[:100]
     assert run_here(root, STUDY, announce=again.append) == [] and not again
+
+
+def test_a_result_that_a_driver_could_not_journal_any_more_is_taken_in(base: Base) -> None:
+    """It trained a parent again, and died with the result before its eyes."""
+    root = base.restore(PARENT_DONE)
+    (path,) = root.glob(f"{PARENT}/result.json")
+    again = load_checked(path.read_bytes(), ())
+    weights = b"trained again"
+    path.with_name("epoch-0002.pt").write_bytes(weights)
+    for one in again["checkpoints"].values():
+        if one["path"] == "epoch-0002.pt":
+            one["sha256"] = hashlib.sha256(weights).hexdigest()
+    again["history"][-1]["top1"] = 12.5
+    path.write_bytes(with_checksum(json.dumps(again).encode()))
+    with Journal.open(root, "dead") as journal:
+        journal.append(AttemptStarted(again["key"], 2, "dead", "host", str(path.parent)))
+    assert run_here(root, STUDY.replace("[8, 16]", "[8]")) == []
+    with Catalog.open(root) as catalog:
+        assert done_cells(catalog)[again["key"]].top1 == 12.5
