@@ -182,7 +182,7 @@ def damage_manifest(storage: Path) -> None:
 
 
 def damage_shard(storage: Path) -> None:
-    (path,) = storage.glob("datasets/toy-*/shards/*")
+    path = next(storage.glob("datasets/toy-*/shards/*"))
     path.write_bytes(b"no shard")
 
 
@@ -196,7 +196,7 @@ def nothing(storage: Path) -> None:
         (nothing, ("status", "nope")),
         (nothing, ("explain", "nope")),
         (nothing, ("pause", "lengths")),
-        (nothing, ("data", "list", "nope")),
+        (nothing, ("data", "verify", "nope")),
         (damage_snapshot, ("catalog", "check")),
         (damage_manifest, ("data", "list")),
         (damage_shard, ("data", "verify")),
