@@ -53,7 +53,7 @@ def status(
         again = {name: run_again(catalog, name, storage) for name in {row["study"] for row in rows}}
         faults = catalog.faults
     if study is not None and not rows:
-        raise NotFoundError("no such study", study, "see actiongrid status, without a name")
+        raise NotFoundError("no such study", study, f"see: {command_line('status', storage=storage)}")
     holders = held_by(chosen, {row["key"] for row in rows if row["state"] != "done"})
     for row in rows:
         row["held_by"] = holders.get(row.pop("key"))
