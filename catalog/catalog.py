@@ -198,8 +198,7 @@ class Catalog:
         Raises:
             SnapshotError, OSError: it cannot be written, such as on a full disk.
         """
-        target = self.storage if storage is None else Path(storage)
-        return snapshots.publish(target, self._write)
+        return snapshots.publish(self.storage if storage is None else Path(storage), self._write)
 
     def compare(self, snapshot: Path) -> dict[str, snapshots.Differences]:
         """Compare the recorded rows with a snapshot's, table by table.

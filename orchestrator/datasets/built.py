@@ -108,7 +108,11 @@ def _source_changes(config: DatasetConfig, manifest: Manifest, directory: Path) 
         raise
     content = {video.path: video.sha256 for video in manifest.videos}
     now = source_of(listing)
-    text = changes(read_source(noted) or source_built(manifest, now), now, content)
+    before = read_source(noted)
+    if before is None:
+        built = {one.path: (one.split, manifest.classes[one.label]) for one in manifest.videos}
+        before = source_built(built, {one.path for one in manifest.quarantined}, now)
+    text = changes(before, now, content)
     return (text, listing) if text else None
 
 

@@ -8,11 +8,11 @@ alone has changed, where they are few.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -21,9 +21,6 @@ from catalog.storage.checksums import load_checked, with_checksum
 from catalog.storage.layout import escaped, unescaped
 from catalog.storage.parquet_files import read_parquet, write_parquet
 from trainables.data.datasets import DatasetConfig, DatasetFolders, Entry, Listing
-
-if TYPE_CHECKING:
-    from trainables.data.frames.manifest import Manifest
 
 
 class BuildLog:
@@ -178,17 +175,17 @@ def write_source(source: Source, path: Path) -> None:
     write_parquet(table, path, path.parent.name)
 
 
-def source_built(manifest: Manifest, now: Source) -> Source:
-    """What a built dataset says of its source, where its own note is damaged: paths, splits and labels.
+def source_built(
+    built: Mapping[str, tuple[str, str]], left_out: Collection[str], now: Source
+) -> dict[str, SourceFile]:
+    """What a built dataset says of its source, where its own note is damaged.
 
-    Sizes and times are taken as they are now; so is what was left out of the manifest, for which it has no
-    label.
+    `built` has split and class of its videos by path. Sizes and times are taken as they are now; so is what
+    was `left_out`, of which nobody knows the class.
     """
-    left_out = {one.path for one in manifest.quarantined}
     found = {path: one for path, one in now.items() if path in left_out}
-    for video in manifest.videos:
-        stamp = _stamp(now[video.path]) if video.path in now else (0, 0)
-        found[video.path] = SourceFile(video.split, manifest.classes[video.label], *stamp)
+    for path, (split, label) in built.items():
+        found[path] = SourceFile(split, label, *(_stamp(now[path]) if path in now else (0, 0)))
     return found
 
 
