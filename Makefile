@@ -48,7 +48,7 @@ fuzz: install  ## files and requests changed at random, 20,000 times for each re
 	ACTIONGRID_FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest -s --timeout=5400 tests/damage/test_fuzz_readers.py \
 		tests/dashboards/test_fuzz_requests.py
 
-chaos: install  ## fifty kills of everything, at random moments
+chaos: install  ## fifty kills of everything at random moments, stops of a minute, jumps of the clock
 	ACTIONGRID_KILLS=50 $(BIN)/python -m pytest -s --timeout=5400 tests/chaos
 
 mutants: install  ## small faults in core code, one at a time: do the tests notice? (an hour; goes on where it was stopped)

@@ -1,7 +1,12 @@
-"""Kills at random moments change nothing but times: a few of them here, fifty in `make chaos`."""
+"""Kills, stops and a clock that jumps change nothing but times: a few kills here, all of it in `make chaos`.
+
+A stopped process goes on after a minute, when its driver's leases have gone to another one. The clock jumps
+by a day in all processes of a submission. A kill may also come while the driver or its Ray starts.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -12,12 +17,14 @@ import pytest
 
 from catalog import read_events
 from catalog.events import AttemptStarted, CellFinished, EpochFinished
-from tests.support.storm import Storm
+from tests.support.storm import CLOCKS, STOPS, VICTIMS, Storm
 from tests.support.studies import CHAINS, actiongrid, query
 
 pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("ACTIONGRID_KILLS", "4"))
+MANY = 50
+"""Kills among which each other event, of which some take minutes, happens twice."""
 SEED = int(os.environ.get("ACTIONGRID_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 
 STUDY = (
@@ -51,35 +58,47 @@ def test_a_grid_under_kills_ends_as_an_undisturbed_one(
     undisturbed: Path, study: Path, tmp_path: Path
 ) -> None:
     chance = random.Random(SEED)
-    print(f"kills: {KILLS}, ACTIONGRID_SEED={SEED}")
-    done: Counter[str] = Counter()
-    for number in range(KILLS):
-        if done.total() >= KILLS:
+    kinds = wanted()
+    print(f"ACTIONGRID_SEED={SEED}: {dict(Counter(kinds))}")
+    for number in itertools.count():
+        if not kinds:
             break
+        assert number <= KILLS, f"cannot happen: {kinds}"
         storage = tmp_path / f"storm-{number}"
         # Same videos, other place: generating them again would only cost time.
         shutil.copytree(undisturbed / "datasets", storage / "datasets")
-        storm = Storm(study, storage, KILLS - done.total(), chance)
+        storm = Storm(study, storage, kinds, chance)
         storm.rage()
-        done += storm.kills
-        print(f"round {number}: {storm.submissions} submissions, kills {dict(storm.kills)}")
+        print(f"round {number}: {storm.submissions} submissions, {dict(storm.events)}")
         for sql in (RESULTS, EPOCHS, STATES):
             assert query(storage, sql) == query(undisturbed, sql)
         no_finished_cell_started_again(storage)
         no_epoch_that_stood_was_trained_again(storage)
         shutil.rmtree(storage)
-    assert done.total() == KILLS
+
+
+def wanted() -> list[str]:
+    """The events of this run: kills of each kind equally often, and what else happens beside them."""
+    kinds = list(itertools.islice(itertools.cycle(VICTIMS), KILLS))
+    if KILLS < MANY:
+        # Short: kills alone, one kind of them at the start. Stops and the clock: `test_stopped_driver.py`,
+        # `test_control_commands.py`.
+        return [*(kind for kind in kinds if not kind.endswith("at start")), "raylet at start"]
+    return [*kinds, *STOPS, *STOPS, *CLOCKS, *CLOCKS]
 
 
 def no_finished_cell_started_again(storage: Path) -> None:
-    """By the times of the journal lines, which are all of this machine."""
-    finished: dict[str, float] = {}
-    events = sorted(read_events(storage), key=lambda event: event.time or 0.0)
-    for event in events:
+    """By the numbers of attempts: the clock jumps."""
+    started: dict[str, int] = defaultdict(int)
+    finished: dict[str, int] = {}
+    for event in read_events(storage):
         if isinstance(event, CellFinished):
-            finished.setdefault(event.key, event.time or 0.0)
+            finished[event.key] = min(event.attempt, finished.get(event.key, event.attempt))
         if isinstance(event, AttemptStarted):
-            assert event.key not in finished, f"attempt {event.attempt} of a finished cell"
+            started[event.key] = max(event.attempt, started[event.key])
+    assert finished
+    for key, attempt in finished.items():
+        assert started[key] <= attempt, f"attempt {started[key]} of a cell that attempt {attempt} finished"
 
 
 def no_epoch_that_stood_was_trained_again(storage: Path) -> None:
