@@ -146,7 +146,7 @@ def test_a_good_study_is_read_as_written() -> None:
         ("epochs: 5", "epochs: yes", "s.yaml:15: recipe.starter.epochs: ", "valid integer, got True"),
         ("epochs: 5", "lr: .nan", "s.yaml:15: recipe.starter.lr: ", "not a usable number"),
         ("epochs: 5", "epochs: 0", "s.yaml:15: recipe.starter.epochs: ", "greater than or equal to 1, got 0"),
-        ("name: small", "name: a/b", "s.yaml:1: name: ", "pattern"),
+        ("name: small", "name: a/b", "s.yaml:1: name: ", "letters, digits"),
         ("{module: i3d, seed: 1}", "{}", "s.yaml:10: exclude[0]: names no axis", "allowed: module"),
         (
             "{module: i3d, seed: 1}",
