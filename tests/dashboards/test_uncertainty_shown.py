@@ -93,7 +93,9 @@ def test_the_intervals_of_a_table_are_not_looked_for_one_by_one(
 
 def test_differences_to_published_results_take_both_intervals() -> None:
     columns = {"top1": [70.0, 60.0, 50.0], "eval_videos": [100, 101, 102], "difference": [5.0, None, 1.0]}
-    table = pa.table({**columns, "published_top1": [65.0, 64.0, 49.0]})
+    # On how many videos the published ones were measured is not known: on as many.
+    unknown = pa.nulls(3, pa.int64())
+    table = pa.table({**columns, "published_top1": [65.0, 64.0, 49.0], "published_videos": unknown})
     rows = with_difference_to_published(with_intervals(table, Accuracy()), Accuracy()).to_pylist()
     assert rows[1]["difference_low"] is None
     for row in (rows[0], rows[2]):
