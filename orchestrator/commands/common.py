@@ -54,7 +54,7 @@ def _studies(begun: str) -> list[str]:
 
 StudyArgument = Annotated[
     str,
-    typer.Argument(help="A study file, or a shipped study: demo, deep-analysis.", autocompletion=_studies),
+    typer.Argument(help="A study file, or a shipped study, such as demo.", autocompletion=_studies),
 ]
 
 

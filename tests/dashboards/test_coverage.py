@@ -99,7 +99,7 @@ def test_few_videos_close_to_all_right_are_not_covered_too_often() -> None:
 def test_a_mean_over_seeds_is_covered_as_often_as_it_says(seeds: int, videos: int, known: bool) -> None:
     """Never less; more where few videos have few outcomes, or where the predictions are not known."""
     coverage = [covered_by_seeds((videos, seeds), model, 1000, known) for model in MODELS]
-    assert min(coverage) >= 91.5
+    assert min(coverage) >= 92
     if known:
         assert max(coverage[:2]) <= 98.5 and np.mean(coverage) <= 98
 
