@@ -7,6 +7,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from catalog.storage.checksums import load_checked
+
 # In a run directory. A checkpoint is `epoch-0007.pt`, its record `.json`, what it predicted `.parquet`.
 EPOCHS = "epoch-*"
 RESULT_FILE = "result.json"
@@ -18,6 +20,7 @@ EVALUATIONS = "evaluations"
 MANIFEST_FILE = "manifest.parquet"
 BUILD_LOG_FILE = "build.jsonl"
 SOURCE_FILE = "source.parquet"
+BUCKET_MARK = ".actiongrid-bucket.json"
 SHARDS = "shards"
 
 # Below the root; in a bucket also the beginning of the segments' names.
@@ -116,14 +119,30 @@ class Layout:
 
 def command_on(storage: Path | str, *words: str) -> str:
     """A command on a storage, by its folder or address, that can be pasted anywhere on this machine."""
-    return shlex.join(("actiongrid", *words, "--storage", str(storage)))
+    return shlex.join(("actiongrid", *words, "--storage", _address(storage)))
+
+
+def _address(storage: Path | str) -> str:
+    """What a user calls a storage: of the local mirror of a bucket the bucket's address."""
+    try:
+        return str(load_checked((Path(storage) / BUCKET_MARK).read_bytes(), ("url",))["url"])
+    except (OSError, ValueError, KeyError):
+        return str(storage)
 
 
 def dataset_command(directory: Path, verb: str) -> str:
     """`actiongrid data VERB` for the dataset in this directory; without a storage where it is in none."""
-    words = ("data", verb, directory.name.rpartition("-")[0])
-    root = directory.parent.parent
-    return command_on(root, *words) if directory.parent.name == DATASETS else f"actiongrid {' '.join(words)}"
+    return _on_storage_of(directory, "data", verb, directory.name.rpartition("-")[0])
+
+
+def quarantined_command(directory: Path) -> str:
+    """The command that lists all quarantined videos of the storage that this dataset's directory is in."""
+    return _on_storage_of(directory, "data", "list", "--quarantined")
+
+
+def _on_storage_of(directory: Path, *words: str) -> str:
+    in_storage = directory.parent.name == DATASETS
+    return command_on(directory.parent.parent, *words) if in_storage else f"actiongrid {' '.join(words)}"
 
 
 def _any_declaration(dataset: str) -> str:

@@ -15,10 +15,10 @@ from pathlib import Path
 from catalog.storage.atomic import StorageError, replaced_atomically
 from catalog.storage.bucket import Bucket, StoredObject
 from catalog.storage.checksums import load_checked, with_checksum
+from catalog.storage.layout import BUCKET_MARK
 from catalog.storage.locks import exclusive
 from catalog.storage.working_folder import cache_folder
 
-MARK = ".actiongrid-bucket.json"
 _INDEX = ".bucket-index.json"
 _LOCK = ".bucket.lock"
 _LOCK_SECONDS = 60.0
@@ -39,7 +39,7 @@ def marked_url(root: Path) -> str | None:
     Raises:
         StorageError: It is one, but nobody can tell of which bucket.
     """
-    path = root / MARK
+    path = root / BUCKET_MARK
     try:
         return str(load_checked(path.read_bytes(), ("url",))["url"])
     except OSError:
@@ -60,7 +60,7 @@ def mark_mirror(root: Path, url: str) -> None:
     except StorageError:
         marked = None
     if marked is None:
-        with replaced_atomically(root / MARK) as temporary:
+        with replaced_atomically(root / BUCKET_MARK) as temporary:
             temporary.write_bytes(with_checksum(json.dumps({"url": url}).encode()))
 
 

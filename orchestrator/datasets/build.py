@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from catalog.storage.layout import Layout, command_on
+from catalog.storage.layout import Layout, quarantined_command
 from catalog.storage.storage import Storage
 from orchestrator.datasets.built import built_state, declared_path, quarantined_lines, same_content_lines
 from orchestrator.study.datasets import DatasetState, dataset_config
@@ -237,5 +237,4 @@ def manifest_lines(manifest: Manifest, path: Path) -> list[str]:
     if manifest.ignored:
         kinds = ", ".join(f"{count} {kind}" for kind, count in manifest.ignored)
         lines.append(f"  ignored, no videos: {kinds}")
-    see = f"{command_on(path.parents[2], 'data', 'list')} --quarantined"
-    return lines + quarantined_lines(bad, _NAMED, see)
+    return lines + quarantined_lines(bad, _NAMED, quarantined_command(path.parent))

@@ -10,7 +10,8 @@ import pytest
 from catalog.storage.atomic import StorageError
 from catalog.storage.bucket import AddressError, Bucket, BucketError, checked_url
 from catalog.storage.errors import FailureKind
-from catalog.storage.mirror import MARK, Mirror, MirroredFolder, marked_url, mirror_folder
+from catalog.storage.layout import BUCKET_MARK
+from catalog.storage.mirror import Mirror, MirroredFolder, marked_url, mirror_folder
 from catalog.storage.outage import is_outage
 from catalog.storage.storage import open_storage
 from orchestrator.commands.common import chosen_storage
@@ -131,7 +132,7 @@ def test_a_url_is_its_mirror(url: str, tmp_path: Path) -> None:
 
 def test_a_damaged_mark_names_no_other_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACTIONGRID_CACHE", str(tmp_path))
-    mark = open_storage("s3://lab-7/x").root / MARK
+    mark = open_storage("s3://lab-7/x").root / BUCKET_MARK
     mark.write_bytes(mark.read_bytes().replace(b"lab-7", b"lab-6"))
     with pytest.raises(StorageError, match="mark of a bucket's mirror is damaged"):
         open_storage(str(mark.parent))
@@ -201,7 +202,9 @@ def test_no_credentials_and_refused_ones(
         monkeypatch.delenv(variable)
     with pytest.raises(StorageError, match="credentials"):
         chosen_storage("s3://nobody-s-bucket/x")
-    assert (mirror_folder("s3://nobody-s-bucket/x", {"ACTIONGRID_CACHE": str(tmp_path)}) / MARK).exists()
+    assert (
+        mirror_folder("s3://nobody-s-bucket/x", {"ACTIONGRID_CACHE": str(tmp_path)}) / BUCKET_MARK
+    ).exists()
 
 
 @pytest.mark.parametrize("name", ["s3", "gs"])

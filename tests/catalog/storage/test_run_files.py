@@ -11,8 +11,8 @@ import pytest
 
 from catalog.storage.bucket import Bucket, BucketError
 from catalog.storage.folder_storage import FolderStorage
-from catalog.storage.layout import EPOCHS, SHARDS
-from catalog.storage.mirror import MARK, Mirror
+from catalog.storage.layout import BUCKET_MARK, EPOCHS, SHARDS
+from catalog.storage.mirror import Mirror
 from catalog.storage.storage import FencedError, Storage
 from orchestrator.datasets.build import Builder, build_declared, built_before
 from orchestrator.datasets.built import declared_path, fetch_frames, verification_lines, verify_dataset
@@ -193,7 +193,7 @@ def test_a_worker_finds_its_files_in_its_own_mirror(
     assert moved.run_dir == str(elsewhere.root / RUN)
     assert moved.manifest == str(elsewhere.root / "datasets/toy/manifest.parquet")
     assert moved.frames_on_local_disk is None
-    assert (elsewhere.root / MARK).exists()
+    assert (elsewhere.root / BUCKET_MARK).exists()
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ def test_frames_that_are_damaged_in_the_bucket_are_told_by_verify_and_mended_by_
     manifest = read_manifest(dataset / "manifest.parquet")
     row = verify_dataset(dataset / "manifest.parquet", manifest, lambda *_: None)
     assert [Path(one["path"]).name for one in row["problems"]] == [shard]
-    assert verification_lines(row)[-1].endswith("actiongrid data build toy")
+    assert verification_lines(row)[-1].endswith(f"actiongrid data build toy --storage {mirror.bucket.url}")
     assert not frames_stand(here, manifest, dataset)
     (config,) = built_before("toy", here.layout)
     directory = declared_path(config, "toy", here.layout).parent

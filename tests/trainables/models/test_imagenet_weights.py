@@ -9,6 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from tests.support.architectures import architectures
 from trainables.models import build_model
 from trainables.models.registry import BACKBONES, MODULES
 from trainables.models.video_model import VideoModel
@@ -62,19 +63,43 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def built(module: str, backbone: str) -> VideoModel:
     torch.manual_seed(0)
-    model = build_model(module=module, backbone=backbone, temporal_pooling=False, frames=8, num_classes=7)
+    model = build_model(
+        module=module,
+        backbone=backbone,
+        temporal_pooling=bool(MODULES[module].pools),
+        frames=8,
+        num_classes=7,
+    )
     return model.eval()
+
+
+PLACES = {
+    "resnet18": tuple(f"layer{stage}.{block}.aggregate" for stage in (1, 2, 3, 4) for block in (0, 1)),
+    "inception_v1": tuple(f"aggregate{place}" for place in ("1", "2", "3", *INCEPTION_BLOCKS)),
+}
+AGGREGATES = {
+    "tam": slice(None),
+    "conv": slice(None),
+    "tam_top_half": slice(4, None),
+    "tam_bottom_half": slice(4),
+    "tam_uniform_half": slice(0, None, 2),
+}
+
+
+def aggregates(module: str, backbone: str) -> tuple[str, ...]:
+    """Where there is a layer over neighbouring frames; of Inception's twelve places six are a half."""
+    part = AGGREGATES.get(module, slice(0))
+    if backbone == "inception_v1":
+        part = slice(*(6 if one == 4 else one for one in (part.start, part.stop, part.step)))
+    return PLACES[backbone][part]
 
 
 def not_inherited(module: str, backbone: str) -> set[str]:
     """The documented list, written out from the layers' places."""
     names = {"fc.weight", "fc.bias"}
     blocks = [f"layer{stage}.{block}" for stage in (1, 2, 3, 4) for block in (0, 1)]
-    if module == "tam" and backbone == "resnet18":
-        names |= {f"trunk.{block}.aggregate.taps.weight" for block in blocks}
-    elif module == "tam":
-        names |= {f"trunk.aggregate{place}.taps.weight" for place in ("1", "2", "3", *INCEPTION_BLOCKS)}
-    elif module == "s3d":
+    names |= {f"trunk.{place}.taps.weight" for place in aggregates(module, backbone)}
+    if module == "s3d":
         units = [f"{block}.conv{i}" for block in blocks for i in (1, 2)]
         if backbone == "inception_v1":
             branches = [f"inception{block}.branch{i}.1" for block in INCEPTION_BLOCKS for i in (2, 3)]
@@ -82,11 +107,26 @@ def not_inherited(module: str, backbone: str) -> set[str]:
             names |= {f"trunk.{unit}.temporal_conv.bias" for unit in units}
         names |= {f"trunk.{unit}.temporal_conv.weight" for unit in units}
         names |= {f"trunk.{unit}.temporal_bn.{part}" for unit in units for part in BN}
+    elif module == "nonlocal":
+        after = [f"trunk.layer{stage}.{block}.after" for stage in (2, 3) for block in (0, 1)]
+        convs = ("theta", "phi", "g", "out")
+        names |= {f"{one}.{conv}.{part}" for one in after for conv in convs for part in ("weight", "bias")}
+        names |= {f"{one}.bn.{part}" for one in after for part in BN}
+    elif module == "i3d_se":
+        layers = [f"trunk.{block}.recalibration.{one}" for block in blocks for one in ("squeeze", "excite")]
+        names |= {f"{one}.{part}" for one in layers for part in ("weight", "bias")}
     return names
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "inception_v1"])
-@pytest.mark.parametrize("module", MODULES)
+WITH_IMAGENET = [
+    (module, backbone)
+    for backbone in ("resnet18", "inception_v1")
+    for module, pooled in architectures(backbone)
+    if pooled == bool(MODULES[module].pools) and not MODULES[module].whole
+]
+
+
+@pytest.mark.parametrize(("module", "backbone"), WITH_IMAGENET)
 def test_all_but_the_documented_tensors_are_inherited(module: str, backbone: str, weights_dir: Path) -> None:
     model = built(module, backbone)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet18
 
-from tests.support.architectures import modules_with
 from trainables.models import build_model
 from trainables.models.macs import model_cost
 from trainables.models.modules.conv import TemporalConvolution
@@ -18,7 +14,6 @@ from trainables.models.modules.nonlocal_blocks import NonLocalBlock, spread
 from trainables.models.modules.tam import TemporalAggregation
 from trainables.models.modules.tsm import TemporalShift
 from trainables.models.video_model import VideoModel
-from trainables.models.weights import initialise_from_imagenet
 
 CLIPS, FRAMES = 2, 4
 
@@ -196,13 +191,3 @@ def test_the_original_i3d_halves_the_clip_in_its_stem_and_its_last_pools() -> No
         "inception4e": (4, 14, 14),
         "inception5b": (2, 7, 7),
     }
-
-
-@pytest.mark.parametrize("module", modules_with("resnet18", False))
-def test_all_but_its_own_layers_start_from_imagenet(module: str, tmp_path: Path) -> None:
-    torch.manual_seed(3)
-    torch.save(resnet18(weights=None).state_dict(), tmp_path / "resnet18-f37072fd.pth")
-    model = built(module, "resnet18")
-    own = (*model.fresh_parts, "fc.")
-    fresh = initialise_from_imagenet(model, "resnet18", str(tmp_path), "repeat")
-    assert fresh == tuple(sorted(name for name in model.state_dict() if any(part in name for part in own)))

@@ -18,7 +18,7 @@ from tests.support.toy import toy_spec
 from tests.trainables.training.execution.test_execution import CPU, assert_close, clips, state_after
 from tests.trainables.training.test_session import result_of, train, weights
 from trainables.models.backbones.resnet import residual_block
-from trainables.models.framework import BackboneStyle, ClipSettings
+from trainables.models.framework import BackboneStyle, ClipSettings, Depth
 from trainables.models.layers import ConvUnit, TemporalPool
 from trainables.models.modules.tam import TemporalAggregation
 from trainables.models.video_model import VideoModel, load_module
@@ -57,7 +57,9 @@ def small(module: str = "tam") -> VideoModel:
     """A stem and one residual block: every loop costs a C++ compiler seconds."""
     torch.manual_seed(0)
     layers = load_module(module)(ClipSettings(8, False), BackboneStyle())
-    trunk = nn.Sequential(layers.stem(3, 8, 3, 2), residual_block(layers, 8, 8, stride=2, level=0))
+    trunk = nn.Sequential(
+        layers.stem(3, 8, 3, 2), residual_block(layers, 8, 8, stride=2, depth=Depth(0, 0, 1))
+    )
     return VideoModel(
         trunk,
         channels=8,
