@@ -181,7 +181,7 @@ def weakest(rows: Sequence[DatasetPower], more: str = "actiongrid power") -> lis
 def summary(row: DatasetPower) -> str:
     """Return in one line what the study as planned can tell apart on a dataset."""
     seeds = _count(row.seeds)
-    alone = "; one seed cannot show how far seeds spread" if row.seeds == 1 else ""
+    alone = "; one seed shows no spread of seeds" if row.seeds == 1 else ""
     return (
         f"{row.dataset}: with {seeds} and {row.videos} videos two models that truly differ by "
         f"{row.detectable:.1f} points are told apart in 8 of 10 studies ({row.origin}{alone})"

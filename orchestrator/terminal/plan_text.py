@@ -239,7 +239,7 @@ def choice_lines(plan: Plan) -> list[str]:
 def _choice_line(share: float | None, children: int) -> str:
     start = "cell starts" if children == 1 else "cells start"
     started = f"; {children} {start} from an epoch chosen so" if children else ""
-    way_out = "; choose_on: 10% holds training videos out for that" if share is None and children else ""
+    way_out = "; choose_on: 10% holds videos out" if share is None and children else ""
     return f"best epochs are chosen on {chosen_on(share)}{started}{way_out}"
 
 

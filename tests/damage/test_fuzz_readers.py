@@ -57,6 +57,10 @@ class Reader:
     checked: bool = True
 
 
+DIRECTORY = "toy-0"
+"""Some files say in which directory they belong."""
+
+
 def ours(read: Callable[[Path], Any], *errors: type[Exception]) -> Callable[[Path], Any]:
     def careful(path: Path) -> Any:
         try:
@@ -130,13 +134,15 @@ def _table_readers(folder: Path) -> list[Reader]:
     _write_predictions(predictions)
     manifest = build_toy(folder / "toy", train=1, val=1)
     source = {"a.mp4": SourceFile("train", "x", 1, 2)}
-    write_source(source, folder / "source.parquet")
+    source_file = folder / DIRECTORY / "source.parquet"
+    source_file.parent.mkdir()
+    write_source(source, source_file)
     shard = folder / "toy" / "shards" / manifest.shards[0].name
     return [
         Reader("predictions", predictions.read_bytes(), ours(_predictions, OSError, ValueError, KeyError)),
         Reader("loaded predictions", predictions.read_bytes(), ours(_rows, OSError, ValueError, KeyError)),
         Reader("manifest", (folder / "toy" / "manifest.parquet").read_bytes(), ours(_manifest)),
-        Reader("source", (folder / "source.parquet").read_bytes(), ours(read_source)),
+        Reader("source", source_file.read_bytes(), ours(read_source)),
         Reader(
             "shard", shard.read_bytes(), ours(lambda path: len(ShardFrames(path)), IndexError), checked=False
         ),
@@ -287,6 +293,7 @@ def _original(name: str) -> Any:
 
 def _read(reader: Reader, content: bytes) -> Any:
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "file"
+        path = Path(folder) / DIRECTORY / "source.parquet"
+        path.parent.mkdir()
         path.write_bytes(content)
         return reader.read(path)
