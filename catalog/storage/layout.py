@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-
-from catalog.storage.checksums import load_checked
 
 # In a run directory. A checkpoint is `epoch-0007.pt`, its record `.json`, what it predicted `.parquet`.
 EPOCHS = "epoch-*"
@@ -125,8 +124,8 @@ def command_on(storage: Path | str, *words: str) -> str:
 def _address(storage: Path | str) -> str:
     """What a user calls a storage: of the local mirror of a bucket the bucket's address."""
     try:
-        return str(load_checked((Path(storage) / BUCKET_MARK).read_bytes(), ("url",))["url"])
-    except (OSError, ValueError, KeyError):
+        return str(json.loads((Path(storage) / BUCKET_MARK).read_bytes())["url"])
+    except (OSError, ValueError, KeyError, TypeError):
         return str(storage)
 
 
