@@ -107,11 +107,9 @@ def make_forecast(plan: Plan, rates: Rates, price: float | None = None) -> Forec
         whole=amount(plan.cells),
         left=amount(left),
         shares=tuple(
-            AxisShare(
-                axis, axis_text(axis, value), amount(one for one in left if one.cell.axes[axis] == value)
-            )
+            AxisShare(axis, axis_text(axis, value), amount(some))
             for axis in SHARED_AXES
-            for value in dict.fromkeys(one.cell.axes[axis] for one in left)
+            for value, some in _by_value(left, axis).items()
         ),
         cells=cells,
         critical=_critical(left, cells),
@@ -153,6 +151,14 @@ def _amount(some: Sequence[PlannedCell], cells: Mapping[str, CellForecast], pric
         unknown_cells=sum(one.flops is None for one in some),
         unknown_checkpoints=sum(cells[one.cell.name].checkpoint_bytes is None for one in some),
     )
+
+
+def _by_value(left: Iterable[PlannedCell], axis: str) -> Mapping[object, Sequence[PlannedCell]]:
+    """Cells by their value of an axis, in the order in which values first stand."""
+    found: dict[object, list[PlannedCell]] = {}
+    for one in left:
+        found.setdefault(getattr(one.cell, axis), []).append(one)
+    return found
 
 
 def _tasks(

@@ -46,6 +46,7 @@ def make_plan(
     *,
     size_of: SizeOf = model_size,
     memory_of: MemoryOf = cell_memory,
+    cells: Sequence[Cell] | None = None,
 ) -> Plan:
     """What the study means today.
 
@@ -60,6 +61,7 @@ def make_plan(
         lost: by key, why finished cells have to be trained again: weights that children need do not stand.
         size_of: counts a cell's model.
         memory_of: estimates what a cell needs of a GPU's memory.
+        cells: the study's cells, where they are expanded already.
 
     Raises:
         StudyError: a cell's model cannot be built, such as one whose pictures are too small for its backbone;
@@ -70,22 +72,23 @@ def make_plan(
     planner = _Planner(
         study,
         states,
+        {name: declared_hash(dataset_config(study, name)) for name in states},
         {key: one for key, one in (done or {}).items() if key not in (lost or {})},
         failures or {},
         weights_problems or {},
         known or Known(),
         memory or CardMemory(),
         lost or {},
-        size_of,
+        _counted_once(size_of),
         memory_of,
     )
-    cells: list[PlannedCell] = []
-    for chain in chains(expand(study)):
+    all_planned: list[PlannedCell] = []
+    for chain in chains(expand(study) if cells is None else cells):
         planned: list[PlannedCell] = []
         for cell in chain:
             planned.append(planner.plan(cell, planned))
-        cells.extend(planned)
-    return Plan(study.name, tuple(cells), make_totals(cells, states))
+        all_planned.extend(planned)
+    return Plan(study.name, tuple(all_planned), make_totals(all_planned, states))
 
 
 def plan_tasks(plan: Plan) -> tuple[Task, ...]:
@@ -105,12 +108,26 @@ def plan_tasks(plan: Plan) -> tuple[Task, ...]:
     return tuple(tasks)
 
 
+def _counted_once(size_of: SizeOf) -> SizeOf:
+    """Count each model once: datasets with as many classes and seeds have the same."""
+    known: dict[tuple[str | bool | int, ...], Size] = {}
+
+    def of(cell: Cell, num_classes: int, crop: int) -> Size:
+        model = (cell.module, cell.backbone, cell.temporal_pooling, cell.frames, num_classes, crop)
+        if model not in known:
+            known[model] = size_of(cell, num_classes, crop)
+        return known[model]
+
+    return of
+
+
 @dataclass(frozen=True)
 class _Planner:
     """Plans cell after cell; each needs what was planned for its parent."""
 
     study: Study
     datasets: Mapping[str, DatasetState]
+    declared: Mapping[str, str]
     done: Mapping[str, DoneCell]
     failures: Mapping[str, FailureInfo]
     weights_problems: Mapping[str, str]
@@ -124,7 +141,7 @@ class _Planner:
         """Plan one cell; `before` are the planned cells of its chain with fewer frames."""
         parent = before[-1] if before else None
         dataset = self.datasets[cell.dataset]
-        declared = declared_hash(dataset_config(self.study, cell.dataset))
+        declared = self.declared[cell.dataset]
         val_hash = dataset.val_hash or declared
         parts = key_parts(
             cell,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,11 +56,12 @@ def plan_and_measure(
     """
     states = with_sources_seen(study, dataset_states(study, Layout(storage)))
     with Catalog.open(storage, must_exist=False) as catalog:
-        problems = weights_problems(study, weights_dir)
+        pretrained = backbones_from_imagenet(study)
+        problems = weights_problems(pretrained, weights_dir)
         plan = plan_on_catalog(study, storage, states, catalog, problems, packing)
         videos = {name: state.val_videos for name, state in states.items()}
         variances = measured_variances(catalog) if with_variances else {}
-        downloads = weights_to_download(study, weights_dir)
+        downloads = weights_to_download(pretrained, weights_dir)
         return StoragePlan(plan, measured_rates(catalog), videos, variances, downloads)
 
 
@@ -83,9 +84,12 @@ def plan_on_catalog(
     """
     done = finished_cells(catalog)
     failures = {key: FailureInfo(cell.error, cell.attempt) for key, cell in failed_cells(catalog).items()}
-    known = known_cells(catalog, [cell.name for cell in expand(study)])
+    cells = expand(study)
+    known = known_cells(catalog, [cell.name for cell in cells])
     cards = cards_and_packing(catalog, storage, packing)
-    return make_plan(study, states, done, failures, problems, known, cards, lost, size_of=size_of)
+    return make_plan(
+        study, states, done, failures, problems, known, cards, lost, size_of=size_of, cells=cells
+    )
 
 
 def finished_cells(catalog: Catalog) -> Mapping[str, DoneCell]:
@@ -113,20 +117,18 @@ def memory_reductions(catalog: Catalog) -> Mapping[str, MemoryReduction]:
 
 def backbones_from_imagenet(study: Study) -> tuple[str, ...]:
     """The backbones whose starters begin with ImageNet weights."""
-    return tuple(
-        dict.fromkeys(
-            cell.backbone for cell in expand(study) if cell.parent is None and cell.recipe.init == "imagenet"
-        )
-    )
+    starters = (cell for cell in expand(study) if cell.parent is None)
+    return tuple(dict.fromkeys(cell.backbone for cell in starters if cell.recipe.init == "imagenet"))
 
 
-def weights_problems(study: Study, weights_dir: str | None, *, download: bool = False) -> dict[str, str]:
-    """By backbone, why its weights cannot be loaded and the way out; empty where all can be.
+def weights_problems(
+    wanted: Sequence[str], weights_dir: str | None, *, download: bool = False
+) -> dict[str, str]:
+    """By backbone of `wanted`, why its weights cannot be loaded and the way out; empty where all can be.
 
     With `download` a missing file is fetched through torchvision first. Planning downloads nothing: a file
     that a run would fetch is no problem to it (`weights_to_download`).
     """
-    wanted = backbones_from_imagenet(study)
     if not wanted:
         return {}
     from trainables.models.registry import backbone_info
@@ -142,9 +144,8 @@ def weights_problems(study: Study, weights_dir: str | None, *, download: bool = 
     return problems
 
 
-def weights_to_download(study: Study, weights_dir: str | None) -> dict[str, str]:
-    """By backbone, the name of the file of ImageNet weights that is not here and that a run downloads."""
-    wanted = backbones_from_imagenet(study)
+def weights_to_download(wanted: Sequence[str], weights_dir: str | None) -> dict[str, str]:
+    """By backbone of `wanted`, the file of ImageNet weights that is not here and that a run downloads."""
     if not wanted:
         return {}
     from trainables.models.registry import backbone_info

@@ -120,9 +120,9 @@ class Submission:
         # Cells that wait for a dataset need no weights yet, so nothing is downloaded for them.
         runnable = any(state.built for state in states.values())
         weights_dir = self._options.weights_dir
-        if backbones := backbones_from_imagenet(self._study):
-            phase(f"looking for ImageNet weights: {', '.join(backbones)}")
-        self._weights_problems = weights_problems(self._study, weights_dir, download=runnable)
+        if pretrained := backbones_from_imagenet(self._study):
+            phase(f"looking for ImageNet weights: {', '.join(pretrained)}")
+        self._weights_problems = weights_problems(pretrained, weights_dir, download=runnable)
         phase("planning: counting models, comparing keys with the catalog's")
         self._close_dead_attempts()
         plan = self._plan_on_what_stands(states, announce)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import mul
 from typing import Protocol
 
-from orchestrator.scheduling.schedule import Free, GridState, Task, remaining_chain_cost
+from orchestrator.scheduling.schedule import SLACK, Free, Task, remaining_chain_cost
 
 # More GPUs are said to help no more once they save less than this share of the time.
 WORTH = 0.01
@@ -53,16 +54,103 @@ def simulate(
         queue.finished(ended)
 
 
+class TimedTasks:
+    """Tasks whose seconds are known, for one simulation after another: `simulate` without names and states.
+
+    A plan of 50,000 cells asks for the time on twenty clusters: what these have in common is made once, and
+    tasks are numbers, in the order in which ready ones start.
+    """
+
+    def __init__(self, tasks: Sequence[Task], seconds: Mapping[str, float]) -> None:
+        """Index the tasks.
+
+        Raises:
+            ValueError: some of them wait for each other.
+        """
+        costs = remaining_chain_cost([replace(one, cost=seconds[one.name]) for one in tasks])
+        self.longest_chain = max(costs.values(), default=0.0)
+        ordered = sorted(tasks, key=lambda one: -costs[one.name])
+        rank = {one.name: place for place, one in enumerate(ordered)}
+        self._demands = tuple(dict.fromkeys(one.demand for one in tasks))
+        self._cpus = [demand.cpus for demand in self._demands]
+        self._gpus = [demand.gpus for demand in self._demands]
+        kinds = {demand: place for place, demand in enumerate(self._demands)}
+        self._kinds = [kinds[one.demand] for one in ordered]
+        self._seconds = [seconds[one.name] for one in ordered]
+        self._roots = [place for place, one in enumerate(ordered) if one.parent is None]
+        self._children: list[list[int]] = [[] for _ in ordered]
+        for one in tasks:
+            if one.parent is not None:
+                self._children[rank[one.parent]].append(rank[one.name])
+        # Of tasks that end at the same moment the one with the first name ends first, as in `simulate`.
+        self._turns = [0] * len(ordered)
+        for turn, name in enumerate(sorted(rank)):
+            self._turns[rank[name]] = turn
+
+    def makespan(self, total: Free) -> float | None:
+        """Seconds that they take on this cluster; None where one of them never fits."""
+        if not all(total.fits(demand) for demand in self._demands):
+            return None
+        return self._of_one_kind(total) if len(self._demands) == 1 else self._of_many_kinds(total)
+
+    def _of_one_kind(self, total: Free) -> float:
+        """Seconds where all need the same, so that a cluster is a number of tasks at once."""
+        room = next((count for count in range(len(self._kinds)) if not self._fits([count], total, 0)), None)
+        free = len(self._kinds) if room is None else room
+        waiting, clock = [*self._roots], 0.0
+        running: list[tuple[float, int, int]] = []
+        while True:
+            while free and waiting:
+                started = heapq.heappop(waiting)
+                heapq.heappush(running, (clock + self._seconds[started], self._turns[started], started))
+                free -= 1
+            if not running:
+                return clock
+            clock, _, ended = heapq.heappop(running)
+            free += 1
+            for child in self._children[ended]:
+                heapq.heappush(waiting, child)
+
+    def _of_many_kinds(self, total: Free) -> float:
+        waiting: list[list[int]] = [[] for _ in self._demands]  # heaps: the ready ones by what they need
+        for root in self._roots:
+            waiting[self._kinds[root]].append(root)
+        taken = [0] * len(self._demands)
+        running: list[tuple[float, int, int]] = []
+        clock = 0.0
+        while True:
+            while (kind := self._next_kind(waiting, taken, total)) is not None:
+                started = heapq.heappop(waiting[kind])
+                taken[kind] += 1
+                heapq.heappush(running, (clock + self._seconds[started], self._turns[started], started))
+            if not running:
+                return clock
+            clock, _, ended = heapq.heappop(running)
+            taken[self._kinds[ended]] -= 1
+            for child in self._children[ended]:
+                heapq.heappush(waiting[self._kinds[child]], child)
+
+    def _next_kind(self, waiting: Sequence[list[int]], taken: Sequence[int], total: Free) -> int | None:
+        """What the task needs that starts now: the first in the order of those that fit."""
+        open_kinds = [(line[0], kind) for kind, line in enumerate(waiting) if line]
+        fitting = (kind for _, kind in sorted(open_kinds) if self._fits(taken, total, kind))
+        return next(fitting, None)
+
+    def _fits(self, taken: Sequence[int], total: Free, kind: int) -> bool:
+        """Whether one more of a kind fits beside those that run (`Free.fits`)."""
+        cpus = total.cpus - sum(map(mul, self._cpus, taken)) + SLACK
+        gpus = total.gpus - sum(map(mul, self._gpus, taken)) + SLACK
+        return bool(self._cpus[kind] <= cpus and self._gpus[kind] <= gpus)
+
+
 def makespan(tasks: Sequence[Task], seconds: Mapping[str, float], total: Free) -> float | None:
     """Seconds that `tasks` take, the longest remaining chain first; None where one of them never fits."""
-    grid = GridState([Task(one.name, one.parent, seconds[one.name], one.demand) for one in tasks])
-    return None if grid.never_fits(total) else simulate(grid, seconds, total)
+    return TimedTasks(tasks, seconds).makespan(total)
 
 
 def longest_chain(tasks: Sequence[Task], seconds: Mapping[str, float]) -> float:
     """Seconds of the longest line of tasks that wait for each other: no cluster is quicker."""
-    timed = [Task(one.name, one.parent, seconds[one.name], one.demand) for one in tasks]
-    return max(remaining_chain_cost(timed).values(), default=0.0)
+    return TimedTasks(tasks, seconds).longest_chain
 
 
 @dataclass(frozen=True)
@@ -84,10 +172,12 @@ def doubling_table(
     if not tasks:
         return (), None
 
-    def at(count: int) -> GpuCount:
-        return GpuCount(count, makespan(tasks, seconds, _cluster(count, on_cpus)))
+    timed = TimedTasks(tasks, seconds)
 
-    goal = longest_chain(tasks, seconds) * (1 + WORTH)
+    def at(count: int) -> GpuCount:
+        return GpuCount(count, timed.makespan(_cluster(count, on_cpus)))
+
+    goal = timed.longest_chain * (1 + WORTH)
     rows = [at(1)]
     while not _reaches(rows[-1], goal) and rows[-1].count < _LARGEST:
         rows.append(at(rows[-1].count * 2))

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from orchestrator.study.model import Resources
 
-_SLACK = 1e-9  # shares of a GPU such as 0.1 do not add up exactly
+SLACK = 1e-9  # shares of a GPU such as 0.1 do not add up exactly
 
 
 class Progress(StrEnum):
@@ -39,7 +39,7 @@ class Free:
 
     def fits(self, demand: Resources) -> bool:
         """Whether a cell with this demand can start."""
-        return demand.cpus <= self.cpus + _SLACK and demand.gpus <= self.gpus + _SLACK
+        return demand.cpus <= self.cpus + SLACK and demand.gpus <= self.gpus + SLACK
 
     def less(self, taken: Mapping[Resources, int]) -> Free:
         """What is left when so many cells of each demand run."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 from catalog.field_errors import Location
 from orchestrator.study.model import AxisValue, Resources, Stage, Study
@@ -36,7 +37,7 @@ class Cell:
     keep: KeepPolicy = field(default_factory=KeepPolicy)
     choose_on: float | None = None
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The paper's name, such as `TAM-ResNet50-tp-f16@mini-ssv2`; `#1` is added for seed 1."""
         return cell_name(self.axes)
@@ -46,7 +47,7 @@ class Cell:
         """`starter` for the first cell of a chain, `finetune` for the later ones."""
         return "starter" if self.parent is None else "finetune"
 
-    @property
+    @cached_property
     def chain_id(self) -> str:
         """The name that all cells of a chain share: the cell's without its frames."""
         return chain_name(self.axes)
@@ -99,7 +100,8 @@ def expand(study: Study) -> tuple[Cell, ...]:
 
     A cell's parent is the cell of its chain with the next lower frames *that the study contains*.
     """
-    return tuple(cell for chain in _chain_axes(study) for cell in _chain_cells(study, chain))
+    said = _Said(study)
+    return tuple(cell for chain in _chain_axes(study) for cell in _chain_cells(study, chain, said))
 
 
 def chains(cells: Sequence[Cell]) -> tuple[tuple[Cell, ...], ...]:
@@ -143,24 +145,55 @@ def _wanted(study: Study, axes: Mapping[str, AxisValue]) -> bool:
     return included and not any(match.matches(axes) for match in study.exclude)
 
 
-def _chain_cells(study: Study, chain: Sequence[Mapping[str, AxisValue]]) -> Iterator[Cell]:
+Layers = tuple[tuple[Location, Frozen], ...]
+_Settings = TypeVar("_Settings", Recipe, Resources)
+
+
+class _Said:
+    """What a study's file says of cells: those that no override tells apart share recipe and resources."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        wheres = [one.where for one in study.recipe.overrides]
+        wheres += [one.where for one in study.resources.overrides]
+        self._telling = ("stage", *dict.fromkeys(name for where in wheres for name in where.named))
+        self._known: dict[tuple[AxisValue, ...], tuple[Recipe, Resources]] = {}
+        self._made: dict[tuple[Location, ...], Recipe | Resources] = {}
+
+    def of(self, axes_and_stage: Mapping[str, AxisValue]) -> tuple[Recipe, Resources]:
+        """The recipe and the resources of a cell with these values."""
+        values = tuple(axes_and_stage[name] for name in self._telling)
+        if values not in self._known:
+            self._known[values] = (
+                self._merged(Recipe, recipe_layers(self._study, axes_and_stage)),
+                self._merged(Resources, resource_layers(self._study, axes_and_stage)),
+            )
+        return self._known[values]
+
+    def _merged(self, kind: type[_Settings], layers: Layers) -> _Settings:
+        places = tuple(place for place, _ in layers)
+        made = self._made.get(places)
+        if not isinstance(made, kind):
+            made = self._made[places] = kind.model_validate(merge_layers(layers))
+        return made
+
+
+def _chain_cells(study: Study, chain: Sequence[Mapping[str, AxisValue]], said: _Said) -> Iterator[Cell]:
     parent: str | None = None
     for axes in chain:
         values: dict[str, Any] = dict(axes)
-        axes_and_stage = {**axes, "stage": "starter" if parent is None else "finetune"}
-        yield Cell(
+        recipe, resources = said.of({**axes, "stage": "starter" if parent is None else "finetune"})
+        cell = Cell(
             **values,
             parent=parent,
-            recipe=Recipe.model_validate(merge_layers(recipe_layers(study, axes_and_stage))),
+            recipe=recipe,
             evaluation=study.evaluation,
-            resources=Resources.model_validate(merge_layers(resource_layers(study, axes_and_stage))),
+            resources=resources,
             keep=study.keep,
             choose_on=study.choose_on,
         )
-        parent = cell_name(axes)
-
-
-Layers = tuple[tuple[Location, Frozen], ...]
+        yield cell
+        parent = cell.name
 
 
 def recipe_layers(study: Study, axes_and_stage: Mapping[str, AxisValue]) -> Layers:

@@ -127,14 +127,13 @@ def _weights(study: Study, cell: Cell) -> Iterator[Finding]:
 
 def _batch(study: Study, cell: Cell) -> Iterator[Finding]:
     workers, batch, steps = cell.resources.workers, cell.recipe.batch_size, cell.recipe.accumulate
-    where = _recipe_field(study, cell, "batch_size")
     if batch < workers * steps:
         what = f"{batch} clips cannot be shared by {workers} workers × {steps} accumulated batches"
-        yield where, f"{what}; allowed: {workers * steps} or more"
+        yield _recipe_field(study, cell, "batch_size"), f"{what}; allowed: {workers * steps} or more"
     elif batch % (workers * steps):
         # Gradients of workers count equally, so unequal shares would weigh their clips unequally.
         what = f"{batch} clips cannot be shared equally by {workers} workers × {steps} accumulated batches"
-        yield where, f"{what}; allowed: multiples of {workers * steps}"
+        yield _recipe_field(study, cell, "batch_size"), f"{what}; allowed: multiples of {workers * steps}"
 
 
 def _pooling(study: Study, cell: Cell) -> Iterator[Finding]:

@@ -3,15 +3,19 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from catalog import Catalog
 from orchestrator.commands.plan import plan_json
+from orchestrator.planning import plan as plan_module
+from orchestrator.planning import storage_plan
 from orchestrator.planning.cost import Size, cell_flops
 from orchestrator.planning.plan import make_plan, plan_tasks
 from orchestrator.planning.plan_model import DoneCell, FailureInfo, Plan, PlannedCell, State
-from orchestrator.study.cells import Cell
+from orchestrator.study.cells import Cell, expand
 from orchestrator.study.datasets import DatasetState, declared_state
 from orchestrator.study.errors import StudyError
 from orchestrator.study.load import load_study, parse_study
@@ -50,6 +54,30 @@ def plan_of(what: Study, **known: object) -> Plan:
 
 def by_name(plan: Plan) -> dict[str, PlannedCell]:
     return {planned.cell.name: planned for planned in plan.cells}
+
+
+def test_what_cells_have_in_common_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan of 50,000 cells took minutes: models were counted and the study expanded again and again."""
+    counted: list[tuple[str, int, int]] = []
+    expanded: list[Study] = []
+
+    def counting(cell: Cell, num_classes: int, crop: int) -> Size:
+        counted.append((cell.module, cell.frames, crop))
+        return size(cell, num_classes, crop)
+
+    def expanding(what: Study) -> tuple[Cell, ...]:
+        expanded.append(what)
+        return expand(what)
+
+    for module in (storage_plan, plan_module):
+        monkeypatch.setattr(module, "expand", expanding)
+    text = STUDY.replace("INIT", "random").replace("INHERIT", "last").replace("[toy]}", "[toy], seed: SEEDS}")
+    seeds = parse_study(text.replace("SEEDS", str([*range(30)])), "s.yaml")
+    with Catalog.open(tmp_path) as catalog:
+        plan = storage_plan.plan_on_catalog(seeds, tmp_path, {"toy": built()}, catalog, {}, None, counting)
+    assert len(plan.cells) == 2 * 3 * 30 and len(expanded) == 1
+    assert len(counted) == len(set(counted)) == 2 * 3
+    assert len({planned.key for planned in plan.cells}) == len(plan.cells)
 
 
 def test_a_new_study_runs_everything_in_order() -> None:

@@ -98,6 +98,41 @@ def test_no_schedule_beats_the_bound_and_ours_is_below_twice_it(costs: list[list
     assert bound - 1e-9 <= time <= 2 * bound + 1e-9
 
 
+DEMANDS = (ONE, gpus(1, workers=2), Resources(gpus_per_worker=0.3333), Resources(cpus_per_worker=2))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(DEMANDS), st.lists(st.sampled_from((1.0, 1.5, 2.0, 0.1)), max_size=4)),
+        min_size=1,
+        max_size=12,
+    ),
+    st.integers(1, 6),
+    st.booleans(),
+)
+def test_tasks_as_numbers_take_what_the_scheduler_itself_takes(
+    lines: list[tuple[Resources, list[float]]], count: int, alike: bool
+) -> None:
+    """To the bit, and where many tasks end at once: the plan's table is of the real order of starts."""
+    tasks = [
+        Task(f"{row}.{place}", f"{row}.{place - 1}" if place else None, cost, ONE if alike else demand)
+        for row, (demand, line) in enumerate(lines)
+        for place, cost in enumerate(line)
+    ]
+    total = Free(4 * count, count)
+    grid = GridState(tasks)
+    expected = None if grid.never_fits(total) else simulate(grid, seconds(tasks), total)
+    assert makespan(tasks, seconds(tasks), total) == expected
+
+
+def test_forks_and_chains_share_a_cluster() -> None:
+    forked = [Task("a", None, 2, ONE), Task("b", "a", 1, ONE), Task("c", "a", 3, gpus(2)), *chains((4,))]
+    for count in (2, 3, 4):
+        expected = simulate(GridState(forked), seconds(forked), Free(ENDLESS, count))
+        assert on(forked, count) == expected
+
+
 @pytest.mark.parametrize("order", permutations(range(3)))
 def test_the_order_of_the_study_makes_no_difference(order: tuple[int, ...]) -> None:
     lines = [(1.0, 2.0, 4.0), (3.0,), (2.0, 2.5)]

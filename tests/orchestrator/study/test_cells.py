@@ -4,9 +4,11 @@ import csv
 import itertools
 from collections import Counter
 
-from orchestrator.study.cells import Cell, chains, expand
+from orchestrator.study.cells import Cell, chains, expand, merge_layers, recipe_layers, resource_layers
 from orchestrator.study.load import load_study, parse_study
+from orchestrator.study.model import Resources
 from tests.support.paths import ROOT
+from trainables.recipe.cell_spec import Recipe
 
 PUBLISHED = ROOT / "catalog" / "published" / "mini_results.csv"
 
@@ -81,6 +83,25 @@ def test_later_recipe_layers_win() -> None:
     assert (i3d.epochs, i3d.lr, i3d.momentum) == (5, 0.5, 0.5)
     assert (child.epochs, child.lr) == (9, 0.5)
     assert (longest.epochs, longest.lr) == (9, 0.25)
+
+
+def test_cells_that_no_override_tells_apart_share_what_the_file_says() -> None:
+    """The recipes of 50,000 cells are a few dozen; each cell has what its own layers say."""
+    text = STUDY.replace("EXTRA", "").replace("[0, 1]", str([*range(40)]))
+    text = text.replace(
+        "  overrides:\n", "  overrides:\n    - {where: {seed: 7}, set: {weight_decay: 0.1}}\n", 1
+    )
+    study = parse_study(text, "s.yaml")
+    grid = expand(study)
+    assert len(grid) == 2 * 3 * 40
+    for cell in grid:
+        layers = recipe_layers(study, cell.axes_and_stage)
+        assert cell.recipe == Recipe.model_validate(merge_layers(layers))
+        assert (cell.recipe.weight_decay == 0.1) == (cell.seed == 7)
+        resources = resource_layers(study, cell.axes_and_stage)
+        assert cell.resources == Resources.model_validate(merge_layers(resources))
+    by_recipe = {id(cell.recipe): cell.seed == 7 for cell in grid}
+    assert Counter(by_recipe.values()) == {False: 4, True: 4}  # starters by module; 16 and 32 frames of both
 
 
 def test_resources_follow_their_overrides() -> None:
