@@ -29,6 +29,22 @@ class ConvUnit(nn.Module):
         return F.relu(out, inplace=True) if self.relu else out
 
 
+def volume_unit(
+    cin: int,
+    cout: int,
+    kernel: tuple[int, int, int],
+    stride: tuple[int, int, int] = (1, 1, 1),
+    *,
+    eps: float,
+    relu: bool = True,
+) -> ConvUnit:
+    """Same-padded 3D convolution without bias + BN (+ ReLU); `kernel` and `stride` are (t, h, w)."""
+    kt, kh, kw = kernel
+    conv = nn.Conv3d(cin, cout, kernel, stride=stride, padding=(kt // 2, kh // 2, kw // 2), bias=False)
+    kaiming_(conv)
+    return ConvUnit(conv, eps, relu=relu)
+
+
 def frames_to_rows(x: Tensor, frames: int) -> Tensor:
     """View (N*T, C, H, W) as (N, C, T, H*W), so that 2D operations on (k, 1) windows act over time.
 

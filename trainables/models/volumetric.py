@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from trainables.models.framework import SpatioTemporalModule
-from trainables.models.layers import ConvUnit, check_average, kaiming_
+from trainables.models.layers import ConvUnit, check_average, volume_unit
 
 
 class VolumetricModule(SpatioTemporalModule):
@@ -28,10 +28,7 @@ class VolumetricModule(SpatioTemporalModule):
         relu: bool = True,
     ) -> ConvUnit:
         """Same-padded 3D convolution without bias + BN (+ ReLU); `kernel` and `stride` are (t, h, w)."""
-        kt, kh, kw = kernel
-        conv = nn.Conv3d(cin, cout, kernel, stride=stride, padding=(kt // 2, kh // 2, kw // 2), bias=False)
-        kaiming_(conv)
-        return ConvUnit(conv, self.style.bn_eps, relu=relu)
+        return volume_unit(cin, cout, kernel, stride, eps=self.style.bn_eps, relu=relu)
 
     def conv(
         self, cin: int, cout: int, kernel: int, *, stride: int = 1, time_stride: int = 1, relu: bool = True

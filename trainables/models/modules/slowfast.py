@@ -9,14 +9,15 @@ scratch, without temporal pooling. The clip of T frames is the fast pathway's; t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from trainables.models.backbones.resnet import ResidualBlock
+from trainables.models.backbones.resnet import STYLE, ResidualBlock
 from trainables.models.framework import ClipSettings, WholeNetwork
-from trainables.models.layers import ConvUnit, kaiming_
+from trainables.models.layers import volume_unit
 from trainables.models.recompute import RecomputableBlock
 
 DEPTHS: Mapping[str, tuple[int, ...]] = {
@@ -35,22 +36,7 @@ BETA = 8
 SLOW_TAPS = (1, 1, 3, 3)
 """Frames under the first convolution of a slow block, by stage: res2 to res5 (Table 1)."""
 FAST_TAPS = (3, 3, 3, 3)
-EPS = 1e-5
-
-
-def unit(
-    cin: int,
-    cout: int,
-    kernel: tuple[int, int, int],
-    stride: tuple[int, int, int] = (1, 1, 1),
-    *,
-    relu: bool = True,
-) -> ConvUnit:
-    """Same-padded convolution (t, h, w) + BN (+ ReLU)."""
-    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
-    conv = nn.Conv3d(cin, cout, kernel, stride=stride, padding=padding, bias=False)
-    kaiming_(conv)
-    return ConvUnit(conv, EPS, relu=relu)
+unit = partial(volume_unit, eps=STYLE.bn_eps)
 
 
 def bottleneck(cin: int, width: int, taps: int, stride: int) -> RecomputableBlock:
