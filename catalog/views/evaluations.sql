@@ -8,7 +8,7 @@ WITH trained AS (
     SELECT
         key, 'training' AS measured_by, two.evaluation, two.checkpoint, two.epoch, 'logits' AS average,
         'val' AS split, two.top1, two.top5, two.loss, eval_videos AS videos, eval_seconds / epochs AS seconds,
-        two.predictions, time, versions, hardware
+        two.predictions, time, versions, hardware, finished.protocol AS measured_with
     FROM recorded.finished AS finished JOIN computed.checkpoints AS two USING (key)
 ),
 measured AS (
@@ -25,9 +25,10 @@ measured AS (
 ),
 named AS (
     SELECT
-        measured.* EXCLUDE (protocol), cells.* EXCLUDE (key, config),
-        -- A training measures under its study's own protocol.
-        CASE WHEN measured_by = 'training' THEN json_transform(config -> '$.evaluation', '{
+        measured.* EXCLUDE (protocol, measured_with), cells.* EXCLUDE (key, config),
+        -- A training measures under its study's own protocol: as it was then, where its result says so.
+        CASE WHEN measured_by = 'training' THEN json_transform(
+            CASE WHEN json_type(measured_with) = 'OBJECT' THEN measured_with ELSE config -> '$.evaluation' END, '{
             "sampling": "VARCHAR", "sampling_rate": "BIGINT", "clips": "BIGINT", "crops": "BIGINT",
             "crop_size": "BIGINT", "short_side": "BIGINT"
         }') ELSE protocol END AS protocol

@@ -233,6 +233,8 @@ def test_a_training_counts_with_the_protocol_that_it_was_measured_with(tmp_path:
         row = found[key]
         assert (row["views"], row["crop_size"], row["measured_by"]) == (15, 256, "training")
         assert row["total_macs"] == 15 * row["macs"]
+    sql = "SELECT DISTINCT clips, crops, crop_size FROM evaluations WHERE measured_by = 'training'"
+    assert catalog.query(sql).to_pylist() == [{name: own[name] for name in ("clips", "crops", "crop_size")}]
     by_clips = accuracies_by_clips(catalog, ALL, "own").to_pylist()
     assert [(row["module"], row["clips"]) for row in by_clips] == [
         ("tam", 5),

@@ -79,6 +79,20 @@ def test_what_cannot_be_flushed_does_not_count_as_written(
     assert [event.id for event in read_events(tmp_path)][-1] == "EpochFinished:k:2"
 
 
+def test_the_end_of_a_torn_line_is_on_the_disk_before_another_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal.open(tmp_path, "w") as journal:
+        journal.append(epoch(1))
+    path = tmp_path / "journal" / "w.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"torn')
+    calls = noted_calls(monkeypatch)
+    with Journal.open(tmp_path, "w") as journal:
+        assert [one for one in calls if not one[1]] == [("write", False), ("fsync", False)]
+        journal.append(epoch(2))
+    assert [event.id for event in read_events(tmp_path)] == ["EpochFinished:k:1", "EpochFinished:k:2"]
+
+
 class KeptLines:
     """A keeper in memory."""
 

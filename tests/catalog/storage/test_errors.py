@@ -76,6 +76,30 @@ def test_an_error_has_an_exit_code_and_a_kind(name: str) -> None:
     assert isinstance(ERRORS[name].failure_kind, FailureKind)
 
 
+# What decides whether a cell is tried again (`orchestrator/scheduling/retry.py`), said here once more.
+KINDS = {
+    "trainables.training.step.DivergedError": FailureKind.DIVERGED,
+    "trainables.training.initialise.ParentMismatchError": FailureKind.MISMATCH,
+    "trainables.training.initialise.ParentLostError": FailureKind.PARENT,
+    "trainables.training.session.NothingHeldOutError": FailureKind.CONFIGURATION,
+    "trainables.training.checkpoint.CheckpointError": FailureKind.CHECKPOINT,
+    "trainables.training.execution.device.CellMemoryError": FailureKind.MEMORY,
+    "trainables.models.weights.MissingWeightsError": FailureKind.MISSING_WEIGHTS,
+    "trainables.data.frames.reader.ReadError": FailureKind.DATA,
+    "trainables.data.frames.manifest.ManifestError": FailureKind.DATA,
+    "trainables.data.datasets.base.DatasetError": FailureKind.DATA,
+    "catalog.storage.atomic.StoreReadError": FailureKind.STORAGE,
+    "catalog.storage.atomic.StoreWriteError": FailureKind.STORAGE,
+    "catalog.journal.ShortWriteError": FailureKind.STORAGE,
+    "catalog.storage.storage.FencedError": FailureKind.PREEMPTED,
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_ends_an_attempt_says_why(name: str) -> None:
+    assert ERRORS[name].failure_kind is KINDS[name]
+
+
 @pytest.mark.parametrize("name", sorted(ERRORS))
 def test_an_error_survives_the_way_to_another_process(name: str) -> None:
     error = of(name)

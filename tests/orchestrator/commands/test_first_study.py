@@ -12,7 +12,7 @@ import yaml
 from orchestrator.datasets.first_study import Choices, choose, look_at, study_name, study_text, told_splits
 from orchestrator.study.load import load_study, parse_study
 from tests.orchestrator.commands.test_cli import run
-from tests.support.paths import SHARED
+from tests.support.clips import SHARED_VIDEOS, make_clips
 from trainables.data.datasets.base import DatasetError
 from trainables.data.datasets.own_files import SplitFolders
 from trainables.data.ingest.synthetic_videos import write_h264
@@ -53,11 +53,11 @@ def test_what_is_written_is_accepted_by_plan(
     assert (tmp_path / "my-kitchen.yaml").stat() == written, "nothing is ever overwritten"
 
 
-@pytest.mark.skipif(not (SHARED / "videos").is_dir(), reason="needs the videos that are shared beside it")
 def test_real_videos_in_splits_with_one_that_is_damaged(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    files = sorted(path for path in (SHARED / "videos").iterdir() if path.suffix != ".md")
+    clips = SHARED_VIDEOS if SHARED_VIDEOS.is_dir() else make_clips(tmp_path / "made")
+    files = sorted(path for path in clips.iterdir() if path.suffix != ".md")
     for number, path in enumerate(files[:6]):
         folder = tmp_path / "set" / ("val" if number % 4 == 3 else "train") / f"class{number % 2}"
         folder.mkdir(parents=True, exist_ok=True)

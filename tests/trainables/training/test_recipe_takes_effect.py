@@ -321,12 +321,9 @@ def test_training_measuring_rechecking_and_evaluating_use_the_backbones_statisti
     assert len(norms) == 11
 
 
-@pytest.mark.parametrize(("count", "allowed"), [(12, 1), (100, 1), (101, 2), (250, 3), (1000, 10)])
-def test_a_parent_may_differ_in_one_percent_of_its_predictions_and_no_more(
-    count: int, allowed: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    spec = toy_spec(tmp_path, tmp_path)
-    index = torch.arange(count).numpy()
+def recorded_parent(folder: Path, videos: int, asked: int) -> tuple[Predictions, ParentCheckpoint]:
+    """A parent whose first class is right of every video, and of which so many are to be measured again."""
+    index = torch.arange(videos).numpy()
     recorded = Predictions(
         index=index,
         label=index % 4,
@@ -336,10 +333,17 @@ def test_a_parent_may_differ_in_one_percent_of_its_predictions_and_no_more(
         view_top=index[:, None][:, :0],
         view_score=index[:, None][:, :0].astype("float32"),
     )
-    write_predictions(recorded, tmp_path / "recorded.parquet")
+    write_predictions(recorded, folder / "recorded.parquet")
     values: dict[str, Any] = {"key": "p", "cell": "parent", "path": "p.pt", "sha256": "0", "frames": 8}
-    values |= {"epoch": 1, "evaluation": EVALUATION, "recheck_videos": count}
-    parent = ParentCheckpoint(predictions_path=str(tmp_path / "recorded.parquet"), **values)
+    values |= {"epoch": 1, "evaluation": EVALUATION, "recheck_videos": asked}
+    return recorded, ParentCheckpoint(predictions_path=str(folder / "recorded.parquet"), **values)
+
+
+@pytest.mark.parametrize(("count", "allowed"), [(12, 1), (100, 1), (101, 2), (250, 3), (1000, 10)])
+def test_a_parent_may_differ_in_one_percent_of_its_predictions_and_no_more(
+    count: int, allowed: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    recorded, parent = recorded_parent(tmp_path, count, count)
     monkeypatch.setattr(initialise, "eval_batches", lambda *_, **__: iter(()))
 
     def recheck(changed: int) -> float | None:
@@ -347,13 +351,33 @@ def test_a_parent_may_differ_in_one_percent_of_its_predictions_and_no_more(
         top[:changed] += 1
         monkeypatch.setattr(initialise, "predict", lambda *_: replace(recorded, top=top))
         nothing: Any = None
-        return initialise.recheck(
-            nothing, parent, (nothing,) * count, nothing, nothing, nothing, spec.threads
-        )
+        return initialise.recheck(nothing, parent, (nothing,) * count, nothing, nothing, nothing, 1)
 
     assert recheck(allowed) == pytest.approx(100.0 * (count - allowed) / count)
     with pytest.raises(initialise.ParentMismatchError, match=f"{allowed + 1} predictions differ"):
         recheck(allowed + 1)
+
+
+def test_a_parent_is_measured_again_on_videos_of_the_whole_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Manifests go class by class: the first videos would be of one class alone."""
+    recorded, parent = recorded_parent(tmp_path, 101, 5)
+    wanted: list[tuple[Any, ...]] = []
+
+    def batches(videos: tuple[Any, ...], evaluation: Evaluation, frames: int, *_: Any, **__: Any) -> None:
+        wanted.append((videos, evaluation, frames))
+
+    def predict(*_: Any) -> Predictions:
+        rows = [0, 25, 50, 75, 100]
+        return replace(recorded, label=recorded.label[rows], top=recorded.top[rows])
+
+    monkeypatch.setattr(initialise, "eval_batches", batches)
+    monkeypatch.setattr(initialise, "predict", predict)
+    nothing: Any = None
+    videos: Any = tuple(range(101))
+    assert initialise.recheck(nothing, parent, videos, nothing, nothing, nothing, 1) == 100.0
+    assert wanted == [((0, 25, 50, 75, 100), EVALUATION, 8)]
 
 
 def norm_layers(network: nn.Module) -> list[nn.Module]:

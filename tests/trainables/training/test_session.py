@@ -250,6 +250,9 @@ def test_the_best_epoch_is_the_one_that_the_held_out_videos_chose() -> None:
     rows = [{"top1": 10.0, "choose_top1": 30.0}, {"top1": 50.0, "choose_top1": 20.0}]
     assert best_epoch(rows) == 1
     assert best_epoch([{"top1": row["top1"]} for row in rows]) == 2
+    equals = [{"top1": top1} for top1 in (10.0, 50.0, math.nan, 50.0)]
+    assert best_epoch(equals) == 2, "the earliest of equals"
+    assert best_epoch([{"top1": math.nan}, {"top1": 0.0}]) == 2
 
 
 def test_nothing_to_hold_out_is_said_in_words(tmp_path: Path) -> None:
