@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 
 from catalog import Catalog
-from catalog.queries.accuracies import accuracies_by_frames, accuracies_by_macs, temporal_pooling_gains
+from catalog.queries.accuracies import (
+    accuracies_by_frames,
+    accuracies_by_macs,
+    accuracies_by_seed,
+    temporal_pooling_gains,
+)
 from catalog.queries.filters import ALL, Filters
+from catalog.queries.overview import grid_positions
 from catalog.queries.published import printed_table
 from dashboards.figures.against_published import draw_against_published
 from dashboards.figures.against_published import summary as said
@@ -29,6 +35,34 @@ def test_a_grid_trained_as_published_is_comparable_throughout(tmp_path: Path) ->
     # Batches are 72 here; the published ones of longer models are 36 to 72, some with SyncBN.
     assert {row["tolerated"] for row in rows if "f8@" in row["cell"]} == {"", "batch 72 for 60"}
     assert any("without SyncBN" in row["tolerated"] for row in rows)
+
+
+def test_what_stands_beside_a_model_is_published_of_this_very_model(tmp_path: Path) -> None:
+    """With and without temporal pooling, of every length: in each table that has published results beside."""
+    grid = Grid(modules=("tsn", "tam"), backbones=("resnet50",), datasets=("mini-ssv2",), seeds=(0, 1))
+    write_quickly(tmp_path, as_published(grid_events(grid)))
+    catalog = Catalog.open(tmp_path)
+    axes = ("dataset", "module", "backbone", "temporal_pooling", "frames")
+
+    def place(row: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[axis] for axis in axes)
+
+    printed = {place(row): row["top1"] for row in catalog.query("FROM published").to_pylist()}
+    tables = {
+        "results": catalog.query("FROM results"),
+        "against published": catalog.query("FROM against_published"),
+        "figure 4": accuracies_by_frames(catalog, ALL, "own"),
+        "seeds": accuracies_by_seed(catalog),
+        "grid": grid_positions(catalog),
+    }
+    for name, table in tables.items():
+        rows = table.to_pylist()
+        assert len(rows) == (32 if name == "results" else 16), name
+        for row in rows:
+            assert row["published_top1"] == printed[place(row)], (name, place(row))
+    for row in temporal_pooling_gains(catalog, ALL, "own").to_pylist():
+        one = {**row, "temporal_pooling": True}, {**row, "temporal_pooling": False}
+        assert row["published_gain"] == pytest.approx(printed[place(one[0])] - printed[place(one[1])])
 
 
 @pytest.mark.parametrize(

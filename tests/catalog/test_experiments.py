@@ -17,6 +17,7 @@ from catalog.queries.accuracies import (
     accuracies_by_seed,
     i3d_accuracies,
     temporal_pooling_gains,
+    trainings_behind,
 )
 from catalog.queries.claims import claimed_grid
 from catalog.queries.filters import ALL, Filters
@@ -39,6 +40,21 @@ def test_seeds_of_one_experiment_are_averaged(tmp_path: Path) -> None:
     (row,) = catalog_of(tmp_path, cells).query("FROM accuracies WHERE source = 'own'").to_pylist()
     assert (row["top1"], row["top1_std"], row["seeds"], row["planned_seeds"]) == (44.0, 4.0, 3, 3)
     assert (row["variant"], row["alone"], row["checkpoint"]) == ("", True, "last")
+
+
+def test_of_seeds_the_fewest_videos_count(tmp_path: Path) -> None:
+    """The list's hash is equal, so that it is one experiment; some could not be read for one of its seeds."""
+    cells = [
+        Cell(seed=seed, finished={"videos_hash": "v", "eval_videos": videos})
+        for seed, videos in enumerate((100, 96, 99))
+    ]
+    catalog = catalog_of(tmp_path, cells)
+    asked = (accuracies_by_frames, accuracies_by_macs)
+    tables = [*(ask(catalog, ALL, "own") for ask in asked), accuracies_by_seed(catalog)]
+    tables += [trainings_behind(catalog), claimed_grid(catalog, Filters(study=("own",)))]
+    for table in tables:
+        (row,) = [one for one in table.to_pylist() if one.get("source", "own") == "own"]
+        assert row.get("eval_videos", row.get("videos")) == 96
 
 
 def test_studies_with_other_recipes_are_no_seeds_of_each_other(tmp_path: Path) -> None:

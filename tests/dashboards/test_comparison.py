@@ -147,15 +147,27 @@ def row(module: str, frames: int, seed: int = 0, **values: Any) -> dict[str, Any
     return {"module": module, "frames": frames, "seed": seed, **plain, **values}
 
 
-def test_of_a_loss_the_smallest_is_best() -> None:
+LOSSES = ("loss", "val_loss", "loss_last", "loss_best", "best_loss")
+
+
+@pytest.mark.parametrize("value", [*LOSSES, "train_seconds", "eval_seconds"])
+def test_of_losses_and_times_the_smallest_is_best(value: str) -> None:
     rows = [
-        row(module, 8, seed, loss=loss + 0.01 * seed, train_seconds=100 * loss + seed)
-        for module, loss in (("tam", 0.5), ("tsn", 1.5), ("i3d", 1.0))
+        row(module, 8, seed, **{value: 100 * number + seed})
+        for module, number in (("tam", 0.5), ("tsn", 1.5), ("i3d", 1.0))
         for seed in range(3)
     ]
-    for value in ("loss", "train_seconds"):
-        table = pivot_with_uncertainty(pivot(rows, "module×frames", value), value)
-        assert [table.rows[place][0] for place, _ in table.best] == ["tam"]
+    table = pivot_with_uncertainty(pivot(rows, "module×frames", value), value)
+    assert [table.rows[place][0] for place, _ in table.best] == ["tam"]
+
+
+@pytest.mark.parametrize("value", LOSSES)
+def test_of_losses_by_video_the_smallest_is_best(value: str) -> None:
+    losses = {"tam": [0.5, 0.6, 0.4] * 30, "tsn": [1.5, 1.7, 1.6] * 30}
+    rows = [row(module, 8, key=module, **{value: float(np.mean(one))}) for module, one in losses.items()]
+    outcomes = {module: Outcome("same", np.array(one)) for module, one in losses.items()}
+    assert best_rows(rows, (value,), outcomes) == {(0, value)}
+    assert best_rows(rows[::-1], (value,), outcomes) == {(1, value)}
 
 
 def test_of_an_accuracy_the_largest_is_best_within_its_dataset() -> None:

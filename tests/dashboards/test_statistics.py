@@ -7,6 +7,7 @@ from math import comb
 
 import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from dashboards.statistics import (
@@ -226,6 +227,17 @@ def test_one_training_with_the_spread_of_others() -> None:
     assert (none.low, none.high) == pytest.approx((alone.low, alone.high))
     # Very many videos: t(0.975, 10) = 2.228139 deviations.
     assert 60 - one_seed_interval(60, 10**9, 0.5, 10).low == pytest.approx(1.114, abs=0.01)
+
+
+def test_one_seed_with_the_spread_of_others_is_as_documented() -> None:
+    """docs/statistics.md, by hand, of 36 of 40 videos: two hits and two misses added, t for few seeds."""
+    share = (36 + 2) / (40 + 4)
+    of_videos, of_seeds = share * (1 - share) / 40, 0.02**2
+    z, t = stats.norm.ppf(0.975) ** 2, stats.t.ppf(0.975, 4) ** 2
+    squared = z * (of_videos + of_seeds) + (t - z) * of_seeds * of_seeds / (of_seeds + of_videos / 10)
+    expected = accuracy_interval(90.0, share * (1 - share) * z / squared)
+    found = one_seed_interval(90.0, 40, 2.0, 4)
+    assert (found.estimate, found.low, found.high) == pytest.approx((90.0, expected.low, expected.high))
 
 
 def test_mcnemar_by_hand() -> None:

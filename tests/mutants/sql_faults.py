@@ -33,7 +33,7 @@ SLIPS: tuple[tuple[str, str, str], ...] = (
     ("join", r"\bLEFT JOIN\b", "JOIN"),
     ("join", r"\bSEMI JOIN\b", "ANTI JOIN"),
     ("join", r"\bANTI JOIN\b", "SEMI JOIN"),
-    ("arithmetic", r"(?<=\w |\)\ )\*(?= [\w(])", "/"),
+    ("arithmetic", r"(?<!SELECT )(?<!DISTINCT )(?<=\w |\)\ )\*(?= [\w(])", "/"),
     ("arithmetic", r"(?<=\w |\)\ )/(?= [\w(])", "*"),
     ("arithmetic", r"(?<=\w |\)\ )\+(?= [\w(])", "-"),
     ("arithmetic", r"(?<=\w |\)\ )-(?= [\w(])", "+"),

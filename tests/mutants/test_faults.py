@@ -77,6 +77,7 @@ def test_what_decides_no_number_is_left_alone(source: str) -> None:
         ("stddev_samp(a)", {"stddev_pop(a)"}),
         ("count(DISTINCT a)", {"count(a)"}),
         ("a IS NOT NULL", {"a IS NULL"}),
+        ("SELECT * EXCLUDE (a) FROM b", set()),
         ("-- a = 3", set()),
         ("ORDER BY a DESC", {"ORDER BY a ASC"}),
         ("round(a, 2)", {"round(a, 3)"}),

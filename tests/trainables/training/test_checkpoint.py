@@ -58,6 +58,20 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, damage
     assert newest.epoch == 1
 
 
+def test_a_record_that_is_lost_is_taken_from_a_newer_one(tmp_path: Path) -> None:
+    for epoch in (1, 2, 3):
+        save(tmp_path, epoch)
+    before = records(tmp_path)
+    for damaged in ("epoch-0001.json", "epoch-0002.json"):
+        (tmp_path / damaged).write_text("{")
+    (tmp_path / "epoch-0001.pt").unlink()
+    second, third = records(tmp_path)
+    assert third == before[2]
+    assert (second.epoch, second.sha256, second.path) == (2, before[1].sha256, before[1].path)
+    assert (second.history, second.predictions_path) == (before[1].history, before[1].predictions_path)
+    assert is_intact(second)
+
+
 def test_no_checkpoint_at_all(tmp_path: Path) -> None:
     assert latest_intact(tmp_path) is None
 
