@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from catalog import Catalog
-from catalog.events import AttemptEnded, AttemptStarted, CellPlanned
+from catalog.events import AttemptEnded, AttemptStarted, CellPlanned, DatasetBuilt, Event
 from catalog.queries.accuracies import differences_to_published
 from catalog.queries.filters import Filters
 from catalog.queries.predictions import confusion, outcomes_by_video
@@ -262,6 +262,35 @@ def test_equal_labels_do_not_make_videos_the_same(tmp_path: Path, videos: list[s
     assert row["problem"] == "These cells were not measured on the same videos." and row["holm"] is None
     named = {row["videos"] for row in outcomes_by_video(catalog, keys).to_pylist()}
     assert len(named) == 2
+
+
+@pytest.mark.parametrize(
+    ("second", "names", "same"), [("a", None, True), ("b", VIDEOS, False)], ids=["one list", "two lists"]
+)
+def test_the_hash_of_their_list_says_which_videos_were_measured(
+    tmp_path: Path, second: str, names: list[str] | None, same: bool
+) -> None:
+    """Whatever their files are called: other videos may have the same names, and old files have none."""
+    keys = sorted(event.key for event in grid_events(DEMO) if isinstance(event, CellPlanned))[:2]
+    lists = dict(zip(keys, ("a", second), strict=True))
+    for key, predicted in zip(keys, (FIRST, SECOND), strict=True):
+        write_predictions(tmp_path, key, LABELS, predicted, names)
+    events: list[Event] = [
+        dataclasses.replace(event, key_parts={"data": {"train": f"train {lists[event.key]} of {event.key}"}})
+        if isinstance(event, CellPlanned) and event.key in lists
+        else event
+        for event in grid_events(DEMO)
+    ]
+    built: dict[str, Any] = {"manifest": "none", "classes": [], "videos": {}, "frames": 0}
+    built |= {"frame_format": "", "quarantined": 0, "time": 1.0}
+    events += [
+        DatasetBuilt("d", train_hash=f"train {videos} of {key}", val_hash=videos, **built)
+        for key, videos in lists.items()
+    ]
+    catalog = build(tmp_path, iter(events))
+    (row,) = paired_data(catalog, keys).to_pylist()
+    assert (row["problem"] is None, row["videos"] == 10) == (same, same)
+    assert (len({one["videos"] for one in outcomes_by_video(catalog, keys).to_pylist()}) == 1) == same
 
 
 def test_cells_without_predictions_say_so(catalog: Catalog) -> None:
