@@ -12,6 +12,8 @@ from typing import Any, Protocol, Self
 
 _REMEMBERED = 500
 _AT_ONCE = 4
+_HIDING = frozenset({"JSON_EXECUTE_SERIALIZED_SQL", "PRAGMA_STORAGE_INFO", "DUCKDB_TABLE_SAMPLE"})
+"""Functions of DuckDB whose plan does not say which tables they read."""
 
 
 class Connection(Protocol):
@@ -49,15 +51,15 @@ class BoundTables:
         self._idle: LifoQueue[Connection] = LifoQueue()
         for _ in range(_AT_ONCE):
             self._idle.put(_planning(connection.cursor()))
-        self._known: OrderedDict[str, frozenset[str]] = OrderedDict()
+        self._known: OrderedDict[str, frozenset[str] | None] = OrderedDict()
 
     def of(
         self,
         sql: str,
         params: Sequence[Any] | Mapping[str, Any] | None = None,
         timeout_seconds: float | None = None,
-    ) -> frozenset[str]:
-        """Return the tables that a read binds, as `schema.table`.
+    ) -> frozenset[str] | None:
+        """Return the tables that a read binds, as `schema.table`; None where its plan hides them.
 
         Raises:
             duckdb.InterruptException: it takes longer than `timeout_seconds`: a PIVOT asks for its columns.
@@ -69,9 +71,10 @@ class BoundTables:
                 return self._known[sql]
         cursor = self._idle.get()
         try:
-            found = frozenset(_tables(_plan(cursor, sql, params, timeout_seconds)))
+            plan = _plan(cursor, sql, params, timeout_seconds)
         finally:
             self._idle.put(cursor)
+        found = None if _hides(plan) else frozenset(_tables(plan))
         # What `query` and `query_table` read can depend on the values of parameters.
         if not params or "query" not in sql.lower():
             self._remember(sql, found)
@@ -82,7 +85,7 @@ class BoundTables:
         while not self._idle.empty():
             self._idle.get().close()
 
-    def _remember(self, sql: str, found: frozenset[str]) -> None:
+    def _remember(self, sql: str, found: frozenset[str] | None) -> None:
         with self._lock:
             self._known[sql] = found
             if len(self._known) > _REMEMBERED:
@@ -141,3 +144,12 @@ def _tables(plan: Any) -> Iterator[str]:  # noqa: ANN401  (JSON)
             yield name.partition(".")[2]
         for part in plan.values():
             yield from _tables(part)
+
+
+def _hides(plan: Any) -> bool:  # noqa: ANN401  (JSON)
+    """Whether any part of a plan is one of `_HIDING`."""
+    if isinstance(plan, list):
+        return any(map(_hides, plan))
+    if not isinstance(plan, dict):
+        return False
+    return plan.get("name") in _HIDING or _hides(plan.get("children", []))

@@ -26,6 +26,7 @@ from catalog.definitions import (
     catalog_reads,
     loaded_tables,
     make_empty,
+    materialise,
     materialised_behind,
     outdated,
     own_settings,
@@ -309,8 +310,7 @@ class Catalog:
         """Fill those of the materialised tables whose sources have changed since they were filled."""
         for table in tables:
             if table not in self._fresh:
-                sql = f"CREATE OR REPLACE TABLE materialised.{table} AS FROM computed.{table}"
-                self._connection.execute(sql)
+                materialise(self._connection, table)
                 self._fresh |= {table}
         return tables
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -76,6 +76,7 @@ MATERIALISED = (
     "cell_accuracies",
     "variants",
     "comparisons",
+    "against_published",
     "cell_costs",
 )
 """Tables of the schema `materialised`, each filled from the view of its name; they build on each other."""
@@ -127,6 +128,38 @@ def insert(connection: Connection, table: str, rows: pa.Table) -> None:
     connection.unregister("batch")
 
 
+def materialise(connection: Connection, table: str) -> None:
+    """Fill one of `MATERIALISED` anew from the view of its name."""
+    if table != "against_published":
+        connection.execute(f"CREATE OR REPLACE TABLE materialised.{table} AS FROM computed.{table}")
+        return
+    rows = _with_differences(connection.execute(f"FROM computed.{table}").to_arrow_table())
+    connection.register("batch", rows)
+    connection.execute(f"CREATE OR REPLACE TABLE materialised.{table} AS FROM batch")
+    connection.unregister("batch")
+
+
+def _with_differences(rows: pa.Table) -> pa.Table:
+    """The rows of `computed.against_published` with the interval of each difference (points)."""
+    import pyarrow as pa
+
+    from dashboards.statistics.columns import differences_to_published
+
+    def numbers(name: str) -> Any:  # noqa: ANN401  (a column of numpy)
+        return rows.column(name).cast(pa.float64()).to_numpy()
+
+    top1, videos, seeds, deviations = map(numbers, ("top1", "eval_videos", "seeds", "top1_std"))
+    low, high = differences_to_published(
+        (top1, videos, seeds, deviations), numbers("published_top1"), numbers("published_videos")
+    )
+    outside = (low > 0) | (high < 0)
+    kinds = {"low": (low, pa.float64()), "high": (high, pa.float64()), "outside": (outside, pa.bool_())}
+    for name, (values, kind) in kinds.items():
+        filled = pa.array(values, kind, from_pandas=True)
+        rows = rows.set_column(rows.column_names.index(name), name, filled)
+    return rows
+
+
 def own_settings(folder: Path, threads: int | None) -> dict[str, str]:
     """Return the settings of one process with a folder of its own, where rows go that memory does not hold.
 
@@ -154,7 +187,8 @@ def loaded_tables() -> Mapping[str, str]:
 @cache
 def version() -> str:
     """Return what changes with anything that the rows of a catalog depend on beside the journals."""
-    folders = (_root(), _root() / "storage", _root() / "views", _root() / "published")
+    statistics = resources.files("dashboards") / "statistics"
+    folders = (_root(), _root() / "storage", _root() / "views", _root() / "published", statistics)
     files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(_DECIDING)]
     found = hashlib.sha256(metadata.version("duckdb").encode())
     for file in sorted(files, key=lambda file: file.name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -37,6 +38,15 @@ def shipped_claims() -> tuple[Claim, ...]:
     """Return the statements of Chen et al. 2021 (catalog/claims/paper.yaml)."""
     text = (resources.files("catalog.claims") / "paper.yaml").read_text(encoding="utf-8")
     return parse_claims(text, "paper.yaml")
+
+
+@cache
+def published_values() -> Mapping[str, tuple[AxisValue, ...]]:
+    """Return the datasets and numbers of frames of the published results that claims of a grid are about."""
+    text = (resources.files("catalog") / "published" / "mini_results.csv").read_text(encoding="utf-8")
+    rows = [*csv.DictReader(text.splitlines())]
+    frames = sorted({int(row["frames"]) for row in rows})
+    return {"dataset": tuple(sorted({row["dataset"] for row in rows})), "frames": tuple(frames)}
 
 
 def load_claims(path: Path) -> tuple[Claim, ...]:
@@ -151,6 +161,11 @@ def _problems(claim: Claim, number: int) -> Iterator[Problem]:
         for axis in claim.compare:
             if axis in getattr(claim, field):
                 yield Problem((*at, field), f"{axis!r} is what it compares along; keep it in one of them")
+    for axis in claim.compare:
+        for first, second in claim.pairs(axis):
+            if first == second:
+                what = f"{first!r} is compared with itself; give two values that differ"
+                yield Problem((*at, "compare", axis), what)
     if claim.relative and len(claim.compare) != 1:
         yield Problem((*at, "relative"), "needs `compare` with one axis")
     yield from _wrong_measures(claim, at)

@@ -103,7 +103,7 @@ _BY_SEED = """
     ORDER BY study, dataset, module, backbone, temporal_pooling, frames, variant
 """
 _AGAINST = """
-    FROM against_published_of('accuracy') ORDER BY comparable DESC, outside DESC, abs(difference) DESC, cell
+    FROM against_published_of('accuracy') ORDER BY comparable DESC, abs(difference) DESC, cell
 """
 _MEASURE = """
     source, study, dataset, module, backbone, temporal_pooling, frames, cell, variant, checkpoint, average,
@@ -201,7 +201,7 @@ _I3D = """
     )
     SELECT
         source, study, dataset, line, module, backbone, temporal_pooling, frames, cell, top1, top1_std, seeds,
-        eval_videos, views, sampling, clips, crops, crop_size, checkpoint, source_table
+        eval_videos, views, sampling, clips, crops, crop_size, checkpoint, experiment, source_table
     FROM steps SEMI JOIN protocols
         ON steps.source = protocols.source AND steps.study = protocols.study
         AND steps.dataset = protocols.dataset AND steps.line = protocols.line
@@ -264,9 +264,9 @@ def accuracies_by_seed(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
 
 
 def differences_to_published(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
-    """Return one row a model with a published counterpart, those outside their interval first.
+    """Return one row a model with a published counterpart, comparable ones and large differences first.
 
-    `difference`, `low` and `high` are in points of top-1 (see the view `against_published`).
+    `difference` is in points of top-1 (see the macro `against_published_of`).
     """
     return ask(catalog, mean_accuracies(filters, "own"), _AGAINST)
 

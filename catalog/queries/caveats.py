@@ -22,7 +22,7 @@ _CONDITIONS = """
     FROM trained GROUP BY ALL HAVING precision IS NOT NULL ORDER BY results DESC, precision, device
 """
 _CAVEATS = """
-    SELECT kind, caveat, count(DISTINCT key) AS results, min(cell) AS example FROM result_caveats
+    SELECT kind, caveat, count(DISTINCT key) AS results, min(cell) AS example FROM result_caveats_all
     WHERE len($keys) = 0 AND current OR list_contains($keys, key)
     GROUP BY kind, caveat ORDER BY results DESC, kind, caveat
 """

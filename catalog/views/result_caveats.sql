@@ -77,8 +77,9 @@ CREATE MACRO caveats_of(study, stated, hardware, accumulation, parent_key, inher
     } END
 ], lambda caveat: caveat IS NOT NULL);
 
--- One row a finished cell and what a reader must know of its result, as in the column `caveats` of `results`.
-CREATE VIEW result_caveats AS
+-- One row a finished cell and what a reader must know of its result, as in the column `caveats` of `results`;
+-- `superseded` marks those of superseded cells (see `results_all`).
+CREATE VIEW result_caveats_all AS
 WITH listed AS (
     SELECT
         finished.key, planned.cell, planned.study, planned.current,
@@ -99,4 +100,7 @@ WITH listed AS (
         AND published.backbone = planned.backbone AND published.frames = planned.frames
         AND published.temporal_pooling = planned.temporal_pooling
 )
-SELECT cell, key, study, current, caveat.kind, caveat.note AS caveat FROM listed;
+SELECT cell, key, study, current, caveat.kind, caveat.note AS caveat, NOT current AS superseded FROM listed;
+
+-- Those of the results that studies plan today.
+CREATE VIEW result_caveats AS SELECT * EXCLUDE (superseded) FROM result_caveats_all WHERE current;

@@ -40,16 +40,23 @@ if TYPE_CHECKING:
 
 
 def against_published_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
-    """Return `differences_to_published` with all intervals; `low`, `high` and `outside` as elsewhere."""
+    """Return `differences_to_published` with all intervals, comparable rows first, `outside` ones of these.
+
+    `low`, `high` and `outside` are as in the view `against_published`.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     table = with_intervals(differences_to_published(catalog, filters), MEAN)
-    table = with_difference_to_published(table.drop_columns(["low", "high", "outside"]), MEAN)
+    table = with_difference_to_published(table, MEAN)
     low, high = (table.column(f"difference_{end}") for end in ("low", "high"))
     outside = pc.or_(pc.greater(low, 0.0), pc.less(high, 0.0))
     names = {"difference_low": "low", "difference_high": "high"}
-    return table.rename_columns(names).append_column(pa.field("outside", pa.bool_()), outside)
+    table = table.rename_columns(names).append_column(pa.field("outside", pa.bool_()), outside)
+    # Sorting by two flags keeps the order of the query within each.
+    flags = zip(*(table.column(name).to_pylist() for name in ("comparable", "outside")), strict=True)
+    first = [(not comparable, not is_outside) for comparable, is_outside in flags]
+    return table.take(pa.array(sorted(range(table.num_rows), key=first.__getitem__), pa.int64()))
 
 
 def summary(table: pa.Table) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.names import label
-from catalog.queries.accuracies import i3d_accuracies
+from catalog.queries.accuracies import i3d_accuracies, trainings_behind
 from catalog.queries.filters import ALL, Filters, Source
 from catalog.queries.overview import planned_datasets
+from catalog.queries.predictions import outcomes_by_video
 from catalog.queries.published import printed_i3d_numbers
 from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.panels import (
@@ -24,10 +27,19 @@ from dashboards.figures.panels import (
     key,
     protocol_text,
 )
-from dashboards.render.markup import Column, signed
+from dashboards.render.comparison import (
+    NOTHING,
+    Difference,
+    Result,
+    differences,
+    outcomes_of,
+    result_of,
+)
+from dashboards.render.markup import Column, signed, three_decimals
 from dashboards.render.plain_figure import Trace, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
-from dashboards.render.uncertainty import MEAN, in_words, with_intervals
+from dashboards.render.uncertainty import MEAN, in_words, with_differences, with_intervals
+from dashboards.statistics import holm, interval_in_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,25 +61,62 @@ _MEASURE = {
 """Columns that say how a step was measured, empty where it follows from printed numbers, and their types."""
 
 
+_MODEL = ("module", "backbone", "temporal_pooling", "experiment")
+"""What tells one experiment of a study and dataset from others; nothing where a step is printed."""
+
+
 def i3d_steps_data(
     catalog: Catalog, filters: Filters = ALL, source: Source = "both", frames: int = FRAMES
 ) -> pa.Table:
     """Return one row a dataset and step: top-1 (percent) and its change from the step before, in points.
 
-    `printed` tells accuracies that are measured or printed from those that follow from printed changes.
+    `printed` tells accuracies that are measured or printed from those that follow from printed changes: these
+    were measured on the same videos, so that their intervals are known too, but for the rounding in print.
     One's own steps of a dataset are of one protocol and of the checkpoint that their study reports.
+    `change_low`, `change_high` and so on are as in `with_differences`, corrected for all changes of a source.
     """
     import pyarrow as pa
 
     axes = filters.without("module", "backbone", "temporal_pooling", "frames")
     measured = i3d_accuracies(catalog, axes, source, frames).to_pylist()
     rows = [row for group in _by_dataset(measured).values() for row in _measured_steps(group)]
+    trained = trainings_behind(catalog, axes).to_pylist() if source != "published" else []
     if source != "own":
         numbers = printed_i3d_numbers(catalog, filters).to_pylist()
         own = planned_datasets(catalog, filters)
         shown = [row for row in numbers if source == "published" or not own or row["dataset"] in own]
         rows += _printed_steps(shown)
-    return pa.Table.from_pylist(rows, schema=_schema())
+    table = pa.Table.from_pylist(rows, schema=_schema())
+    return with_differences(table, "change", _changes(catalog, rows, trained), ("more", "less", "untold"))
+
+
+def _changes(catalog: Catalog, rows: list[Row], trained: list[Row]) -> list[Difference]:
+    """How sure the change of each row is: by video where the predictions of both steps are known."""
+    known = {_model(row): result_of(row) for row in trained}
+    groups = _by_dataset(rows).values()
+    results = {id(row): known.get(_model(row)) or _summarised(row) for row in rows}
+    before = {id(row): results[id(last)] for group in groups for last, row in pairwise(group)}
+    pairs = [(results[id(row)], before.get(id(row), NOTHING)) for row in rows]
+    keys = [key for pair in pairs for one in pair for key in one.keys]
+    outcomes = outcomes_of(outcomes_by_video(catalog, keys).to_pylist())
+    found = differences(pairs, outcomes)
+    for source in ("own", "published"):
+        places = [place for place, row in enumerate(rows) if row["source"] == source]
+        for place, holm_p in zip(places, holm([found[place].p for place in places]), strict=True):
+            found[place] = replace(found[place], holm=holm_p)
+    return found
+
+
+def _model(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("study", "dataset", "frames", *_MODEL))
+
+
+def _summarised(row: Row) -> Result:
+    """A row's mean as a result: numbers with the seeds' mean and deviation stand for its trainings."""
+    seeds, mean = row["seeds"] or 1, row["top1"]
+    away = (row["top1_std"] or 0.0) * ((seeds - 1) / 2) ** 0.5
+    ends = (max(0.0, mean - away), min(100.0, mean + away)) if seeds > 1 else (mean,)
+    return Result((*ends, *[mean] * (seeds - 2)), row["eval_videos"])
 
 
 def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -153,15 +202,16 @@ def _printed_steps(numbers: list[Row]) -> list[Row]:
                 about = {
                     **dict.fromkeys(_MEASURE),
                     **{"source": "published", "study": row["paper"], "dataset": dataset, "frames": 32},
-                    **({"seeds": 1, "eval_videos": row["eval_videos"]} if printed else {}),
-                    "line": "",
+                    **{"seeds": 1, "eval_videos": row["eval_videos"], "line": ""},
+                    **dict.fromkeys(_MODEL),
                 }
                 steps.append(_step(about, name, top1, change, printed, place))
     return steps
 
 
 def _step(row: Row, name: str, top1: float, change: float | None, printed: bool, place: str) -> Row:
-    shared = {column: row[column] for column in ("source", "study", "dataset", "frames", "line", *_MEASURE)}
+    columns = ("source", "study", "dataset", "frames", "line", *_MEASURE, *_MODEL)
+    shared = {column: row[column] for column in columns}
     return {**shared, "step": name, "top1": top1, "change": change, "printed": printed, "place": place}
 
 
@@ -204,13 +254,22 @@ def _bars(rows: list[Row], *, silent: bool) -> Trace:
 
 def _text(row: Row) -> str:
     top1 = f"{row['top1']:.1f}{'' if row['printed'] else '*'}"
-    return top1 if row["change"] is None else f"<b>{row['change']:+.1f}</b><br>{top1}"
+    if row["change"] is None:
+        return top1
+    change = f"{row['change']:+.1f}"
+    return (
+        f"<b>{change}</b><br>{top1}" if row["change_verdict"] in ("more", "less") else f"{change}<br>{top1}"
+    )
 
 
 def _about(row: Row) -> str:
     lines = [in_words(row, MEAN)]
     if row["change"] is not None:
-        lines.append(f"{row['change']:+.2f} points from the step before")
+        span = interval_in_words(row["change_low"], row["change_high"], signed=True)
+        beside = " by video" if row["change_paired"] else ""
+        lines.append(
+            f"{row['change']:+.2f} points from the step before" + (f" ({span}{beside})" if span else "")
+        )
     lines.append(row["place"] if row["printed"] else f"follows from {row['place']}")
     if row["sampling"]:
         lines.append(protocol_text(row))
@@ -220,6 +279,13 @@ def _about(row: Row) -> str:
         lines.append(row["study"])
     return hover(f"{row['step']}-f{row['frames']}@{row['dataset']}", *lines)
 
+
+_SURE = (
+    "Bars of error are 95 % intervals of the accuracies. A change in bold is told from none (5 %, Holm's "
+    "correction over the changes shown): by video where predictions are known, else by the intervals of both "
+    "accuracies. Bars marked * follow from changes that the paper prints in words; their intervals count the "
+    "official validation videos, as those of printed accuracies do, and not the rounding of what is printed."
+)
 
 FIGURE = Figure(
     name="i3d-steps",
@@ -233,6 +299,7 @@ FIGURE = Figure(
         caption=(
             "From I3D as it was published to the better ones, a step at a time (Figure 7). One's own steps "
             "of a dataset are measured alike: under one protocol, of the checkpoint that their study reports."
+            f" {_SURE}"
         ),
     ),
     section=Section(
@@ -240,8 +307,7 @@ FIGURE = Figure(
         title="I3D step by step",
         caption=(
             "I3D with a stronger backbone, then without temporal pooling, then with squeeze-excitation: "
-            "top-1 and its change in points. Bars marked * follow from changes that the paper prints in "
-            "words."
+            f"top-1 and its change in points. {_SURE}"
         ),
         columns=(
             Column("source", "source"),
@@ -252,6 +318,9 @@ FIGURE = Figure(
             Column("top1_low", "from", number=True),
             Column("top1_high", "to", number=True),
             Column("change", "change", signed, number=True),
+            Column("change_low", "from", signed, number=True),
+            Column("change_high", "to", signed, number=True),
+            Column("change_holm", "p (Holm)", three_decimals, number=True),
             Column("place", "from", wrap=True),
             Column("checkpoint", "checkpoint"),
             Column("line", "experiment", wrap=True),

@@ -23,6 +23,7 @@ from dashboards.pages.blocks import Block, Content, Table, Text, message
 from dashboards.pages.request import PageRequest, choice_links, in_parallel, link
 from dashboards.render.markup import Column, three_decimals
 from dashboards.render.tables import printed_with_uncertainty
+from dashboards.render.uncertainty import CAPTION
 
 TITLE = "Findings"
 
@@ -98,7 +99,11 @@ def _finding(request: PageRequest, source: Source, figure: Figure, finding: Find
         _columns(finding.columns) if finding.columns else None,
         finding.narrowest,
     )
-    return [*_choices(request, figure.choice, chosen), drawing, *_behind(finding.behind, answer)]
+    blocks_ = [*_choices(request, figure.choice, chosen), drawing, *_behind(finding.behind, answer)]
+    has_intervals = any(
+        name.startswith("top1") and name.endswith("_low") for name in answer.rows.column_names
+    )
+    return [*blocks_, Text("intervals", html.P(CAPTION, className="soft"))] if has_intervals else blocks_
 
 
 def _answer(request: PageRequest, scope: Scope, figure: Figure, behind: Behind | None) -> Answer:

@@ -38,7 +38,9 @@ class Column:
 def table(rows: Sequence[Row], columns: Sequence[Column], *, sortable: bool = False) -> str:
     """Return an HTML table in a box that scrolls sideways on small screens."""
     head = "".join(_head(column, sortable) for column in columns)
-    body = "".join("<tr>" + "".join(_cell(column, row) for column in columns) + "</tr>\n" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(_cell(column, row, sortable) for column in columns) + "</tr>\n" for row in rows
+    )
     kind = ' class="sortable"' if sortable else ""
     return (
         f'<div class="scroll" tabindex="0"><table{kind}><thead><tr>{head}</tr></thead>'
@@ -122,15 +124,20 @@ def _head(column: Column, sortable: bool) -> str:
     return f'<th scope="col"{_kind(column)}>{inner}</th>'
 
 
-def _cell(column: Column, row: Row) -> str:
+def _cell(column: Column, row: Row, sortable: bool) -> str:
     value = row[column.name]
     text = escape(column.show(value))
     if column.markup is not None and value is not None:
         text = column.markup(value)
-    # Ten digits are more than any number here has; a report has thousands of cells.
-    whole = f"{value:.10g}" if isinstance(value, float) else str(value)
-    exact = f' data-value="{escape(whole)}"' if column.number and value is not None else ""
-    return f"<td{_kind(column)}{exact}>{text}</td>"
+    return f"<td{_kind(column)}{_exact(column, value) if sortable else ''}>{text}</td>"
+
+
+def _exact(column: Column, value: Any) -> str:  # noqa: ANN401  (of any type)
+    """The attribute that numbers are sorted by; a report has thousands of cells that nobody sorts."""
+    if not column.number or value is None:
+        return ""
+    # Ten digits are more than any number here has.
+    return f' data-value="{escape(f"{value:.10g}" if isinstance(value, float) else str(value))}"'
 
 
 def _kind(column: Column) -> str:

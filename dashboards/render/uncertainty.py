@@ -10,18 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dashboards.render.comparison import Difference
-from dashboards.statistics import (
-    Interval,
-    accuracy_in_words,
-    accuracy_intervals,
-    mean_over_seeds,
-    one_seed_interval,
-    unpaired_difference,
-)
+from dashboards.statistics import accuracy_in_words, mean_over_seeds_from
+from dashboards.statistics.columns import differences_to_published, mean_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
+
+    Numbers = NDArray[np.float64]
 
 Row = Mapping[str, Any]
 
@@ -29,10 +25,13 @@ FEW_CLASSES = 5
 """With so many classes or fewer, five guesses are never wrong: top-5 is 100 % and says nothing."""
 
 CAPTION = (
-    "In brackets: the 95 % interval of an accuracy, from the number of videos that it was measured on and, "
-    "where several seeds are averaged, from how they differ; of one seed alone the training's own variance "
-    "is not known and not in it."
+    "Intervals of accuracies are at 95 %, from the number of videos that an accuracy was measured on and, "
+    "where several seeds are averaged, from how they differ. Of one seed alone the training's own variance "
+    "is not known and not in it. Figures do not look up how often the seeds of a mean disagree about single "
+    "videos: its interval is rather too wide, and on a hundred videos or fewer holds the true value 96 to "
+    "99.9 % of the time."
 )
+"""What a reader has to know of the intervals of figures (`docs/statistics.md`, sections 1 and 2)."""
 
 
 @dataclass(frozen=True)
@@ -85,22 +84,26 @@ def with_intervals(table: pa.Table, *accuracies: Accuracy) -> pa.Table:
     import pyarrow as pa
 
     for one in accuracies:
-        if one.seeds is None:
-            ends = accuracy_intervals(_numbers(table, one.name), _numbers(table, one.videos))
-            bounds = [pa.array(end, pa.float64(), from_pandas=True) for end in ends]
-        else:
-            names = [name for name in (one.name, one.videos, one.seeds, one.std) if name]
-            columns = [table.column(name).to_pylist() for name in names]
-            spans = [interval(*values) for values in zip(*columns, strict=True)]
-            bounds = [pa.array([span and span[end] for span in spans], pa.float64()) for end in (0, 1)]
+        ends = mean_intervals(*_of(table, one))
+        bounds = [pa.array(end, pa.float64(), from_pandas=True) for end in ends]
         table = _with_columns(table, one.name, dict(zip((one.low, one.high), bounds, strict=True)))
     return table
 
 
-def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
-    """A column of numbers; NaN where it is empty."""
+def _of(table: pa.Table, one: Accuracy) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """The accuracies, their videos, seeds, and the deviations of these."""
+    accuracies, videos, seeds, std = (
+        _numbers(table, name) for name in (one.name, one.videos, one.seeds, one.std)
+    )
+    return accuracies, videos, seeds, std
+
+
+def _numbers(table: pa.Table, name: str | None) -> Numbers:
+    """A column of numbers; NaN where it is empty, or nobody names one."""
     import pyarrow as pa
 
+    if name is None:
+        return np.full(table.num_rows, np.nan)
     column = table.column(name).cast(pa.float64()).combine_chunks()
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=float)
 
@@ -124,46 +127,14 @@ def with_difference_to_published(
     import pyarrow as pa
 
     table = with_intervals(table, published)
-    known, own = _numbers(table, published.videos), _numbers(table, accuracy.videos)
-    videos, values = np.where(known > 0, known, own), _numbers(table, published.name)
-    ends = (end.tolist() for end in accuracy_intervals(values, videos))
-    theirs = zip(values.tolist(), *ends, strict=True)
-    names = (accuracy.name, accuracy.low, accuracy.high)
-    ours = zip(*(table.column(name).to_pylist() for name in names), strict=True)
-    differs = table.column("difference").is_valid().to_pylist()
-    of_seeds = [_column(table, name) for name in (accuracy.seeds, accuracy.std)]
-    spread = zip(videos.tolist(), *of_seeds, strict=True)
-    spans = [_difference(*one) for one in zip(differs, ours, theirs, spread, strict=True)]
-    bounds = (pa.array([span and span[end] for span in spans], pa.float64()) for end in (0, 1))
+    literature = (_numbers(table, name) for name in (published.name, published.videos))
+    unknown = table.column("difference").is_null().to_numpy()
+    ends = [
+        np.where(unknown, np.nan, end) for end in differences_to_published(_of(table, accuracy), *literature)
+    ]
+    bounds = (pa.array(end, pa.float64(), from_pandas=True) for end in ends)
     columns = ("difference_low", "difference_high")
     return _with_columns(table, "difference", dict(zip(columns, bounds, strict=True)))
-
-
-def _column(table: pa.Table, name: str | None) -> list[Any]:
-    found: list[Any] = table.column(name).to_pylist() if name else [None] * table.num_rows
-    return found
-
-
-def _difference(
-    known: bool,
-    ours: tuple[float, float | None, float | None],
-    theirs: tuple[float, float, float],
-    spread: tuple[float, int | None, float | None],
-) -> tuple[float, float] | None:
-    """The interval of own minus published from the estimate and the ends of each.
-
-    A published result is one training too: it may lie as far from others as one's own seeds do. `spread` is
-    its number of videos, one's own seeds and their deviation.
-    """
-    value, low, high = ours
-    videos, seeds, std = spread
-    if not known or low is None or high is None or math.isnan(theirs[1]):
-        return None
-    other = Interval(*theirs)
-    if seeds and seeds > 1 and std:
-        other = one_seed_interval(theirs[0], int(videos), std, seeds - 1)
-    span = unpaired_difference(Interval(value, low, high), other)
-    return span.low, span.high
 
 
 def with_differences(
@@ -200,16 +171,8 @@ def interval(
     """Return the 95 % interval (percent) of an accuracy, the mean of `seeds` trainings on `videos` videos."""
     if accuracy is None or not math.isfinite(accuracy) or not videos:
         return None
-    span = mean_over_seeds(_values(accuracy, seeds or 1, std or 0.0), videos)
+    span = mean_over_seeds_from(accuracy, videos, seeds or 1, std or 0.0)
     return span.low, span.high
-
-
-def _values(mean: float, seeds: int, std: float) -> list[float]:
-    """Numbers with this mean and sample standard deviation."""
-    if seeds == 1:
-        return [mean]
-    away = std * math.sqrt((seeds - 1) / 2)
-    return [mean - away, mean + away, *[mean] * (seeds - 2)]
 
 
 def in_words(row: Row, accuracy: Accuracy, name: str = "top-1") -> str:

@@ -28,6 +28,7 @@ from dashboards.render.markup import (
     three_decimals,
 )
 from dashboards.render.tables import results_with_uncertainty
+from dashboards.render.uncertainty import CAPTION
 
 _VERDICTS = {"holds": "done", "fails": "failed"}
 STATES = ("done", "running", "planned", "blocked", "failed")
@@ -71,12 +72,13 @@ def notes(catalog: Catalog) -> str:
 
 
 def methods(catalog: Catalog) -> str:
-    """Return how the cells were trained: recipe, versions, hardware."""
+    """Return what the intervals mean, and how the cells were trained: recipe, versions, hardware."""
+    about = paragraph(CAPTION)
     settings = _settings(overview.distinct_configurations(catalog))
     hardware = [_flat(value) for value in overview.distinct_records(catalog, "hardware")]
     versions = [_flat(value) for value in overview.distinct_records(catalog, "versions")]
     if not (settings or hardware or versions):
-        return ""
+        return f"<h2>Methods</h2>{about}"
     text = (
         "Every cell is one training run; a longer clip starts from the checkpoint of the next shorter one of "
         "its chain. Every validation video counts exactly once, whatever the number of workers. A setting "
@@ -89,6 +91,7 @@ def methods(catalog: Catalog) -> str:
     return (
         "<h2>Methods</h2>"
         + paragraph(text)
+        + about
         + details("Recipe, versions and hardware", table(rows, columns), open_=True)
     )
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from statistics import NormalDist, fmean, variance
+from statistics import NormalDist, fmean, stdev
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 SMALL_SHARE = 0.1
 """A seeds' part of the variance below this share of the videos' part hardly widens a quantile."""
-
-_SMALLEST = 1e-300
-_ROOM = 1e-9
-"""By which part the quantiles between which a share is looked for are drawn apart, against rounding."""
 
 UNKNOWN_WITHIN = 1 / 3
 """The share of a video's variance that seeds are taken to disagree about where no predictions are known: that
@@ -108,62 +104,6 @@ def _share_with_tail(hits: float, trials: float, tail: float) -> float:
     return float(brentq(lambda share: _upper_mid_p(hits, trials, share) - tail, 0.0, 1.0, xtol=1e-14))
 
 
-def accuracy_intervals(
-    accuracies: NDArray[np.float64], videos: NDArray[np.float64], level: float = LEVEL
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the lower and the upper ends of `accuracy_interval` (percent) of many accuracies at once.
-
-    They are the same to 1e-12 points; each pair of accuracy and videos is reckoned once. NaN where an
-    accuracy is not finite, or its number of videos is not known (NaN or 0).
-
-    Raises:
-        ValueError: an accuracy outside 0…100.
-    """
-    import numpy as np
-
-    known = np.isfinite(accuracies) & (videos > 0)
-    pairs, places = np.unique(np.stack([accuracies[known], videos[known]]), axis=1, return_inverse=True)
-    values, trials = pairs
-    if ((values < 0) | (values > 100)).any():
-        raise ValueError("accuracies outside 0…100 %; accuracy_intervals; give percent")
-    hits, tail = values / 100 * trials, (1 - level) / 2
-    low = np.where(values == 0, 0.0, _shares_with_tail(hits, trials, tail))
-    high = np.where(values == 100, 1.0, _shares_with_tail(hits, trials, 1 - tail))
-    ends = np.full((2, len(accuracies)), np.nan)
-    ends[:, known] = np.stack([np.minimum(values, 100 * low), np.maximum(values, 100 * high)])[:, places]
-    return ends[0], ends[1]
-
-
-def _shares_with_tail(
-    hits: NDArray[np.float64], trials: NDArray[np.float64], tail: float
-) -> NDArray[np.float64]:
-    """As `_share_with_tail`, of many; NaN may stand where all or none of the trials were hits."""
-    import numpy as np
-    from scipy.optimize import elementwise
-    from scipy.special import betaincinv
-
-    # Where P(X >= hits) and where P(X > hits) are the tail: their mean is so in between.
-    below = np.where(hits > 0, betaincinv(hits, trials - hits + 1, tail), 0.0)
-    above = np.where(hits < trials, betaincinv(hits + 1, trials - hits, tail), 1.0)
-    bracket = (below * (1 - _ROOM), np.minimum(1.0, above * (1 + _ROOM)))
-    tolerances = {"xatol": 1e-14, "fatol": 0.0}
-    found = elementwise.find_root(_beyond, bracket, args=(hits, trials, tail), tolerances=tolerances)
-    # Of a millionth of a hit the lower end is smaller than any number that a computer tells from 0.
-    return np.asarray(np.where(np.isnan(found.x) & (below < _SMALLEST), 0.0, found.x), dtype=float)
-
-
-def _beyond(
-    share: NDArray[np.float64], hits: NDArray[np.float64], trials: NDArray[np.float64], tail: float
-) -> NDArray[np.float64]:
-    """By how much `_upper_mid_p` is above a tail, of many."""
-    import numpy as np
-    from scipy.special import betainc
-
-    at_least = np.where(hits > 0, betainc(hits, trials - hits + 1, share), 1.0)
-    more = np.where(hits < trials, betainc(hits + 1, trials - hits, share), 0.0)
-    return np.asarray((at_least + more) / 2 - tail, dtype=float)
-
-
 def _upper_mid_p(hits: float, trials: float, share: float) -> float:
     """P(X > hits) + P(X = hits) / 2 of a binomial variable, by the incomplete beta function."""
     from scipy.special import betainc
@@ -198,9 +138,37 @@ def mean_over_seeds(
     if not accuracies:
         raise ValueError("no accuracies; mean_over_seeds; give at least one")
     _require_share(videos, *accuracies)
-    mean, seeds = fmean(accuracies), len(accuracies)
+    deviation = stdev(accuracies) if len(accuracies) > 1 else 0.0
+    return mean_over_seeds_from(
+        fmean(accuracies), videos, len(accuracies), deviation, within=within, level=level
+    )
+
+
+def mean_over_seeds_from(
+    mean: float,
+    videos: int,
+    seeds: int = 1,
+    deviation: float = 0.0,
+    *,
+    within: float | None = None,
+    level: float = LEVEL,
+) -> Interval:
+    """Return `mean_over_seeds` of trainings of which the mean and the sample deviation are known.
+
+    Args:
+        mean: percent.
+        videos: how many each seed was measured on.
+        seeds: how many trainings.
+        deviation: the standard deviation of their accuracies, points.
+        within: as `mean_over_seeds` takes it.
+        level: the probability with which such intervals hold the true value.
+
+    Raises:
+        ValueError: no videos, or a mean outside 0…100.
+    """
     if seeds == 1:
         return accuracy_interval(mean, videos, level)
+    _require_share(videos, mean)
     answers = videos * seeds
     # Where no answer is wrong, or none right, it cancels out.
     binary = mean / 100 * (1 - mean / 100) or 1.0
@@ -208,7 +176,7 @@ def mean_over_seeds(
     # The seeds' spread holds their own variance and, of each video, the part that `within` takes from it.
     chance = _chance_share(videos) * within / answers
     of_videos = (binary - within) / videos + chance
-    of_seeds = max(0.0, variance(accuracies) / 100**2 / seeds - chance)
+    of_seeds = max(0.0, (deviation / 100) ** 2 / seeds - chance)
     squared = squared_half_width(of_videos, [(of_seeds, seeds - 1)], level)
     effective = binary * normal_quantile(level) ** 2 / squared if squared else math.inf
     return _wilson(mean, min(effective, answers), level)

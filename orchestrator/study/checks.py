@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from catalog.claims.load import published_values
+from catalog.claims.model import AxisValue
 from catalog.field_errors import Location, Problem, choices
 from orchestrator.study.cells import Cell, axes_and_stages, expand, origin, recipe_layers, resource_layers
 from orchestrator.study.datasets import dataset_names
@@ -33,7 +35,8 @@ def check_study(study: Study) -> list[Problem]:
 def without_effect(study: Study) -> list[Problem]:
     """Return every `where`, `include` and `exclude` of a study that matches none of its cells.
 
-    It may be meant: a grid that was made smaller for a try. It may also be a value that was mistyped.
+    So too what its claims name that neither the study nor the published results have. It may be meant: a grid
+    that was made smaller for a try. It may also be a value that was mistyped.
     """
     of_grid = [*axes_and_stages(study.model_copy(update={"include": (), "exclude": ()}))]
     of_study = [*axes_and_stages(study)]
@@ -43,7 +46,28 @@ def without_effect(study: Study) -> list[Problem]:
         if not any(match.matches(cell) for cell in cells):
             named = ", ".join(f"{axis}: {_values(match, axis)}" for axis in match.named)
             found.append(Problem(location, f"matches no cell of the study ({named}): it changes nothing"))
-    return found
+    return [*found, *_claimed_of_nothing(study)]
+
+
+def _claimed_of_nothing(study: Study) -> Iterator[Problem]:
+    """Datasets and lengths that claims are about and nobody has."""
+    for axis, own in (("dataset", study.axes.dataset), ("frames", study.axes.frames)):
+        known = [*dict.fromkeys([*own, *published_values()[axis]])]
+        for location, values in _claimed(study, axis):
+            for value in values:
+                if value not in known:
+                    what = f"no cell of the study and no published result has {axis} {value}; "
+                    yield Problem(location, what + choices(value, known))
+
+
+def _claimed(study: Study, axis: str) -> Iterator[tuple[Location, tuple[AxisValue, ...]]]:
+    """Every place of a claim that names values of an axis."""
+    for number, claim in enumerate(study.claims):
+        if axis in claim.axes:
+            for field in ("where", "without"):
+                yield ("claims", number, field, axis), getattr(claim, field).get(axis, ())
+            if axis in claim.compare:
+                yield ("claims", number, "compare", axis), claim.compared(axis)
 
 
 def _values(match: CellMatch, axis: str) -> str:
@@ -63,8 +87,13 @@ def _unknown_names(study: Study) -> Iterator[Problem]:
             yield Problem(("datasets", name), what)
 
 
-def _named_values(study: Study) -> Iterator[tuple[Location, tuple[str, ...]]]:
-    """Every place of the file that names modules, backbones or datasets."""
+def _named_values(study: Study) -> Iterator[tuple[Location, tuple[AxisValue, ...]]]:
+    """Every place of the file that names modules, backbones or datasets.
+
+    Claims may be about other studies' datasets too.
+    """
+    for axis in ("module", "backbone"):
+        yield from _claimed(study, axis)
     for axis in ("module", "backbone", "dataset"):
         yield ("axes", axis), getattr(study.axes, axis)
         for location, match in _matches(study):

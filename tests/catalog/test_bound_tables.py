@@ -91,6 +91,10 @@ def is_same(catalogs: tuple[Catalog, Catalog], sql: str, params: Any = None) -> 
         "SELECT count(*) FROM query_table('predictions')",
         "SELECT count(*) FROM query_table(['predictions', 'predictions'])",
         "SELECT count(*) FROM query('FROM pre' || 'dictions')",
+        "FROM json_execute_serialized_sql(json_serialize_sql('SELECT count(*) FROM predictions'))",
+        "SELECT (SELECT max(n) FROM json_execute_serialized_sql(json_serialize_sql("
+        "'SELECT count(*) AS n FROM confusion'))) AS n",
+        "SELECT sum(count) > 0 FROM pragma_storage_info('loaded.prediction_files')",
         "SELECT column_name, count FROM (SUMMARIZE predictions)",
         "SELECT column_name FROM (DESCRIBE predictions)",
         "PIVOT confusion ON predicted USING sum(videos) GROUP BY key, evaluation",

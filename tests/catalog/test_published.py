@@ -9,9 +9,12 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from scipy.optimize import brentq
+from scipy.special import betainc
 
 from catalog import Catalog
 from catalog.events import CellFinished
+from dashboards.figures.against_published import against_published_data
 from tests.support.grid_events import Grid, grid_events, write_quickly
 from tests.support.paths import SHARED
 
@@ -120,10 +123,11 @@ def test_own_results_against_published_ones(tmp_path: Path, videos: int) -> None
     rows = Catalog.open(tmp_path).query("FROM against_published").to_pylist()
     assert len(rows) == 96
     for row in rows:
-        low, high = newcombe(row["top1"], row["published_top1"], row["eval_videos"])
-        assert (row["low"], row["high"]) == pytest.approx((low, high), abs=2e-3)
+        low, high = newcombe(*((row[name], row[of]) for name, of in NUMBERS))
+        assert (row["low"], row["high"]) == pytest.approx((low, high), abs=1e-6)
         assert row["outside"] == (low > 0 or high < 0)
         assert row["difference"] == pytest.approx(row["top1"] - row["published_top1"])
+        assert row["published_videos"] == 11_799
     assert 0 < sum(row["outside"] for row in rows) < 96
     below = sum(row["outside"] and row["difference"] < 0 for row in rows)
     assert (below > 0) == (videos > 101)
@@ -135,27 +139,53 @@ def test_the_spread_of_seeds_widens_the_interval(tmp_path: Path) -> None:
     rows = Catalog.open(tmp_path).query("FROM against_published").to_pylist()
     assert len(rows) == 8
     for row in rows:
-        low, high = newcombe(row["top1"], row["published_top1"], row["eval_videos"])
-        spread = 4.3027 * row["top1_std"] * (1 + 1 / 3) ** 0.5
-        below = ((row["difference"] - low) ** 2 + spread**2) ** 0.5
-        assert row["seeds"] == 3 and row["difference"] - row["low"] == pytest.approx(below, abs=2e-3)
-        assert row["low"] < low and row["high"] > high
+        low, high = newcombe(*((row[name], row[of]) for name, of in NUMBERS))
+        assert row["seeds"] == 3 and row["low"] < low and row["high"] > high
+        # The published result is one training, t of two degrees of freedom away from others.
+        assert row["difference"] - row["low"] > 4.3027 * row["top1_std"]
 
 
-def test_the_wilson_macros_at_the_ends(catalog: Catalog) -> None:
-    (row,) = catalog.query("SELECT wilson_low(0.0, 20) AS a, wilson_high(100.0, 20) AS b").to_pylist()
-    assert (row["a"], row["b"]) == pytest.approx((0.0, 100.0), abs=1e-2)
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+def test_sql_has_the_intervals_of_the_figure(tmp_path: Path, seeds: tuple[int, ...]) -> None:
+    """One definition: in every row, also of cells on few videos, and after the journals have grown."""
+    grid = Grid(modules=("tsn", "tam"), datasets=("mini-ssv2", "mini-kinetics"), seeds=seeds)
+    halves = [dataclasses.replace(grid, study=study) for study in ("first", "second")]
+    with Catalog(tmp_path) as catalog:
+        for place, half in enumerate(halves, start=1):
+            write_quickly(tmp_path, grid_events(half), half.study)
+            catalog.refresh()
+            names = "study, cell, low, high, outside"
+            found = catalog.query(f"SELECT {names} FROM against_published ORDER BY study, cell").to_pylist()
+            figure = against_published_data(catalog).to_pylist()
+            shown = sorted(
+                ({name: row[name] for name in names.split(", ")} for row in figure),
+                key=lambda row: (row["study"], row["cell"]),
+            )
+            assert found == shown and len(found) == 96 * place
 
 
-def newcombe(own: float, published: float, videos: int) -> tuple[float, float]:
-    """Newcombe's interval of own - published in points, by the definition of Wilson's interval."""
+NUMBERS = (("top1", "eval_videos"), ("published_top1", "published_videos"))
 
-    def wilson(percent: float) -> tuple[float, float]:
-        p, z, n = percent / 100, 1.959964, videos
-        middle, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-        return tuple(100 * (middle + sign * half) / (1 + z * z / n) for sign in (-1, 1))  # type: ignore[return-value]
 
-    (l1, u1), (l2, u2) = wilson(own), wilson(published)
+def newcombe(*sides: tuple[float, int]) -> tuple[float, float]:
+    """Own - published in points by Newcombe's method from both mid-p intervals, by their definition."""
+
+    def mid_p(percent: float, videos: int) -> tuple[float, float]:
+        hits = percent / 100 * videos
+
+        def tail(share: float) -> float:
+            return (
+                float(betainc(hits, videos - hits + 1, share) + betainc(hits + 1, videos - hits, share)) / 2
+            )
+
+        low, high = (
+            100 * float(brentq(lambda share, part=part: tail(share) - part, 1e-9, 1 - 1e-9, xtol=1e-14))
+            for part in (0.025, 0.975)
+        )
+        return low, high
+
+    (own, _), (published, _) = sides
+    (l1, u1), (l2, u2) = (mid_p(*side) for side in sides)
     difference = own - published
     low = difference - ((own - l1) ** 2 + (u2 - published) ** 2) ** 0.5
     return low, difference + ((u1 - own) ** 2 + (published - l2) ** 2) ** 0.5

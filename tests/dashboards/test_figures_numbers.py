@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from catalog import Catalog
@@ -29,12 +30,18 @@ from dashboards.figures.accuracy_by_frames import draw_accuracy_by_frames
 from dashboards.figures.accuracy_by_macs import LARGEST, draw_accuracy_by_macs
 from dashboards.figures.contribution_intervals import contributions_data
 from dashboards.figures.contributions import draw_contributions, footnote
+from dashboards.figures.figure import Scope
 from dashboards.figures.i3d_steps import draw_i3d_steps, i3d_steps_data
+from dashboards.figures.registry import figures
 from dashboards.figures.sampling import draw_sampling
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.render.theme import BACKBONE_SYMBOLS, MODULE_COLOURS
+from dashboards.statistics import accuracy_interval, unpaired_difference
+from dashboards.statistics.same_videos import PairedCounts, paired_difference
 from tests.support.drawn_lines import drawn_lines
+from tests.support.figure_list import write_predictions
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
+from tests.support.measured_cells import Cell, catalog_of
 
 Model = tuple[str, str, str, bool, int]
 
@@ -187,6 +194,60 @@ def test_figure_7_walks_along_the_printed_changes(empty: Catalog) -> None:
     assert [list(trace.y) for trace in bars if len(trace.y) == 4] == [
         [kinetics[name]["top1"] for name in values]
     ]
+
+
+def test_figure_7_has_the_intervals_of_its_bars_and_changes(empty: Catalog) -> None:
+    """Also of bars that follow from printed changes: they were measured on the same official videos."""
+    rows = figures()["i3d-steps"].data(empty, Scope(source="published")).to_pylist()
+    before: dict[str, Any] = {}
+    for row in rows:
+        videos = row["eval_videos"]
+        assert videos == {"kinetics": 19_796, "ssv2": 24_777}.get(row["dataset"], videos)
+        span = accuracy_interval(row["top1"], videos)
+        assert (row["top1_low"], row["top1_high"]) == pytest.approx((span.low, span.high), abs=1e-9)
+        if row["change"] is None:
+            assert row["change_low"] is None
+        else:
+            change = unpaired_difference(span, before["span"])
+            assert (row["change_low"], row["change_high"]) == pytest.approx((change.low, change.high))
+            assert row["change"] == pytest.approx(row["top1"] - before["top1"])
+            assert row["change_paired"] is False
+        before = {"span": span, "top1": row["top1"]}
+    bold = {(row["dataset"], row["step"]) for row in rows if row["change_verdict"] in ("more", "less")}
+    assert ("kinetics", "I3D-ResNet50-tp") in bold and ("kinetics", "I3D-SE-ResNet50") not in bold
+    texts = {
+        text
+        for bar in draw_i3d_steps(pa.Table.from_pylist(rows)).data
+        if bar.type == "bar"
+        for text in bar.text
+    }
+    assert {"<b>+4.0</b><br>75.5*", "+0.6<br>77.2*"} <= texts
+
+
+def test_changes_of_figure_7_are_counted_by_video_where_that_is_known(tmp_path: Path) -> None:
+    """Twelve videos; pooling away turns seven of them right and none wrong."""
+    labels, cells = [0, 1, 2] * 4, []
+    for pooled, right in ((True, 3), (False, 10)):
+        path = f"runs/{pooled}/predictions.parquet"
+        finished = {"predictions": path, "eval_videos": 12}
+        cells.append(
+            Cell(
+                module="i3d",
+                backbone="resnet50",
+                frames=32,
+                temporal_pooling=pooled,
+                top1=100 * right / 12,
+                finished=finished,
+            )
+        )
+        predicted = [one if place < right else (one + 1) % 3 for place, one in enumerate(labels)]
+        write_predictions(tmp_path, str(pooled), labels, predicted)
+    steps = i3d_steps_data(catalog_of(tmp_path, cells), source="own").to_pylist()
+    span = paired_difference(PairedCounts(3, 7, 0, 2))
+    assert steps[0]["change_low"] is None and steps[1]["change_paired"] is True
+    found = (steps[1]["change_low"], steps[1]["change_high"])
+    assert found == pytest.approx((span.low, span.high), abs=1e-9)
+    assert steps[1]["change_holm"] == pytest.approx(2**-7)
 
 
 def test_tables_2_to_6_are_as_printed(empty: Catalog) -> None:

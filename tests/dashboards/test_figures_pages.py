@@ -10,7 +10,6 @@ import pytest
 
 from catalog import Catalog
 from catalog.events import AttemptEnded, AttemptStarted, CellPlanned, DatasetBuilt, Event
-from catalog.queries.accuracies import differences_to_published
 from catalog.queries.filters import Filters
 from catalog.queries.predictions import confusion, outcomes_by_video
 from catalog.queries.training import (
@@ -20,7 +19,7 @@ from catalog.queries.training import (
     failures_by_kind,
     utilisation,
 )
-from dashboards.figures.against_published import draw_against_published, summary
+from dashboards.figures.against_published import against_published_data, draw_against_published, summary
 from dashboards.figures.class_accuracy import SHOWN, TOP1, class_accuracy_data, draw_class_accuracy
 from dashboards.figures.confusion import draw_confusion
 from dashboards.figures.cost_by_axis import costs_of_all, draw_cost_by_axis
@@ -453,7 +452,7 @@ def test_failures_are_counted_by_kind(tmp_path: Path) -> None:
 
 
 def test_cells_outside_their_interval_are_listed_first(comparable: Catalog) -> None:
-    table = differences_to_published(comparable)
+    table = against_published_data(comparable)
     rows = table.to_pylist()
     flags = [row["outside"] for row in rows]
     assert flags == sorted(flags, reverse=True) and 0 < sum(flags) < len(flags)

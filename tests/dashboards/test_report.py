@@ -148,6 +148,8 @@ def test_an_empty_catalog_says_so_and_shows_the_published_results(tmp_path: Path
     assert "No cell has been planned in this storage yet." in page.text and "Failed" not in page.text
     assert "19 of the 27 figures" in page.text and "27 of 27 agree" in page.text
     assert html.count('<div class="plot"') == 24 and len(html) < 6_000_000
+    assert len(html) - len(get_plotlyjs()) < 1_000_000, "the bulk is Plotly's own code"
+    assert "Of one seed alone the training's own variance is not known" in page.text
 
 
 def test_nan_is_shown_and_does_not_break_the_page(tmp_path: Path) -> None:

@@ -14,15 +14,16 @@ from dashboards.statistics import (
     Interval,
     accuracy_in_words,
     accuracy_interval,
-    accuracy_intervals,
     holm,
     interval_in_words,
     mean_over_seeds,
+    mean_over_seeds_from,
     one_seed_interval,
     student_quantile,
     unpaired_difference,
     within_video_variance,
 )
+from dashboards.statistics.columns import accuracy_intervals, differences_to_published, mean_intervals
 from dashboards.statistics.same_videos import (
     Outcome,
     PairedCounts,
@@ -75,6 +76,43 @@ def test_accuracies_of_which_nothing_is_known_have_no_intervals() -> None:
     assert [end.size for end in accuracy_intervals(np.array([]), np.array([]))] == [0, 0]
     with pytest.raises(ValueError, match="give percent"):
         accuracy_intervals(np.array([50, 101.0]), np.array([10, 10.0]))
+
+
+def test_a_mean_and_a_deviation_say_what_the_seeds_say() -> None:
+    """Also of seeds so far apart that three numbers of their mean and deviation would leave 0…100."""
+    for seeds in ([40.0, 44.0], [100.0, 100.0, 0.0], [1.0, 2.0, 30.0, 99.0]):
+        alone = mean_over_seeds_from(np.mean(seeds), 50, len(seeds), np.std(seeds, ddof=1))
+        span = mean_over_seeds(seeds, 50)
+        assert (alone.low, alone.high) == pytest.approx((span.low, span.high), abs=1e-9)
+
+
+def test_means_and_differences_at_once_are_those_one_by_one() -> None:
+    """One seed, several, none that is known, equal ones, and videos that nobody knows."""
+    own = tuple(
+        np.array(column)
+        for column in (
+            [60.0, 50.0, 40.0, 30.0, np.nan, 20.0],
+            [101.0, 101.0, 500.0, 96.0, 50.0, np.nan],
+            [1.0, 3.0, np.nan, 2.0, 2.0, 1.0],
+            [np.nan, 2.5, np.nan, 0.0, 1.0, 1.0],
+        )
+    )
+    published, videos = np.full(6, 45.0), np.array([11_799.0, np.nan, 300.0, 0.0, 10.0, 10.0])
+    low, high = mean_intervals(*own)
+    down, up = differences_to_published(own, published, videos)
+    theirs = [accuracy_interval(45.0, count) for count in (11_799, 101, 300, 96)]
+    theirs[1] = one_seed_interval(45.0, 101, 2.5, 2)
+    ours = [
+        accuracy_interval(60.0, 101),
+        mean_over_seeds_from(50.0, 101, 3, 2.5),
+        accuracy_interval(40.0, 500),
+        mean_over_seeds_from(30.0, 96, 2, 0.0),
+    ]
+    for place, pair in enumerate(zip(ours, theirs, strict=True)):
+        span = unpaired_difference(*pair)
+        assert (low[place], high[place]) == pytest.approx((pair[0].low, pair[0].high), abs=1e-9)
+        assert (down[place], up[place]) == pytest.approx((span.low, span.high), abs=1e-9)
+    assert np.isnan([low[4:], high[4:], down[4:], up[4:]]).all()
 
 
 def test_more_videos_or_less_certainty_make_it_narrower() -> None:

@@ -361,6 +361,23 @@ def test_what_chooses_no_cell_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
         assert line.startswith(f"note: {path}: {place}: matches no cell") and what in line
 
 
+def test_values_that_claims_name_and_nobody_has_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Published results have 64 frames and Mini-MiT; what another study has may be meant."""
+    from orchestrator.commands.common import checked_study
+
+    path = tmp_path / "s.yaml"
+    where = "    where: {dataset: [mini-mit, mini-mlt], frames: [64, 63]}\n"
+    path.write_text(f"{STUDY}claims:\n{CLAIM}{where}")
+    checked_study(str(path))
+    said = [line for line in capsys.readouterr().err.splitlines() if "claims" in line]
+    start = f"note: {path}: claims[0].where"
+    assert [line.startswith(start) for line in said] == [True, True]
+    assert "dataset: no cell of the study and no published result has dataset mini-mlt; allowed: " in said[0]
+    assert "did you mean mini-mit?" in said[0] and "frames: no cell" in said[1] and "63" in said[1]
+
+
 CLAIM = """\
   - name: pooling-helps
     statement: Pooling helps.
@@ -399,6 +416,18 @@ def test_claims_stand_in_the_study_or_in_a_file_beside_it(tmp_path: Path) -> Non
         (
             f"claims:\n{CLAIM.replace('temporal_pooling', 'pooling')}",
             r"s\.yaml:29: claims\[0\]\.compare\.pooling: no axis of these results; allowed: dataset",
+        ),
+        (
+            f"claims:\n{CLAIM.replace('temporal_pooling: [true, false]', 'module: [tam, tsm_]')}",
+            r"s\.yaml:29: claims\[0\]\.compare\.module: unknown module 'tsm_'; allowed: .*did you mean tsm\?",
+        ),
+        (
+            f"claims:\n{CLAIM}    where: {{backbone: [resnet50, resnet81]}}\n",
+            r"s\.yaml:31: claims\[0\]\.where\.backbone: unknown backbone 'resnet81'; .*did you mean",
+        ),
+        (
+            f"claims:\n{CLAIM.replace('[true, false]', '[true, true]')}",
+            r"s\.yaml:29: claims\[0\]\.compare\.temporal_pooling: True is compared with itself; give two",
         ),
         (f"claims:\n{CLAIM}{CLAIM}", r"s\.yaml:31: claims\[1\]\.name: 'pooling-helps' stands above already"),
         (
