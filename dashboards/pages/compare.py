@@ -113,7 +113,7 @@ def _seeds_data(request: PageRequest, rows: list[dict[str, Any]]) -> pa.Table:
 
 
 def _seeds(request: PageRequest, table: pa.Table) -> Block:
-    caption = "The models of these cells, averaged over their seeds, with Student's 95 % interval."
+    caption = "The models of these cells, averaged over seeds: 95 % intervals that videos and seeds allow."
     return Figure(
         "seeds", "Seeds averaged", draw_seeds(table, request.theme), table, caption, narrowest=WITH_NAMES
     )

@@ -65,7 +65,8 @@ def test_no_view_of_results_shows_what_is_superseded(storage: Path, view: str) -
     with Catalog.open(storage) as catalog:
         keys = {found for (found,) in rows(catalog, f"SELECT DISTINCT key FROM {view}")}
     assert OLD not in keys
-    assert view in ("view_predictions", "result_caveats") or (NEW in keys and len(keys) == 4)
+    # What was trained again has neither views nor epochs here, and not every result has a caveat.
+    assert view in ("view_predictions", "epochs", "result_caveats") or (NEW in keys and len(keys) == 4)
 
 
 @pytest.mark.parametrize("view", [f"{name}_all" for name in SHOWN if name != "grid_cells"])
