@@ -51,7 +51,7 @@ def contributions_data(catalog: Catalog, filters: Filters = ALL, source: Source 
 
     An average's bounds are the means of its pairs' bounds, as if all pairs erred together: they share their
     videos, and what cannot be told to be independent is not taken to be. They are empty where a pair's
-    accuracies have no interval, as published ones do.
+    accuracies have no interval, because nobody knows on how many videos they were measured.
     """
     import pyarrow as pa
 

@@ -18,6 +18,7 @@ from dashboards.figures.panels import (
     error_bars,
     hover,
     hovering,
+    interval_key,
     name_each_bar_once,
     published_key,
 )
@@ -150,6 +151,7 @@ def _error_bars(row: Row) -> dict[str, Any] | None:
 
 
 def _finish(figure: PlainFigure, theme: Theme) -> go.Figure:
+    interval_key(figure)
     styled(figure, 380, theme)
     figure.update_yaxes(zeroline=True, zerolinewidth=2)
     figure.update_xaxes(tickfont={"size": 15})
@@ -221,8 +223,8 @@ _BEHIND = Behind(
 )
 
 _INTERVALS = (
-    "They are from the videos and seeds of one's own accuracies, with all errors taken to go one way; "
-    "published accuracies are printed without."
+    "They are from the videos and seeds of one's own accuracies and the validation videos of published ones, "
+    "with all errors taken to go one way; what is printed in Table 7 has none."
 )
 
 FIGURE = Figure(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,7 @@ from dashboards.render.markup import Column, signed, three_decimals
 from dashboards.render.plain_figure import Trace, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
 from dashboards.render.uncertainty import MEAN, in_words, with_differences, with_intervals
-from dashboards.statistics import holm, interval_in_words
+from dashboards.statistics import interval_in_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,12 +98,7 @@ def _changes(catalog: Catalog, rows: list[Row], trained: list[Row]) -> list[Diff
     pairs = [(results[id(row)], before.get(id(row), NOTHING)) for row in rows]
     keys = [key for pair in pairs for one in pair for key in one.keys]
     outcomes = outcomes_of(outcomes_by_video(catalog, keys).to_pylist())
-    found = differences(pairs, outcomes)
-    for source in ("own", "published"):
-        places = [place for place, row in enumerate(rows) if row["source"] == source]
-        for place, holm_p in zip(places, holm([found[place].p for place in places]), strict=True):
-            found[place] = replace(found[place], holm=holm_p)
-    return found
+    return differences(pairs, outcomes, [row["source"] for row in rows])
 
 
 def _model(row: Row) -> tuple[Any, ...]:

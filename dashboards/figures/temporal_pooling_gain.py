@@ -21,6 +21,7 @@ from dashboards.figures.panels import (
     error_bars,
     hover,
     hovering,
+    interval_key,
     name_each_bar_once,
     published_as,
     published_key,
@@ -53,32 +54,40 @@ CROWDED = 24
 def temporal_pooling_gain_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
     """Return one row a model with both: accuracies (percent), the gain (points), and how sure each is.
 
-    `gain_low` and `gain_high` are the 95 % interval of an own gain, `paired` says that it was counted by
-    video, `holm` is its p-value corrected for all own gains of the table; `verdict` says what can be told.
+    `gain_low` and `gain_high` are the 95 % interval of a gain, `paired` says that it was counted by video,
+    `holm` is its p-value corrected for all gains of its source in the table; `verdict` says what can be told.
     """
     table = temporal_pooling_gains(catalog, filters, source)
     pairs = _trained_pairs(catalog, filters, table.to_pylist())
     keys = [key for pair in pairs for one in pair for key in one.keys]
-    found = differences(pairs, outcomes_of(outcomes_by_video(catalog, keys).to_pylist()))
+    outcomes = outcomes_of(outcomes_by_video(catalog, keys).to_pylist())
+    found = differences(pairs, outcomes, table.column("source").to_pylist())
     table = with_intervals(table, WITHOUT, WITH_POOLING)
     return with_differences(table, "gain", found, (HELPS, COSTS, UNKNOWN))
 
 
 def _trained_pairs(catalog: Catalog, filters: Filters, rows: list[Row]) -> list[tuple[Result, Result]]:
-    """The trainings behind every row, with and without pooling; nothing of what is published."""
+    """The trainings behind every row, with and without pooling; one each of what is published."""
     if all(row["source"] == "published" for row in rows):
-        return [(NOTHING, NOTHING)] * len(rows)
+        return [*map(_published_pair, rows)]
     trained = {
         (*_model(row), row["temporal_pooling"], row["experiment"]): result_of(row)
         for row in trainings_behind(catalog, filters.without("temporal_pooling")).to_pylist()
     }
     return [
-        (
+        _published_pair(row)
+        if row["source"] == "published"
+        else (
             trained.get((*_model(row), True, row["experiment_with"]), NOTHING),
             trained.get((*_model(row), False, row["experiment_without"]), NOTHING),
         )
         for row in rows
     ]
+
+
+def _published_pair(row: Row) -> tuple[Result, Result]:
+    with_, without = (Result((row[one.name],), row[one.videos]) for one in (WITH_POOLING, WITHOUT))
+    return with_, without
 
 
 def _model(row: Row) -> tuple[Any, ...]:
@@ -120,7 +129,6 @@ def _bars(module: str, rows: list[Row]) -> Trace:
     return bar(
         name=label(module),
         marker={"color": module_colour(module), "pattern": {"shape": "/" if hatched else ""}},
-        error_y=error_bars(rows, "gain"),
         **_common(module, rows),
     )
 
@@ -137,6 +145,7 @@ def _common(module: str, rows: list[Row]) -> dict[str, Any]:
     return {
         "x": [[label(row["backbone"]) for row in rows], [f"f{row['frames']}" for row in rows]],
         "y": [row["gain"] for row in rows],
+        "error_y": error_bars(rows, "gain"),
         **hovering([_about(row) for row in rows]),
         "legendgroup": module,
         "offsetgroup": module,
@@ -166,7 +175,8 @@ def _how_sure(row: Row) -> str:
 
 def verdicts(rows: pa.Table) -> str:
     """Return of how many models which verdict can be given; empty where there are none of one's own."""
-    found = Counter(verdict for verdict in rows.column("gain_verdict").to_pylist() if verdict)
+    given = rows.select(["source", "gain_verdict"]).to_pylist()
+    found = Counter(row["gain_verdict"] for row in given if row["source"] == "own" and row["gain_verdict"])
     counts = [f"{found[one]} × {one}" for one in (HELPS, COSTS, UNKNOWN) if found[one]]
     noun = "gain" if found.total() == 1 else "gains"
     return f"Of {found.total()} own {noun}: {', '.join(counts)}. " if counts else ""
@@ -177,6 +187,7 @@ def _remark(rows: pa.Table) -> str:
 
 
 def _finish(figure: PlainFigure, theme: Theme) -> go.Figure:
+    interval_key(figure)
     styled(figure, 400, theme)
     figure.update_yaxes(zeroline=True, zerolinewidth=2)
     figure.update_yaxes(title="gain (points of top-1)", col=1)
@@ -193,7 +204,8 @@ _CAPTION = (
     "Top-1 with temporal pooling minus top-1 without it, in points{figure}, with 95 % intervals: by video "
     "where the predictions of both are known, else by the intervals of both, which is wider. That pooling "
     "helps or costs accuracy is said where the difference is significant at 5 % after Holm's correction for "
-    "all own gains shown here; of the others it cannot be told."
+    "all own gains shown here (for all published ones, of these); of the others it cannot be told. Published "
+    "models were trained once: their intervals count the official validation videos alone."
 )
 
 FIGURE = Figure(

@@ -94,11 +94,22 @@ def outcomes_of(rows: Iterable[Row]) -> Outcomes:
     return {row["key"]: Outcome(row["videos"], np.array(row["outcomes"], np.float64)) for row in rows}
 
 
-def differences(pairs: Sequence[tuple[Result, Result]], outcomes: Outcomes = NO_OUTCOMES) -> list[Difference]:
-    """Return first - second of every pair; `holm` is corrected for all of them."""
+def differences(
+    pairs: Sequence[tuple[Result, Result]],
+    outcomes: Outcomes = NO_OUTCOMES,
+    families: Sequence[str] | None = None,
+) -> list[Difference]:
+    """Return first - second of every pair; `holm` is corrected for all of them.
+
+    Where `families` names one for each pair, it is corrected for those of the same family.
+    """
     found = [difference(first, second, outcomes) for first, second in pairs]
-    corrected = holm([one.p for one in found])
-    return [replace(one, holm=p) for one, p in zip(found, corrected, strict=True)]
+    names = [""] * len(pairs) if families is None else families
+    for family in set(names):
+        places = [place for place, name in enumerate(names) if name == family]
+        for place, p in zip(places, holm([found[place].p for place in places]), strict=True):
+            found[place] = replace(found[place], holm=p)
+    return found
 
 
 def difference(first: Result, second: Result, outcomes: Outcomes = NO_OUTCOMES) -> Difference:

@@ -36,7 +36,7 @@ from dashboards.figures.registry import figures
 from dashboards.figures.sampling import draw_sampling
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.render.theme import BACKBONE_SYMBOLS, MODULE_COLOURS
-from dashboards.statistics import accuracy_interval, unpaired_difference
+from dashboards.statistics import accuracy_interval, holm, unpaired_difference
 from dashboards.statistics.same_videos import PairedCounts, paired_difference
 from tests.support.drawn_lines import drawn_lines
 from tests.support.figure_list import write_predictions
@@ -169,6 +169,27 @@ def test_figure_1_places_models_by_the_cost_of_all_views(empty: Catalog) -> None
     places = {(row["cell"], row["sampling"]): row["total_macs"] for row in kinetics}
     assert places["I3D-ResNet50@kinetics (ImageNet)", "dense"] == 30 * 335_300_000_000
     assert places["I3D-ResNet50@kinetics (ImageNet)", "uniform"] == 6 * 335_300_000_000
+
+
+def test_figure_6_has_the_intervals_of_published_gains(empty: Catalog) -> None:
+    """Of two trainings on the official validation videos; Holm over the published gains alone."""
+    rows = temporal_pooling_gain_data(empty, source="published").to_pylist()
+    spans = [
+        unpaired_difference(
+            accuracy_interval(row["top1_with"], row["videos_with"]),
+            accuracy_interval(row["top1_without"], row["videos_without"]),
+        )
+        for row in rows
+    ]
+    assert [(row["gain_low"], row["gain_high"]) for row in rows] == [
+        (pytest.approx(span.low, abs=1e-9), pytest.approx(span.high, abs=1e-9)) for span in spans
+    ]
+    assert {row["gain_paired"] for row in rows} == {False} and len(rows) == 144
+    corrected = holm([row["gain_p"] for row in rows])
+    assert [row["gain_holm"] for row in rows] == pytest.approx(corrected)
+    assert {row["gain_verdict"] for row in rows if row["gain_holm"] >= 0.05} == {"cannot be told"}
+    figure = draw_temporal_pooling_gain(temporal_pooling_gain_data(empty))
+    assert "95 % interval (videos, seeds)" in [trace.name for trace in figure.data if trace.showlegend]
 
 
 def test_figure_7_walks_along_the_printed_changes(empty: Catalog) -> None:
