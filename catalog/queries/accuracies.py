@@ -50,7 +50,7 @@ _GAINS = """
 """
 _TRAININGS = """
     SELECT
-        study, dataset, module, backbone, temporal_pooling, frames, experiment,
+        study, dataset, module, backbone, temporal_pooling, frames, experiment, training,
         list(top1 ORDER BY seed) AS values,
         list(key ORDER BY seed) AS keys, min(eval_videos) AS eval_videos
     FROM own_cells WHERE top1 IS NOT NULL GROUP BY ALL
@@ -201,7 +201,7 @@ _I3D = """
     )
     SELECT
         source, study, dataset, line, module, backbone, temporal_pooling, frames, cell, top1, top1_std, seeds,
-        eval_videos, views, sampling, clips, crops, crop_size, checkpoint, experiment, source_table
+        eval_videos, views, sampling, clips, crops, crop_size, checkpoint, training, measured_by, source_table
     FROM steps SEMI JOIN protocols
         ON steps.source = protocols.source AND steps.study = protocols.study
         AND steps.dataset = protocols.dataset AND steps.line = protocols.line

@@ -52,6 +52,8 @@ STEPS = (
 """Module, backbone and temporal pooling of each step, and its name."""
 
 FRAMES = 32
+_SAME = 1e-9
+"""Points by which two ways to a mean over the same seeds differ at most."""
 
 _MEASURE = {
     **{"sampling": str, "clips": int, "crops": int, "crop_size": int, "checkpoint": str},
@@ -60,8 +62,8 @@ _MEASURE = {
 """Columns that say how a step was measured, empty where it follows from printed numbers, and their types."""
 
 
-_MODEL = ("module", "backbone", "temporal_pooling", "experiment")
-"""What tells one experiment of a study and dataset from others; nothing where a step is printed."""
+_MODEL = ("module", "backbone", "temporal_pooling", "training", "measured_by")
+"""What tells one model of a study and dataset from others, and its measurement; empty where it is printed."""
 
 
 def i3d_steps_data(
@@ -91,9 +93,8 @@ def i3d_steps_data(
 
 def _changes(catalog: Catalog, rows: list[Row], trained: list[Row]) -> list[Difference]:
     """How sure the change of each row is: by video where the predictions of both steps are known."""
-    known = {_model(row): result_of(row) for row in trained}
     groups = _by_dataset(rows).values()
-    results = {id(row): known.get(_model(row)) or _summarised(row) for row in rows}
+    results = {id(row): _result(row, trained) for row in rows}
     before = {id(row): results[id(last)] for group in groups for last, row in pairwise(group)}
     pairs = [(results[id(row)], before.get(id(row), NOTHING)) for row in rows]
     keys = [key for pair in pairs for one in pair for key in one.keys]
@@ -101,12 +102,13 @@ def _changes(catalog: Catalog, rows: list[Row], trained: list[Row]) -> list[Diff
     return differences(pairs, outcomes, [row["source"] for row in rows])
 
 
-def _model(row: Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in ("study", "dataset", "frames", *_MODEL))
-
-
-def _summarised(row: Row) -> Result:
-    """A row's mean as a result: numbers with the seeds' mean and deviation stand for its trainings."""
+def _result(row: Row, trained: list[Row]) -> Result:
+    """The trainings of a row; where they are not known, numbers with their mean and deviation."""
+    axes = ("study", "dataset", "frames", *_MODEL[:-1])
+    for one in trained if row["measured_by"] == "training" else ():
+        found = result_of(one)
+        if all(one[axis] == row[axis] for axis in axes) and abs(found.mean - row["top1"]) < _SAME:
+            return found
     seeds, mean = row["seeds"] or 1, row["top1"]
     away = (row["top1_std"] or 0.0) * ((seeds - 1) / 2) ** 0.5
     ends = (max(0.0, mean - away), min(100.0, mean + away)) if seeds > 1 else (mean,)

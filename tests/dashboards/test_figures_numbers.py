@@ -262,7 +262,8 @@ def test_changes_of_figure_7_are_counted_by_video_where_that_is_known(tmp_path: 
             )
         )
         predicted = [one if place < right else (one + 1) % 3 for place, one in enumerate(labels)]
-        write_predictions(tmp_path, str(pooled), labels, predicted)
+        videos = [f"{place}.mp4" for place in range(12)]
+        write_predictions(tmp_path, str(pooled), labels, predicted, videos)
     steps = i3d_steps_data(catalog_of(tmp_path, cells), source="own").to_pylist()
     span = paired_difference(PairedCounts(3, 7, 0, 2))
     assert steps[0]["change_low"] is None and steps[1]["change_paired"] is True
