@@ -87,6 +87,7 @@ ROOMS: dict[str, Room] = {
         (
             "tests/catalog/test_*.py",
             "tests/dashboards/test_figures_numbers.py",
+            "tests/dashboards/test_figures_filters.py",
             "tests/dashboards/test_published_recomputed.py",
         ),
         40,

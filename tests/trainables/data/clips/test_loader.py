@@ -4,14 +4,22 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from trainables.data.clips.loader import eval_batches, eval_ring, num_train_steps, train_batches, train_ring
+from trainables.data.clips import loader
+from trainables.data.clips.loader import (
+    ClipSource,
+    eval_batches,
+    eval_ring,
+    num_train_steps,
+    train_batches,
+    train_ring,
+)
 from trainables.data.clips.resample import views_one_by_one
 from trainables.data.clips.ring import Batch
 from trainables.data.frames.manifest import Manifest, Video
@@ -99,6 +107,88 @@ def test_every_epoch_drops_other_videos(motion: Manifest) -> None:
     seen = [set(by_index(epoch_of(motion, epoch=epoch))) for epoch in range(6)]
     assert all(len(videos) == 12 for videos in seen)
     assert set.union(*seen) == set(range(16))
+
+
+VIDEOS = tuple(
+    Video(f"/x/{place}.mp4", "train", place % 4, 40, 25.0, 64, 48, f"{place}") for place in range(16)
+)
+"""Of 40 frames of 64 x 48 pixels, which nobody reads."""
+
+
+class Blank(FrameReader):
+    """Black pictures of videos that do not exist."""
+
+    def frames(self, video: Video, numbers: NDArray[np.int64]) -> Iterator[Frame]:
+        return (np.zeros((video.height, video.width, 3), np.uint8) for _ in numbers)
+
+
+def sources_of(recipe: Recipe, epochs: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[ClipSource]]:
+    """What is drawn of each video, epoch by epoch."""
+    found: dict[str, list[ClipSource]] = {video.path: [] for video in VIDEOS}
+    draw = loader.train_clip
+
+    def noted(video: Video, *others: Any) -> ClipSource:
+        found[video.path].append(draw(video, *others))
+        return found[video.path][-1]
+
+    monkeypatch.setattr(loader, "train_clip", noted)
+    for epoch in range(1, epochs + 1):
+        for _ in train_batches(VIDEOS, recipe, 8, Blank(), seed=0, epoch=epoch, rank=0, world=1):
+            pass
+    assert {len(one) for one in found.values()} == {epochs}
+    return found
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "dense"])
+def test_frames_are_drawn_anew_of_each_video_in_each_epoch(
+    sampling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From their whole range: segments of 5 frames, or windows of 8 x 3 frames that begin at 0 to 15."""
+    recipe = RECIPE.model_copy(update={"sampling": sampling, "sampling_rate": 3, "batch_size": 16})
+    found = sources_of(recipe, 12, monkeypatch)
+    starts = {path: [int(one.numbers[0, 0]) for one in sources] for path, sources in found.items()}
+    expected = set(range(5)) if sampling == "uniform" else set(range(16))
+    assert {start for one in starts.values() for start in one} == expected
+    # Five values, or sixteen: that of twelve draws all are equal has a chance of one in 48 millions.
+    assert all(len(set(one)) > 1 for one in starts.values())
+    for epoch in range(12):
+        assert len({one[epoch] for one in starts.values()}) > 1, "nor do all videos begin at the same place"
+    numbers = np.concatenate([one.numbers for sources in found.values() for one in sources])
+    assert numbers.min() >= 0 and numbers.max() < 40
+    if sampling == "dense":
+        assert (np.diff(numbers, axis=1) == 3).all()
+    else:
+        assert (numbers // 5 == np.arange(8)).all()
+
+
+def test_crops_and_flips_are_drawn_anew_of_each_video_in_each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = sources_of(RECIPE.model_copy(update={"batch_size": 16, "flip": 0.5}), 12, monkeypatch)
+    for of_one in [*found.values(), *zip(*found.values(), strict=True)]:
+        assert len({one.cut.source for one in of_one}) > 2
+        assert {one.cut.views[0].flip for one in of_one} == {False, True}
+    everything = [one.cut for sources in found.values() for one in sources]
+    assert 0.4 < sum(cut.views[0].flip for cut in everything) / len(everything) < 0.6
+    assert {cut.source.left for cut in everything} >= {0, 16} and {cut.source.top for cut in everything} >= {
+        0
+    }
+    assert len({cut.source.width for cut in everything}) > 1, "of several scales"
+
+
+def test_an_evaluation_looks_at_the_same_frames_each_time() -> None:
+    chosen: list[list[int]] = []
+    for seed in (0, 1):
+        np.random.seed(seed)
+        batches = eval_batches(VIDEOS, EVALUATION, 8, Numbered(), rank=0, world=1)
+        chosen.append([int(one) for batch in batches for one in batch.pixels[:, 0, :, 0, 0, 0].flatten()])
+    # The middles of eight segments of five frames.
+    assert chosen[0] == chosen[1] == [2, 7, 12, 17, 22, 27, 32, 37] * 16
+
+
+class Numbered(FrameReader):
+    """Pictures as bright as their number."""
+
+    def frames(self, video: Video, numbers: NDArray[np.int64]) -> Iterator[Frame]:
+        return (np.full((video.height, video.width, 3), number, np.uint8) for number in numbers)
 
 
 def test_few_videos_make_one_small_batch(motion: Manifest) -> None:

@@ -14,6 +14,7 @@ from trainables.data.frames.manifest import (
     Video,
     hold_out,
     read_manifest,
+    same_content,
     write_manifest,
 )
 
@@ -57,6 +58,28 @@ def test_the_hash_is_of_content_labels_and_order(tmp_path: Path) -> None:
     hashes = {replace(base, videos=videos).hash("train") for videos in changed}
     assert len(hashes | {base.hash("train")}) == 6
     assert base.hash("val") != base.hash("train")
+
+
+def test_a_hash_is_the_one_of_before() -> None:
+    """Keys hold it: with another one every cell that was ever trained would be trained again."""
+    videos = (
+        Video("/x/a.mp4", "train", 0, 30, 29.97, 340, 256, "aa", "pyav"),
+        Video("/x/b.mp4", "val", 1, 9, 10.0, 20, 10, "bb"),
+    )
+    manifest = Manifest("toy", ("wave", "jump"), videos)
+    assert manifest.hash("train") == "150d06c46428f04e4a1cb74eba921a6dac0e78f694c3961d6ff7ae6cb768ec9f"
+    assert manifest.hash("val") == "ee04d9b2c062f2ab6dfcb1b03eb6932793331a7193ea48952daf3fc3b381b5b0"
+    assert (manifest.allow_missing, manifest.quarantined, manifest.notes) == (0.0, (), ())
+
+
+def test_identical_videos_in_both_splits_or_under_several_labels_are_found() -> None:
+    first = Video("/x/a.mp4", "train", 0, 30, 25.0, 340, 256, "aa")
+    other = replace(first, path="/x/b.mp4", sha256="bb")
+    unhashed = replace(first, path="/x/c.mp4", sha256="")
+    leaked, renamed = replace(first, split="val"), replace(other, label=1)
+    again = replace(first, path="/x/d.mp4", sha256="dd")
+    videos = (first, other, unhashed, leaked, renamed, replace(unhashed, split="val"), again, again)
+    assert same_content(Manifest("toy", ("a", "b"), videos)) == ([[first, leaked]], [[other, renamed]])
 
 
 def test_what_is_no_manifest_is_said_to_be_none(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from trainables.data.frames.spool import SpoolTarget, SpoolWriter
 from trainables.data.frames.write import DecodedVideo, ShardWriter, shard_writer
 from trainables.data.ingest.batch import BatchRecord, BatchTask, VideoDone, VideoRecord
 from trainables.data.ingest.build_log import BuildLog
-from trainables.data.ingest.plan import bytes_text, check_space, plan_ingest
+from trainables.data.ingest.plan import IngestPlan, _estimate, bytes_text, check_space, plan_ingest
 from trainables.data.ingest.probe import Probed, Rejected
 from trainables.data.ingest.probe_child import estimate_bytes
 from trainables.data.ingest.run import LocalThreads
@@ -185,6 +186,37 @@ def test_too_little_room_is_told_before_anything_is_read(motion: Manifest, tmp_p
     huge = BatchTask(0, plan.batches[0], tmp_path, tmp_path, FrameFormat(), 1 << 60)
     with pytest.raises(StoreWriteError, match=r"need about \d+\.\d\d TiB, .* are free"):
         check_space(type(plan)((huge,), (), plan.keys, plan.batches), tmp_path)
+
+
+def test_room_is_needed_for_the_shards_a_margin_and_what_is_in_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = tuple(BatchTask(number, (), tmp_path, tmp_path, FrameFormat(), 1000) for number in range(3))
+    needed = int(1.05 * 3000) + 2 * 1000  # two batches at a time
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=needed))
+    check_space(IngestPlan(tasks, (), (), ()), tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=needed - 1))
+    with pytest.raises(StoreWriteError, match="make room"):
+        check_space(IngestPlan(tasks, (), (), ()), tmp_path)
+
+
+def test_an_estimate_is_from_videos_all_along_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the middle of each of sixteen parts: lists go class by class. What cannot be read counts not."""
+    asked: list[int] = []
+
+    class Worker:
+        def estimate(self, path: Path, _: FrameFormat) -> int | None:
+            asked.append(int(path.name))
+            return None if path.name == "2" else 2 * int(path.name)
+
+        def close(self) -> None:
+            asked.append(-1)
+
+    monkeypatch.setattr("trainables.data.ingest.plan.ProbeWorker", Worker)
+    found = _estimate([Path(str(number)) for number in range(64)], FrameFormat())
+    assert asked == [*range(2, 64, 4), -1]
+    assert found == sum(2 * number for number in range(6, 64, 4)) // 15
 
 
 def test_bytes_have_a_binary_prefix() -> None:

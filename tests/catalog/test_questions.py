@@ -1,0 +1,83 @@
+"""Small questions that pages and commands ask: of a cell by its name, of datasets' videos, of checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog import Catalog
+from catalog.events import DatasetBuilt, VideosQuarantined
+from catalog.queries.cells import key_of_name, videos_of_dataset
+from catalog.queries.drivers import MeasuredTop1
+from catalog.queries.overview import grid_positions, quarantined_videos
+from tests.support.grid_events import Grid, grid_events, write_quickly
+from tests.support.measured_cells import Cell, catalog_of
+
+BUILT: dict[str, Any] = {"manifest": "m", "val_hash": "v", "classes": ["a", "b"], "frames": 90}
+BUILT |= {"frame_format": "direct", "quarantined": 1}
+
+
+def test_a_cell_is_found_by_its_name(tmp_path: Path) -> None:
+    cells = [Cell("a"), Cell("a", module="tsn"), Cell("b", frames=16)]
+    with catalog_of(tmp_path, cells) as catalog:
+        assert key_of_name(catalog, "TSN-ResNet18-f8@mini-ssv2") == cells[1].id
+        assert key_of_name(catalog, "TAM-ResNet18-f16@mini-ssv2") == cells[2].id
+        assert key_of_name(catalog, "TAM-ResNet50-f8@mini-ssv2") is None
+
+
+def test_how_many_videos_a_dataset_has_is_known_by_its_training_videos(tmp_path: Path) -> None:
+    counts = {"t": {"train": 80, "val": 10}, "u": {"train": 70, "val": 9}}
+    events = [
+        DatasetBuilt("d", train_hash=known, videos=videos, time=float(number), **BUILT)
+        for number, (known, videos) in enumerate(counts.items(), 1)
+    ]
+    again = DatasetBuilt("d", train_hash="t", videos={"train": 80, "val": 12}, time=9.0, **BUILT)
+    write_quickly(tmp_path, iter([again, *events]))
+    with Catalog.open(tmp_path) as catalog:
+        (row,) = videos_of_dataset(catalog, "t").to_pylist()
+        assert json.loads(row["videos"]) == {"train": 80, "val": 12}, "as it was built last"
+        (row,) = videos_of_dataset(catalog, "u").to_pylist()
+        assert json.loads(row["videos"]) == counts["u"]
+        assert videos_of_dataset(catalog, None).num_rows == 0
+
+
+def test_quarantined_videos_stand_in_the_order_of_their_places(tmp_path: Path) -> None:
+    videos = [{"path": path, "reason": f"{path} is damaged"} for path in ("b.mp4", "a.mp4")]
+    events = [VideosQuarantined(name, 2, videos, time=1.0) for name in ("walk", "jump")]
+    write_quickly(tmp_path, iter(events))
+    with Catalog.open(tmp_path) as catalog:
+        rows = quarantined_videos(catalog).to_pylist()
+    places = [("jump", "a.mp4"), ("jump", "b.mp4"), ("walk", "a.mp4"), ("walk", "b.mp4")]
+    assert [(row["dataset"], row["path"]) for row in rows] == places
+    assert {row["reason"] for row in rows} == {"a.mp4 is damaged", "b.mp4 is damaged"}
+
+
+def test_the_grid_counts_each_cell_in_its_state(tmp_path: Path) -> None:
+    """Of three seeds a position: one is done, one failed and blocks its child, one has no end."""
+    grid = Grid(modules=("tsn",), backbones=("tiny",), poolings=(False,), frames=(8, 16), seeds=(0, 1, 2))
+    grid = dataclasses.replace(
+        grid,
+        datasets=("d",),
+        failing=frozenset({"TSN-Tiny-f8@d#1"}),
+        unfinished=frozenset({"TSN-Tiny-f16@d#2"}),
+    )
+    write_quickly(tmp_path, grid_events(grid))
+    states = ("done", "running", "failed", "blocked", "planned")
+    with Catalog.open(tmp_path) as catalog:
+        cells = Counter((row["frames"], row["state"]) for row in catalog.query("FROM grid_cells").to_pylist())
+        assert cells.total() == 6 and len({state for _, state in cells}) >= 4
+        for row in grid_positions(catalog).to_pylist():
+            assert row["cells"] == 3
+            assert {state: row[state] for state in states} == {
+                state: cells[row["frames"], state] for state in states
+            }
+
+
+@pytest.mark.parametrize(("checkpoint", "expected"), [("last", 20.0), ("best", 30.0)])
+def test_a_checkpoint_has_its_own_accuracy(checkpoint: str, expected: float) -> None:
+    assert MeasuredTop1(20.0, 12, 30.0).of(checkpoint) == expected
