@@ -30,9 +30,11 @@ _PROGRESS = """
     WHERE study_cells.current AND ($study IS NULL OR study_cells.study = $study)
     ORDER BY study_cells.study, place, cells.cell
 """
-# The finished cell with the highest reported top-1 of each study and dataset.
+# The finished cell with the highest reported top-1 of each study and dataset; how many others have the same.
 _BEST = """
-    SELECT planned.study, planned.dataset, planned.cell, top1, eval_videos
+    SELECT
+        planned.study, planned.dataset, planned.cell, top1, eval_videos,
+        count(*) OVER (PARTITION BY planned.study, planned.dataset, top1) - 1 AS ties
     FROM study_cells AS planned JOIN results USING (key)
     WHERE planned.current AND isfinite(top1) AND ($study IS NULL OR planned.study = $study)
     QUALIFY 1 = row_number() OVER (
@@ -132,7 +134,10 @@ def progress_of_cells(catalog: Catalog, study: str | None) -> pa.Table:
 
 
 def best_cells(catalog: Catalog, study: str | None) -> pa.Table:
-    """Return the best finished cell of each study and dataset: `cell`, `top1` (percent), `eval_videos`."""
+    """Return the best finished cell of each study and dataset: `cell`, `top1` (percent), `eval_videos`.
+
+    `ties` counts the other cells with the same top-1.
+    """
     return catalog.query(_BEST, {"study": study})
 
 

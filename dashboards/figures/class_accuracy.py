@@ -53,7 +53,9 @@ def draw_class_accuracy(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         )
     )
     styled(figure, 110 + 20 * len(shown), theme)
-    figure.update_xaxes(title={"text": "top-1 (%)", "standoff": 4}, range=[-3, 103], showgrid=True)
+    figure.update_xaxes(
+        title={"text": "top-1 (%), 95 % interval (videos)", "standoff": 4}, range=[-3, 103], showgrid=True
+    )
     figure.update_yaxes(
         autorange="reversed",
         zeroline=False,

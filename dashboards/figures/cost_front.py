@@ -20,6 +20,7 @@ from dashboards.figures.panels import (
     error_bars,
     hover,
     hovering,
+    interval_key,
     key,
     model_name,
     module_keys,
@@ -98,6 +99,7 @@ def draw_cost_front(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     module_keys(figure, (row["module"] for row in rows))
     backbone_keys(figure, (row["backbone"] for row in rows))
     key(figure, "Pareto front of the means", "front", mode="lines", line={"color": NEUTRAL, "width": 1.5})
+    interval_key(figure)
     styled(figure, 430, theme)
     figure.update_xaxes(title={"text": f"{name} of the chain", "standoff": 4}, rangemode="tozero")
     figure.update_yaxes(title="top-1 (%)", col=1)

@@ -139,7 +139,9 @@ def _progress(study: StudyStatus, states: Sequence[str]) -> str:
 
 def _best_line(row: dict[str, Any], *, several: bool) -> str:
     where = f" on {row['dataset']}" if several else ""
-    return f"best so far{where}: {row['cell']}, top-1 {accuracy_text(row['top1'], row['eval_videos'], 1)}"
+    ties = f" and {row['ties']} more with the same" if row["ties"] else ""
+    accuracy = accuracy_text(row["top1"], row["eval_videos"], 1)
+    return f"best so far{where}: {row['cell']}{ties}, top-1 {accuracy}"
 
 
 def fitting_columns(rows: list[list[str]], width: int | None) -> list[str]:

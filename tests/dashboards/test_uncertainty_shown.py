@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import plotly.graph_objects as go
 import pyarrow as pa
 import pytest
 
@@ -52,6 +53,15 @@ def test_every_figure_has_the_intervals_of_its_accuracies(catalog: Catalog, figu
     for columns in (part.columns for part in (figure.section, figure.finding) if part is not None):
         assert bare([column.name for column in columns]) == []
     within_bounds(table)
+    says_what_bars_are(figure.draw(table))
+
+
+def says_what_bars_are(drawn: go.Figure) -> None:
+    """Where there are bars of error, a legend or an axis says that they are 95 % intervals."""
+    bars = [bar for one in drawn.data for bar in ("error_x", "error_y") if bar in one and one[bar].array]
+    names = [one.name for one in drawn.data if one.showlegend]
+    axes = [axis.title.text or "" for axis in (*drawn.select_xaxes(), *drawn.select_yaxes())]
+    assert not bars or any("95 % interval" in text for text in [*names, *axes] if text)
 
 
 def within_bounds(table: pa.Table) -> None:

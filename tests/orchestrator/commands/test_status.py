@@ -31,7 +31,7 @@ def shown(left: dict[str, Any] | None = None, *rows: dict[str, Any]) -> list[str
         row("a", "planned"),
         row("c", "failed", reason="ReadError: d.mp4", log="c.log"),
     )
-    best = ({"dataset": "d", "cell": LONG, "top1": 61.25, "eval_videos": 96},)
+    best = ({"dataset": "d", "cell": LONG, "top1": 61.25, "eval_videos": 96, "ties": 0},)
     return study_lines(StudyStatus("toy", cells, best, left, "actiongrid run /s/toy.yaml"), 80)
 
 
@@ -77,7 +77,10 @@ def test_a_storage_shows_its_studies_as_they_are(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "lengths: 3 done, 1 failed of 4 cells"
     assert lines[1].endswith("] 75 % done")
-    assert lines[2].startswith("best so far: TAM-Tiny-f") and "top-1 50.0 % (9.4 to 90.6)" in lines[2]
+    assert (
+        lines[2].startswith("best so far: TAM-Tiny-f")
+        and " and 2 more with the same, top-1 50.0 % (9.4 to 90.6)" in lines[2]
+    )
     assert [line.split()[0] for line in lines[4:8]] == list(NAMES)
     hint = lines[-1].removeprefix("mend the cause, then: ")
     assert shlex.split(hint) == ["actiongrid", "run", "lengths.yaml", "--storage", str(tmp_path)]
