@@ -100,9 +100,7 @@ def _finding(request: PageRequest, source: Source, figure: Figure, finding: Find
         finding.narrowest,
     )
     blocks_ = [*_choices(request, figure.choice, chosen), drawing, *_behind(finding.behind, answer)]
-    has_intervals = any(
-        name.startswith("top1") and name.endswith("_low") for name in answer.rows.column_names
-    )
+    has_intervals = any(f"_{name}".endswith("_low") for name in answer.rows.column_names)
     return [*blocks_, Text("intervals", html.P(CAPTION, className="soft"))] if has_intervals else blocks_
 
 
