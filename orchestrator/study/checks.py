@@ -136,7 +136,7 @@ def _recipe_field(study: Study, cell: Cell, field: str) -> Location:
 
 
 def _architecture(study: Study, cell: Cell) -> Iterator[Finding]:
-    reason = why_not(cell.module, cell.backbone, cell.temporal_pooling)
+    reason = why_not(cell.module, cell.backbone, cell.temporal_pooling, cell.frames)
     if reason is not None:
         yield ("axes", "module"), f"{reason}, or leave the others out with `exclude`"
 

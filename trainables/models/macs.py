@@ -1,7 +1,8 @@
 """Parameters and MACs of an architecture, counted without building its weights (docs/protocol.md §5).
 
 MACs are those of convolutions only, for one clip, as in the published tables: bias, BN, pooling and the
-classifier are left out, so that they do not depend on the number of classes.
+classifier are left out, so that they do not depend on the number of classes. Of transformers the products of
+matrices count, too: linear layers and attention.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from trainables.models import build_model
+from trainables.models.registry import module_info
 from trainables.models.video_model import VideoModel, check_settings
 
 
@@ -33,14 +35,20 @@ def model_cost(
 ) -> ModelCost:
     """Cost of one architecture for a clip of `frames` pictures of `size` x `size` pixels.
 
-    MACs are affine in the number of frames, so two counts serve all clip lengths.
+    MACs are affine in the number of frames, so two counts serve all clip lengths; but not a transformer's.
 
     Raises:
         ValueError: A name or number cannot be built, or the pictures are too small for the backbone.
     """
     check_settings(frames, num_classes, dropout=0.0, pooling_method="max")
-    trunk, channels, at8, at16 = _two_counts(module, backbone, temporal_pooling, size)
-    return ModelCost(trunk + num_classes * (channels + 1), at8 + (at16 - at8) * (frames - 8) // 8)
+    info = module_info(module)
+    if info.transformer:
+        one = _count(module, backbone, temporal_pooling, frames, size)
+        return ModelCost(one.params + num_classes * (one.channels + 1), one.macs)
+    fewest = info.fewest_frames
+    short, long = (_count(module, backbone, temporal_pooling, n, size) for n in (fewest, fewest + 8))
+    macs = short.macs + (long.macs - short.macs) * (frames - fewest) // 8
+    return ModelCost(short.params + num_classes * (short.channels + 1), macs)
 
 
 def build_bare(
@@ -70,22 +78,36 @@ def count_macs(model: VideoModel, size: int) -> int:
     return sum(probe.macs for probe in probes)
 
 
-@lru_cache(maxsize=1024)
-def _two_counts(module: str, backbone: str, temporal_pooling: bool, size: int) -> tuple[int, int, int, int]:
-    """The trunk's parameters and channels, its MACs at 8 and its MACs at 16 frames."""
-    counts = []
-    params, channels = 0, 0
-    for frames in (8, 16):
-        model = build_bare(module, backbone, temporal_pooling, frames, num_classes=1)
-        params = sum(parameter.numel() for parameter in model.trunk.parameters())
-        channels = model.fc.in_features
-        try:
-            counts.append(count_macs(model, size))
-        except RuntimeError as error:
-            raise ValueError(
-                f"pictures of {size}x{size} pixels are too small for {backbone}; choose a larger size"
-            ) from error
-    return params, channels, counts[0], counts[1]
+def count_products(model: VideoModel, size: int) -> int:
+    """Count the MACs of a bare model's trunk with linear layers and attention, by a pass of one clip."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    clip = torch.zeros((1, 3, model.frames, size, size), device="meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.trunk.eval()(clip)
+    operations: int = counter.get_total_flops()
+    return operations // 2
+
+
+@dataclass(frozen=True)
+class _TrunkCost:
+    params: int
+    channels: int
+    macs: int
+
+
+@lru_cache(maxsize=2048)
+def _count(module: str, backbone: str, temporal_pooling: bool, frames: int, size: int) -> _TrunkCost:
+    """Count one trunk at one clip length."""
+    model = build_bare(module, backbone, temporal_pooling, frames, num_classes=1)
+    params = sum(parameter.numel() for parameter in model.trunk.parameters())
+    count = count_products if module_info(module).transformer else count_macs
+    try:
+        return _TrunkCost(params, model.fc.in_features, count(model, size))
+    except RuntimeError as error:
+        raise ValueError(
+            f"pictures of {size}x{size} pixels are too small for {backbone}; choose a larger size"
+        ) from error
 
 
 class _NoInitialisation(TorchFunctionMode):

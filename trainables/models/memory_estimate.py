@@ -17,6 +17,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.models.macs import build_bare
+from trainables.models.registry import module_info
 from trainables.models.video_model import VideoModel
 
 BYTES_OF_STATE = 4
@@ -62,17 +63,20 @@ def training_memory(
     """The memory that training one architecture takes on pictures of `size` x `size` pixels.
 
     All of it is affine in the number of frames (of TAM with temporal pooling within 0.2 %), so two counts
-    serve all clip lengths. bf16 halves what is saved, and adds a copy of the weights in it (autocast's).
+    serve all clip lengths; a transformer is counted at its own. bf16 halves what is saved, and adds a copy of
+    the weights in it (autocast's).
 
     Raises:
         ValueError: the pictures are too small for the backbone.
     """
-    at8, at16 = (_counted(module, backbone, temporal_pooling, length, size, bf16) for length in (8, 16))
-    steps = (frames - 8) // 8
+    info = module_info(module)
+    lengths = (frames, frames) if info.transformer else (info.fewest_frames, info.fewest_frames + 8)
+    short, long = (_counted(module, backbone, temporal_pooling, n, size, bf16) for n in lengths)
+    steps = (frames - lengths[0]) // 8
     fixed, by_clip, passing = (
-        short + (long - short) * steps for short, long in zip(at8[2:], at16[2:], strict=True)
+        at_short + (at_long - at_short) * steps for at_short, at_long in zip(short[2:], long[2:], strict=True)
     )
-    numbers = at8[0] + num_classes * (at8[1] + 1)
+    numbers = short[0] + num_classes * (short[1] + 1)
     state = BYTES_OF_STATE * numbers * (3 if momentum else 2) + (2 * numbers if bf16 else 0)
     return TrainingMemory(state, fixed, by_clip, passing)
 

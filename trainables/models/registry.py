@@ -34,6 +34,8 @@ class ModuleInfo:
     backbones: tuple[str, ...] = ()
     pools: bool | None = None
     whole: bool = False
+    transformer: bool = False
+    fewest_frames: int = 8
     version: str = "1"
 
 
@@ -42,12 +44,13 @@ class BackboneInfo:
     """A spatial skeleton. `input_mean`, `input_std` are per RGB channel, for values in [0, 1].
 
     `weights_file` is torchvision's file of ImageNet weights (None: no such weights exist);
-    `weights_aliases` are older names under which torchvision published the same tensors.
+    `weights_aliases` are older names under which torchvision published the same tensors. `target` is None for
+    the backbone of networks of their own: their module builds it.
     """
 
     name: str
     paper_name: str
-    target: str
+    target: str | None
     weights_file: str | None
     weights_enum: str | None = None
     weights_aliases: tuple[str, ...] = ()
@@ -55,6 +58,40 @@ class BackboneInfo:
     input_std: tuple[float, float, float] = IMAGENET_STD
     version: str = "1"
 
+
+def _torchvision(
+    name: str,
+    paper_name: str,
+    attribute: str,
+    backbones: tuple[str, ...],
+    *,
+    pools: bool,
+    transformer: bool = False,
+    fewest_frames: int = 8,
+) -> ModuleInfo:
+    return ModuleInfo(
+        name,
+        paper_name,
+        f"trainables.models.modules.torchvision_networks:{attribute}",
+        volumetric=True,
+        backbones=backbones,
+        pools=pools,
+        whole=True,
+        transformer=transformer,
+        fewest_frames=fewest_frames,
+    )
+
+
+_SWIN = ("swin_t", "swin_s", "swin_b")
+
+_TORCHVISION = (
+    _torchvision("resnet3d", "ResNet3D", "ResNet3D", ("resnet18",), pools=True),
+    _torchvision("mc3", "MC3", "MixedConvolutions", ("resnet18",), pools=False),
+    _torchvision("r2plus1d", "R2Plus1D", "R2Plus1D", ("resnet18",), pools=True),
+    _torchvision("s3d_2018", "S3D-2018", "OriginalS3D", ("inception_v1",), pools=True, fewest_frames=16),
+    _torchvision("swin3d", "Swin3D", "Swin3D", (*_SWIN, "tiny"), pools=False, transformer=True),
+    _torchvision("mvit_v2", "MViTv2", "MViTv2", ("mvit_s", "tiny"), pools=False, transformer=True),
+)
 
 _RESIDUAL = ("resnet18", "resnet50", "resnet101", "tiny")
 
@@ -102,6 +139,7 @@ _MODULES = (
         pools=False,
         whole=True,
     ),
+    *_TORCHVISION,
 )
 
 _BACKBONES = (
@@ -139,6 +177,12 @@ _BACKBONES = (
         weights_aliases=("resnet101-5d3b4d8f.pth",),
     ),
     BackboneInfo("tiny", "Tiny", "trainables.models.backbones.tiny:TINY", weights_file=None),
+    BackboneInfo("swin_t", "SwinT", None, weights_file=None),
+    BackboneInfo("swin_s", "SwinS", None, weights_file=None),
+    BackboneInfo("swin_b", "SwinB", None, weights_file=None),
+    BackboneInfo(
+        "mvit_s", "MViTS", None, weights_file=None, input_mean=(0.45, 0.45, 0.45), input_std=(0.225,) * 3
+    ),
 )
 
 MODULES: Mapping[str, ModuleInfo] = MappingProxyType({info.name: info for info in _MODULES})
@@ -160,20 +204,32 @@ def backbone_info(name: str) -> BackboneInfo:
 _POOLS = {True: "always pools over time", False: "never pools over time"}
 
 
-def why_not(module: str, backbone: str, temporal_pooling: bool) -> str | None:
-    """Say why a registered module does not exist with this backbone or temporal pooling; None if it does."""
+def why_not(module: str, backbone: str, temporal_pooling: bool, frames: int) -> str | None:
+    """Say why a registered module does not exist with these axes; None if it does."""
     info = module_info(module)
-    if info.backbones and backbone not in info.backbones:
-        return (
-            f"module {module} does not exist with backbone {backbone}; allowed: {', '.join(info.backbones)}"
-        )
+    fitting = backbones_of(info)
+    if backbone not in fitting:
+        return f"module {module} does not exist with backbone {backbone}; allowed: {', '.join(fitting)}"
     if info.pools is not None and info.pools is not temporal_pooling:
         return f"module {module} {_POOLS[info.pools]}; allowed: temporal_pooling {str(info.pools).lower()}"
+    if frames < info.fewest_frames:
+        return f"module {module} cannot see {frames} frames; allowed: {info.fewest_frames} or more"
     return None
 
 
+def backbones_of(info: ModuleInfo) -> tuple[str, ...]:
+    """The backbones that a module exists with."""
+    return info.backbones or tuple(one.name for one in _BACKBONES if one.target is not None)
+
+
 def load_target(info: ModuleInfo | BackboneInfo) -> object:
-    """Import and return what `info.target` names (this is where torch gets imported)."""
+    """Import and return what `info.target` names (this is where torch gets imported).
+
+    Raises:
+        ValueError: A backbone that only its own module builds.
+    """
+    if info.target is None:
+        raise ValueError(f"backbone {info.name} is no skeleton for other modules")
     module_name, attribute = info.target.split(":")
     target: object = getattr(importlib.import_module(module_name), attribute)
     return target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 import torch
@@ -17,6 +18,21 @@ from trainables.models.framework import (
 from trainables.models.registry import backbone_info, load_target, module_info, why_not
 
 
+@dataclass(frozen=True)
+class Trunk:
+    """A network without its head: (N, 3, T, H, W), or (N*T, 3, H, W) for 2D modules, to maps of `channels`.
+
+    `frames_left` is T' of a 2D one. `fresh_parts` are the parts of parameter names that no ImageNet weights
+    exist for.
+    """
+
+    network: nn.Module
+    channels: int
+    frames_left: int
+    volumetric: bool
+    fresh_parts: tuple[str, ...] = ()
+
+
 class VideoModel(nn.Module):
     """Clip in, logits out: trunk, average over H and W, dropout, fc, then the mean over the frames left.
 
@@ -26,27 +42,16 @@ class VideoModel(nn.Module):
         fresh_parts: Parts of parameter names that no ImageNet weights exist for.
     """
 
-    def __init__(
-        self,
-        trunk: nn.Module,
-        *,
-        channels: int,
-        num_classes: int,
-        frames: int,
-        frames_left: int,
-        volumetric: bool,
-        dropout: float,
-        fresh_parts: tuple[str, ...],
-    ) -> None:
+    def __init__(self, trunk: Trunk, *, num_classes: int, frames: int, dropout: float) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk = trunk.network
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(channels, num_classes)
+        self.fc = nn.Linear(trunk.channels, num_classes)
         self.frames = frames
-        self.volumetric = volumetric
-        self.fresh_parts = fresh_parts
-        self._frames_left = frames_left
-        if volumetric:
+        self.volumetric = trunk.volumetric
+        self.fresh_parts = trunk.fresh_parts
+        self._frames_left = trunk.frames_left
+        if trunk.volumetric:
             nn.init.normal_(self.fc.weight, 0.0, 0.001)
             nn.init.zeros_(self.fc.bias)
 
@@ -100,33 +105,24 @@ def build(
 ) -> VideoModel:
     """See `trainables.models.build_model`."""
     check_settings(frames, num_classes, dropout, pooling_method)
-    if (reason := why_not(module, backbone, temporal_pooling)) is not None:
+    if (reason := why_not(module, backbone, temporal_pooling, frames)) is not None:
         raise ValueError(reason)
     settings = ClipSettings(frames, temporal_pooling, pooling_method)
-    if module_info(module).whole:
-        network: WholeNetwork = cast(Any, load_target(module_info(module))).network(backbone, settings)
-        return VideoModel(
-            network.trunk,
-            channels=network.channels,
-            num_classes=num_classes,
-            frames=frames,
-            frames_left=1,
-            volumetric=True,
-            dropout=dropout,
-            fresh_parts=(),
-        )
-    module_type, skeleton = load_module(module), load_backbone(backbone)
-    layers = module_type(settings, skeleton.style)
-    return VideoModel(
-        skeleton.build(layers),
-        channels=skeleton.channels,
-        num_classes=num_classes,
-        frames=frames,
-        frames_left=layers.frames_at(3),
-        volumetric=layers.volumetric,
-        dropout=dropout,
-        fresh_parts=layers.fresh_parts,
-    )
+    make = _whole_network if module_info(module).whole else _stack_of_layers
+    trunk = make(module, backbone, settings)
+    return VideoModel(trunk, num_classes=num_classes, frames=frames, dropout=dropout)
+
+
+def _whole_network(module: str, backbone: str, settings: ClipSettings) -> Trunk:
+    network: WholeNetwork = cast(Any, load_target(module_info(module))).network(backbone, settings)
+    return Trunk(network.trunk, network.channels, frames_left=1, volumetric=True)
+
+
+def _stack_of_layers(module: str, backbone: str, settings: ClipSettings) -> Trunk:
+    skeleton = load_backbone(backbone)
+    layers = load_module(module)(settings, skeleton.style)
+    trunk = skeleton.build(layers)
+    return Trunk(trunk, skeleton.channels, layers.frames_at(3), layers.volumetric, layers.fresh_parts)
 
 
 def check_settings(frames: int, num_classes: int, dropout: float, pooling_method: str) -> None:

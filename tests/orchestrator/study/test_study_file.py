@@ -319,7 +319,7 @@ def test_average_pooling_is_refused_exactly_where_no_model_can_be_built(module: 
     text = STUDY.replace("init: random,", "init: random, pooling_method: avg,")
     text = text.replace("[tsn, i3d]", f"[{module}]").replace("[tiny]", f"[{backbone}]")
     text = text.replace("[false, true]", "[true]").replace("{module: i3d, seed: 1}", "{seed: 1}")
-    if (reason := why_not(module, backbone, True)) is not None:
+    if (reason := why_not(module, backbone, True, 8)) is not None:
         with pytest.raises(StudyError, match=re.escape(f"axes.module: {reason}, or leave the others out")):
             parse_study(text, "s.yaml")
         return

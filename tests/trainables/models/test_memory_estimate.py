@@ -8,6 +8,7 @@ import torch
 from tests.support.architectures import architectures, modules_with
 from trainables.models import build_model
 from trainables.models.memory_estimate import Saved, saved_for_backward, training_memory
+from trainables.models.registry import MODULES
 
 # Torch chooses other layouts, or another form of attention, where tensors have no memory.
 ESTIMATED_HIGHER = {"tam", "tam_top_half", "tam_bottom_half", "tam_uniform_half", "conv", "nonlocal"}
@@ -43,7 +44,7 @@ def test_saved_tensors_are_counted_as_a_real_forward_pass_saves_them(
         if module in ESTIMATED_HIGHER:
             assert saved.all <= estimated <= 1.25 * saved.all
         else:
-            assert estimated == pytest.approx(saved.all, rel=1e-3)
+            assert estimated == pytest.approx(saved.all, rel=2e-2 if MODULES[module].transformer else 1e-3)
         assert saved.largest == pytest.approx(clips * memory.passing_by_clip / 2, rel=1e-6)
         assert memory.state == 3 * 4 * parameters
 
