@@ -138,7 +138,7 @@ def build_step(
     if rebuilt is not None:
         rebuilt(built)
     placed = compute.place(built).train()
-    return TrainingStep.alone(placed, recipe, compute, Normalisation.of(model.backbone))
+    return TrainingStep.alone(placed, recipe, compute, Normalisation.of(model.module, model.backbone))
 
 
 def _two_steps(model: TrainedModel, recipe: Recipe, compute: Compute, clips: int) -> None:

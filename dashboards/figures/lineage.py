@@ -17,7 +17,11 @@ from dashboards.render.uncertainty import Accuracy, in_words, with_intervals
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_ORIGINS = {"imagenet": "ImageNet<br>weights", "random": "random<br>weights"}
+_ORIGINS = {
+    "imagenet": "ImageNet<br>weights",
+    "kinetics": "Kinetics<br>weights",
+    "random": "random<br>weights",
+}
 
 
 _TOP1, _BEST = Accuracy(), Accuracy("best_top1")

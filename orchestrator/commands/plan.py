@@ -79,7 +79,8 @@ def plan(
     forecast = make_forecast(found.plan, chosen, unit_price)
     kept_to = None if goal is None else make_goal(found.plan, forecast, goal)
     if as_json:
-        printed = plan_json(found.plan, forecast) | {"downloads": dict(found.downloads)}
+        downloads = {file.network: file.name for file in found.downloads}
+        printed = plan_json(found.plan, forecast) | {"downloads": downloads}
         typer.echo(json.dumps(printed if kept_to is None else printed | {"goal": asdict(kept_to)}))
     else:
         power = command_line("power", study, storage=storage)

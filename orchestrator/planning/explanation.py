@@ -14,6 +14,7 @@ from orchestrator.planning.cost import SECONDS_PER_HOUR
 from orchestrator.planning.forecast import cell_seconds
 from orchestrator.planning.measured import Measured, choose_rates, recorded_flops, units_of
 from orchestrator.study.cells import chosen_on
+from trainables.models.pretrained import title_of
 
 if TYPE_CHECKING:
     from catalog import Catalog
@@ -49,7 +50,7 @@ def first_weights(lineage: Sequence[Mapping[str, Any]], parts: Mapping[str, Any]
     if initial.get("parent"):
         return f"{oldest} started from {initial['parent'][:12]}, which no journal here knows"
     if initial.get("weights_file"):
-        return f"{oldest} started from ImageNet weights {initial['weights_file']}"
+        return f"{oldest} started from {title_of(initial['weights_file'])}"
     return f"{oldest} started from random weights, seed {parts.get('seed', '?')}"
 
 

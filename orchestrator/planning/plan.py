@@ -32,6 +32,7 @@ from orchestrator.study.datasets import DatasetState, dataset_config, declared_s
 from orchestrator.study.errors import StudyError
 from orchestrator.study.keys import cell_key, declared_hash, evaluation_key, key_parts
 from orchestrator.study.model import Study
+from trainables.models.pretrained import starting_weights
 
 
 def make_plan(
@@ -55,7 +56,7 @@ def make_plan(
         datasets: the state of datasets by name; those not given are taken as declared and not built.
         done: finished cells by key.
         failures: failed cells by key.
-        weights_problems: by backbone, why its ImageNet weights cannot be loaded and the way out.
+        weights_problems: by `WeightsFile.network`, why its file cannot be loaded and the way out.
         known: finished cells to compare with, so that a cell that has to run again says what changed.
         memory: what is known of the GPUs' memory.
         lost: by key, why finished cells have to be trained again: weights that children need do not stand.
@@ -213,8 +214,9 @@ class _Planner:
         if not dataset.built and not dataset.buildable:
             return f"dataset {dataset.name} is not built: {dataset.how}", dataset.name
         if parent is None:
-            problem = self.weights_problems.get(cell.backbone) if cell.recipe.init == "imagenet" else None
-            return (problem, cell.backbone) if problem else None
+            weights = starting_weights(cell.recipe.init, cell.module, cell.backbone)
+            problem = self.weights_problems.get(weights.network) if weights else None
+            return (problem, weights.network) if weights and problem else None
         if parent.state is State.BLOCKED:
             root = next(planned for planned in before if planned.state is State.BLOCKED)
             return f"its starting point {root.cell.name} is blocked: {root.reason}", root.cell.name

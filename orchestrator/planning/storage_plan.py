@@ -17,9 +17,10 @@ from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import DoneCell, FailureInfo, Plan
 from orchestrator.planning.study_power import MeasuredVariances, measured_variances
 from orchestrator.scheduling.retry import MemoryReduction
-from orchestrator.study.cells import expand
+from orchestrator.study.cells import Cell, expand
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.model import Study
+from trainables.models.pretrained import WeightsFile, starting_weights
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,14 @@ class StoragePlan:
 
     `measured` is how fast its finished cells trained, `videos` how many evaluation videos each dataset has
     (None where not known), `variances` what its results say of seeds and videos, where that was asked for.
-    `downloads` are the files of ImageNet weights, by backbone, that are not here and that a run downloads.
+    `downloads` are the files of weights that are not here and that a run downloads.
     """
 
     plan: Plan
     measured: Measured
     videos: Mapping[str, int | None]
     variances: Mapping[str, MeasuredVariances]
-    downloads: Mapping[str, str]
+    downloads: tuple[WeightsFile, ...]
 
 
 def plan_and_measure(
@@ -56,7 +57,7 @@ def plan_and_measure(
     """
     states = with_sources_seen(study, dataset_states(study, Layout(storage)))
     with Catalog.open(storage, must_exist=False) as catalog:
-        pretrained = backbones_from_imagenet(study)
+        pretrained = pretrained_weights(study)
         problems = weights_problems(pretrained, weights_dir)
         plan = plan_on_catalog(study, storage, states, catalog, problems, packing)
         videos = {name: state.val_videos for name, state in states.items()}
@@ -115,48 +116,49 @@ def memory_reductions(catalog: Catalog) -> Mapping[str, MemoryReduction]:
     return {row["key"]: MemoryReduction(row["alone"], row["accumulation"]) for row in rows if row["alone"]}
 
 
-def backbones_from_imagenet(study: Study) -> tuple[str, ...]:
-    """The backbones whose starters begin with ImageNet weights."""
+def pretrained_weights(study: Study) -> tuple[WeightsFile, ...]:
+    """The files that the study's starters begin with, each once."""
     starters = (cell for cell in expand(study) if cell.parent is None)
-    return tuple(dict.fromkeys(cell.backbone for cell in starters if cell.recipe.init == "imagenet"))
+    return tuple(dict.fromkeys(file for cell in starters if (file := weights_of(cell)) is not None))
+
+
+def weights_of(cell: Cell) -> WeightsFile | None:
+    """The file of weights that a starter begins with, if any."""
+    return starting_weights(cell.recipe.init, cell.module, cell.backbone)
 
 
 def weights_problems(
-    wanted: Sequence[str], weights_dir: str | None, *, download: bool = False
+    wanted: Sequence[WeightsFile], weights_dir: str | None, *, download: bool = False
 ) -> dict[str, str]:
-    """By backbone of `wanted`, why its weights cannot be loaded and the way out; empty where all can be.
+    """By network of `wanted`, why its file cannot be loaded and the way out; empty where all can be.
 
     With `download` a missing file is fetched through torchvision first. Planning downloads nothing: a file
     that a run would fetch is no problem to it (`weights_to_download`).
     """
     if not wanted:
         return {}
-    from trainables.models.registry import backbone_info
     from trainables.models.weights import MissingWeightsError, fetch_weights, find_weights
 
     problems = {}
-    for backbone in wanted:
+    for file in wanted:
         try:
-            (fetch_weights if download else find_weights)(backbone, weights_dir)
+            (fetch_weights if download else find_weights)(file, weights_dir)
         except MissingWeightsError as error:
-            if download or backbone_info(backbone).weights_file is None:
-                problems[backbone] = str(error)
+            if download or file.enum is None:
+                problems[file.network] = str(error)
     return problems
 
 
-def weights_to_download(wanted: Sequence[str], weights_dir: str | None) -> dict[str, str]:
-    """By backbone of `wanted`, the file of ImageNet weights that is not here and that a run downloads."""
+def weights_to_download(wanted: Sequence[WeightsFile], weights_dir: str | None) -> tuple[WeightsFile, ...]:
+    """Those of `wanted` that are not here and that a run downloads."""
     if not wanted:
-        return {}
-    from trainables.models.registry import backbone_info
+        return ()
     from trainables.models.weights import MissingWeightsError, find_weights
 
-    missing = {}
-    for backbone in wanted:
-        name = backbone_info(backbone).weights_file
+    missing = []
+    for file in wanted:
         try:
-            find_weights(backbone, weights_dir)
+            find_weights(file, weights_dir)
         except MissingWeightsError:
-            if name is not None:
-                missing[backbone] = name
-    return missing
+            missing.append(file)
+    return tuple(missing)

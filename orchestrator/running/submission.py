@@ -21,9 +21,9 @@ from orchestrator.evaluation.jobs import dataset_built_event
 from orchestrator.planning.model_size_worker import counted_apart
 from orchestrator.planning.plan_model import Plan, PlannedCell, State
 from orchestrator.planning.storage_plan import (
-    backbones_from_imagenet,
     memory_reductions,
     plan_on_catalog,
+    pretrained_weights,
     weights_problems,
 )
 from orchestrator.running.attempt_files import fetch_results
@@ -120,8 +120,8 @@ class Submission:
         # Cells that wait for a dataset need no weights yet, so nothing is downloaded for them.
         runnable = any(state.built for state in states.values())
         weights_dir = self._options.weights_dir
-        if pretrained := backbones_from_imagenet(self._study):
-            phase(f"looking for ImageNet weights: {', '.join(pretrained)}")
+        if pretrained := pretrained_weights(self._study):
+            phase(f"looking for pretrained weights: {', '.join(one.name for one in pretrained)}")
         self._weights_problems = weights_problems(pretrained, weights_dir, download=runnable)
         phase("planning: counting models, comparing keys with the catalog's")
         self._close_dead_attempts()

@@ -11,6 +11,7 @@ from catalog.field_errors import Location, Problem, choices
 from orchestrator.study.cells import Cell, axes_and_stages, expand, origin, recipe_layers, resource_layers
 from orchestrator.study.datasets import dataset_names
 from orchestrator.study.model import CellMatch, Study
+from trainables.models.pretrained import TITLES, starting_weights
 from trainables.models.registry import BACKBONES, MODULES, why_not
 from trainables.recipe.switches import impossible
 
@@ -142,16 +143,23 @@ def _architecture(study: Study, cell: Cell) -> Iterator[Finding]:
 
 
 def _weights(study: Study, cell: Cell) -> Iterator[Finding]:
-    if cell.stage != "starter" or cell.recipe.init != "imagenet":
+    init = cell.recipe.init
+    if cell.stage != "starter" or init == "random":
         return
-    named = None
-    if MODULES[cell.module].whole:
-        named = f"module {cell.module}"
-    elif BACKBONES[cell.backbone].weights_file is None:
-        named = f"backbone {cell.backbone}"
-    if named is not None:
-        what = f"imagenet, but {named} has no ImageNet weights; say init: random"
-        yield _recipe_field(study, cell, "init"), what
+    if not _exists(init, cell):
+        ways = [name for name in (*TITLES, "random") if name == "random" or _exists(name, cell)]
+        what = f"{init}, but {_without_weights(init, cell)} has no {TITLES[init]} weights"
+        yield _recipe_field(study, cell, "init"), f"{what}; say init: {' or '.join(ways)}"
+
+
+def _exists(init: str, cell: Cell) -> bool:
+    return starting_weights(init, cell.module, cell.backbone) is not None
+
+
+def _without_weights(init: str, cell: Cell) -> str:
+    if init == "kinetics":
+        return f"module {cell.module} with backbone {cell.backbone}"
+    return f"module {cell.module}" if MODULES[cell.module].scratch else f"backbone {cell.backbone}"
 
 
 def _batch(study: Study, cell: Cell) -> Iterator[Finding]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from orchestrator.planning.forecast import Forecast
 from orchestrator.planning.machine import Shortage
 from orchestrator.planning.plan_model import MissingDataset, Plan, PlannedCell, State
+from orchestrator.planning.storage_plan import weights_of
 from orchestrator.terminal.plan_text import (
     choice_lines,
     count_lines,
@@ -19,6 +20,7 @@ from orchestrator.terminal.plan_text import (
     work_line,
 )
 from orchestrator.terminal.text import count_text
+from trainables.models.pretrained import TITLES, WeightsFile
 
 MOST_LINES = 59
 """Lines of a plan, whatever the study."""
@@ -28,14 +30,14 @@ _LONGEST_REASON = 300  # characters; --cells has them whole
 
 @dataclass(frozen=True)
 class PlanPage:
-    """What is shown of a plan. `downloads` are files of weights by backbone, `notes` lines below the sums.
+    """What is shown of a plan. `downloads` are files of weights to fetch, `notes` lines below the sums.
 
     `storage` is what the user named, for commands that are advised.
     """
 
     plan: Plan
     forecast: Forecast
-    downloads: Mapping[str, str] = field(default_factory=dict)
+    downloads: tuple[WeightsFile, ...] = ()
     shortages: tuple[Shortage, ...] = ()
     notes: tuple[str, ...] = ()
     storage: str | None = None
@@ -100,11 +102,14 @@ def need_lines(page: PlanPage) -> list[str]:
     starters = [
         one.cell for one in page.plan.cells if one.cell.parent is None and one.state is not State.DONE
     ]
-    wanted = {cell.backbone for cell in starters if cell.recipe.init == "imagenet"}
-    files = [file for backbone, file in page.downloads.items() if backbone in wanted]
-    if files:
-        there = "is not here and" if len(files) == 1 else "are not here and"
-        lines.append(f"ImageNet weights {', '.join(files)} {there} will be downloaded; else: --weights-dir")
+    wanted = {weights_of(cell) for cell in starters}
+    for trained_on, title in TITLES.items():
+        files = [one.name for one in page.downloads if one in wanted and one.trained_on == trained_on]
+        if files:
+            there = "is not here and" if len(files) == 1 else "are not here and"
+            lines.append(
+                f"{title} weights {', '.join(files)} {there} will be downloaded; else: --weights-dir"
+            )
     way_out = "run it on a cluster: --address, or actiongrid submit"
     lacking = [(one, count_text(one.cells, "cell")) for one in page.shortages]
     return [*lines, *(f"resources: the study {one} ({cells}); {way_out}" for one, cells in lacking)]

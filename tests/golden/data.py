@@ -75,7 +75,7 @@ def _cuts() -> Iterator[list[int]]:
 
 def _pixels() -> Iterator[str | float]:
     """Finished views, resized and normalised, of training and of evaluation."""
-    norm = Normalisation.of("resnet18")
+    norm = Normalisation.of("tsn", "resnet18")
     recipe = Recipe(crop_size=24, batch_size=3)
     evaluation = Evaluation(clips=2, crops=3, crop_size=24, short_side=28, batch_size=12)
     place = {"rank": 0, "world": 1}
@@ -112,7 +112,7 @@ def _evaluated(average: Any) -> Case:
     model = compute().place(exact_model("tam", "tiny", False))
     evaluation = Evaluation(clips=2, crops=3, crop_size=32, short_side=32, batch_size=12)
     batches = eval_batches(videos(9), evaluation, FRAMES, Pictures(), rank=0, world=1)
-    found = predict(model, batches, compute(), Normalisation.of("tiny"), Views(average, keep=True))
+    found = predict(model, batches, compute(), Normalisation.of("tsn", "tiny"), Views(average, keep=True))
     values: list[Any] = [found.index.tolist(), found.label.tolist(), found.top.tolist()]
     values += [found.view_top.tolist(), found.accuracy(1), found.accuracy(2), found.mean_loss]
     values += found.scores.flatten().tolist()

@@ -127,7 +127,7 @@ def _training(module: str, pooled: bool, label: str = "", portable: bool = True,
         model,
         build_optimiser(model, recipe),
         compute(),
-        Normalisation.of("tiny"),
+        Normalisation.of("tsn", "tiny"),
         world=1,
     )
     model.train()
@@ -195,7 +195,7 @@ def _imagenet_start() -> Case:
     """A picture model's weights in a volumetric one, and inflation by both rules."""
     from torchvision.models import resnet18
 
-    from trainables.models.weights import initialise_from_imagenet
+    from trainables.models.weights import initialise_from
 
     source = {
         name: torch.arange(tensor.numel(), dtype=torch.float32).remainder(97).view(tensor.shape)
@@ -207,7 +207,7 @@ def _imagenet_start() -> Case:
     with TemporaryDirectory() as folder:
         torch.save(source, Path(folder) / "resnet18-f37072fd.pth")
         model = exact_model("i3d", "resnet18", False).float()
-        fresh = initialise_from_imagenet(model, "resnet18", folder, "repeat")
+        fresh = initialise_from("imagenet", model, ("i3d", "resnet18"), folder, "repeat")
         values += [len(fresh), *(part for one in model.state_dict().values() for part in _sums(one))]
     kernel = torch.arange(8.0).view(1, 2, 2, 2)
     for method in ("repeat", "divide"):

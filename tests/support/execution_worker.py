@@ -24,7 +24,7 @@ def main(rank: int, folder: Path, compiler: str, recompute: bool) -> None:
     spec = toy_spec(folder, folder)
     model = compute.place(small()).train()
     optimiser = build_optimiser(model, spec.recipe, compute.switches)
-    step = TrainingStep.create(spec, model, optimiser, compute, Normalisation.of("tiny"), world=2)
+    step = TrainingStep.create(spec, model, optimiser, compute, Normalisation.of("tsn", "tiny"), world=2)
     pixels, labels = clips(8)
     for number in range(3):
         torch.manual_seed(number)

@@ -15,6 +15,8 @@ from typing import TypeVar
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
+KINETICS_STD = (0.22803, 0.22145, 0.216989)
 HALF = (0.5, 0.5, 0.5)
 
 
@@ -34,8 +36,11 @@ class ModuleInfo:
     backbones: tuple[str, ...] = ()
     pools: bool | None = None
     whole: bool = False
+    scratch: bool = False
     transformer: bool = False
     fewest_frames: int = 8
+    input_mean: tuple[float, float, float] | None = None
+    input_std: tuple[float, float, float] | None = None
     version: str = "1"
 
 
@@ -77,8 +82,11 @@ def _torchvision(
         backbones=backbones,
         pools=pools,
         whole=True,
+        scratch=True,
         transformer=transformer,
         fewest_frames=fewest_frames,
+        input_mean=None if transformer else KINETICS_MEAN,
+        input_std=None if transformer else KINETICS_STD,
     )
 
 
@@ -129,6 +137,7 @@ _MODULES = (
         backbones=("resnet50", "resnet101", "tiny"),
         pools=False,
         whole=True,
+        scratch=True,
     ),
     ModuleInfo(
         "slowfast_4x16",
@@ -138,6 +147,25 @@ _MODULES = (
         backbones=("resnet50", "resnet101", "tiny"),
         pools=False,
         whole=True,
+        scratch=True,
+    ),
+    ModuleInfo(
+        "csn",
+        "CSN",
+        "trainables.models.modules.csn:CSN",
+        volumetric=True,
+        backbones=_RESIDUAL,
+        scratch=True,
+    ),
+    ModuleInfo(
+        "x3d",
+        "X3D",
+        "trainables.models.modules.x3d:X3D",
+        volumetric=True,
+        backbones=("x3d_m", "x3d_l", "tiny"),
+        pools=False,
+        whole=True,
+        scratch=True,
     ),
     *_TORCHVISION,
 )
@@ -177,12 +205,12 @@ _BACKBONES = (
         weights_aliases=("resnet101-5d3b4d8f.pth",),
     ),
     BackboneInfo("tiny", "Tiny", "trainables.models.backbones.tiny:TINY", weights_file=None),
+    BackboneInfo("x3d_m", "M", None, weights_file=None, input_mean=(0.45,) * 3, input_std=(0.225,) * 3),
+    BackboneInfo("x3d_l", "L", None, weights_file=None, input_mean=(0.45,) * 3, input_std=(0.225,) * 3),
     BackboneInfo("swin_t", "SwinT", None, weights_file=None),
     BackboneInfo("swin_s", "SwinS", None, weights_file=None),
     BackboneInfo("swin_b", "SwinB", None, weights_file=None),
-    BackboneInfo(
-        "mvit_s", "MViTS", None, weights_file=None, input_mean=(0.45, 0.45, 0.45), input_std=(0.225,) * 3
-    ),
+    BackboneInfo("mvit_s", "MViTS", None, weights_file=None, input_mean=(0.45,) * 3, input_std=(0.225,) * 3),
 )
 
 MODULES: Mapping[str, ModuleInfo] = MappingProxyType({info.name: info for info in _MODULES})
@@ -215,6 +243,14 @@ def why_not(module: str, backbone: str, temporal_pooling: bool, frames: int) -> 
     if frames < info.fewest_frames:
         return f"module {module} cannot see {frames} frames; allowed: {info.fewest_frames} or more"
     return None
+
+
+def input_statistics(
+    module: str, backbone: str
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and standard deviation of RGB in [0, 1] that a network's pictures are normalised with."""
+    network, skeleton = module_info(module), backbone_info(backbone)
+    return network.input_mean or skeleton.input_mean, network.input_std or skeleton.input_std
 
 
 def backbones_of(info: ModuleInfo) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""ImageNet weights: where torchvision's files are, and how they become a video model's (docs/protocol.md §6).
+"""Pretrained weights: where torchvision's files are, how they become a video model's (docs/protocol.md §6).
 
 Loading is strict both ways: what a model does not inherit must be on its short list of fresh tensors, and
 what a file holds must be used or be a known head.
@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
-from trainables.models.registry import BackboneInfo, backbone_info
+from trainables.models.pretrained import TITLES, WeightsFile, starting_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.models.framework import Backbone
     from trainables.models.video_model import VideoModel
 
 
@@ -40,83 +39,92 @@ BN_COUNTER = ".num_batches_tracked"
 
 
 class WeightsError(ActionGridError):
-    """ImageNet weights cannot be used: the file is damaged or holds other tensors than it should."""
+    """Pretrained weights cannot be used: the file is damaged or holds other tensors than it should."""
 
     failure_kind = FailureKind.MISSING_WEIGHTS
 
 
 class MissingWeightsError(WeightsError):
-    """No file of ImageNet weights was found or could be had. The message names the way out."""
+    """No file of pretrained weights was found or could be had. The message names the way out."""
 
     exit_code = BAD_INPUT
 
 
-def find_weights(backbone: str, weights_dir: str | None) -> Path:
+def find_weights(wanted: WeightsFile, weights_dir: str | None) -> Path:
     """Find torchvision's weight file in `weights_dir`, then in torch hub's cache.
 
     Raises:
-        MissingWeightsError: There is no such file, or the backbone has no ImageNet weights at all.
-        ValueError: The backbone is unknown.
+        MissingWeightsError: There is no such file.
     """
-    info = backbone_info(backbone)
-    if info.weights_file is None:
-        raise MissingWeightsError(
-            "no ImageNet weights exist", f"backbone '{backbone}'", "set the recipe's init to random"
-        )
     folders = [Path(weights_dir).expanduser()] if weights_dir is not None else []
     folders.append(_cache_dir())
     for folder in folders:
-        for name in (info.weights_file, *info.weights_aliases):
+        for name in (wanted.name, *wanted.aliases):
             if (folder / name).is_file():
                 return folder / name
     looked = " and ".join(str(folder) for folder in folders)
     raise MissingWeightsError(
-        f"ImageNet weights {info.weights_file} not found",
+        f"{wanted.title} not found",
         f"looked in {looked}",
         "put torchvision's file there, name its folder with --weights-dir, or set the "
         "recipe's init to random",
     )
 
 
-def fetch_weights(backbone: str, weights_dir: str | None) -> Path:
+def fetch_weights(wanted: WeightsFile, weights_dir: str | None) -> Path:
     """As `find_weights`, but a file that is not here is downloaded into torch hub's cache first.
 
     Raises:
         MissingWeightsError: The file is not here and cannot be downloaded.
-        ValueError: The backbone is unknown.
     """
     try:
-        return find_weights(backbone, weights_dir)
+        return find_weights(wanted, weights_dir)
     except MissingWeightsError as missing:
-        _download(backbone_info(backbone), missing)
-    return find_weights(backbone, weights_dir)
+        _download(wanted, missing)
+    return find_weights(wanted, weights_dir)
 
 
-def initialise_from_imagenet(
-    model: VideoModel, backbone: str, weights_dir: str | None, inflation: Inflation
+def initialise_from(
+    init: str, model: VideoModel, network: tuple[str, str], weights_dir: str | None, inflation: Inflation
 ) -> tuple[str, ...]:
-    """Load ImageNet weights into `model`, inflating 2D kernels along time for 3D modules.
+    """Load a recipe's `init` into `model`, inflating 2D kernels along time for 3D modules.
 
-    A file that is neither in `weights_dir` nor in the cache is downloaded through torchvision's weights API.
+    `network` is the model's module and backbone. A file that is neither in `weights_dir` nor in the cache is
+    downloaded through torchvision's weights API.
 
     Returns:
         The sorted names of the tensors that were not inherited: the classifier, and layers over time only.
 
     Raises:
-        MissingWeightsError: The file is not here and cannot be downloaded.
-        WeightsError: The file is damaged, or its tensors do not fit this backbone.
-        ValueError: The backbone is unknown.
+        MissingWeightsError: There are no such weights, or they are not here and cannot be downloaded.
+        WeightsError: The file is damaged, or its tensors do not fit this network.
+        ValueError: The module or the backbone is unknown.
     """
-    from trainables.models.video_model import load_backbone
-
-    source = _read_weights(backbone, weights_dir)
-    inherited = _translate(source, load_backbone(backbone))
+    wanted = starting_weights(init, *network)
+    if wanted is None:
+        what, where = f"no {TITLES[init]} weights exist", "module '{}', backbone '{}'".format(*network)
+        raise MissingWeightsError(what, where, "set the recipe's init to random")
+    inherited = _translate(_read_weights(wanted, weights_dir), *_names(wanted, network[1]))
     target = model.state_dict()
-    _check_names(inherited, target, model.fresh_parts, backbone)
+    _check_names(inherited, target, model.fresh_parts, wanted)
     for name, tensor in inherited.items():
-        inherited[name] = _fit(name, tensor, target[name], inflation)
+        inherited[name] = _fit(name, tensor, target[name], inflation, wanted)
     model.load_state_dict(inherited, strict=False)
     return tuple(sorted(set(target) - set(inherited)))
+
+
+Renames = tuple[tuple[str, str], ...]
+_NETWORKS_HEADS = ("fc.", "classifier.", "head.")
+
+
+def _names(wanted: WeightsFile, backbone: str) -> tuple[Renames, tuple[str, ...]]:
+    """How a file's names become the trunk's, and the prefixes of what the trunk has no use for."""
+    from trainables.models.video_model import load_backbone
+
+    if wanted.trained_on == "kinetics":
+        return (), _NETWORKS_HEADS
+    skeleton = load_backbone(backbone)
+    return skeleton.renames, skeleton.unused_weights
 
 
 def _cache_dir() -> Path:
@@ -125,18 +133,18 @@ def _cache_dir() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def _read_weights(backbone: str, weights_dir: str | None) -> Mapping[str, Tensor]:
+def _read_weights(wanted: WeightsFile, weights_dir: str | None) -> Mapping[str, Tensor]:
     try:
-        path = find_weights(backbone, weights_dir)
+        path = find_weights(wanted, weights_dir)
     except MissingWeightsError as missing:
-        return _download(backbone_info(backbone), missing)
+        return _download(wanted, missing)
     import torch
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises half a dozen types for a damaged file
         raise WeightsError(
-            f"ImageNet weights cannot be read ({type(error).__name__})",
+            f"{TITLES[wanted.trained_on]} weights cannot be read ({type(error).__name__})",
             path,
             "delete the file and get it again from torchvision",
         ) from error
@@ -145,13 +153,13 @@ def _read_weights(backbone: str, weights_dir: str | None) -> Mapping[str, Tensor
     return state
 
 
-def _download(info: BackboneInfo, missing: MissingWeightsError) -> Mapping[str, Tensor]:
-    if info.weights_enum is None:
+def _download(wanted: WeightsFile, missing: MissingWeightsError) -> Mapping[str, Tensor]:
+    if wanted.enum is None:
         raise missing
     from torchvision.models import get_weight
 
     try:
-        state: dict[str, Any] = get_weight(info.weights_enum).get_state_dict(
+        state: dict[str, Any] = get_weight(wanted.enum).get_state_dict(
             progress=False, check_hash=True, map_location="cpu", weights_only=True
         )
     except Exception as error:  # network, proxy, disk and hash errors share no base class
@@ -160,21 +168,24 @@ def _download(info: BackboneInfo, missing: MissingWeightsError) -> Mapping[str, 
     return state
 
 
-def _translate(source: Mapping[str, Tensor], skeleton: Backbone) -> dict[str, Tensor]:
+def _translate(source: Mapping[str, Tensor], renames: Renames, unused: tuple[str, ...]) -> dict[str, Tensor]:
     """Torchvision's names into the model's, without the heads that the trunk has no use for."""
     inherited = {}
     for name, tensor in source.items():
-        if name.startswith(skeleton.unused_weights):
+        if name.startswith(unused):
             continue
         renamed = name
-        for pattern, replacement in skeleton.renames:
+        for pattern, replacement in renames:
             renamed = re.sub(pattern, replacement, renamed)
         inherited[f"trunk.{renamed}"] = tensor
     return inherited
 
 
 def _check_names(
-    inherited: Mapping[str, Tensor], target: Mapping[str, Tensor], fresh_parts: tuple[str, ...], backbone: str
+    inherited: Mapping[str, Tensor],
+    target: Mapping[str, Tensor],
+    fresh_parts: tuple[str, ...],
+    wanted: WeightsFile,
 ) -> None:
     def may_be_fresh(name: str) -> bool:
         return (
@@ -185,20 +196,20 @@ def _check_names(
     unknown = sorted(inherited.keys() - target.keys())
     if missing or unknown:
         raise WeightsError(
-            f"ImageNet weights do not fit {backbone}",
+            f"{wanted.title} do not fit this network",
             f"missing: {_some(missing)}; unknown: {_some(unknown)}",
             "use torchvision's own file",
         )
 
 
-def _fit(name: str, tensor: Tensor, wanted: Tensor, inflation: Inflation) -> Tensor:
+def _fit(name: str, tensor: Tensor, target: Tensor, inflation: Inflation, wanted: WeightsFile) -> Tensor:
     fitted = tensor
-    if wanted.dim() == 5 and tensor.dim() == 4:
-        fitted = inflate(tensor, wanted.shape[2], inflation)
-    if fitted.shape != wanted.shape:
+    if target.dim() == 5 and tensor.dim() == 4:
+        fitted = inflate(tensor, target.shape[2], inflation)
+    if fitted.shape != target.shape:
         raise WeightsError(
-            "ImageNet weights have another shape",
-            f"{name}: {tuple(tensor.shape)} for {tuple(wanted.shape)}",
+            f"{wanted.title} have another shape",
+            f"{name}: {tuple(tensor.shape)} for {tuple(target.shape)}",
             "use torchvision's own file",
         )
     return fitted

@@ -38,7 +38,7 @@ class Recipe(Frozen):
     milestones: tuple[PositiveInt, ...] = (15, 30, 45)
     gamma: Annotated[float, Field(gt=0)] = 0.1
     dropout: Fraction = 0.5
-    init: Literal["imagenet", "random"] = "imagenet"
+    init: Literal["imagenet", "kinetics", "random"] = "imagenet"
     inflation: Literal["repeat", "divide"] = "repeat"
     pooling_method: Literal["max", "avg"] = "max"
     inherit: Literal["last", "best"] = "best"

@@ -157,7 +157,7 @@ def _predicted(
     )
     views = Views(spec.average, keep=True, at_once=cell.evaluation.batch_size)
     forward = build_evaluation_forward(model, compute.switches)
-    return predict(model, batches, compute, Normalisation.of(cell.backbone), views, forward)
+    return predict(model, batches, compute, Normalisation.of(cell.module, cell.backbone), views, forward)
 
 
 def _write(

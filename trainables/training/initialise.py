@@ -1,4 +1,4 @@
-"""The weights that a cell starts from: random, ImageNet, or its parent's checkpoint (paper section 5).
+"""The weights that a cell starts from: random, pretrained, or its parent's checkpoint (paper section 5).
 
 A parent is loaded strictly, and used only if it still measures as recorded.
 """
@@ -171,7 +171,7 @@ def initial_model(spec: CellSpec, manifest: Manifest | None, compute: Compute, r
 
     Raises:
         ParentMismatchError: The parent cannot be used.
-        MissingWeightsError: ImageNet weights are called for and not to be had.
+        MissingWeightsError: Pretrained weights are called for and not to be had.
     """
     torch.manual_seed(spec.seed)
     model = _build(spec, spec.frames)
@@ -179,10 +179,11 @@ def initial_model(spec: CellSpec, manifest: Manifest | None, compute: Compute, r
         return InitialModel(model, None)
     if spec.parent is not None:
         return InitialModel(model, _inherit(model, spec, spec.parent, manifest, compute, rank))
-    if spec.recipe.init == "imagenet":
-        from trainables.models.weights import initialise_from_imagenet
+    if spec.recipe.init != "random":
+        from trainables.models.weights import initialise_from
 
-        initialise_from_imagenet(model, spec.backbone, spec.weights_dir, spec.recipe.inflation)
+        network = (spec.module, spec.backbone)
+        initialise_from(spec.recipe.init, model, network, spec.weights_dir, spec.recipe.inflation)
     return InitialModel(model, None)
 
 
@@ -217,5 +218,11 @@ def _inherit(
     compute.place(twin)
     reader = open_reader(manifest, Path(spec.manifest), spec.frames_on_local_disk, memory_bytes=0)
     return recheck(
-        twin, parent, manifest.split("val"), reader, compute, Normalisation.of(spec.backbone), spec.threads
+        twin,
+        parent,
+        manifest.split("val"),
+        reader,
+        compute,
+        Normalisation.of(spec.module, spec.backbone),
+        spec.threads,
     )

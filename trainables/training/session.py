@@ -72,7 +72,7 @@ class CellSession:
         evaluated = (*self.eval_videos, *self.choose_videos)
         self.eval_ring = eval_ring(evaluated, spec.evaluation, spec.frames, pin)
         self.model = model
-        self.norm = Normalisation.of(spec.backbone)
+        self.norm = Normalisation.of(spec.module, spec.backbone)
         self.history: list[Metrics] = []
         self.parent_top1: float | None = None
         self.directory = Path(spec.run_dir)

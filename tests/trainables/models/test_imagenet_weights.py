@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tests.support.architectures import architectures
 from trainables.models import build_model
+from trainables.models.pretrained import WeightsFile, starting_weights
 from trainables.models.registry import BACKBONES, MODULES
 from trainables.models.video_model import VideoModel
 from trainables.models.weights import (
@@ -18,7 +19,7 @@ from trainables.models.weights import (
     WeightsError,
     find_weights,
     inflate,
-    initialise_from_imagenet,
+    initialise_from,
 )
 
 BN = ("bias", "num_batches_tracked", "running_mean", "running_var", "weight")
@@ -122,7 +123,7 @@ WITH_IMAGENET = [
     (module, backbone)
     for backbone in ("resnet18", "inception_v1")
     for module, pooled in architectures(backbone)
-    if pooled == bool(MODULES[module].pools) and not MODULES[module].whole
+    if pooled == bool(MODULES[module].pools) and not MODULES[module].scratch
 ]
 
 
@@ -130,7 +131,7 @@ WITH_IMAGENET = [
 def test_all_but_the_documented_tensors_are_inherited(module: str, backbone: str, weights_dir: Path) -> None:
     model = built(module, backbone)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    fresh = initialise_from_imagenet(model, backbone, str(weights_dir), "repeat")
+    fresh = initialise_from("imagenet", model, (module, backbone), str(weights_dir), "repeat")
     assert fresh == tuple(sorted(not_inherited(module, backbone)))
     for name, tensor in model.state_dict().items():
         unchanged = torch.equal(tensor, before[name])
@@ -140,7 +141,7 @@ def test_all_but_the_documented_tensors_are_inherited(module: str, backbone: str
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "inception_v1"])
 def test_tsn_computes_what_torchvisions_network_computes(backbone: str, weights_dir: Path) -> None:
     model, reference = built("tsn", backbone), torchvision_model(backbone)
-    initialise_from_imagenet(model, backbone, str(weights_dir), "repeat")
+    initialise_from("imagenet", model, ("tsn", backbone), str(weights_dir), "repeat")
     reference.fc = model.fc
     clip = torch.randn(2, 3, 8, 64, 64)
     with torch.no_grad():
@@ -156,7 +157,7 @@ def test_inflation_repeats_and_leaves_statistics_alone(weights_dir: Path) -> Non
     source = torchvision_model("resnet18").state_dict()
     i3d, s3d, divided = built("i3d", "resnet18"), built("s3d", "resnet18"), built("i3d", "resnet18")
     for model, method in ((i3d, "repeat"), (s3d, "repeat"), (divided, "divide")):
-        initialise_from_imagenet(model, "resnet18", str(weights_dir), method)  # type: ignore[arg-type]
+        initialise_from("imagenet", model, ("tsn", "resnet18"), str(weights_dir), method)  # type: ignore[arg-type]
     ours, theirs = "trunk.layer2.1.conv1.conv.weight", "layer2.1.conv1.weight"
     for t in range(3):
         assert torch.equal(loaded_tensor(i3d, ours)[:, :, t], source[theirs])
@@ -179,7 +180,7 @@ def test_files_of_old_torchvision_load_too(weights_dir: Path, tmp_path: Path) ->
     old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     torch.save(old, tmp_path / "resnet18-5c106cde.pth", _use_new_zipfile_serialization=False)
     model = built("tsn", "resnet18")
-    fresh = initialise_from_imagenet(model, "resnet18", str(tmp_path), "repeat")
+    fresh = initialise_from("imagenet", model, ("tsn", "resnet18"), str(tmp_path), "repeat")
     counters = {name for name in model.state_dict() if name.endswith("num_batches_tracked")}
     assert set(fresh) == {"fc.weight", "fc.bias"} | counters
 
@@ -190,21 +191,31 @@ def test_files_are_found_in_the_folder_first_and_then_in_torchs_cache(
     cache = tmp_path / "torch" / "hub" / "checkpoints"
     cache.mkdir(parents=True)
     (cache / "resnet18-f37072fd.pth").touch()
-    assert find_weights("resnet18", None).parent == cache
-    assert find_weights("resnet18", str(weights_dir)).parent == weights_dir
+    assert find_weights(of_imagenet("resnet18"), None).parent == cache
+    assert find_weights(of_imagenet("resnet18"), str(weights_dir)).parent == weights_dir
 
 
 def test_a_missing_file_is_named_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(MissingWeightsError) as caught:
-        find_weights("resnet50", str(tmp_path))
+        find_weights(of_imagenet("resnet50"), str(tmp_path))
     for part in ("resnet50-0676ba61.pth", str(tmp_path), "--weights-dir"):
         assert part in str(caught.value)
     with pytest.raises(MissingWeightsError, match="download failed too"):
-        initialise_from_imagenet(built("tsn", "resnet18"), "resnet18", str(tmp_path), "repeat")
-    with pytest.raises(MissingWeightsError, match="no ImageNet weights exist; backbone 'tiny'"):
-        find_weights("tiny", None)
+        initialise_from("imagenet", built("tsn", "resnet18"), ("tsn", "resnet18"), str(tmp_path), "repeat")
+    with pytest.raises(MissingWeightsError, match="no ImageNet weights exist; module 'tsn', backbone 'tiny'"):
+        initialise_from("imagenet", built("tsn", "tiny"), ("tsn", "tiny"), None, "repeat")
+    with pytest.raises(
+        MissingWeightsError, match="no Kinetics-400 weights exist; module 'tsn', backbone 'tiny'"
+    ):
+        initialise_from("kinetics", built("tsn", "tiny"), ("tsn", "tiny"), None, "repeat")
     with pytest.raises(ValueError, match="did you mean 'resnet18'"):
-        find_weights("resnet81", None)
+        starting_weights("imagenet", "tsn", "resnet81")
+
+
+def of_imagenet(backbone: str) -> WeightsFile:
+    found = starting_weights("imagenet", "tsn", backbone)
+    assert found is not None
+    return found
 
 
 def spoilt(weights_dir: Path, folder: Path, damage: str) -> Path:
@@ -248,7 +259,9 @@ def test_a_damaged_file_is_refused_by_name(
     model = built("i3d", "resnet18")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(WeightsError, match=message):
-        initialise_from_imagenet(model, "resnet18", str(spoilt(weights_dir, tmp_path, damage)), "repeat")
+        initialise_from(
+            "imagenet", model, ("tsn", "resnet18"), str(spoilt(weights_dir, tmp_path, damage)), "repeat"
+        )
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
@@ -266,5 +279,5 @@ def test_a_file_cannot_run_code(tmp_path: Path) -> None:
     marker = tmp_path / "executed"
     torch.save({"conv1.weight": Payload(marker)}, tmp_path / "resnet18-f37072fd.pth")
     with pytest.raises(WeightsError, match="cannot be read"):
-        initialise_from_imagenet(built("tsn", "resnet18"), "resnet18", str(tmp_path), "repeat")
+        initialise_from("imagenet", built("tsn", "resnet18"), ("tsn", "resnet18"), str(tmp_path), "repeat")
     assert not marker.exists()

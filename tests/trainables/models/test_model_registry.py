@@ -10,7 +10,8 @@ import pytest
 
 from trainables.models import build_model
 from trainables.models.framework import Backbone, SpatioTemporalModule
-from trainables.models.registry import BACKBONES, MODULES, load_target
+from trainables.models.pretrained import KINETICS
+from trainables.models.registry import BACKBONES, MODULES, input_statistics, load_target
 from trainables.models.video_model import load_backbone, load_module
 
 SETTINGS: dict[str, Any] = {
@@ -47,7 +48,12 @@ def test_every_target_can_be_imported_and_is_what_it_should_be() -> None:
             assert hasattr(load_target(info), "network")
         else:
             assert issubclass(load_module(name), SpatioTemporalModule)
-    assert all(isinstance(load_backbone(name), Backbone) for name in BACKBONES)
+    for name, skeleton in BACKBONES.items():
+        if skeleton.target is not None:
+            assert isinstance(load_backbone(name), Backbone)
+            continue
+        with pytest.raises(ValueError, match=f"backbone {name} is no skeleton for other modules"):
+            load_backbone(name)
 
 
 def test_weight_files_are_those_of_torchvisions_weights_api() -> None:
@@ -56,6 +62,20 @@ def test_weight_files_are_those_of_torchvisions_weights_api() -> None:
     for info in BACKBONES.values():
         if info.weights_enum is not None:
             assert get_weight(info.weights_enum).url.rsplit("/", 1)[1] == info.weights_file
+    for file in KINETICS.values():
+        assert file.enum is not None
+        assert get_weight(file.enum).url.rsplit("/", 1)[1] == file.name
+
+
+def test_pictures_are_normalised_as_torchvision_did_for_its_weights() -> None:
+    from torchvision.models import get_weight
+
+    for network, file in KINETICS.items():
+        module, backbone = network.split("-")
+        assert file.enum is not None
+        preset = get_weight(file.enum).transforms()
+        mean, std = input_statistics(module, backbone)
+        assert (list(mean), list(std)) == (preset.mean, preset.std), module
 
 
 @pytest.mark.parametrize(

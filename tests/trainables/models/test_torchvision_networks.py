@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -9,8 +11,10 @@ from torchvision.models import get_model, get_weight
 
 from trainables.models import build_model
 from trainables.models.macs import model_cost
+from trainables.models.pretrained import starting_weights
 from trainables.models.registry import MODULES
 from trainables.models.video_model import VideoModel
+from trainables.models.weights import initialise_from
 
 # Our axes; torchvision's weights, whose meta data print parameters and 10^9 MACs; frames and size of these.
 PRINTED = [
@@ -95,6 +99,33 @@ def test_transformers_see_the_order_of_frames_and_draw_nothing_at_random(module:
     with torch.no_grad():
         assert not torch.allclose(model(clip), model(clip.flip(2)), atol=1e-5)
         assert torch.equal(model.train().features(clip), model.features(clip))
+
+
+KINETICS_FILES = [
+    ("resnet3d", "resnet18", "r3d_18"),
+    ("mc3", "resnet18", "mc3_18"),
+    ("r2plus1d", "resnet18", "r2plus1d_18"),
+    ("s3d_2018", "inception_v1", "s3d"),
+    ("swin3d", "swin_t", "swin3d_t"),
+    ("mvit_v2", "mvit_s", "mvit_v2_s"),
+]
+
+
+@pytest.mark.parametrize(("module", "backbone", "name"), KINETICS_FILES)
+def test_kinetics_weights_are_inherited_but_for_the_classifier(
+    module: str, backbone: str, name: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(5)
+    file = starting_weights("kinetics", module, backbone)
+    assert file is not None
+    theirs = get_model(name).state_dict()
+    torch.save(theirs, tmp_path / file.name)
+    model = built(module, backbone, 16, classes=7)
+    fresh = initialise_from("kinetics", model, (module, backbone), str(tmp_path), "repeat")
+    assert fresh == ("fc.bias", "fc.weight")
+    for key, tensor in model.trunk.state_dict().items():
+        assert torch.equal(tensor, theirs[key]), key
+    assert starting_weights("imagenet", module, backbone) is None
 
 
 def test_what_does_not_exist_is_refused() -> None:

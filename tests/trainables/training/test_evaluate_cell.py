@@ -81,7 +81,7 @@ def known_predictions(trained: CellSpec, views: Views) -> tuple[Predictions, np.
     """What `predict` says of the model above, and its logits (videos, views, 4) computed view by view."""
     path = Path(trained.manifest)
     manifest = read_manifest(path)
-    compute, norm = Compute(torch.device("cpu"), bf16=False), Normalisation.of("tiny")
+    compute, norm = Compute(torch.device("cpu"), bf16=False), Normalisation.of("tsn", "tiny")
     videos, reader = manifest.split("val"), open_reader(manifest, path)
 
     def batches() -> object:
@@ -135,7 +135,7 @@ def test_a_batch_in_pieces_gives_the_same_numbers(trained: CellSpec) -> None:
     assert pieces.view_top.tolist() == whole.view_top.tolist()
     path = Path(trained.manifest)
     manifest = read_manifest(path)
-    compute, norm = Compute(torch.device("cpu"), bf16=False), Normalisation.of("tiny")
+    compute, norm = Compute(torch.device("cpu"), bf16=False), Normalisation.of("tsn", "tiny")
     batches = eval_batches(
         manifest.split("val")[:2], PROTOCOL, 8, open_reader(manifest, path), rank=0, world=1
     )

@@ -249,7 +249,7 @@ def test_pictures_are_normalised_as_the_backbone_was_pretrained(
     backbone: str, statistics: tuple[tuple[float, ...], tuple[float, ...]]
 ) -> None:
     """docs/protocol.md §1."""
-    norm = Normalisation.of(backbone)
+    norm = Normalisation.of("tsn", backbone)
     assert (norm.mean, norm.std) == statistics
     clips = torch.full((1, 3, 2, 4, 4), 255.0)
     found = Compute(torch.device("cpu"), bf16=False).normalise(clips, norm)[0, :, 0, 0, 0]
@@ -395,7 +395,7 @@ def test_batch_statistics_are_shared_exactly_where_the_recipe_says_so(
     model = build_model(module=module, backbone="tiny", temporal_pooling=False, frames=8, num_classes=4)
     optimiser = build_optimiser(model, spec.recipe)
     on_a_gpu = Compute(torch.device("cuda", 0), bf16=False, switches=PLAIN)
-    norm = Normalisation.of("tiny")
+    norm = Normalisation.of("tsn", "tiny")
     step = TrainingStep.create(spec, model, optimiser, on_a_gpu, norm, world=2)
     layers = norm_layers(step.network)
     assert layers and {isinstance(one, nn.SyncBatchNorm) for one in layers} == {sync_bn}
@@ -409,7 +409,7 @@ def test_batch_statistics_are_shared_exactly_where_the_recipe_says_so(
 def test_shared_batch_statistics_on_a_cpu_are_refused(tmp_path: Path) -> None:
     spec = toy_spec(tmp_path, tmp_path, sync_bn=True)
     model = build_model(module="tsn", backbone="tiny", temporal_pooling=False, frames=8, num_classes=4)
-    compute, norm = Compute(torch.device("cpu"), bf16=False), Normalisation.of("tiny")
+    compute, norm = Compute(torch.device("cpu"), bf16=False), Normalisation.of("tsn", "tiny")
     with pytest.raises(ValueError, match="sync_bn"):
         TrainingStep.create(spec, model, build_optimiser(model, spec.recipe), compute, norm, world=2)
 

@@ -17,7 +17,7 @@ import torch
 
 from catalog.storage.errors import ActionGridError, FailureKind
 from trainables.data.clips.resample import views_by_products, views_one_by_one
-from trainables.models.registry import backbone_info
+from trainables.models.registry import input_statistics
 from trainables.recipe.switches import PLAIN, Machine, Switches, resolve
 
 if TYPE_CHECKING:
@@ -40,10 +40,9 @@ class Normalisation:
     std: tuple[float, ...]
 
     @classmethod
-    def of(cls, backbone: str) -> Normalisation:
-        """The statistics that `backbone` was pretrained with."""
-        info = backbone_info(backbone)
-        return cls(tuple(info.input_mean), tuple(info.input_std))
+    def of(cls, module: str, backbone: str) -> Normalisation:
+        """The statistics that weights of this network are, or would be, pretrained with."""
+        return cls(*input_statistics(module, backbone))
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,9 @@ def state_after(
     torch.set_num_threads(1)
     compute = Compute(CPU, bf16=False, switches=Switches(**switches))
     placed = compute.place(model)  # type: ignore[arg-type]
-    step = TrainingStep.alone(placed.train(), recipe or Recipe(lr=0.05), compute, Normalisation.of("tiny"))
+    step = TrainingStep.alone(
+        placed.train(), recipe or Recipe(lr=0.05), compute, Normalisation.of("tsn", "tiny")
+    )
     pixels, labels = clips(4)
     for number in range(steps):
         torch.manual_seed(number)
@@ -143,7 +145,7 @@ def test_gradients_that_stay_in_place_are_the_same(pieces: int, clip_norm: float
     recipe = Recipe(lr=0.05, clip_norm=clip_norm)
     expected = state_after(tiny(), pieces=pieces, recipe=recipe)
     model = Compute(CPU, bf16=False).place(tiny()).train()
-    step = TrainingStep.alone(model, recipe, Compute(CPU, bf16=False), Normalisation.of("tiny"))
+    step = TrainingStep.alone(model, recipe, Compute(CPU, bf16=False), Normalisation.of("tsn", "tiny"))
     kept = build_optimiser(model, recipe, Switches(cuda_graphs=True))
     step = TrainingStep(
         step.network, step.forward, kept, step.compute, step.norm, step.accumulate, step.clip_norm
@@ -232,7 +234,7 @@ def test_a_step_never_waits_for_the_device_and_an_epoch_does_once(toy_data: Path
 
 
 def test_the_constants_of_normalisation_are_uploaded_once() -> None:
-    norm = Normalisation.of("tiny")
+    norm = Normalisation.of("tsn", "tiny")
     assert _constants(norm, CPU)[0] is _constants(norm, torch.device("cpu"))[0]
 
 

@@ -21,7 +21,7 @@ from trainables.training.optimiser import learning_rate
 from trainables.training.step import TrainingStep
 
 STEPS, BATCH = 200, 16
-NORM = Normalisation.of("tiny")
+NORM = Normalisation.of("tsn", "tiny")
 PLAIN = Compute(torch.device("cpu"), bf16=False)
 Clips = tuple[torch.Tensor, torch.Tensor]
 
