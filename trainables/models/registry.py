@@ -233,8 +233,13 @@ _POOLS = {True: "always pools over time", False: "never pools over time"}
 
 
 def why_not(module: str, backbone: str, temporal_pooling: bool, frames: int) -> str | None:
-    """Say why a registered module does not exist with these axes; None if it does."""
+    """Say why a registered module does not exist with these axes; None if it does.
+
+    Raises:
+        ValueError: The module or the backbone is unknown.
+    """
     info = module_info(module)
+    backbone_info(backbone)
     fitting = backbones_of(info)
     if backbone not in fitting:
         return f"module {module} does not exist with backbone {backbone}; allowed: {', '.join(fitting)}"

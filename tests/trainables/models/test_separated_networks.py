@@ -58,7 +58,7 @@ def test_every_other_block_is_gated_and_widths_are_multiples_of_eight() -> None:
     gated = [not isinstance(block.gate, nn.Identity) for block in blocks]
     stages = (3, 5, 11, 7)
     assert gated == [index % 2 == 0 for depth in stages for index in range(depth)]
-    assert [rounded(width) for width in (3.4, 6.75, 13.5, 20.0, 27.0)] == [8, 8, 16, 24, 24]
+    assert [rounded(width) for width in (3.4, 6.75, 13.5, 20.0, 27.0)] == [8, 8, 16, 24, 32]
 
 
 def test_x3d_takes_the_mean_over_time_before_its_last_nonlinearity() -> None:
