@@ -50,7 +50,7 @@ class BackboneInfo:
 
     `weights_file` is torchvision's file of ImageNet weights (None: no such weights exist);
     `weights_aliases` are older names under which torchvision published the same tensors. `target` is None for
-    the backbone of networks of their own: their module builds it.
+    the backbone of networks of their own: their module builds it. `planar`: it exists for 2D modules only.
     """
 
     name: str
@@ -61,6 +61,7 @@ class BackboneInfo:
     weights_aliases: tuple[str, ...] = ()
     input_mean: tuple[float, float, float] = IMAGENET_MEAN
     input_std: tuple[float, float, float] = IMAGENET_STD
+    planar: bool = False
     version: str = "1"
 
 
@@ -204,6 +205,13 @@ _BACKBONES = (
         weights_enum="ResNet101_Weights.IMAGENET1K_V1",
         weights_aliases=("resnet101-5d3b4d8f.pth",),
     ),
+    BackboneInfo(
+        "blresnet50",
+        "bLResNet50",
+        "trainables.models.backbones.blresnet:BLRESNET50",
+        weights_file=None,
+        planar=True,
+    ),
     BackboneInfo("tiny", "Tiny", "trainables.models.backbones.tiny:TINY", weights_file=None),
     BackboneInfo("x3d_m", "M", None, weights_file=None, input_mean=(0.45,) * 3, input_std=(0.225,) * 3),
     BackboneInfo("x3d_l", "L", None, weights_file=None, input_mean=(0.45,) * 3, input_std=(0.225,) * 3),
@@ -260,7 +268,8 @@ def input_statistics(
 
 def backbones_of(info: ModuleInfo) -> tuple[str, ...]:
     """The backbones that a module exists with."""
-    return info.backbones or tuple(one.name for one in _BACKBONES if one.target is not None)
+    stacks = (one for one in _BACKBONES if one.target is not None)
+    return info.backbones or tuple(one.name for one in stacks if not (one.planar and info.volumetric))
 
 
 def load_target(info: ModuleInfo | BackboneInfo) -> object:

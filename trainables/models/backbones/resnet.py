@@ -24,7 +24,10 @@ RENAMES = (
 
 
 class ResidualBlock(RecomputableBlock):
-    """ReLU(main path + shortcut). The shortcut takes the block's input before any aggregation."""
+    """ReLU(main path + shortcut). The shortcut takes the block's input before any aggregation.
+
+    Without `relu` the sum is the block's output.
+    """
 
     def __init__(
         self,
@@ -33,6 +36,8 @@ class ResidualBlock(RecomputableBlock):
         recalibration: nn.Module,
         shortcut: nn.Module | None,
         after: nn.Module,
+        *,
+        relu: bool = True,
     ) -> None:
         super().__init__()
         self.aggregate = aggregate
@@ -42,6 +47,7 @@ class ResidualBlock(RecomputableBlock):
         self.downsample = shortcut
         self.after = after
         self._depth = len(main)
+        self._relu = relu
 
     def block(self, x: Tensor) -> Tensor:
         """Map the module's layout to the same layout, strided as the block was built."""
@@ -50,7 +56,7 @@ class ResidualBlock(RecomputableBlock):
             out = getattr(self, f"conv{number}")(out)
         out = self.recalibration(out)
         out += x if self.downsample is None else self.downsample(x)
-        mixed: Tensor = self.after(F.relu(out, inplace=True))
+        mixed: Tensor = self.after(F.relu(out, inplace=True) if self._relu else out)
         return mixed
 
 

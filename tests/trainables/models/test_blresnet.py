@@ -1,0 +1,70 @@
+"""Big-little ResNet against its printed figures, and where its branches meet."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from trainables.models import build_model
+from trainables.models.backbones.blresnet import BigLittleStage
+from trainables.models.macs import model_cost
+from trainables.models.registry import MODULES, why_not
+from trainables.models.video_model import VideoModel
+
+
+def built(module: str, *, pooled: bool = False) -> VideoModel:
+    torch.manual_seed(0)
+    model = build_model(
+        module=module, backbone="blresnet50", temporal_pooling=pooled, frames=8, num_classes=3
+    )
+    return model.eval()
+
+
+def test_costs_of_a_picture_are_the_printed_ones() -> None:
+    """Chen et al. (2019), Table 2: 26.69 M parameters for 1,000 classes and 2.85 G, as for TSN's 8 frames."""
+    cost = model_cost("tsn", "blresnet50", False, 8, 1000)
+    assert round(cost.params / 1e6, 2) == 26.69
+    assert round(cost.macs / 8e9, 2) == 2.85
+
+
+def test_aggregation_is_in_every_block_of_both_branches() -> None:
+    added = (
+        model_cost("tam", "blresnet50", False, 8, 3).params
+        - model_cost("tsn", "blresnet50", False, 8, 3).params
+    )
+    big = [64, 256, 256, 512, 512, 512] + [256, 512] + [512] + [1024] * 5
+    little = [64, 256, 512]
+    joins = [256, 512, 1024]
+    last = [1024, 2048, 2048]
+    counted = 3 * (64 + 256 + 256 + 512 * 2 + 512 + 1024 * 4 + sum(little) + sum(joins) + sum(last))
+    assert big and added == counted
+
+
+@pytest.mark.parametrize("module", ["tsn", "tam", "tsm"])
+@pytest.mark.parametrize("pooled", [False, True])
+def test_pictures_become_logits(module: str, pooled: bool) -> None:
+    model = built(module, pooled=pooled)
+    with torch.no_grad():
+        features = model.features(torch.randn(2, 3, 8, 64, 64))
+    assert features.shape == (2, 1 if pooled else 8, 2048)
+
+
+def test_the_big_branch_sees_half_of_the_resolution_and_ends_without_a_relu() -> None:
+    model, sizes, least = built("tsn"), [], []
+    for stage in model.modules():
+        if isinstance(stage, BigLittleStage):
+            for branch in (stage.big, stage.little):
+                branch.register_forward_hook(lambda _, __, out: sizes.append(out.shape[-1]))
+            stage.big.register_forward_hook(lambda _, __, out: least.append(out.min()))
+    with torch.no_grad():
+        model(torch.randn(1, 3, 8, 64, 64))
+    assert sizes == [8, 16, 4, 8, 2, 4]
+    assert all(one < 0 for one in least)
+
+
+def test_it_exists_for_modules_over_pictures_alone() -> None:
+    for module, info in MODULES.items():
+        refused = why_not(module, "blresnet50", bool(info.pools), 16) is not None
+        assert refused == (info.volumetric or bool(info.backbones)), module
+    assert isinstance(built("tam").trunk, nn.Sequential)
