@@ -29,16 +29,11 @@ def test_costs_of_a_picture_are_the_printed_ones() -> None:
 
 
 def test_aggregation_is_in_every_block_of_both_branches() -> None:
-    added = (
-        model_cost("tam", "blresnet50", False, 8, 3).params
-        - model_cost("tsn", "blresnet50", False, 8, 3).params
-    )
-    big = [64, 256, 256, 512, 512, 512] + [256, 512] + [512] + [1024] * 5
-    little = [64, 256, 512]
-    joins = [256, 512, 1024]
-    last = [1024, 2048, 2048]
-    counted = 3 * (64 + 256 + 256 + 512 * 2 + 512 + 1024 * 4 + sum(little) + sum(joins) + sum(last))
-    assert big and added == counted
+    tam, tsn = (model_cost(module, "blresnet50", False, 8, 3).params for module in ("tam", "tsn"))
+    # Channels that blocks take in: of the big branches, the little ones, those that join, and stage 4.
+    big = [64, 256, 256, 512, 512, 512, *[1024] * 4]
+    others = [64, 256, 512, 256, 512, 1024, 1024, 2048, 2048]
+    assert tam - tsn == 3 * sum(big + others)
 
 
 @pytest.mark.parametrize("module", ["tsn", "tam", "tsm"])
@@ -59,7 +54,7 @@ def test_the_big_branch_sees_half_of_the_resolution_and_ends_without_a_relu() ->
             stage.big.register_forward_hook(lambda _, __, out: least.append(out.min()))
     with torch.no_grad():
         model(torch.randn(1, 3, 8, 64, 64))
-    assert sizes == [8, 16, 4, 8, 2, 4]
+    assert sizes == [16, 8, 8, 4, 4, 2]  # the little branch, then the big one, by stage
     assert all(one < 0 for one in least)
 
 
