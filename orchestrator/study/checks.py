@@ -200,6 +200,16 @@ def _milestones(study: Study, cell: Cell) -> Iterator[Finding]:
         yield _recipe_field(study, cell, "milestones"), f"{list(milestones)} must rise, each epoch once"
 
 
+def _transformers_options(study: Study, cell: Cell) -> Iterator[Finding]:
+    recipe = cell.recipe
+    if recipe.drop_path > 0 and not MODULES[cell.module].transformer:
+        what = f"{recipe.drop_path}, but module {cell.module} has no blocks that can be left out; say 0 there"
+        yield _recipe_field(study, cell, "drop_path"), what
+    if recipe.warmup_epochs >= recipe.epochs:
+        what = f"{recipe.warmup_epochs} of {recipe.epochs} epochs; allowed: fewer than epochs"
+        yield _recipe_field(study, cell, "warmup_epochs"), what
+
+
 def _batch_statistics(study: Study, cell: Cell) -> Iterator[Finding]:
     resources = cell.resources
     if cell.recipe.sync_bn and resources.workers > 1 and resources.gpus_per_worker == 0:
@@ -221,6 +231,7 @@ _CELL_CHECKS: tuple[Callable[[Study, Cell], Iterator[Finding]], ...] = (
     _pooling,
     _crops,
     _milestones,
+    _transformers_options,
     _batch_statistics,
     _speed,
 )

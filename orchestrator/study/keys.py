@@ -79,6 +79,17 @@ def declared_hash(config: DatasetConfig) -> str:
     return f"{DECLARED}{_digest(config.model_dump(mode='json', exclude=idle))}"
 
 
+_LATER_OF_RECIPES = (
+    "optimiser",
+    "warmup_epochs",
+    "schedule_by",
+    "label_smoothing",
+    "mixup",
+    "drop_path",
+)
+_PAPERS = Recipe.model_fields
+
+
 def recipe_parts(recipe: Recipe, *, starter: bool) -> dict[str, Any]:
     """The fields of a recipe that decide weights, given the choices that make others idle.
 
@@ -96,6 +107,9 @@ def recipe_parts(recipe: Recipe, *, starter: bool) -> dict[str, Any]:
         idle |= {"milestones", "gamma"}
     if recipe.sampling != "dense":
         idle.add("sampling_rate")
+    idle |= {"momentum", "nesterov"} if recipe.optimiser == "adamw" else {"betas"}
+    # Fields that came later count where they are used, so that no older key moved.
+    idle |= {name for name in _LATER_OF_RECIPES if getattr(recipe, name) == _PAPERS[name].default}
     idle.add("crop_scales" if recipe.augmentation == "random_short_side" else "short_side_range")
     parts["milestones"] = [epoch for epoch in recipe.milestones if epoch < recipe.epochs]
     return {name: value for name, value in parts.items() if name not in idle}

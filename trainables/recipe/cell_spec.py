@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainables.recipe.fields import ChooseOn, Fraction, Frozen, PositiveInt, Split
+from trainables.recipe.fields import ChooseOn, Fraction, Frozen, NotNegativeInt, PositiveInt, Split
 from trainables.recipe.keep import Keep, KeepPolicy
 from trainables.recipe.switches import Execution, Precision
 
@@ -22,14 +22,19 @@ Which = Literal["best", "last"]
 class Recipe(Frozen):
     """How one cell is trained. `batch_size` counts clips per optimiser step over all workers.
 
-    `precision`: `auto` is bf16 on a GPU and fp32 on a CPU; tf32 is of GPUs only.
+    `precision`: `auto` is bf16 on a GPU and fp32 on a CPU; tf32 is of GPUs only. `betas` are AdamW's, which
+    decays no tensor of one dimension. `warmup_epochs` of a rate that rises linearly come before the schedule,
+    which `schedule_by` steps. `mixup` is the alpha of its Beta distribution; 0: off. `drop_path`: the last
+    block's chance to be left out, in transformers.
     """
 
     epochs: PositiveInt = 75
     batch_size: PositiveInt = 72
     accumulate: PositiveInt = 1
     sync_bn: bool = False
+    optimiser: Literal["sgd", "adamw"] = "sgd"
     lr: Annotated[float, Field(gt=0)] = 0.01
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     momentum: Fraction = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     nesterov: bool = False
@@ -37,7 +42,12 @@ class Recipe(Frozen):
     schedule: Literal["cosine", "multistep", "constant"] = "cosine"
     milestones: tuple[PositiveInt, ...] = (15, 30, 45)
     gamma: Annotated[float, Field(gt=0)] = 0.1
+    warmup_epochs: NotNegativeInt = 0
+    schedule_by: Literal["epoch", "iteration"] = "epoch"
+    label_smoothing: Fraction = 0.0
+    mixup: Annotated[float, Field(ge=0)] = 0.0
     dropout: Fraction = 0.5
+    drop_path: Fraction = 0.0
     init: Literal["imagenet", "kinetics", "random"] = "imagenet"
     inflation: Literal["repeat", "divide"] = "repeat"
     pooling_method: Literal["max", "avg"] = "max"

@@ -188,7 +188,7 @@ def initial_model(spec: CellSpec, manifest: Manifest | None, compute: Compute, r
 
 
 def _build(spec: CellSpec, frames: int) -> VideoModel:
-    return build_model(
+    model = build_model(
         module=spec.module,
         backbone=spec.backbone,
         temporal_pooling=spec.temporal_pooling,
@@ -197,6 +197,18 @@ def _build(spec: CellSpec, frames: int) -> VideoModel:
         dropout=spec.recipe.dropout,
         pooling_method=spec.recipe.pooling_method,
     )
+    if spec.recipe.drop_path > 0:
+        set_drop_path(model, spec.recipe.drop_path)
+    return model
+
+
+def set_drop_path(model: nn.Module, last: float) -> None:
+    """Leave blocks out in training: the first never, the last with a chance of `last`, in between evenly."""
+    from torchvision.ops import StochasticDepth
+
+    parts = [part for part in model.modules() if isinstance(part, StochasticDepth)]
+    for number, part in enumerate(parts):
+        part.p = last * number / max(len(parts) - 1, 1)
 
 
 def _inherit(

@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from trainables.training.adamw import AdamW
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -129,29 +131,45 @@ class Sgd:
         self.lr = float(group["lr"])
 
 
-def learning_rate(recipe: Recipe, epoch: int) -> float:
-    """Learning rate of `epoch` (1-based), stepped per epoch: a pure function, so resuming needs no state.
+def learning_rate(recipe: Recipe, epoch: float, lasts: float = 1.0) -> float:
+    """The rate of `epoch` (1-based; 2.5: from the middle of the second on): resuming needs no state.
 
-    cosine: from `lr` towards 0 over all epochs. multistep: times `gamma` after each milestone (in epochs).
+    `lasts` is how many epochs it is used for; in the warm-up the rate is the one that its line has reached
+    when they end. cosine: from `lr` towards 0 over the epochs after the warm-up. multistep: times `gamma`
+    after each milestone (in epochs, the warm-up's included).
     """
     completed = epoch - 1
+    if completed < recipe.warmup_epochs:
+        return recipe.lr * min((completed + lasts) / recipe.warmup_epochs, 1.0)
     if recipe.schedule == "cosine":
-        return recipe.lr * 0.5 * (1.0 + math.cos(math.pi * completed / recipe.epochs))
+        passed = (completed - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
+        return recipe.lr * 0.5 * (1.0 + math.cos(math.pi * passed))
     if recipe.schedule == "multistep":
-        passed = sum(1 for milestone in recipe.milestones if completed >= milestone)
-        return float(recipe.lr * recipe.gamma**passed)
+        steps = sum(1 for milestone in recipe.milestones if completed >= milestone)
+        return float(recipe.lr * recipe.gamma**steps)
     return recipe.lr
 
 
-def build_optimiser(model: nn.Module, recipe: Recipe, switches: Switches | None = None) -> Sgd:
-    """SGD over all parameters; weight decay applies to BN and biases too, as in the reference."""
+def build_optimiser(model: nn.Module, recipe: Recipe, switches: Switches | None = None) -> Sgd | AdamW:
+    """The recipe's optimiser over all parameters; SGD decays BN and biases too, as in the reference."""
+    kernels = None if switches is None else switches.optimiser
+    # What a recorded backward pass returns lies where the next one writes: it has to be added elsewhere.
+    keep_gradients = switches is not None and switches.cuda_graphs
+    if recipe.optimiser == "adamw":
+        return AdamW(
+            model.named_parameters(),
+            lr=recipe.lr,
+            betas=recipe.betas,
+            weight_decay=recipe.weight_decay,
+            kernels=kernels,
+            keep_gradients=keep_gradients,
+        )
     return Sgd(
         model.parameters(),
         lr=recipe.lr,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
         nesterov=recipe.nesterov,
-        kernels=None if switches is None else switches.optimiser,
-        # What a recorded backward pass returns lies where the next one writes: it has to be added elsewhere.
-        keep_gradients=switches is not None and switches.cuda_graphs,
+        kernels=kernels,
+        keep_gradients=keep_gradients,
     )

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import nn
 
 from catalog.storage.errors import ActionGridError, FailureKind
-from trainables.data.clips.loader import train_batches
+from trainables.data.clips.loader import num_train_steps, train_batches
 from trainables.models.recompute import recompute_blocks
 from trainables.training.execution.compiled import build_forward
 from trainables.training.execution.upload import uploaded
-from trainables.training.optimiser import build_optimiser
+from trainables.training.mixup import mixed
+from trainables.training.optimiser import build_optimiser, learning_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trainables.data.frames.manifest import Video
     from trainables.data.frames.reader import FrameReader
     from trainables.recipe.cell_spec import CellSpec, Recipe
+    from trainables.training.adamw import AdamW
     from trainables.training.execution.device import Compute, Forward, Normalisation
     from trainables.training.optimiser import Sgd
 
@@ -49,23 +50,24 @@ class EpochTotals:
 class TrainingStep:
     """What one step needs. `network` is the DDP-wrapped model where there are several workers.
 
+    `pieces` are those of a worker's share of a batch: the recipe's, and more where memory was short.
     `forward` is the network as the switches execute it (`trainables.training.execution.compiled`).
     """
 
     network: nn.Module
     forward: Forward
-    optimiser: Sgd
+    optimiser: Sgd | AdamW
     compute: Compute
     norm: Normalisation
-    accumulate: int
-    clip_norm: float | None
+    pieces: int
+    recipe: Recipe
 
     @classmethod
     def create(
         cls,
         spec: CellSpec,
         model: nn.Module,
-        optimiser: Sgd,
+        optimiser: Sgd | AdamW,
         compute: Compute,
         norm: Normalisation,
         world: int,
@@ -87,7 +89,7 @@ class TrainingStep:
         pieces = recipe.accumulate * spec.accumulation
         # The compiler comes last: it has to see where DDP cuts the backward pass into buckets.
         forward = build_forward(network, compute.switches)
-        return cls(network, forward, optimiser, compute, norm, pieces, recipe.clip_norm)
+        return cls(network, forward, optimiser, compute, norm, pieces, recipe)
 
     @classmethod
     def alone(cls, model: nn.Module, recipe: Recipe, compute: Compute, norm: Normalisation) -> TrainingStep:
@@ -96,15 +98,15 @@ class TrainingStep:
             recompute_blocks(model)
         optimiser = build_optimiser(model, recipe, compute.switches)
         forward = build_forward(model, compute.switches)
-        return cls(model, forward, optimiser, compute, norm, recipe.accumulate, recipe.clip_norm)
+        return cls(model, forward, optimiser, compute, norm, recipe.accumulate, recipe)
 
     def run(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """One optimiser step on a worker's share of a batch, in `accumulate` pieces.
+        """One optimiser step on a worker's share of a batch, in `pieces`.
 
         Returns the summed loss and the number of right top-1 predictions, as 0-d tensors on the device.
         """
         size = len(batch.labels)
-        return self.learn(self._shares(batch, min(self.accumulate, size)), size)
+        return self.learn(self._shares(batch, min(self.pieces, size)), size)
 
     def _shares(self, batch: Batch, pieces: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for share in batch.chunks(pieces):
@@ -121,16 +123,17 @@ class TrainingStep:
         loss_sum = torch.zeros((), device=self.compute.device)
         right = torch.zeros((), device=self.compute.device)
         self.optimiser.zero_grad()
-        for clips, target in shares:
+        for pixels, target in shares:
+            clips, targets = mixed(pixels, target, self.recipe.mixup)
             with self.compute.autocast():
                 logits = self.forward(clips)
-                loss = F.cross_entropy(logits, target, reduction="sum")
+                loss = targets.loss(logits, self.recipe.label_smoothing)
             # Before the backward pass: a recorded one may write its results over the logits.
             right += (logits.detach().argmax(dim=1) == target).sum()
             (loss / size).backward()  # type: ignore[no-untyped-call]
             loss_sum += loss.detach()
-        if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
         self.optimiser.step()
         return loss_sum, right
 
@@ -207,9 +210,12 @@ def train_one_epoch(
         threads=spec.threads,
         ring=ring,
     )
+    steps = num_train_steps(len(videos), spec.recipe.batch_size)
     watch = LossWatch(step.compute.device)
     with closing(uploaded(batches, step.compute.device)) as arriving:
         for number, batch in enumerate(arriving, start=1):
+            if spec.recipe.schedule_by == "iteration":
+                step.optimiser.lr = learning_rate(spec.recipe, epoch + (number - 1) / steps, 1 / steps)
             loss_sum, right = step.run(batch)
             totals += torch.stack([loss_sum, right, torch.full_like(right, len(batch.labels))]).double()
             if watch.diverged(totals[0]):

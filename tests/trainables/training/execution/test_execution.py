@@ -147,9 +147,7 @@ def test_gradients_that_stay_in_place_are_the_same(pieces: int, clip_norm: float
     model = Compute(CPU, bf16=False).place(tiny()).train()
     step = TrainingStep.alone(model, recipe, Compute(CPU, bf16=False), Normalisation.of("tsn", "tiny"))
     kept = build_optimiser(model, recipe, Switches(cuda_graphs=True))
-    step = TrainingStep(
-        step.network, step.forward, kept, step.compute, step.norm, step.accumulate, step.clip_norm
-    )
+    step = TrainingStep(step.network, step.forward, kept, step.compute, step.norm, step.pieces, step.recipe)
     pixels, labels = clips(4)
     places = set()
     for number in range(3):
