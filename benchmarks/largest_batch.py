@@ -75,7 +75,7 @@ def largest_batch(
 def step_fits(model: TrainedModel, recipe: Recipe, compute: Compute, clips: int) -> bool:
     """Whether two training steps of so many clips find the memory that they need.
 
-    The second one has what the first one leaves: gradients and momentum.
+    The second one has what the first one leaves: gradients and moments.
     """
     try:
         _two_steps(model, recipe, compute, clips)
@@ -162,7 +162,7 @@ def _place(model: TrainedModel, recipe: Recipe, compute: Compute, limit: int) ->
         "torch": torch.__version__,
         "bf16": compute.bf16,
         "switches": asdict(compute.switches),
-        "momentum": recipe.momentum > 0,
+        "moments": recipe.moments,
         "pooling_method": recipe.pooling_method,
         "limit": limit,
     }

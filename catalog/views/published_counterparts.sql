@@ -45,7 +45,12 @@ CREATE MACRO recipe_of(recipe) AS {
     'dropout': coalesce((recipe ->> '$.dropout')::DOUBLE, 0.5),
     'init': coalesce(recipe ->> '$.init', 'imagenet'),
     'trained_sampling': CASE WHEN recipe ->> '$.sampling' = 'dense' THEN 'dense' ELSE 'uniform' END,
-    'trained_crop_size': coalesce((recipe ->> '$.crop_size')::BIGINT, 224)
+    'trained_crop_size': coalesce((recipe ->> '$.crop_size')::BIGINT, 224),
+    'optimiser': coalesce(recipe ->> '$.optimiser', 'sgd'),
+    'warmup_epochs': coalesce((recipe ->> '$.warmup_epochs')::BIGINT, 0),
+    'label_smoothing': coalesce((recipe ->> '$.label_smoothing')::DOUBLE, 0),
+    'mixup': coalesce((recipe ->> '$.mixup')::DOUBLE, 0),
+    'drop_path': coalesce((recipe ->> '$.drop_path')::DOUBLE, 0)
 };
 
 CREATE MACRO tolerance_of(name) AS (SELECT tolerance FROM comparison_tolerances WHERE field = name);
@@ -76,7 +81,13 @@ CREATE MACRO recipe_differences(own, stated) AS [
     CASE WHEN beyond_share('momentum', own.momentum, stated.momentum) THEN 'momentum ' || own.momentum END,
     CASE WHEN beyond_share('weight_decay', own.weight_decay, stated.weight_decay)
         THEN 'weight decay ' || own.weight_decay END,
-    CASE WHEN beyond_share('dropout', own.dropout, stated.dropout) THEN 'dropout ' || own.dropout END
+    CASE WHEN beyond_share('dropout', own.dropout, stated.dropout) THEN 'dropout ' || own.dropout END,
+    -- What no published number was trained with.
+    CASE WHEN own.optimiser <> 'sgd' THEN 'optimiser ' || own.optimiser END,
+    CASE WHEN own.warmup_epochs > 0 THEN counted(own.warmup_epochs, 'warm-up epoch') END,
+    CASE WHEN own.label_smoothing > 0 THEN 'label smoothing ' || own.label_smoothing END,
+    CASE WHEN own.mixup > 0 THEN 'mixup ' || own.mixup END,
+    CASE WHEN own.drop_path > 0 THEN 'drop path ' || own.drop_path END
 ];
 
 -- One's own accuracies beside every published number of the same dataset, model and length, over any relation with

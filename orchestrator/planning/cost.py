@@ -77,11 +77,11 @@ def cell_flops(cell: Cell, *, train_macs: int, eval_macs: int, train_videos: int
     return trained + evaluation_flops(eval_macs, val_videos, epochs, views)
 
 
-def checkpoint_bytes(params: int, epochs: int, momentum: float, keep: KeepPolicy) -> int:
+def checkpoint_bytes(params: int, epochs: int, moments: int, keep: KeepPolicy) -> int:
     """Bytes of the checkpoints that a cell leaves, weights in fp32.
 
-    SGD with momentum keeps one more number for each weight. BN's running statistics and the file format are
+    An optimiser keeps `moments` more numbers for each weight. BN's running statistics and the file format are
     left out: about 1 % of a ResNet-50.
     """
-    numbers = 2 if momentum > 0 else 1
+    numbers = 1 + moments
     return BYTES_PER_NUMBER * params * numbers * keep.most(epochs)

@@ -125,7 +125,7 @@ def cell_forecast(planned: PlannedCell, rates: Rates, *, gpus: bool) -> CellFore
     seconds = cell_seconds(planned.flops, rate, units, rates.start_up_seconds)
     kept = None
     if planned.params is not None:
-        kept = checkpoint_bytes(planned.params, recipe.epochs, recipe.momentum, planned.cell.keep)
+        kept = checkpoint_bytes(planned.params, recipe.epochs, recipe.moments, planned.cell.keep)
     return CellForecast(seconds, None if seconds is None else seconds * units / SECONDS_PER_HOUR, rate, kept)
 
 

@@ -128,7 +128,7 @@ def cell_memory(cell: Cell, num_classes: int) -> int:
         cell.frames,
         num_classes,
         recipe.crop_size,
-        momentum=recipe.momentum > 0,
+        moments=recipe.moments,
         bf16=recipe.precision in ("auto", "bf16"),
     )
     clips = -(-recipe.batch_size // cell.resources.workers)

@@ -33,7 +33,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes of one worker. `state`: weights, gradients, momentum. A clip adds `saved_by_clip`.
+    """Bytes of one worker. `state`: weights, gradients, the optimiser's moments. A clip adds `saved_by_clip`.
 
     `passing` by clip is what comes and goes beside them: the gradients of the largest activation's input and
     output while it is passed backward.
@@ -57,7 +57,7 @@ def training_memory(
     num_classes: int,
     size: int,
     *,
-    momentum: bool,
+    moments: int,
     bf16: bool,
 ) -> TrainingMemory:
     """The memory that training one architecture takes on pictures of `size` x `size` pixels.
@@ -77,7 +77,7 @@ def training_memory(
         at_short + (at_long - at_short) * steps for at_short, at_long in zip(short[2:], long[2:], strict=True)
     )
     numbers = short[0] + num_classes * (short[1] + 1)
-    state = BYTES_OF_STATE * numbers * (3 if momentum else 2) + (2 * numbers if bf16 else 0)
+    state = BYTES_OF_STATE * numbers * (2 + moments) + (2 * numbers if bf16 else 0)
     return TrainingMemory(state, fixed, by_clip, passing)
 
 

@@ -62,6 +62,11 @@ class Recipe(Frozen):
     precision: Precision = "auto"
     speed: Execution = Execution()
 
+    @property
+    def moments(self) -> int:
+        """How many numbers the optimiser keeps for each weight."""
+        return 2 if self.optimiser == "adamw" else int(self.momentum > 0)
+
 
 class Evaluation(Frozen):
     """A clip-level evaluation protocol (docs/protocol.md §9): 1 uniform clip, 1 centre crop by default."""

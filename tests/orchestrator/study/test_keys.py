@@ -83,6 +83,13 @@ def test_cosmetic_edits_change_no_key(edited: str) -> None:
         {"clip_norm": 1.0},
         {"schedule": "constant"},
         {"dropout": 0.4},
+        {"optimiser": "adamw"},
+        {"optimiser": "adamw", "betas": (0.9, 0.99)},
+        {"warmup_epochs": 3},
+        {"schedule_by": "iteration"},
+        {"label_smoothing": 0.1},
+        {"mixup": 0.8},
+        {"drop_path": 0.1},
         {"init": "random"},
         {"inflation": "divide"},
         {"pooling_method": "avg"},
@@ -107,6 +114,15 @@ def test_every_choice_that_decides_weights_changes_the_key(change: dict[str, Any
 def test_every_recipe_field_is_in_the_key_unless_it_is_idle() -> None:
     """A field added to the recipe must change keys until someone says here that it is idle."""
     known_idle = {"sync_bn", "inherit", "milestones", "gamma", "sampling_rate", "short_side_range", "speed"}
+    known_idle |= {
+        "optimiser",
+        "betas",
+        "warmup_epochs",
+        "schedule_by",
+        "label_smoothing",
+        "mixup",
+        "drop_path",
+    }
     parts = key_parts(STARTER, num_classes=2, train_hash="t", val_hash="v", parent_key=None)
     assert set(Recipe.model_fields) - set(parts["recipe"]) == known_idle
 

@@ -36,7 +36,7 @@ def test_saved_tensors_are_counted_as_a_real_forward_pass_saves_them(
     backbone: str, module: str, pooling: bool
 ) -> None:
     size = 32 if backbone == "tiny" else 64
-    memory = training_memory(module, backbone, pooling, 8, 7, size, momentum=True, bf16=False)
+    memory = training_memory(module, backbone, pooling, 8, 7, size, moments=1, bf16=False)
     for clips in (1, 4):
         saved, parameters = really_saved(module, backbone, pooling, clips, size)
         # Seven classes' logits instead of one's, which nobody counts.
@@ -51,7 +51,7 @@ def test_saved_tensors_are_counted_as_a_real_forward_pass_saves_them(
 
 def test_longer_clips_follow_from_two_lengths() -> None:
     for module in modules_with("tiny", True):
-        memory = training_memory(module, "tiny", True, 32, 7, 32, momentum=True, bf16=False)
+        memory = training_memory(module, "tiny", True, 32, 7, 32, moments=1, bf16=False)
         saved, _ = really_saved(module, "tiny", True, 2, 32, frames=32)
         estimated = memory.saved_fixed + 2 * memory.saved_by_clip
         assert saved.all * 0.999 <= estimated <= saved.all * (1.25 if module in ESTIMATED_HIGHER else 1.001)
@@ -80,4 +80,4 @@ def test_every_storage_counts_once_and_weights_do_not() -> None:
 
 def test_pictures_that_are_too_small_are_named() -> None:
     with pytest.raises(ValueError, match=r"pictures of 4x4 pixels are too small for inception_v1"):
-        training_memory("tsn", "inception_v1", False, 8, 7, 4, momentum=True, bf16=False)
+        training_memory("tsn", "inception_v1", False, 8, 7, 4, moments=1, bf16=False)

@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from tests.support.toy import EVALUATION, toy_spec
 from tests.trainables.models.test_imagenet_weights import torchvision_model
 from trainables.data.clips.loader import train_batches
-from trainables.models import build_model
+from trainables.models import build_model, registry
 from trainables.models.registry import BACKBONES
 from trainables.models.weights import MissingWeightsError
 from trainables.recipe.cell_spec import CellSpec, Evaluation, EvaluationSpec, ParentCheckpoint, Recipe
 from trainables.recipe.switches import PLAIN
 from trainables.training import initialise
 from trainables.training.evaluate_cell import measure
-from trainables.training.execution import device
 from trainables.training.execution.device import Compute, Normalisation
 from trainables.training.optimiser import build_optimiser, learning_rate
 from trainables.training.predictions import Predictions, write_predictions
@@ -55,6 +54,13 @@ EFFECTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "batch_size": ({}, {"batch_size": 4}),
     "accumulate": ({}, {"accumulate": 2}),
     "lr": ({}, {"lr": 0.06}),
+    "optimiser": ({"lr": 0.001}, {"optimiser": "adamw"}),
+    "betas": ({"optimiser": "adamw", "lr": 0.001}, {"betas": (0.5, 0.9)}),
+    "warmup_epochs": ({}, {"warmup_epochs": 1}),
+    "schedule_by": ({}, {"schedule_by": "iteration"}),
+    "label_smoothing": ({}, {"label_smoothing": 0.2}),
+    "mixup": ({}, {"mixup": 0.8}),
+    "drop_path": ({"module": "swin3d"}, {"drop_path": 0.9}),
     "momentum": ({}, {"momentum": 0.5}),
     "weight_decay": ({}, {"weight_decay": 0.1}),
     "nesterov": ({}, {"nesterov": True}),
@@ -261,7 +267,7 @@ def test_pictures_are_normalised_as_the_backbone_was_pretrained(
 def norms(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Normalisation]]:
     """The statistics that clips are normalised with, where `tiny` has some of its own."""
     own = replace(BACKBONES["tiny"], input_mean=(0.1, 0.2, 0.3), input_std=(0.4, 0.5, 0.6))
-    monkeypatch.setattr(device, "backbone_info", lambda name: own if name == "tiny" else BACKBONES[name])
+    monkeypatch.setattr(registry, "backbone_info", lambda name: own if name == "tiny" else BACKBONES[name])
     used: list[Normalisation] = []
     normalise = Compute.normalise
 
