@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from catalog import Catalog
+from catalog.events import CellPlanned
 from catalog.pivot import pivot
 from catalog.queries.accuracies import (
     accuracies_by_clips,
@@ -232,6 +233,25 @@ def test_one_checkpoint_measured_twice_counts_once(tmp_path: Path) -> None:
     more = [cell.evaluated(50.0, checkpoint="best", epoch=3), cell.evaluated(50.0)]
     rows = [row for row in points(catalog_of(tmp_path, [cell], *more)) if row["clips"] == 10]
     assert [(row["top1"], row["seeds"]) for row in rows] == [(50.0, 1)]
+
+
+def test_an_old_training_measured_again_alike_counts_once(tmp_path: Path) -> None:
+    """It tells only how many videos it was measured on; as many in an evaluation are taken for the same."""
+    protocol = {"clips": 1, "crops": 1, "crop_size": 224, "short_side": 256}
+    cell = Cell(top1=40.0)
+    again, others = cell.evaluated(40.5, **protocol), cell.evaluated(41.0, **protocol, videos=50)
+    assert [row["top1"] for row in points(catalog_of(tmp_path / "a", [cell], again))] == [40.0]
+    rows = points(catalog_of(tmp_path / "b", [cell], others))
+    assert sorted(row["top1"] for row in rows) == [40.0, 41.0]
+
+
+def test_a_seed_without_a_result_is_to_be_measured_as_the_others_were(tmp_path: Path) -> None:
+    """On the list of videos with the highest name, where the others' are two, so that it counts once."""
+    cells = [Cell(seed=seed, finished={"videos_hash": name}) for seed, name in enumerate(("v", "w"))]
+    missing = [event for event in Cell(seed=2).events() if isinstance(event, CellPlanned)]
+    rows = catalog_of(tmp_path, cells, *missing).query("FROM accuracies WHERE source = 'own'").to_pylist()
+    counted = {row["video_set"]: (row["seeds"], row["planned_seeds"]) for row in rows}
+    assert counted == {"v": (1, 1), "w": (1, 2)}
 
 
 def test_a_training_counts_with_the_protocol_that_it_was_measured_with(tmp_path: Path) -> None:

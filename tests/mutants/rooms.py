@@ -78,6 +78,7 @@ ROOMS: dict[str, Room] = {
         (
             "tests/catalog/test_*.py",
             "tests/dashboards/test_figures_numbers.py",
+            "tests/dashboards/test_figures_pages.py",
             "tests/dashboards/test_published_recomputed.py",
         ),
         60,
