@@ -4,6 +4,10 @@ Types are checked in both directions: an ill-typed event never enters a journal,
 parses cannot spoil the catalog. A line carries a checksum (`catalog.storage.checksums`); those of earlier
 versions, which have none, are looked at more closely. JSON knows no NaN or infinity, so that they are written
 as strings.
+
+Reading everything again is bound by `columns_of`: each type of event has a form for msgspec, which takes
+lines whose values all have their fields' own types; any other line (NaN as text, an integer beyond 64 bits,
+a field too many) is left to `decode`, which says what is wrong with it, if anything.
 """
 
 from __future__ import annotations
@@ -13,12 +17,14 @@ import json
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
-from typing import Any, Literal
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, Union, cast
+
+import msgspec
 
 from catalog.events import EVENT_TYPES, Event
-from catalog.storage.checksums import ChecksumError, load_checked, with_checksum
+from catalog.storage.checksums import ChecksumError, is_checked, lines_hold, load_checked, with_checksum
 from catalog.storage.errors import ActionGridError
 from catalog.storage.layout import escaped
 
@@ -219,87 +225,168 @@ def _portable(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
     return value
 
 
-_TIMES = (0.0, 2.0**33)
-"""Times that are plainly seconds since 1970."""
-
 Origin = tuple[str, int]
 """A line's writer and byte offset."""
-Record = tuple[Origin, Mapping[str, Any]]
 Refused = Callable[[Origin, EventError], None]
-"""Is told of a line whose fields are not an event's."""
+"""Is told of a line that is no event's."""
+Placed = tuple[Origin, bytes]
+"""A line, its line break included, and where it stands."""
+Values = tuple[object, ...]
+_Rows = list[tuple[Origin, bool, Values]]
+"""Where each line stands, whether it carries a checksum, and its values."""
+Texts = dict[bytes, str]
+"""JSON values as they stand in lines, and as the catalog has them: many lines have the same."""
+
+_OLDER = b'{"v":'
+"""How lines without a checksum begin."""
+_INTEGER = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_FLOAT = Annotated[float, msgspec.Meta(gt=-(2.0**63), lt=2.0**63)]
+"""Written as an integer it may have no more than 64 bits, and nobody can tell afterwards."""
+_TIME = Annotated[float, msgspec.Meta(gt=0.0, lt=2.0**33)]
+"""Plainly seconds since 1970."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Columns:
-    """The fields of events of one type, `time` among them, by name; and where each event stands."""
+    """The fields of events of one type, `time` among them, by name; and where each event stands.
+
+    Lists and objects are JSON. `unchecked` counts the lines without a checksum.
+    """
 
     fields: Mapping[str, Sequence[object]]
     origins: Sequence[Origin]
+    unchecked: int = 0
 
 
-def columns_of(event_type: type[Event], records: Sequence[Record], refused: Refused) -> Columns:
-    """Return the columns of those records whose fields are an event's; the others are told to `refused`.
+@dataclasses.dataclass(frozen=True)
+class _Form:
+    """How a type of event is read: its fields' names, and the places and types of those that are JSON."""
 
-    Replaying is bound by this. A value of its field's own type is taken as it is; a record with any other
-    value (an integer for a float, NaN as text, a field that is missing) is left to `event_of`.
-    """
-    names = (*FIELD_TYPES[event_type], "time")
-    pick = itemgetter(*names)
-    origins, rows, odd = [], [], []
-    for record in records:
+    event_type: type[Event]
+    names: tuple[str, ...]
+    texts: tuple[tuple[int, FieldType], ...]
+
+    def row(self, line: msgspec.Struct, known: Texts) -> Values:
+        """The values of a line; ValueError where a list stands for an object or the other way round."""
+        values: Values = msgspec.structs.astuple(line)
+        if not self.texts:
+            return values
+        changed = [*values]
+        for place, kind in self.texts:
+            changed[place] = _json_of(changed[place], kind, known)
+        return tuple(changed)
+
+    def row_of(self, event: Event) -> Values:
+        """The values of an event."""
+        values = [getattr(event, name) for name in self.names]
+        for place, _ in self.texts:
+            values[place] = _compact(values[place])
+        return tuple(values)
+
+    def columns(self, rows: _Rows) -> Columns:
+        """The columns of some rows; one of a plain line has a few values more than there are names."""
+        values = zip(*(row for _, _, row in rows), strict=False)
+        fields = dict(zip(self.names, values, strict=False))
+        return Columns(fields, [origin for origin, _, _ in rows], sum(not checked for _, checked, _ in rows))
+
+
+def columns_of(lines: Sequence[Placed], refused: Refused) -> Mapping[type[Event], Columns]:
+    """Return the columns of those lines that are events, by type; the others are told to `refused`."""
+    rows = _plain(lines, {})
+    if rows is None:
+        rows = _one_by_one(lines, refused)
+    return {one: _FORMS[one].columns(rows[one]) for one in rows}
+
+
+def _plain(lines: Sequence[Placed], known: Texts) -> dict[type[Event], _Rows] | None:
+    """The rows of lines that are what was written, with values of their fields' own types; else None."""
+    texts = [text for _, text in lines]
+    checked = lines_hold(texts)
+    if not checked and not all(text.startswith(_OLDER) for text in texts):
+        return None
+    rows: dict[type[Event], _Rows] = defaultdict(list)
+    try:
+        for (origin, _), line in zip(lines, _READER.decode_lines(b"".join(texts)), strict=True):
+            form = _FORMS_BY_STRUCT[type(line)]
+            rows[form.event_type].append((origin, checked, form.row(line, known)))
+    except (ValueError, RecursionError):
+        return None
+    return rows
+
+
+def _one_by_one(lines: Sequence[Placed], refused: Refused) -> dict[type[Event], _Rows]:
+    rows: dict[type[Event], _Rows] = defaultdict(list)
+    known: Texts = {}
+    for line in lines:
         try:
-            rows.append(pick(record[1]))
-            origins.append(record[0])
-        except KeyError:
-            odd.append(record)
-    places = _not_plain(event_type, [*zip(*rows, strict=True)])
-    if places:
-        odd += [(origins[place], dict(zip(names, rows[place], strict=True))) for place in sorted(places)]
-        rows = [row for place, row in enumerate(rows) if place not in places]
-        origins = [origin for place, origin in enumerate(origins) if place not in places]
-    for origin, event in _events(event_type, odd, refused):
-        rows.append(tuple(getattr(event, name) for name in names))
-        origins.append(origin)
-    values = [*zip(*rows, strict=True)] or [()] * len(names)
-    return Columns(dict(zip(names, values, strict=True)), origins)
-
-
-def _events(
-    event_type: type[Event], records: Iterable[Record], refused: Refused
-) -> Iterator[tuple[Origin, Event]]:
-    for origin, record in records:
-        try:
-            yield origin, event_of(event_type, dict(record))
+            for event_type, own in (_plain([line], known) or _odd(*line)).items():
+                rows[event_type] += own
         except EventError as error:
-            refused(origin, error)
+            refused(line[0], error)
+    return rows
 
 
-def _not_plain(event_type: type[Event], columns: Sequence[Sequence[object]]) -> set[int]:
-    """The places of the rows in which some value needs a closer look."""
-    if not columns:
-        return set()
-    found: set[int] = set()
-    for column, exact in zip(columns, _EXACT[event_type], strict=True):
-        types = set(map(type, column))
-        if not types <= exact:
-            found |= {place for place, value in enumerate(column) if type(value) not in exact}
-        if int in types:
-            found |= {
-                place
-                for place, value in enumerate(column)
-                if type(value) is int and not -_INT64 <= value < _INT64
-            }
-    first, last = _TIMES
-    times: Sequence[Any] = columns[-1]
-    late = {place for place, time in enumerate(times) if place not in found and not first < time < last}
-    return found | late
+def _odd(origin: Origin, text: bytes) -> dict[type[Event], _Rows]:
+    event = decode(text)
+    form = _FORMS[type(event)]
+    return {form.event_type: [(origin, is_checked(text), form.row_of(event))]}
 
 
-def _exact(kind: FieldType) -> frozenset[type]:
-    return frozenset({kind.base} | ({type(None)} if kind.optional else set()))
+def _json_of(raw: object, kind: FieldType, known: Texts) -> str:
+    """A JSON value as the catalog has it."""
+    content = bytes(cast(msgspec.Raw, raw))
+    if content not in known:
+        value = msgspec.json.decode(content)
+        if not (isinstance(value, kind.base) or (value is None and kind.optional)):
+            raise ValueError("not of the field's type")
+        known[content] = _compact(value)
+    return known[content]
 
 
-_EXACT: dict[type[Event], tuple[frozenset[type], ...]] = {
-    event: (*map(_exact, FIELD_TYPES[event].values()), frozenset({float})) for event in EVENT_TYPES
-}
-"""The types of values that need no closer look, by the place of the field; `time` is the last one."""
+def _compact(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _struct(event_type: type[Event]) -> type[msgspec.Struct]:
+    """A class whose first fields are the event's, in order."""
+    defaults = {
+        field.name: field.default
+        for field in dataclasses.fields(event_type)
+        if field.default is not dataclasses.MISSING
+    }
+    own: list[Any] = []
+    for name, kind in FIELD_TYPES[event_type].items():
+        default = msgspec.Raw(b"null") if _is_json(kind) else defaults.get(name)
+        own.append((name, _type_of(kind), *([] if name in _REQUIRED[event_type] else [default])))
+    own += [("time", _TIME), ("v", Literal[event_type.version]), ("id", str), ("crc", str, "")]
+    return msgspec.defstruct(
+        event_type.__name__,
+        own,
+        tag_field="event",
+        tag=event_type.__name__,
+        kw_only=True,
+        gc=False,
+        forbid_unknown_fields=True,
+    )
+
+
+def _type_of(kind: FieldType) -> Any:  # noqa: ANN401  (a type hint has no type of its own)
+    if _is_json(kind):
+        return msgspec.Raw
+    own: Any = {int: _INTEGER, float: _FLOAT}.get(kind.base, kind.base)
+    return own | None if kind.optional else own
+
+
+def _is_json(kind: FieldType) -> bool:
+    return kind.base in (dict, list)
+
+
+def _form(event_type: type[Event]) -> _Form:
+    kinds = FIELD_TYPES[event_type]
+    texts = tuple((place, kind) for place, kind in enumerate(kinds.values()) if _is_json(kind))
+    return _Form(event_type, (*kinds, "time"), texts)
+
+
+_FORMS = {event_type: _form(event_type) for event_type in FIELD_TYPES}
+_FORMS_BY_STRUCT = {_struct(event_type): form for event_type, form in _FORMS.items()}
+_READER: Any = msgspec.json.Decoder(Union[tuple(_FORMS_BY_STRUCT)])  # noqa: UP007  (of a tuple)

@@ -84,14 +84,6 @@ MATERIALISED = (
 ATTEMPT_EPOCHS = "attempt_epochs"
 """The table of the schema `materialised` that grows with every reading of the journals."""
 
-_PROJECTING = (
-    "codec.py",
-    "definitions.py",
-    "events.py",
-    "journal.py",
-    "projection.py",
-    "storage/checksums.py",
-)
 _DECIDING = (".py", ".sql", ".csv")
 _LOADED = re.compile(r"CREATE TABLE (loaded\.\w+) \(.*?\);", re.DOTALL)
 _CREATE = re.compile(r"CREATE (?:VIEW|MACRO) ([\w.]+)")
@@ -163,15 +155,13 @@ def _with_differences(rows: pa.Table) -> pa.Table:
 def own_settings(folder: Path, threads: int | None) -> dict[str, str]:
     """Return the settings of one process with a folder of its own, where rows go that memory does not hold.
 
-    Its database need not outlive the machine, nor be whole in its file before that is copied. Its threads
-    are as many as cores where they are None.
+    Its database need not outlive the machine. Its threads are as many as cores where they are None; what has
+    a number of its own may be forked, and does not write its file anew meanwhile.
     """
-    settings = {
-        "temp_directory": str(folder / "spilled"),
-        "fsync_mode": "NONE",
-        "checkpoint_threshold": "1TB",
-    }
-    return settings | ({} if threads is None else {"threads": str(threads)})
+    settings = {"temp_directory": str(folder / "spilled"), "fsync_mode": "NONE"}
+    if threads is None:
+        return settings | {"checkpoint_threshold": "64MB"}
+    return settings | {"checkpoint_threshold": "1TB", "threads": str(threads)}
 
 
 def view_texts() -> Sequence[str]:

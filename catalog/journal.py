@@ -16,7 +16,7 @@ import os
 import re
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,12 +28,10 @@ from catalog.codec import (
     DamagedEventError,
     EventError,
     Origin,
-    Record,
     UnknownEventError,
     columns_of,
+    decode,
     encode,
-    event_of,
-    record_of,
 )
 from catalog.events import Event
 from catalog.storage.atomic import sync, system_reason
@@ -276,11 +274,14 @@ class Tail:
             JournalError: a journal became shorter, so that its offsets mean nothing any more; or the folder
                 cannot be read, so that nobody knows what journals there are.
         """
-        for event_type, (origin, fields) in self._records():
+        for origin, text in self._texts():
             try:
-                yield Line(*origin, event_of(event_type, dict(fields)))
+                event = decode(text)
             except EventError as error:
                 self._leave_out(origin, error)
+                continue
+            self.unchecked += not is_checked(text)
+            yield Line(*origin, event)
 
     def columns(self, at_once: int) -> Iterator[Mapping[type[Event], Columns]]:
         """Yield what `lines` yields, of `at_once` lines at a time: their fields as columns, by type.
@@ -288,24 +289,21 @@ class Tail:
         Raises:
             JournalError: as `lines`.
         """
-        records = self._records()
-        while columns := self._next_columns(records, at_once):
-            yield columns
+        texts = self._texts()
+        while True:
+            with without_garbage_collection():
+                lines = [*itertools.islice(texts, at_once)]
+                found = columns_of(lines, self._leave_out)
+            if not lines:
+                return
+            self.unchecked += sum(columns.unchecked for columns in found.values())
+            yield found
 
-    def _next_columns(
-        self, records: Iterator[tuple[type[Event], Record]], at_once: int
-    ) -> Mapping[type[Event], Columns]:
-        by_type: dict[type[Event], list[Record]] = defaultdict(list)
-        with without_garbage_collection():
-            for event_type, record in itertools.islice(records, at_once):
-                by_type[event_type].append(record)
-            return {one: columns_of(one, by_type[one], self._leave_out) for one in by_type}
-
-    def _records(self) -> Iterator[tuple[type[Event], Record]]:
+    def _texts(self) -> Iterator[tuple[Origin, bytes]]:
         for name in sorted(_journal_files(journal_dir(self.storage))):
             yield from self._follow(journal_dir(self.storage) / name)
 
-    def _follow(self, path: Path) -> Iterator[tuple[type[Event], Record]]:
+    def _follow(self, path: Path) -> Iterator[tuple[Origin, bytes]]:
         writer = path.stem
         try:
             # What is no plain file may let its reader wait for ever.
@@ -317,7 +315,7 @@ class Tail:
         except OSError as error:
             self._cannot_read(path, writer, error)
 
-    def _lines_of(self, path: Path, writer: str, file: BinaryIO) -> Iterator[tuple[type[Event], Record]]:
+    def _lines_of(self, path: Path, writer: str, file: BinaryIO) -> Iterator[tuple[Origin, bytes]]:
         offset = self.offsets.get(writer, 0)
         if os.fstat(file.fileno()).st_size < offset:
             raise JournalError("journal became shorter", path, "restore it, then open the catalog anew")
@@ -326,21 +324,9 @@ class Tail:
             if not text.endswith(b"\n"):
                 break
             self.offsets[writer] = offset + len(text)
-            found = self._read((writer, offset), text)
-            if found is not None:
-                self.unchecked += not is_checked(text)
-                yield found
+            if text != b"\n":
+                yield (writer, offset), text
             offset += len(text)
-
-    def _read(self, origin: Origin, text: bytes) -> tuple[type[Event], Record] | None:
-        if text == b"\n":
-            return None
-        try:
-            event_type, fields = record_of(text)
-        except EventError as error:
-            self._leave_out(origin, error)
-            return None
-        return event_type, (origin, fields)
 
     def _leave_out(self, origin: Origin, error: EventError) -> None:
         self._note(Fault(*origin, _kind(error), str(error)))

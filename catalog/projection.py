@@ -9,10 +9,8 @@ any order, and any mixture of old and new rows end in the same table.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from catalog.codec import FIELD_TYPES, Columns, FieldType
 from catalog.events import Event
@@ -33,7 +31,7 @@ def batch(event_type: type[Event], columns: Columns) -> pa.Table:
     import pyarrow as pa
 
     values = {
-        name: pa.array(_values(columns.fields[name], kind), type=_arrow_type(kind))
+        name: pa.array(columns.fields[name], type=_arrow_type(kind))
         for name, kind in FIELD_TYPES[event_type].items()
     }
     values["time"] = pa.array(columns.fields["time"], type=pa.float64())
@@ -64,17 +62,17 @@ def gathered(
 def upsert_sql(event_type: type[Event], batch: str) -> str:
     """Return the statement that merges the relation `batch` into the event type's table."""
     table, keys = f"recorded.{event_type.table}", ", ".join(event_type.identity)
-    fence = "attempt DESC, " if event_type.fenced else ""
+    rank = ("attempt", *ORIGIN) if event_type.fenced else ORIGIN
+    # No table has an index: for many rows it would take longer than everything else, and memory for ever.
     return f"""
-        INSERT OR REPLACE INTO {table} BY NAME
-        SELECT * FROM (
-            SELECT * FROM {batch}
-            UNION ALL BY NAME
-            SELECT * FROM {table} SEMI JOIN {batch} USING ({keys})
-        )
-        QUALIFY row_number() OVER (
-            PARTITION BY {keys} ORDER BY {fence}time DESC, writer DESC, position DESC
-        ) = 1
+        MERGE INTO {table} AS known
+        USING (
+            FROM {batch} QUALIFY row_number() OVER (
+                PARTITION BY {keys} ORDER BY {", ".join(f"{one} DESC" for one in rank)}
+            ) = 1
+        ) AS said USING ({keys})
+        WHEN MATCHED AND {_row("said", rank)} > {_row("known", rank)} THEN UPDATE BY NAME
+        WHEN NOT MATCHED THEN INSERT BY NAME
     """
 
 
@@ -84,18 +82,23 @@ def attempt_epochs_sql(batch: str) -> str:
     Least and greatest need no order either, and epochs that are read twice change nothing.
     """
     return f"""
-        INSERT INTO materialised.attempt_epochs
-        SELECT key, attempt, min(epoch), max(epoch), min(time), max(time) FROM {batch} GROUP BY key, attempt
-        ON CONFLICT DO UPDATE SET
-            first_epoch = least(first_epoch, excluded.first_epoch),
-            last_epoch = greatest(last_epoch, excluded.last_epoch),
-            first_time = least(first_time, excluded.first_time),
-            last_time = greatest(last_time, excluded.last_time)
+        MERGE INTO materialised.attempt_epochs AS known
+        USING (
+            SELECT key, attempt, min(epoch) AS first_epoch, max(epoch) AS last_epoch,
+                min(time) AS first_time, max(time) AS last_time
+            FROM {batch} GROUP BY key, attempt
+        ) AS said USING (key, attempt)
+        WHEN MATCHED THEN UPDATE SET
+            first_epoch = least(known.first_epoch, said.first_epoch),
+            last_epoch = greatest(known.last_epoch, said.last_epoch),
+            first_time = least(known.first_time, said.first_time),
+            last_time = greatest(known.last_time, said.last_time)
+        WHEN NOT MATCHED THEN INSERT BY NAME
     """
 
 
-def _values(column: Sequence[object], kind: FieldType) -> Sequence[object]:
-    return [msgspec.json.encode(value).decode() for value in column] if kind.base in (dict, list) else column
+def _row(relation: str, columns: Iterable[str]) -> str:
+    return f"({', '.join(f'{relation}.{column}' for column in columns)})"
 
 
 def _arrow_type(kind: FieldType) -> Any:  # noqa: ANN401  (pyarrow is untyped here)

@@ -1,4 +1,5 @@
--- What the journals say, one table an event type, one row a fact. `time`, `writer` and `position` (the byte
+-- What the journals say, one table an event type, one row a fact, as `identity` in catalog/events.py names it (the
+-- merging holds it: indexes of many rows cost more than they give). `time`, `writer` and `position` (the byte
 -- offset in the writer's journal) say which event the row comes from; of two with one key the later one holds,
 -- in `epochs` and `finished` that of the later attempt.
 -- States are VARCHAR because an ENUM cannot grow, and there are no foreign keys because they block upserts.
@@ -6,40 +7,35 @@ CREATE SCHEMA recorded;
 
 CREATE TABLE recorded.studies (
     study VARCHAR, submission VARCHAR, cells BIGINT, file VARCHAR, config JSON,
-    time DOUBLE, writer VARCHAR, position BIGINT,
-    PRIMARY KEY (study, submission)
+    time DOUBLE, writer VARCHAR, position BIGINT
 );
 
 CREATE TABLE recorded.cells (
     key VARCHAR, cell VARCHAR, parent_key VARCHAR, study VARCHAR, module VARCHAR, backbone VARCHAR,
     temporal_pooling BOOLEAN, frames BIGINT, dataset VARCHAR, seed BIGINT, params BIGINT, macs BIGINT,
     key_parts JSON, config JSON, submission VARCHAR, num_classes BIGINT,
-    time DOUBLE, writer VARCHAR, position BIGINT,
-    PRIMARY KEY (study, key)
+    time DOUBLE, writer VARCHAR, position BIGINT
 );
 
 CREATE TABLE recorded.attempts_started (
     key VARCHAR, attempt BIGINT, driver VARCHAR, host VARCHAR, run_dir VARCHAR, accumulation BIGINT,
     alone BOOLEAN,
-    time DOUBLE, writer VARCHAR, position BIGINT,
-    PRIMARY KEY (key, attempt)
+    time DOUBLE, writer VARCHAR, position BIGINT
 );
 
 CREATE TABLE recorded.epochs (
     key VARCHAR, epoch BIGINT, attempt BIGINT, train_loss DOUBLE, train_top1 DOUBLE, lr DOUBLE, val_loss DOUBLE,
     top1 DOUBLE, top5 DOUBLE, clips_per_second DOUBLE, seconds DOUBLE, choose_top1 DOUBLE, choose_loss DOUBLE,
-    time DOUBLE, writer VARCHAR, position BIGINT,
-    PRIMARY KEY (key, epoch)
+    time DOUBLE, writer VARCHAR, position BIGINT
 );
 
 CREATE TABLE recorded.attempts_ended (
     key VARCHAR, attempt BIGINT, state VARCHAR, error VARCHAR, log VARCHAR,
-    time DOUBLE, writer VARCHAR, position BIGINT,
-    PRIMARY KEY (key, attempt)
+    time DOUBLE, writer VARCHAR, position BIGINT
 );
 
 CREATE TABLE recorded.finished (
-    key VARCHAR PRIMARY KEY, attempt BIGINT, epochs BIGINT, best_epoch BIGINT, top1 DOUBLE, top5 DOUBLE,
+    key VARCHAR, attempt BIGINT, epochs BIGINT, best_epoch BIGINT, top1 DOUBLE, top5 DOUBLE,
     loss DOUBLE, best_top1 DOUBLE, best_top5 DOUBLE, best_loss DOUBLE, eval_videos BIGINT, train_videos BIGINT,
     train_seconds DOUBLE, eval_seconds DOUBLE, train_clips_per_second DOUBLE, eval_clips_per_second DOUBLE,
     peak_memory_bytes BIGINT, params BIGINT, macs BIGINT, inherit VARCHAR, parent_key VARCHAR,
@@ -51,26 +47,23 @@ CREATE TABLE recorded.finished (
 
 CREATE TABLE recorded.failed (
     key VARCHAR, attempt BIGINT, error VARCHAR, log VARCHAR,
-    time DOUBLE, writer VARCHAR, position BIGINT,
-    PRIMARY KEY (key, attempt)
+    time DOUBLE, writer VARCHAR, position BIGINT
 );
 
 CREATE TABLE recorded.checkpoints_removed (
     key VARCHAR, epoch BIGINT, keep VARCHAR,
-    time DOUBLE, writer VARCHAR, position BIGINT,
-    PRIMARY KEY (key, epoch)
+    time DOUBLE, writer VARCHAR, position BIGINT
 );
 
 CREATE TABLE recorded.quarantined (
-    dataset VARCHAR PRIMARY KEY, count BIGINT, videos JSON,
+    dataset VARCHAR, count BIGINT, videos JSON,
     time DOUBLE, writer VARCHAR, position BIGINT
 );
 
 CREATE TABLE recorded.datasets_built (
     dataset VARCHAR, manifest VARCHAR, train_hash VARCHAR, val_hash VARCHAR, classes JSON, videos JSON,
     frames BIGINT, frame_format VARCHAR, quarantined BIGINT,
-    time DOUBLE, writer VARCHAR, position BIGINT,
-    PRIMARY KEY (dataset, train_hash, val_hash)
+    time DOUBLE, writer VARCHAR, position BIGINT
 );
 
 CREATE TABLE recorded.evaluations (
@@ -78,14 +71,12 @@ CREATE TABLE recorded.evaluations (
     sampling VARCHAR, sampling_rate BIGINT, clips BIGINT, crops BIGINT, crop_size BIGINT, short_side BIGINT,
     average VARCHAR, split VARCHAR, videos_hash VARCHAR, top1 DOUBLE, top5 DOUBLE, loss DOUBLE, videos BIGINT,
     views BIGINT, seconds DOUBLE, predictions VARCHAR, versions JSON, hardware JSON,
-    time DOUBLE, writer VARCHAR, position BIGINT,
-    PRIMARY KEY (key, evaluation)
+    time DOUBLE, writer VARCHAR, position BIGINT
 );
 
 CREATE TABLE recorded.controls (
     study VARCHAR, command VARCHAR, action VARCHAR, cells VARCHAR, who VARCHAR,
-    time DOUBLE, writer VARCHAR, position BIGINT,
-    PRIMARY KEY (study, command)
+    time DOUBLE, writer VARCHAR, position BIGINT
 );
 
 -- What Parquet files of predictions say: filled when a query first needs it (catalog/predictions.py), never part
@@ -119,8 +110,7 @@ CREATE SCHEMA materialised;
 -- How far attempts have come: the one table of `materialised` that grows with the events, so that no question about
 -- attempts has to read all epochs (catalog/projection.py).
 CREATE TABLE materialised.attempt_epochs (
-    key VARCHAR, attempt BIGINT, first_epoch BIGINT, last_epoch BIGINT, first_time DOUBLE, last_time DOUBLE,
-    PRIMARY KEY (key, attempt)
+    key VARCHAR, attempt BIGINT, first_epoch BIGINT, last_epoch BIGINT, first_time DOUBLE, last_time DOUBLE
 );
 
 -- Results from the literature (catalog/published/*.csv): top1 and top5 in percent, macs of one clip. What is known of

@@ -79,7 +79,7 @@ _SHORT = f"""
         macs, published_top1, published_videos, difference, differs, precision, device, key,
         num_classes {{marks}}
     FROM {{view}} LEFT JOIN {_NUM_CLASSES} USING (key)
-    ORDER BY dataset, module, backbone, temporal_pooling, frames, seed, finished
+    ORDER BY dataset, module, backbone, temporal_pooling, frames, seed, finished, key
 """
 _PIVOT = """
     SELECT

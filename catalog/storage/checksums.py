@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -34,6 +34,11 @@ def with_checksum(content: bytes) -> bytes:
 def is_checked(content: bytes) -> bool:
     """Whether a JSON object carries a checksum."""
     return content.startswith(_HEAD)
+
+
+def lines_hold(lines: Iterable[bytes]) -> bool:
+    """Whether each of these lines, its line break included, carries a checksum, and the right one."""
+    return all(line.startswith(b'%s%08x",' % (_HEAD, zlib.crc32(line[_START:-1]))) for line in lines)
 
 
 def load_checked(content: bytes, names: Collection[str], *, with_nan: bool = False) -> dict[str, Any]:
