@@ -168,14 +168,14 @@ def test_checkpoints_are_as_large_as_reckoned(toy_data: Path, tmp_path: Path) ->
     params = sum(parameter.numel() for parameter in session.model.parameters())
     kept = len(files)
     assert kept in (2, 3)  # the best one can be among the last two
-    reckoned = checkpoint_bytes(params, 4, spec.recipe.momentum, spec.keep) / 3 * kept
+    reckoned = checkpoint_bytes(params, 4, spec.recipe.moments, spec.keep) / 3 * kept
     stored = sum(file.stat().st_size for file in files)
     # A tiny model's names and running statistics weigh more than a real one's.
     assert reckoned <= stored <= 1.15 * reckoned
-    assert checkpoint_bytes(10, 1, 0.9, KeepPolicy()) == 80
-    assert checkpoint_bytes(10, 50, 0.0, KeepPolicy()) == 120
-    assert checkpoint_bytes(10, 50, 0.0, KeepPolicy.parse("last")) == 40
-    assert checkpoint_bytes(10, 50, 0.9, KeepPolicy.parse("last, best, every 10")) == 80 * 6
+    assert checkpoint_bytes(10, 1, 1, KeepPolicy()) == 80
+    assert checkpoint_bytes(10, 50, 0, KeepPolicy()) == 120
+    assert checkpoint_bytes(10, 50, 0, KeepPolicy.parse("last")) == 40
+    assert checkpoint_bytes(10, 50, 1, KeepPolicy.parse("last, best, every 10")) == 80 * 6
 
 
 def test_a_cell_of_unknown_work_has_no_time() -> None:
