@@ -196,3 +196,13 @@ def test_an_interval_has_both_sources_and_keeps_to_what_is_possible() -> None:
     assert interval_of(number(1.0)) is None and interval_of(Result((60.0,), None)) is None
     low, high = interval_of(number(1.0, 2.0)) or (0, 0)
     assert high - low == pytest.approx(2 * 12.7062 * math.sqrt(0.5) / math.sqrt(2), rel=1e-4)
+
+
+def test_families_are_corrected_one_by_one() -> None:
+    """Published differences that stand beside one's own make these no less sure."""
+    pair = (Result((60.0,), 400), Result((50.0,), 400))
+    alone = differences([pair, pair])
+    among = differences([pair, pair, *[pair] * 5], families=["own", "own", *["published"] * 5])
+    p = difference(*pair).p
+    assert [one.holm for one in among[:2]] == [one.holm for one in alone] == [2 * p] * 2
+    assert [one.holm for one in among[2:]] == pytest.approx([5 * p] * 5)

@@ -13,7 +13,7 @@ from catalog.claims.load import shipped_claims
 from dashboards.figures.figure import Answer, Scope
 from dashboards.figures.registry import figures
 from dashboards.pages import findings
-from dashboards.pages.blocks import Table
+from dashboards.pages.blocks import Table, Text
 from dashboards.pages.request import Address, PageRequest
 from dashboards.render.theme import LIGHT
 from orchestrator.cli import app
@@ -81,6 +81,14 @@ def blocks(catalog: Catalog, **choices: str) -> dict[str, Table]:
     address = Address("findings", choices=tuple(sorted(choices.items())))
     found = findings.blocks(PageRequest(catalog, address, LIGHT, "storage"))
     return {one.name: one for one in found if isinstance(one, Table)}
+
+
+@pytest.mark.parametrize(("question", "said"), [("pooling", True), ("i3d", True), ("tables", False)])
+def test_a_finding_with_intervals_says_what_they_count(catalog: Catalog, question: str, said: bool) -> None:
+    address = Address("findings", choices=(("show", question),))
+    found = findings.blocks(PageRequest(catalog, address, LIGHT, "storage"))
+    texts = [str(one.content) for one in found if isinstance(one, Text)]
+    assert any("Of one seed alone the training's own variance is not known" in one for one in texts) is said
 
 
 def test_the_page_says_how_much_of_table_7_agrees(catalog: Catalog) -> None:
