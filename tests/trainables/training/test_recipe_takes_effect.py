@@ -364,26 +364,27 @@ def test_a_parent_may_differ_in_one_percent_of_its_predictions_and_no_more(
         recheck(allowed + 1)
 
 
+@pytest.mark.parametrize(("count", "asked"), [(101, 5), (37, 29)])
 def test_a_parent_is_measured_again_on_videos_of_the_whole_set(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    count: int, asked: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Manifests go class by class: the first videos would be of one class alone."""
-    recorded, parent = recorded_parent(tmp_path, 101, 5)
+    recorded, parent = recorded_parent(tmp_path, count, asked)
+    rows = [place * (count - 1) // (asked - 1) for place in range(asked)]
     wanted: list[tuple[Any, ...]] = []
 
     def batches(videos: tuple[Any, ...], evaluation: Evaluation, frames: int, *_: Any, **__: Any) -> None:
         wanted.append((videos, evaluation, frames))
 
     def predict(*_: Any) -> Predictions:
-        rows = [0, 25, 50, 75, 100]
         return replace(recorded, label=recorded.label[rows], top=recorded.top[rows])
 
     monkeypatch.setattr(initialise, "eval_batches", batches)
     monkeypatch.setattr(initialise, "predict", predict)
     nothing: Any = None
-    videos: Any = tuple(range(101))
+    videos: Any = tuple(range(count))
     assert initialise.recheck(nothing, parent, videos, nothing, nothing, nothing, 1) == 100.0
-    assert wanted == [((0, 25, 50, 75, 100), EVALUATION, 8)]
+    assert wanted == [(tuple(rows), EVALUATION, 8)]
 
 
 def norm_layers(network: nn.Module) -> list[nn.Module]:
