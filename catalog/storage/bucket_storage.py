@@ -17,6 +17,7 @@ from catalog.storage.atomic import StorageError, write_atomically
 from catalog.storage.bucket import SCHEMES, Bucket, BucketError, checked_url
 from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.journal_segments import Segments, pull_journals, unite_abandoned
+from catalog.storage.layout import user_path
 from catalog.storage.mirror import Mirror, MirroredFolder, mark_mirror, marked_url, mirror_folder
 from catalog.storage.storage import JournalKeeper, Probe, SharedFiles, Storage, StoredFile, Wanted
 
@@ -38,12 +39,12 @@ class BucketStorage(Storage):
     def recognises(cls, text: str) -> bool:
         """See `Storage`. A folder that is marked as a bucket's mirror stands for that bucket."""
         scheme, found, _ = text.partition("://")
-        return (bool(found) and scheme in SCHEMES) or marked_url(Path(text).expanduser()) is not None
+        return scheme in SCHEMES if found else marked_url(user_path(text)) is not None
 
     @classmethod
     def open(cls, text: str) -> Self:
         """See `Storage`. Makes the mirror's folder."""
-        folder = None if "://" in text else Path(text).expanduser().resolve()
+        folder = None if "://" in text else user_path(text).resolve()
         url = checked_url(text if folder is None else marked_url(folder) or text)
         root = folder or mirror_folder(url, os.environ)
         mark_mirror(root, url)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from catalog.storage.atomic import StorageError, replaced_atomically, write_atomically
+from catalog.storage.layout import user_path
 from catalog.storage.storage import JournalKeeper, LeaseError, Probe, SharedFiles, Storage, StoredFile, Wanted
 
 _PAUSE_SECONDS = 0.2
@@ -35,7 +36,7 @@ class FolderStorage(Storage):
     @classmethod
     def open(cls, text: str) -> Self:
         """See `Storage`. The folder need not be there yet."""
-        path = Path(text).expanduser().resolve()
+        path = user_path(text).resolve()
         if path.exists() and not path.is_dir():
             raise StorageError("storage is not a directory", f"--storage {text}", "name a directory")
         return cls(path)

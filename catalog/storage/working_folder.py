@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from catalog.storage.layout import user_path
+
 CACHE_VARIABLE = "ACTIONGRID_CACHE"
 _PREFIX = "actiongrid-catalog-"
 _LOCK = ".lock"
@@ -25,8 +27,8 @@ _TAKING_SECONDS = 5.0
 def cache_folder(environment: Mapping[str, str]) -> Path:
     """Where files lie that can be made again: `ACTIONGRID_CACHE`, or a part of the user's cache folder."""
     given = environment.get(CACHE_VARIABLE)
-    general = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return (Path(given).expanduser() if given else Path(general) / "actiongrid").absolute()
+    general = environment.get("XDG_CACHE_HOME") or str(user_path("~") / ".cache")
+    return (user_path(given) if given else Path(general) / "actiongrid").absolute()
 
 
 class WorkingFolder:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from catalog.storage.layout import Layout, quarantined_command
+from catalog.storage.layout import Layout, quarantined_command, user_path
 from catalog.storage.storage import Storage
 from orchestrator.datasets.built import built_state, declared_path, quarantined_lines, same_content_lines
 from orchestrator.study.datasets import DatasetState, dataset_config
@@ -117,7 +117,7 @@ def declared(request: Request) -> Declared | None:
 
 
 def _own_files(name: str, videos: Path, annotations: Path | None) -> dict[str, Any]:
-    folder = str(videos.expanduser().absolute())
+    folder = str(user_path(videos).absolute())
     if annotations is None:
         return {"kind": "folder", "path": folder}
     if annotations.is_dir():
@@ -126,7 +126,7 @@ def _own_files(name: str, videos: Path, annotations: Path | None) -> dict[str, A
             f"dataset {name}: {annotations}",
             f"give a CSV file (path,label,split) or one of the official names: {', '.join(OFFICIAL)}",
         )
-    return {"kind": "csv", "path": str(annotations.expanduser().absolute()), "root": folder}
+    return {"kind": "csv", "path": str(user_path(annotations).absolute()), "root": folder}
 
 
 def _config(fields: Mapping[str, Any], name: str) -> DatasetConfig:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from catalog.claims.load import ClaimsError, claim_problems, load_claims, shipped_claims, taken_names
 from catalog.field_errors import Problem, choices
+from catalog.storage.layout import user_path
 from catalog.yaml_source import Document, field_problems, json_data, parse_yaml
 from orchestrator.study.checks import check_study
 from orchestrator.study.errors import StudyError
@@ -67,7 +68,7 @@ def _with_claims(
     if not isinstance(claims, str):
         what = f"should be a file of claims or a list of claims, got {claims!r}"
         raise StudyError.of(source, [Problem(("claims",), what, line)])
-    file = folder / Path(claims).expanduser()
+    file = folder / user_path(claims)
     if not file.is_file():
         what = f"no such file: {file}; give its path from the study file's folder, or a list of claims"
         raise StudyError.of(source, [Problem(("claims",), what, line)])
@@ -115,11 +116,11 @@ def _anchored(study: Study, directory: Path) -> Study:
     for name, config in study.datasets.items():
         fields = {field: getattr(config, field, None) for field in ("path", "root", "videos", "annotations")}
         moved = {
-            field: type(value)(directory / Path(value).expanduser())
+            field: type(value)(directory / user_path(value))
             for field, value in fields.items()
             if isinstance(value, (str, Path))
         }
         datasets[name] = config.model_copy(update=moved)
     local = study.frames_on_local_disk
-    moved_disk = None if local is None else str(directory / Path(local).expanduser())
+    moved_disk = None if local is None else str(directory / user_path(local))
     return study.model_copy(update={"datasets": datasets, "frames_on_local_disk": moved_disk})

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
+from catalog.storage.layout import user_path
 from trainables.models.pretrained import TITLES, WeightsFile, starting_weights
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def find_weights(wanted: WeightsFile, weights_dir: str | None) -> Path:
     Raises:
         MissingWeightsError: There is no such file.
     """
-    folders = [Path(weights_dir).expanduser()] if weights_dir is not None else []
+    folders = [user_path(weights_dir)] if weights_dir is not None else []
     folders.append(_cache_dir())
     for folder in folders:
         for name in (wanted.name, *wanted.aliases):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from catalog.storage.layout import escaped, unescaped
+from catalog.storage.errors import PathError
+from catalog.storage.layout import escaped, unescaped, user_path
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,20 @@ def test_every_name_of_a_file_comes_back(name: bytes) -> None:
     text.encode()
     assert not any(ord(one) < 32 for one in text)
     assert os.fsencode(unescaped(text)) == name
+
+
+@pytest.mark.parametrize("text", ["~nobody-of-this-name/x", "file:///data", "$HOME/x", "/d/${USER}", "a\0b"])
+def test_a_path_that_means_no_folder_is_refused(text: str) -> None:
+    with pytest.raises(PathError) as caught:
+        user_path(text)
+    assert escaped(text) in str(caught.value)
+
+
+def test_a_users_path_begins_at_his_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert [str(user_path(text)) for text in ("~/x", "x/../y/", "$5", "a~b")] == [
+        "/home/ada/x",
+        "x/../y",
+        "$5",
+        "a~b",
+    ]

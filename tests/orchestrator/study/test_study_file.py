@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from catalog.storage.errors import PathError
 from orchestrator.study.errors import StudyError
 from orchestrator.study.load import load_study, parse_study, shipped_studies
 from trainables.models import build_model
@@ -306,6 +307,26 @@ def test_paths_mean_the_same_in_every_field(tmp_path: Path, monkeypatch: pytest.
     fields = study.datasets["synthetic-motion"].model_dump()
     assert (fields["videos"], fields["annotations"]) == (str(tmp_path / "home/ucf"), str(tmp_path / "lists"))
     assert study.frames_on_local_disk == str(tmp_path / "home/x")
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/x", "file:///data", "$SCRATCH/x", '"a\\0b"'])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "datasets: {synthetic-motion: {kind: folder, path: PATH}}",
+        "datasets: {synthetic-motion: {kind: csv, path: PATH}}",
+        "datasets: {synthetic-motion: {kind: csv, path: t.csv, root: PATH}}",
+        "datasets: {synthetic-motion: {kind: official, name: mit, videos: PATH}}",
+        "datasets: {synthetic-motion: {kind: official, name: mit, annotations: PATH}}",
+        "frames_on_local_disk: PATH",
+        "claims: PATH",
+    ],
+)
+def test_a_path_that_means_no_folder_is_refused_in_every_field(field: str, path: str, tmp_path: Path) -> None:
+    kept = [line for line in STUDY.splitlines() if not line.startswith(field.split(":", maxsplit=1)[0])]
+    (tmp_path / "s.yaml").write_text("\n".join([*kept, field.replace("PATH", path), ""]))
+    with pytest.raises(PathError, match="path"):
+        load_study(tmp_path / "s.yaml")
 
 
 @pytest.mark.parametrize("name", shipped_studies())

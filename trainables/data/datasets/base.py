@@ -104,10 +104,11 @@ def manifest_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
 SplitWord = Literal["train", "val", "test"]
 
 _WORDS: Mapping[str, SplitWord] = {
-    **dict.fromkeys(("train", "training", "trains", "trn", "trainval"), "train"),
-    **dict.fromkeys(("val", "vals", "valid", "validate", "validation", "validating", "dev", "devel"), "val"),
-    **dict.fromkeys(("eval", "evaluate", "evaluation", "holdout"), "val"),
-    **dict.fromkeys(("test", "tests", "testing", "tst"), "test"),
+    **dict.fromkeys(("train", "training", "trains", "trn", "tr", "trainval"), "train"),
+    **dict.fromkeys(("val", "vals", "vali", "valid", "validate", "validation", "validating"), "val"),
+    **dict.fromkeys(("va", "vld", "minival", "dev", "devel", "eval", "evaluate", "evaluation"), "val"),
+    "holdout": "val",
+    **dict.fromkeys(("test", "tests", "testing", "tst", "te"), "test"),
 }
 _FILLERS = frozenset(
     (
@@ -116,6 +117,8 @@ _FILLERS = frozenset(
     )
 )
 _PARTS = re.compile(r"[^\W\d_]+|\d+")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_HOLD_OUT = re.compile(r"hold[\W_]out")
 SPLIT_VALUES: Mapping[str, Split] = {word: role for word, role in _WORDS.items() if role != "test"}
 """What a list may call a split, in lower case."""
 
@@ -126,10 +129,27 @@ def split_word(folder: str) -> SplitWord | None:
     Numbers and words such as `videos` may stand beside the split's own word, nothing else: `training dog` is
     a class of Kinetics.
     """
-    words = [word for word in _PARTS.findall(folder.casefold()) if not word.isdecimal()]
-    found = [role for word in words if (role := _word(word)) is not None]
-    others = [word for word in words if _word(word) is None and word not in _FILLERS]
-    return found[0] if len(set(found)) == 1 and not others else None
+    role, others = _role_and_rest(folder)
+    return role if not others else None
+
+
+def named_by_split(names: Iterable[str]) -> list[dict[SplitWord, list[str]]]:
+    """Groups of names that are one but for a split's word, such as `ucf_train` and `ucf_test`: by split."""
+    groups: defaultdict[tuple[str, ...], dict[SplitWord, list[str]]] = defaultdict(dict)
+    for name in names:
+        role, rest = _role_and_rest(name)
+        if role is not None:
+            groups[rest].setdefault(role, []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _role_and_rest(name: str) -> tuple[SplitWord | None, tuple[str, ...]]:
+    """The one split that a name's words mean (None: none or several), and its other words."""
+    spaced = _CAMEL.sub(" ", name).casefold()
+    words = [word for word in _PARTS.findall(_HOLD_OUT.sub("holdout", spaced)) if not word.isdecimal()]
+    found = {role for word in words if (role := _word(word)) is not None}
+    rest = tuple(word for word in words if _word(word) is None and word not in _FILLERS)
+    return (found.pop() if len(found) == 1 else None), rest
 
 
 def _word(word: str) -> SplitWord | None:

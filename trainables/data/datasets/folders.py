@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.storage.layout import escaped
+from catalog.storage.layout import escaped, user_path
 from trainables.data.datasets.base import (
     SPLITS,
     VIDEO_SUFFIXES,
@@ -19,8 +19,10 @@ from trainables.data.datasets.base import (
     SplitWord,
     alike_notes,
     manifest_order,
+    named_by_split,
     same_name,
     split_word,
+    video_suffix,
 )
 from trainables.data.datasets.own_files import FolderDataset, SplitFolders, split_by_name
 from trainables.data.datasets.user_files import (
@@ -47,7 +49,7 @@ def list_folder(config: FolderDataset) -> Listing:
         DatasetError: no such folder, one that cannot be read, a layout that could be read in two ways, fewer
             than two classes, a class without a video, or one file in two classes.
     """
-    root = Path(config.path).expanduser().absolute()
+    root = user_path(config.path).absolute()
     if not root.is_dir():
         raise SourceAbsentError(
             "dataset folder not found", root, "give the folder that holds one folder per class"
@@ -57,26 +59,31 @@ def list_folder(config: FolderDataset) -> Listing:
     return _list_classes(config, root, top) if splits is None else _list_splits(config, root, top, splits)
 
 
+_LISTS = frozenset((".txt", ".csv", ".tsv", ".json", ".jsonl", ".list", ".lst", ".xlsx", ".xml", ".pkl"))
+
+
 @dataclass(frozen=True)
 class _Top:
-    """What lies in a folder of class folders (or of splits): its folders by name, and the rest."""
+    """What lies in a folder of class folders (or of splits): its folders and files by name, and the rest."""
 
     folders: tuple[str, ...]
+    files: tuple[str, ...]
     rest: Found
 
 
 def _read_top(folder: Path) -> _Top:
     rest = Found()
-    folders = []
+    folders, files = [], []
     for item in items(folder):
         if not is_folder(item):
             _check_link(item)
+            files.append(item.name)
             rest.ignored[HIDDEN if item.name.startswith(".") else OUTSIDE] += 1
         elif ignored := is_ignored_folder(item.name):
             rest.ignored[ignored] += 1
         else:
             folders.append(item.name)
-    return _Top(tuple(folders), rest)
+    return _Top(tuple(folders), tuple(files), rest)
 
 
 def _check_link(item: os.DirEntry[str]) -> None:
@@ -98,12 +105,38 @@ def _splits(config: FolderDataset, root: Path, folders: Sequence[str]) -> SplitF
     for name in folders:
         if (word := split_word(name)) is not None:
             named[word].append(name)
-    if config.splits == "none" or not named:
-        _check_inside(config, root, folders)
+    if config.splits == "none":
         return None
-    if named["train"] == ["train"] and "val" in named["val"]:
+    if not named:
+        alike = named_by_split(folders)
+        if not alike:
+            return None
+        return _guessed(root, defaultdict(list, _one_group(alike, root, len(folders))), len(folders))
+    if named["train"] == ["train"] and "val" in named["val"] and not _hold_videos(root, ("train", "val")):
         return SplitFolders(train="train", val="val")
     return _guessed(root, named, len(folders))
+
+
+def _one_group(
+    groups: list[dict[SplitWord, list[str]]], root: Path, folders: int
+) -> dict[SplitWord, list[str]]:
+    """The folders of splits whose names have more words (`ucf_train`, `ucf_test`).
+
+    Raises:
+        DatasetError: there are several (`run_train`, `run_test`, `walk_train`, …), or other folders, too.
+    """
+    names = [f"{escaped(name)}/" for group in groups for names in group.values() for name in names]
+    if len(groups) > 1 or len(names) < folders:
+        raise _unclear(f"{' and '.join(names[:4])} are named after classes and splits", root)
+    return groups[0]
+
+
+def _hold_videos(root: Path, folders: Iterable[str]) -> bool:
+    """Whether each of these folders holds videos itself, and no folders."""
+    return all(
+        not _has_folders(root / name) and any(video_suffix(item.name) for item in items(root / name))
+        for name in folders
+    )
 
 
 def _guessed(root: Path, named: Mapping[SplitWord, list[str]], folders: int) -> SplitFolders | None:
@@ -138,21 +171,35 @@ def _check_there(splits: SplitFolders, root: Path, folders: Sequence[str]) -> No
         )
 
 
-def _check_inside(config: FolderDataset, root: Path, folders: Sequence[str]) -> None:
+def _check_inside(config: FolderDataset, root: Path, found: Mapping[str, Found]) -> None:
     """Refuse splits below the classes (`walk/train/`, `walk/test/`): they would be mixed."""
-    if config.splits == "none":
-        return
-    for name in folders:
-        below = [item.name for item in items(root / name) if is_folder(item)]
-        words = {word for one in below if (word := split_word(one)) is not None}
-        if "train" in words and len(words) > 1:
-            what = f"{name}/ holds {' and '.join(f'{one}/' for one in below)}"
+    for name, one in {} if config.splits == "none" else found.items():
+        folders = {path.parent.relative_to(root) for path, _ in one.videos}
+        parts = sorted({f"{part}/" for folder in folders for part in folder.parts[1:]})
+        for group in named_by_split(parts):
             raise DatasetError(
-                f"splits inside a class: {what}",
+                f"splits inside a class: {escaped(name)}/ holds "
+                f"{' and '.join(escaped(one) for names in group.values() for one in names)}",
                 root,
                 "move the splits above the classes (train/CLASS/, val/CLASS/), list the videos in a CSV "
-                "file, or say `splits: none` to mix them",
+                "file, or say `splits: none` to mix them"
+                if len(found) > 1
+                else f"if these are splits, give {escaped(name)}/ as the dataset's path",
             )
+
+
+def _check_lists(config: FolderDataset, root: Path, top: _Top, empty: Iterable[str]) -> None:
+    """Refuse lists of the splits beside the classes (`trainlist01.txt`, `test.csv`): nobody reads them."""
+    files = [*top.files, *(f"{name}/{item.name}" for name in empty for item in items(root / name))]
+    lists = {Path(name).stem: name for name in files if Path(name).suffix.lower() in _LISTS}
+    for group in [] if config.splits == "none" else named_by_split(lists):
+        names = " and ".join(escaped(lists[stem]) for stems in group.values() for stem in stems[:1])
+        raise DatasetError(
+            f"lists of the splits, which a folder's videos are not split by: {names}",
+            root,
+            "list the videos in one CSV file with the columns path,label,split, or say `splits: none` to "
+            "split them by their names",
+        )
 
 
 @dataclass(frozen=True)
@@ -180,7 +227,9 @@ def _read_classes(folder: Path, folders: Iterable[str]) -> _Classes:
 
 def _list_classes(config: FolderDataset, root: Path, top: _Top) -> Listing:
     classes = _read_classes(root, top.folders)
+    _check_inside(config, root, classes.found)
     _check_classes(classes, config, root)
+    _check_lists(config, root, top, (name for name in top.folders if same_name(name) in classes.empty))
     names = classes.names
     entries = split_by_name(
         (
@@ -190,7 +239,8 @@ def _list_classes(config: FolderDataset, root: Path, top: _Top) -> Listing:
         ),
         config.val_fraction,
     )
-    return _listing(names, entries, [top.rest, *classes.found.values()], _notes(classes.empty, names))
+    notes = [*_notes(classes.empty, names), *_below(classes, root)]
+    return _listing(names, entries, [top.rest, *classes.found.values()], notes)
 
 
 def _list_splits(config: FolderDataset, root: Path, top: _Top, splits: SplitFolders) -> Listing:
@@ -209,7 +259,7 @@ def _list_splits(config: FolderDataset, root: Path, top: _Top, splits: SplitFold
     rest = [top.rest, *(one.rest for one in tops.values())]
     found = [one for split in SPLITS for one in read[split].found.values()]
     empty = (*read["train"].empty, *read["val"].empty)
-    notes = [*_unused(root, top, splits), *_notes(empty, names)]
+    notes = [*_unused(root, top, splits), *_notes(empty, names), *_unmeasured(entries, names)]
     return _listing(names, entries, [*rest, *found], notes)
 
 
@@ -261,6 +311,28 @@ def _unused(root: Path, top: _Top, splits: SplitFolders) -> list[str]:
 def _notes(empty: Sequence[str], names: Sequence[str]) -> list[str]:
     left = [f"classes left out, without a video: {', '.join(map(escaped, empty))}"] if empty else []
     return left + alike_notes(names)
+
+
+def _below(classes: _Classes, root: Path) -> list[str]:
+    """A line where class folders hold further folders of videos, which are no classes of their own."""
+    below = {
+        name: sorted({part for path, _ in found.videos for part in path.relative_to(root).parts[1:-1][:1]})
+        for name, found in classes.found.items()
+    }
+    several = {name: parts for name, parts in below.items() if len(parts) > 1}
+    if not several:
+        return []
+    name, parts = next(iter(several.items()))
+    first = f"{escaped(name)}/ with {', '.join(map(escaped, parts[:3]))}{', …' * (len(parts) > 3)}"
+    return [f"class folders with further folders, whose videos are the class's: {len(several)} ({first})"]
+
+
+def _unmeasured(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
+    """A line where classes have no video in validation: no accuracy says anything of them."""
+    measured = {entry.label for entry in entries if entry.split == "val"}
+    lost = [escaped(name) for label, name in enumerate(names) if label not in measured]
+    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+    return [f"classes without a validation video: {', '.join(lost[:5])}{more}"] if lost and measured else []
 
 
 def _listing(

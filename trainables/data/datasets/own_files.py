@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
+from unicodedata import normalize
 
 from pydantic import Field
 
-from catalog.storage.layout import escaped
+from catalog.storage.layout import escaped, user_path
 from trainables.data.datasets.base import (
     SPLIT_VALUES,
     DatasetError,
@@ -121,7 +122,15 @@ _SPLIT_LIKE = frozenset(
 )
 _HEADER = "start the file with the line path,label,split"
 _SAVE = "save it as CSV in UTF-8"
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+# Joiners are left in: writings of several languages need them.
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+)
+_NOT_CSV = {
+    b"PK\x03\x04": "a workbook or archive (zip)",
+    b"\x1f\x8b": "a compressed file (gzip)",
+    **dict.fromkeys((b"[", b"{"), "a JSON file"),
+}
 _LONGEST_NUMBER = 4000  # digits; Python refuses to read more than 4300
 _NAMED = 3  # further rows with the same trouble
 
@@ -141,8 +150,8 @@ def list_csv(config: CsvDataset) -> Listing:
     Raises:
         DatasetError: the file is missing, or a row is wrong (named by its line).
     """
-    file = Path(config.path).expanduser().absolute()
-    root = Path(config.root).expanduser().absolute() if config.root else file.parent
+    file = user_path(config.path).absolute()
+    root = user_path(config.root).absolute() if config.root else file.parent
     header, rows = _read_rows(file, root)
     _check_unique(rows, file)
     classes = _ordered_labels(rows, file)
@@ -196,7 +205,10 @@ def _text(file: Path) -> str:
         raise DatasetError(
             f"CSV file cannot be read ({error.strerror})", file, "give a file that can be read"
         ) from error
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+    head = content[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if kind := next((kind for mark, kind in _NOT_CSV.items() if head.startswith(mark)), None):
+        raise DatasetError(f"not a CSV file but {kind}", file, "save it as CSV in UTF-8: path,label,split")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or content[:64].count(0) > len(content[:64]) // 3:
         raise DatasetError("not a CSV file in UTF-8 but in UTF-16", file, _SAVE)
     try:
         # utf-8-sig: spreadsheets put a byte-order mark before the first column's name
@@ -243,8 +255,10 @@ def _check_text(cells: Sequence[str], file: Path, line: int) -> None:
     if any("\n" in cell or "\r" in cell for cell in cells):
         what = "a cell goes over several lines: a quote is not closed"
         raise DatasetError(what, f"{file}: line {line}", "close it, or write a quote inside quotes twice")
-    if any(_CONTROL.search(cell) for cell in cells):
-        raise DatasetError("a control character in a cell", f"{file}: line {line}", "remove it")
+    if found := next(filter(None, map(_CONTROL.search, cells)), None):
+        invisible = f"an invisible character (U+{ord(found[0]):04X})"
+        what = "a control character" if found[0] < "\xa0" else invisible
+        raise DatasetError(f"{what} in a cell", f"{file}: line {line}", "remove it")
 
 
 def _check_header(header: Sequence[str], file: Path, line: int, text: str) -> None:
@@ -302,7 +316,7 @@ def _check_widths(
         raise DatasetError(
             f"{count} where the header has {len(header)}{also}",
             f"{file}: line {line}",
-            _too_many(delimiter) if len(cells) > len(header) else "fill in what is missing",
+            _too_many(delimiter) if len(cells) > len(header) else _too_few(cells, delimiter),
         )
     again = [line for line, cells in rows if [cell.casefold() for cell in cells] == list(header)]
     if again:
@@ -314,12 +328,30 @@ def _too_many(delimiter: str) -> str:
     return f"put a cell that has {what} in it into quotes, or name the further column in the header"
 
 
+def _too_few(cells: Sequence[str], delimiter: str) -> str:
+    others = [name for mark, name in _DELIMITERS.items() if mark != delimiter and mark in cells[0]]
+    if len(cells) > 1 or not others:
+        return "fill in what is missing"
+    return f"the row has {others[0]} where the header has {_DELIMITERS[delimiter]}: write all rows alike"
+
+
 def _row(line: int, cells: Mapping[str, str], root: Path, file: Path) -> _Row:
     name, label = cells["path"], same_name(cells["label"])
     if not name or not label:
         raise DatasetError("empty path or label", f"{file}: line {line}", "fill it in or remove the line")
-    path = Path(name).expanduser() if name.startswith("~") else root / name
+    path = _home_path(name) or root / name
+    if not name.isascii() and not os.path.lexists(path):  # the disk may have the name in another form
+        forms = (Path(normalize(form, str(path))) for form in ("NFC", "NFD"))
+        path = next(filter(os.path.lexists, forms), path)
     return _Row(line, name, path, label, cells.get("split"))
+
+
+def _home_path(name: str) -> Path | None:
+    """The path of a name with a home folder (`~/a.mp4`); None: a file may be called `~a.mp4`."""
+    try:
+        return Path(name).expanduser() if name.startswith("~") else None
+    except RuntimeError:
+        return None
 
 
 def _check_unique(rows: Sequence[_Row], file: Path) -> None:

@@ -46,6 +46,13 @@ def splits(root: Path, train: str, val: str) -> None:
         ("Training-Data", "Evaluation-Data"),
         ("01_train", "02_dev"),
         ("train", "holdout"),
+        ("train", "hold-out"),
+        ("tr", "va"),
+        ("trn", "tst"),
+        ("ucf101_train", "ucf101_test"),
+        ("KineticsTrain", "KineticsVal"),
+        ("train_rgb", "minival_rgb"),
+        ("train-v2", "val-v2"),
     ],
 )
 def test_splits_are_known_in_their_usual_spellings(train: str, val: str, tmp_path: Path) -> None:
@@ -77,6 +84,15 @@ def test_three_splits_use_validation_and_say_what_is_not_used(tmp_path: Path) ->
         (["train/walk/a.mp4", "train/run/a.mp4", "test/b.mp4"], "test/: no class folders in it"),
         (["train/walk/a.mp4", "train/run/b.mp4", "bus/a.mp4"], "classes or splits"),
         (["walk/train/a.mp4", "walk/test/b.mp4", "run/train/a.mp4"], "splits inside a class: walk/ holds"),
+        (["walk/valid/a.mp4", "walk/test/b.mp4", "run/valid/a.mp4"], "walk/ holds .*valid/.*; move the spl"),
+        (["walk/x/train/a.mp4", "walk/x/test/b.mp4", "run/a.mp4"], "splits inside a class: walk/ holds"),
+        (["data/train/walk/a.mp4", "data/test/walk/b.mp4"], "give data/ as the dataset's path"),
+        (["walk_train/a.mp4", "walk_test/b.mp4", "run_train/a.mp4", "run_test/b.mp4"], "classes and splits"),
+        (["x_train/a.mp4", "x_test/b.mp4"], "x_train/ hold videos themselves|x_train/ and x_test/ hold"),
+        (["x_train/a/a.mp4", "x_test/a/b.mp4", "bus/a/b.mp4"], "named after classes and splits"),
+        (["train/a.mp4", "train/c.mp4", "val/b.mp4"], "train/ and val/ hold videos themselves"),
+        (["walk/a.mp4", "run/b.mp4", "trainlist01.txt", "testlist01.txt"], "lists of the splits.*testlist01"),
+        (["walk/a.mp4", "run/b.mp4", "k_val.csv", "k_train.csv"], "lists of the splits.*one CSV file"),
         (["walk/a.mp4", "run/b.mp4", "jump/notes.txt"], "class folders without a video: jump"),
         (["train/walk/a.mp4", "train/run/a.mp4", "val/walk/b.mp4", "val/x/y.txt"], "without a video: x"),
     ],
@@ -106,6 +122,22 @@ def test_the_declaration_answers(tmp_path: Path) -> None:
     allowed = listed(tmp_path, splits="none", allow_empty_classes=True)
     assert allowed.classes == ("Train", "other", "train")
     assert allowed.notes[0] == "classes left out, without a video: empty"
+
+
+def test_lists_beside_classes_are_no_splits_where_the_declaration_says_so(tmp_path: Path) -> None:
+    touch(tmp_path, "walk/a.mp4", "run/b.mp4", "empty/train.txt", "empty/val.txt", "labels.txt")
+    with pytest.raises(DatasetError, match=r"lists of the splits.*empty/train.txt and empty/val.txt"):
+        listed(tmp_path, allow_empty_classes=True)
+    assert listed(tmp_path, splits="none", allow_empty_classes=True).classes == ("run", "walk")
+
+
+def test_folders_below_the_classes_and_what_nobody_measures_are_told(tmp_path: Path) -> None:
+    touch(tmp_path, "train/home/cook/a.mp4", "train/walk/b.mp4", "val/walk/c.mp4")
+    assert listed(tmp_path).notes == ("classes without a validation video: home",)
+    touch(tmp_path, "train/home/clean/a.mp4")
+    assert listed(tmp_path / "train").notes == (
+        "class folders with further folders, whose videos are the class's: 1 (home/ with clean, cook)",
+    )
 
 
 def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:

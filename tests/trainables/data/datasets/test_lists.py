@@ -82,6 +82,18 @@ def test_what_is_certain_is_read(text: str, tmp_path: Path) -> None:
         ("path,label,split\na.mp4,x,train\nfolder/a.mp4,y,val\n", "one file is listed twice.*lines 2 and 3"),
         (b"path,label\na.mp4,x\nb.mp4,caf\xe9\n", "not a CSV file in UTF-8 .*; .*line 3"),
         ("path,label\na.mp4,x\n".encode("utf-16"), "in UTF-16"),
+        ("path,label\na.mp4,x\n".encode("utf-16-le"), "in UTF-16"),
+        ("path,label\na.mp4,x\u200b\nb.mp4,x\n", r"an invisible character \(U\+200B\) in a cell; .*line 2"),
+        (
+            "\ufeff\ufeffpath,label\na.mp4,x\nb.mp4,y\n",
+            r"invisible character \(U\+FEFF\)",
+        ),
+        ("path,label\na.mp4,x\x85y\nb.mp4,x\n", r"a control character in a cell"),
+        ("path,label\na.mp4;x\nb.mp4,y\n", "line 2; the row has semicolons where the header has commas"),
+        ('[{"path": "a.mp4", "label": "x"}]', "not a CSV file but a JSON file"),
+        ('\ufeff {"path": "a.mp4", "label": "x"}\n', "not a CSV file but a JSON file"),
+        (b"PK\x03\x04\x14\x00\x06\x00\x08\x00", "not a CSV file but a workbook or archive"),
+        (b"\x1f\x8b\x08\x00abc", "not a CSV file but a compressed file"),
     ],
 )
 def test_one_line_names_the_row_and_the_cause(text: str | bytes, message: str, tmp_path: Path) -> None:
@@ -103,6 +115,23 @@ def test_one_word_in_two_forms_is_one_class(tmp_path: Path) -> None:
     assert found.notes == (
         "classes Walk and walk differ only in capitals, spaces or zeros: they are 2 classes",
     )
+
+
+def test_a_listed_name_is_found_in_the_form_that_the_disk_has(tmp_path: Path) -> None:
+    composed, decomposed = (normalize(form, "café.mp4") for form in ("NFC", "NFD"))
+    (tmp_path / composed).write_text("a")
+    found = listed(tmp_path, f"path,label\n{decomposed},x\nb.mp4,y\n")
+    assert {one.path.name for one in found.entries} == {composed, "b.mp4"}
+    with pytest.raises(DatasetError, match="one file is listed twice"):
+        listed(tmp_path, f"path,label\n{decomposed},x\n{composed},y\n")
+
+
+def test_a_file_may_begin_with_a_tilde(tmp_path: Path) -> None:
+    found = listed(tmp_path, "path,label\n~nobody-of-this-name.mp4,x\nb.mp4,y\n")
+    assert {one.path for one in found.entries} == {
+        tmp_path / "~nobody-of-this-name.mp4",
+        tmp_path / "b.mp4",
+    }
 
 
 def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
