@@ -51,7 +51,10 @@ def export(table: pa.Table, form: str) -> bytes:
 
 
 def in_seconds(table: pa.Table) -> pa.Table:
-    """Return the table with every interval and duration, also inside lists and structs, in seconds."""
+    """Return the table with every interval and duration, also inside lists and structs, in seconds.
+
+    A column with a time beyond Python's own (years 1 to 9999, no infinity), which DuckDB has, becomes text.
+    """
     import pyarrow as pa
 
     for place, field in enumerate(table.schema):
@@ -59,7 +62,45 @@ def in_seconds(table: pa.Table) -> pa.Table:
         if kind != field.type:
             chunks = [_converted(chunk, kind) for chunk in table.column(place).chunks]
             table = table.set_column(place, pa.field(field.name, kind), pa.chunked_array(chunks, kind))
+        if _has_times(kind) and not _is_pythons(table.column(place)):
+            table = table.set_column(place, field.name, _as_text(table.column(place)))
     return table
+
+
+def _has_times(kind: pa.DataType) -> bool:
+    from pyarrow import types
+
+    if types.is_nested(kind):
+        return any(_has_times(kind.field(place).type) for place in range(kind.num_fields))
+    return bool(types.is_date(kind) or types.is_timestamp(kind))
+
+
+def _is_pythons(values: pa.ChunkedArray) -> bool:
+    """Whether Python's own types can hold every value; of plain ones the first and the last time tell."""
+    import pyarrow.compute as pc
+    from pyarrow import types
+
+    try:
+        _ = values.to_pylist() if types.is_nested(values.type) else pc.min_max(values).as_py()
+    except (OverflowError, ValueError):
+        return False
+    return True
+
+
+def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+    from pyarrow import types
+
+    if not types.is_nested(values.type):
+        return values.cast(pa.string())
+
+    def text(value: pa.Scalar) -> str | None:
+        try:
+            return None if value.as_py() is None else str(value.as_py())
+        except (OverflowError, ValueError):
+            return "<value out of range>"
+
+    return pa.chunked_array([[text(value) for value in values]], pa.string())
 
 
 def _seconds_type(kind: pa.DataType) -> pa.DataType:

@@ -12,6 +12,7 @@ from catalog.storage.layout import escaped
 
 _LONGEST = 1000  # characters of an error's line: a file's value may have 100,000
 _HEAD = 600
+_MOST = 50  # problems that one error names
 Location = tuple[str | int, ...]
 
 
@@ -65,8 +66,10 @@ class FieldsError(ActionGridError):
 
     @classmethod
     def of(cls, source: str, problems: Sequence[Problem]) -> Self:
-        """The error that names all problems of the file `source`, in their order."""
-        return cls("\n".join(dict.fromkeys(problem.text(source) for problem in problems)))
+        """The error that names the problems of the file `source`, in their order; of very many the first."""
+        lines = list(dict.fromkeys(problem.text(source) for problem in problems))
+        more = [f"{source}: and {len(lines) - _MOST} more" for _ in lines[_MOST : _MOST + 1]]
+        return cls("\n".join([*lines[:_MOST], *more]))
 
     @property
     def lines(self) -> tuple[str, ...]:

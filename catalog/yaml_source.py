@@ -21,6 +21,7 @@ MAX_NODES = 100_000
 MAX_DEPTH = 50  # files have a few levels; pydantic reads 200
 PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _LARGEST = 2**63  # numbers beyond have no place in a database
+_OTHER_BASE = re.compile(r"[-+]?(?:0[0-9_]+|[0-9_]+(?::[0-9.]+)+)")  # YAML 1.1: 010 is 8, 1:30 is 90
 _TOO_DEEP = "nested too deeply; a few levels are enough"
 # What PyYAML lets through of Python's own where a scalar is not what it says, such as `2024-99-99`.
 _PYTHONS_OWN = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError)
@@ -42,6 +43,9 @@ class _Loader(yaml.SafeLoader):
             raise _no_value(node, what) from error
         if isinstance(value, int) and abs(value) >= _LARGEST:
             raise _no_value(node, f"{_shown(node.value)} is too large a number")
+        if isinstance(value, (int, float)) and _OTHER_BASE.fullmatch(str(node.value)):
+            what = f"{_shown(node.value)} would be read as {value}; write {value}, or put it into quotes"
+            raise _no_value(node, what)
         if isinstance(value, str) and any("\ud800" <= one <= "\udfff" for one in value):
             raise _no_value(node, "half a character (a lone surrogate); write the whole character")
         return value

@@ -21,7 +21,7 @@ from catalog.storage.errors import WORK_FAILED, ActionGridError
 from catalog.storage.storage import Storage
 from orchestrator.coordination.drivers import Watch
 from orchestrator.ray_runtime.ray_compat import RayWay, meant_address, ray_way
-from orchestrator.ray_runtime.temporary_folders import ray_folder, usual_ray_root
+from orchestrator.ray_runtime.temporary_folders import held_session, ray_folder, usual_ray_root
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,8 @@ def ray_session(address: str | None, cpus: int | None, gpus: int | None) -> Iter
         try:
             if address is None:
                 folder = at_end.enter_context(ray_folder(usual_ray_root()))
-                _start_local(cpus, gpus, folder, dashboard=way is RayWay.PUBLIC)
+                session = _start_local(cpus, gpus, folder, dashboard=way is RayWay.PUBLIC)
+                at_end.enter_context(held_session(session))
             else:
                 require_head(address)
                 ray.init(address=address, log_to_driver=False)
@@ -124,13 +125,16 @@ def _not_started(address: str | None, error: Exception) -> RaySessionError:
     )
 
 
-def _start_local(cpus: int | None, gpus: int | None, folder: Path | None, *, dashboard: bool) -> None:
-    """Start a local Ray; tries again where a busy machine needs longer than Ray's own 30 s."""
+def _start_local(cpus: int | None, gpus: int | None, folder: Path | None, *, dashboard: bool) -> Path:
+    """Start a local Ray and give its session's folder.
+
+    Tries again where a busy machine needs longer than Ray's own 30 s.
+    """
     import ray
 
     for tries_left in reversed(range(_TRIES)):
         try:
-            ray.init(
+            context = ray.init(
                 address="local",
                 num_cpus=cpus,
                 num_gpus=gpus,
@@ -145,7 +149,8 @@ def _start_local(cpus: int | None, gpus: int | None, folder: Path | None, *, das
                 raise
             logger.warning("Ray did not start in time; trying again: %s", error)
         else:
-            return
+            return Path(context.address_info["session_dir"])
+    raise AssertionError  # the last try returns or raises
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 
 PREFIX = "actiongrid-"
 _LOCK = ".lock"
+_SESSION_LOCK = "actiongrid.lock"  # in a Ray session's folder: it is one of ours
 # A lock this young may be about to be taken; a folder without one, this old, is nobody's.
 _YOUNG_SECONDS = 5.0
 _OLD_SECONDS = 24 * 3600.0
@@ -27,11 +28,24 @@ def temporary_folder(root: Path | None = None) -> Iterator[Path]:
     """A folder in `root` (default: where temporary files go) that is removed at the end of the block."""
     with (
         tempfile.TemporaryDirectory(prefix=PREFIX, dir=root, ignore_cleanup_errors=True) as name,
-        (Path(name) / _LOCK).open("wb") as lock,
+        _locked(Path(name) / _LOCK),
     ):
+        yield Path(name)
+
+
+@contextmanager
+def held_session(folder: Path) -> Iterator[None]:
+    """Mark the folder of a Ray session as this driver's, which the next one removes once this one is dead."""
+    with _locked(folder / _SESSION_LOCK):
+        yield
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("wb") as lock:
         # The kernel frees the lock when this process dies, however it dies.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield Path(name)
+        yield
 
 
 @contextmanager
@@ -51,11 +65,24 @@ def usual_ray_root() -> Path:
 
 
 def sweep() -> None:
-    """Remove the temporary folders of this user's drivers that were killed."""
+    """Remove what this user's dead drivers left: folders of killed ones, Ray sessions of all."""
     for root in {Path(tempfile.gettempdir()), *_SHORT_ROOTS}:
         for folder in root.glob(f"{PREFIX}*"):
             if _is_abandoned(folder):
                 shutil.rmtree(folder, ignore_errors=True)
+    for folder in (usual_ray_root() / "ray").glob("session_*"):
+        if _is_ended(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ended(session: Path) -> bool:
+    """Whether a Ray session was one of ours, and its driver is dead."""
+    lock = session / _SESSION_LOCK
+    try:
+        mine = not session.is_symlink() and lock.is_file() and lock.stat().st_uid == os.getuid()
+        return mine and time.time() - lock.stat().st_mtime > _YOUNG_SECONDS and _is_free(lock)
+    except OSError:
+        return False
 
 
 def _is_abandoned(folder: Path) -> bool:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from math import prod
 
 from catalog.claims.load import published_values
 from catalog.claims.model import AxisValue
 from catalog.field_errors import Location, Problem, choices
 from orchestrator.study.cells import Cell, axes_and_stages, expand, origin, recipe_layers, resource_layers
 from orchestrator.study.datasets import dataset_names
-from orchestrator.study.model import CellMatch, Study
+from orchestrator.study.model import AXES, CellMatch, Study
 from trainables.models.pretrained import TITLES, starting_weights
 from trainables.models.registry import BACKBONES, MODULES, why_not
 from trainables.recipe.switches import impossible
 
 Finding = tuple[Location, str]
+_LARGEST_GRID = 200_000  # twice what a storage was tried with; each cell takes a millisecond
 
 # PyTorch refuses an average pool whose input is shorter than its kernel: 2 → 1 frames with a kernel of 3
 # (docs/protocol.md §3; of the 3D models only I3D-Inception has such a pool, §2).
@@ -27,6 +29,9 @@ def check_study(study: Study) -> list[Problem]:
     problems = list(_unknown_names(study))
     if problems:
         return problems
+    if (size := prod(len(getattr(study.axes, axis)) for axis in AXES)) > _LARGEST_GRID:
+        what = f"{size:,} cells before `exclude`, more than {_LARGEST_GRID:,}; make several studies of it"
+        return [Problem(("axes",), what)]
     cells = expand(study)
     if not cells:
         return [_empty_grid(study)]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from catalog.claims.load import ClaimsError, claim_problems, load_claims, shipped_claims, taken_names
-from catalog.field_errors import Problem, choices
+from catalog.field_errors import Problem, choices, closest_spelling
 from catalog.storage.layout import user_path
 from catalog.yaml_source import Document, field_problems, json_data, parse_yaml
 from orchestrator.study.checks import check_study
 from orchestrator.study.errors import StudyError
 from orchestrator.study.model import Study
+from trainables.data.datasets import OFFICIAL
 
 SHIPPED = Path(__file__).parent.parent / "studies"
 
@@ -52,9 +54,20 @@ def parse_study(text: str, source: str, folder: Path = Path()) -> Study:
         # JSON mode is strict about types (no `epochs: "75"`, no `epochs: yes`) and takes lists for tuples.
         study = Study.model_validate_json(json.dumps(json_data(fields)), strict=True)
     except ValidationError as error:
-        raise StudyError.of(source, field_problems(Study, error, document, tagged="datasets")) from error
+        problems = field_problems(Study, error, document, tagged="datasets")
+        raise StudyError.of(source, [_with_official(one, fields) for one in problems]) from error
     _check(study, source, document)
     return study
+
+
+def _with_official(problem: Problem, fields: Mapping[Any, Any]) -> Problem:
+    """The problem; where an official dataset's name was given as a kind, with how to name that."""
+    if problem.location[:1] != ("datasets",) or problem.location[2:] != ("kind",):
+        return problem
+    declared: Any = json_data(fields)
+    close = closest_spelling(declared["datasets"][problem.location[1]].get("kind"), OFFICIAL)
+    hint = f"; or did you mean the official one, {{kind: official, name: {close}}}?" if close else ""
+    return replace(problem, what=problem.what + hint)
 
 
 def _with_claims(

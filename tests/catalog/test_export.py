@@ -5,6 +5,7 @@ import io
 import json
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -200,3 +201,24 @@ def test_no_field_of_a_csv_file_is_a_formula_and_every_text_can_be_read_back(tex
 def test_numbers_stay_numbers_and_other_texts_as_they_are(value: object) -> None:
     rows = list(csv.reader(io.StringIO(export(pa.table({"a": [value]}), "csv").decode())))
     assert rows[1:] == [[str(value)]]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    "value",
+    [
+        "DATE '-290000-01-01'",
+        "TIMESTAMP 'infinity'",
+        "[DATE '99999-01-01']",
+        "{'x': TIMESTAMP '99999-01-01'}",
+    ],
+)
+def test_times_beyond_pythons_own_are_exported_as_text(value: str, form: str) -> None:
+    table = duckdb.sql(f"SELECT {value} AS at UNION ALL SELECT NULL").to_arrow_table()
+    assert export(table, form)
+    texts = in_seconds(table).column("at").to_pylist()
+    assert sorted(text is None for text in texts) == [False, True]
+    ours = duckdb.sql(
+        "SELECT TIMESTAMP '2024-01-01 01:02:03' AS at, [DATE '2024-01-01'] AS days"
+    ).to_arrow_table()
+    assert in_seconds(ours).schema == ours.schema

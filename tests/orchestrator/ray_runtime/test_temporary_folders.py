@@ -51,6 +51,40 @@ def test_the_next_driver_sweeps_what_a_killed_one_left(
     assert sorted(tmp_path.iterdir()) == sorted(others)
 
 
+_HOLD_SESSION = """
+import sys, time
+from pathlib import Path
+from orchestrator.ray_runtime.temporary_folders import held_session
+with held_session(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_the_next_driver_sweeps_the_ray_sessions_of_dead_ones_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setattr(temporary_folders, "_YOUNG_SECONDS", -1.0)
+    monkeypatch.setattr(temporary_folders, "_SHORT_ROOTS", (tmp_path,))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ours, others = (tmp_path / "ray" / f"session_{name}" for name in ("1", "2"))
+    for folder in (ours, others):
+        (folder / "logs").mkdir(parents=True)
+    os.utime(others, (0, 0))
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD_SESSION, str(ours)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        sweep()
+        assert ours.is_dir(), "its driver lives"
+        process.send_signal(signal.SIGKILL)
+    sweep()
+    assert not ours.exists()
+    assert others.is_dir(), "nobody knows whose it is"
+
+
 def test_ray_gets_a_short_folder_where_its_own_would_be_too_long(tmp_path: Path) -> None:
     with ray_folder(Path("/tmp")) as folder:
         assert folder is None

@@ -46,6 +46,10 @@ LONG = "x" * 100_000
         (f"name: a\ndatasets: {{d: {{kind: {LONG}}}}}\nx: 1", ""),
         (f"name: !!{LONG} a", "could not determine a constructor"),
         ("name: a\ndatasets: {d: {kind: mini-ssv3}}\nx: 1", ""),
+        ("name: a\nretries: 010", "2: not YAML: '010' would be read as 8; write 8, or put it into quotes"),
+        ("name: a\nretries: 1:30", "2: not YAML: '1:30' would be read as 90"),
+        ("name: a\nretries: 1:30.5", "2: not YAML: '1:30.5' would be read as 90.5"),
+        ("\n".join(["name: a", *(f"k{number}: 1" for number in range(5000))]), "and 4951 more"),
     ],
 )
 def test_every_scalar_that_is_none_gets_a_line(first: str, what: str, tmp_path: Path) -> None:
@@ -65,5 +69,14 @@ def test_an_unknown_kind_of_dataset_is_said(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("name: a" + REST.replace("kind: synthetic-motion", "kind: mini-ssv3"))
     with pytest.raises(
         StudyError, match=r"datasets.synthetic-motion.kind: 'mini-ssv3' is not one of them; allo"
-    ):
+    ) as caught:
+        load_study(tmp_path / "s.yaml")
+    assert "kind: official, name: mini-ssv2}" in str(caught.value)
+
+
+def test_a_grid_beyond_what_a_storage_holds_is_refused_at_once(tmp_path: Path) -> None:
+    seeds = ", ".join(map(str, range(30_000)))
+    text = "name: a" + REST.replace("frames: [8]", f"frames: [8, 16, 24, 32, 40, 48, 56], seed: [{seeds}]")
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(StudyError, match=r"axes: 210,000 cells before `exclude`, more than 200,000"):
         load_study(tmp_path / "s.yaml")
