@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import file_digest
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
+from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind, PathError
+from catalog.storage.layout import escaped
 
 
 @contextmanager
@@ -142,3 +144,27 @@ def writing(path: Path) -> Iterator[None]:
             path,
             "make room or mend the storage and give the same command again: it goes on where it stopped",
         ) from error
+
+
+_VARIABLE = re.compile(r"(?:^|/)\$(?:[A-Za-z_]\w*|\{\w+\})(?:/|$)")  # a whole part of a path
+
+
+def user_path(text: str | Path) -> Path:
+    """A path as a user writes it, with the home folder in place of its `~`.
+
+    Raises:
+        PathError: no such user, an address (`file://…`), a variable, which nobody fills in here, or a byte 0.
+    """
+    given = str(text)
+    if "\0" in given:
+        raise PathError("a byte 0 in a path", escaped(given), "write the path without it")
+    if "://" in given:
+        raise PathError("an address where a path is needed", escaped(given), "write the path itself, from /")
+    if _VARIABLE.search(given):
+        what = "a variable in a path is not filled in"
+        raise PathError(what, escaped(given), "write the folder out, or begin with ~ for the home folder")
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:
+        what = "there is no home folder for the ~ of this path"
+        raise PathError(what, escaped(given), "write the folder out") from error

@@ -13,11 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar, Self
 
-from catalog.storage.atomic import StorageError, write_atomically
+from catalog.storage.atomic import StorageError, user_path, write_atomically
 from catalog.storage.bucket import SCHEMES, Bucket, BucketError, checked_url
 from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.journal_segments import Segments, pull_journals, unite_abandoned
-from catalog.storage.layout import user_path
 from catalog.storage.mirror import Mirror, MirroredFolder, mark_mirror, marked_url, mirror_folder
 from catalog.storage.storage import JournalKeeper, Probe, SharedFiles, Storage, StoredFile, Wanted
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
-from catalog.storage.atomic import StorageError, replaced_atomically, write_atomically
-from catalog.storage.layout import user_path
+from catalog.storage.atomic import StorageError, replaced_atomically, user_path, write_atomically
 from catalog.storage.storage import JournalKeeper, LeaseError, Probe, SharedFiles, Storage, StoredFile, Wanted
 
 _PAUSE_SECONDS = 0.2

@@ -8,8 +8,6 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.storage.errors import PathError
-
 # In a run directory. A checkpoint is `epoch-0007.pt`, its record `.json`, what it predicted `.parquet`.
 EPOCHS = "epoch-*"
 RESULT_FILE = "result.json"
@@ -168,30 +166,6 @@ def attempt_log(run_dir: Path, attempt: int) -> Path:
 def file_name(text: str) -> str:
     """`text` with everything but letters, digits, `.`, `_` and `-` replaced, e.g. for `TAM-Tiny-f8@toy#1`."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text)
-
-
-_VARIABLE = re.compile(r"(?:^|/)\$(?:[A-Za-z_]\w*|\{\w+\})(?:/|$)")  # a whole part of a path
-
-
-def user_path(text: str | Path) -> Path:
-    """A path as a user writes it, with the home folder in place of its `~`.
-
-    Raises:
-        PathError: no such user, an address (`file://…`), a variable, which nobody fills in here, or a byte 0.
-    """
-    given = str(text)
-    if "\0" in given:
-        raise PathError("a byte 0 in a path", escaped(given), "write the path without it")
-    if "://" in given:
-        raise PathError("an address where a path is needed", escaped(given), "write the path itself, from /")
-    if _VARIABLE.search(given):
-        what = "a variable in a path is not filled in"
-        raise PathError(what, escaped(given), "write the folder out, or begin with ~ for the home folder")
-    try:
-        return Path(given).expanduser()
-    except RuntimeError as error:
-        what = "there is no home folder for the ~ of this path"
-        raise PathError(what, escaped(given), "write the folder out") from error
 
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]|\\(?=x[0-9a-f]{2}|u[0-9a-f]{4})")

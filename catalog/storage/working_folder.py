@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from catalog.storage.layout import user_path
+from catalog.storage.atomic import user_path
 
 CACHE_VARIABLE = "ACTIONGRID_CACHE"
 _PREFIX = "actiongrid-catalog-"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from catalog.storage.layout import Layout, quarantined_command, user_path
+from catalog.storage.atomic import user_path
+from catalog.storage.layout import Layout, quarantined_command
 from catalog.storage.storage import Storage
 from orchestrator.datasets.built import built_state, declared_path, quarantined_lines, same_content_lines
 from orchestrator.study.datasets import DatasetState, dataset_config

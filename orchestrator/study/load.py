@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from catalog.claims.load import ClaimsError, claim_problems, load_claims, shipped_claims, taken_names
 from catalog.field_errors import Problem, choices, closest_spelling
-from catalog.storage.layout import user_path
+from catalog.storage.atomic import user_path
 from catalog.yaml_source import Document, field_problems, json_data, parse_yaml
 from orchestrator.study.checks import check_study
 from orchestrator.study.errors import StudyError

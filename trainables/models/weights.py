@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from catalog.storage.atomic import user_path
 from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
-from catalog.storage.layout import user_path
 from trainables.models.pretrained import TITLES, WeightsFile, starting_weights
 
 if TYPE_CHECKING:

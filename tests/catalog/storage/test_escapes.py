@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from catalog.storage.atomic import user_path
 from catalog.storage.errors import PathError
-from catalog.storage.layout import escaped, unescaped, user_path
+from catalog.storage.layout import escaped, unescaped
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.storage.layout import escaped, user_path
+from catalog.storage.atomic import user_path
+from catalog.storage.layout import escaped
 from trainables.data.datasets.base import (
     SPLITS,
     VIDEO_SUFFIXES,

@@ -25,7 +25,8 @@ from unicodedata import normalize
 
 from pydantic import Field
 
-from catalog.storage.layout import escaped, user_path
+from catalog.storage.atomic import user_path
+from catalog.storage.layout import escaped
 from trainables.data.datasets.base import (
     SPLIT_VALUES,
     DatasetError,
@@ -122,8 +123,7 @@ _SPLIT_LIKE = frozenset(
 )
 _HEADER = "start the file with the line path,label,split"
 _SAVE = "save it as CSV in UTF-8"
-# Joiners are left in: writings of several languages need them.
-_CONTROL = re.compile(
+_CONTROL = re.compile(  # joiners are left in: several languages need them
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
 )
 _NOT_CSV = {
@@ -256,8 +256,8 @@ def _check_text(cells: Sequence[str], file: Path, line: int) -> None:
         what = "a cell goes over several lines: a quote is not closed"
         raise DatasetError(what, f"{file}: line {line}", "close it, or write a quote inside quotes twice")
     if found := next(filter(None, map(_CONTROL.search, cells)), None):
-        invisible = f"an invisible character (U+{ord(found[0]):04X})"
-        what = "a control character" if found[0] < "\xa0" else invisible
+        code = f"U+{ord(found[0]):04X}"
+        what = "a control character" if found[0] < "\xa0" else f"an invisible character ({code})"
         raise DatasetError(f"{what} in a cell", f"{file}: line {line}", "remove it")
 
 
