@@ -48,8 +48,10 @@ ORDER = (
 ONLY = {"trainables": ("catalog.storage", "trainables"), "dashboards": ("catalog", "dashboards")}
 SQL_FREE = {"orchestrator", "dashboards"}
 MOST_MODULES = 16
-# 230 when the rooms were made; raise it for what is new, not for fragments of what is there.
-MOST_FILES = 280
+# 230 when the rooms were made; raise it for what is new, not for fragments of what is there. Figures and
+# models are one file each and not counted.
+MOST_FILES = 245
+ONE_FILE_EACH = ("dashboards/figures", "trainables/models/modules", "trainables/models/backbones")
 # What only these files may import.
 RESERVED = {
     "duckdb": {"catalog/catalog.py"},
@@ -280,10 +282,11 @@ def test_the_longest_chain_is_found() -> None:
 
 
 def test_the_house_stays_small_enough_to_be_known() -> None:
-    assert len(FILES) <= MOST_FILES
+    listed = [path for path in FILES if not str(path.relative_to(ROOT)).startswith(ONE_FILE_EACH)]
+    assert len(listed) <= MOST_FILES
     own = [path for path in (ROOT / "orchestrator").glob("*.py") if path.name != "__init__.py"]
     assert len(own) <= 4
-    folders = {path.parent for path in FILES} - {ROOT / "dashboards" / "figures"}  # one file a figure
+    folders = {path.parent for path in FILES} - {ROOT / folder for folder in ONE_FILE_EACH}
     assert {
         folder.name: n for folder in folders if (n := len(list(folder.glob("*.py")))) > MOST_MODULES
     } == {}

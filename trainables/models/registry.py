@@ -25,8 +25,11 @@ class ModuleInfo:
     """A spatio-temporal module. `target` is `package.module:attribute`, imported only when it is built.
 
     `volumetric`: its layers are 3D, over (N, C, T, H, W), as the class at `target` says too. `backbones` are
-    the only ones that it exists for (none: all). `pools`: it exists with temporal pooling only, or without
-    only (None: both). `whole`: a network of its own, which starts from random weights.
+    the only ones that it exists for (none: see `backbones_of`). `pools`: it exists with temporal pooling
+    only, or without only (None: both). `whole`: a network of its own. `scratch`: no ImageNet weights fit its
+    layers. `transformer`: its MACs include products of matrices, and grow faster than its clips do.
+    `fewest_frames`: its shortest clip. `input_mean`, `input_std`: those of its pretrained weights (None: its
+    backbone's).
     """
 
     name: str
