@@ -35,6 +35,22 @@ def test_a_manifest_comes_back_as_it_was_and_may_be_moved(tmp_path: Path) -> Non
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["manifest.parquet"]
 
 
+def test_a_manifest_of_another_declaration_is_refused(tmp_path: Path) -> None:
+    """The directory's name ends with the declaration's digest; one that has none says nothing."""
+    folders = [tmp_path / name for name in ("toy-0123abcd", "toy-ffff0000", "moved")]
+    write_manifest(example(folders[0]), folders[0] / "m.parquet")
+    write_manifest(example(folders[2]), folders[2] / "plain.parquet")
+    assert read_manifest(folders[0] / "m.parquet") == example(folders[0])
+    for folder in folders[1:]:
+        folder.mkdir(exist_ok=True)
+        (folder / "m.parquet").write_bytes((folders[0] / "m.parquet").read_bytes())
+    assert read_manifest(folders[2] / "m.parquet") == example(folders[2])
+    with pytest.raises(ManifestError, match="another dataset"):
+        read_manifest(folders[1] / "m.parquet")
+    (folders[1] / "plain.parquet").write_bytes((folders[2] / "plain.parquet").read_bytes())
+    assert read_manifest(folders[1] / "plain.parquet") == example(folders[1])
+
+
 def test_an_empty_manifest_comes_back(tmp_path: Path) -> None:
     write_manifest(Manifest("none", (), ()), tmp_path / "m.parquet")
     assert read_manifest(tmp_path / "m.parquet") == Manifest("none", (), ())
