@@ -160,7 +160,7 @@ def own_settings(folder: Path, threads: int | None) -> dict[str, str]:
     """
     settings = {"temp_directory": str(folder / "spilled"), "fsync_mode": "NONE"}
     if threads is None:
-        return settings | {"checkpoint_threshold": "64MB"}
+        return settings | {"checkpoint_threshold": "16MB"}
     return settings | {"checkpoint_threshold": "1TB", "threads": str(threads)}
 
 

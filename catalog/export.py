@@ -34,6 +34,9 @@ _LATEX = str.maketrans(
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 _NUMBER = re.compile(r"[+-]\d[\d.]*([eE][+-]?\d+)?( ± [\d.]+)?( \(n=\d+(×\d+)?\))?")
 
+_ROWS_AT_ONCE = 5_000
+"""Rows that are Python's objects at a time."""
+
 _DAY = 86_400.0
 _MONTH = 30 * _DAY
 """In seconds, as DuckDB's `epoch` and its comparisons count a month."""
@@ -162,12 +165,23 @@ def to_text(table: pa.Table) -> bytes:
 
 def to_csv(table: pa.Table) -> bytes:
     """Return CSV with a header; empty fields are missing values, no text is a formula (`not_a_formula`)."""
-    lines: list[str] = []
+    content, lines = io.BytesIO(), list[str]()
     # Its own line ends are \r\n: else it would not quote a text with \r in it.
     writer = csv.writer(SimpleNamespace(write=lines.append))
     writer.writerow(map(not_a_formula, table.column_names))
-    writer.writerows(map(not_a_formula, row.values()) for row in table.to_pylist())
-    return _lines([line.removesuffix("\r\n") for line in lines])
+    for start in range(0, max(table.num_rows, 1), _ROWS_AT_ONCE):
+        part = table.slice(start, _ROWS_AT_ONCE)
+        writer.writerows(zip(*map(_without_formulas, part.columns), strict=True))
+        content.write(_lines([line.removesuffix("\r\n") for line in lines]))
+        lines.clear()
+    return content.getvalue()
+
+
+def _without_formulas(column: pa.ChunkedArray) -> list[object]:
+    """The values of a column, each different text looked at once."""
+    values: list[object] = column.to_pylist()
+    safe = {text: not_a_formula(text) for text in {value for value in values if isinstance(value, str)}}
+    return [safe[value] if isinstance(value, str) else value for value in values] if safe else values
 
 
 def not_a_formula(value: object) -> object:

@@ -83,9 +83,13 @@ def with_intervals(table: pa.Table, *accuracies: Accuracy) -> pa.Table:
     """
     import pyarrow as pa
 
-    for one in accuracies:
-        ends = mean_intervals(*_of(table, one))
-        bounds = [pa.array(end, pa.float64(), from_pandas=True) for end in ends]
+    if not accuracies:
+        return table
+    # All columns at once: many hold the same accuracies, and each is reckoned once.
+    columns = [np.concatenate(parts) for parts in zip(*(_of(table, one) for one in accuracies), strict=True)]
+    ends = [np.split(end, len(accuracies)) for end in mean_intervals(*columns)]
+    for one, *own in zip(accuracies, *ends, strict=True):
+        bounds = [pa.array(end, pa.float64(), from_pandas=True) for end in own]
         table = _with_columns(table, one.name, dict(zip((one.low, one.high), bounds, strict=True)))
     return table
 

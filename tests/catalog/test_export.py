@@ -222,3 +222,11 @@ def test_times_beyond_pythons_own_are_exported_as_text(value: str, form: str) ->
         "SELECT TIMESTAMP '2024-01-01 01:02:03' AS at, [DATE '2024-01-01'] AS days"
     ).to_arrow_table()
     assert in_seconds(ours).schema == ours.schema
+
+
+def test_a_csv_file_of_many_rows_is_one_file() -> None:
+    """Rows are written in pieces: neither is a row lost between two, nor a formula passed over."""
+    rows = [{"text": "=1" if place % 2 else None, "number": place} for place in range(5_001)]
+    safe = "'=1"
+    lines = export(pa.Table.from_pylist(rows), "csv").decode().split("\n")
+    assert lines == ["text,number", *(f"{(safe if place % 2 else '')},{place}" for place in range(5_001)), ""]
