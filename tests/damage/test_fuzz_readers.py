@@ -28,9 +28,12 @@ from catalog.storage.errors import ActionGridError
 from catalog.storage.folder_storage import FolderFiles, FolderStorage
 from orchestrator.coordination.drivers import Watch, this_driver
 from orchestrator.coordination.lease import Leases
+from orchestrator.study.load import load_study
 from tests.support.grid_events import DEMO, grid_events
 from tests.support.prediction_storage import LABELS
 from tests.support.toy import build_toy
+from trainables.data.datasets import CsvDataset
+from trainables.data.datasets.own_files import list_csv
 from trainables.data.frames.manifest import read_manifest
 from trainables.data.frames.shard import ShardFrames
 from trainables.data.ingest.build_log import BuildLog, SourceFile, read_source, write_source
@@ -97,6 +100,16 @@ RESULT = CellResult(
 )
 
 
+STUDY = b"""\
+name: s
+axes: {module: [tsn, i3d], backbone: tiny, frames: [8, 16], dataset: d, seed: [0, 1]}
+datasets: {d: {kind: csv, path: ~/t.csv, root: videos}}
+recipe: {base: {init: random, lr: 1e-2}, overrides: [{where: {frames: 16}, set: {epochs: 2}}]}
+frames_on_local_disk: /tmp/x
+"""
+LIST = 'path,label,split\na.mp4,"x, y",train\n~/é/b.mp4,z,val\n../c.mp4,z,train\n'.encode()
+
+
 @cache
 def readers() -> dict[str, Reader]:
     folder = Path(mkdtemp(prefix="fuzz-"))
@@ -126,6 +139,8 @@ def _text_readers(folder: Path) -> list[Reader]:
         Reader("lease", b'{"owner":"w","number":1}', ours(_lease), checked=False),
         Reader("driver", record, ours(_driver), checked=False),
         Reader("fence", b"1 00000000", ours(_fence), checked=False),
+        Reader("study", STUDY, ours(load_study, OSError), checked=False),
+        Reader("list", LIST, ours(lambda path: list_csv(CsvDataset(path=str(path)))), checked=False),
     ]
 
 
