@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import random
 from importlib import resources
 from pathlib import Path
 
@@ -164,6 +165,18 @@ def test_sql_has_the_intervals_of_the_figure(tmp_path: Path, seeds: tuple[int, .
                 key=lambda row: (row["study"], row["cell"]),
             )
             assert found == shown and len(found) == 96 * place
+
+
+def test_means_do_not_depend_on_the_order_in_which_events_came(tmp_path: Path) -> None:
+    """To the last digit: a catalog that grew is compared with one that was read at once."""
+    events = [*grid_events(Grid(modules=("tsn", "tam"), datasets=("mini-ssv2",), seeds=(0, 1, 2)))]
+    answers = set()
+    for seed in range(3):
+        random.Random(seed).shuffle(events)
+        write_quickly(tmp_path / str(seed), iter(events))
+        rows = Catalog.open(tmp_path / str(seed)).query("FROM against_published").to_pylist()
+        answers.add(repr(sorted(map(repr, rows))))
+    assert len(answers) == 1
 
 
 NUMBERS = (("top1", "eval_videos"), ("published_top1", "published_videos"))
