@@ -14,6 +14,7 @@ from catalog.storage.storage import Storage
 from orchestrator.planning.plan_model import PlannedCell
 from orchestrator.running.cell_run import CellRun, CellState, CellWork
 from orchestrator.scheduling.retry import back_off_seconds, classify, decide, next_reduction, unmarked
+from orchestrator.study.keys import evaluation_key
 from trainables.recipe.cell_spec import Which
 from trainables.training.result import CellResult
 
@@ -101,14 +102,21 @@ def finished_event(item: CellWork, attempt: int, result: CellResult, storage: St
         predictions=storage.named(run_dir / chosen["predictions"]),
         versions=result.versions,
         hardware=result.hardware,
-        evaluation=item.evaluation_key,
+        evaluation=_measured_as(item, result),
         accumulation=result.accumulation,
         choose_on=result.choose_on,
         choose_videos=result.choose_videos,
         checkpoints=_checkpoints(result, run_dir, storage),
-        protocol=item.cell.evaluation.model_dump(mode="json"),
+        protocol=result.protocol.model_dump(mode="json"),
         videos_hash=item.videos_hash,
     )
+
+
+def _measured_as(item: CellWork, result: CellResult) -> str | None:
+    """The evaluation's identity: of what was measured, though the study may say something else by now."""
+    if result.protocol == item.cell.evaluation:
+        return item.evaluation_key
+    return item.videos_hash and evaluation_key(item.key, result.protocol, item.videos_hash)
 
 
 def _checkpoints(result: CellResult, run_dir: Path, storage: Storage) -> dict[str, Any]:

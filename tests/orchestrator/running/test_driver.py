@@ -14,6 +14,7 @@ from catalog.queries.drivers import MeasuredTop1
 from orchestrator.running.cell_run import CellState
 from orchestrator.running.journal_events import finished_event
 from orchestrator.scheduling.schedule import Free
+from orchestrator.study.keys import evaluation_key
 from tests.support.driver_bench import STUDY, TOTAL, Bench, cell_result
 from trainables.recipe.cell_spec import CellSpec
 
@@ -199,6 +200,21 @@ def test_a_finished_cells_numbers_are_of_the_epochs_that_they_name(
         assert (Path(one["path"]).name, one["sha256"]) == (f"{name}.pt", name * 16)
         assert Path(one["predictions"]).parent == Path(one["path"]).parent
     assert event.checkpoints[which]["predictions"] == event.predictions
+
+
+def test_a_result_is_labelled_with_the_protocol_that_it_was_measured_with(tmp_path: Path) -> None:
+    """The study may have been edited between the measurement and the moment in which it is journalled."""
+    bench = Bench(tmp_path)
+    request = bench.next()
+    work = replace(bench.driver.cells[request.cell].work, videos_hash="v" * 64)
+    result = replace(cell_result(request), evaluation=work.cell.evaluation.model_dump(mode="json"))
+    now = finished_event(work, 1, result, bench.storage)
+    assert (now.evaluation, now.protocol) == (work.evaluation_key, result.evaluation)
+    before = {**result.evaluation, "clips": 7}
+    then = finished_event(work, 1, replace(result, evaluation=before), bench.storage)
+    measured = work.cell.evaluation.model_copy(update={"clips": 7})
+    assert (then.evaluation, then.protocol) == (evaluation_key(work.key, measured, "v" * 64), before)
+    assert then.evaluation != now.evaluation
 
 
 def test_an_error_that_would_come_again_is_not_retried(tmp_path: Path) -> None:
