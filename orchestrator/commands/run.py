@@ -37,6 +37,14 @@ def run(
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs of the local Ray; default: all.")] = None,
     weights_dir: WeightsOption = None,
     packing: PackingOption = None,
+    check_checkpoints: Annotated[
+        bool,
+        typer.Option(
+            "--check-checkpoints",
+            help="Read the kept checkpoints of all finished cells; where one is gone or damaged, the cell is "
+            "trained again.",
+        ),
+    ] = False,
 ) -> None:
     """Run what is missing of a study: build its datasets, train its cells. Safe to kill and run again."""
     phases = Phases(typer.echo)
@@ -53,6 +61,7 @@ def run(
         gpus=gpus,
         weights_dir=weights_dir,
         packing=packing,
+        check_checkpoints=check_checkpoints,
     )
     checked = checked_study(study)
     outcome = submit(checked, options, BuildView(sys.stderr), typer.echo, phases)

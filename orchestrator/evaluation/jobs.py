@@ -156,7 +156,8 @@ def check_checkpoint(spec: EvaluationSpec) -> None:
         raise EvaluationError(
             f"the {spec.which} checkpoint of {spec.cell.cell} {what}",
             path,
-            "restore the file, evaluate the other checkpoint, or train the cell again in another storage",
+            "restore the file, evaluate the other checkpoint, or run the cell's study with "
+            "--check-checkpoints, which trains it again",
         )
 
 
@@ -180,7 +181,7 @@ def _result(cell: FinishedCell, run_dir: Path) -> CellResult:
         raise EvaluationError(
             f"the result of {cell.cell} is gone or damaged",
             run_dir / RESULT_FILE,
-            "restore the directory, or train the cell again in another storage",
+            "restore the directory, or run the cell's study again: the result is taken from the journal",
         )
     return result
 

@@ -1,7 +1,8 @@
 """What stands of finished cells: a damaged result is taken from the journal, lost weights are trained again.
 
 The journal says what a cell came to; its directory holds the weights that children start from. Where a child
-needs weights that are gone or damaged, its parent is trained again, from the newest epoch that still stands.
+needs weights that are gone or damaged, its parent is trained again, from the newest epoch that still stands;
+where a submission is asked to check them all, so is every cell.
 Nothing is thrown away: what is damaged lies beside its place as `set-aside-1-…` afterwards.
 """
 
@@ -15,7 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from catalog.queries.planner import attempts_made, done_cells, failed_cells, journalled_epochs
+from catalog.queries.planner import (
+    attempts_made,
+    done_cells,
+    failed_cells,
+    journalled_epochs,
+    removed_checkpoints,
+)
 from catalog.storage.atomic import sha256_of
 from catalog.storage.layout import RESULT_FILE, epoch_file
 from catalog.storage.outage import retry_reading
@@ -36,15 +43,19 @@ _THREADS = 16
 
 @dataclass(frozen=True)
 class FinishedFiles:
-    """Looks after the directories of finished cells before a submission's cells start."""
+    """Looks after the directories of finished cells before a submission's cells start.
+
+    `check_all`: of all that were kept, not only of those that children start from.
+    """
 
     storage: Storage
     catalog: Catalog
     shared: SharedCells
     announce: Callable[[str], None]
+    check_all: bool = False
 
     def lost(self, plan: Plan) -> dict[str, str]:
-        """By key, why finished cells have to be trained again for their children in this plan.
+        """By key, why finished cells of this plan have to be trained again.
 
         Results that cannot be read are taken from the journal on the way, and written anew.
 
@@ -59,11 +70,15 @@ class FinishedFiles:
             for one in plan.cells
             if one.state is State.DONE and one.key in done
         ]
+        removed = removed_checkpoints(self.catalog) if self.check_all else {}
         found = {}
         # A file server answers several questions at once.
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="results") as pool:
             for cell, result in zip(cells, pool.map(_FinishedCell.standing, cells), strict=True):
-                if why := cell.mend(result, needed.get(cell.planned.key, frozenset())):
+                wanted = needed.get(cell.planned.key, frozenset())
+                if self.check_all:
+                    wanted |= cell.kept(removed.get(cell.planned.key, frozenset()))
+                if why := cell.mend(result, wanted):
                     self.shared.disregard(cell.planned.key, cell.finished.attempt)
                     found[cell.planned.key] = why
         return found
@@ -96,6 +111,13 @@ class _FinishedCell:
     @property
     def _path(self) -> Path:
         return self._run_dir / RESULT_FILE
+
+    def kept(self, removed: frozenset[int]) -> frozenset[Which]:
+        """Its checkpoints that should be there: of epochs not `removed`; none where it has no directory."""
+        if not self._run_dir.is_dir():
+            return frozenset()
+        epochs = {"last": self.finished.epochs, "best": self.finished.best_epoch}
+        return frozenset(which for which in get_args(Which) if epochs[which] not in removed)
 
     def mend(self, result: CellResult | None, wanted: Iterable[Which]) -> str:
         """Bring its result in order; why it has to be trained again, or ""."""
@@ -139,7 +161,7 @@ class _FinishedCell:
         path, sha256 = self._run_dir / known.checkpoint(which)["path"], known.checkpoint(which)["sha256"]
         if self.files.storage.mirrored:
             # Its worker brings and checks it; here that is worth the time once a worker has refused it.
-            if not self.suspected:
+            if not (self.suspected or self.files.check_all):
                 return ""
             self.files.storage.fetch_again(path)
         if not path.is_file():

@@ -57,6 +57,7 @@ class Options:
     gpus: int | None = None
     weights_dir: str | None = None
     packing: Path | None = None
+    check_checkpoints: bool = False
 
 
 class Submission:
@@ -149,7 +150,9 @@ class Submission:
         """The plan, with finished cells to run again whose weights a child needs and that do not stand."""
         plan = self._replan(states)
         fetch_results(self._storage)
-        files = FinishedFiles(self._storage, self._catalog, self._shared, announce)
+        files = FinishedFiles(
+            self._storage, self._catalog, self._shared, announce, self._options.check_checkpoints
+        )
         while found := files.lost(plan):
             self._lost |= found
             plan = self._replan(states)

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog import Catalog
-from catalog.events import AttemptStarted
+from catalog.events import AttemptStarted, CheckpointRemoved
 from catalog.journal import Journal
 from catalog.queries.planner import done_cells
 from catalog.storage.checksums import load_checked, with_checksum
@@ -241,6 +241,35 @@ def test_a_child_that_was_trained_before_its_parents_weights_were_damaged_stays_
         path.write_bytes(b"damaged")
     assert run_here(root, STUDY) == [] and numbers(root) == base.undisturbed
     assert not [*root.glob("runs/*/set-aside-*")]
+
+
+@pytest.mark.parametrize("how", ["deleted", "flipped"])
+def test_a_last_cell_whose_weights_are_damaged_is_trained_again_when_asked_to_check(
+    base: Base, how: str
+) -> None:
+    """No child needs it, so that nothing else would ever read the file."""
+    root, lines, again = base.restore(FINISHED), list[str](), list[str]()
+    (damaged,) = root.glob(f"{CHILD}/epoch-0002.pt")
+    WAYS[how](damaged, None)
+    assert run_here(root, STUDY, announce=lines.append) == [] and not lines
+    assert run_here(root, STUDY, announce=lines.append, check_checkpoints=True) == []
+    (line,) = [one for one in lines if "it is trained again" in one]
+    assert damaged.name in line and "TSN-Tiny-f16@toy" in line
+    assert numbers(root) == base.undisturbed
+    assert all(is_intact(one) for one in records(damaged.parent))
+    assert run_here(root, STUDY, announce=again.append, check_checkpoints=True) == [] and not again
+
+
+def test_checkpoints_that_nobody_kept_are_not_missed(base: Base) -> None:
+    root, lines = base.restore(FINISHED), list[str]()
+    (removed,) = root.glob(f"{CHILD}/epoch-0002.pt")
+    (folder,) = root.glob(PARENT)
+    key = json.loads(removed.with_name("result.json").read_bytes())["key"]
+    removed.unlink()
+    shutil.rmtree(folder)
+    with Journal.open(root, "keeper") as journal:
+        journal.append(CheckpointRemoved(key, 2, "best"))
+    assert run_here(root, STUDY, announce=lines.append, check_checkpoints=True) == [] and not lines
 
 
 @pytest.mark.parametrize("cell", [PARENT, CHILD])

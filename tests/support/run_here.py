@@ -36,6 +36,8 @@ def run_here(
     study_text: str,
     last_epoch: int | None = None,
     announce: Callable[[str], None] = lambda _: None,
+    *,
+    check_checkpoints: bool = False,
 ) -> list[str]:
     """Run what is missing of a study; the errors of cells that were given up.
 
@@ -48,7 +50,8 @@ def run_here(
         Catalog.open(root) as catalog,
         shared_cells(storage, journal.path.stem, study.name, 0, catalog) as (shared, _),
     ):
-        submission = Submission(study, Options(storage, "study.yaml"), journal, catalog, shared, root / "ray")
+        options = Options(storage, "study.yaml", check_checkpoints=check_checkpoints)
+        submission = Submission(study, options, journal, catalog, shared, root / "ray")
         submission.prepare(lambda *_: None, announce)
         driver = submission.driver(stop)
         _drive(driver, last_epoch)
