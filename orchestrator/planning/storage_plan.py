@@ -160,5 +160,6 @@ def weights_to_download(wanted: Sequence[WeightsFile], weights_dir: str | None) 
         try:
             find_weights(file, weights_dir)
         except MissingWeightsError:
-            missing.append(file)
+            if file.enum is not None:
+                missing.append(file)
     return tuple(missing)

@@ -1,4 +1,4 @@
-"""Which of torchvision's files of weights a cell's network can start from. Imports no torch."""
+"""Which file of weights a cell's network can start from. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TITLES: Mapping[str, str] = MappingProxyType({"imagenet": "ImageNet", "kinetics"
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file that torchvision publishes. `enum` is its name in torchvision's API.
+    """A published file. `enum` is its name in torchvision's API; None: it has to be put in its place.
 
     `network` is the backbone, or module and backbone, that it fits; `trained_on` is a key of `TITLES`;
     `aliases` are older names of the same tensors.
@@ -46,6 +46,8 @@ _FILES = (
     _kinetics("swin3d", "swin_s", "swin3d_s-da41c237.pth", "Swin3D_S_Weights"),
     _kinetics("swin3d", "swin_b", "swin3d_b_1k-24f7c7c6.pth", "Swin3D_B_Weights"),
     _kinetics("mvit_v2", "mvit_s", "mvit_v2_s-ae3be167.pth", "MViT_V2_S_Weights"),
+    # A state dict of VideoMAE's ViT-B as finetuned on Kinetics-400: the entry `module` of its authors' file.
+    WeightsFile("vit-vit_b", "kinetics", "videomae-vit-b-kinetics400.pth", None),
 )
 KINETICS: Mapping[str, WeightsFile] = MappingProxyType({one.network: one for one in _FILES})
 """By module and backbone, joined by a hyphen."""

@@ -172,6 +172,17 @@ _MODULES = (
         scratch=True,
     ),
     *_TORCHVISION,
+    ModuleInfo(
+        "vit",
+        "ViT",
+        "trainables.models.modules.vit:ViT",
+        volumetric=True,
+        backbones=("vit_b", "tiny"),
+        pools=False,
+        whole=True,
+        scratch=True,
+        transformer=True,
+    ),
 )
 
 _BACKBONES = (
@@ -218,6 +229,7 @@ _BACKBONES = (
     BackboneInfo("tiny", "Tiny", "trainables.models.backbones.tiny:TINY", weights_file=None),
     BackboneInfo("x3d_m", "M", None, weights_file=None, input_mean=(0.45,) * 3, input_std=(0.225,) * 3),
     BackboneInfo("x3d_l", "L", None, weights_file=None, input_mean=(0.45,) * 3, input_std=(0.225,) * 3),
+    BackboneInfo("vit_b", "B", None, weights_file=None),
     BackboneInfo("swin_t", "SwinT", None, weights_file=None),
     BackboneInfo("swin_s", "SwinS", None, weights_file=None),
     BackboneInfo("swin_b", "SwinB", None, weights_file=None),

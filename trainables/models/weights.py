@@ -67,8 +67,8 @@ def find_weights(wanted: WeightsFile, weights_dir: str | None) -> Path:
     raise MissingWeightsError(
         f"{wanted.title} not found",
         f"looked in {looked}",
-        "put torchvision's file there, name its folder with --weights-dir, or set the "
-        "recipe's init to random",
+        f"put {'torchvision' if wanted.enum else 'its author'}'s file there, name its folder with "
+        "--weights-dir, or set the recipe's init to random",
     )
 
 

@@ -11,7 +11,7 @@ from trainables.models.memory_estimate import Saved, saved_for_backward, trainin
 from trainables.models.registry import MODULES
 
 # Torch chooses other layouts, or another form of attention, where tensors have no memory.
-ESTIMATED_HIGHER = {"tam", "tam_top_half", "tam_bottom_half", "tam_uniform_half", "conv", "nonlocal"}
+ESTIMATED_HIGHER = {"tam", "tam_top_half", "tam_bottom_half", "tam_uniform_half", "conv", "nonlocal", "vit"}
 
 
 def really_saved(
