@@ -210,6 +210,11 @@ def _transformers_options(study: Study, cell: Cell) -> Iterator[Finding]:
     if recipe.drop_path > 0 and not MODULES[cell.module].transformer:
         what = f"{recipe.drop_path}, but module {cell.module} has no blocks that can be left out; say 0 there"
         yield _recipe_field(study, cell, "drop_path"), what
+    if recipe.layer_decay < 1 and (recipe.optimiser != "adamw" or not MODULES[cell.module].transformer):
+        what = (
+            f"{recipe.layer_decay}, but only adamw has rates by layer, and only of transformers; say 1 there"
+        )
+        yield _recipe_field(study, cell, "layer_decay"), what
     if recipe.warmup_epochs >= recipe.epochs:
         what = f"{recipe.warmup_epochs} of {recipe.epochs} epochs; allowed: fewer than epochs"
         yield _recipe_field(study, cell, "warmup_epochs"), what

@@ -81,6 +81,7 @@ def declared_hash(config: DatasetConfig) -> str:
 
 _LATER_OF_RECIPES = (
     "optimiser",
+    "layer_decay",
     "warmup_epochs",
     "schedule_by",
     "label_smoothing",

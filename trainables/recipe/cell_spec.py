@@ -23,7 +23,8 @@ class Recipe(Frozen):
     """How one cell is trained. `batch_size` counts clips per optimiser step over all workers.
 
     `precision`: `auto` is bf16 on a GPU and fp32 on a CPU; tf32 is of GPUs only. `betas` are AdamW's, which
-    decays no tensor of one dimension. `warmup_epochs` of a rate that rises linearly come before the schedule,
+    decays no tensor of one dimension; `layer_decay` is by how much its rate falls from each layer to the one
+    before. `warmup_epochs` of a rate that rises linearly come before the schedule,
     which `schedule_by` steps. `mixup` is the alpha of its Beta distribution; 0: off. `drop_path`: the last
     block's chance to be left out, in transformers.
     """
@@ -35,6 +36,7 @@ class Recipe(Frozen):
     optimiser: Literal["sgd", "adamw"] = "sgd"
     lr: Annotated[float, Field(gt=0)] = 0.01
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     momentum: Fraction = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     nesterov: bool = False

@@ -1,12 +1,16 @@
-"""AdamW (Loshchilov and Hutter, 2019) as video transformers are trained with it: torch's own."""
+"""AdamW (Loshchilov and Hutter, 2019) as video transformers are trained with it: torch's own.
+
+With layer decay (Clark et al., 2020; Bao et al., 2022) blocks near the pixels learn more slowly.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from trainables.recipe.switches import Optimiser
 
@@ -15,42 +19,48 @@ NOT_DECAYED = ("rel_pos", "relative_position", "class_token")
 
 
 class AdamW:
-    """Steps named parameters against their gradients.
+    """Steps a model's parameters against their gradients.
 
-    `kernels` and `keep_gradients` as of `trainables.training.optimiser.Sgd`.
+    The rate of each is `lr` times its `rate_scales`. `kernels` and `keep_gradients` as of
+    `trainables.training.optimiser.Sgd`.
     """
 
     def __init__(
         self,
-        parameters: Iterable[tuple[str, torch.Tensor]],
+        model: nn.Module,
         *,
         lr: float,
         betas: tuple[float, float],
         weight_decay: float,
+        layer_decay: float = 1.0,
         kernels: Optimiser | None = None,
         keep_gradients: bool = False,
     ) -> None:
         # Imports torch's compiler with its first step, which the plain step of SGD spares.
         from torch.optim import AdamW as TorchAdamW
 
-        trained = [(name, one) for name, one in parameters if one.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {"params": [one for name, one in trained if is_decayed(name, one)]},
-            {"params": [one for name, one in trained if not is_decayed(name, one)], "weight_decay": 0.0},
-        ]
+        scales = rate_scales(model, layer_decay)
+        groups: dict[tuple[float, bool], dict[str, Any]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                decayed = is_decayed(name, parameter)
+                own = {"params": [], "scale": scales[name], "weight_decay": weight_decay if decayed else 0.0}
+                groups.setdefault((scales[name], decayed), own)["params"].append(parameter)
         chosen = {} if kernels is None else {"foreach": kernels == "foreach", "fused": kernels == "fused"}
-        self._optimiser = TorchAdamW(groups, lr=lr, betas=betas, weight_decay=weight_decay, **chosen)
+        self._optimiser = TorchAdamW(list(groups.values()), lr=lr, betas=betas, **chosen)
+        self.lr = lr
         self._keep_gradients = keep_gradients
 
     @property
     def lr(self) -> float:
         """The learning rate of the next step."""
-        return float(self._optimiser.param_groups[0]["lr"])
+        group = self._optimiser.param_groups[-1]
+        return float(group["lr"] / group["scale"])
 
     @lr.setter
     def lr(self, rate: float) -> None:
         for group in self._optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
 
     def zero_grad(self) -> None:
         """Forget the gradients, or set them to zero in their places."""
@@ -83,3 +93,23 @@ class AdamW:
 def is_decayed(name: str, parameter: torch.Tensor) -> bool:
     """Whether weight decay shrinks a parameter of this name."""
     return parameter.dim() > 1 and not any(part in name for part in NOT_DECAYED)
+
+
+def rate_scales(model: nn.Module, layer_decay: float) -> Mapping[str, float]:
+    """By parameter, `layer_decay` to the power of how many layers come after its own; the head's is 1.
+
+    Layers are the parts that can be left out in training (stochastic depth), what is before the first of
+    them, and what is behind the last; what lies between two belongs to the first of these.
+    """
+    from torchvision.ops import StochasticDepth
+
+    optional = [name for name, part in model.named_modules() if isinstance(part, StochasticDepth)]
+    blocks = tuple(dict.fromkeys(f"{name.rpartition('.')[0]}." for name in optional))
+    names = [name for name, _ in model.named_parameters()]
+    own = {name: number for number, block in enumerate(blocks, 1) for name in names if name.startswith(block)}
+    last = max((at for at, name in enumerate(names) if name in own), default=-1)
+    scales, layer = {}, 0
+    for at, name in enumerate(names):
+        layer = own.get(name, layer) if at <= last else len(blocks) + 1
+        scales[name] = layer_decay ** (len(blocks) + 1 - layer)
+    return scales

@@ -157,8 +157,9 @@ def build_optimiser(model: nn.Module, recipe: Recipe, switches: Switches | None 
     keep_gradients = switches is not None and switches.cuda_graphs
     if recipe.optimiser == "adamw":
         return AdamW(
-            model.named_parameters(),
+            model,
             lr=recipe.lr,
+            layer_decay=recipe.layer_decay,
             betas=recipe.betas,
             weight_decay=recipe.weight_decay,
             kernels=kernels,

@@ -85,6 +85,7 @@ def test_cosmetic_edits_change_no_key(edited: str) -> None:
         {"dropout": 0.4},
         {"optimiser": "adamw"},
         {"optimiser": "adamw", "betas": (0.9, 0.99)},
+        {"optimiser": "adamw", "layer_decay": 0.75},
         {"warmup_epochs": 3},
         {"schedule_by": "iteration"},
         {"label_smoothing": 0.1},
@@ -117,6 +118,7 @@ def test_every_recipe_field_is_in_the_key_unless_it_is_idle() -> None:
     known_idle |= {
         "optimiser",
         "betas",
+        "layer_decay",
         "warmup_epochs",
         "schedule_by",
         "label_smoothing",

@@ -471,3 +471,29 @@ def test_what_is_wrong_in_a_file_of_claims_is_said_of_that_file(tmp_path: Path) 
     (tmp_path / "s.yaml").write_text(f"{STUDY}claims: mine.yaml\n")
     with pytest.raises(StudyError, match=r"mine\.yaml:5: claims\[0\]\.expects: unknown field"):
         load_study(tmp_path / "s.yaml")
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        (
+            "init: kinetics",
+            "recipe.base.init: kinetics, but module tsn with backbone tiny has no Kinetics-400 ",
+        ),
+        (
+            "init: imagenet",
+            "recipe.base.init: imagenet, but backbone tiny has no ImageNet weights; say init: random",
+        ),
+        (
+            "init: random, drop_path: 0.1",
+            "recipe.base.drop_path: 0.1, but module tsn has no blocks that can be ",
+        ),
+        (
+            "init: random, warmup_epochs: 2",
+            "recipe.base.warmup_epochs: 2 of 2 epochs; allowed: fewer than epochs",
+        ),
+        ("init: random, layer_decay: 0.7", "recipe.base.layer_decay: 0.7, but only adamw has rates by layer"),
+    ],
+)
+def test_what_a_network_cannot_start_from_or_learn_with_is_refused(said: str, answer: str) -> None:
+    assert any(answer in line for line in problems("init: random", said))

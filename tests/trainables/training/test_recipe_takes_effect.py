@@ -56,6 +56,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "lr": ({}, {"lr": 0.06}),
     "optimiser": ({"lr": 0.001}, {"optimiser": "adamw"}),
     "betas": ({"optimiser": "adamw", "lr": 0.001}, {"betas": (0.5, 0.9)}),
+    "layer_decay": ({"module": "swin3d", "optimiser": "adamw", "lr": 0.001}, {"layer_decay": 0.5}),
     "warmup_epochs": ({}, {"warmup_epochs": 1}),
     "schedule_by": ({}, {"schedule_by": "iteration"}),
     "label_smoothing": ({}, {"label_smoothing": 0.2}),

@@ -14,7 +14,8 @@ from torchvision.ops import StochasticDepth
 
 from trainables.models import build_model
 from trainables.recipe.cell_spec import Recipe
-from trainables.training.adamw import AdamW, is_decayed
+from trainables.recipe.switches import Switches
+from trainables.training.adamw import AdamW, is_decayed, rate_scales
 from trainables.training.initialise import set_drop_path
 from trainables.training.mixup import mixed
 from trainables.training.optimiser import build_optimiser, learning_rate
@@ -52,6 +53,29 @@ def test_weights_decay_and_biases_and_norms_do_not() -> None:
         assert torch.equal(one, two)
 
 
+@pytest.mark.parametrize("module", ["swin3d", "mvit_v2", "vit"])
+def test_rates_fall_from_the_head_to_the_pixels(module: str) -> None:
+    model = build_model(module=module, backbone="tiny", temporal_pooling=False, frames=8, num_classes=3)
+    scales = rate_scales(model, 0.5)
+    by_layer = list(dict.fromkeys(scales.values()))
+    blocks = {"swin3d": 5, "mvit_v2": 3, "vit": 2}[module]
+    assert by_layer == [0.5 ** (blocks + 1 - layer) for layer in range(blocks + 2)]
+    names = list(scales)
+    assert scales[names[0]] == by_layer[0] and scales["fc.weight"] == scales["fc.bias"] == 1.0
+    assert set(rate_scales(model, 1.0).values()) == {1.0}
+    optimiser = AdamW(model, lr=0.1, betas=(0.9, 0.99), weight_decay=0.0, layer_decay=0.5)
+    before = {name: one.detach().clone() for name, one in model.named_parameters()}
+    optimiser.lr = 0.01
+    for one in model.parameters():
+        one.grad = torch.ones_like(one)
+    optimiser.step()
+    # The first step of Adam is as long as the rate.
+    for name, one in model.named_parameters():
+        expected = torch.full_like(one, 0.01 * scales[name])
+        torch.testing.assert_close(before[name] - one, expected, rtol=1e-3, atol=1e-6)
+    assert optimiser.lr == pytest.approx(0.01)
+
+
 @pytest.mark.parametrize("module", ["swin3d", "mvit_v2"])
 def test_positions_do_not_decay(module: str) -> None:
     model = build_model(module=module, backbone="tiny", temporal_pooling=False, frames=8, num_classes=3)
@@ -80,9 +104,8 @@ def test_a_checkpoint_goes_on_bit_for_bit() -> None:
 
 def test_gradients_stay_in_their_places_where_a_recording_needs_them() -> None:
     model = network()
-    optimiser = AdamW(
-        model.named_parameters(), lr=0.1, betas=(0.9, 0.99), weight_decay=0.0, keep_gradients=True
-    )
+    optimiser = build_optimiser(model, ADAMW, Switches(cuda_graphs=True))
+    assert isinstance(optimiser, AdamW)
     optimiser.zero_grad()
     places = [one.grad for one in model.parameters()]
     train(model, optimiser, range(2))
