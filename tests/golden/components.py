@@ -10,6 +10,9 @@ from trainables.recipe import versions as train_version
 _VERSION_FILE = "trainables/recipe/versions.py"
 _REGISTRY = "trainables/models/registry.py"
 
+# Sizes of networks of their own are built by their modules; their parameters and MACs are tested as printed.
+_SKELETONS = {name: info for name, info in BACKBONES.items() if info.target is not None}
+
 HOMES = {
     "sampling": ("VERSION", "trainables/data/clips/sampling.py"),
     "augment": ("VERSION", "trainables/data/clips/augment.py"),
@@ -20,7 +23,7 @@ HOMES = {
     "initialisation": ("INITIALISE", _VERSION_FILE),
     "temporal pooling": ("TEMPORAL_POOLING", _VERSION_FILE),
     **{f"module {name}": ("its version", _REGISTRY) for name in MODULES},
-    **{f"backbone {name}": ("its version", _REGISTRY) for name in BACKBONES},
+    **{f"backbone {name}": ("its version", _REGISTRY) for name in _SKELETONS},
 }
 
 
@@ -36,5 +39,5 @@ def versions() -> dict[str, str]:
         "initialisation": train_version.INITIALISE,
         "temporal pooling": train_version.TEMPORAL_POOLING,
         **{f"module {name}": info.version for name, info in MODULES.items()},
-        **{f"backbone {name}": info.version for name, info in BACKBONES.items()},
+        **{f"backbone {name}": info.version for name, info in _SKELETONS.items()},
     }

@@ -21,6 +21,7 @@ from tests.golden.pictures import CLASSES, Pictures, videos
 from tests.support.architectures import architectures, modules_with
 from trainables.data.clips.loader import train_batches
 from trainables.models import build_model
+from trainables.models.registry import MODULES
 from trainables.models.video_model import VideoModel
 from trainables.models.weights import inflate
 from trainables.recipe.cell_spec import CellSpec, Evaluation, Recipe
@@ -81,11 +82,23 @@ def model_cases() -> Iterator[Case]:
         if module not in PAPER:
             yield _logits(module, "tiny", pooled, size=32)
     yield _logits("i3d_2017", "inception_v1", True, size=48)
+    for module, backbone, pooled in NETWORKS:
+        yield _logits(module, backbone, pooled, size=32)
     for backbone, module in (*product(("resnet50",), PAPER), ("resnet101", "tsn"), ("resnet50", "nonlocal")):
         yield _logits(module, backbone, False, size=32)
     yield Case("schedule", ("train step",), list(_schedules()))
     yield from (_random_start(module) for module in modules_with("tiny", False))
     yield _imagenet_start()
+
+
+NETWORKS = (
+    ("resnet3d", "resnet18", True),
+    ("mc3", "resnet18", False),
+    ("r2plus1d", "resnet18", True),
+    ("s3d_2018", "inception_v1", True),
+    ("tsn", "blresnet50", False),
+)
+"""What has no `tiny` form of its own."""
 
 
 def exact_model(module: str, backbone: str, pooled: bool, **settings: Any) -> VideoModel:
@@ -94,7 +107,7 @@ def exact_model(module: str, backbone: str, pooled: bool, **settings: Any) -> Vi
         module=module,
         backbone=backbone,
         temporal_pooling=pooled,
-        frames=FRAMES,
+        frames=max(FRAMES, MODULES[module].fewest_frames),
         num_classes=CLASSES,
         **settings,
     ).double()
@@ -169,7 +182,7 @@ def _spec(module: str, recipe: Recipe) -> CellSpec:
 def _logits(module: str, backbone: str, pooled: bool, size: int) -> Case:
     """The logits of one clip."""
     model = compute().place(exact_model(module, backbone, pooled)).eval()
-    grey = np.random.default_rng(7).integers(0, 256, size=(1, 3, FRAMES, size, size))
+    grey = np.random.default_rng(7).integers(0, 256, size=(1, 3, model.frames, size, size))
     with torch.inference_mode():
         logits = model(torch.from_numpy(grey).double() / 128.0 - 1.0)
     name = f"logits {module}-{backbone}{'-tp' if pooled else ''}"
