@@ -45,6 +45,32 @@ def volume_unit(
     return ConvUnit(conv, eps, relu=relu)
 
 
+def depthwise_volume(channels: int, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> nn.Conv3d:
+    """Same-padded 3D convolution of each channel alone, no bias; `kernel` and `stride` are (t, h, w)."""
+    kt, kh, kw = kernel
+    padding = (kt // 2, kh // 2, kw // 2)
+    conv = nn.Conv3d(channels, channels, kernel, stride, padding, groups=channels, bias=False)
+    kaiming_(conv)
+    return conv
+
+
+class SqueezeExcitation(nn.Module):
+    """x * sigmoid(W2 ReLU(W1 mean(x))): a weight for each channel, from its mean over T, H and W.
+
+    Hu et al., 2018; `inner` channels lie between.
+    """
+
+    def __init__(self, channels: int, inner: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv3d(channels, inner, 1)
+        self.excite = nn.Conv3d(inner, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, T, H, W) to the same shape."""
+        weights: Tensor = self.excite(self.squeeze(x.mean(dim=(2, 3, 4), keepdim=True)).relu())
+        return x * weights.sigmoid()
+
+
 def frames_to_rows(x: Tensor, frames: int) -> Tensor:
     """View (N*T, C, H, W) as (N, C, T, H*W), so that 2D operations on (k, 1) windows act over time.
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from trainables.models import build_model
+from trainables.models.layers import SqueezeExcitation
 from trainables.models.macs import model_cost
 from trainables.models.modules.conv import TemporalConvolution
-from trainables.models.modules.i3d_se import SqueezeExcitation
 from trainables.models.modules.nonlocal_blocks import NonLocalBlock, spread
 from trainables.models.modules.tam import TemporalAggregation
 from trainables.models.modules.tsm import TemporalShift
@@ -139,7 +139,7 @@ def test_table_6_places_its_aggregations(module: str, places: range) -> None:
 
 def test_squeeze_excitation_equals_its_formula() -> None:
     torch.manual_seed(0)
-    layer, x = SqueezeExcitation(32), torch.randn(2, 32, 4, 5, 6)
+    layer, x = SqueezeExcitation(32, 2), torch.randn(2, 32, 4, 5, 6)
     mean = x.mean(dim=(2, 3, 4))
     inner = (mean @ layer.squeeze.weight[:, :, 0, 0, 0].T + layer.squeeze.bias).clamp(min=0)
     weights = torch.sigmoid(inner @ layer.excite.weight[:, :, 0, 0, 0].T + layer.excite.bias)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from trainables.models.layers import ConvUnit, kaiming_
+from trainables.models.layers import ConvUnit, depthwise_volume
 from trainables.models.volumetric import VolumetricModule
 
 
@@ -14,10 +14,7 @@ class SeparatedUnit(nn.Module):
     def __init__(self, mixing: ConvUnit, kernel: int, stride: tuple[int, int, int], *, relu: bool) -> None:
         super().__init__()
         channels = mixing.bn.num_features
-        depthwise = nn.Conv3d(
-            channels, channels, kernel, stride=stride, padding=kernel // 2, groups=channels, bias=False
-        )
-        kaiming_(depthwise)
+        depthwise = depthwise_volume(channels, (kernel, kernel, kernel), stride)
         self.mixing = mixing
         self.depthwise = ConvUnit(depthwise, mixing.bn.eps, relu=relu)
 

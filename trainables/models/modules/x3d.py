@@ -13,7 +13,7 @@ from types import MappingProxyType
 from torch import Tensor, nn
 
 from trainables.models.framework import ClipSettings, WholeNetwork
-from trainables.models.layers import ConvUnit, kaiming_, volume_unit
+from trainables.models.layers import ConvUnit, SqueezeExcitation, depthwise_volume, kaiming_, volume_unit
 from trainables.models.recompute import RecomputableBlock
 
 EXPANSION = 2.25
@@ -48,29 +48,6 @@ def rounded(width: float) -> int:
     return found + 8 if found < 0.9 * width else found
 
 
-def depthwise(channels: int, kernel: tuple[int, int, int], stride: int = 1) -> nn.Conv3d:
-    """Same-padded convolution of every channel alone, `stride` in space."""
-    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
-    strides = (1, stride, stride)
-    conv = nn.Conv3d(channels, channels, kernel, strides, padding, groups=channels, bias=False)
-    kaiming_(conv)
-    return conv
-
-
-class Gate(nn.Module):
-    """Squeeze-excitation: a weight for each channel from its mean over T, H and W."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        inner = rounded(channels * SE_RATIO)
-        self.squeeze, self.excite = nn.Conv3d(channels, inner, 1), nn.Conv3d(inner, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, T, H, W) to the same shape."""
-        weights: Tensor = self.excite(self.squeeze(x.mean(dim=(2, 3, 4), keepdim=True)).relu())
-        return x * weights.sigmoid()
-
-
 class Block(RecomputableBlock):
     """ReLU(1x1x1, depthwise 3x3x3, squeeze-excitation in every other block, Swish, 1x1x1, plus shortcut)."""
 
@@ -78,8 +55,8 @@ class Block(RecomputableBlock):
         super().__init__()
         inner = int(EXPANSION * cout)
         self.expand = unit(cin, inner, (1, 1, 1))
-        self.spread = ConvUnit(depthwise(inner, (3, 3, 3), stride), 1e-5, relu=False)
-        self.gate = Gate(inner) if gated else nn.Identity()
+        self.spread = ConvUnit(depthwise_volume(inner, (3, 3, 3), (1, stride, stride)), 1e-5, relu=False)
+        self.gate = SqueezeExcitation(inner, rounded(inner * SE_RATIO)) if gated else nn.Identity()
         self.reduce = unit(inner, cout, (1, 1, 1), relu=False)
         self.shortcut = shortcut(cin, cout, stride)
 
@@ -109,7 +86,8 @@ class ExpandedNetwork(nn.Module):
         channels = size.channels
         spatial = nn.Conv3d(3, channels, (1, 3, 3), (1, 2, 2), (0, 1, 1), bias=False)
         kaiming_(spatial)
-        self.stem = nn.Sequential(spatial, ConvUnit(depthwise(channels, (5, 1, 1)), 1e-5, relu=True))
+        temporal = depthwise_volume(channels, (5, 1, 1), (1, 1, 1))
+        self.stem = nn.Sequential(spatial, ConvUnit(temporal, 1e-5, relu=True))
         stages = []
         for number, depth in enumerate(size.depths):
             cout = size.channels * 2**number
