@@ -59,8 +59,8 @@ def test_longer_clips_follow_from_two_lengths() -> None:
 
 def test_half_the_precision_saves_half_and_no_momentum_a_third_of_the_state() -> None:
     whole, half, still = (
-        training_memory("i3d", "resnet18", False, 8, 7, 64, momentum=momentum, bf16=bf16)
-        for momentum, bf16 in ((True, False), (True, True), (False, False))
+        training_memory("i3d", "resnet18", False, 8, 7, 64, moments=moments, bf16=bf16)
+        for moments, bf16 in ((1, False), (1, True), (0, False))
     )
     # Places of maxima, which a pool saves, are whole numbers in either.
     assert 0.5 * whole.saved_by_clip <= half.saved_by_clip <= 0.55 * whole.saved_by_clip

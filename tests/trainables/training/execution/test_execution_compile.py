@@ -21,7 +21,7 @@ from trainables.models.backbones.resnet import residual_block
 from trainables.models.framework import BackboneStyle, ClipSettings, Depth
 from trainables.models.layers import ConvUnit, TemporalPool
 from trainables.models.modules.tam import TemporalAggregation
-from trainables.models.video_model import VideoModel, load_module
+from trainables.models.video_model import Trunk, VideoModel, load_module
 from trainables.recipe.switches import Execution, Switches
 from trainables.training.execution.compiled import Compiled, compiler_options
 from trainables.training.execution.device import Compute
@@ -57,19 +57,11 @@ def small(module: str = "tam") -> VideoModel:
     """A stem and one residual block: every loop costs a C++ compiler seconds."""
     torch.manual_seed(0)
     layers = load_module(module)(ClipSettings(8, False), BackboneStyle())
-    trunk = nn.Sequential(
+    network = nn.Sequential(
         layers.stem(3, 8, 3, 2), residual_block(layers, 8, 8, stride=2, depth=Depth(0, 0, 1))
     )
-    return VideoModel(
-        trunk,
-        channels=8,
-        num_classes=4,
-        frames=8,
-        frames_left=8,
-        volumetric=layers.volumetric,
-        dropout=0.5,
-        fresh_parts=(),
-    )
+    trunk = Trunk(network, channels=8, frames_left=8, volumetric=layers.volumetric)
+    return VideoModel(trunk, num_classes=4, frames=8, dropout=0.5)
 
 
 def compilations() -> int:
