@@ -32,7 +32,6 @@ from orchestrator.study.datasets import DatasetState, dataset_config, declared_s
 from orchestrator.study.errors import StudyError
 from orchestrator.study.keys import cell_key, declared_hash, evaluation_key, key_parts
 from orchestrator.study.model import Study
-from trainables.models.pretrained import starting_weights
 
 
 def make_plan(
@@ -214,7 +213,7 @@ class _Planner:
         if not dataset.built and not dataset.buildable:
             return f"dataset {dataset.name} is not built: {dataset.how}", dataset.name
         if parent is None:
-            weights = starting_weights(cell.recipe.init, cell.module, cell.backbone)
+            weights = cell.weights
             problem = self.weights_problems.get(weights.network) if weights else None
             return (problem, weights.network) if weights and problem else None
         if parent.state is State.BLOCKED:

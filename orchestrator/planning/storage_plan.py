@@ -17,10 +17,10 @@ from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import DoneCell, FailureInfo, Plan
 from orchestrator.planning.study_power import MeasuredVariances, measured_variances
 from orchestrator.scheduling.retry import MemoryReduction
-from orchestrator.study.cells import Cell, expand
+from orchestrator.study.cells import expand
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.model import Study
-from trainables.models.pretrained import WeightsFile, starting_weights
+from trainables.models.pretrained import WeightsFile
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,7 @@ def memory_reductions(catalog: Catalog) -> Mapping[str, MemoryReduction]:
 def pretrained_weights(study: Study) -> tuple[WeightsFile, ...]:
     """The files that the study's starters begin with, each once."""
     starters = (cell for cell in expand(study) if cell.parent is None)
-    return tuple(dict.fromkeys(file for cell in starters if (file := weights_of(cell)) is not None))
-
-
-def weights_of(cell: Cell) -> WeightsFile | None:
-    """The file of weights that a starter begins with, if any."""
-    return starting_weights(cell.recipe.init, cell.module, cell.backbone)
+    return tuple(dict.fromkeys(file for cell in starters if (file := cell.weights) is not None))
 
 
 def weights_problems(

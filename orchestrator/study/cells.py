@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from catalog.field_errors import Location
 from orchestrator.study.model import AxisValue, Resources, Stage, Study
+from trainables.models.pretrained import WeightsFile, starting_weights
 from trainables.models.registry import BACKBONES, MODULES
 from trainables.recipe.cell_spec import Evaluation, Recipe
 from trainables.recipe.fields import Frozen
@@ -46,6 +47,11 @@ class Cell:
     def stage(self) -> Stage:
         """`starter` for the first cell of a chain, `finetune` for the later ones."""
         return "starter" if self.parent is None else "finetune"
+
+    @property
+    def weights(self) -> WeightsFile | None:
+        """The file of pretrained weights that its chain begins with, if any."""
+        return starting_weights(self.recipe.init, self.module, self.backbone)
 
     @cached_property
     def chain_id(self) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 
 from orchestrator.study.cells import Cell
 from trainables.data.datasets import DatasetConfig
-from trainables.models.pretrained import starting_weights
 from trainables.models.registry import BACKBONES, MODULES
 from trainables.recipe.cell_spec import Evaluation, Recipe
 from trainables.recipe.versions import EVALUATE, HOLD_OUT, INITIALISE, STEP, TEMPORAL_POOLING
@@ -140,8 +139,10 @@ def _model_parts(cell: Cell, num_classes: int | None) -> dict[str, Any]:
 def _initial_parts(cell: Cell, val_hash: str, parent_key: str | None) -> dict[str, Any]:
     """What the weights are before the first step."""
     if parent_key is None:
-        weights = starting_weights(cell.recipe.init, cell.module, cell.backbone)
-        return {"weights_file": weights.name if weights else None, **_from_second("version", INITIALISE)}
+        return {
+            "weights_file": cell.weights.name if cell.weights else None,
+            **_from_second("version", INITIALISE),
+        }
     if cell.recipe.inherit == "last":
         return {"parent": parent_key}
     chosen_by = evaluation_parts(cell.evaluation)

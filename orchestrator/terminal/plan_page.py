@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from orchestrator.planning.forecast import Forecast
 from orchestrator.planning.machine import Shortage
 from orchestrator.planning.plan_model import MissingDataset, Plan, PlannedCell, State
-from orchestrator.planning.storage_plan import weights_of
 from orchestrator.terminal.plan_text import (
     choice_lines,
     count_lines,
@@ -102,7 +101,7 @@ def need_lines(page: PlanPage) -> list[str]:
     starters = [
         one.cell for one in page.plan.cells if one.cell.parent is None and one.state is not State.DONE
     ]
-    wanted = {weights_of(cell) for cell in starters}
+    wanted = {cell.weights for cell in starters}
     for trained_on, title in TITLES.items():
         files = [one.name for one in page.downloads if one in wanted and one.trained_on == trained_on]
         if files:

@@ -10,13 +10,18 @@ import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 
+Channels = tuple[float, float, float]
+"""A number for R, G and B each."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
+PYSLOWFAST_MEAN = (0.45, 0.45, 0.45)
+PYSLOWFAST_STD = (0.225, 0.225, 0.225)
 HALF = (0.5, 0.5, 0.5)
 
 
@@ -42,8 +47,8 @@ class ModuleInfo:
     scratch: bool = False
     transformer: bool = False
     fewest_frames: int = 8
-    input_mean: tuple[float, float, float] | None = None
-    input_std: tuple[float, float, float] | None = None
+    input_mean: Channels | None = None
+    input_std: Channels | None = None
     version: str = "1"
 
 
@@ -62,26 +67,29 @@ class BackboneInfo:
     weights_file: str | None
     weights_enum: str | None = None
     weights_aliases: tuple[str, ...] = ()
-    input_mean: tuple[float, float, float] = IMAGENET_MEAN
-    input_std: tuple[float, float, float] = IMAGENET_STD
+    input_mean: Channels = IMAGENET_MEAN
+    input_std: Channels = IMAGENET_STD
     planar: bool = False
     version: str = "1"
 
 
-def _torchvision(
+def _network(
     name: str,
     paper_name: str,
-    attribute: str,
+    target: str,
     backbones: tuple[str, ...],
     *,
-    pools: bool,
+    pools: bool = False,
     transformer: bool = False,
     fewest_frames: int = 8,
+    statistics: tuple[Channels | None, Channels | None] = (None, None),
 ) -> ModuleInfo:
+    """A network of its own, which no ImageNet weights fit; `target` is under `trainables.models.modules`."""
+    mean, std = statistics
     return ModuleInfo(
         name,
         paper_name,
-        f"trainables.models.modules.torchvision_networks:{attribute}",
+        f"trainables.models.modules.{target}",
         volumetric=True,
         backbones=backbones,
         pools=pools,
@@ -89,21 +97,14 @@ def _torchvision(
         scratch=True,
         transformer=transformer,
         fewest_frames=fewest_frames,
-        input_mean=None if transformer else KINETICS_MEAN,
-        input_std=None if transformer else KINETICS_STD,
+        input_mean=mean,
+        input_std=std,
     )
 
 
-_SWIN = ("swin_t", "swin_s", "swin_b")
-
-_TORCHVISION = (
-    _torchvision("resnet3d", "ResNet3D", "ResNet3D", ("resnet18",), pools=True),
-    _torchvision("mc3", "MC3", "MixedConvolutions", ("resnet18",), pools=False),
-    _torchvision("r2plus1d", "R2Plus1D", "R2Plus1D", ("resnet18",), pools=True),
-    _torchvision("s3d_2018", "S3D-2018", "OriginalS3D", ("inception_v1",), pools=True, fewest_frames=16),
-    _torchvision("swin3d", "Swin3D", "Swin3D", (*_SWIN, "tiny"), pools=False, transformer=True),
-    _torchvision("mvit_v2", "MViTv2", "MViTv2", ("mvit_s", "tiny"), pools=False, transformer=True),
-)
+_volumes = partial(_network, statistics=(KINETICS_MEAN, KINETICS_STD))
+_attention = partial(_network, transformer=True)
+_DEEP = ("resnet50", "resnet101", "tiny")
 
 _RESIDUAL = ("resnet18", "resnet50", "resnet101", "tiny")
 
@@ -133,26 +134,8 @@ _MODULES = (
         backbones=("inception_v1",),
         pools=True,
     ),
-    ModuleInfo(
-        "slowfast",
-        "SlowFast",
-        "trainables.models.modules.slowfast:SlowFast",
-        volumetric=True,
-        backbones=("resnet50", "resnet101", "tiny"),
-        pools=False,
-        whole=True,
-        scratch=True,
-    ),
-    ModuleInfo(
-        "slowfast_4x16",
-        "SlowFast4x16",
-        "trainables.models.modules.slowfast:SlowFast4x16",
-        volumetric=True,
-        backbones=("resnet50", "resnet101", "tiny"),
-        pools=False,
-        whole=True,
-        scratch=True,
-    ),
+    _network("slowfast", "SlowFast", "slowfast:SlowFast", _DEEP),
+    _network("slowfast_4x16", "SlowFast4x16", "slowfast:SlowFast4x16", _DEEP),
     ModuleInfo(
         "csn",
         "CSN",
@@ -161,28 +144,21 @@ _MODULES = (
         backbones=_RESIDUAL,
         scratch=True,
     ),
-    ModuleInfo(
-        "x3d",
-        "X3D",
-        "trainables.models.modules.x3d:X3D",
-        volumetric=True,
-        backbones=("x3d_m", "x3d_l", "tiny"),
-        pools=False,
-        whole=True,
-        scratch=True,
+    _network("x3d", "X3D", "x3d:X3D", ("x3d_m", "x3d_l", "tiny")),
+    _volumes("resnet3d", "ResNet3D", "torchvision_networks:ResNet3D", ("resnet18",), pools=True),
+    _volumes("mc3", "MC3", "torchvision_networks:MixedConvolutions", ("resnet18",)),
+    _volumes("r2plus1d", "R2Plus1D", "torchvision_networks:R2Plus1D", ("resnet18",), pools=True),
+    _volumes(
+        "s3d_2018",
+        "S3D-2018",
+        "torchvision_networks:OriginalS3D",
+        ("inception_v1",),
+        pools=True,
+        fewest_frames=16,
     ),
-    *_TORCHVISION,
-    ModuleInfo(
-        "vit",
-        "ViT",
-        "trainables.models.modules.vit:ViT",
-        volumetric=True,
-        backbones=("vit_b", "tiny"),
-        pools=False,
-        whole=True,
-        scratch=True,
-        transformer=True,
-    ),
+    _attention("swin3d", "Swin3D", "torchvision_networks:Swin3D", ("swin_t", "swin_s", "swin_b", "tiny")),
+    _attention("mvit_v2", "MViTv2", "torchvision_networks:MViTv2", ("mvit_s", "tiny")),
+    _attention("vit", "ViT", "vit:ViT", ("vit_b", "tiny")),
 )
 
 _BACKBONES = (
@@ -227,13 +203,15 @@ _BACKBONES = (
         planar=True,
     ),
     BackboneInfo("tiny", "Tiny", "trainables.models.backbones.tiny:TINY", weights_file=None),
-    BackboneInfo("x3d_m", "M", None, weights_file=None, input_mean=(0.45,) * 3, input_std=(0.225,) * 3),
-    BackboneInfo("x3d_l", "L", None, weights_file=None, input_mean=(0.45,) * 3, input_std=(0.225,) * 3),
+    BackboneInfo("x3d_m", "M", None, weights_file=None, input_mean=PYSLOWFAST_MEAN, input_std=PYSLOWFAST_STD),
+    BackboneInfo("x3d_l", "L", None, weights_file=None, input_mean=PYSLOWFAST_MEAN, input_std=PYSLOWFAST_STD),
     BackboneInfo("vit_b", "B", None, weights_file=None),
     BackboneInfo("swin_t", "SwinT", None, weights_file=None),
     BackboneInfo("swin_s", "SwinS", None, weights_file=None),
     BackboneInfo("swin_b", "SwinB", None, weights_file=None),
-    BackboneInfo("mvit_s", "MViTS", None, weights_file=None, input_mean=(0.45,) * 3, input_std=(0.225,) * 3),
+    BackboneInfo(
+        "mvit_s", "MViTS", None, weights_file=None, input_mean=PYSLOWFAST_MEAN, input_std=PYSLOWFAST_STD
+    ),
 )
 
 MODULES: Mapping[str, ModuleInfo] = MappingProxyType({info.name: info for info in _MODULES})
@@ -273,9 +251,7 @@ def why_not(module: str, backbone: str, temporal_pooling: bool, frames: int) -> 
     return None
 
 
-def input_statistics(
-    module: str, backbone: str
-) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def input_statistics(module: str, backbone: str) -> tuple[Channels, Channels]:
     """Mean and standard deviation of RGB in [0, 1] that a network's pictures are normalised with."""
     network, skeleton = module_info(module), backbone_info(backbone)
     return network.input_mean or skeleton.input_mean, network.input_std or skeleton.input_std
