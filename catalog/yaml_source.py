@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -263,7 +263,13 @@ def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
     for part in location:
         inside = [inner for outer in found for inner in _step(outer, part)]
         found = inside or found
-    return list(dict.fromkeys(name for one in found for name in one.model_fields))
+    return list(dict.fromkeys(name for one in found for name in _written(one)))
+
+
+def _written(model: type[BaseModel]) -> Iterable[str]:
+    """The names that a file may use of a model's fields: its own, unless it tells others."""
+    told = getattr(model, "written_fields", None)
+    return told() if told is not None else model.model_fields
 
 
 def _step(model: type[BaseModel], part: str | int) -> list[type[BaseModel]]:

@@ -28,6 +28,8 @@ RUNS = "runs"
 DATASETS = "datasets"
 SNAPSHOTS = "snapshots"
 
+_OTHER_AXES = re.compile(r"\+[^#]*")
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -65,8 +67,12 @@ class Layout:
         return self.root / RUNS
 
     def run_dir(self, cell: str, key: str) -> Path:
-        """Checkpoints, history and result of one cell; the same for every attempt and every study."""
-        return self.runs / f"{file_name(cell)}-{key[:12]}"
+        """Checkpoints, history and result of one cell; the same for every attempt and every study.
+
+        What a study's other axes add to a name (`+lr=0.01`) is left out: the key says more, and studies that
+        vary other things have the same cell under other names.
+        """
+        return self.runs / f"{file_name(_OTHER_AXES.sub('', cell))}-{key[:12]}"
 
     @property
     def datasets(self) -> Path:

@@ -12,9 +12,10 @@ from orchestrator.planning.plan_model import Plan, PlannedCell, State
 from orchestrator.planning.rates import ASSUMED, BASES, Rate, Rates
 from orchestrator.scheduling.makespan import GpuCount, doubling_table
 from orchestrator.scheduling.schedule import Task
-from orchestrator.study.model import Resources
+from orchestrator.study.model import AxisValue, Resources
+from orchestrator.study.other_axes import is_other_axis, value_text
 
-SHARED_AXES = ("module", "backbone", "temporal_pooling", "frames", "dataset")
+_NOT_SHARED = frozenset({"seed"})
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ def make_forecast(plan: Plan, rates: Rates, price: float | None = None) -> Forec
         whole=amount(plan.cells),
         left=amount(left),
         shares=tuple(
-            AxisShare(axis, axis_text(axis, value), amount(some))
-            for axis in SHARED_AXES
+            AxisShare(axis, _text(axis, value), amount(some))
+            for axis in _shared_axes(left)
             for value, some in _by_value(left, axis).items()
         ),
         cells=cells,
@@ -153,11 +154,20 @@ def _amount(some: Sequence[PlannedCell], cells: Mapping[str, CellForecast], pric
     )
 
 
-def _by_value(left: Iterable[PlannedCell], axis: str) -> Mapping[object, Sequence[PlannedCell]]:
+def _text(axis: str, value: AxisValue) -> str:
+    return value_text(value) if is_other_axis(axis) else axis_text(axis, value)
+
+
+def _shared_axes(left: Sequence[PlannedCell]) -> Sequence[str]:
+    """The axes by which costs are told; seeds cost the same."""
+    return [axis for axis in (left[0].cell.axes if left else ()) if axis not in _NOT_SHARED]
+
+
+def _by_value(left: Iterable[PlannedCell], axis: str) -> Mapping[AxisValue, Sequence[PlannedCell]]:
     """Cells by their value of an axis, in the order in which values first stand."""
-    found: dict[object, list[PlannedCell]] = {}
+    found: dict[AxisValue, list[PlannedCell]] = {}
     for one in left:
-        found.setdefault(getattr(one.cell, axis), []).append(one)
+        found.setdefault(one.cell.axes[axis], []).append(one)
     return found
 
 

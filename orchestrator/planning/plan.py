@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from catalog.field_errors import Problem
@@ -82,13 +82,15 @@ def make_plan(
         _counted_once(size_of),
         memory_of,
     )
-    all_planned: list[PlannedCell] = []
+    by_key: dict[str, PlannedCell] = {}
     for chain in chains(expand(study) if cells is None else cells):
-        planned: list[PlannedCell] = []
+        before: list[PlannedCell] = []
         for cell in chain:
-            planned.append(planner.plan(cell, planned))
-        all_planned.extend(planned)
-    return Plan(study.name, tuple(all_planned), make_totals(all_planned, states))
+            planned = planner.plan(cell, before)
+            # Where an axis decides nothing (`inherit` of a starter), its values are one training: the first.
+            before.append(by_key.setdefault(planned.key, planned))
+    all_planned = tuple(by_key.values())
+    return Plan(study.name, all_planned, make_totals(all_planned, states))
 
 
 def plan_tasks(plan: Plan) -> tuple[Task, ...]:
@@ -140,6 +142,8 @@ class _Planner:
     def plan(self, cell: Cell, before: Sequence[PlannedCell]) -> PlannedCell:
         """Plan one cell; `before` are the planned cells of its chain with fewer frames."""
         parent = before[-1] if before else None
+        if parent is not None and cell.parent != parent.cell.name:
+            cell = replace(cell, parent=parent.cell.name)
         dataset = self.datasets[cell.dataset]
         declared = self.declared[cell.dataset]
         val_hash = dataset.val_hash or declared

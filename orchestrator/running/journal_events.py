@@ -15,6 +15,7 @@ from orchestrator.planning.plan_model import PlannedCell
 from orchestrator.running.cell_run import CellRun, CellState, CellWork
 from orchestrator.scheduling.retry import back_off_seconds, classify, decide, next_reduction, unmarked
 from orchestrator.study.keys import evaluation_key
+from orchestrator.study.other_axes import axes_texts
 from trainables.recipe.cell_spec import Which
 from trainables.training.result import CellResult
 
@@ -42,6 +43,7 @@ def planned_event(planned: PlannedCell, study: str, submission: str) -> CellPlan
             "resources": cell.resources.model_dump(mode="json"),
             **({"memory": asdict(planned.share)} if planned.share else {}),
             **({"choose_on": cell.choose_on} if cell.choose_on is not None else {}),
+            **({"axes": axes_texts(dict(cell.other))} if cell.other else {}),
         },
         submission=submission,
         num_classes=planned.num_classes,

@@ -9,7 +9,8 @@ from itertools import product
 from typing import Any, TypeVar
 
 from catalog.field_errors import Location
-from orchestrator.study.model import AxisValue, Resources, Stage, Study
+from orchestrator.study.model import AXES, AxisValue, Resources, Stage, Study
+from orchestrator.study.other_axes import RECIPE_NAME, evaluation_at, name_part, recipe_of_axes
 from trainables.models.pretrained import WeightsFile, starting_weights
 from trainables.models.registry import BACKBONES, MODULES
 from trainables.recipe.cell_spec import Evaluation, Recipe
@@ -22,7 +23,8 @@ from trainables.recipe.switches import Execution
 class Cell:
     """One training of the grid, with everything the study file says about it.
 
-    `parent` is the name of the cell before it in its chain; None for the starter.
+    `parent` is the name of the cell before it in its chain; None for the starter. `other` are the values of
+    the study's other axes, such as `recipe.lr`.
     """
 
     module: str
@@ -37,10 +39,14 @@ class Cell:
     resources: Resources
     keep: KeepPolicy = field(default_factory=KeepPolicy)
     choose_on: float | None = None
+    other: tuple[tuple[str, AxisValue], ...] = ()
 
     @cached_property
     def name(self) -> str:
-        """The paper's name, such as `TAM-ResNet50-tp-f16@mini-ssv2`; `#1` is added for seed 1."""
+        """The paper's name, such as `TAM-ResNet50-tp-f16@mini-ssv2`.
+
+        Values of other axes are added (`+lr=0.01`), then `#1` for seed 1.
+        """
         return cell_name(self.axes)
 
     @property
@@ -68,6 +74,7 @@ class Cell:
             "frames": self.frames,
             "dataset": self.dataset,
             "seed": self.seed,
+            **dict(self.other),
         }
 
     @property
@@ -98,7 +105,12 @@ def _name(axes: Mapping[str, AxisValue], length: str) -> str:
     backbone = BACKBONES[str(axes["backbone"])].paper_name
     pooling = "-tp" if axes["temporal_pooling"] else ""
     seed = f"#{axes['seed']}" if axes["seed"] else ""
-    return f"{module}-{backbone}{pooling}{length}@{axes['dataset']}{seed}"
+    return f"{module}-{backbone}{pooling}{length}@{axes['dataset']}{name_part(_other(axes))}{seed}"
+
+
+def _other(axes: Mapping[str, AxisValue]) -> dict[str, AxisValue]:
+    """The values of axes that are none of the six."""
+    return {name: value for name, value in axes.items() if name not in AXES and name != "stage"}
 
 
 def expand(study: Study) -> tuple[Cell, ...]:
@@ -121,8 +133,15 @@ def chains(cells: Sequence[Cell]) -> tuple[tuple[Cell, ...], ...]:
 def _chain_axes(study: Study) -> Iterator[list[dict[str, AxisValue]]]:
     """The axis values of every chain's cells, in order of frames; empty chains are left out."""
     axes = study.axes
-    heads = product(axes.dataset, axes.module, axes.backbone, axes.temporal_pooling, axes.seed)
-    for dataset, module, backbone, pooling, seed in heads:
+    heads = product(
+        axes.dataset,
+        axes.module,
+        axes.backbone,
+        axes.temporal_pooling,
+        product(*axes.other.values()),
+        axes.seed,
+    )
+    for dataset, module, backbone, pooling, other, seed in heads:
         chain: list[dict[str, AxisValue]] = [
             {
                 "module": module,
@@ -131,6 +150,7 @@ def _chain_axes(study: Study) -> Iterator[list[dict[str, AxisValue]]]:
                 "frames": frames,
                 "dataset": dataset,
                 "seed": seed,
+                **dict(zip(axes.other, other, strict=True)),
             }
             for frames in sorted(axes.frames)
         ]
@@ -152,6 +172,7 @@ def _wanted(study: Study, axes: Mapping[str, AxisValue]) -> bool:
 
 
 Layers = tuple[tuple[Location, Frozen], ...]
+_SET_BY_AXES: Location = ("axes",)
 _Settings = TypeVar("_Settings", Recipe, Resources)
 
 
@@ -162,22 +183,26 @@ class _Said:
         self._study = study
         wheres = [one.where for one in study.recipe.overrides]
         wheres += [one.where for one in study.resources.overrides]
-        self._telling = ("stage", *dict.fromkeys(name for where in wheres for name in where.named))
+        named = [name for where in wheres for name in where.named]
+        self._telling = ("stage", *dict.fromkeys([*named, *study.axes.other]))
         self._known: dict[tuple[AxisValue, ...], tuple[Recipe, Resources]] = {}
-        self._made: dict[tuple[Location, ...], Recipe | Resources] = {}
+        self._made: dict[tuple[object, ...], Recipe | Resources] = {}
 
     def of(self, axes_and_stage: Mapping[str, AxisValue]) -> tuple[Recipe, Resources]:
         """The recipe and the resources of a cell with these values."""
         values = tuple(axes_and_stage[name] for name in self._telling)
         if values not in self._known:
             self._known[values] = (
-                self._merged(Recipe, recipe_layers(self._study, axes_and_stage)),
+                self._merged(Recipe, recipe_layers(self._study, axes_and_stage), _other(axes_and_stage)),
                 self._merged(Resources, resource_layers(self._study, axes_and_stage)),
             )
         return self._known[values]
 
-    def _merged(self, kind: type[_Settings], layers: Layers) -> _Settings:
-        places = tuple(place for place, _ in layers)
+    def _merged(
+        self, kind: type[_Settings], layers: Layers, other: Mapping[str, AxisValue] | None = None
+    ) -> _Settings:
+        # The layer of the axes has one place and many values.
+        places = (*(place for place, _ in layers), *(other or {}).items())
         made = self._made.get(places)
         if not isinstance(made, kind):
             made = self._made[places] = kind.model_validate(merge_layers(layers))
@@ -187,16 +212,18 @@ class _Said:
 def _chain_cells(study: Study, chain: Sequence[Mapping[str, AxisValue]], said: _Said) -> Iterator[Cell]:
     parent: str | None = None
     for axes in chain:
-        values: dict[str, Any] = dict(axes)
+        other = _other(axes)
+        values: dict[str, Any] = {name: value for name, value in axes.items() if name not in other}
         recipe, resources = said.of({**axes, "stage": "starter" if parent is None else "finetune"})
         cell = Cell(
             **values,
             parent=parent,
             recipe=recipe,
-            evaluation=study.evaluation,
+            evaluation=evaluation_at(study.evaluation, other),
             resources=resources,
             keep=study.keep,
             choose_on=study.choose_on,
+            other=tuple(other.items()),
         )
         yield cell
         parent = cell.name
@@ -208,9 +235,13 @@ def recipe_layers(study: Study, axes_and_stage: Mapping[str, AxisValue]) -> Laye
     recipes = study.recipe
     layers: list[tuple[Location, Frozen]] = [(("recipe", "base"), recipes.base)]
     layers.append((("recipe", stage), getattr(recipes, stage)))
+    if (named := axes_and_stage.get(RECIPE_NAME)) is not None:
+        layers.append((("recipe", "named", str(named)), recipes.named[str(named)]))
     for index, override in enumerate(recipes.overrides):
         if override.where.matches(axes_and_stage):
             layers.append((("recipe", "overrides", index, "set"), override.set))
+    if other := _other(axes_and_stage):
+        layers.append((_SET_BY_AXES, recipe_of_axes(other)))
     return tuple(layers)
 
 
@@ -242,4 +273,5 @@ def _merge_field(before: Any, value: Any) -> Any:  # noqa: ANN401 - whatever a f
 def origin(layers: Layers, field: str) -> Location:
     """Where the file decided `field`; where it did not (a default), the first layer's place for it."""
     named = [location for location, layer in layers if field in layer.model_fields_set]
-    return (*(named or [layers[0][0]])[-1], field)
+    place = (named or [layers[0][0]])[-1]
+    return ("axes", f"recipe.{field}") if place == _SET_BY_AXES else (*place, field)

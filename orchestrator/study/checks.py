@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import prod
 
 from catalog.claims.load import published_values
@@ -11,9 +11,11 @@ from catalog.claims.model import AxisValue
 from catalog.field_errors import Location, Problem, choices
 from orchestrator.study.cells import Cell, axes_and_stages, expand, origin, recipe_layers, resource_layers
 from orchestrator.study.datasets import dataset_names
-from orchestrator.study.model import AXES, CellMatch, Study
+from orchestrator.study.model import CellMatch, Study
+from orchestrator.study.other_axes import RECIPE_NAME, RESOLUTION, axis_problem, field_of_axis
 from trainables.models.pretrained import TITLES, starting_weights
 from trainables.models.registry import BACKBONES, MODULES, why_not
+from trainables.recipe.cell_spec import Recipe
 from trainables.recipe.switches import impossible
 
 Finding = tuple[Location, str]
@@ -26,10 +28,10 @@ _SHORT_AVG_POOL = {("i3d", "inception_v1")}
 
 def check_study(study: Study) -> list[Problem]:
     """Everything that is wrong with a study whose fields are well-formed; nothing if it can be planned."""
-    problems = list(_unknown_names(study))
+    problems = [*_unknown_names(study), *_other_axes(study)]
     if problems:
         return problems
-    if (size := prod(len(getattr(study.axes, axis)) for axis in AXES)) > _LARGEST_GRID:
+    if (size := prod(len(study.axes.values(axis) or ()) for axis in study.axes.names)) > _LARGEST_GRID:
         what = f"{size:,} cells before `exclude`, more than {_LARGEST_GRID:,}; make several studies of it"
         return [Problem(("axes",), what)]
     cells = expand(study)
@@ -77,7 +79,47 @@ def _claimed(study: Study, axis: str) -> Iterator[tuple[Location, tuple[AxisValu
 
 
 def _values(match: CellMatch, axis: str) -> str:
-    return " or ".join(str(value).lower() for value in getattr(match, axis))
+    return " or ".join(str(value).lower() for value in match.values(axis) or ())
+
+
+def _other_axes(study: Study) -> Iterator[Problem]:
+    """What is wrong with axes beside the six: unknown ones, values that they cannot have, set twice."""
+    recipes = [*study.recipe.named]
+    for name, values in study.axes.other.items():
+        if what := axis_problem(name, values, recipes):
+            yield Problem(("axes", name), what)
+        for location, layer in _set_by_cells(study):
+            if (field := field_of_axis(name)) in layer.model_fields_set:
+                yield Problem((*location, str(field)), f"set by the axis {name} too; say it in one place")
+    if recipes and RECIPE_NAME not in study.axes.other:
+        what = (
+            f"recipes are named, but no axis chooses one; say axes: {{{RECIPE_NAME}: [{', '.join(recipes)}]}}"
+        )
+        yield Problem(("recipe", "named"), what)
+    if {RESOLUTION, "recipe.crop_size"} <= study.axes.other.keys():
+        yield Problem(("axes", RESOLUTION), "sets crop_size, as recipe.crop_size does; keep one of the two")
+    yield from _matched_otherwise(study, recipes)
+
+
+def _matched_otherwise(study: Study, recipes: Sequence[str]) -> Iterator[Problem]:
+    """Places that choose cells by axes that the study does not have, or by values that these cannot have."""
+    for location, match in _matches(study):
+        for name, values in match.other.items():
+            found = axis_problem(name, values, recipes)
+            if name not in study.axes.other:
+                found = f"no axis of this study; {choices(name, study.axes.names)}"
+            if found:
+                yield Problem((*location, name), found)
+
+
+def _set_by_cells(study: Study) -> Iterator[tuple[Location, Recipe]]:
+    """The partial recipes that are of some cells alone: an axis would silently win over them."""
+    for name, recipe in study.recipe.named.items():
+        yield ("recipe", "named", name), recipe
+    for stage in ("starter", "finetune"):
+        yield ("recipe", stage), getattr(study.recipe, stage)
+    for index, override in enumerate(study.recipe.overrides):
+        yield ("recipe", "overrides", index, "set"), override.set
 
 
 def _unknown_names(study: Study) -> Iterator[Problem]:

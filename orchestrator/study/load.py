@@ -17,6 +17,7 @@ from catalog.yaml_source import Document, field_problems, json_data, parse_yaml
 from orchestrator.study.checks import check_study
 from orchestrator.study.errors import StudyError
 from orchestrator.study.model import Study
+from orchestrator.study.other_axes import FIELDS
 from trainables.data.datasets import OFFICIAL
 
 SHIPPED = Path(__file__).parent.parent / "studies"
@@ -55,9 +56,16 @@ def parse_study(text: str, source: str, folder: Path = Path()) -> Study:
         study = Study.model_validate_json(json.dumps(json_data(fields)), strict=True)
     except ValidationError as error:
         problems = field_problems(Study, error, document, tagged="datasets")
-        raise StudyError.of(source, [_with_official(one, fields) for one in problems]) from error
+        raise StudyError.of(source, [_with_hint(one, fields) for one in problems]) from error
     _check(study, source, document)
     return study
+
+
+def _with_hint(problem: Problem, fields: Mapping[Any, Any]) -> Problem:
+    """The problem; with how to name what was meant, where a recipe's field or an official dataset was."""
+    if problem.location[:1] == ("axes",) and problem.location[-1] in FIELDS:
+        return replace(problem, what=f"{problem.what}; did you mean recipe.{problem.location[-1]}?")
+    return _with_official(problem, fields)
 
 
 def _with_official(problem: Problem, fields: Mapping[Any, Any]) -> Problem:

@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from catalog.claims.model import Claim
 from catalog.yaml_source import PLAIN_NAME
+from orchestrator.study.other_axes import WRITTEN, OtherValue, is_other_axis
 from trainables.data.datasets import DatasetConfig
 from trainables.recipe.cell_spec import Evaluation, Recipe, Which
 from trainables.recipe.fields import ChooseOn, Frozen, PositiveInt
 from trainables.recipe.keep import Keep, KeepPolicy
 
 AXES = ("module", "backbone", "temporal_pooling", "frames", "dataset", "seed")
-AxisValue = str | bool | int
+AxisValue = OtherValue
 Stage = Literal["starter", "finetune"]
 
 Frames = Annotated[int, Field(ge=8, multiple_of=8)]
@@ -23,14 +32,54 @@ Seed = Annotated[int, Field(ge=0)]
 _Value = TypeVar("_Value")
 
 
-def _as_tuple(value: object) -> object:
+def _as_tuple(value: object) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
 OneOrMore = Annotated[tuple[_Value, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 
 
-class Axes(Frozen):
+def _as_values(value: object) -> tuple[Any, ...]:
+    """The values of an axis that may have lists as values."""
+    return tuple(tuple(one) if isinstance(one, list) else one for one in _as_tuple(value))
+
+
+class _OtherAxes(Frozen):
+    """Axes by name beside those that are fields: `recipe.lr`, `recipe_name`, … (`other_axes`).
+
+    A file, and what is dumped, has them among the fields.
+    """
+
+    other: dict[str, Annotated[tuple[Any, ...], BeforeValidator(_as_values), Field(min_length=1)]] = Field(
+        default_factory=dict
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gathered(cls, fields: Any) -> Any:  # noqa: ANN401 - whatever a file says
+        if not isinstance(fields, dict) or not any(is_other_axis(str(name)) for name in fields):
+            return fields
+        other = {name: value for name, value in fields.items() if is_other_axis(str(name))}
+        return {name: value for name, value in fields.items() if name not in other} | {"other": other}
+
+    @model_serializer(mode="wrap")
+    def _flat(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        other: dict[str, Any] = fields.pop("other", {})
+        return fields | other
+
+    @classmethod
+    def written_fields(cls) -> tuple[str, ...]:
+        """The names that a file may use."""
+        return (*(name for name in cls.model_fields if name != "other"), *WRITTEN)
+
+    def values(self, axis: str) -> tuple[AxisValue, ...] | None:
+        """The values of an axis; None where it is not named."""
+        found: tuple[AxisValue, ...] | None = self.other.get(axis, getattr(self, axis, None))
+        return found
+
+
+class Axes(_OtherAxes):
     """The grid: every combination of these values is a cell, before `include` and `exclude`."""
 
     module: OneOrMore[str]
@@ -40,7 +89,7 @@ class Axes(Frozen):
     dataset: OneOrMore[str]
     seed: OneOrMore[Seed] = (0,)
 
-    @field_validator("*")
+    @field_validator(*AXES)
     @classmethod
     def _no_value_twice(cls, values: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
         twice = sorted({str(value) for value in values if values.count(value) > 1})
@@ -48,8 +97,13 @@ class Axes(Frozen):
             raise ValueError(f"{', '.join(twice)} given more than once; name each value once")
         return values
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All axes of the grid; the seed is the last of the six, and others follow."""
+        return (*AXES, *self.other)
 
-class CellMatch(Frozen):
+
+class CellMatch(_OtherAxes):
     """Some axes with the values that match; axes not named match anything."""
 
     module: OneOrMore[str] | None = None
@@ -70,17 +124,18 @@ class CellMatch(Frozen):
 
     def matches(self, cell: Mapping[str, AxisValue]) -> bool:
         """Whether a cell's values (by axis, `stage` included where known) are all among the named ones."""
-        return all(cell[name] in getattr(self, name) for name in self.named)
+        return all(cell[name] in (self.values(name) or ()) for name in self.named)
 
     @property
     def named(self) -> tuple[str, ...]:
         """The axes that this match restricts."""
-        return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
+        fields = (name for name in type(self).model_fields if name != "other")
+        return (*(name for name in fields if getattr(self, name) is not None), *self.other)
 
 
 def allowed_axes(match: type[CellMatch]) -> str:
     """The tail of an error line that lists what a match may name."""
-    return f"allowed: {', '.join(match.model_fields)}"
+    return f"allowed: {', '.join(match.written_fields())}"
 
 
 class StageMatch(CellMatch):
@@ -97,11 +152,15 @@ class RecipeOverride(Frozen):
 
 
 class Recipes(Frozen):
-    """Partial recipes; only the fields that the file names count. Order: base, stage, overrides."""
+    """Partial recipes; only the fields that the file names count. Order: base, stage, named, overrides, axes.
+
+    `named` are the values that the axis `recipe_name` may have.
+    """
 
     base: Recipe = Recipe()
     starter: Recipe = Recipe()
     finetune: Recipe = Recipe()
+    named: dict[Annotated[str, Field(pattern=PLAIN_NAME)], Recipe] = Field(default_factory=dict)
     overrides: tuple[RecipeOverride, ...] = ()
 
 
