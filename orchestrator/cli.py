@@ -38,6 +38,7 @@ from orchestrator.commands.results import results
 from orchestrator.commands.run import run
 from orchestrator.commands.status import status
 from orchestrator.commands.submit import jobs, submit
+from trainables.recipe.plug_ins import use
 
 # DuckDB's and Arrow's words for files that cannot be read or written, and for want of memory or disk.
 _FILES_OF_LIBRARIES = frozenset({"IOException", "OutOfMemoryException", "ArrowMemoryError", "ArrowInvalid"})
@@ -92,8 +93,15 @@ def options(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import", metavar="PACKAGE", help="A package with plug-ins to import (docs/plug-ins.md)."
+        ),
+    ] = None,
 ) -> None:
     """Controlled studies of action-recognition architectures."""
+    use(imports or ())
 
 
 app.command()(init)

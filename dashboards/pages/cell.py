@@ -132,8 +132,18 @@ def _summary(request: PageRequest, cell: Row) -> Component:
         html.H1(cell["cell"]),
         html.P(facts),
         html.P([f"study {studies}{older} · key ", html.Code(cell["key"])], className="soft"),
+        *(
+            html.P([f"plug-in: {label}, ", html.Code(version)], className="soft")
+            for label, version in _config(cell).get("plug_ins", {}).items()
+        ),
     ]
     return html.Div(lines)
+
+
+def _config(cell: Row) -> dict[str, Any]:
+    """What the cell was planned with."""
+    fields: dict[str, Any] = json.loads(cell["config"] or "{}")
+    return fields
 
 
 def _chain(request: PageRequest, lineage: pa.Table) -> Component:
@@ -177,8 +187,9 @@ def _reproduce(request: PageRequest, cell: Row, file: str | None) -> Component:
     study = shlex.quote(file or cell["study"])
     name = shlex.quote(cell["cell"])
     storage = shlex.quote(request.storage)
+    imports = "".join(f" --import {package}" for package in _config(cell).get("imports", ()))
     lines = [
-        f"actiongrid run {study} --storage reproduced",
+        f"actiongrid{imports} run {study} --storage reproduced",
         f"actiongrid explain {name} --storage reproduced",
         f"actiongrid explain {name} --storage {storage}",
     ]

@@ -16,6 +16,7 @@ from catalog.yaml_source import json_data, parse_yaml
 from orchestrator.study.errors import StudyError
 from orchestrator.study.load import load_study, parse_study, shipped_studies
 from orchestrator.study.model import Study
+from trainables.recipe.plug_ins import named_packages
 
 # Nothing else is needed there, and no storage, environment or data set can slip in.
 ROOMS = ("orchestrator", "trainables", "catalog", "dashboards")
@@ -94,7 +95,8 @@ def run_command(study_file: str, storage: str | None, weights_dir: str | None) -
     Raises:
         SubmitError: a path that is not absolute: the job starts in a directory that Ray deletes.
     """
-    words = ["python", "-m", "orchestrator.cli", "run", study_file, "--address", "auto"]
+    imports = [word for package in named_packages() for word in ("--import", package)]
+    words = ["python", "-m", "orchestrator.cli", *imports, "run", study_file, "--address", "auto"]
     for option, value in (("--storage", storage), ("--weights-dir", weights_dir)):
         if value is None:
             continue

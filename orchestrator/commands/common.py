@@ -16,6 +16,7 @@ from rich.console import Console
 from catalog.storage.atomic import MissingStorageError
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.storage.storage import Storage, open_storage
+from trainables.recipe.plug_ins import named_packages
 
 if TYPE_CHECKING:
     from catalog import Catalog
@@ -112,11 +113,15 @@ def chosen_storage(option: str | None) -> Storage:
 
 
 def command_line(*words: str, **options: object) -> str:
-    """A command that can be pasted: its words, then the options that are not None (`weights_dir=…`)."""
+    """A command that can be pasted: its words, then the options that are not None (`weights_dir=…`).
+
+    The packages of plug-ins that this process was told to import are named, too.
+    """
     given = [
         (f"--{name.replace('_', '-')}", str(value)) for name, value in options.items() if value is not None
     ]
-    return shlex.join(("actiongrid", *words, *chain.from_iterable(given)))
+    imports = [("--import", package) for package in named_packages()]
+    return shlex.join(("actiongrid", *chain.from_iterable(imports), *words, *chain.from_iterable(given)))
 
 
 def run_again(catalog: Catalog, study: str, storage: str | None) -> str:

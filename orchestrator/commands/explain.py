@@ -83,6 +83,7 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict
         "superseded_by": successor(catalog, row),
         "nearest": nearest_finished(catalog, row),
         "rerun": rerun_cost(catalog, row, measured),
+        "plug_ins": json.loads(row["config"]).get("plug_ins", {}),
         "key_parts": json.loads(row["key_parts"]),
     }
 
@@ -101,6 +102,7 @@ def _lines(one: dict[str, Any], *, with_key: bool) -> list[str]:
         ),
         f"{'  ' * len(one['lineage'])}{one['first_weights']}",
         *one["chosen_on"],
+        *(f"plug-in: {label}, {version}" for label, version in one["plug_ins"].items()),
         *_others_lines(one),
         f"key {one['key']}{'' if with_key else '; --key shows what it is made of'}",
     ]

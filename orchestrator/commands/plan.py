@@ -255,6 +255,7 @@ def _cell_json(planned: PlannedCell) -> dict[str, Any]:
         "share": planned.share and asdict(planned.share),
         "supersedes": planned.supersedes,
         "choose_on": planned.cell.choose_on,
+        "plug_ins": planned.cell.plug_ins,
         "differences": [
             {"field": one.field, "before": one.before, "after": one.after} for one in planned.differences
         ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ class FinishedCell:
     `trained_evaluation` is the identity of its clip-level measure; None where an old journal lacks it.
     `frames_on_local_disk` and `report`, the checkpoint whose accuracies are reported, are its study's, as
     submitted last. `removed` are the epochs whose checkpoints were removed, as `keep` allowed.
+    `plug_ins` are those that it needs, with their versions, `imports` the packages to import for them.
     """
 
     cell: str
@@ -55,6 +56,8 @@ class FinishedCell:
     frames_on_local_disk: str | None
     report: Which = "last"
     removed: frozenset[int] = frozenset()
+    plug_ins: Mapping[str, str] = field(default_factory=dict)
+    imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,8 @@ def _finished(row: Mapping[str, Any]) -> FinishedCell:
         frames_on_local_disk=row["frames_on_local_disk"],
         report=row["report"],
         removed=frozenset(row["removed"] or ()),
+        plug_ins=config.get("plug_ins", {}),
+        imports=tuple(config.get("imports", ())),
     )
 
 

@@ -18,6 +18,7 @@ from orchestrator.study.model import Resources
 from trainables.recipe.cell_spec import Average, CellSpec, Evaluation, EvaluationSpec, Which
 from trainables.recipe.fields import Split
 from trainables.recipe.local_paths import address_of
+from trainables.recipe.plug_ins import named_packages
 from trainables.training.evaluate_cell import read_evaluation
 
 if TYPE_CHECKING:
@@ -224,6 +225,8 @@ def _spec(
         threads=resources.cpus_per_worker,
         frames_on_local_disk=cell.frames_on_local_disk,
         storage=address_of(storage),
+        plug_ins=dict(cell.plug_ins),
+        imports=tuple(dict.fromkeys([*cell.imports, *named_packages()])) if cell.plug_ins else (),
     )
 
 

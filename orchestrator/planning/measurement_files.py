@@ -15,7 +15,7 @@ from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.storage.layout import Layout
 from orchestrator.planning.gpu_share import Packing, SideBySide
 from orchestrator.planning.rates import Sample
-from trainables.models.registry import BACKBONES, MODULES
+from trainables.models.registry import backbones, modules
 
 # The variant that training uses; where a file has none of this name, the fastest counts.
 DEFAULT_VARIANT = "default"
@@ -148,8 +148,8 @@ def models() -> Mapping[str, tuple[str, str, bool]]:
             backbone.name,
             pooled,
         )
-        for module in MODULES.values()
-        for backbone in BACKBONES.values()
+        for module in modules().values()
+        for backbone in backbones().values()
         for pooled in (False, True)
     }
 

@@ -11,6 +11,7 @@ from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.cell_run import CellWork
 from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
 from trainables.recipe.local_paths import address_of
+from trainables.recipe.plug_ins import named_packages
 from trainables.training.result import read_result
 from trainables.training.run_files import fetch_records
 
@@ -78,6 +79,8 @@ def _spec(
         keep=cell.keep,
         choose_on=cell.choose_on,
         accumulation=item.reduction.accumulation,
+        plug_ins=cell.plug_ins,
+        imports=named_packages() if cell.plug_ins else (),
     )
 
 

@@ -14,9 +14,11 @@ from catalog.storage.storage import Storage
 from orchestrator.planning.plan_model import PlannedCell
 from orchestrator.running.cell_run import CellRun, CellState, CellWork
 from orchestrator.scheduling.retry import back_off_seconds, classify, decide, next_reduction, unmarked
+from orchestrator.study.cells import Cell
 from orchestrator.study.keys import evaluation_key
 from orchestrator.study.other_axes import axes_texts
 from trainables.recipe.cell_spec import Which
+from trainables.recipe.plug_ins import named_packages
 from trainables.training.result import CellResult
 
 
@@ -44,10 +46,17 @@ def planned_event(planned: PlannedCell, study: str, submission: str) -> CellPlan
             **({"memory": asdict(planned.share)} if planned.share else {}),
             **({"choose_on": cell.choose_on} if cell.choose_on is not None else {}),
             **({"axes": axes_texts(dict(cell.other))} if cell.other else {}),
+            **_plug_in_fields(cell),
         },
         submission=submission,
         num_classes=planned.num_classes,
     )
+
+
+def _plug_in_fields(cell: Cell) -> dict[str, Any]:
+    """The plug-ins that a cell uses, and the packages to import for them; nothing for a cell without."""
+    used = cell.plug_ins
+    return {"plug_ins": used, "imports": list(named_packages())} if used else {}
 
 
 def epoch_event(key: str, attempt: int, row: Mapping[str, float]) -> EpochFinished:

@@ -12,10 +12,11 @@ from catalog.field_errors import Location
 from orchestrator.study.model import AXES, AxisValue, Resources, Stage, Study
 from orchestrator.study.other_axes import RECIPE_NAME, evaluation_at, name_part, recipe_of_axes
 from trainables.models.pretrained import WeightsFile, starting_weights
-from trainables.models.registry import BACKBONES, MODULES
+from trainables.models.registry import backbone_info, module_info
 from trainables.recipe.cell_spec import Evaluation, Recipe
 from trainables.recipe.fields import Frozen
 from trainables.recipe.keep import KeepPolicy
+from trainables.recipe.plug_ins import versions_used
 from trainables.recipe.switches import Execution
 
 
@@ -59,6 +60,11 @@ class Cell:
         """The file of pretrained weights that its chain begins with, if any."""
         return starting_weights(self.recipe.init, self.module, self.backbone)
 
+    @property
+    def plug_ins(self) -> dict[str, str]:
+        """The plug-ins that its training uses, such as `module shift`, with their versions."""
+        return versions_used(self.module, self.backbone, self.recipe)
+
     @cached_property
     def chain_id(self) -> str:
         """The name that all cells of a chain share: the cell's without its frames."""
@@ -101,8 +107,8 @@ def chain_name(axes: Mapping[str, AxisValue]) -> str:
 
 
 def _name(axes: Mapping[str, AxisValue], length: str) -> str:
-    module = MODULES[str(axes["module"])].paper_name
-    backbone = BACKBONES[str(axes["backbone"])].paper_name
+    module = module_info(str(axes["module"])).paper_name
+    backbone = backbone_info(str(axes["backbone"])).paper_name
     pooling = "-tp" if axes["temporal_pooling"] else ""
     seed = f"#{axes['seed']}" if axes["seed"] else ""
     return f"{module}-{backbone}{pooling}{length}@{axes['dataset']}{name_part(_other(axes))}{seed}"

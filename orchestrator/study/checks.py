@@ -14,7 +14,7 @@ from orchestrator.study.datasets import dataset_names
 from orchestrator.study.model import CellMatch, Study
 from orchestrator.study.other_axes import RECIPE_NAME, RESOLUTION, axis_problem, field_of_axis
 from trainables.models.pretrained import TITLES, starting_weights
-from trainables.models.registry import BACKBONES, MODULES, why_not
+from trainables.models.registry import backbones, module_info, modules, why_not
 from trainables.recipe.cell_spec import Recipe
 from trainables.recipe.switches import impossible
 
@@ -123,7 +123,8 @@ def _set_by_cells(study: Study) -> Iterator[tuple[Location, Recipe]]:
 
 
 def _unknown_names(study: Study) -> Iterator[Problem]:
-    allowed = {"module": list(MODULES), "backbone": list(BACKBONES), "dataset": list(dataset_names(study))}
+    known = {"module": modules(), "backbone": backbones(), "dataset": dataset_names(study)}
+    allowed = {axis: list(names) for axis, names in known.items()}
     for location, values in _named_values(study):
         axis = str(location[-1])
         for value in values:
@@ -206,7 +207,7 @@ def _exists(init: str, cell: Cell) -> bool:
 def _without_weights(init: str, cell: Cell) -> str:
     if init == "kinetics":
         return f"module {cell.module} with backbone {cell.backbone}"
-    return f"module {cell.module}" if MODULES[cell.module].scratch else f"backbone {cell.backbone}"
+    return f"module {cell.module}" if module_info(cell.module).scratch else f"backbone {cell.backbone}"
 
 
 def _batch(study: Study, cell: Cell) -> Iterator[Finding]:
@@ -221,7 +222,7 @@ def _batch(study: Study, cell: Cell) -> Iterator[Finding]:
 
 
 def _pooling(study: Study, cell: Cell) -> Iterator[Finding]:
-    short = not MODULES[cell.module].volumetric or (cell.module, cell.backbone) in _SHORT_AVG_POOL
+    short = not module_info(cell.module).volumetric or (cell.module, cell.backbone) in _SHORT_AVG_POOL
     if cell.recipe.pooling_method == "avg" and cell.temporal_pooling and cell.frames == 8 and short:
         what = f"avg cannot pool {cell.module} at 8 frames (PyTorch refuses 2 frames under a kernel of 3)"
         yield _recipe_field(study, cell, "pooling_method"), f"{what}; say max there, or start at 16 frames"
@@ -249,10 +250,10 @@ def _milestones(study: Study, cell: Cell) -> Iterator[Finding]:
 
 def _transformers_options(study: Study, cell: Cell) -> Iterator[Finding]:
     recipe = cell.recipe
-    if recipe.drop_path > 0 and not MODULES[cell.module].transformer:
+    if recipe.drop_path > 0 and not module_info(cell.module).transformer:
         what = f"{recipe.drop_path}, but module {cell.module} has no blocks that can be left out; say 0 there"
         yield _recipe_field(study, cell, "drop_path"), what
-    if recipe.layer_decay < 1 and (recipe.optimiser != "adamw" or not MODULES[cell.module].transformer):
+    if recipe.layer_decay < 1 and (recipe.optimiser != "adamw" or not module_info(cell.module).transformer):
         what = (
             f"{recipe.layer_decay}, but only adamw has rates by layer, and only of transformers; say 1 there"
         )

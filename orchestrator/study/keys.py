@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator.study.cells import Cell
 from trainables.data.datasets import DatasetConfig
-from trainables.models.registry import BACKBONES, MODULES
+from trainables.models.registry import backbone_info, module_info
 from trainables.recipe.cell_spec import Evaluation, Recipe
 from trainables.recipe.versions import EVALUATE, HOLD_OUT, INITIALISE, STEP, TEMPORAL_POOLING
 
@@ -126,9 +126,9 @@ def evaluation_parts(evaluation: Evaluation) -> dict[str, Any]:
 def _model_parts(cell: Cell, num_classes: int | None) -> dict[str, Any]:
     return {
         "module": cell.module,
-        "module_version": MODULES[cell.module].version,
+        "module_version": module_info(cell.module).version,
         "backbone": cell.backbone,
-        "backbone_version": BACKBONES[cell.backbone].version,
+        "backbone_version": backbone_info(cell.backbone).version,
         "temporal_pooling": cell.temporal_pooling,
         "frames": cell.frames,
         "num_classes": num_classes,

@@ -19,6 +19,8 @@ from orchestrator.study.errors import StudyError
 from orchestrator.study.model import Study
 from orchestrator.study.other_axes import FIELDS
 from trainables.data.datasets import OFFICIAL
+from trainables.models.registry import backbones, modules
+from trainables.recipe.plug_ins import PlugInError, use
 
 SHIPPED = Path(__file__).parent.parent / "studies"
 
@@ -51,6 +53,7 @@ def parse_study(text: str, source: str, folder: Path = Path()) -> Study:
         what = "should be fields with values at the top level (name: …, axes: …, recipe: …)"
         raise StudyError.of(source, [Problem((), what, 1)])
     fields = _with_claims(document.data, source, document, folder)
+    _import_plug_ins(fields.get("plug_ins"), source, document)
     try:
         # JSON mode is strict about types (no `epochs: "75"`, no `epochs: yes`) and takes lists for tuples.
         study = Study.model_validate_json(json.dumps(json_data(fields)), strict=True)
@@ -66,6 +69,21 @@ def _with_hint(problem: Problem, fields: Mapping[Any, Any]) -> Problem:
     if problem.location[:1] == ("axes",) and problem.location[-1] in FIELDS:
         return replace(problem, what=f"{problem.what}; did you mean recipe.{problem.location[-1]}?")
     return _with_official(problem, fields)
+
+
+def _import_plug_ins(named: object, source: str, document: Document) -> None:
+    """Import the packages that a study names: what else it says may be theirs.
+
+    Raises:
+        StudyError: one of them, or one that is installed or named otherwise, cannot be used.
+    """
+    packages = [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
+    use(packages)
+    try:
+        modules(), backbones()
+    except PlugInError as error:
+        problem = Problem(("plug_ins",), str(error), document.line(("plug_ins",)))
+        raise StudyError.of(source, [problem]) from error
 
 
 def _with_official(problem: Problem, fields: Mapping[Any, Any]) -> Problem:

@@ -29,6 +29,7 @@ Stage = Literal["starter", "finetune"]
 
 Frames = Annotated[int, Field(ge=8, multiple_of=8)]
 Seed = Annotated[int, Field(ge=0)]
+Package = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 _Value = TypeVar("_Value")
 
 
@@ -232,6 +233,7 @@ class Study(Frozen):
     `choose_on` holds a share of every dataset's training videos out of training, to choose best epochs and
     parents' checkpoints on; without it the validation videos choose, which are reported too.
     `claims` are judged on this study's results (docs/claims.md); a file may name a file of them instead.
+    `plug_ins` are packages to import for it, beside those that are installed as such (docs/plug-ins.md).
     """
 
     name: Annotated[str, Field(pattern=PLAIN_NAME)]
@@ -250,3 +252,4 @@ class Study(Frozen):
     choose_on: ChooseOn = None
     report: Which = "last"
     claims: tuple[Claim, ...] = ()
+    plug_ins: tuple[Package, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,6 +51,7 @@ def page_lines(page: PlanPage, width: int | None) -> list[str]:
     head = wrapped(f"{plan.study}: {cells} in {chains}: {states}", width)
     needs = fitted([wrapped(line, width) for line in need_lines(page)], _NEEDS, "needs")
     sums = (work_line(plan.totals), *sum_lines(forecast), *choice_lines(plan), *share_lines(plan))
+    sums = (*sums, *plug_in_lines(plan))
     said = [wrapped(line, width) for line in (*sums, *older_lines(plan, page.storage), *page.notes)]
     above = [head, needs, fitted(said, _SUMS, "notes")]
     groups = [wrapped(line, width) for line in group_lines(plan)]
@@ -112,6 +114,15 @@ def need_lines(page: PlanPage) -> list[str]:
     way_out = "run it on a cluster: --address, or actiongrid submit"
     lacking = [(one, count_text(one.cells, "cell")) for one in page.shortages]
     return [*lines, *(f"resources: the study {one} ({cells}); {way_out}" for one, cells in lacking)]
+
+
+def plug_in_lines(plan: Plan) -> list[str]:
+    """The plug-ins that cells use, each with its version."""
+    used = Counter(one for planned in plan.cells for one in planned.cell.plug_ins.items())
+    return [
+        f"plug-in: {label}, {version}: {count_text(cells, 'cell')}"
+        for (label, version), cells in sorted(used.items())
+    ]
 
 
 def dataset_line(one: MissingDataset) -> str:

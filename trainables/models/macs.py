@@ -1,8 +1,8 @@
 """Parameters and MACs of an architecture, counted without building its weights (docs/protocol.md §5).
 
 MACs are those of convolutions only, for one clip, as in the published tables: bias, BN, pooling and the
-classifier are left out, so that they do not depend on the number of classes. Of transformers the products of
-matrices count, too: linear layers and attention.
+classifier are left out, so that they do not depend on the number of classes. Of transformers, and of
+backbones that say so, the products of matrices count, too: linear layers and attention.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from trainables.models import build_model
-from trainables.models.registry import module_info
+from trainables.models.registry import BACKBONES, MODULES, backbone_info, module_info
 from trainables.models.video_model import VideoModel, check_settings
 
 
@@ -78,15 +78,15 @@ def count_macs(model: VideoModel, size: int) -> int:
     return sum(probe.macs for probe in probes)
 
 
-def count_products(model: VideoModel, size: int) -> int:
-    """Count the MACs of a bare model's trunk with linear layers and attention, by a pass of one clip."""
+def count_products(model: VideoModel, size: int, *, matrices: bool = True) -> int:
+    """Count the MACs of a bare model's trunk by a pass of one clip; with `matrices` all products count."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    clip = torch.zeros((1, 3, model.frames, size, size), device="meta")
+    shape = (1, 3, model.frames, size, size) if model.volumetric else (model.frames, 3, size, size)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.trunk.eval()(clip)
-    operations: int = counter.get_total_flops()
-    return operations // 2
+        model.trunk.eval()(torch.zeros(shape, device="meta"))
+    counted: Mapping[object, int] = counter.get_flop_counts()["Global"]
+    return sum(flops for one, flops in counted.items() if matrices or "convolution" in str(one)) // 2
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,25 @@ def _count(module: str, backbone: str, temporal_pooling: bool, frames: int, size
     """Count one trunk at one clip length."""
     model = build_bare(module, backbone, temporal_pooling, frames, num_classes=1)
     params = sum(parameter.numel() for parameter in model.trunk.parameters())
-    count = count_products if module_info(module).transformer else count_macs
+    count = _counter(module, backbone)
     try:
         return _TrunkCost(params, model.fc.in_features, count(model, size))
     except RuntimeError as error:
-        raise ValueError(
-            f"pictures of {size}x{size} pixels are too small for {backbone}; choose a larger size"
-        ) from error
+        what = f"pictures of {size}x{size} pixels are too small for {backbone}"
+        # Code of others may have other reasons, which it tells.
+        told = "" if _is_ours(module, backbone) else f", or its layers do not fit ({error})"
+        raise ValueError(f"{what}{told}; choose a larger size") from error
+
+
+def _counter(module: str, backbone: str) -> Callable[[VideoModel, int], int]:
+    if module_info(module).transformer or backbone_info(backbone).products:
+        return count_products
+    # Layers of others may need all their channels, which probes take away.
+    return count_macs if _is_ours(module, backbone) else partial(count_products, matrices=False)
+
+
+def _is_ours(module: str, backbone: str) -> bool:
+    return module in MODULES and backbone in BACKBONES
 
 
 class _NoInitialisation(TorchFunctionMode):

@@ -1,18 +1,20 @@
 """What can be built: the temporal modules and the backbones, by name. Imports no torch.
 
 A new module or backbone is one new file that defines the `target`, and one entry here. `version` is part of
-every cell's key: bump it when the same settings would no longer give the same weights.
+every cell's key: bump it when the same settings would no longer give the same weights. Other packages declare
+theirs with the same classes (docs/plug-ins.md).
 """
 
 from __future__ import annotations
 
 import difflib
-import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import TypeVar
+from typing import ClassVar, TypeVar
+
+from trainables.recipe.plug_ins import PlugInError, code_at, plug_ins_of
 
 Channels = tuple[float, float, float]
 """A number for R, G and B each."""
@@ -34,9 +36,10 @@ class ModuleInfo:
     only, or without only (None: both). `whole`: a network of its own. `scratch`: no ImageNet weights fit its
     layers. `transformer`: its MACs include products of matrices, and grow faster than its clips do.
     `fewest_frames`: its shortest clip. `input_mean`, `input_std`: those of its pretrained weights (None: its
-    backbone's).
+    backbone's). `version` "": the first one; of another package's module, the hash of its source.
     """
 
+    kind: ClassVar[str] = "module"
     name: str
     paper_name: str
     target: str
@@ -49,7 +52,7 @@ class ModuleInfo:
     fewest_frames: int = 8
     input_mean: Channels | None = None
     input_std: Channels | None = None
-    version: str = "1"
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,10 @@ class BackboneInfo:
     `weights_file` is torchvision's file of ImageNet weights (None: no such weights exist);
     `weights_aliases` are older names under which torchvision published the same tensors. `target` is None for
     the backbone of networks of their own: their module builds it. `planar`: it exists for 2D modules only.
+    `products`: its MACs include products of matrices. `version`: as a module's.
     """
 
+    kind: ClassVar[str] = "backbone"
     name: str
     paper_name: str
     target: str | None
@@ -70,7 +75,8 @@ class BackboneInfo:
     input_mean: Channels = IMAGENET_MEAN
     input_std: Channels = IMAGENET_STD
     planar: bool = False
-    version: str = "1"
+    products: bool = False
+    version: str = ""
 
 
 def _network(
@@ -214,20 +220,56 @@ _BACKBONES = (
     ),
 )
 
-MODULES: Mapping[str, ModuleInfo] = MappingProxyType({info.name: info for info in _MODULES})
-BACKBONES: Mapping[str, BackboneInfo] = MappingProxyType({info.name: info for info in _BACKBONES})
-
 _Info = TypeVar("_Info", ModuleInfo, BackboneInfo)
 
 
+def _by_name(infos: Iterable[_Info]) -> Mapping[str, _Info]:
+    return MappingProxyType({info.name: replace(info, version=info.version or "1") for info in infos})
+
+
+MODULES = _by_name(_MODULES)
+"""ActionGrid's own."""
+BACKBONES = _by_name(_BACKBONES)
+
+
+def modules() -> Mapping[str, ModuleInfo]:
+    """Every temporal module that can be named here: ours, then those of other packages.
+
+    Raises:
+        PlugInError: a package of plug-ins cannot be used.
+    """
+    return _with_plug_ins(MODULES, ModuleInfo)
+
+
+def backbones() -> Mapping[str, BackboneInfo]:
+    """Every backbone that can be named here: ours, then those of other packages.
+
+    Raises:
+        PlugInError: a package of plug-ins cannot be used.
+    """
+    return _with_plug_ins(BACKBONES, BackboneInfo)
+
+
+def _with_plug_ins(ours: Mapping[str, _Info], kind: type[_Info]) -> Mapping[str, _Info]:
+    known = dict(ours)
+    papers = {info.paper_name: info.name for info in ours.values()}
+    for name, info in plug_ins_of(kind, ours).items():
+        other = papers.setdefault(info.paper_name, name)
+        if other != name:
+            what = f"{kind.kind} {name} would name its cells {info.paper_name}, as {other} does"
+            raise PlugInError(what, f"package {info.version.partition(':')[0]}", "give it another paper_name")
+        known[name] = info
+    return known
+
+
 def module_info(name: str) -> ModuleInfo:
-    """The registered temporal module of this name; ValueError with the allowed names otherwise."""
-    return _look_up("module", name, MODULES)
+    """The temporal module of this name, ours or a plug-in; ValueError with the allowed names otherwise."""
+    return MODULES.get(name) or _look_up("module", name, modules())
 
 
 def backbone_info(name: str) -> BackboneInfo:
-    """The registered backbone of this name; ValueError with the allowed names otherwise."""
-    return _look_up("backbone", name, BACKBONES)
+    """The backbone of this name, ours or a plug-in; ValueError with the allowed names otherwise."""
+    return BACKBONES.get(name) or _look_up("backbone", name, backbones())
 
 
 _POOLS = {True: "always pools over time", False: "never pools over time"}
@@ -240,10 +282,9 @@ def why_not(module: str, backbone: str, temporal_pooling: bool, frames: int) -> 
         ValueError: The module or the backbone is unknown.
     """
     info = module_info(module)
-    backbone_info(backbone)
-    fitting = backbones_of(info)
-    if backbone not in fitting:
-        return f"module {module} does not exist with backbone {backbone}; allowed: {', '.join(fitting)}"
+    if not _fits(info, backbone_info(backbone)):
+        fitting = ", ".join(backbones_of(info))
+        return f"module {module} does not exist with backbone {backbone}; allowed: {fitting}"
     if info.pools is not None and info.pools is not temporal_pooling:
         return f"module {module} {_POOLS[info.pools]}; allowed: temporal_pooling {str(info.pools).lower()}"
     if frames < info.fewest_frames:
@@ -259,8 +300,13 @@ def input_statistics(module: str, backbone: str) -> tuple[Channels, Channels]:
 
 def backbones_of(info: ModuleInfo) -> tuple[str, ...]:
     """The backbones that a module exists with."""
-    stacks = (one for one in _BACKBONES if one.target is not None)
-    return info.backbones or tuple(one.name for one in stacks if not (one.planar and info.volumetric))
+    return info.backbones or tuple(name for name, one in backbones().items() if _fits(info, one))
+
+
+def _fits(info: ModuleInfo, skeleton: BackboneInfo) -> bool:
+    if info.backbones:
+        return skeleton.name in info.backbones
+    return skeleton.target is not None and not (skeleton.planar and info.volumetric)
 
 
 def load_target(info: ModuleInfo | BackboneInfo) -> object:
@@ -268,12 +314,11 @@ def load_target(info: ModuleInfo | BackboneInfo) -> object:
 
     Raises:
         ValueError: A backbone that only its own module builds.
+        PlugInError: A plug-in's code cannot be imported.
     """
     if info.target is None:
         raise ValueError(f"backbone {info.name} is no skeleton for other modules")
-    module_name, attribute = info.target.split(":")
-    target: object = getattr(importlib.import_module(module_name), attribute)
-    return target
+    return code_at(info.target)
 
 
 def _look_up(kind: str, name: str, known: Mapping[str, _Info]) -> _Info:

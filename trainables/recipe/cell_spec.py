@@ -115,6 +115,7 @@ class CellSpec(Frozen):
     batch among so many passes: the optimiser sees the same batch, BN smaller ones. `storage`: where these
     paths are to be had on other machines; None: all machines share them. `choose_on`: the share of the
     training videos that is held out of training to choose the best epoch on; None: validation chooses it.
+    `plug_ins`: those of other packages that it needs, with their versions; `imports`: packages to import.
     """
 
     cell: str
@@ -140,6 +141,8 @@ class CellSpec(Frozen):
     accumulation: PositiveInt = 1
     storage: StorageAddress | None = None
     choose_on: ChooseOn = None
+    plug_ins: dict[str, str] = Field(default_factory=dict)
+    imports: tuple[str, ...] = ()
 
 
 class EvaluationSpec(Frozen):

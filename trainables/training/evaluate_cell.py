@@ -11,6 +11,7 @@ from catalog.storage.checksums import load_checked, with_checksum
 from catalog.storage.layout import EVALUATIONS
 from catalog.storage.outage import is_outage
 from trainables.recipe.cell_spec import EvaluationSpec
+from trainables.recipe.plug_ins import require_plug_ins
 
 if TYPE_CHECKING:
     from trainables.data.frames.manifest import Manifest
@@ -106,12 +107,14 @@ def measure(spec: EvaluationSpec, rank: int, world: int, local_rank: int) -> Eva
         CheckpointError: The checkpoint is missing or damaged.
         ParentMismatchError: The checkpoint is of another architecture.
         ReadError: A video cannot be read, by name.
+        PlugInError: A plug-in is not here, or another version of it.
     """
     from trainables.data.frames.manifest import read_manifest
     from trainables.training.evaluate import Stopwatch, gather_predictions
     from trainables.training.execution.device import Compute
     from trainables.training.result import Provenance
 
+    require_plug_ins(spec.cell)
     compute = Compute.choose(spec.cell.recipe, local_rank)
     provenance = Provenance.of(spec.cell, compute)
     manifest = read_manifest(Path(spec.cell.manifest))

@@ -17,6 +17,7 @@ from catalog.storage.errors import ActionGridError, FailureKind
 from catalog.storage.outage import retry_reading
 from trainables.data.clips.loader import eval_batches
 from trainables.models import build_model
+from trainables.recipe.plug_ins import require_plug_ins
 from trainables.training.checkpoint import WAY_OUT, CheckpointError, load_state
 from trainables.training.evaluate import predict
 from trainables.training.execution.device import Normalisation
@@ -165,14 +166,16 @@ class InitialModel:
 
 
 def initial_model(spec: CellSpec, manifest: Manifest | None, compute: Compute, rank: int) -> InitialModel:
-    """Build the cell's model with its starting weights.
+    """Build the cell's model with its starting weights, and import the plug-ins that it needs.
 
     `manifest` is None for a resumed cell, whose weights come from its own checkpoint afterwards.
 
     Raises:
         ParentMismatchError: The parent cannot be used.
         MissingWeightsError: Pretrained weights are called for and not to be had.
+        PlugInError: A plug-in is not here, or another version of it.
     """
+    require_plug_ins(spec)
     torch.manual_seed(spec.seed)
     model = _build(spec, spec.frames)
     if manifest is None:

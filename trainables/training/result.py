@@ -91,7 +91,8 @@ class Provenance:
             spec.num_classes,
             spec.recipe.crop_size,
         )
-        return cls(library_versions(), hardware(compute, spec.workers), cost.params, cost.macs)
+        versions = library_versions() | spec.plug_ins
+        return cls(versions, hardware(compute, spec.workers), cost.params, cost.macs)
 
 
 _FIELDS = frozenset(one.name for one in fields(CellResult))
