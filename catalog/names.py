@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 _LABELS = {
     "inception_v1": "InceptionV1",
     "resnet18": "ResNet18",
@@ -39,6 +41,12 @@ def label(name: str) -> str:
     if name in _LABELS:
         return _LABELS[name]
     return name.upper() if len(name) < _ACRONYM else name
+
+
+def study_with_axes(study: str, axes: Iterable[tuple[str, str]]) -> str:
+    """Return a study with the values of its other axes: `rates (lr 0.01)`; as the SQL macro of this name."""
+    words = [f"{axis.removeprefix('recipe.').replace('recipe_name', 'recipe')} {text}" for axis, text in axes]
+    return f"{study} ({', '.join(words).replace('_', ' ')})" if words else study
 
 
 def axis_text(axis: str, value: object) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 AXES = ("dataset", "module", "backbone", "temporal_pooling", "frames", "seed")
+OTHER_AXES = "other_axes"
+"""The column with the names and values of axes beside `AXES`."""
 EXPERIMENT = "experiment"
 """The column that tells experiments of one model apart: they are not averaged, so that each has its lines."""
 DECIMALS = 2
@@ -73,8 +75,10 @@ class Pivot:
     best: frozenset[tuple[int, int]] = frozenset()
 
 
-def parse_pivot(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def parse_pivot(text: str, other: Sequence[str] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the axes of `module×frames` (or `module,backbone x dataset,frames`): rows and columns.
+
+    `other` are the axes that there are beside `AXES`.
 
     Raises:
         PivotError: not two groups of axes, an unknown axis or one that is named twice.
@@ -82,10 +86,11 @@ def parse_pivot(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     parts = _CROSS.split(text.strip()) if _CROSS.search(text) else []
     groups = [tuple(name.strip() for name in part.split(",") if name.strip()) for part in parts]
     named = [name for group in groups for name in group]
-    unknown = sorted(set(named) - set(AXES))
+    unknown = sorted(set(named) - {*AXES, *other})
     if len(groups) != 2 or not all(groups) or unknown or len(set(named)) < len(named):
         what = f"unknown axis {', '.join(unknown)}" if unknown else "no pivot"
-        raise PivotError(what, f"{text!r}", f"write rows×columns with axes from {', '.join(AXES)}")
+        allowed = ", ".join([*AXES, *other])
+        raise PivotError(what, f"{text!r}", f"write rows×columns with axes from {allowed}")
     return groups[0], groups[1]
 
 
@@ -94,28 +99,30 @@ def pivot(rows: Sequence[Row], text: str, value: str = "top1") -> Pivot:
 
     Args:
         rows: results with the columns `AXES` and `value`; empty values are left out. Where they have `key`
-            and `eval_videos`, the fields have them too; where they have `EXPERIMENT`, it tells lines apart.
+            and `eval_videos`, the fields have them too; where they have `EXPERIMENT`, it tells lines apart,
+            and what `OTHER_AXES` holds are axes like the others.
         text: the axes, as for `parse_pivot`.
         value: the column that is shown.
 
     Raises:
         PivotError: see `parse_pivot`.
     """
-    row_axes, column_axes = parse_pivot(text)
-    found = [{EXPERIMENT: "", **row} for row in rows if row[value] is not None and row[value] == row[value]]
+    other = sorted({axis for row in rows for axis, _ in row.get(OTHER_AXES) or ()})
+    row_axes, column_axes = parse_pivot(text, other)
+    found = [_flat(row, other) for row in rows if row[value] is not None and row[value] == row[value]]
     named = {*row_axes, *column_axes}
     spread = tuple(
         axis
-        for axis in (*AXES, EXPERIMENT)
+        for axis in (*AXES, *other)
         if axis not in named and axis != "seed" and len({row[axis] for row in found}) > 1
     )
-    lines = (*spread, *row_axes)
+    lines = (*spread, *_apart(found, other), *row_axes)
     groups: dict[tuple[Any, ...], dict[tuple[Any, ...], list[Row]]] = {}
     for row in found:
         place = groups.setdefault(tuple(row[axis] for axis in lines), {})
         place.setdefault(tuple(row[axis] for axis in column_axes), []).append(row)
-    row_keys = sorted(groups)
-    column_keys = sorted({column for line in groups.values() for column in line})
+    row_keys = sorted(groups, key=_in_order)
+    column_keys = sorted({column for line in groups.values() for column in line}, key=_in_order)
     fields = tuple(
         tuple(_mean(groups[line].get(column), value) for column in column_keys) for line in row_keys
     )
@@ -136,8 +143,31 @@ def pivot(rows: Sequence[Row], text: str, value: str = "top1") -> Pivot:
     )
 
 
-def _texts(axes: Sequence[str], values: Sequence[object]) -> tuple[str, ...]:
-    return tuple(axis_text(axis, value) for axis, value in zip(axes, values, strict=True))
+def _flat(row: Row, other: Sequence[str]) -> dict[str, Any]:
+    """The row with a column for each of the other axes; empty where its study does not have the axis."""
+    values = dict(row.get(OTHER_AXES) or ())
+    return {EXPERIMENT: "", **row, **{axis: values.get(axis, "") for axis in other}}
+
+
+def _apart(rows: Sequence[Row], other: Sequence[str]) -> tuple[str, ...]:
+    """The column `EXPERIMENT`, where it tells rows apart that other axes do not."""
+    names: dict[tuple[Any, ...], set[str]] = {}
+    for row in rows:
+        place = tuple(row[axis] for axis in (*AXES, *other) if axis != "seed") if other else ()
+        names.setdefault(place, set()).add(row[EXPERIMENT])
+    return (EXPERIMENT,) if any(len(found) > 1 for found in names.values()) else ()
+
+
+def _in_order(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A sort key: texts that are numbers come by their size, before others."""
+    return tuple(_number_first(value) if isinstance(value, str) else value for value in values)
+
+
+def _number_first(text: str) -> tuple[float, str]:
+    try:
+        return float(text), text
+    except ValueError:
+        return float("inf"), text
 
 
 def pivot_latex(table: Pivot, decimals: int = DECIMALS) -> bytes:

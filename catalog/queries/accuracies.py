@@ -56,14 +56,15 @@ _TRAININGS = """
     FROM own_cells WHERE top1 IS NOT NULL GROUP BY ALL
 """
 _PAIRS = """
-    , pairs AS (
-        FROM contribution_pairs_of('accuracy') WHERE {modules}
+    , apart AS MATERIALIZED (FROM accuracies_apart_of('accuracy')),
+    pairs AS (
+        FROM contribution_pairs_of('apart') WHERE {modules}
     ),
     counted AS (
         SELECT
             source, study, dataset, module, backbone, temporal_pooling, frames, experiment, top1_std, seeds,
             eval_videos
-        FROM accuracy
+        FROM apart
     )
 """
 _CONTRIBUTIONS = """

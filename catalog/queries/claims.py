@@ -55,7 +55,8 @@ _EVALUATIONS = """
         SELECT
             planned.study, planned.dataset, planned.module, planned.backbone, planned.temporal_pooling,
             planned.frames, planned.seed, one.sampling, one.clips, one.crops, one.crop_size, one.checkpoint,
-            one.sampling_rate, one.short_side, one.average, any_value(planned.macs) AS macs,
+            one.sampling_rate, one.short_side, one.average, planned.other_axes,
+            any_value(planned.macs) AS macs,
             one.checkpoint = planned.report AS reported,
             arg_max(one.top1, one.measured) AS top1, arg_max(one.videos, one.measured) AS videos
         FROM evaluations AS one
@@ -66,7 +67,7 @@ _EVALUATIONS = """
     ways AS (
         SELECT
             study, dataset, module, backbone, temporal_pooling, frames, sampling, clips, crops, crop_size,
-            checkpoint, sampling_rate, short_side, average, reported,
+            checkpoint, sampling_rate, short_side, average, reported, other_axes,
             list(top1 ORDER BY seed) AS top1, any_value(macs) AS macs, min(videos) AS videos
         FROM latest GROUP BY ALL
     ),

@@ -26,7 +26,12 @@ all published ones, where one has none of one's own."""
 MOST_VALUES = 500
 """Values of one filter."""
 
-_CELL_FILTERS = (*AXES, "study", "seed", "state")
+OTHER_AXES = "other_axes"
+_CELL_FILTERS = (*AXES, "study", "seed", "state", OTHER_AXES)
+# Of each axis that is named one of its values: whatever the others say.
+_OTHER = f"""len(list_filter(${OTHER_AXES}, lambda one: NOT list_contains(
+    ${OTHER_AXES}, split_part(one, '=', 1) || '=' || coalesce({OTHER_AXES}[split_part(one, '=', 1)], '')
+))) = 0"""
 
 
 class FilterError(ActionGridError):
@@ -45,7 +50,10 @@ class Where:
 
 @dataclass(frozen=True)
 class Filters:
-    """The values that are let through, by name; no value lets everything through."""
+    """The values that are let through, by name; no value lets everything through.
+
+    `other_axes` are values of axes that are no columns, with the axis: `recipe.lr=0.01` (docs/axes.md).
+    """
 
     module: tuple[str, ...] = ()
     backbone: tuple[str, ...] = ()
@@ -55,11 +63,14 @@ class Filters:
     study: tuple[str, ...] = ()
     seed: tuple[int, ...] = ()
     state: tuple[str, ...] = ()
+    other_axes: tuple[str, ...] = ()
 
     def where(self, columns: Collection[str]) -> Where:
         """Return the condition on those of `columns` that are filtered; TRUE where none is."""
         chosen = {name: list(getattr(self, name)) for name in columns if getattr(self, name)}
-        sql = " AND ".join(f"list_contains(${name}, {name})" for name in chosen)
+        sql = " AND ".join(
+            f"({_OTHER})" if name == OTHER_AXES else f"list_contains(${name}, {name})" for name in chosen
+        )
         return Where(sql or "TRUE", chosen)
 
     def without(self, *names: str) -> Filters:
@@ -69,16 +80,25 @@ class Filters:
 
 
 ALL = Filters()
+_NAMES = frozenset(field.name for field in fields(Filters))
 
 
 def to_query_string(filters: Filters) -> str:
     """Return the query of an address, `module=tam,i3d&frames=8`; empty without filters."""
-    parts = []
+    parts: dict[str, list[str]] = {}
     for field in fields(filters):
-        values = getattr(filters, field.name)
-        if values:
-            parts.append(f"{field.name}={','.join(quote(_text(value), safe='') for value in values)}")
-    return "&".join(parts)
+        for value in getattr(filters, field.name):
+            axis, is_other, text = str(value).partition("=")
+            if field.name == OTHER_AXES and is_other:
+                parts.setdefault(axis, []).append(quote(text, safe=""))
+            else:
+                parts.setdefault(field.name, []).append(quote(_text(value), safe=""))
+    return "&".join(f"{name}={','.join(values)}" for name, values in parts.items())
+
+
+def is_filter(name: str) -> bool:
+    """Return whether a parameter of an address filters: others are a page's own."""
+    return name in _NAMES or name in ("recipe_name", "resolution") or name.startswith("recipe.")
 
 
 def from_query_string(text: str) -> Filters:
@@ -88,11 +108,12 @@ def from_query_string(text: str) -> Filters:
         FilterError: a value that its filter cannot have, or more than `MOST_VALUES`.
     """
     found: dict[str, dict[Any, None]] = {}
-    names = {field.name for field in fields(Filters)}
     for part in text.removeprefix("?").split("&"):
         name, _, values = part.partition("=")
-        if name in names and values:
+        if is_filter(name) and values:
             raw = [unquote_plus(value) for value in values.split(",") if value]
+            if name not in _NAMES:
+                name, raw = OTHER_AXES, [f"{name}={value}" for value in raw]
             found.setdefault(name, {}).update((_value(name, value), None) for value in raw)
             if len(found[name]) > MOST_VALUES:
                 raise FilterError(f"more than {MOST_VALUES} values", f"filter {name}", "choose fewer")
@@ -112,6 +133,8 @@ def _value(name: str, text: str) -> str | int | bool:
         if not (text.isascii() and text.isdigit() and len(text) < 19):
             raise FilterError(f"{text!r} is no number", f"filter {name}", "use digits, for example 8")
         return int(text)
+    if name == OTHER_AXES and not all(text.partition("=")):
+        raise FilterError(f"{text!r} is no value of an axis", f"filter {name}", "say recipe.lr=0.01")
     if name == "state" and text not in STATES:
         raise FilterError(f"{text!r} is no state", f"filter {name}", f"use one of {', '.join(STATES)}")
     return text
@@ -123,7 +146,7 @@ def mean_accuracies(filters: Filters, source: Source) -> Where:
     Seeds and studies filter one's own results only; of the states, `done` means cells with a result.
     """
     axes = filters.where(AXES)
-    own = filters.where((*AXES, "study", "seed"))
+    own = filters.where((*AXES, "study", "seed", OTHER_AXES))
     finished = {"own": "TRUE", "published": "FALSE", "both": "TRUE"}[source]
     if filters.state:
         finished += " AND done" if "done" in filters.state else " AND NOT done"

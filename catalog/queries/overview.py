@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from catalog.queries.filters import ALL, AXES, Filters, Source, ask, chosen_cells, rows_of
+from catalog.queries.filters import ALL, AXES, OTHER_AXES, Filters, Source, ask, chosen_cells, rows_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,13 +64,14 @@ _ALL_CELLS = """
     ORDER BY cells.dataset, cells.module, cells.backbone, cells.temporal_pooling, cells.frames,
         cells.seed, key
 """
-_ALL_CELLS_FILTERS = (*AXES, "seed", "state")
+_ALL_CELLS_FILTERS = (*AXES, "seed", "state", OTHER_AXES)
 _DATASETS = """
     SELECT DISTINCT dataset FROM recorded.cells WHERE len($studies) = 0 OR list_contains($studies, study)
 """
 _NUM_CLASSES = "(SELECT key, any_value(num_classes) AS num_classes FROM recorded.cells GROUP BY key)"
 _WIDE = f"""
-    SELECT * EXCLUDE (versions, hardware, config) FROM {{view}} LEFT JOIN {_NUM_CLASSES} USING (key)
+    SELECT * EXCLUDE (versions, hardware, config) REPLACE (other_axes_text(other_axes) AS other_axes)
+    FROM {{view}} LEFT JOIN {_NUM_CLASSES} USING (key)
     ORDER BY dataset, module, backbone, cell, key
 """
 _SHORT = f"""
@@ -84,7 +85,7 @@ _SHORT = f"""
 _PIVOT = """
     SELECT
         results.dataset, results.module, results.backbone, results.temporal_pooling, results.frames,
-        results.seed,
+        results.seed, results.other_axes,
         results.{value}, results.key, results.eval_videos, coalesce(variant, '') AS experiment
     FROM results
     LEFT JOIN cell_accuracies USING (study, key)
@@ -107,13 +108,17 @@ PIVOT_VALUES = (
 """The columns of `results` that a pivot can show."""
 _FILTER_VALUES = """
     WITH planned AS (
-        SELECT module, backbone, frames, dataset, study, seed FROM recorded.cells GROUP BY ALL
+        SELECT module, backbone, frames, dataset, study, seed, other_axes_of(config) AS other_axes
+        FROM recorded.cells GROUP BY ALL
         UNION ALL BY NAME
         SELECT module, backbone, frames, dataset FROM published
     )
     SELECT
         list(DISTINCT module) AS module, list(DISTINCT backbone) AS backbone, list(DISTINCT frames) AS frames,
-        list(DISTINCT dataset) AS dataset, list(DISTINCT study) AS study, list(DISTINCT seed) AS seed
+        list(DISTINCT dataset) AS dataset, list(DISTINCT study) AS study, list(DISTINCT seed) AS seed,
+        list_distinct(flatten(list(list_transform(
+            map_entries(other_axes), lambda one: one.key || '=' || one.value
+        )))) AS other_axes
     FROM planned
 """
 _NAMES = """

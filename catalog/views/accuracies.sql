@@ -13,7 +13,7 @@ listed AS (
     SELECT
         planned.study, planned.key, planned.cell, planned.dataset, planned.module, planned.backbone,
         planned.temporal_pooling, planned.frames, planned.seed, training, recipe, trained_sampling,
-        trained_crop_size, planned.report AS checkpoint,
+        trained_crop_size, planned.other_axes, planned.report AS checkpoint,
         CASE WHEN json_type(finished.protocol) = 'OBJECT' THEN protocol_of(finished.protocol)
             ELSE experiments.protocol END AS protocol,
         coalesce(finished.videos_hash, built.val_hash, finished.eval_videos::VARCHAR) AS known_videos,
@@ -47,7 +47,7 @@ own AS (
 SELECT
     'own' AS source, study, dataset, module, backbone, temporal_pooling, frames, seed, key, cell, done, top1, top5,
     macs, params, eval_videos, hash(training, measure) AS experiment, training, recipe, measure, checkpoint,
-    protocol, video_set, trained_sampling, trained_crop_size
+    protocol, video_set, trained_sampling, trained_crop_size, other_axes
 FROM own
 UNION ALL BY NAME
 SELECT
@@ -58,14 +58,18 @@ SELECT
         'sampling': sampling, 'sampling_rate': NULL::BIGINT, 'clips': clips, 'crops': crops,
         'crop_size': crop_size, 'short_side': short_side
     } AS protocol,
-    dataset AS video_set, sampling AS trained_sampling, crop_size AS trained_crop_size
+    dataset AS video_set, sampling AS trained_sampling, crop_size AS trained_crop_size,
+    MAP {}::MAP(VARCHAR, VARCHAR) AS other_axes
 FROM published LEFT JOIN (SELECT dataset, val_videos FROM published_datasets) AS measured_on USING (dataset);
 CREATE TABLE materialised.cell_accuracies AS FROM computed.cell_accuracies WITH NO DATA;
 CREATE VIEW cell_accuracies AS FROM materialised.cell_accuracies;
 
 -- What differs between experiments that stand at one position (model, length and dataset), over any relation with
 -- the columns dataset, module, backbone, temporal_pooling, frames, study, key, experiment, protocol, video_set,
--- checkpoint: one row a position and experiment, where there are several. `variant` names fields and values.
+-- checkpoint: one row a position and experiment, where there are several. `variant` names fields and values: those of
+-- the studies' other axes alone, where these tell the experiment from all others.
+CREATE MACRO words_of(name, value) AS
+    replace(replace(regexp_replace(name, '^axis: (recipe[.])?', ''), 'recipe_name', 'recipe'), '_', ' ') || ' ' || value;
 CREATE MACRO variants_of(relation) AS TABLE
 WITH RECURSIVE crowded AS MATERIALIZED (
     SELECT
@@ -90,7 +94,8 @@ told AS (
         unnest(facts_of('', coalesce(key_parts -> '$.recipe', config -> '$.recipe'))
             || facts_of('', json_merge_patch(
                 key_parts, '{"recipe": null, "seed": null, "initial": {"parent": null}, "model": null, "data": null}'
-            )) || facts_of('', key_parts -> '$.data') || facts_of('', key_parts -> '$.model')) AS fact
+            )) || facts_of('', key_parts -> '$.data') || facts_of('', key_parts -> '$.model')
+            || CASE WHEN prefix = '' THEN facts_of('axis: ', config -> '$.axes') ELSE [] END) AS fact
     FROM line JOIN recorded.cells AS cells ON cells.key = line.ancestor AND cells.study = line.study
 ),
 facts AS (
@@ -117,12 +122,16 @@ different AS (
 named AS (
     SELECT
         dataset, module, backbone, temporal_pooling, frames, experiment,
-        list(replace(name, '_', ' ') || ' ' || value ORDER BY name LIKE 'parent%', name) AS names
+        list(words_of(name, value) ORDER BY name) FILTER (name LIKE 'axis: %') AS axes,
+        list(words_of(name, value) ORDER BY name LIKE 'parent%', name) FILTER (name NOT LIKE 'axis: %') AS names
     FROM different GROUP BY ALL
 )
 SELECT
     crowded.* EXCLUDE (study, key, protocol, video_set, checkpoint),
     CASE
+        WHEN axes IS NOT NULL AND count(*) OVER (
+            PARTITION BY dataset, module, backbone, temporal_pooling, frames, axes
+        ) = 1 THEN array_to_string(axes, ', ')
         WHEN names IS NULL THEN 'study ' || study
         WHEN len(names) > 4 THEN array_to_string(names[:4], ', ') || ', …'
         ELSE array_to_string(names, ', ')
@@ -142,7 +151,8 @@ SELECT
     arg_min(cell, seed) AS cell, arg_min(key, seed) AS key,
     experiment, any_value(training) AS training, any_value(recipe) AS recipe, any_value(measure) AS measure,
     any_value(checkpoint) AS checkpoint, any_value(protocol) AS protocol, any_value(video_set) AS video_set,
-    any_value(trained_sampling) AS trained_sampling, any_value(trained_crop_size) AS trained_crop_size
+    any_value(trained_sampling) AS trained_sampling, any_value(trained_crop_size) AS trained_crop_size,
+    arg_min(other_axes, coalesce(seed, 0)) AS other_axes
 FROM query_table(relation)
 GROUP BY source, study, dataset, module, backbone, temporal_pooling, frames, experiment;
 
@@ -168,6 +178,22 @@ FROM seed_means_of('cell') AS mean
 LEFT JOIN materialised.variants USING (dataset, module, backbone, temporal_pooling, frames, experiment);
 
 CREATE VIEW accuracies AS FROM mean_accuracies_of('cell_accuracies');
+
+-- A study with the values of its other axes: `rates (lr 0.01)`.
+CREATE MACRO study_with_axes(study, axes) AS study || CASE WHEN coalesce(other_axes_text(axes), '') = '' THEN '' ELSE ' (' || array_to_string(
+    list_transform(map_entries(axes), lambda one: words_of('axis: ' || one.key, one.value)), ', '
+) || ')' END;
+
+-- The same with a study of its own for each combination of its other axes, over any relation with the columns of
+-- `accuracies`: for averages over models and lengths, which must not run over recipes too.
+CREATE MACRO accuracies_apart_of(relation) AS TABLE
+SELECT * REPLACE (
+    study_with_axes(study, other_axes) AS study,
+    count(*) OVER (
+        PARTITION BY source, study, other_axes, dataset, module, backbone, temporal_pooling, frames
+    ) = 1 AS alone
+) FROM query_table(relation);
+CREATE VIEW accuracies_apart AS FROM accuracies_apart_of('accuracies');
 
 -- Cells of several studies, each key once, over any relation with the columns of `cell_accuracies`: seeds of one
 -- experiment that stand in different studies come together under the study of the lowest one.

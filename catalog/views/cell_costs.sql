@@ -50,11 +50,13 @@ CREATE MACRO costs_by_axis_of(relation) AS TABLE
 WITH cost AS MATERIALIZED (FROM query_table(relation)),
 axes AS (
     SELECT
-        unnest(['module', 'backbone', 'temporal_pooling', 'frames', 'dataset', 'seed']) AS axis,
+        unnest(
+            ['module', 'backbone', 'temporal_pooling', 'frames', 'dataset', 'seed'] || map_keys(other_axes)
+        ) AS axis,
         unnest([
             module, backbone, CASE WHEN temporal_pooling THEN 'tp' ELSE 'no tp' END, 'f' || frames, dataset,
             seed::VARCHAR
-        ]) AS value,
+        ] || map_values(other_axes)) AS value,
         state, seconds, expected_seconds, gpus, cpus,
         CASE
             WHEN state <> 'done' AND expected_seconds IS NOT NULL THEN greatest(expected_seconds - seconds, 0)

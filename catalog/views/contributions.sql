@@ -53,5 +53,6 @@ CREATE MACRO contributions_of(relation) AS TABLE
 WITH pairs AS (FROM contribution_pairs_of(relation))
 FROM contribution_means_of('pairs');
 
-CREATE VIEW contribution_pairs AS FROM contribution_pairs_of('accuracies');
+-- `study` names the values of a study's other axes too: nothing is averaged over them.
+CREATE VIEW contribution_pairs AS FROM contribution_pairs_of('accuracies_apart');
 CREATE VIEW contributions AS FROM contribution_means_of('contribution_pairs');

@@ -20,7 +20,7 @@ SELECT
     open_cells.blocked_by, open_cells.reason, CASE WHEN isfinite(reported_top1) THEN reported_top1 END AS top1,
     planned.eval_videos, planned.report AS checkpoint,
     planned.study = coalesce(shared.first, planned.study) AS first_study,
-    planned.current, planned.macs, planned.parent_key, planned.config
+    planned.other_axes, planned.current, planned.macs, planned.parent_key, planned.config
 FROM planned LEFT JOIN materialised.open_cells AS open_cells USING (key) LEFT JOIN shared USING (key);
 
 -- One row a study and cell that is planned today, as `actiongrid status` counts them, with its state and the

@@ -6,7 +6,8 @@
 -- `evaluations` and `predictions`) are all of that one. `difference` (top1 - published_top1, points) stands only where
 -- the two are comparable (view `published_counterparts`); `differs` says what keeps them from it. `precision` and `device`
 -- are those of its training: with `auto` the machine decides, so results of one key may differ in them. `chosen_on`:
--- the videos that chose the best epoch. `caveats`: what a reader must know (view `result_caveats`), '; ' between.
+-- the videos that chose the best epoch. `other_axes`: by name, the values of the axes that its study has beside those
+-- that are columns (`other_axes['recipe.lr']`). `caveats`: what a reader must know (view `result_caveats`), '; ' between.
 CREATE VIEW computed.results AS
 SELECT
     coalesce(cells.cell, finished.key) AS cell, finished.key, cells.study, cells.module, cells.backbone,
@@ -36,7 +37,8 @@ SELECT
         {'batch_size': published.batch_size, 'sync_bn': published.sync_bn},
         finished.hardware, finished.accumulation, finished.parent_key, finished.inherit, finished.choose_on
     )], '; ') AS caveats,
-    finished.versions, finished.hardware, cells.config, coalesce(cells.current, true) AS current
+    finished.versions, finished.hardware, cells.config, coalesce(cells.current, true) AS current,
+    coalesce(cells.other_axes, MAP {}::MAP(VARCHAR, VARCHAR)) AS other_axes
 FROM recorded.finished AS finished
 LEFT JOIN cells USING (key)
 LEFT JOIN computed.sided_datasets AS sided ON sided.dataset = cells.dataset

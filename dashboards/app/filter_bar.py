@@ -17,7 +17,7 @@ from catalog.queries.filters import STATES, FilterError, Filters
 from dashboards.pages.request import Address, address_or_none
 
 NAMES = tuple(field.name for field in fields(Filters))
-TITLES = {"temporal_pooling": "pooling"}
+TITLES = {"temporal_pooling": "pooling", "other_axes": "other axes"}
 
 
 def filter_values(catalog: Catalog) -> dict[str, list[Any]]:
@@ -80,6 +80,8 @@ def _dropdown_value(value: Any) -> Any:  # noqa: ANN401  (a value of any filter)
 def _label(name: str, value: Any) -> str:  # noqa: ANN401
     if name == "temporal_pooling":
         return "with" if value else "without"
+    if name == "other_axes":
+        return str(value).removeprefix("recipe.").replace("recipe_name=", "recipe=")
     if name in ("module", "backbone", "dataset"):
         return label(value)
     return f"f{value}" if name == "frames" else str(value)

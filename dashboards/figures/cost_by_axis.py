@@ -49,10 +49,10 @@ def draw_cost_by_axis(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     if not rows:
         return empty_figure("No cell has been planned yet.", theme)
     kind, name = unit_of(rows)
-    axes = [axis for axis in AXES if len({row["value"] for row in rows if row["axis"] == axis}) > 1] or [
-        "module"
-    ]
-    titles = [axis.replace("_", " ") for axis in axes]
+    named = dict.fromkeys([*AXES, *(row["axis"] for row in rows)])
+    axes = [axis for axis in named if len({row["value"] for row in rows if row["axis"] == axis}) > 1]
+    axes = axes or ["module"]
+    titles = [axis.removeprefix("recipe.").replace("_", " ") for axis in axes]
     figure = PlainFigure(
         rows=-(-len(axes) // 3), cols=min(3, len(axes)), titles=titles, vertical_spacing=0.25
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from catalog.names import dataset_label, label
+from catalog.names import dataset_label, label, study_with_axes
 from catalog.queries.claims import right_predictions
 from catalog.queries.filters import ALL, Filters, Source, rows_of
 from dashboards.figures.figure import Answer, Export, Figure, Finding, Section
@@ -46,7 +46,9 @@ def grid_effects_data(catalog: Catalog, filters: Filters = ALL, source: Source =
     import pyarrow as pa
 
     cells = [
-        row for row in rows_of(catalog, "cell_accuracies", filters).to_pylist() if row["top1"] is not None
+        {**row, "study": study_with_axes(row["study"], row["other_axes"])}
+        for row in rows_of(catalog, "cell_accuracies", filters).to_pylist()
+        if row["top1"] is not None
     ]
     wanted = _one_experiment([row for row in cells if source in ("both", row["source"])])
     studies = sorted({(row["source"], row["study"]) for row in wanted})

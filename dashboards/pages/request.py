@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_plus
 
@@ -14,7 +14,7 @@ from dash.development.base_component import Component
 from catalog import Catalog, QueryError
 from catalog.claims.load import shipped_claims
 from catalog.claims.model import Claim
-from catalog.queries.filters import ALL, FilterError, Filters, from_query_string, to_query_string
+from catalog.queries.filters import ALL, FilterError, Filters, from_query_string, is_filter, to_query_string
 from dashboards.render.theme import Theme
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ CSV_ROUTE = "/csv"
 
 LONGEST_SEARCH = 32 << 10
 MOST_CHOICES = 50
-
-_FILTER_NAMES = frozenset(field.name for field in fields(Filters))
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def read_address(path: str | None, search: str | None) -> Address:
     choices: dict[str, str] = {}
     for part in (search or "").removeprefix("?").split("&"):
         name, _, value = part.partition("=")
-        if name and value and name not in _FILTER_NAMES:
+        if name and value and not is_filter(name):
             choices[name] = unquote_plus(value)
     if len(choices) > MOST_CHOICES:
         raise FilterError(f"more than {MOST_CHOICES} parameters", "address", "leave some out")

@@ -66,6 +66,7 @@ class Cell:
     evaluation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     finished: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     key: str = ""
+    axes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -91,6 +92,7 @@ class Cell:
         for event in grid_events(grid):
             if isinstance(event, CellPlanned):
                 config = {"recipe": recipe, "evaluation": dict(self.evaluation)}
+                config |= {"axes": dict(self.axes)} if self.axes else {}
                 parts = {"recipe": recipe, "seed": self.seed, "model": {"module": self.module}}
                 yield dataclasses.replace(event, key=self.id, config=config, key_parts=parts)
             elif isinstance(event, CellFinished):

@@ -1,0 +1,152 @@
+"""Results of studies with other axes: told apart, named, filtered and pivoted by the axes' values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog import Catalog
+from catalog.pivot import PivotError, pivot
+from catalog.queries.accuracies import accuracies_by_frames, contributions
+from catalog.queries.filters import ALL, FilterError, Filters, from_query_string, to_query_string
+from catalog.queries.overview import (
+    cells_with_results,
+    filter_values,
+    grid_positions,
+    pivot_rows,
+    wide_results,
+)
+from catalog.queries.training import costs_by_axis
+from dashboards.figures.cost_by_axis import draw_cost_by_axis
+from dashboards.figures.grid_effects import grid_effects_data
+from tests.support.measured_cells import Cell, catalog_of
+
+TOP1 = {"0.1": {"tsn": 20.0, "tam": 40.0}, "0.01": {"tsn": 60.0, "tam": 80.0}}
+
+
+def rates(folder: Path, *more: Cell) -> Catalog:
+    """TSN and TAM under two rates and two seeds: 20 and 40 % with the one, 60 and 80 % with the other."""
+    cells = [
+        Cell(
+            study="rates",
+            module=module,
+            seed=seed,
+            top1=top1 + seed,
+            recipe={"lr": float(lr), "gamma": 0.2 if module == "tam" else 0.1},
+            axes={"recipe.lr": lr, "recipe_name": "fast" if lr == "0.1" else "slow"},
+        )
+        for lr, by_module in TOP1.items()
+        for module, top1 in by_module.items()
+        for seed in (0, 1)
+    ]
+    return catalog_of(folder, [*cells, *more])
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    return rates(tmp_path_factory.mktemp("rates"))
+
+
+def own(table: Any) -> list[dict[str, Any]]:
+    return [row for row in table.to_pylist() if row.get("source", "own") == "own"]
+
+
+def test_seeds_are_averaged_within_one_value_of_every_axis(catalog: Catalog) -> None:
+    rows = own(accuracies_by_frames(catalog, ALL, "own"))
+    assert sorted((row["module"], row["variant"], row["top1"], row["seeds"]) for row in rows) == [
+        ("tam", "lr 0.01, recipe slow", 80.5, 2),
+        ("tam", "lr 0.1, recipe fast", 40.5, 2),
+        ("tsn", "lr 0.01, recipe slow", 60.5, 2),
+        ("tsn", "lr 0.1, recipe fast", 20.5, 2),
+    ]
+    (place,) = [row for row in own(grid_positions(catalog)) if row["module"] == "tam"]
+    assert (place["top1"], place["cells"]) == (None, 4)
+    assert [(one["variant"], one["top1"]) for one in place["experiments"]] == [
+        ("lr 0.01, recipe slow", 80.5),
+        ("lr 0.1, recipe fast", 40.5),
+    ]
+
+
+def test_where_another_study_has_the_place_too_the_rest_is_named(tmp_path: Path) -> None:
+    other = Cell(study="plain", module="tam", top1=10.0, recipe={"lr": 0.5})
+    rows = own(accuracies_by_frames(rates(tmp_path, other), ALL, "own"))
+    words = {row["top1"]: row["variant"] for row in rows if row["module"] == "tam"}
+    assert words[80.5] == "lr 0.01, recipe slow"
+    assert "lr 0.5" in words[10.0]
+
+
+def test_a_column_of_sql_filters_and_groups(catalog: Catalog) -> None:
+    table = catalog.query(
+        "SELECT other_axes['recipe.lr'] AS lr, avg(top1) AS top1 FROM results GROUP BY ALL ORDER BY ALL"
+    )
+    assert table.to_pylist() == [{"lr": "0.01", "top1": 70.5}, {"lr": "0.1", "top1": 30.5}]
+    for view in ("cells", "study_cells", "grid_cells", "cell_accuracies", "accuracies", "results_all"):
+        assert len(catalog.query(f"SELECT * FROM {view} WHERE other_axes['recipe_name'] = 'fast'")) in (2, 4)
+    (first, *_) = wide_results(catalog, None, 1).to_pylist()
+    assert first["other_axes"].startswith("recipe.lr=0.")
+
+
+@pytest.mark.parametrize(
+    ("address", "cells"),
+    [
+        ("recipe.lr=0.1", 4),
+        ("recipe.lr=0.1,0.01&module=tam", 4),
+        ("recipe.lr=0.1&recipe_name=slow", 0),
+        ("other_axes=recipe_name%3Dslow", 4),
+        ("resolution=64", 0),
+    ],
+)
+def test_an_address_filters_by_other_axes(catalog: Catalog, address: str, cells: int) -> None:
+    filters = from_query_string(address)
+    assert len(cells_with_results(catalog, filters)) == cells
+    assert sum(row["cells"] for row in grid_positions(catalog, filters).to_pylist()) == cells
+    assert from_query_string(to_query_string(filters)) == filters
+    rows = own(accuracies_by_frames(catalog, filters, "own"))
+    assert sum(row["seeds"] for row in rows) == cells
+
+
+def test_what_is_no_value_of_an_axis_is_refused() -> None:
+    with pytest.raises(FilterError, match="is no value of an axis"):
+        from_query_string("other_axes=lr")
+
+
+def test_the_filter_bar_has_the_values(catalog: Catalog) -> None:
+    (row,) = filter_values(catalog).to_pylist()
+    known = {"recipe.lr=0.1", "recipe.lr=0.01", "recipe_name=fast", "recipe_name=slow"}
+    assert set(row["other_axes"]) == known
+
+
+def test_a_pivot_has_other_axes_as_rows_and_columns(catalog: Catalog) -> None:
+    rows = pivot_rows(catalog, "top1").to_pylist()
+    table = pivot(rows, "recipe.lr×module")
+    assert table.row_axes == ("recipe_name", "recipe.lr")
+    assert table.rows == (("fast", "0.1"), ("slow", "0.01"))
+    assert [[one.mean for one in line if one] for line in table.fields] == [[40.5, 20.5], [80.5, 60.5]]
+    # What is not asked for is never averaged.
+    unasked = pivot(rows, "module×dataset")
+    assert unasked.row_axes == ("recipe.lr", "recipe_name", "module")
+    assert [line[0].count for line in unasked.fields if line[0]] == [2, 2, 2, 2]
+    with pytest.raises(PivotError, match=r"seed, recipe\.lr, recipe_name"):
+        pivot(rows, "recipe.epochs×module")
+
+
+def test_means_over_models_do_not_run_over_recipes(catalog: Catalog) -> None:
+    rows = {row["study"]: row["psi_ta"] for row in own(contributions(catalog, ALL, "own"))}
+    assert set(rows) == {"rates (lr 0.1, recipe fast)", "rates (lr 0.01, recipe slow)"}
+    assert rows["rates (lr 0.01, recipe slow)"] == pytest.approx(20 / 39.5)
+    assert len(catalog.query("FROM contributions WHERE source = 'own'")) == 2
+    studies = {
+        row["study"] for row in grid_effects_data(catalog, Filters(study=("rates",)), "own").to_pylist()
+    }
+    assert studies <= set(rows)
+
+
+def test_costs_are_told_by_other_axes(catalog: Catalog) -> None:
+    table = costs_by_axis(catalog)
+    assert {(row["axis"], row["value"]) for row in table.to_pylist()} > {
+        ("recipe.lr", "0.1"),
+        ("recipe_name", "slow"),
+    }
+    assert "lr" in [one["text"] for one in draw_cost_by_axis(table).to_dict()["layout"]["annotations"]]
