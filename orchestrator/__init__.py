@@ -2,3 +2,21 @@
 
 The pure core (study, cell, key, cost, plan, schedule, retry) knows nothing of Ray and touches no dataset.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.evaluation.load_cell import LoadedCell, load_cell
+
+__all__ = ["LoadedCell", "load_cell"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (the module protocol's own signature)
+    """Load a public name from its module at its first use: it brings torch."""
+    if name not in __all__:
+        raise AttributeError(f"module 'orchestrator' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module("orchestrator.evaluation.load_cell"), name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import zlib
 from abc import ABC, abstractmethod
@@ -17,6 +18,7 @@ from catalog.storage.layout import DATASETS, FENCE_FILE, JOURNAL, RUNS, SNAPSHOT
 
 _OWN_FOLDERS = frozenset((JOURNAL, DATASETS, RUNS, SNAPSHOTS))
 _LONGEST_NUMBER = 9
+_DEFAULT = "actiongrid-storage"
 Wanted = Callable[[str], bool]
 """Whether a file is wanted, by its name relative to the folder that is asked about."""
 
@@ -316,6 +318,11 @@ class Storage(ABC):
     @abstractmethod
     def check_writes(self) -> None:
         """Write something and remove it: OSError where the storage takes nothing."""
+
+
+def default_storage() -> str:
+    """The storage of a user who names none: $ACTIONGRID_STORAGE, else a folder where the user is."""
+    return os.environ.get("ACTIONGRID_STORAGE") or _DEFAULT
 
 
 def open_storage(text: str) -> Storage:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -15,14 +14,12 @@ from rich.console import Console
 
 from catalog.storage.atomic import MissingStorageError
 from catalog.storage.errors import BAD_INPUT, ActionGridError
-from catalog.storage.storage import Storage, open_storage
+from catalog.storage.storage import Storage, default_storage, open_storage
 from trainables.recipe.plug_ins import named_packages
 
 if TYPE_CHECKING:
     from catalog import Catalog
     from orchestrator.study.model import Study
-
-DEFAULT_STORAGE = "actiongrid-storage"
 
 StorageOption = Annotated[
     str | None,
@@ -106,7 +103,7 @@ def chosen_storage(option: str | None) -> Storage:
     """
     from trainables.data.frames.transfer import fetch_manifests
 
-    storage = open_storage(option or os.environ.get("ACTIONGRID_STORAGE") or DEFAULT_STORAGE)
+    storage = open_storage(option or default_storage())
     storage.connect()
     fetch_manifests(storage)
     return storage

@@ -102,6 +102,60 @@ def choose_cells(catalog: Catalog, text: str, study: str | None) -> Choice:
     return Choice(tuple(map(_finished, done)), unfinished)
 
 
+def choose_cell(catalog: Catalog, text: str, study: str | None) -> tuple[FinishedCell, tuple[str, ...]]:
+    """The one finished cell that `text` means, and what else has this name, in words.
+
+    `text` is a cell's name, the beginning of its key, or a name without its dataset or seed, where one
+    finished cell of today's plans is called so. A superseded cell is taken where there is no other.
+
+    Raises:
+        CellChoiceError: no finished cell, or several; it lists them.
+    """
+    rows = cells_to_evaluate(catalog, study).to_pylist()
+    found = [row for row in rows if _matches(row, text)] or [row for row in rows if _begins(row, text)]
+    if not found:
+        what, where, hint = no_such_cell(text, [row["cell"] for row in rows], catalog.storage, study)
+        raise CellChoiceError(what, where, f"{hint}; {_finished_ones(rows)}")
+    done = [row for row in found if row["done"]]
+    current = [row for row in done if row["current"]] or done
+    if not current:
+        states = ", ".join(dict.fromkeys(f"{row['cell']} is {row['state']}" for row in found[:5]))
+        raise CellChoiceError("no finished cell", states, f"run its study to the end; {_finished_ones(rows)}")
+    if len(current) > 1:
+        raise CellChoiceError(
+            f"{len(current)} finished cells are meant",
+            f"{text}: {_listed(current)}",
+            "give the full name, the beginning of a key, or a study",
+        )
+    (taken,) = current
+    others = [row for row in done if row is not taken]
+    others += [row for row in rows if row["done"] and row not in found and _begins(row, taken["cell"])]
+    return _finished(taken), tuple(_told(row) for row in others)
+
+
+_LISTED = 20
+
+
+def _begins(row: Mapping[str, Any], text: str) -> bool:
+    """Whether a cell's name is `text` with a dataset or a seed behind it."""
+    return bool(row["cell"].startswith((f"{text}@", f"{text}#")))
+
+
+def _finished_ones(rows: Sequence[Mapping[str, Any]]) -> str:
+    done = [row for row in rows if row["done"]]
+    return f"finished are: {_listed(done)}" if done else "no cell is finished yet"
+
+
+def _listed(rows: Sequence[Mapping[str, Any]]) -> str:
+    more = f" and {len(rows) - _LISTED} more" if len(rows) > _LISTED else ""
+    return ", ".join(map(_told, rows[:_LISTED])) + more
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    superseded = "" if row["current"] else ", superseded"
+    return f"{row['cell']} (key {row['key'][:12]}, study {row['study']}{superseded})"
+
+
 def no_such_cell(
     text: str, names: Sequence[str], storage: Path, study: str | None = None
 ) -> tuple[str, str, str]:

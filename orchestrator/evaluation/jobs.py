@@ -7,15 +7,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ValidationError
-
 from catalog.events import CellEvaluated, DatasetBuilt
-from catalog.storage.errors import BAD_INPUT, ActionGridError
+from catalog.storage.errors import ActionGridError
 from catalog.storage.layout import RESULT_FILE
 from catalog.storage.storage import Storage
 from orchestrator.study.keys import KEY_LENGTH, evaluation_key
 from orchestrator.study.model import Resources
-from trainables.recipe.cell_spec import Average, CellSpec, Evaluation, EvaluationSpec, Which
+from trainables.recipe.cell_spec import (
+    Average,
+    CellSpec,
+    Evaluation,
+    EvaluationSpec,
+    Which,
+    resolved_protocol,
+)
 from trainables.recipe.fields import Split
 from trainables.recipe.local_paths import address_of
 from trainables.recipe.plug_ins import named_packages
@@ -26,12 +31,6 @@ if TYPE_CHECKING:
     from trainables.data.frames.manifest import Manifest
     from trainables.training.evaluate_cell import EvaluationResult
     from trainables.training.result import CellResult
-
-
-class ProtocolError(ActionGridError):
-    """A protocol that no video can be measured with."""
-
-    exit_code = BAD_INPUT
 
 
 class EvaluationError(ActionGridError):
@@ -118,28 +117,6 @@ def make_job(cell: FinishedCell, wanted: Wanted, storage: Storage, videos: Video
         videos_hash=videos_hash,
     )
     return EvaluationJob(spec, resources, found, same or wanted.split == "train")
-
-
-def resolved_protocol(own: Evaluation, given: dict[str, Any]) -> Evaluation:
-    """The cell's own protocol with the given fields.
-
-    Raises:
-        ProtocolError: a field's value is not allowed, or a crop does not fit into the picture.
-    """
-    try:
-        protocol = Evaluation.model_validate(own.model_dump() | given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        what = first["msg"].replace("Input should", "should")
-        raise ProtocolError(f"{option} {what}, is {first['input']!r}", "evaluation", "change it") from None
-    if protocol.crop_size > protocol.short_side:
-        raise ProtocolError(
-            f"a crop of {protocol.crop_size} pixels is larger than a shorter side of {protocol.short_side}",
-            "evaluation",
-            "raise --short-side or lower --crop-size",
-        )
-    return protocol
 
 
 def check_checkpoint(spec: EvaluationSpec) -> None:

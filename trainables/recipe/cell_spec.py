@@ -5,10 +5,12 @@ Values not given follow the reference protocol (docs/protocol.md §§6–9).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from catalog.storage.errors import BAD_INPUT, ActionGridError
 from trainables.recipe.fields import ChooseOn, Fraction, Frozen, NotNegativeInt, PositiveInt, Split
 from trainables.recipe.keep import Keep, KeepPolicy
 from trainables.recipe.switches import Execution, Precision
@@ -80,6 +82,34 @@ class Evaluation(Frozen):
     crop_size: Annotated[int, Field(ge=16)] = 224
     short_side: Annotated[int, Field(ge=16)] = 256
     batch_size: PositiveInt = 72
+
+
+class ProtocolError(ActionGridError):
+    """A protocol that no video can be measured with."""
+
+    exit_code = BAD_INPUT
+
+
+def resolved_protocol(own: Evaluation, given: Mapping[str, Any]) -> Evaluation:
+    """The cell's own protocol with the given fields.
+
+    Raises:
+        ProtocolError: a field's value is not allowed, or a crop does not fit into the picture.
+    """
+    try:
+        protocol = Evaluation.model_validate(own.model_dump() | dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        what = first["msg"].replace("Input should", "should")
+        raise ProtocolError(f"{option} {what}, is {first['input']!r}", "evaluation", "change it") from None
+    if protocol.crop_size > protocol.short_side:
+        raise ProtocolError(
+            f"a crop of {protocol.crop_size} pixels is larger than a shorter side of {protocol.short_side}",
+            "evaluation",
+            "raise --short-side or lower --crop-size",
+        )
+    return protocol
 
 
 class ParentCheckpoint(Frozen):

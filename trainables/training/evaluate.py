@@ -67,7 +67,7 @@ def predict(
         clips = compute.inputs(batch, norm)
         # Not around the loop: the loader's reused buffers must not become inference tensors.
         with no_gradients(), compute.autocast():
-            logits = _forward(forward, clips, views.at_once)
+            logits = in_pieces(forward, clips, views.at_once)
         logits = logits.clone().float().view(len(batch.labels), batch.views, -1)
         scores = _Scores.start_copy(logits, batch, views)
         # Ranked only now: the device has the next batch to work on while these scores are looked at.
@@ -86,7 +86,7 @@ def predict(
     ).ordered()
 
 
-def _forward(forward: Forward, clips: torch.Tensor, at_once: int | None) -> torch.Tensor:
+def in_pieces(forward: Forward, clips: torch.Tensor, at_once: int | None) -> torch.Tensor:
     """Logits (N, K) of clips (N, 3, T, S, S), in pieces: all views of one video can be too many at once."""
     if at_once is None or len(clips) <= at_once:
         return forward(clips)

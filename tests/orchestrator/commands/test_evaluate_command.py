@@ -18,17 +18,15 @@ from orchestrator.evaluation.cells import CellChoiceError, VideoSets, choose_cel
 from orchestrator.evaluation.jobs import (
     EvaluationError,
     EvaluationJob,
-    ProtocolError,
     Wanted,
     check_checkpoint,
     evaluation_identity,
     make_job,
-    resolved_protocol,
     standing_result,
 )
 from tests.support.finished_cell import CELL, KEY, append, planned, train_cell
 from trainables.data.frames.manifest import read_manifest, write_manifest
-from trainables.recipe.cell_spec import CellSpec, Evaluation
+from trainables.recipe.cell_spec import CellSpec, Evaluation, ProtocolError, resolved_protocol
 from trainables.training.evaluate_cell import measure, read_evaluation, result_path
 
 VIEWS = ("--sampling", "dense", "--clips", "2", "--crops", "3")

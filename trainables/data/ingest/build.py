@@ -150,7 +150,7 @@ def make_manifest(config: DatasetConfig, name: str, listing: Listing, found: Rea
     videos = []
     quarantined = [Quarantined(escaped(one.path), escaped(one.reason)) for one in listing.left_out]
     for entry in listing.entries:
-        video = _video(entry, found.videos[entry.path], config.frame_format, min_frames)
+        video = checked_video(entry, found.videos[entry.path], config.frame_format, min_frames)
         if isinstance(video, Video):
             videos.append(video)
         else:
@@ -168,9 +168,10 @@ def make_manifest(config: DatasetConfig, name: str, listing: Listing, found: Rea
     )
 
 
-def _video(
+def checked_video(
     entry: Entry, record: VideoRecord, frame_format: FrameFormat, min_frames: int
 ) -> Video | Quarantined:
+    """The row of a manifest for a file that was read, or why it cannot be used."""
     from trainables.data.ingest.probe import Rejected
 
     path, probe = escaped(str(entry.path.absolute())), record.probe
