@@ -137,8 +137,8 @@ _LISTED = 20
 
 
 def _begins(row: Mapping[str, Any], text: str) -> bool:
-    """Whether a cell's name is `text` with a dataset or a seed behind it."""
-    return bool(row["cell"].startswith((f"{text}@", f"{text}#")))
+    """Whether a cell's name is `text` with a dataset, values of other axes or a seed behind it."""
+    return bool(row["cell"].startswith(tuple(f"{text}{sign}" for sign in "@+#")))
 
 
 def _finished_ones(rows: Sequence[Mapping[str, Any]]) -> str:
