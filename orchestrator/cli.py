@@ -29,7 +29,7 @@ from orchestrator.commands.claims import claims
 from orchestrator.commands.control import cancel, pause, resume
 from orchestrator.commands.dashboard import dashboard
 from orchestrator.commands.doctor import doctor
-from orchestrator.commands.evaluate import evaluate
+from orchestrator.commands.evaluate import evaluate, predict
 from orchestrator.commands.explain import explain
 from orchestrator.commands.init import init
 from orchestrator.commands.plan import plan, power
@@ -114,6 +114,7 @@ app.command()(resume)
 app.command()(cancel)
 app.command()(explain)
 app.command()(evaluate)
+app.command()(predict)
 app.command()(results)
 app.command()(claims)
 app.command()(dashboard)

@@ -1,8 +1,9 @@
-"""`actiongrid evaluate`: measure finished cells with another protocol, such as 10 clips x 3 crops."""
+"""`actiongrid evaluate` and `predict`: finished cells at work, on their dataset's videos or on any others."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -15,8 +16,20 @@ if TYPE_CHECKING:
 
     from catalog import Catalog
     from orchestrator.evaluation.evaluation import Evaluated
+    from orchestrator.evaluation.load_cell import LoadedCell
+    from trainables.inference.classifier import UnusableVideo, VideoPrediction
+    from trainables.recipe.cell_spec import Which
 
 Positive = typer.Option(min=1)
+CellArgument = Annotated[
+    str,
+    typer.Argument(help="A finished cell's name, without dataset or seed where that is clear, or its key."),
+]
+StudyOption = Annotated[str | None, typer.Option(help="Only cells of this study.")]
+CheckpointOption = Annotated[
+    Literal["best", "last"] | None,
+    typer.Option(help="Whose weights; default: the checkpoint that the study reports."),
+]
 
 
 def evaluate(
@@ -111,3 +124,88 @@ def _show(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
         typer.echo(f"{row['cell']}: {evaluation_text(row)}{stood}")
         if row["training"]:
             typer.echo(f"  in training: {evaluation_text(row['training'])}")
+
+
+def predict(
+    cell: CellArgument,
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Files in any form of video.")],
+    study: StudyOption = None,
+    sampling: Annotated[
+        Literal["uniform", "dense"] | None,
+        typer.Option(help="How a clip's frames are chosen. Default, as for all of these: the cell's own."),
+    ] = None,
+    sampling_rate: Annotated[int | None, Positive] = None,
+    clips: Annotated[int | None, typer.Option(min=1, help="Clips of each video.")] = None,
+    crops: Annotated[int | None, typer.Option(help="Crops of each clip: 1, 3, 5 or 10.")] = None,
+    crop_size: Annotated[int | None, Positive] = None,
+    short_side: Annotated[int | None, Positive] = None,
+    average: Annotated[
+        Literal["logits", "softmax"], typer.Option(help="What is averaged over a video's views.")
+    ] = "logits",
+    top: Annotated[int, typer.Option(min=1, help="How many classes of each video.")] = 5,
+    checkpoint: CheckpointOption = None,
+    storage: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which classes a finished cell sees in videos: the first five with their probabilities.
+
+    A video that cannot be used is named with its damage and the others are answered; the exit code is 1 then.
+    """
+    fields = {
+        "sampling": sampling,
+        "sampling_rate": sampling_rate,
+        "clips": clips,
+        "crops": crops,
+        "crop_size": crop_size,
+        "short_side": short_side,
+    }
+    given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    loaded = _loaded(cell, storage, study, checkpoint)
+    rows = []
+    for found in loaded.predict_all(videos, average=average, **given):
+        rows.append(_prediction_row(found, top))
+        if not as_json:
+            _show_prediction(rows[-1])
+    if as_json:
+        protocol = loaded.protocol.model_dump(mode="json") | given | {"average": average}
+        typer.echo(json.dumps(_head(loaded) | {"protocol": protocol, "videos": rows}))
+    if any("error" in row for row in rows):
+        raise typer.Exit(WORK_FAILED)
+
+
+def _loaded(cell: str, storage: str | None, study: str | None, which: Which | None) -> LoadedCell:
+    """The cell that is meant; which one that is, and what it is not, is said on standard error."""
+    from orchestrator.evaluation.load_cell import load_cell
+
+    loaded = load_cell(cell, existing_storage(storage), study=study, checkpoint=which)
+    typer.echo(f"{loaded!r}", err=True)
+    others = loaded.origin.others if loaded.origin else ()
+    if others:
+        typer.echo(f"not meant: {', '.join(others)}", err=True)
+    return loaded
+
+
+def _head(loaded: LoadedCell) -> dict[str, Any]:
+    origin = loaded.origin
+    which = (
+        {} if origin is None else {"study": origin.study, "checkpoint": origin.which, "epoch": origin.epoch}
+    )
+    return {"cell": loaded.name, "key": loaded.key} | which
+
+
+def _prediction_row(found: VideoPrediction | UnusableVideo, top: int) -> dict[str, Any]:
+    from trainables.inference.classifier import UnusableVideo
+
+    if isinstance(found, UnusableVideo):
+        return {"video": found.path, "error": found.reason}
+    classes = [{"class": name, "probability": probability} for name, probability in found.top(top)]
+    return {"video": found.path, "frames": found.frames, "views": found.views, "top": classes}
+
+
+def _show_prediction(row: dict[str, Any]) -> None:
+    if "error" in row:
+        typer.echo(f"error: {row['error']}; {row['video']}; give another file", err=True)
+        return
+    typer.echo(row["video"])
+    for one in row["top"]:
+        typer.echo(f"  {100 * one['probability']:5.1f} %  {one['class']}")

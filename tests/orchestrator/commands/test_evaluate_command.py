@@ -24,7 +24,7 @@ from orchestrator.evaluation.jobs import (
     make_job,
     standing_result,
 )
-from tests.support.finished_cell import CELL, KEY, append, planned, train_cell
+from tests.support.finished_cell import CELL, KEY, append, planned
 from trainables.data.frames.manifest import read_manifest, write_manifest
 from trainables.recipe.cell_spec import CellSpec, Evaluation, ProtocolError, resolved_protocol
 from trainables.training.evaluate_cell import measure, read_evaluation, result_path
@@ -34,8 +34,8 @@ WANTED = Wanted({"sampling": "dense", "clips": 2, "crops": 3})
 
 
 @pytest.fixture(scope="module")
-def spec(tmp_path_factory: pytest.TempPathFactory) -> CellSpec:
-    return train_cell(tmp_path_factory.mktemp("trained") / "storage")
+def spec(trained_cell: CellSpec) -> CellSpec:
+    return trained_cell
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from catalog.events import StudySubmitted
 from orchestrator import LoadedCell, load_cell
 from orchestrator.evaluation.cells import CellChoiceError
 from orchestrator.evaluation.jobs import EvaluationError
-from tests.support.finished_cell import CELL, KEY, append, finished, planned, train_cell
+from tests.support.finished_cell import CELL, KEY, append, finished, planned
 from trainables.data.frames.manifest import Video, read_manifest
 from trainables.inference.classifier import UnusableVideo, VideoError
 from trainables.recipe.cell_spec import CellSpec, EvaluationSpec, ProtocolError
@@ -24,8 +24,8 @@ from trainables.training.result import read_result
 
 
 @pytest.fixture(scope="module")
-def spec(tmp_path_factory: pytest.TempPathFactory) -> CellSpec:
-    return train_cell(tmp_path_factory.mktemp("trained") / "storage")
+def spec(trained_cell: CellSpec) -> CellSpec:
+    return trained_cell
 
 
 @pytest.fixture(scope="module")
