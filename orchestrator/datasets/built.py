@@ -93,10 +93,18 @@ def _source_changes(config: DatasetConfig, manifest: Manifest, directory: Path) 
     Raises:
         DatasetError: the source cannot be listed as it is now.
     """
-    from trainables.data.ingest.build_log import changes, read_source, source_built, source_of
+    from trainables.data.ingest.build_log import (
+        changes,
+        read_source,
+        source_built,
+        source_of,
+        source_was_noted,
+    )
 
+    if isinstance(config, SyntheticMotion | SyntheticAppearance):
+        return None
     noted = directory / SOURCE_FILE
-    if not noted.is_file() or isinstance(config, SyntheticMotion | SyntheticAppearance):
+    if not noted.is_file() and not source_was_noted(BuildLog(directory / BUILD_LOG_FILE)):
         return None
     try:
         listing = list_dataset(config, _folders(config, directory))

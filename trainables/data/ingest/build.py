@@ -79,7 +79,7 @@ def build_dataset(
         check_usable(manifest, len(listing.entries) + len(listing.left_out))
         with writing(directory):
             write_manifest(manifest, directory / MANIFEST_FILE)
-            _note_source(source, directory)
+            _note_source(source, directory, log)
         note_inputs(log, told)
         _remove_orphans(manifest, directory / SHARDS)
     return manifest
@@ -121,12 +121,15 @@ def _source(config: DatasetConfig, listing: Listing) -> Source | None:
     return None if generated else source_of(listing)
 
 
-def _note_source(source: Source | None, directory: Path) -> None:
-    from trainables.data.ingest.build_log import read_source, write_source
+def _note_source(source: Source | None, directory: Path, log: BuildLog) -> None:
+    from trainables.data.ingest.build_log import note_source, read_source, write_source
 
+    if source is None:
+        return
     path = directory / SOURCE_FILE
-    if source is not None and source != read_source(path):
+    if source != read_source(path):
         write_source(source, path)
+    note_source(log)
 
 
 def _remove_orphans(manifest: Manifest, shards: Path) -> None:

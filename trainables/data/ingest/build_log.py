@@ -113,6 +113,24 @@ def note_inputs(log: BuildLog, now: BuildInputs) -> None:
         log.put(_KEY, {"config": now.config, **places, "allow_missing": now.allow_missing})
 
 
+_SOURCE_KEY = "source"
+
+
+def note_source(log: BuildLog) -> None:
+    """Note that the source's note stands beside the log, so that one which is lost is missed.
+
+    Raises:
+        StoreWriteError: the storage is full or broken.
+    """
+    if log.get(_SOURCE_KEY) is None:
+        log.put(_SOURCE_KEY, {"noted": True})
+
+
+def source_was_noted(log: BuildLog) -> bool:
+    """Whether a note of the source was ever written; a storage of an older version has none."""
+    return log.get(_SOURCE_KEY) is not None
+
+
 def _text(path: Path | None) -> str | None:
     return str(path.absolute()) if path is not None else None
 
