@@ -162,8 +162,9 @@ def pages(live: LiveCatalog) -> dict[str, str]:
         "tables",
     )
     return {
-        "Grid": "/",
-        "Grid, one module": "/?module=tam&frames=8",
+        "Overview": "/",
+        "Grid": "/grid",
+        "Grid, one module": "/grid?module=tam&frames=8",
         "Cell": f"/cell?key={first}",
         "Compare": f"/compare?cells={first},{second}",
         **{f"Findings: {name}": f"/findings?show={name}" for name in questions},

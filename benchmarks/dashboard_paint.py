@@ -16,7 +16,7 @@ from dashboards.app.live import LiveCatalog
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-WITHOUT_DRAWINGS = ("/", "/sql")
+WITHOUT_DRAWINGS = ("/", "/grid", "/sql")
 WATCH = """
     window.seen = {};
     new PerformanceObserver((list) => list.getEntries().forEach((entry) => {

@@ -42,7 +42,7 @@ from catalog.events import AttemptStarted, CellPlanned, EpochFinished
 
 CELLS = 288
 FULL_SPEED = 0.0
-PAGES = ("/", "/findings", "/cost", "/findings?show=pooling")
+PAGES = ("/", "/grid", "/findings", "/cost", "/findings?show=pooling")
 """What the windows show; the page decides what news cost."""
 
 

@@ -33,7 +33,7 @@ _PROGRESS = """
 # The finished cell with the highest reported top-1 of each study and dataset; how many others have the same.
 _BEST = """
     SELECT
-        planned.study, planned.dataset, planned.cell, top1, eval_videos,
+        planned.study, planned.dataset, planned.cell, key, top1, eval_videos,
         count(*) OVER (PARTITION BY planned.study, planned.dataset, top1) - 1 AS ties
     FROM study_cells AS planned JOIN results USING (key)
     WHERE planned.current AND isfinite(top1) AND ($study IS NULL OR planned.study = $study)
@@ -41,6 +41,22 @@ _BEST = """
         PARTITION BY planned.study, planned.dataset ORDER BY top1 DESC, planned.cell
     )
     ORDER BY planned.study, planned.dataset
+"""
+_BY_STUDY = """
+    WITH states AS (
+        SELECT study_cells.study, cells.state FROM study_cells JOIN cells USING (key)
+        WHERE study_cells.current
+    ),
+    counted AS (
+        SELECT
+            study, count(*) AS cells, count(*) FILTER (state = 'done') AS done,
+            count(*) FILTER (state = 'running') AS running, count(*) FILTER (state = 'planned') AS planned,
+            count(*) FILTER (state = 'blocked') AS blocked, count(*) FILTER (state = 'failed') AS failed
+        FROM states GROUP BY study
+    )
+    SELECT counted.*, seconds, longest, unknown
+    FROM counted LEFT JOIN ({time_left}) AS time_left USING (study)
+    ORDER BY counted.running = 0, done = cells, study
 """
 # Failed cells and those that wait for them are left out: they cost nothing before somebody mends the cause.
 _TIME_LEFT = """
@@ -134,7 +150,7 @@ def progress_of_cells(catalog: Catalog, study: str | None) -> pa.Table:
 
 
 def best_cells(catalog: Catalog, study: str | None) -> pa.Table:
-    """Return the best finished cell of each study and dataset: `cell`, `top1` (percent), `eval_videos`.
+    """Return the best finished cell of each study and dataset: `cell`, `key`, `top1` (percent), its videos.
 
     `ties` counts the other cells with the same top-1.
     """
@@ -147,6 +163,14 @@ def time_left(catalog: Catalog, study: str | None) -> pa.Table:
     `unknown` counts open cells of which nobody can tell yet; studies with nothing to do are left out.
     """
     return catalog.query(_TIME_LEFT, {"study": study})
+
+
+def progress_of_studies(catalog: Catalog) -> pa.Table:
+    """Return one row a study: `cells` of its current plan by state, and what `time_left` says of it.
+
+    Those that run come first, those that are done last.
+    """
+    return catalog.query(_BY_STUDY.format(time_left=_TIME_LEFT), {"study": None})
 
 
 def current_cells(catalog: Catalog) -> pa.Table:

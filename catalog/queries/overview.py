@@ -19,6 +19,13 @@ _AXES = """
     SELECT list(DISTINCT seed ORDER BY seed) AS seeds, list(DISTINCT dataset ORDER BY dataset) AS datasets
     FROM cells WHERE current
 """
+_SO_FAR = """
+    SELECT
+        (SELECT count(*) FROM recorded.finished) AS results,
+        (SELECT max(time) FROM recorded.finished) AS finished,
+        (SELECT count(*) FROM recorded.evaluations) AS evaluations,
+        (SELECT max(time) FROM recorded.studies) AS submitted
+"""
 _CONFIGS = """
     SELECT DISTINCT config::VARCHAR AS value FROM cells WHERE current ORDER BY 1
 """
@@ -143,6 +150,11 @@ def counts_by_state(catalog: Catalog) -> Mapping[str, int]:
 def has_results(catalog: Catalog) -> bool:
     """Return whether any cell has finished that is planned today, or whose plan is not known here."""
     return len(catalog.query("FROM results LIMIT 1")) > 0
+
+
+def results_so_far(catalog: Catalog) -> pa.Table:
+    """Return one row that changes whenever the results do: how many there are, and when the newest came."""
+    return catalog.query(_SO_FAR)
 
 
 def seeds_and_datasets(catalog: Catalog) -> tuple[list[int], list[str]]:

@@ -16,7 +16,7 @@ from dashboards.app.filter_bar import add_filter_callback, filter_values
 from dashboards.app.live import PAGES, LiveCatalog, page_blocks
 from dashboards.pages.blocks import Block, message
 from dashboards.pages.cell import cell_options
-from dashboards.pages.request import Address, address_or_none, link, read_address
+from dashboards.pages.request import FIRST_PAGE, Address, address_or_none, link, read_address
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def _update_parts(
     slots = ctx.outputs_list[:3]
     nothing = (*([no_update] * len(kind) for kind in slots), no_update, no_update)
     address = address_or_none(path, search)
-    if theme is None or address is None or not PAGES.get(address.page, PAGES["grid"]).live:
+    if theme is None or address is None or not PAGES.get(address.page, PAGES[FIRST_PAGE]).live:
         return nothing
     blocks, problem = _blocks(live, address, theme)
     parts = {f"{part.kind}:{part.name}": part for block in blocks for part in block.parts}

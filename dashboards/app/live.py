@@ -15,7 +15,7 @@ from catalog import Catalog
 from catalog.claims.load import claims_for
 from catalog.queries.sql_process import BusyError, SqlProcess
 from catalog.storage.storage import Storage
-from dashboards.pages import cell, compare, cost, findings, grid, sql
+from dashboards.pages import cell, compare, cost, findings, grid, overview, sql
 from dashboards.pages.blocks import Block, Text, message
 from dashboards.pages.request import Address, PageRequest
 from dashboards.render.theme import LIGHT, THEMES
@@ -34,6 +34,9 @@ ANSWERS_AT_ONCE = 64
 STATEMENTS_CACHED = 8
 """Of these, answers to statements: they can be large."""
 
+SUMMARIES_KEPT = 16
+"""Answers that take seconds: the newest of each name."""
+
 STATEMENTS_AT_ONCE = 8
 """Requests that run a statement, or wait for its answer: half of those that are served at once."""
 
@@ -44,6 +47,15 @@ class _Statement:
 
     address: Address
     theme: str
+
+
+@dataclass(frozen=True)
+class _Summary:
+    """An answer that takes seconds: what it was asked of, the answer, and the one before it."""
+
+    version: Hashable
+    made: Future[Any]
+    before: Future[Any] | None
 
 
 class LiveCatalog:
@@ -64,6 +76,8 @@ class LiveCatalog:
         self._answers: dict[tuple[int, Hashable], Future[Any]] = {}
         self._sql = SqlProcess(storage.root, prepare=self._fetch_predictions)
         self._statements = threading.BoundedSemaphore(STATEMENTS_AT_ONCE)
+        self._summarising = threading.Lock()
+        self._summaries: dict[Hashable, _Summary] = {}
 
     @property
     def catalog(self) -> Catalog:
@@ -116,6 +130,37 @@ class LiveCatalog:
                 answer.set_exception(error)
         result: T = answer.result()
         return result
+
+    def summary(self, name: Hashable, version: Hashable, make: Callable[[], T]) -> T | None:
+        """Return the newest that `make` gave under a name; for what takes seconds, so that no page waits.
+
+        Of another `version` it is made anew beside that; when it is there, the revision grows. None: there is
+        none yet.
+
+        Raises:
+            Exception: what `make` raised.
+        """
+        with self._summarising:
+            before = self._summaries.pop(name, None)
+            if before is None or (before.made.done() and before.version != version):
+                stands = before.made if before else None
+                self._summaries[name] = made = _Summary(version, Future(), stands)
+                threading.Thread(target=self._summarise, args=(made.made, make), daemon=True).start()
+            else:
+                self._summaries[name] = made = before
+            for old in list(self._summaries)[:-SUMMARIES_KEPT]:
+                del self._summaries[old]
+        newest = made.made if made.made.done() else made.before
+        result: T | None = newest.result() if newest else None
+        return result
+
+    def _summarise(self, made: Future[Any], make: Callable[[], Any]) -> None:
+        try:
+            made.set_result(make())
+        except Exception as error:
+            made.set_exception(error)
+        with self._reading:
+            self._revision += 1
 
     def ask(self, statement: str) -> pa.Table:
         """Return the answer to somebody's own statement, which runs in a process of its own with limits.
@@ -177,6 +222,7 @@ class Page:
 
 
 PAGES = {
+    "overview": Page(overview.TITLE, overview.blocks),
     "grid": Page(grid.TITLE, grid.blocks),
     "cell": Page(cell.TITLE, cell.blocks),
     "compare": Page(compare.TITLE, compare.blocks),
@@ -205,5 +251,7 @@ def _made(live: LiveCatalog, address: Address, theme: str) -> tuple[Block, ...]:
     if address.page not in PAGES:
         return (Text("missing", message(f"There is no page “{address.page}”.", "problem")),)
     colours, claims = THEMES.get(theme, LIGHT), partial(claims_for, live.storage)
-    request = PageRequest(live.catalog, address, colours, live.storage.location, claims, live.ask)
+    request = PageRequest(
+        live.catalog, address, colours, live.storage.location, claims, live.ask, live.summary
+    )
     return tuple(PAGES[address.page].blocks(request))

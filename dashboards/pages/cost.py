@@ -27,7 +27,7 @@ def blocks(request: PageRequest) -> list[Block]:
         lambda: failures_by_kind(request.catalog, request.filters),
     )
     return [
-        Text("totals", _totals(costs_of_all(axes))),
+        Text("totals", totals(costs_of_all(axes))),
         Figure(
             "cost-by-axis",
             "Hours by axis",
@@ -50,7 +50,8 @@ def blocks(request: PageRequest) -> list[Block]:
     ]
 
 
-def _totals(row: Row | None) -> Component:
+def totals(row: Row | None) -> Component:
+    """Return what `costs_of_all` says in words: cells done, hours spent and left."""
     if row is None:
         return message("No cell has been planned in this storage yet, or none passes the filters.")
     kind, name = unit_of([row])

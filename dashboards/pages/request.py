@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from dashboards.render.theme import Theme
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FIRST_PAGE = "grid"
+FIRST_PAGE = "overview"
 CSV_ROUTE = "/csv"
 
 LONGEST_SEARCH = 32 << 10
@@ -111,11 +111,17 @@ def refused(statement: str) -> pa.Table:
     raise QueryError("statements are not run here", statement[:80], "use actiongrid dashboard")
 
 
+def made_at_once(_: Hashable, __: Hashable, make: Callable[[], Any]) -> Any:  # noqa: ANN401
+    """Return what is made: who makes a page once waits for all of it."""
+    return make()
+
+
 @dataclass(frozen=True)
 class PageRequest:
     """A page that somebody opens. `storage` is shown in commands that people may copy.
 
-    `claims` reads the claims that are judged there; `ask` runs a statement of somebody's own.
+    `claims` reads the claims that are judged there; `ask` runs a statement of somebody's own. `summary`
+    gives what takes seconds, by name and by the version of what it depends on; None until it is there.
     """
 
     catalog: Catalog
@@ -124,6 +130,7 @@ class PageRequest:
     storage: str
     claims: Callable[[], Sequence[Claim]] = shipped_claims
     ask: Callable[[str], pa.Table] = refused
+    summary: Callable[[Hashable, Hashable, Callable[[], Any]], Any] = made_at_once
 
     @property
     def filters(self) -> Filters:

@@ -49,7 +49,7 @@ def scene(browser: Browser, tmp_path: Path) -> Iterator[Scene]:
 
 
 def test_a_finished_cell_shows_within_three_seconds(scene: Scene) -> None:
-    page = scene.look.open("/")
+    page = scene.look.open("/grid")
     field = page.locator(f'.grid a[title^="{RUNNING}"]')
     page.set_viewport_size({"width": 390, "height": 900})
     field.focus()
@@ -173,7 +173,7 @@ def test_nothing_is_sent_while_nothing_happens(scene: Scene) -> None:
 
 
 def test_a_killed_dashboard_harms_nothing(browser: Browser, scene: Scene) -> None:
-    page = scene.look.open("/")
+    page = scene.look.open("/grid")
     files = {path: path.read_bytes() for path in (scene.storage / "journal").iterdir()}
     everything = sorted(scene.storage.rglob("*"))
     with Journal.open(scene.storage, "driver-2") as journal:
@@ -205,7 +205,7 @@ def test_ten_windows_read_the_journals_once_a_second_and_lose_no_line(
         context = browser.new_context()
         pages = [context.new_page() for _ in range(10)]
         for page in pages:
-            page.goto(dashboard.url + "/")
+            page.goto(dashboard.url + "/grid")
         with Journal.open(storage, "driver-2") as journal:
             for epoch in range(7, 107):
                 report_epoch(journal, CELL, epoch)
@@ -219,11 +219,11 @@ def test_ten_windows_read_the_journals_once_a_second_and_lose_no_line(
 def test_an_empty_storage_says_what_to_do_and_fills_up(browser: Browser, tmp_path: Path) -> None:
     storage = tmp_path / "not there yet"
     with running(storage, "--wait") as dashboard, look_at(browser, dashboard.url) as look:
-        for address in ("/", "/cell", "/compare", "/cost", "/sql", "/findings?source=own"):
+        for address in ("/", "/grid", "/cell", "/compare", "/cost", "/sql", "/findings?source=own"):
             page = look.open(address)
             assert page.locator("#page .problem").count() == 0
             assert len(page.locator("#page").inner_text()) > 40, address
-        page = look.open("/")
+        page = look.open("/grid")
         assert "actiongrid run demo" in page.locator("#page").inner_text()
         write_quickly(storage, grid_events(DEMO))
         page.wait_for_selector(

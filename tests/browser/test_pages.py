@@ -26,10 +26,11 @@ QUESTIONS = (
     "claims",
 )  # fmt: skip
 PAGES = {
-    "grid": "/",
-    "grid-accuracy": "/?show=accuracy&source=both",
-    "grid-difference": "/?show=difference",
-    "grid-drawing": "/?as=drawing",
+    "overview": "/",
+    "grid": "/grid",
+    "grid-accuracy": "/grid?show=accuracy&source=both",
+    "grid-difference": "/grid?show=difference",
+    "grid-drawing": "/grid?as=drawing",
     "cells": "/cell",
     "cell": f"/cell?key={TAM}",
     "cell-failed": f"/cell?name={FAILING}",
@@ -88,7 +89,7 @@ def test_every_page_opens_and_is_drawn(
 
 
 def test_the_grid_says_every_state_in_words_and_leads_to_the_cells(look: Look) -> None:
-    page = look.open("/")
+    page = look.open("/grid")
     field = page.locator(f'.grid a[title^="{FAILING}"]')
     assert "failed" in field.inner_text() and "3 frames cannot be decoded" in str(
         field.get_attribute("title")
@@ -108,7 +109,7 @@ def test_the_grid_says_every_state_in_words_and_leads_to_the_cells(look: Look) -
 
 
 def test_a_click_on_the_grids_drawing_opens_the_cell(look: Look) -> None:
-    page = look.open("/?as=drawing&module=tam&backbone=resnet18&dataset=mini-ssv2&temporal_pooling=no")
+    page = look.open("/grid?as=drawing&module=tam&backbone=resnet18&dataset=mini-ssv2&temporal_pooling=no")
     page.wait_for_selector(".js-plotly-plot[data-opens] .nsewdrag")
     box = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
     assert box is not None
@@ -224,7 +225,7 @@ def test_sql_answers_reads_only_and_stops(look: Look) -> None:
 
 
 def test_pages_work_by_keyboard(look: Look) -> None:
-    page = look.open("/?dataset=mini-ssv2&seed=0")
+    page = look.open("/grid?dataset=mini-ssv2&seed=0")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.innerText") == "to the content"
     for _ in range(60):
@@ -245,7 +246,7 @@ def test_the_theme_can_be_switched_and_is_kept(look: Look) -> None:
     page.wait_for_function(
         "() => document.querySelector('.js-plotly-plot').layout.paper_bgcolor === '#14181d'", timeout=15_000
     )
-    again = look.open("/")
+    again = look.open("/grid")
     assert again.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
@@ -263,3 +264,21 @@ def test_a_wrong_address_gets_a_sentence(look: Look, address: str, says: str) ->
     page.wait_for_selector(f"#page .problem:has-text('{says}')", timeout=15_000)
     assert not re.search("Traceback|Error:", page.locator("body").inner_text())
     assert json.dumps(look.wrong) == "[]"
+
+
+def test_the_first_page_says_what_runs_what_is_best_what_matters_and_what_failed(look: Look) -> None:
+    page = look.open("/")
+    page.wait_for_selector("text=all effects, with intervals")
+    page.wait_for_function("() => !document.querySelector('#page').innerText.includes('being fitted')")
+    text = page.locator("#page").inner_text()
+    assert "to go, until" in text or "cannot be told before a cell like each has finished" in text
+    assert "actiongrid run" in text and "--storage" in text
+    assert "3 frames cannot be decoded" in text
+    assert "significant at 5 % after Holm" in text
+    progress = page.locator("progress")
+    assert progress.count() >= 1
+    assert "cells are done" in str(progress.first.get_attribute("aria-label"))
+    page.locator("details summary", has_text="questions without results").click()
+    assert "actiongrid evaluate --clips" in page.locator("#page").inner_text()
+    page.locator("#page a", has_text="Accuracy by frames").first.click()
+    page.wait_for_url("**/findings?show=frames")

@@ -110,7 +110,7 @@ def beside(driver: Driver, tmp_path: Path) -> Iterator[Dashboard]:
 
 def test_a_grid_can_be_watched_while_it_trains(browser: Browser, driver: Driver, beside: Dashboard) -> None:
     with look_at(browser, beside.url) as grid, look_at(browser, beside.url) as cell:
-        page = grid.open("/")
+        page = grid.open("/grid")
         planned = driver.wait_for(CellPlanned, lambda one: one.cell == STARTER, page, 90)
         page.wait_for_selector(f'.grid a[title^="{STARTER}: "]')
         page.evaluate(NOTE_WHEN_DONE, STARTER)
