@@ -151,7 +151,15 @@ def existing_storage(option: str | None) -> Storage:
         MissingStorageError: Nothing was ever stored there.
         StorageError: No directory, or a bucket that is not there or does not answer.
     """
-    storage = chosen_storage(option)
+    return existing(chosen_storage(option))
+
+
+def existing(storage: Storage) -> Storage:
+    """The storage itself.
+
+    Raises:
+        MissingStorageError: Nothing was ever stored there.
+    """
     if not storage.exists():
         raise MissingStorageError.of(storage.location)
     return storage

@@ -93,13 +93,13 @@ def evaluate(
     place = Place(existing_storage(storage), address, cpus, gpus)
     outcomes = evaluate_cells(cell, study, wanted, place, lambda line: typer.echo(line, err=True))
     with Catalog.open(place.storage.root) as catalog:
-        rows = [_row(catalog, outcome) for outcome in outcomes]
-    _show(rows, as_json=as_json)
+        rows = [measured_row(catalog, outcome) for outcome in outcomes]
+    show_measured(rows, as_json=as_json)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(WORK_FAILED)
 
 
-def _row(catalog: Catalog, outcome: Evaluated) -> dict[str, Any]:
+def measured_row(catalog: Catalog, outcome: Evaluated) -> dict[str, Any]:
     """What was measured, with the training's own measure of the same checkpoint beside it."""
     head = {"cell": outcome.cell, "key": outcome.key, "computed": outcome.computed, "error": outcome.error}
     if outcome.error:
@@ -112,7 +112,8 @@ def _row(catalog: Catalog, outcome: Evaluated) -> dict[str, Any]:
     return head | row | {"training": next((one for one in rows if one["evaluation"] == own), None)}
 
 
-def _show(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+def show_measured(rows: Sequence[Mapping[str, Any]], *, as_json: bool = False) -> None:
+    """Print what was measured, a line each, with the training's own measure below."""
     if as_json:
         typer.echo(json.dumps(rows))
         return

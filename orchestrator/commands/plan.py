@@ -15,6 +15,7 @@ import typer
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from orchestrator.commands.common import (
     JsonOption,
+    NotFoundError,
     PackingOption,
     StorageOption,
     StudyArgument,
@@ -27,10 +28,12 @@ from orchestrator.terminal.text import terminal_width
 
 if TYPE_CHECKING:
     from dashboards.statistics.power import Variances
+    from orchestrator.evaluation.of_study import CellsOfStudy
     from orchestrator.planning.forecast import CellForecast, Forecast, Goal
     from orchestrator.planning.machine import Shortage
     from orchestrator.planning.plan_model import Plan, PlannedCell, Totals
     from orchestrator.planning.storage_plan import StoragePlan
+    from orchestrator.study.model import Study
 
 _PRICE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:/\s*(?:gpu-)?(?:hour|h))?", re.IGNORECASE)
 
@@ -73,21 +76,66 @@ def plan(
     from orchestrator.planning.storage_plan import plan_and_measure
 
     unit_price = None if price is None else parse_price(price)
-    root = chosen_storage(storage).root
-    found = plan_and_measure(checked_study(study), root, weights_dir, packing, with_variances=not as_json)
+    root, checked = chosen_storage(storage).root, checked_study(study)
+    evaluated = _evaluated(checked, root)
+    if not checked.trains:
+        typer.echo(json.dumps(evaluated.as_json(checked)) if as_json else "\n".join(evaluated.text(checked)))
+        return
+    found = plan_and_measure(checked, root, weights_dir, packing, with_variances=not as_json)
     chosen = choose_rates(found.measured, on_gpus=on_gpus(found.plan), gpu=gpu, file=rates)
     forecast = make_forecast(found.plan, chosen, unit_price)
     kept_to = None if goal is None else make_goal(found.plan, forecast, goal)
     if as_json:
         downloads = {file.network: file.name for file in found.downloads}
-        printed = plan_json(found.plan, forecast) | {"downloads": downloads}
+        printed = plan_json(found.plan, forecast) | {"downloads": downloads, **evaluated.fields()}
         typer.echo(json.dumps(printed if kept_to is None else printed | {"goal": asdict(kept_to)}))
     else:
         power = command_line("power", study, storage=storage)
         shown = _Shown(cells, rates is not None, power, storage)
-        typer.echo("\n".join(_text(found, forecast, kept_to, shown)))
+        typer.echo("\n".join([*_text(found, forecast, kept_to, shown), *evaluated.lines]))
     if any(one.problem for one in found.plan.totals.missing_datasets):
         raise typer.Exit(BAD_INPUT)
+
+
+@dataclass(frozen=True)
+class _Evaluations:
+    """The finished cells that a study evaluates, and what to say of them."""
+
+    cells: tuple[CellsOfStudy, ...]
+    lines: tuple[str, ...]
+
+    def text(self, study: Study) -> list[str]:
+        """The plan of a study that trains nothing."""
+        return [f"{study.name}: trains nothing", *self.lines]
+
+    def fields(self) -> dict[str, Any]:
+        """The part of `--json`; nothing for a study without."""
+        rows = [
+            {
+                "study": one.study,
+                "finished": [cell.cell for cell in one.finished],
+                "unfinished": list(one.unfinished),
+                "measurements": len(one.asked()),
+            }
+            for one in self.cells
+        ]
+        return {"evaluates": rows} if rows else {}
+
+    def as_json(self, study: Study) -> dict[str, Any]:
+        """The plan of a study that trains nothing, as `plan_json`."""
+        return {"study": study.name, "cells": [], **self.fields()}
+
+
+def _evaluated(study: Study, root: Path) -> _Evaluations:
+    """The finished cells that a study evaluates, as the storage knows them today."""
+    if not study.evaluates:
+        return _Evaluations((), ())
+    from catalog import Catalog
+    from orchestrator.evaluation.of_study import cells_of_study, evaluated_lines
+
+    with Catalog.open(root, must_exist=False) as catalog:
+        found = cells_of_study(study, catalog)
+        return _Evaluations(found, tuple(evaluated_lines(found, root)))
 
 
 @dataclass(frozen=True)
@@ -151,8 +199,10 @@ def power(
     from orchestrator.planning.storage_plan import plan_and_measure
     from orchestrator.planning.study_power import power_lines, study_power
 
-    root = chosen_storage(storage).root
-    found = plan_and_measure(checked_study(study), root, weights_dir, with_variances=True)
+    root, checked = chosen_storage(storage).root, checked_study(study)
+    if not checked.trains:
+        raise NotFoundError("the study trains nothing", study, "ask for the power of the study it evaluates")
+    found = plan_and_measure(checked, root, weights_dir, with_variances=True)
     planned = found.plan
     chosen = choose_rates(found.measured, on_gpus=on_gpus(planned), gpu=gpu, file=rates)
     forecast = make_forecast(planned, chosen, None)

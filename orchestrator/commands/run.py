@@ -17,12 +17,14 @@ from orchestrator.commands.common import (
     checked_study,
     chosen_storage,
     command_line,
+    existing,
 )
 from orchestrator.terminal.text import Phases, count_text
 
 if TYPE_CHECKING:
     from catalog.storage.storage import Storage
     from orchestrator.run import Outcome
+    from orchestrator.running.submission import Options
     from orchestrator.study.model import Study
 
 
@@ -64,6 +66,9 @@ def run(
         check_checkpoints=check_checkpoints,
     )
     checked = checked_study(study)
+    if not checked.trains:
+        _evaluate(checked, options, phases)
+        return
     outcome = submit(checked, options, BuildView(sys.stderr), typer.echo, phases)
     again = command_line(
         "run",
@@ -82,6 +87,30 @@ def run(
     if outcome.interrupted or (outcome.cancelled and not outcome.failures):
         raise typer.Exit(INTERRUPTED)
     if not outcome.complete:
+        raise typer.Exit(WORK_FAILED)
+    if checked.evaluates:
+        _evaluate(checked, options, phases)
+
+
+def _evaluate(study: Study, options: Options, phases: Phases) -> None:
+    """Measure the finished cells that the study evaluates; exits with 1 where some fail or are unfinished."""
+    from catalog import Catalog
+    from orchestrator.commands.evaluate import measured_row, show_measured
+    from orchestrator.evaluation.evaluation import Place, evaluate_each
+    from orchestrator.evaluation.of_study import cells_of_study, evaluated_lines, require_cells
+
+    place = Place(options.storage, options.address, options.cpus, options.gpus)
+    phases("evaluating finished cells; nothing is trained")
+    with Catalog.open(existing(options.storage).root, options.storage.fetch_missing) as catalog:
+        found = cells_of_study(study, catalog)
+        require_cells(found, catalog)
+        for line in evaluated_lines(found, catalog.storage):
+            typer.echo(line)
+        asked = [pair for one in found for pair in one.asked()]
+        outcomes = evaluate_each(asked, catalog, place, typer.echo) if asked else ()
+        catalog.refresh()
+        show_measured([measured_row(catalog, outcome) for outcome in outcomes])
+    if any(outcome.error for outcome in outcomes) or any(one.unfinished for one in found):
         raise typer.Exit(WORK_FAILED)
 
 

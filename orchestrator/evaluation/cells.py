@@ -99,7 +99,7 @@ def choose_cells(catalog: Catalog, text: str, study: str | None) -> Choice:
             "give the beginning of a key, or --study",
         )
     unfinished = tuple(row["cell"] for row in current if not row["done"])
-    return Choice(tuple(map(_finished, done)), unfinished)
+    return Choice(tuple(map(finished_cell, done)), unfinished)
 
 
 def choose_cell(catalog: Catalog, text: str, study: str | None) -> tuple[FinishedCell, tuple[str, ...]]:
@@ -130,7 +130,7 @@ def choose_cell(catalog: Catalog, text: str, study: str | None) -> tuple[Finishe
     (taken,) = current
     others = [row for row in done if row is not taken]
     others += [row for row in rows if row["done"] and row not in found and _begins(row, taken["cell"])]
-    return _finished(taken), tuple(_told(row) for row in others)
+    return finished_cell(taken), tuple(_told(row) for row in others)
 
 
 _LISTED = 20
@@ -171,7 +171,8 @@ def _matches(row: Mapping[str, Any], text: str) -> bool:
     return bool(row["cell"] == text or row["key"].startswith(text))
 
 
-def _finished(row: Mapping[str, Any]) -> FinishedCell:
+def finished_cell(row: Mapping[str, Any]) -> FinishedCell:
+    """A finished cell of a row of `cells_to_evaluate`."""
     config, parts = json.loads(row["config"]), json.loads(row["key_parts"])
     same = ("cell", "key", "study", "module", "backbone", "temporal_pooling", "frames", "dataset", "seed")
     return FinishedCell(

@@ -90,12 +90,31 @@ def evaluate_cells(
         choice = choose_cells(catalog, text, study)
         if choice.unfinished:
             announce(f"left out, not finished: {', '.join(choice.unfinished)}")
-        evaluating = _Evaluating(place, catalog, announce)
-        try:
-            return evaluating.run(choice.cells, wanted, several=is_pattern(text))
-        finally:
-            if evaluating.journalled:
-                leave_snapshot(catalog, announce)
+        asked = [(cell, one) for cell in choice.cells for one in wanted.of_checkpoints()]
+        return evaluate_each(asked, catalog, place, announce, several=is_pattern(text))
+
+
+def evaluate_each(
+    asked: Sequence[tuple[FinishedCell, Wanted]],
+    catalog: Catalog,
+    place: Place,
+    announce: Announce,
+    *,
+    several: bool = True,
+) -> tuple[Evaluated, ...]:
+    """Evaluate each finished cell as wanted, all in one Ray, and journal what was measured.
+
+    With `several`, one that fails does not stop the others. None may want both checkpoints.
+
+    Raises:
+        As `evaluate_cells`.
+    """
+    evaluating = _Evaluating(place, catalog, announce)
+    try:
+        return evaluating.run(asked, several=several)
+    finally:
+        if evaluating.journalled:
+            leave_snapshot(catalog, announce)
 
 
 class _Evaluating:
@@ -110,17 +129,18 @@ class _Evaluating:
         self._outcomes: list[Evaluated] = []
         self.journalled = False
 
-    def run(self, cells: tuple[FinishedCell, ...], wanted: Wanted, *, several: bool) -> tuple[Evaluated, ...]:
+    def run(self, asked: Sequence[tuple[FinishedCell, Wanted]], *, several: bool) -> tuple[Evaluated, ...]:
         """Evaluate all cells; the outcomes come in the order of their names."""
-        jobs = self._jobs(cells, wanted, several=several)
-        found = {} if wanted.again else {job.spec.identity: standing_result(job) for job in jobs}
+        jobs = self._jobs(asked, several=several)
+        again = any(wanted.again for _, wanted in asked)
+        found = {} if again else {job.spec.identity: standing_result(job) for job in jobs}
         standing = [(job, result) for job in jobs if (result := found.get(job.spec.identity)) is not None]
         missing = self._usable([job for job in jobs if found.get(job.spec.identity) is None], several=several)
         known = known_evaluations(self._catalog)
         unknown = [(job, result) for job, result in standing if _names(job) not in known]
         if missing or unknown:
             with open_journal(self._storage, writer_name()) as journal:
-                results = _Results(journal, self._catalog, self._place, again=wanted.again)
+                results = _Results(journal, self._catalog, self._place, again=again)
                 for job, result in unknown:
                     results.journal(job, result)
                 try:
@@ -131,9 +151,8 @@ class _Evaluating:
         self._outcomes.extend(_outcome(job, computed=False) for job, _ in standing)
         return tuple(sorted(self._outcomes, key=lambda one: (one.cell, one.key)))
 
-    def _jobs(self, cells: tuple[FinishedCell, ...], wanted: Wanted, *, several: bool) -> list[EvaluationJob]:
+    def _jobs(self, asked: Sequence[tuple[FinishedCell, Wanted]], *, several: bool) -> list[EvaluationJob]:
         videos, jobs = VideoSets(self._layout), []
-        asked = [(cell, one) for cell in cells for one in wanted.of_checkpoints()]
         for cell, one in asked:
             try:
                 fetch_run(self._storage, self._layout.run_dir(cell.cell, cell.key))

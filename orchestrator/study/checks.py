@@ -28,8 +28,8 @@ _SHORT_AVG_POOL = {("i3d", "inception_v1")}
 
 def check_study(study: Study) -> list[Problem]:
     """Everything that is wrong with a study whose fields are well-formed; nothing if it can be planned."""
-    problems = [*_unknown_names(study), *_other_axes(study)]
-    if problems:
+    problems = [*_unknown_names(study), *_other_axes(study), *_evaluated(study)]
+    if problems or not study.trains:
         return problems
     if (size := prod(len(study.axes.values(axis) or ()) for axis in study.axes.names)) > _LARGEST_GRID:
         what = f"{size:,} cells before `exclude`, more than {_LARGEST_GRID:,}; make several studies of it"
@@ -38,6 +38,39 @@ def check_study(study: Study) -> list[Problem]:
     if not cells:
         return [_empty_grid(study)]
     return _cell_problems(study, cells)
+
+
+def _other_values(location: Location, match: CellMatch) -> Iterator[Problem]:
+    """What is wrong with values by which another study's cells are chosen; its datasets are its own."""
+    for axis, known in (("module", modules()), ("backbone", backbones())):
+        for value in match.values(axis) or ():
+            if value not in known:
+                yield Problem((*location, axis), f"unknown {axis} {value!r}; {choices(value, known)}")
+    for name, values in match.other.items():
+        if name != RECIPE_NAME and (found := axis_problem(name, values, ())):
+            yield Problem((*location, name), found)
+
+
+_OF_TRAINING = ("include", "exclude", "datasets", "recipe", "evaluation", "resources", "keep", "choose_on")
+
+
+def _evaluated(study: Study) -> Iterator[Problem]:
+    """What is wrong with a study that evaluates cells, or that has none of its own."""
+    for index, one in enumerate(study.evaluates):
+        if one.study is None and not study.trains:
+            what = "missing; name the study whose cells are evaluated: this one has none of its own"
+            yield Problem(("evaluates", index, "study"), what)
+        for place, protocol in enumerate(one.protocols):
+            crop, side = protocol.crop_size, protocol.short_side
+            if crop is not None and side is not None and crop > side:
+                what = f"{crop} is larger than short_side ({side}); lower it"
+                yield Problem(("evaluates", index, "protocols", place, "crop_size"), what)
+        if one.study is not None and one.where is not None:
+            yield from _other_values(("evaluates", index, "where"), one.where)
+    if not study.trains:
+        for field in _OF_TRAINING:
+            if field in study.model_fields_set:
+                yield Problem((field,), "of no use without axes: the study trains nothing; leave it out")
 
 
 def without_effect(study: Study) -> list[Problem]:
@@ -157,6 +190,9 @@ def _matches(study: Study) -> Iterator[tuple[Location, CellMatch]]:
         yield ("recipe", "overrides", index, "where"), recipe.where
     for index, resources in enumerate(study.resources.overrides):
         yield ("resources", "overrides", index, "where"), resources.where
+    for index, evaluated in enumerate(study.evaluates):
+        if evaluated.where is not None and evaluated.study is None:
+            yield ("evaluates", index, "where"), evaluated.where
 
 
 def _empty_grid(study: Study) -> Problem:

@@ -16,7 +16,7 @@ from catalog.storage.atomic import user_path
 from catalog.yaml_source import Document, field_problems, json_data, parse_yaml
 from orchestrator.study.checks import check_study
 from orchestrator.study.errors import StudyError
-from orchestrator.study.model import Study
+from orchestrator.study.model import Study, StudyWithoutCells
 from orchestrator.study.other_axes import FIELDS
 from trainables.data.datasets import OFFICIAL
 from trainables.models.registry import backbones, modules
@@ -56,7 +56,8 @@ def parse_study(text: str, source: str, folder: Path = Path()) -> Study:
     _import_plug_ins(fields.get("plug_ins"), source, document)
     try:
         # JSON mode is strict about types (no `epochs: "75"`, no `epochs: yes`) and takes lists for tuples.
-        study = Study.model_validate_json(json.dumps(json_data(fields)), strict=True)
+        kind = StudyWithoutCells if "axes" not in fields and fields.get("evaluates") else Study
+        study = kind.model_validate_json(json.dumps(json_data(fields)), strict=True)
     except ValidationError as error:
         problems = field_problems(Study, error, document, tagged="datasets")
         raise StudyError.of(source, [_with_hint(one, fields) for one in problems]) from error

@@ -19,7 +19,7 @@ from catalog.claims.model import Claim
 from catalog.yaml_source import PLAIN_NAME
 from orchestrator.study.other_axes import WRITTEN, OtherValue, is_other_axis
 from trainables.data.datasets import DatasetConfig
-from trainables.recipe.cell_spec import Evaluation, Recipe, Which
+from trainables.recipe.cell_spec import Average, Evaluation, Recipe, Which
 from trainables.recipe.fields import ChooseOn, Frozen, PositiveInt
 from trainables.recipe.keep import Keep, KeepPolicy
 
@@ -221,10 +221,51 @@ class ResourceRules(Frozen):
     overrides: tuple[ResourcesOverride, ...] = ()
 
 
+class Protocols(Frozen):
+    """One protocol of a further evaluation, or several that differ in their number of clips.
+
+    What is not named is each cell's own; `checkpoint`, the one that the cell's study reports.
+    """
+
+    sampling: Literal["uniform", "dense"] | None = None
+    sampling_rate: PositiveInt | None = None
+    clips: OneOrMore[PositiveInt] | None = None
+    crops: Literal[1, 3, 5, 10] | None = None
+    crop_size: Annotated[int, Field(ge=16)] | None = None
+    short_side: Annotated[int, Field(ge=16)] | None = None
+    batch_size: PositiveInt | None = None
+    average: Average = "logits"
+    checkpoint: Which | None = None
+
+    def fields(self) -> tuple[dict[str, Any], ...]:
+        """The named fields of `Evaluation`, one mapping for each number of clips."""
+        named = self.model_dump(exclude_none=True, exclude={"clips", "average", "checkpoint"})
+        return tuple(named | {"clips": clips} for clips in self.clips) if self.clips else (named,)
+
+
+class EvaluatedCells(Frozen):
+    """Finished cells that a study evaluates with further protocols: its own, or those of another `study`.
+
+    Without `protocols` it only needs them: what their trainings measured is all that it shows.
+    """
+
+    study: Annotated[str, Field(pattern=PLAIN_NAME)] | None = None
+    where: CellMatch | None = None
+    protocols: tuple[Protocols, ...] = ()
+
+
+NO_AXES = Axes.model_construct(
+    module=(), backbone=(), temporal_pooling=(), frames=(), dataset=(), seed=(), other={}
+)
+"""The grid of a study that trains nothing."""
+
+
 class Study(Frozen):
     """One validated study file: axes, recipes, evaluation protocol, resources.
 
     A cell is in the grid if it matches at least one `include` (or there is none) and no `exclude`.
+    `evaluates` names finished cells to measure with further protocols once all cells are done; a study
+    without axes does nothing else (docs/running.md).
     `frames_on_local_disk` is a folder of each machine's own disk that frame stores are copied to first, for
     storage that is remote or slow. `retries` is how often one cell may fail and be tried again within one
     submission. Of several drivers on one Ray cluster that of the higher `priority` gets free resources first.
@@ -253,3 +294,15 @@ class Study(Frozen):
     report: Which = "last"
     claims: tuple[Claim, ...] = ()
     plug_ins: tuple[Package, ...] = ()
+    evaluates: tuple[EvaluatedCells, ...] = ()
+
+    @property
+    def trains(self) -> bool:
+        """Whether the study has cells of its own."""
+        return bool(self.axes.module)
+
+
+class StudyWithoutCells(Study):
+    """A study file without axes: it trains nothing and evaluates cells of other studies."""
+
+    axes: Axes = NO_AXES
