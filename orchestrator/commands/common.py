@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -186,3 +186,34 @@ def evaluation_text(row: Mapping[str, Any]) -> str:
         f"top-1 {accuracy_text(row['top1'], row['videos'])}{top5}, {loss} {row['loss']:.4f}, "
         f"{row['videos']} {where} videos; {how}"
     )
+
+
+def measured_row(catalog: Catalog, outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured, with the training's own measure of the same checkpoint beside it.
+
+    `outcome` has the fields of `orchestrator.evaluation.evaluation.Evaluated`.
+    """
+    head = {name: outcome[name] for name in ("cell", "key", "computed", "error")}
+    if outcome["error"]:
+        return head
+    from catalog.queries.cells import evaluations_of_cell
+
+    rows: list[dict[str, Any]] = evaluations_of_cell(catalog, outcome["key"]).to_pylist()
+    row = next(row for row in rows if row["evaluation"] == outcome["identity"])
+    own = f"training:{row['checkpoint']}"
+    return head | row | {"training": next((one for one in rows if one["evaluation"] == own), None)}
+
+
+def show_measured(rows: Sequence[Mapping[str, Any]], *, as_json: bool = False) -> None:
+    """Print what was measured, a line each, with the training's own measure below."""
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    for row in rows:
+        if row["error"]:
+            typer.echo(f"error: {row['cell']}: {row['error']}", err=True)
+            continue
+        stood = "" if row["computed"] else " (measured before)"
+        typer.echo(f"{row['cell']}: {evaluation_text(row)}{stood}")
+        if row["training"]:
+            typer.echo(f"  in training: {evaluation_text(row['training'])}")

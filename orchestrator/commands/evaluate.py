@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from catalog.storage.errors import WORK_FAILED
-from orchestrator.commands.common import JsonOption, StorageOption, evaluation_text, existing_storage
+from orchestrator.commands.common import (
+    JsonOption,
+    StorageOption,
+    existing_storage,
+    measured_row,
+    show_measured,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from catalog import Catalog
-    from orchestrator.evaluation.evaluation import Evaluated
     from orchestrator.evaluation.load_cell import LoadedCell
     from trainables.inference.classifier import UnusableVideo, VideoPrediction
     from trainables.recipe.cell_spec import Which
@@ -93,38 +96,10 @@ def evaluate(
     place = Place(existing_storage(storage), address, cpus, gpus)
     outcomes = evaluate_cells(cell, study, wanted, place, lambda line: typer.echo(line, err=True))
     with Catalog.open(place.storage.root) as catalog:
-        rows = [measured_row(catalog, outcome) for outcome in outcomes]
+        rows = [measured_row(catalog, asdict(outcome)) for outcome in outcomes]
     show_measured(rows, as_json=as_json)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(WORK_FAILED)
-
-
-def measured_row(catalog: Catalog, outcome: Evaluated) -> dict[str, Any]:
-    """What was measured, with the training's own measure of the same checkpoint beside it."""
-    head = {"cell": outcome.cell, "key": outcome.key, "computed": outcome.computed, "error": outcome.error}
-    if outcome.error:
-        return head
-    from catalog.queries.cells import evaluations_of_cell
-
-    rows: list[dict[str, Any]] = evaluations_of_cell(catalog, outcome.key).to_pylist()
-    row = next(row for row in rows if row["evaluation"] == outcome.identity)
-    own = f"training:{row['checkpoint']}"
-    return head | row | {"training": next((one for one in rows if one["evaluation"] == own), None)}
-
-
-def show_measured(rows: Sequence[Mapping[str, Any]], *, as_json: bool = False) -> None:
-    """Print what was measured, a line each, with the training's own measure below."""
-    if as_json:
-        typer.echo(json.dumps(rows))
-        return
-    for row in rows:
-        if row["error"]:
-            typer.echo(f"error: {row['cell']}: {row['error']}", err=True)
-            continue
-        stood = "" if row["computed"] else " (measured before)"
-        typer.echo(f"{row['cell']}: {evaluation_text(row)}{stood}")
-        if row["training"]:
-            typer.echo(f"  in training: {evaluation_text(row['training'])}")
 
 
 def predict(

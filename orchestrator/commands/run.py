@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,8 @@ from orchestrator.commands.common import (
     chosen_storage,
     command_line,
     existing,
+    measured_row,
+    show_measured,
 )
 from orchestrator.terminal.text import Phases, count_text
 
@@ -95,7 +98,6 @@ def run(
 def _evaluate(study: Study, options: Options, phases: Phases) -> None:
     """Measure the finished cells that the study evaluates; exits with 1 where some fail or are unfinished."""
     from catalog import Catalog
-    from orchestrator.commands.evaluate import measured_row, show_measured
     from orchestrator.evaluation.evaluation import Place, evaluate_each
     from orchestrator.evaluation.of_study import cells_of_study, evaluated_lines, require_cells
 
@@ -109,7 +111,7 @@ def _evaluate(study: Study, options: Options, phases: Phases) -> None:
         asked = [pair for one in found for pair in one.asked()]
         outcomes = evaluate_each(asked, catalog, place, typer.echo) if asked else ()
         catalog.refresh()
-        show_measured([measured_row(catalog, outcome) for outcome in outcomes])
+        show_measured([measured_row(catalog, asdict(outcome)) for outcome in outcomes])
     if any(outcome.error for outcome in outcomes) or any(one.unfinished for one in found):
         raise typer.Exit(WORK_FAILED)
 
