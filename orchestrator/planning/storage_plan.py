@@ -62,7 +62,9 @@ def plan_and_measure(
         plan = plan_on_catalog(study, storage, states, catalog, problems, packing)
         videos = {name: state.val_videos for name, state in states.items()}
         variances = measured_variances(catalog) if with_variances else {}
-        downloads = weights_to_download(pretrained, weights_dir)
+        downloads = weights_to_download(
+            [one for one in pretrained if one.network not in problems], weights_dir
+        )
         return StoragePlan(plan, measured_rates(catalog), videos, variances, downloads)
 
 
@@ -132,15 +134,16 @@ def weights_problems(
     """
     if not wanted:
         return {}
-    from trainables.models.weights import MissingWeightsError, fetch_weights, find_weights
+    from trainables.models.weights import MissingWeightsError, fetch_weights, find_weights, why_no_download
 
     problems = {}
     for file in wanted:
         try:
             (fetch_weights if download else find_weights)(file, weights_dir)
         except MissingWeightsError as error:
-            if download or file.enum is None:
-                problems[file.network] = str(error)
+            reason = "" if download else why_no_download(file)
+            if download or reason:
+                problems[file.network] = f"{error}; {reason}" if reason and file.enum else str(error)
     return problems
 
 

@@ -14,8 +14,9 @@ from orchestrator.study.datasets import dataset_names
 from orchestrator.study.model import CellMatch, Study
 from orchestrator.study.other_axes import RECIPE_NAME, RESOLUTION, axis_problem, field_of_axis
 from trainables.models.pretrained import TITLES, starting_weights
-from trainables.models.registry import backbones, module_info, modules, why_not
+from trainables.models.registry import TIMM, backbone_info, backbones, module_info, modules, why_not
 from trainables.recipe.cell_spec import Recipe
+from trainables.recipe.plug_ins import PlugInError
 from trainables.recipe.switches import impossible
 
 Finding = tuple[Location, str]
@@ -161,12 +162,23 @@ def _unknown_names(study: Study) -> Iterator[Problem]:
     for location, values in _named_values(study):
         axis = str(location[-1])
         for value in values:
-            if value not in allowed[axis]:
+            if axis == "backbone" and str(value).startswith(TIMM):
+                yield from (Problem(location, what) for what in _unknown_to_timm(str(value)))
+            elif value not in allowed[axis]:
                 yield Problem(location, f"unknown {axis} {value!r}; {choices(value, allowed[axis])}")
     for name in study.datasets:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             what = "a dataset's name has letters, digits, '.', '_' and '-' only; rename it"
             yield Problem(("datasets", name), what)
+
+
+def _unknown_to_timm(name: str) -> list[str]:
+    """What is wrong with a backbone of timm's, if anything."""
+    try:
+        backbone_info(name)
+    except (PlugInError, ValueError) as error:
+        return [str(error)]
+    return []
 
 
 def _named_values(study: Study) -> Iterator[tuple[Location, tuple[AxisValue, ...]]]:

@@ -129,6 +129,7 @@ class Backbone:
 
     `renames` are the regular-expression substitutions, applied in order, that turn torchvision's parameter
     names into the trunk's; `unused_weights` are prefixes in torchvision's file that the trunk has no use for.
+    `fresh_parts` are parts of parameter names that no weights exist for, whatever the module.
     """
 
     channels: int
@@ -136,6 +137,7 @@ class Backbone:
     build: Callable[[SpatioTemporalModule], nn.Module]
     renames: tuple[tuple[str, str], ...] = ()
     unused_weights: tuple[str, ...] = ("fc.",)
+    fresh_parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

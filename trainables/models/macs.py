@@ -84,7 +84,7 @@ def count_products(model: VideoModel, size: int, *, matrices: bool = True) -> in
 
     shape = (1, 3, model.frames, size, size) if model.volumetric else (model.frames, 3, size, size)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.trunk.eval()(torch.zeros(shape, device="meta"))
+        model.trunk.eval().requires_grad_(requires_grad=False)(torch.zeros(shape, device="meta"))
     counted: Mapping[object, int] = counter.get_flop_counts()["Global"]
     return sum(flops for one, flops in counted.items() if matrices or "convolution" in str(one)) // 2
 
@@ -104,11 +104,15 @@ def _count(module: str, backbone: str, temporal_pooling: bool, frames: int, size
     count = _counter(module, backbone)
     try:
         return _TrunkCost(params, model.fc.in_features, count(model, size))
-    except RuntimeError as error:
-        what = f"pictures of {size}x{size} pixels are too small for {backbone}"
-        # Code of others may have other reasons, which it tells.
-        told = "" if _is_ours(module, backbone) else f", or its layers do not fit ({error})"
-        raise ValueError(f"{what}{told}; choose a larger size") from error
+    except Exception as error:
+        if not _is_ours(module, backbone):
+            what = f"pictures of {size}x{size} pixels do not fit {module} with {backbone}"
+            raise ValueError(f"{what} ({type(error).__name__}: {error})") from error
+        if not isinstance(error, RuntimeError):
+            raise
+        raise ValueError(
+            f"pictures of {size}x{size} pixels are too small for {backbone}; choose a larger size"
+        ) from error
 
 
 def _counter(module: str, backbone: str) -> Callable[[VideoModel, int], int]:

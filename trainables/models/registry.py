@@ -8,11 +8,11 @@ theirs with the same classes (docs/plug-ins.md).
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from trainables.recipe.plug_ins import PlugInError, code_at, plug_ins_of
 
@@ -25,6 +25,8 @@ KINETICS_STD = (0.22803, 0.22145, 0.216989)
 PYSLOWFAST_MEAN = (0.45, 0.45, 0.45)
 PYSLOWFAST_STD = (0.225, 0.225, 0.225)
 HALF = (0.5, 0.5, 0.5)
+TIMM = "timm:"
+"""What names of backbones begin with that are image models of the package timm."""
 
 
 @dataclass(frozen=True)
@@ -268,7 +270,10 @@ def module_info(name: str) -> ModuleInfo:
 
 
 def backbone_info(name: str) -> BackboneInfo:
-    """The backbone of this name, ours or a plug-in; ValueError with the allowed names otherwise."""
+    """The backbone of this name, ours, a plug-in or timm's; ValueError with the allowed names otherwise."""
+    if name.startswith(TIMM):
+        info: BackboneInfo = _of_timm("timm_info")(name)
+        return info
     return BACKBONES.get(name) or _look_up("backbone", name, backbones())
 
 
@@ -289,7 +294,17 @@ def why_not(module: str, backbone: str, temporal_pooling: bool, frames: int) -> 
         return f"module {module} {_POOLS[info.pools]}; allowed: temporal_pooling {str(info.pools).lower()}"
     if frames < info.fewest_frames:
         return f"module {module} cannot see {frames} frames; allowed: {info.fewest_frames} or more"
-    return None
+    if not backbone.startswith(TIMM):
+        return None
+    reason = _of_timm("why_not")(load_target(info), backbone, temporal_pooling)
+    pooling = " with temporal pooling" if temporal_pooling else ""
+    return reason and f"module {module} does not exist{pooling} with backbone {backbone}: {reason}"
+
+
+def _of_timm(function: str) -> Callable[..., Any]:
+    """A function of the one file that knows timm, and imports it, and torch, where it is called."""
+    found: Callable[..., Any] = code_at(f"trainables.models.backbones.timm_models:{function}")
+    return found
 
 
 def input_statistics(module: str, backbone: str) -> tuple[Channels, Channels]:
@@ -318,7 +333,8 @@ def load_target(info: ModuleInfo | BackboneInfo) -> object:
     """
     if info.target is None:
         raise ValueError(f"backbone {info.name} is no skeleton for other modules")
-    return code_at(info.target)
+    target: object = code_at(info.target)
+    return target
 
 
 def _look_up(kind: str, name: str, known: Mapping[str, _Info]) -> _Info:

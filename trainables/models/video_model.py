@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
@@ -15,7 +16,7 @@ from trainables.models.framework import (
     SpatioTemporalModule,
     WholeNetwork,
 )
-from trainables.models.registry import backbone_info, load_target, module_info, why_not
+from trainables.models.registry import TIMM, backbone_info, load_target, module_info, why_not
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,10 @@ class VideoModel(nn.Module):
 
 def load_backbone(name: str) -> Backbone:
     """Import the backbone registered under `name`; ValueError if there is none."""
-    return cast(Backbone, load_target(backbone_info(name)))
+    target = load_target(backbone_info(name))
+    if name.startswith(TIMM):
+        return cast(Callable[[str], Backbone], target)(name)
+    return cast(Backbone, target)
 
 
 def load_module(name: str) -> type[SpatioTemporalModule]:
@@ -122,7 +126,8 @@ def _stack_of_layers(module: str, backbone: str, settings: ClipSettings) -> Trun
     skeleton = load_backbone(backbone)
     layers = load_module(module)(settings, skeleton.style)
     trunk = skeleton.build(layers)
-    return Trunk(trunk, skeleton.channels, layers.frames_at(3), layers.volumetric, layers.fresh_parts)
+    fresh_parts = layers.fresh_parts + skeleton.fresh_parts
+    return Trunk(trunk, skeleton.channels, layers.frames_at(3), layers.volumetric, fresh_parts)
 
 
 def check_settings(frames: int, num_classes: int, dropout: float, pooling_method: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from catalog.storage.atomic import user_path
 from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
 from trainables.models.pretrained import TITLES, WeightsFile, starting_weights
+from trainables.models.registry import TIMM
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,13 +64,46 @@ def find_weights(wanted: WeightsFile, weights_dir: str | None) -> Path:
         for name in (wanted.name, *wanted.aliases):
             if (folder / name).is_file():
                 return folder / name
-    looked = " and ".join(str(folder) for folder in folders)
+    repository = timm_repository(wanted)
+    if repository is not None:
+        from trainables.models.backbones.timm_models import cached_weights
+
+        if (cached := cached_weights(repository)) is not None:
+            return cached
+    looked = " and ".join([*map(str, folders), *(["Hugging Face's cache"] if repository else [])])
     raise MissingWeightsError(
         f"{wanted.title} not found",
         f"looked in {looked}",
-        f"put {'torchvision' if wanted.enum else 'its author'}'s file there, name its folder with "
+        f"put {_publisher(wanted)}'s file there, name its folder with "
         "--weights-dir, or set the recipe's init to random",
     )
+
+
+def timm_repository(wanted: WeightsFile) -> str | None:
+    """The repository on the Hugging Face hub of a file of timm's; None for other files."""
+    return wanted.enum.removeprefix(TIMM) if wanted.enum and wanted.enum.startswith(TIMM) else None
+
+
+def why_no_download(wanted: WeightsFile) -> str:
+    """Why a file that is not here cannot be downloaded; "" if it can, as torchvision's, which nobody asks."""
+    if wanted.enum is None:
+        return "nobody offers it for download"
+    repository = timm_repository(wanted)
+    if repository is None:
+        return ""
+    from trainables.models.backbones.timm_models import ask_for_weights
+
+    try:
+        ask_for_weights(repository)
+    except Exception as error:  # network, proxy and the hub's own errors share no base class
+        return f"Hugging Face does not give it ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+    return ""
+
+
+def _publisher(wanted: WeightsFile) -> str:
+    if timm_repository(wanted):
+        return "timm"
+    return "torchvision" if wanted.enum else "its author"
 
 
 def fetch_weights(wanted: WeightsFile, weights_dir: str | None) -> Path:
@@ -105,13 +139,27 @@ def initialise_from(
     if wanted is None:
         what, where = f"no {TITLES[init]} weights exist", "module '{}', backbone '{}'".format(*network)
         raise MissingWeightsError(what, where, "set the recipe's init to random")
-    inherited = _translate(_read_weights(wanted, weights_dir), *_names(wanted, network[1]))
+    inherited = _translated(_read_weights(wanted, weights_dir), wanted, network[1])
     target = model.state_dict()
     _check_names(inherited, target, model.fresh_parts, wanted)
     for name, tensor in inherited.items():
         inherited[name] = _fit(name, tensor, target[name], inflation, wanted)
     model.load_state_dict(inherited, strict=False)
     return tuple(sorted(set(target) - set(inherited)))
+
+
+def _translated(source: Mapping[str, Tensor], wanted: WeightsFile, backbone: str) -> dict[str, Tensor]:
+    """A file's tensors by the model's names, without the heads that the trunk has no use for."""
+    if not backbone.startswith(TIMM):
+        return _translate(source, *_names(wanted, backbone))
+    from trainables.models.backbones.timm_models import pretrained_state
+
+    try:
+        state = pretrained_state(backbone, source)
+    except (RuntimeError, KeyError) as error:
+        what, told = f"{wanted.title} do not fit this network", " ".join(str(error).split())[:300]
+        raise WeightsError(what, told, "use timm's own file") from error
+    return {f"trunk.{name}": tensor for name, tensor in state.items()}
 
 
 Renames = tuple[tuple[str, str], ...]
@@ -142,35 +190,60 @@ def _read_weights(wanted: WeightsFile, weights_dir: str | None) -> Mapping[str, 
     import torch
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _tensors_of(path)
     except Exception as error:  # torch.load raises half a dozen types for a damaged file
         raise WeightsError(
             f"{TITLES[wanted.trained_on]} weights cannot be read ({type(error).__name__})",
             path,
-            "delete the file and get it again from torchvision",
+            f"delete the file and get it again from {_publisher(wanted)}",
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise WeightsError("not a state dict of tensors", path, "get the file again from torchvision")
+        what_to_do = f"get the file again from {_publisher(wanted)}"
+        raise WeightsError("not a state dict of tensors", path, what_to_do)
     return state
+
+
+def _tensors_of(path: Path) -> object:
+    """What a file holds; nothing in it is run."""
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return dict(load_file(path))
+    import torch
+
+    held: object = torch.load(path, map_location="cpu", weights_only=True)
+    return held
 
 
 def _download(wanted: WeightsFile, missing: MissingWeightsError) -> Mapping[str, Tensor]:
     if wanted.enum is None:
         raise missing
-    from torchvision.models import get_weight
-
     try:
-        state: dict[str, Any] = get_weight(wanted.enum).get_state_dict(
-            progress=False, check_hash=True, map_location="cpu", weights_only=True
-        )
+        state = _downloaded(wanted.enum, timm_repository(wanted))
     except Exception as error:  # network, proxy, disk and hash errors share no base class
         reason = f"the download failed too ({type(error).__name__}: {error})"
         raise MissingWeightsError(missing.what, missing.where, f"{missing.what_to_do}; {reason}") from error
     return state
 
 
+def _downloaded(enum: str, repository: str | None) -> dict[str, Any]:
+    """Torchvision's weights by their name in its API, or timm's from their repository."""
+    if repository is not None:
+        from trainables.models.backbones.timm_models import download_weights
+
+        state: Any = _tensors_of(download_weights(repository))
+        return dict(state)
+    from torchvision.models import get_weight
+
+    return dict(
+        get_weight(enum).get_state_dict(
+            progress=False, check_hash=True, map_location="cpu", weights_only=True
+        )
+    )
+
+
 def _translate(source: Mapping[str, Tensor], renames: Renames, unused: tuple[str, ...]) -> dict[str, Tensor]:
-    """Torchvision's names into the model's, without the heads that the trunk has no use for."""
+    """Torchvision's names into the model's, without what begins with one of `unused`."""
     inherited = {}
     for name, tensor in source.items():
         if name.startswith(unused):

@@ -118,7 +118,7 @@ def plug_ins_of(kind: type[_Declared], taken: Iterable[str] = ()) -> dict[str, _
     return {one.declaration.name: one.declaration for one in plug_ins() if isinstance(one.declaration, kind)}
 
 
-def code_at(target: str) -> object:
+def code_at(target: str) -> Any:  # noqa: ANN401 - whatever it is
     """Import and return what `target`, a text `package.module:attribute`, names.
 
     Raises:
@@ -127,7 +127,7 @@ def code_at(target: str) -> object:
     module, _, attribute = target.partition(":")
     package = module.partition(".")[0]
     try:
-        code: object = getattr(importlib.import_module(module), attribute)
+        code = getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:
         if package in _OURS:
             raise

@@ -82,6 +82,7 @@ class Provenance:
     def of(cls, spec: CellSpec, compute: Compute) -> Provenance:
         """That of a cell on this machine."""
         from trainables.models.macs import model_cost
+        from trainables.models.registry import TIMM
 
         cost = model_cost(
             spec.module,
@@ -92,6 +93,8 @@ class Provenance:
             spec.recipe.crop_size,
         )
         versions = library_versions() | spec.plug_ins
+        if spec.backbone.startswith(TIMM):
+            versions["timm"] = _version("timm")
         return cls(versions, hardware(compute, spec.workers), cost.params, cost.macs)
 
 
