@@ -21,11 +21,13 @@ from catalog.queries.filters import FilterError
 from catalog.storage.errors import ActionGridError
 from catalog.storage.storage import Storage
 from dashboards.app.access import PARAMETER, Access, guard, protect, require_safe
+from dashboards.app.actions import GiveCommand, add_actions
 from dashboards.app.callbacks import add_callbacks
 from dashboards.app.filter_bar import filter_bar
 from dashboards.app.live import LiveCatalog, page_blocks
 from dashboards.app.refusals import answer_errors, refuse_what_pages_never_send
 from dashboards.app.server import listen_on, serve_on
+from dashboards.pages.blocks import ACTIONS
 from dashboards.pages.request import CSV_ROUTE, Address, read_address
 from dashboards.render.theme import THEMES
 
@@ -40,12 +42,16 @@ class ServeError(ActionGridError):
 
 @dataclass(frozen=True)
 class Serving:
-    """Where and how the dashboard is served; `port` 0 takes a free one."""
+    """Where and how the dashboard is served; `port` 0 takes a free one.
+
+    `give` takes commands from the pages to the drivers; without it they only show.
+    """
 
     storage: Storage
     access: Access
     port: int = 8050
     refresh_seconds: float = 1.0
+    give: GiveCommand | None = None
 
 
 def serve(serving: Serving, say: Callable[[str], None]) -> None:
@@ -56,10 +62,10 @@ def serve(serving: Serving, say: Callable[[str], None]) -> None:
         ServeError: the port is taken, or the address is not this machine's.
     """
     require_safe(serving.access)
-    live = LiveCatalog(serving.storage)
+    live = LiveCatalog(serving.storage, acts=serving.give is not None)
     try:
         live.refresh()
-        app = build_app(live, serving.access, serving.refresh_seconds)
+        app = build_app(live, serving.access, serving.refresh_seconds, serving.give)
         with _listening(serving) as listening:
             address = _address(serving.access, listening.getsockname()[1])
             say(f"dashboard of {serving.storage.location}: {address}")
@@ -83,11 +89,15 @@ def _listening(serving: Serving) -> socket.socket:
         ) from error
 
 
-def build_app(live: LiveCatalog, access: Access, refresh_seconds: float) -> Dash:
-    """Return the app over a catalog; it asks for news every `refresh_seconds`."""
+def build_app(
+    live: LiveCatalog, access: Access, refresh_seconds: float, give: GiveCommand | None = None
+) -> Dash:
+    """Return the app over a catalog; it asks for news every `refresh_seconds`, `give` takes its commands."""
     server = flask.Flask("actiongrid", static_folder=None)
     guard(server, access)
     _add_routes(server, live)
+    if give is not None:
+        add_actions(server, ACTIONS, give)
     page = _PAGE.read_text(encoding="utf-8")
     app = Dash(
         "actiongrid",
@@ -127,6 +137,7 @@ def _layout(live: LiveCatalog, refresh_seconds: float) -> Component:
                 [html.Span("ActionGrid", className="brand"), html.Nav(id="navigation"), theme],
             ),
             html.Div(id="trouble", role="alert"),
+            html.Div(id="told", role="status"),
             filter_bar(),
             html.Main(html.P("Reading the catalog …", className="soft"), id="page", tabIndex="-1"),
         ]

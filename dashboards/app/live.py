@@ -64,8 +64,9 @@ class LiveCatalog:
     It only reads: journals are opened for reading, and the database is in this process's own memory.
     """
 
-    def __init__(self, storage: Storage, pause: float = PAUSE_SECONDS) -> None:
+    def __init__(self, storage: Storage, pause: float = PAUSE_SECONDS, *, acts: bool = False) -> None:
         self.storage = storage
+        self.acts = acts
         self.trouble: str | None = None
         self._pause = pause
         self._catalog = Catalog(storage.root, storage.fetch_missing)
@@ -252,6 +253,6 @@ def _made(live: LiveCatalog, address: Address, theme: str) -> tuple[Block, ...]:
         return (Text("missing", message(f"There is no page “{address.page}”.", "problem")),)
     colours, claims = THEMES.get(theme, LIGHT), partial(claims_for, live.storage)
     request = PageRequest(
-        live.catalog, address, colours, live.storage.location, claims, live.ask, live.summary
+        live.catalog, address, colours, live.storage.location, claims, live.ask, live.summary, live.acts
     )
     return tuple(PAGES[address.page].blocks(request))

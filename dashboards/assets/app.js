@@ -59,10 +59,40 @@
     });
   }
 
+  function tell(text, wrong) {
+    const box = document.getElementById("told");
+    box.textContent = text.trim();
+    box.className = wrong ? "problem" : "soft";
+  }
+
+  async function act(button) {
+    const { act: action, study, cells } = button.dataset;
+    if (action === "cancel" && !confirm("Cancel for good: " + button.ariaLabel.replace(/^cancel /, "") + "?")) {
+      return;
+    }
+    button.disabled = true;
+    try {
+      const answer = await fetch("/act", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ action: action, study: study, cells: cells }),
+      });
+      tell(await answer.text(), !answer.ok);
+    } catch (error) {
+      tell("the dashboard does not answer: " + error, true);
+    }
+    button.disabled = false;
+  }
+
   document.addEventListener("click", function (event) {
     const button = event.target.closest("button[data-save]");
     if (button) {
       save(button);
+      return;
+    }
+    const action = event.target.closest("button[data-act]");
+    if (action) {
+      act(action);
       return;
     }
     const anchor = event.target.closest("a.go");

@@ -19,6 +19,9 @@ from dashboards.render.markup import as_html
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ACTIONS = ("pause", "resume", "cancel")
+"""What pages can tell the drivers."""
+
 MOST_ROWS = 100
 """Rows of a table that a page shows; the CSV file has all."""
 
@@ -210,6 +213,15 @@ def labelled(text: str) -> dict[str, Any]:
 def state(value: str | None) -> Component:
     """Return a cell's state: a coloured dot and always the word."""
     return html.Span(value or "", className=f"state {value or ''}")
+
+
+def action_buttons(study: str, cells: str, about: str) -> list[Component]:
+    """Return buttons that tell a study's drivers what to do with the cells that match a pattern (app.js)."""
+    buttons: list[Component] = []
+    for action in ACTIONS:
+        said: dict[str, Any] = {"data-act": action, "data-study": study, "data-cells": cells}
+        buttons.append(html.Button(action, type="button", **said, **labelled(f"{action} {about}")))
+    return buttons
 
 
 def message(text: str, kind: str = "soft") -> Component:

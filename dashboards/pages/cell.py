@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
+from glob import escape
 from typing import TYPE_CHECKING, Any
 
 from dash import dcc, html
@@ -21,7 +22,17 @@ from dashboards.figures.class_accuracy import class_accuracy_data, draw_class_ac
 from dashboards.figures.confusion import draw_confusion
 from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.lineage import draw_lineage, lineage_data
-from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, notes_block, state
+from dashboards.pages.blocks import (
+    Block,
+    Column,
+    Figure,
+    Table,
+    Text,
+    action_buttons,
+    message,
+    notes_block,
+    state,
+)
 from dashboards.pages.request import PageRequest, cell_link, choice_links, in_parallel, link
 from dashboards.render.uncertainty import Accuracy, with_intervals, with_telling_top5
 
@@ -137,6 +148,11 @@ def _summary(request: PageRequest, cell: Row) -> Component:
             for label, version in _config(cell).get("plug_ins", {}).items()
         ),
     ]
+    if request.acts and cell["state"] != "done":
+        lines += [
+            html.Div(action_buttons(study, escape(cell["cell"]), cell["cell"]), className="tools")
+            for study in cell["studies"]
+        ]
     return html.Div(lines)
 
 

@@ -20,7 +20,17 @@ from dashboards.figures.figure import Answer, Figure, Scope
 from dashboards.figures.grid import duration
 from dashboards.figures.grid_effects import grid_effects_data
 from dashboards.figures.registry import findings
-from dashboards.pages.blocks import Block, Column, Content, Table, Text, labelled, message, state
+from dashboards.pages.blocks import (
+    Block,
+    Column,
+    Content,
+    Table,
+    Text,
+    action_buttons,
+    labelled,
+    message,
+    state,
+)
 from dashboards.pages.cost import totals
 from dashboards.pages.request import PageRequest, cell_link, in_parallel, link
 from dashboards.render.theme import LIGHT
@@ -87,6 +97,8 @@ def _studies(request: PageRequest, table: pa.Table) -> Block:
         "failed": "failed",
         "seconds": Column("until", make=lambda row: _until(request, row)),
     }
+    if request.acts:
+        columns["cells"] = Column("tell its drivers", make=_buttons)
     caption = "Of the filters, only studies apply to this page."
     return Table("studies", "What is running", table, columns, "No study passes the filters.", caption)
 
@@ -100,6 +112,12 @@ def _bar(row: Row) -> Content:
     done, cells = row["done"], row["cells"]
     bar = html.Progress(value=str(done), max=str(cells), **labelled(f"{done} of {cells} cells are done"))
     return [bar, f" {done:,} of {cells:,}"]
+
+
+def _buttons(row: Row) -> Content:
+    if row["done"] == row["cells"]:
+        return ""
+    return html.Span(action_buttons(row["study"], "*", f"all cells of {row['study']}"), className="tools")
 
 
 def _until(request: PageRequest, row: Row) -> Content:

@@ -121,7 +121,8 @@ class PageRequest:
     """A page that somebody opens. `storage` is shown in commands that people may copy.
 
     `claims` reads the claims that are judged there; `ask` runs a statement of somebody's own. `summary`
-    gives what takes seconds, by name and by the version of what it depends on; None until it is there.
+    gives what takes seconds, by name and by the version of what it depends on; None until it is there. With
+    `acts` commands can be given to the drivers.
     """
 
     catalog: Catalog
@@ -131,6 +132,7 @@ class PageRequest:
     claims: Callable[[], Sequence[Claim]] = shipped_claims
     ask: Callable[[str], pa.Table] = refused
     summary: Callable[[Hashable, Hashable, Callable[[], Any]], Any] = made_at_once
+    acts: bool = False
 
     @property
     def filters(self) -> Filters:

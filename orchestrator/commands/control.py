@@ -26,20 +26,26 @@ Cells = Annotated[str, typer.Option(help="Only cells whose names match; * and ? 
 
 def pause(study: StudyName, cells: Cells = "*", storage: StorageOption = None) -> None:
     """Stop a running study's cells after their current epoch and start no others until `resume`."""
-    _command("pause", study, cells, existing_storage(storage))
+    typer.echo(give("pause", study, cells, existing_storage(storage)))
 
 
 def resume(study: StudyName, cells: Cells = "*", storage: StorageOption = None) -> None:
     """Let paused cells of a running study go on from their last epoch."""
-    _command("resume", study, cells, existing_storage(storage))
+    typer.echo(give("resume", study, cells, existing_storage(storage)))
 
 
 def cancel(study: StudyName, cells: Cells = "*", storage: StorageOption = None) -> None:
     """Stop cells of a running study for good; its driver ends without them, a new run takes them up again."""
-    _command("cancel", study, cells, existing_storage(storage))
+    typer.echo(give("cancel", study, cells, existing_storage(storage)))
 
 
-def _command(action: ControlAction, study: str, pattern: str, storage: Storage) -> None:
+def give(action: ControlAction, study: str, pattern: str, storage: Storage) -> str:
+    """Give a command to a study's drivers; who was told, in words.
+
+    Raises:
+        NotFoundError: no such study or cell, or no driver works on it.
+        JournalError: the journal is not to be had, or cannot be written.
+    """
     from catalog import Catalog
     from catalog.queries.drivers import next_time
     from orchestrator.coordination.requests import matching
@@ -62,7 +68,7 @@ def _command(action: ControlAction, study: str, pattern: str, storage: Storage) 
         )
     _journal(action, study, pattern, given, storage)
     told = ", ".join(map(str, drivers))
-    typer.echo(f"{action}: {len(chosen)} of {len(names)} cells of {study}; told {told}")
+    return f"{action}: {len(chosen)} of {len(names)} cells of {study}; told {told}"
 
 
 def _cells_of(catalog: Catalog, study: str) -> list[str]:

@@ -1,7 +1,8 @@
-"""`actiongrid dashboard`: the live web app over a storage; it reads the journals and writes nothing."""
+"""`actiongrid dashboard`: the live web app over a storage; it shows journals and gives drivers commands."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -22,12 +23,17 @@ def dashboard(
     wait: Annotated[
         bool, typer.Option("--wait", help="The storage may be still to be made, as by a run beside this.")
     ] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Pages show, but cannot pause, resume or cancel.")
+    ] = False,
     storage: StorageOption = None,
 ) -> None:
     """Open a live view of the grid in the browser, also while it runs. Ctrl-C ends it."""
     from dashboards.app.access import Access
     from dashboards.app.app import Serving, serve
+    from orchestrator.commands.control import give
 
     chosen = chosen_storage(storage) if wait else existing_storage(storage)
-    serving = Serving(chosen, Access(host, token), port, refresh)
+    commands = None if read_only else partial(give, storage=chosen)
+    serving = Serving(chosen, Access(host, token), port, refresh, commands)
     serve(serving, typer.echo)

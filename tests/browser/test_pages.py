@@ -282,3 +282,13 @@ def test_the_first_page_says_what_runs_what_is_best_what_matters_and_what_failed
     assert "actiongrid evaluate --clips" in page.locator("#page").inner_text()
     page.locator("#page a", has_text="Accuracy by frames").first.click()
     page.wait_for_url("**/findings?show=frames")
+
+
+def test_a_button_tells_the_drivers_and_says_what_came_of_it(look: Look) -> None:
+    page = look.open(f"/cell?name={RUNNING}")
+    page.locator("button[data-act=pause]").first.click()
+    page.wait_for_function("() => document.querySelector('#told').innerText.includes('no driver works on')")
+    assert "actiongrid run" in page.locator("#told").inner_text()
+    look.wrong[:] = [said for said in look.wrong if "409" not in said]
+    page = look.open(f"/cell?key={TAM}")
+    assert page.locator("button[data-act]").count() == 0

@@ -1,0 +1,71 @@
+"""Commands to the drivers from a page: who may look at the dashboard may give them, unless it only reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import flask
+
+from catalog.storage.errors import ActionGridError
+
+ACTION_ROUTE = "/act"
+_FIELDS = frozenset({"action", "study", "cells"})
+_LONGEST = 1000  # characters of a study's name or a pattern of cells
+
+GiveCommand = Callable[[Any, str, str], str]
+"""Gives a command (`pause`, `resume`, `cancel`; a study; a pattern of cells' names) and says who was told.
+
+Raises an ActionGridError where there is no such study or cell, or no driver to tell.
+"""
+
+
+class ActionError(ActionGridError):
+    """A request for an action that no page sends."""
+
+
+def add_actions(server: flask.Flask, actions: tuple[str, ...], give: GiveCommand) -> None:
+    """Answer POSTs of `{"action": …, "study": …, "cells": …}`: 200, 400 (no such request), 409 (refused).
+
+    The app's guard has seen to the token and the origin; a form of another site cannot send JSON.
+    """
+
+    def act() -> flask.Response:
+        try:
+            action, study, cells = _asked(actions)
+        except ActionError as error:
+            return _answer(400, str(error))
+        try:
+            return _answer(200, give(action, study, cells))
+        except ActionGridError as error:
+            return _answer(409, str(error))
+
+    server.add_url_rule(ACTION_ROUTE, "act", act, methods=["POST"])
+
+
+def _asked(actions: tuple[str, ...]) -> tuple[str, str, str]:
+    """The action, study and pattern of a request.
+
+    Raises:
+        ActionError: it is no such request.
+    """
+    if flask.request.mimetype != "application/json":
+        raise ActionError("no JSON")
+    try:
+        body = json.loads(flask.request.get_data())
+    except (ValueError, RecursionError) as error:
+        raise ActionError("no JSON") from error
+    if not isinstance(body, dict) or body.keys() != _FIELDS or not all(map(_is_name, body.values())):
+        raise ActionError("an action has `action`, `study` and `cells`, and they are names")
+    if body["action"] not in actions:
+        raise ActionError("no such action", "", f"one of {', '.join(actions)}")
+    return body["action"], body["study"], body["cells"]
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST and value.isprintable()
+
+
+def _answer(status: int, text: str) -> flask.Response:
+    return flask.Response(f"{text}\n", status, mimetype="text/plain")
