@@ -147,7 +147,7 @@ class CellFinished(Event):
     `best_epoch` was chosen on `choose_videos` training videos, the share `choose_on` held out of training;
     where `choose_on` is None, on the validation videos that the accuracies are of.
     `checkpoint` and `predictions` are those of the one that `inherit` names; `checkpoints` holds `epoch`,
-    `path`, `sha256` and `predictions` of `last` and `best`.
+    `path`, `sha256` and `predictions` of `last` and `best`. `fresh` names the tensors that began at random.
     """
 
     table: ClassVar[str] = "finished"
@@ -188,6 +188,7 @@ class CellFinished(Event):
     checkpoints: dict[str, Any] | None = None
     protocol: dict[str, Any] | None = None
     videos_hash: str | None = None
+    fresh: list[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ CREATE TABLE recorded.finished (
     peak_memory_bytes BIGINT, params BIGINT, macs BIGINT, inherit VARCHAR, parent_key VARCHAR,
     parent_top1_rechecked DOUBLE, checkpoint VARCHAR, checkpoint_sha256 VARCHAR, predictions VARCHAR,
     versions JSON, hardware JSON, evaluation VARCHAR, accumulation BIGINT, choose_on DOUBLE,
-    choose_videos BIGINT, checkpoints JSON, protocol JSON, videos_hash VARCHAR,
+    choose_videos BIGINT, checkpoints JSON, protocol JSON, videos_hash VARCHAR, fresh JSON,
     time DOUBLE, writer VARCHAR, position BIGINT
 );
 

@@ -7,7 +7,7 @@
 -- the two are comparable (view `published_counterparts`); `differs` says what keeps them from it. `precision` and `device`
 -- are those of its training: with `auto` the machine decides, so results of one key may differ in them. `chosen_on`:
 -- the videos that chose the best epoch. `other_axes`: by name, the values of the axes that its study has beside those
--- that are columns (`other_axes['recipe.lr']`). `caveats`: what a reader must know (view `result_caveats`), '; ' between.
+-- that are columns (`other_axes['recipe.lr']`). `fresh`: the tensors that began at random, though others were inherited. `caveats`: what a reader must know (view `result_caveats`), '; ' between.
 CREATE VIEW computed.results AS
 SELECT
     coalesce(cells.cell, finished.key) AS cell, finished.key, cells.study, cells.module, cells.backbone,
@@ -22,7 +22,7 @@ SELECT
     finished.train_clips_per_second, finished.eval_clips_per_second, finished.peak_memory_bytes,
     (cells.config ->> '$.memory.estimated_bytes')::BIGINT AS estimated_memory_bytes,
     finished.accumulation, finished.choose_on, finished.choose_videos,
-    finished.inherit, finished.parent_key, finished.parent_top1_rechecked,
+    finished.inherit, finished.parent_key, finished.parent_top1_rechecked, finished.fresh,
     published.top1 AS published_top1, published.top5 AS published_top5, published.eval_videos AS published_videos,
     CASE WHEN comparable THEN reported.top1 - published.top1 END AS difference, differs,
     finished.attempt, make_timestamp((finished.time * 1e6)::BIGINT) AS finished,

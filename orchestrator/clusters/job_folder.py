@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -63,18 +63,29 @@ def _copied_study(study: str, folder: Path) -> str:
     parsed = parse_study(text, study, source.parent)
     _refuse_relative(parsed, study)
     target = folder / STUDIES / source.name
-    target.parent.mkdir()
-    target.write_text(_with_its_claims(text, study, parsed), encoding="utf-8")
+    if target.exists():
+        what, way_out = "two study files of one name cannot travel together", "rename one of them"
+        raise SubmitError(what, str(source), way_out)
+    target.parent.mkdir(exist_ok=True)
+    target.touch()
+    fields = parse_yaml(text, study, StudyError, "name, axes and recipe").data
+    if isinstance(fields, dict) and (named := _named_files(fields, source, parsed, folder)):
+        text = json.dumps(json_data({**fields, **named}), indent=1)  # JSON is YAML too
+    target.write_text(text, encoding="utf-8")
     return f"{STUDIES}/{source.name}"
 
 
-def _with_its_claims(text: str, source: str, study: Study) -> str:
-    """The study file's text; where it names a file of claims, with these in it, as the file stays here."""
-    fields = parse_yaml(text, source, StudyError, "name, axes and recipe").data
-    if not isinstance(fields, dict) or not isinstance(fields.get("claims"), str):
-        return text
-    claims = [claim.model_dump(mode="json") for claim in study.claims]
-    return json.dumps(json_data({**fields, "claims": claims}), indent=1)  # JSON is YAML too
+def _named_files(
+    fields: Mapping[object, object], source: Path, study: Study, folder: Path
+) -> dict[str, object]:
+    """The fields that name files, as a job has them: claims in place, the parents' study beside this one."""
+    changed: dict[str, object] = {}
+    if isinstance(fields.get("claims"), str):
+        changed["claims"] = [claim.model_dump(mode="json") for claim in study.claims]
+    parents = fields.get("parents")
+    if isinstance(parents, dict) and (file := source.parent / str(parents["study"])).is_file():
+        changed["parents"] = {**parents, "study": PurePosixPath(_copied_study(str(file), folder)).name}
+    return changed
 
 
 def _refuse_relative(study: Study, source: str) -> None:

@@ -291,6 +291,7 @@ def _cell_json(planned: PlannedCell) -> dict[str, Any]:
         "cell": planned.cell.name,
         "key": planned.key,
         "parent": planned.cell.parent,
+        **({"parent_study": planned.origin_study} if planned.origin_study else {}),
         **planned.cell.axes,
         "state": str(planned.state),
         "reason": planned.reason,

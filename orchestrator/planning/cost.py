@@ -30,6 +30,11 @@ SizeOf = Callable[[Cell, int, int], Size]
 """(cell, num_classes, crop in pixels) → the size of the cell's model."""
 
 
+def not_counted(_cell: Cell, _num_classes: int, _crop: int) -> Size:
+    """No size: of cells that are planned for their keys and states alone."""
+    return Size(0, 0)
+
+
 def model_size(cell: Cell, num_classes: int, crop: int) -> Size:
     """The size of a cell's model, counted on the model itself (imports torch)."""
     from trainables.models.macs import model_cost

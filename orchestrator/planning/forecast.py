@@ -180,7 +180,7 @@ def _tasks(
     tasks = [
         Task(
             one.cell.name,
-            one.cell.parent if one.cell.parent in names else None,
+            one.cell.parent if one.origin is None and one.cell.parent in names else None,
             seconds[one.cell.name],
             one.cell.resources,
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from catalog.field_errors import Problem
 from orchestrator.planning.changes import Change, Known, change_since
-from orchestrator.planning.cost import Size, SizeOf, cell_flops, model_size
+from orchestrator.planning.cost import Size, SizeOf, cell_flops, model_size, not_counted
 from orchestrator.planning.gpu_share import (
     CardMemory,
     MemoryOf,
@@ -47,6 +47,7 @@ def make_plan(
     size_of: SizeOf = model_size,
     memory_of: MemoryOf = cell_memory,
     cells: Sequence[Cell] | None = None,
+    parents: Plan | None = None,
 ) -> Plan:
     """What the study means today.
 
@@ -62,11 +63,14 @@ def make_plan(
         size_of: counts a cell's model.
         memory_of: estimates what a cell needs of a GPU's memory.
         cells: the study's cells, where they are expanded already.
+        parents: the plan of the study whose cells this one's start from, if any; else made from the same.
 
     Raises:
         StudyError: a cell's model cannot be built, such as one whose pictures are too small for its backbone;
             or a share is asked for of GPUs whose memory nobody knows.
     """
+    if study.parent_study is not None and parents is None:
+        parents = make_plan(study.parent_study, datasets, done, failures, lost=lost, size_of=not_counted)
     given = datasets or {}
     states = {name: given.get(name) or declared_state(study, name) for name in study.axes.dataset}
     planner = _Planner(
@@ -81,10 +85,11 @@ def make_plan(
         lost or {},
         _counted_once(size_of),
         memory_of,
+        parents,
     )
     by_key: dict[str, PlannedCell] = {}
     for chain in chains(expand(study) if cells is None else cells):
-        before: list[PlannedCell] = []
+        before = planner.origin(chain[0])
         for cell in chain:
             planned = planner.plan(cell, before)
             # Where an axis decides nothing (`inherit` of a starter), its values are one training: the first.
@@ -138,10 +143,18 @@ class _Planner:
     lost: Mapping[str, str]
     size_of: SizeOf
     memory_of: MemoryOf
+    parents: Plan | None
+
+    def origin(self, first: Cell) -> list[PlannedCell]:
+        """The planned cell of another study that a chain begins with, as a list of one or none."""
+        if first.origin is None or self.parents is None:
+            return []
+        return [one for one in self.parents.cells if one.cell.name == first.origin.name][:1]
 
     def plan(self, cell: Cell, before: Sequence[PlannedCell]) -> PlannedCell:
-        """Plan one cell; `before` are the planned cells of its chain with fewer frames."""
+        """Plan one cell; `before` are what its chain begins with, and its planned cells with fewer frames."""
         parent = before[-1] if before else None
+        origin = parent if cell.origin is not None else None
         if parent is not None and cell.parent != parent.cell.name:
             cell = replace(cell, parent=parent.cell.name)
         dataset = self.datasets[cell.dataset]
@@ -151,7 +164,7 @@ class _Planner:
             cell,
             num_classes=dataset.num_classes,
             train_hash=dataset.train_hash or declared,
-            val_hash=val_hash,
+            val_hash=origin.val_hash if origin else val_hash,
             parent_key=parent.key if parent else None,
         )
         key = cell_key(parts)
@@ -178,6 +191,9 @@ class _Planner:
             supersedes=change.supersedes.key if change else None,
             differences=change.differences if change else (),
             share=found,
+            val_hash=val_hash,
+            origin=origin,
+            origin_study=self.parents.study if origin and self.parents else "",
         )
 
     def _change(
@@ -220,6 +236,9 @@ class _Planner:
             weights = cell.weights
             problem = self.weights_problems.get(weights.network) if weights else None
             return (problem, weights.network) if weights and problem else None
+        if cell.origin is not None and parent.state is not State.DONE and self.parents is not None:
+            what = f"its parent {parent.cell.name} of study {self.parents.study} is not trained"
+            return f"{what} ({parent.reason}); run that study first", parent.cell.name
         if parent.state is State.BLOCKED:
             root = next(planned for planned in before if planned.state is State.BLOCKED)
             return f"its starting point {root.cell.name} is blocked: {root.reason}", root.cell.name

@@ -50,6 +50,7 @@ class PlannedCell:
     clip at the recipe's crop size. `blocked_by` names what blocks it: a dataset, a backbone or another cell.
     `supersedes` is the key of the nearest finished cell of the same name, where this one is not finished;
     `differences` are the fields in which their keys differ. `share` is what an `auto` cell gets of a GPU.
+    `origin` is the planned cell of the study `origin_study` that it starts from, if any.
     """
 
     cell: Cell
@@ -69,6 +70,9 @@ class PlannedCell:
     supersedes: str | None = None
     differences: tuple[Difference, ...] = ()
     share: Share | None = None
+    val_hash: str = ""
+    origin: PlannedCell | None = None
+    origin_study: str = ""
 
 
 @dataclass(frozen=True)

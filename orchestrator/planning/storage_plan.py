@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catalog import Catalog
 from catalog.queries.planner import done_cells, failed_cells, last_reductions, removed_checkpoints
 from catalog.storage.layout import Layout
 from orchestrator.datasets.built import dataset_states, with_sources_seen
-from orchestrator.planning.cost import SizeOf, model_size
+from orchestrator.planning.cost import SizeOf, model_size, not_counted
 from orchestrator.planning.explanation import known_cells
 from orchestrator.planning.measured import Measured, cards_and_packing, measured_rates
 from orchestrator.planning.plan import make_plan
@@ -85,14 +85,28 @@ def plan_on_catalog(
     Raises:
         RatesError: the file `packing` cannot be used.
     """
+    parents = _parents_plan(study.parent_study, storage, catalog, lost)
     done = finished_cells(catalog)
     failures = {key: FailureInfo(cell.error, cell.attempt) for key, cell in failed_cells(catalog).items()}
     cells = expand(study)
     known = known_cells(catalog, [cell.name for cell in cells])
     cards = cards_and_packing(catalog, storage, packing)
-    return make_plan(
-        study, states, done, failures, problems, known, cards, lost, size_of=size_of, cells=cells
-    )
+    given = (study, states, done, failures, problems, known, cards, lost)
+    return make_plan(*given, size_of=size_of, cells=cells, parents=parents)
+
+
+def _parents_plan(
+    study: Study | None, storage: Path, catalog: Catalog, lost: Mapping[str, str] | None
+) -> Plan | None:
+    """The keys and states of cells that another study's start from; what they would cost is not asked."""
+    if study is None:
+        return None
+    states = dataset_states(study, Layout(storage))
+    plain = {"auto_share": False}
+    cells = [replace(cell, resources=cell.resources.model_copy(update=plain)) for cell in expand(study)]
+    parents = _parents_plan(study.parent_study, storage, catalog, lost)
+    done = finished_cells(catalog)
+    return make_plan(study, states, done, lost=lost, size_of=not_counted, cells=cells, parents=parents)
 
 
 def finished_cells(catalog: Catalog) -> Mapping[str, DoneCell]:

@@ -105,4 +105,6 @@ def _parent(item: CellWork, storage: Storage, settings: SubmissionSettings) -> P
         evaluation=result.protocol if result is not None else item.cell.evaluation,
         predictions_path=str(run_dir / chosen.get("predictions", "")),
         recheck_videos=recheck,
+        manifest=item.parent_manifest,
+        num_classes=item.parent_classes,
     )

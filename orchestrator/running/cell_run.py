@@ -78,7 +78,8 @@ TRANSITIONS: Mapping[CellState, frozenset[CellState]] = {
 class CellWork:
     """One cell that has to run. `waits_for` is its parent's name if that has to run too; `flops` its cost.
 
-    `cell` is as its study has it; `reduction` is how it is trained where memory was short.
+    `cell` is as its study has it; `reduction` is how it is trained where memory was short. Of a parent on
+    another dataset there are `parent_manifest` and `parent_classes`.
     """
 
     cell: Cell
@@ -93,6 +94,8 @@ class CellWork:
     train_videos: int
     evaluation_key: str
     videos_hash: str | None = None
+    parent_manifest: str | None = None
+    parent_classes: int | None = None
     reduction: MemoryReduction = field(default_factory=MemoryReduction)
 
     def reduced(self, reduction: MemoryReduction) -> CellWork:

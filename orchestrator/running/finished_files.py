@@ -67,7 +67,7 @@ class FinishedFiles:
         suspected = {one.parent_key for one in plan.cells if one.key in failed}
         cells = [
             _FinishedCell(self, one, done[one.key], attempts.get(one.key, 0), one.key in suspected)
-            for one in plan.cells
+            for one in _with_origins(plan)
             if one.state is State.DONE and one.key in done
         ]
         removed = removed_checkpoints(self.catalog) if self.check_all else {}
@@ -82,6 +82,12 @@ class FinishedFiles:
                     self.shared.disregard(cell.planned.key, cell.finished.attempt)
                     found[cell.planned.key] = why
         return found
+
+
+def _with_origins(plan: Plan) -> Iterable[PlannedCell]:
+    """The cells of a plan and those of another study that they start from, each once."""
+    cells = (*plan.cells, *(one.origin for one in plan.cells if one.origin is not None))
+    return {one.key: one for one in cells}.values()
 
 
 def _needed(plan: Plan) -> Mapping[str, frozenset[Which]]:
@@ -243,6 +249,7 @@ class _FinishedCell:
             accumulation=finished.accumulation,
             choose_on=finished.choose_on,
             choose_videos=finished.choose_videos,
+            fresh=None if finished.fresh is None else tuple(finished.fresh),
         )
 
     def _history(self) -> tuple[Metrics, ...] | None:

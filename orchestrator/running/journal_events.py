@@ -120,6 +120,7 @@ def finished_event(item: CellWork, attempt: int, result: CellResult, storage: St
         checkpoints=_checkpoints(result, run_dir, storage),
         protocol=result.protocol.model_dump(mode="json"),
         videos_hash=item.videos_hash,
+        fresh=None if result.fresh is None else list(result.fresh),
     )
 
 

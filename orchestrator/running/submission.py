@@ -236,7 +236,9 @@ class Submission:
         return driver
 
     def _work_item(self, planned: PlannedCell, running: frozenset[str]) -> CellWork:
-        parent = planned.cell.parent
+        # The parent of another study may have the name of a cell here.
+        parent, origin = None if planned.origin else planned.cell.parent, planned.origin
+        apart = origin if planned.cell.new_head else None
         return CellWork(
             cell=planned.cell,
             key=planned.key,
@@ -250,4 +252,6 @@ class Submission:
             train_videos=self._states[planned.cell.dataset].train_videos or 0,
             evaluation_key=planned.evaluation_key,
             videos_hash=self._states[planned.cell.dataset].val_hash,
+            parent_manifest=apart.manifest if apart else None,
+            parent_classes=apart.num_classes if apart else None,
         )

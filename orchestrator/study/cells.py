@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from catalog.field_errors import Location
 from orchestrator.study.model import AXES, AxisValue, Resources, Stage, Study
 from orchestrator.study.other_axes import RECIPE_NAME, evaluation_at, name_part, recipe_of_axes
+from orchestrator.study.parents import ParentCells, is_same_dataset
 from trainables.models.pretrained import WeightsFile, starting_weights
 from trainables.models.registry import backbone_info, module_info
 from trainables.recipe.cell_spec import Evaluation, Recipe
@@ -25,7 +26,8 @@ class Cell:
     """One training of the grid, with everything the study file says about it.
 
     `parent` is the name of the cell before it in its chain; None for the starter. `other` are the values of
-    the study's other axes, such as `recipe.lr`.
+    the study's other axes, such as `recipe.lr`. `origin` is the cell of another study that a chain begins
+    with, `parent` its name; on other classes it has a head of its own (`new_head`).
     """
 
     module: str
@@ -41,6 +43,8 @@ class Cell:
     keep: KeepPolicy = field(default_factory=KeepPolicy)
     choose_on: float | None = None
     other: tuple[tuple[str, AxisValue], ...] = ()
+    origin: Cell | None = None
+    new_head: bool = False
 
     @cached_property
     def name(self) -> str:
@@ -52,7 +56,7 @@ class Cell:
 
     @property
     def stage(self) -> Stage:
-        """`starter` for the first cell of a chain, `finetune` for the later ones."""
+        """`starter` for a cell without a parent, `finetune` for others."""
         return "starter" if self.parent is None else "finetune"
 
     @property
@@ -124,8 +128,26 @@ def expand(study: Study) -> tuple[Cell, ...]:
 
     A cell's parent is the cell of its chain with the next lower frames *that the study contains*.
     """
-    said = _Said(study)
-    return tuple(cell for chain in _chain_axes(study) for cell in _chain_cells(study, chain, said))
+    said, parents = _Said(study), parent_cells(study)
+    return tuple(cell for chain in _chain_axes(study) for cell in _chain_cells(study, chain, said, parents))
+
+
+def parent_cells(study: Study) -> ParentCells[Cell] | None:
+    """The cells of another study that this one's chains begin with; None where they begin by themselves."""
+    if study.parents is None or study.parent_study is None:
+        return None
+    cells = expand(study.parent_study)
+    return ParentCells(study.parent_study.name, cells, study.parents.where)
+
+
+def _origin(study: Study, first: Mapping[str, AxisValue], parents: ParentCells[Cell]) -> dict[str, Any]:
+    """What a chain's first cell has of the other study's; nothing where `check_study` finds fault."""
+    found = parents.of(first)
+    if isinstance(found, str) or study.parent_study is None:
+        return {}
+    own, theirs = str(first["dataset"]), study.parent_study.datasets
+    same = is_same_dataset(study.datasets.get(own), own, theirs.get(found.dataset), found.dataset)
+    return {"parent": found.name, "origin": found, "new_head": not same}
 
 
 def chains(cells: Sequence[Cell]) -> tuple[tuple[Cell, ...], ...]:
@@ -169,7 +191,7 @@ def axes_and_stages(study: Study) -> Iterator[dict[str, AxisValue]]:
     """Yield what overrides match against of every cell, in the order of `expand`, without its recipe."""
     for chain in _chain_axes(study):
         for place, axes in enumerate(chain):
-            yield {**axes, "stage": "finetune" if place else "starter"}
+            yield {**axes, "stage": "finetune" if place or study.parents else "starter"}
 
 
 def _wanted(study: Study, axes: Mapping[str, AxisValue]) -> bool:
@@ -215,15 +237,20 @@ class _Said:
         return made
 
 
-def _chain_cells(study: Study, chain: Sequence[Mapping[str, AxisValue]], said: _Said) -> Iterator[Cell]:
-    parent: str | None = None
+def _chain_cells(
+    study: Study,
+    chain: Sequence[Mapping[str, AxisValue]],
+    said: _Said,
+    parents: ParentCells[Cell] | None,
+) -> Iterator[Cell]:
+    start = {} if parents is None else _origin(study, chain[0], parents)
     for axes in chain:
         other = _other(axes)
         values: dict[str, Any] = {name: value for name, value in axes.items() if name not in other}
-        recipe, resources = said.of({**axes, "stage": "starter" if parent is None else "finetune"})
+        recipe, resources = said.of({**axes, "stage": "finetune" if start else "starter"})
         cell = Cell(
             **values,
-            parent=parent,
+            **{"parent": None, **start},
             recipe=recipe,
             evaluation=evaluation_at(study.evaluation, other),
             resources=resources,
@@ -232,7 +259,7 @@ def _chain_cells(study: Study, chain: Sequence[Mapping[str, AxisValue]], said: _
             other=tuple(other.items()),
         )
         yield cell
-        parent = cell.name
+        start = {"parent": cell.name}
 
 
 def recipe_layers(study: Study, axes_and_stage: Mapping[str, AxisValue]) -> Layers:

@@ -9,7 +9,15 @@ from math import prod
 from catalog.claims.load import published_values
 from catalog.claims.model import AxisValue
 from catalog.field_errors import Location, Problem, choices
-from orchestrator.study.cells import Cell, axes_and_stages, expand, origin, recipe_layers, resource_layers
+from orchestrator.study.cells import (
+    Cell,
+    axes_and_stages,
+    expand,
+    origin,
+    parent_cells,
+    recipe_layers,
+    resource_layers,
+)
 from orchestrator.study.datasets import dataset_names
 from orchestrator.study.model import CellMatch, Study
 from orchestrator.study.other_axes import RECIPE_NAME, RESOLUTION, axis_problem, field_of_axis
@@ -238,9 +246,24 @@ def _architecture(study: Study, cell: Cell) -> Iterator[Finding]:
         yield ("axes", "module"), f"{reason}, or leave the others out with `exclude`"
 
 
+def _from_other_study(study: Study, cell: Cell) -> Iterator[Finding]:
+    """Chains that begin with another study's cell: whether there is one, of the same architecture."""
+    origin = cell.origin
+    if origin is None:
+        parents = parent_cells(study) if cell.stage == "starter" else None
+        found = parents.of(cell.axes) if parents else None
+        if isinstance(found, str):
+            yield ("parents",), found
+        return
+    pooled, theirs = cell.recipe.pooling_method, origin.recipe.pooling_method
+    if cell.temporal_pooling and pooled != theirs:
+        what = f"{pooled}, but its parent {origin.name} pools by {theirs}; say {theirs}"
+        yield _recipe_field(study, cell, "pooling_method"), what
+
+
 def _weights(study: Study, cell: Cell) -> Iterator[Finding]:
     init = cell.recipe.init
-    if cell.stage != "starter" or init == "random":
+    if study.parents is not None or cell.stage != "starter" or init == "random":
         return
     if not _exists(init, cell):
         ways = [name for name in (*TITLES, "random") if name == "random" or _exists(name, cell)]
@@ -327,6 +350,7 @@ def _speed(study: Study, cell: Cell) -> Iterator[Finding]:
 
 _CELL_CHECKS: tuple[Callable[[Study, Cell], Iterator[Finding]], ...] = (
     _architecture,
+    _from_other_study,
     _weights,
     _batch,
     _pooling,

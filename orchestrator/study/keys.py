@@ -40,7 +40,8 @@ def key_parts(
         cell: the cell, with its resolved recipe.
         num_classes: K, the outputs of the last layer; None where the dataset is not built and unknown.
         train_hash: the training manifest's hash, or `declared_hash` of a dataset that is not built yet.
-        val_hash: the same for validation; it counts only where validation chose the inherited checkpoint.
+        val_hash: the same for validation, of the parent's dataset; it counts only where validation chose the
+            inherited checkpoint.
         parent_key: the key of the cell before it in its chain; None for a starter.
 
     Raises:
@@ -143,14 +144,15 @@ def _initial_parts(cell: Cell, val_hash: str, parent_key: str | None) -> dict[st
             "weights_file": cell.weights.name if cell.weights else None,
             **_from_second("version", INITIALISE),
         }
+    inherited = {"parent": parent_key, **({"head": "new"} if cell.new_head else {})}
     if cell.recipe.inherit == "last":
-        return {"parent": parent_key}
-    chosen_by = evaluation_parts(cell.evaluation)
-    if cell.choose_on is not None:
+        return inherited
+    chosen_by = evaluation_parts((cell.origin or cell).evaluation)
+    if (cell.origin or cell).choose_on is not None:
         # Which videos chose follows from the parts `data`.
-        return {"parent": parent_key, "chosen_by": chosen_by}
+        return {**inherited, "chosen_by": chosen_by}
     # Validation chose the parent's checkpoint, so its protocol and videos decide these weights too.
-    return {"parent": parent_key, "chosen_by": chosen_by, "chosen_on": val_hash}
+    return {**inherited, "chosen_by": chosen_by, "chosen_on": val_hash}
 
 
 def _held_out_parts(cell: Cell) -> dict[str, Any]:

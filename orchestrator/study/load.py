@@ -25,10 +25,11 @@ from trainables.recipe.plug_ins import PlugInError, use
 SHIPPED = Path(__file__).parent.parent / "studies"
 
 
-def load_study(source: str | Path) -> Study:
+def load_study(source: str | Path, children: tuple[Path, ...] = ()) -> Study:
     """Read a study by the path of its file or by the name of a shipped one (`demo`, `deep-analysis`).
 
-    Relative paths in any field count from the study file's directory, `~` is the home folder.
+    Relative paths in any field count from the study file's directory, `~` is the home folder. `children` are
+    the files of studies that start from it.
 
     Raises:
         StudyError: no such file, not YAML, or a wrong field; one line for each problem.
@@ -38,12 +39,14 @@ def load_study(source: str | Path) -> Study:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError.of(str(path), [Problem((), f"cannot be read: {error}")]) from error
-    study = parse_study(text, _shown_name(path), path.parent)
+    study = parse_study(text, _shown_name(path), path.parent, (*children, path.resolve()))
     return _anchored(study, path.parent.resolve())
 
 
-def parse_study(text: str, source: str, folder: Path = Path()) -> Study:
+def parse_study(text: str, source: str, folder: Path = Path(), children: tuple[Path, ...] = ()) -> Study:
     """Validate a study file's text; `source` names the file in errors, `folder` is where it lies.
+
+    `children` are the files of the studies that are being read: this one and those that start from it.
 
     Raises:
         StudyError: as `load_study`.
@@ -61,8 +64,35 @@ def parse_study(text: str, source: str, folder: Path = Path()) -> Study:
     except ValidationError as error:
         problems = field_problems(Study, error, document, tagged="datasets")
         raise StudyError.of(source, [_with_hint(one, fields) for one in problems]) from error
+    if study.parents is not None:
+        study = study.with_parent_study(
+            _parent_study(study.parents.study, source, document, folder, children)
+        )
     _check(study, source, document)
     return study
+
+
+def _parent_study(
+    named: str, source: str, document: Document, folder: Path, children: tuple[Path, ...]
+) -> Study:
+    """The study whose cells another one starts from, by its path from the study file's folder or its name.
+
+    Raises:
+        StudyError: there is none, it has faults itself, or it starts from cells of the other one.
+    """
+    file = folder / user_path(named)
+    where = ("parents", "study")
+    try:
+        found = _find(file if file.is_file() else named)
+        if found.resolve() in children:
+            raise StudyError.of(
+                source, [Problem(where, f"{named} starts from this study", document.line(where))]
+            )
+        return load_study(found, children)
+    except StudyError as error:
+        if file.is_file() or named in shipped_studies():
+            raise
+        raise StudyError.of(source, [Problem(where, str(error), document.line(where))]) from error
 
 
 def _with_hint(problem: Problem, fields: Mapping[Any, Any]) -> Problem:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import (
     BeforeValidator,
     Field,
+    PrivateAttr,
     SerializerFunctionWrapHandler,
     WithJsonSchema,
     field_validator,
@@ -260,6 +261,17 @@ NO_AXES = Axes.model_construct(
 """The grid of a study that trains nothing."""
 
 
+class Parents(Frozen):
+    """The cells of another study that chains begin with: its file or name, and what its cells are there.
+
+    One of the matches of `where` holds for a parent; in what they leave open, parent and child are equal
+    (`orchestrator.study.parents`).
+    """
+
+    study: Annotated[str, Field(min_length=1)]
+    where: Annotated[tuple[CellMatch, ...], BeforeValidator(_as_tuple)] = ()
+
+
 class Study(Frozen):
     """One validated study file: axes, recipes, evaluation protocol, resources.
 
@@ -273,6 +285,7 @@ class Study(Frozen):
     accuracies are shown, the last one's or the best one's; it changes no weights and so no key.
     `choose_on` holds a share of every dataset's training videos out of training, to choose best epochs and
     parents' checkpoints on; without it the validation videos choose, which are reported too.
+    `parents`: chains begin with cells of another study instead of pretrained weights.
     `claims` are judged on this study's results (docs/claims.md); a file may name a file of them instead.
     `plug_ins` are packages to import for it, beside those that are installed as such (docs/plug-ins.md).
     """
@@ -293,8 +306,21 @@ class Study(Frozen):
     choose_on: ChooseOn = None
     report: Which = "last"
     claims: tuple[Claim, ...] = ()
+    parents: Parents | None = None
     plug_ins: tuple[Package, ...] = ()
     evaluates: tuple[EvaluatedCells, ...] = ()
+    _parent_study: Study | None = PrivateAttr(default=None)
+
+    @property
+    def parent_study(self) -> Study | None:
+        """The study that `parents` names, once it is loaded."""
+        return self._parent_study
+
+    def with_parent_study(self, parent: Study) -> Study:
+        """The same study with the loaded one that `parents` names."""
+        copy = self.model_copy()
+        copy._parent_study = parent
+        return copy
 
     @property
     def trains(self) -> bool:

@@ -51,7 +51,7 @@ def page_lines(page: PlanPage, width: int | None) -> list[str]:
     head = wrapped(f"{plan.study}: {cells} in {chains}: {states}", width)
     needs = fitted([wrapped(line, width) for line in need_lines(page)], _NEEDS, "needs")
     sums = (work_line(plan.totals), *sum_lines(forecast), *choice_lines(plan), *share_lines(plan))
-    sums = (*sums, *plug_in_lines(plan))
+    sums = (*sums, *plug_in_lines(plan), *origin_lines(plan))
     said = [wrapped(line, width) for line in (*sums, *older_lines(plan, page.storage), *page.notes)]
     above = [head, needs, fitted(said, _SUMS, "notes")]
     groups = [wrapped(line, width) for line in group_lines(plan)]
@@ -122,6 +122,28 @@ def plug_in_lines(plan: Plan) -> list[str]:
     return [
         f"plug-in: {label}, {version}: {count_text(cells, 'cell')}"
         for (label, version), cells in sorted(used.items())
+    ]
+
+
+_MOST_ORIGINS = 6
+
+
+def origin_lines(plan: Plan) -> list[str]:
+    """The cells of another study that chains begin with, and the cells that start from each."""
+    found: dict[str, tuple[PlannedCell, list[str]]] = {}
+    for one in plan.cells:
+        if one.origin is not None:
+            head = ", new head" if one.cell.new_head else ""
+            found.setdefault(one.origin.key, (one, []))[1].append(f"{one.cell.name}{head}")
+    lines = [
+        f"{one.origin_study}: {one.cell.parent} ({one.origin.state}) → {'; '.join(names)}"
+        for one, names in found.values()
+        if one.origin is not None
+    ]
+    more = len(lines) - _MOST_ORIGINS
+    return [
+        *lines[:_MOST_ORIGINS],
+        *([f"and {more} more cells of {plan.study}'s parents"] if more > 0 else []),
     ]
 
 

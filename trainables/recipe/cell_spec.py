@@ -115,7 +115,8 @@ def resolved_protocol(own: Evaluation, given: Mapping[str, Any]) -> Evaluation:
 class ParentCheckpoint(Frozen):
     """The checkpoint that a cell starts from, and what was recorded about it.
 
-    `recheck_videos` is how many evaluation videos are measured again before training (0: none).
+    `recheck_videos` is how many evaluation videos are measured again before training (0: none). A parent on
+    another dataset has its `manifest` and number of classes: the child's head is new then.
     """
 
     key: str
@@ -127,6 +128,8 @@ class ParentCheckpoint(Frozen):
     evaluation: Evaluation
     predictions_path: str
     recheck_videos: Annotated[int, Field(ge=0)]
+    manifest: str | None = None
+    num_classes: PositiveInt | None = None
 
 
 class StorageAddress(Frozen):

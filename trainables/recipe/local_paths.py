@@ -42,7 +42,8 @@ def localise_paths(spec: CellSpec) -> CellSpec:
         return spec
     parent = spec.parent
     if parent is not None:
-        paths = {name: localise_path(spec, getattr(parent, name)) for name in ("path", "predictions_path")}
+        names = ("path", "predictions_path", *(["manifest"] if parent.manifest else []))
+        paths = {name: localise_path(spec, getattr(parent, name)) for name in names}
         parent = parent.model_copy(update=paths)
     # The mirror is on the machine's own disk already.
     changes = {"parent": parent, "frames_on_local_disk": None}

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from trainables.training.predictions import Predictions
 
 
+HEAD = ("fc.bias", "fc.weight")
+"""What a child on other classes does not inherit."""
+
 _NOT_CHECKED = (
     "say parent_check: false in the study, or run it with another --storage, where all is trained anew"
 )
@@ -68,13 +71,16 @@ def load_parent(parent: ParentCheckpoint) -> dict[str, torch.Tensor]:
     return state
 
 
-def load_strictly(model: nn.Module, tensors: dict[str, torch.Tensor], origin: str) -> None:
-    """Load `tensors` into `model`; every name and shape must match.
+def load_strictly(
+    model: nn.Module, tensors: dict[str, torch.Tensor], origin: str, fresh: tuple[str, ...] = ()
+) -> None:
+    """Load `tensors` into `model`; every name and shape must match, but for those that stay `fresh`.
 
     Raises:
         ParentMismatchError: Names the tensors that are missing, left over or of another shape.
     """
-    own = model.state_dict()
+    own = {name: tensor for name, tensor in model.state_dict().items() if name not in fresh}
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in fresh}
     missing = sorted(own.keys() - tensors.keys())
     left_over = sorted(tensors.keys() - own.keys())
     reshaped = sorted(
@@ -93,7 +99,7 @@ def load_strictly(model: nn.Module, tensors: dict[str, torch.Tensor], origin: st
             "; ".join(problems),
             "parent and child must be the same architecture on the same classes",
         )
-    model.load_state_dict(tensors, strict=True)
+    model.load_state_dict(tensors, strict=not fresh)
 
 
 def recheck(
@@ -159,10 +165,14 @@ def _recorded(parent: ParentCheckpoint) -> Predictions:
 
 @dataclass(frozen=True)
 class InitialModel:
-    """A model on the CPU, and the parent's re-measured top-1 (percent) where it was measured."""
+    """A model on the CPU, and the parent's re-measured top-1 (percent) where it was measured.
+
+    `fresh`: the sorted names of the tensors that were not inherited; None where all are random, or resumed.
+    """
 
     model: VideoModel
     parent_top1: float | None
+    fresh: tuple[str, ...] | None = None
 
 
 def initial_model(spec: CellSpec, manifest: Manifest | None, compute: Compute, rank: int) -> InitialModel:
@@ -181,13 +191,20 @@ def initial_model(spec: CellSpec, manifest: Manifest | None, compute: Compute, r
     if manifest is None:
         return InitialModel(model, None)
     if spec.parent is not None:
-        return InitialModel(model, _inherit(model, spec, spec.parent, manifest, compute, rank))
+        measured = _inherit(model, spec, spec.parent, manifest, compute, rank)
+        return InitialModel(model, measured, _fresh(spec.parent))
     if spec.recipe.init != "random":
         from trainables.models.weights import initialise_from
 
         network = (spec.module, spec.backbone)
-        initialise_from(spec.recipe.init, model, network, spec.weights_dir, spec.recipe.inflation)
+        given = (spec.weights_dir, spec.recipe.inflation)
+        return InitialModel(model, None, initialise_from(spec.recipe.init, model, network, *given))
     return InitialModel(model, None)
+
+
+def _fresh(parent: ParentCheckpoint) -> tuple[str, ...]:
+    """What a child does not inherit: nothing, or its head where the parent's classes are others."""
+    return () if parent.manifest is None else HEAD
 
 
 def _build(spec: CellSpec, frames: int) -> VideoModel:
@@ -222,16 +239,20 @@ def _inherit(
     compute: Compute,
     rank: int,
 ) -> float | None:
+    from trainables.data.frames.manifest import read_manifest
     from trainables.data.frames.store_reader import open_reader
 
     tensors = load_parent(parent)
-    load_strictly(model, tensors, parent.cell)
+    load_strictly(model, tensors, parent.cell, _fresh(parent))
     if rank != 0 or parent.recheck_videos == 0:
         return None
-    twin = _build(spec, parent.frames)
+    classes = parent.num_classes or spec.num_classes
+    twin = _build(spec.model_copy(update={"num_classes": classes}), parent.frames)
     load_strictly(twin, tensors, parent.cell)
     compute.place(twin)
-    reader = open_reader(manifest, Path(spec.manifest), spec.frames_on_local_disk, memory_bytes=0)
+    path = Path(parent.manifest or spec.manifest)
+    manifest = read_manifest(path) if parent.manifest else manifest
+    reader = open_reader(manifest, path, spec.frames_on_local_disk, memory_bytes=0)
     return recheck(
         twin,
         parent,

@@ -31,7 +31,8 @@ class CellResult:
     `history` has one row per epoch; `checkpoints` refers to those of the `last` and the `best` epoch;
     accuracies are percent, times seconds. `accumulation` is the largest of any epoch (`CellSpec`). The best
     epoch was chosen on `choose_videos` training videos (the share `choose_on`, held out of training), or,
-    where `choose_on` is None, on the evaluation videos.
+    where `choose_on` is None, on the evaluation videos. `fresh` names the tensors that began at random, not
+    with the parent's or with pretrained weights; None where all did, or it is not recorded.
     """
 
     cell: str
@@ -58,6 +59,7 @@ class CellResult:
     accumulation: int = 1
     choose_on: float | None = None
     choose_videos: int = 0
+    fresh: tuple[str, ...] | None = None
 
     @property
     def protocol(self) -> Evaluation:
@@ -110,6 +112,7 @@ def write_result(
     provenance: Provenance,
     train_videos: int,
     choose_videos: int = 0,
+    fresh: tuple[str, ...] | None = None,
 ) -> CellResult:
     """Write `result.json` into the run directory and return what it says."""
     best = best_epoch(history)
@@ -140,6 +143,7 @@ def write_result(
         accumulation=max(int(row.get("accumulation", 1)) for row in history),
         choose_on=spec.choose_on,
         choose_videos=choose_videos,
+        fresh=fresh,
     )
     store_result(storage, Path(spec.run_dir), result)
     return result
@@ -159,7 +163,9 @@ def read_result(run_dir: Path, key: str) -> CellResult | None:
     try:
         values = load_checked((run_dir / RESULT_FILE).read_bytes(), _FIELDS, with_nan=True)
         known = {name: values[name] for name in values.keys() & _FIELDS}
-        result = CellResult(**known | {"history": tuple(values["history"])})
+        fresh = values.get("fresh")
+        lists = {"history": tuple(values["history"]), "fresh": None if fresh is None else tuple(fresh)}
+        result = CellResult(**known | lists)
     except (OSError, ValueError, TypeError, KeyError) as error:
         if is_outage(error):
             raise

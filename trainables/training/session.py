@@ -75,6 +75,7 @@ class CellSession:
         self.norm = Normalisation.of(spec.module, spec.backbone)
         self.history: list[Metrics] = []
         self.parent_top1: float | None = None
+        self.fresh: tuple[str, ...] | None = None
         self.directory = Path(spec.run_dir)
         self.storage = storage_of(spec)
         # Now, so that nothing of it can fail when the epochs are behind the cell.
@@ -100,7 +101,7 @@ class CellSession:
         resumed = latest_intact(Path(spec.run_dir), spec.key)
         fresh = initial_model(spec, None if resumed else manifest, compute, rank)
         session = cls(spec, rank, world, compute, manifest, fresh.model)
-        session.parent_top1 = fresh.parent_top1
+        session.parent_top1, session.fresh = fresh.parent_top1, fresh.fresh
         session._prepare(resumed)
         return session
 
@@ -111,7 +112,7 @@ class CellSession:
             self.model.load_state_dict(state["model"], strict=True)
             optimiser_state = state["optimiser"]
             self.history = [dict(row) for row in resumed.history]
-            self.parent_top1 = state["parent_top1"]
+            self.parent_top1, self.fresh = state["parent_top1"], state.get("fresh")
             logger.info("%s goes on from epoch %d", self.spec.cell, resumed.epoch)
         model = self.compute.place(self.model)
         optimiser = build_optimiser(model, self.spec.recipe, self.compute.switches)
@@ -240,6 +241,7 @@ class CellSession:
             # Every epoch seeds its generators from (seed, epoch, rank): this pair is the whole RNG state.
             "rng": {"seed": self.spec.seed, "next_epoch": len(self.history) + 1},
             "parent_top1": self.parent_top1,
+            "fresh": self.fresh,
         }
 
     def finish(self) -> None:
@@ -257,6 +259,7 @@ class CellSession:
                     self.provenance,
                     len(self.train_videos),
                     len(self.choose_videos),
+                    self.fresh,
                 )
         if self.world > 1:
             dist.barrier()

@@ -81,3 +81,19 @@ def test_a_file_of_claims_travels_in_the_study(tmp_path: Path) -> None:
     with job_folder(str(study)) as packed:
         there = load_study(packed.folder / packed.study_file)
     assert there == here and [one.name for one in there.claims] == ["one"]
+
+
+def test_the_study_of_parents_travels_beside_the_study(tmp_path: Path) -> None:
+    study, source = tmp_path / "own.yaml", tmp_path / "before" / "source.yaml"
+    source.parent.mkdir()
+    source.write_text(FOLDER.replace("PATH", "/data/videos").replace("name: own", "name: source"))
+    named = "parents: {study: before/source.yaml}\n"
+    study.write_text(FOLDER.replace("PATH", "/data/videos") + named)
+    with job_folder(str(study)) as packed:
+        there = load_study(packed.folder / packed.study_file)
+    here = load_study(study)
+    assert there.parent_study == here.parent_study is not None
+    source.rename(source.parent / "own.yaml")
+    study.write_text(study.read_text().replace("source.yaml", "own.yaml"))
+    with pytest.raises(SubmitError, match="cannot travel together"), job_folder(str(study)):
+        pass

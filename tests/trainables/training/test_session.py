@@ -15,7 +15,9 @@ import torch
 
 from tests.support.toy import EVALUATION, build_toy, toy_spec
 from trainables.data.clips.ring import Batch
+from trainables.data.datasets import SyntheticAppearance
 from trainables.data.frames.manifest import Video, hold_out, read_manifest
+from trainables.data.ingest.build import build_dataset
 from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
 from trainables.training.checkpoint import latest_intact, load_state
 from trainables.training.initialise import ParentMismatchError
@@ -158,6 +160,60 @@ def test_a_child_goes_on_from_its_parents_weights(trained: CellSpec, toy_data: P
     expected = weights(trained)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in session.model.state_dict().items())
     assert session.parent_top1 is not None
+
+
+@pytest.fixture(scope="module")
+def other_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes that the parent has never seen."""
+    folder = tmp_path_factory.mktemp("other")
+    config = SyntheticAppearance(kind="synthetic-appearance", train_per_class=4, val_per_class=2)
+    build_dataset(config, "other", folder)
+    return folder
+
+
+def on_other_data(trained: CellSpec, toy_data: Path, other_data: Path, run_dir: Path) -> CellSpec:
+    parent = parent_of(trained).model_copy(
+        update={"manifest": str(toy_data / "manifest.parquet"), "num_classes": trained.num_classes}
+    )
+    return toy_spec(
+        other_data, run_dir, dataset="other", num_classes=7, epochs=2, key="d" * 32, parent=parent
+    )
+
+
+def test_a_child_on_another_dataset_inherits_all_but_the_head(
+    trained: CellSpec, toy_data: Path, other_data: Path, tmp_path: Path
+) -> None:
+    spec = on_other_data(trained, toy_data, other_data, tmp_path)
+    torch.set_num_threads(1)
+    session = CellSession.open(spec, rank=0, world=1, local_rank=0)
+    expected = weights(trained)
+    changed = {
+        name
+        for name, tensor in session.model.state_dict().items()
+        if tensor.shape != expected[name].shape or not torch.equal(tensor, expected[name])
+    }
+    assert changed == set(session.fresh or ()) == {"fc.bias", "fc.weight"}
+    assert session.model.fc.weight.shape[0] == 7
+    # Measured as the parent was: on its own videos, over its own classes.
+    assert session.parent_top1 is not None
+
+
+def test_the_result_names_what_was_not_inherited(
+    trained: CellSpec, toy_data: Path, other_data: Path, tmp_path: Path
+) -> None:
+    spec = on_other_data(trained, toy_data, other_data, tmp_path)
+    train(spec, until=1)
+    train(spec)
+    assert result_of(spec).fresh == ("fc.bias", "fc.weight")
+    assert result_of(trained).fresh is None
+
+
+def test_a_parent_on_other_classes_must_be_the_same_architecture(
+    trained: CellSpec, toy_data: Path, other_data: Path, tmp_path: Path
+) -> None:
+    spec = on_other_data(trained, toy_data, other_data, tmp_path).model_copy(update={"module": "i3d"})
+    with pytest.raises(ParentMismatchError, match=r"does not fit this model; .*trunk.*\.weight"):
+        CellSession.open(spec, rank=0, world=1, local_rank=0)
 
 
 def test_a_child_refuses_a_changed_parent_file(trained: CellSpec, toy_data: Path, tmp_path: Path) -> None:
