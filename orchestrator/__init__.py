@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.evaluation.load_cell import LoadedCell, load_cell
+    from trainables.inference.export import load_exported
 
-__all__ = ["LoadedCell", "load_cell"]
+_HOMES = {
+    "LoadedCell": "orchestrator.evaluation.load_cell",
+    "load_cell": "orchestrator.evaluation.load_cell",
+    "load_exported": "trainables.inference.export",
+}
+
+__all__ = ["LoadedCell", "load_cell", "load_exported"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (the module protocol's own signature)
     """Load a public name from its module at its first use: it brings torch."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'orchestrator' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module("orchestrator.evaluation.load_cell"), name)
+    return getattr(import_module(_HOMES[name]), name)

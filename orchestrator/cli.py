@@ -29,7 +29,7 @@ from orchestrator.commands.claims import claims
 from orchestrator.commands.control import cancel, pause, resume
 from orchestrator.commands.dashboard import dashboard
 from orchestrator.commands.doctor import doctor
-from orchestrator.commands.evaluate import evaluate, predict
+from orchestrator.commands.evaluate import evaluate, export, predict
 from orchestrator.commands.explain import explain
 from orchestrator.commands.init import init
 from orchestrator.commands.plan import plan, power
@@ -115,6 +115,7 @@ app.command()(cancel)
 app.command()(explain)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(export)
 app.command()(results)
 app.command()(claims)
 app.command()(dashboard)

@@ -1,4 +1,4 @@
-"""`actiongrid evaluate` and `predict`: finished cells at work, on their dataset's videos or on any others."""
+"""`actiongrid evaluate`, `predict` and `export`: what is done with finished cells."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from orchestrator.commands.common import (
 
 if TYPE_CHECKING:
     from orchestrator.evaluation.load_cell import LoadedCell
-    from trainables.inference.classifier import UnusableVideo, VideoPrediction
+    from trainables.inference.classifier import Device, UnusableVideo, VideoPrediction
     from trainables.recipe.cell_spec import Which
 
 Positive = typer.Option(min=1)
+_CHECK_VIDEOS = 2  # an export is compared on, beside random clips
 CellArgument = Annotated[
     str,
     typer.Argument(help="A finished cell's name, without dataset or seed where that is clear, or its key."),
@@ -149,11 +150,52 @@ def predict(
         raise typer.Exit(WORK_FAILED)
 
 
-def _loaded(cell: str, storage: str | None, study: str | None, which: Which | None) -> LoadedCell:
+def export(
+    cell: CellArgument,
+    to: Annotated[
+        Literal["state-dict", "torchscript", "onnx", "huggingface"],
+        typer.Option(help="The form: a file of weights, a network as a file, or a folder (huggingface)."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file, or the folder, to write.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a plain file, or a folder that an export made.")
+    ] = False,
+    study: StudyOption = None,
+    checkpoint: CheckpointOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """Write a finished cell's network as files that others can use, with a model card.
+
+    What was written is run and compared with the cell; only what gives the same logits stays.
+    """
+    from orchestrator.evaluation.model_card import model_card
+    from trainables.inference.export import check_target, export_network, require_packages
+
+    require_packages(to)
+    check_target(output, folder=to == "huggingface", force=force)
+    loaded = _loaded(cell, storage, study, checkpoint, device="cpu")
+    checked = export_network(
+        loaded,
+        to,
+        output,
+        lambda found: model_card(loaded, to, output.name, found),
+        loaded.validation_videos(_CHECK_VIDEOS),
+        force=force,
+    )
+    batch = "" if checked.any_batch else "; it takes one clip at a time"
+    typer.echo(
+        f"{output}: {to} of {loaded.name}; on {checked.clips} clips its logits differ from the cell's by "
+        f"{checked.difference:.1e} at most{batch}"
+    )
+
+
+def _loaded(
+    cell: str, storage: str | None, study: str | None, which: Which | None, device: Device = "auto"
+) -> LoadedCell:
     """The cell that is meant; which one that is, and what it is not, is said on standard error."""
     from orchestrator.evaluation.load_cell import load_cell
 
-    loaded = load_cell(cell, existing_storage(storage), study=study, checkpoint=which)
+    loaded = load_cell(cell, existing_storage(storage), study=study, checkpoint=which, device=device)
     typer.echo(f"{loaded!r}", err=True)
     others = loaded.origin.others if loaded.origin else ()
     if others:

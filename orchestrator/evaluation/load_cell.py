@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog import Catalog
 from catalog.queries.cells import cell_with_key, evaluations_of_cell
 from catalog.storage.atomic import MissingStorageError
+from catalog.storage.layout import unescaped
 from catalog.storage.storage import Storage, default_storage, open_storage
 from orchestrator.evaluation.cells import VideoSets, choose_cell
 from orchestrator.evaluation.jobs import Wanted, check_checkpoint, make_job
@@ -60,6 +62,14 @@ class LoadedCell(VideoClassifier):
     def key(self) -> str:
         """The cell's key."""
         return self.spec.key
+
+    def validation_videos(self, count: int) -> tuple[Path, ...]:
+        """At most `count` validation videos of its dataset whose files stand on this machine."""
+        from trainables.data.frames.manifest import read_manifest
+
+        videos = read_manifest(Path(self.spec.manifest)).split("val")
+        paths = (Path(unescaped(video.path)) for video in videos)
+        return tuple(islice((path for path in paths if path.is_file()), count))
 
     def __repr__(self) -> str:
         """One line: which cell of which study, and which checkpoint of it."""

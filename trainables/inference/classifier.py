@@ -161,12 +161,26 @@ class VideoClassifier:
         Raises:
             VideoError, ProtocolError: as `predict`.
         """
+        (found,) = self.clips_of_all([video], **protocol)
+        if isinstance(found, UnusableVideo):
+            raise VideoError(found.reason, found.path, "give another file")
+        return found
+
+    def clips_of_all(
+        self, videos: Iterable[str | Path], **protocol: object
+    ) -> Iterator[torch.Tensor | UnusableVideo]:
+        """The same for many files, one after another; an unusable one does not stop the others.
+
+        Raises:
+            ProtocolError, StoreWriteError: as `predict_all`.
+        """
         evaluation = resolved_protocol(self.protocol, protocol)
-        with closing(_read_each([video], self.frame_format)) as found:
-            one = next(found)
-            if isinstance(one, UnusableVideo):
-                raise VideoError(one.reason, one.path, "give another file")
-            return self.compute.inputs(self._batch(one, evaluation), self.normalisation).clone()
+        return (
+            self.compute.inputs(self._batch(one, evaluation), self.normalisation).clone()
+            if isinstance(one, _Read)
+            else one
+            for one in _read_each(videos, self.frame_format)
+        )
 
     def _batch(self, read: _Read, evaluation: Evaluation) -> Batch:
         from trainables.data.clips.loader import eval_batches

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from orchestrator import load_cell, load_exported
 from tests.orchestrator.commands.test_cli import run
 from tests.support.finished_cell import CELL, KEY
 from tests.support.paths import SHARED
 from trainables.data.frames.manifest import read_manifest
+from trainables.inference import export
+from trainables.inference.classifier import VideoClassifier
 from trainables.recipe.cell_spec import CellSpec
 
 VIDEOS = SHARED / "videos"
@@ -90,3 +96,129 @@ def test_every_real_video_is_answered_or_its_damage_named(
     damaged = {Path(row["video"]).name: row["error"] for row in rows if "error" in row}
     assert list(damaged) == ["decord__corrupted.mp4"]
     assert damaged["decord__corrupted.mp4"].startswith("damaged: ")
+
+
+FORMS = ("state-dict", "torchscript", "onnx", "huggingface")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_an_export_gives_the_cells_logits_in_any_batch(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    storage: Path,
+    tmp_path: Path,
+    form: str,
+) -> None:
+    for name in {"onnx": ("onnx", "onnxruntime", "onnxscript"), "huggingface": ("safetensors",)}.get(
+        form, ()
+    ):
+        pytest.importorskip(name)
+    target = tmp_path / "made" / "tam"
+    words = ("export", CELL, "--to", form, "-o", str(target), "--storage", str(storage))
+    assert run(monkeypatch, *words) == 0
+    said = capsys.readouterr().out
+    assert float(re.search(r"on 5 clips .* by (\S+) at most$", said.strip())[1]) <= 1e-4  # type: ignore[index]
+    cell = load_cell(CELL, storage, device="cpu")
+    clips = torch.randn((3, 3, 8, 32, 32), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        assert torch.allclose(opened(form, target)(clips), cell.model(clips), atol=1e-5)
+    card = (target / "README.md" if form == "huggingface" else target.with_name("tam.md")).read_text()
+    for part in (KEY, "(N, 3, 8, 32, 32)", *cell.classes, '"optimiser": "sgd"', "[0.485, 0.456, 0.406]"):
+        assert part in card
+    assert re.search(r"\| \d+\.\d\d % \(\d+\.\d to \d+\.\d\) \|", card)
+    assert str(storage) not in card + "".join(
+        path.read_bytes().decode(errors="ignore") for path in target.parent.rglob("*") if path.is_file()
+    )
+    assert run(monkeypatch, *words) == 2
+    assert "it exists" in capsys.readouterr().err
+    if form in ("state-dict", "huggingface"):
+        assert run(monkeypatch, *words, "--force") == 0
+    assert len(list(target.parent.iterdir())) == (1 if form == "huggingface" else 2)
+
+
+def opened(form: str, target: Path) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The export as somebody else opens it."""
+    if form == "torchscript":
+        return torch.jit.load(str(target))  # type: ignore[no-any-return]
+    if form == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(target))
+        return lambda clips: torch.from_numpy(session.run(None, {"clip": clips.numpy()})[0])
+    return load_exported(target, "cpu").model
+
+
+@pytest.mark.parametrize("place", ["folder", "link", "other"])
+def test_what_is_no_plain_file_is_never_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    storage: Path,
+    tmp_path: Path,
+    place: str,
+) -> None:
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    form = "huggingface" if place == "other" else "state-dict"
+    words = ("export", CELL, "--to", form, "-o", str(tmp_path / place), "--force")
+    assert run(monkeypatch, *words, "--storage", str(storage)) == 2
+    assert "never replaced" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == (tmp_path / "other" / "notes.txt").read_text() == "mine"
+
+
+def test_an_export_that_differs_is_not_announced_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], storage: Path, tmp_path: Path
+) -> None:
+    def spoiled(network: VideoClassifier, clips: torch.Tensor, path: Path) -> None:
+        write(network, clips, path)
+        state = torch.load(path, weights_only=True)
+        state["model"]["fc.bias"] += 0.001
+        config = json.loads(state["config"])
+        config["actiongrid"]["weights_sha256"] = export._digest(state["model"])
+        torch.save(state | {"config": json.dumps(config)}, path)
+
+    write = export._write_state
+    ways = {**export._ATTEMPTS, "state-dict": (export._Attempt(spoiled),)}
+    monkeypatch.setattr(export, "_ATTEMPTS", ways)
+    words = ("export", CELL, "--to", "state-dict", "-o", str(tmp_path / "a.pt"), "--storage", str(storage))
+    assert run(monkeypatch, *words) == 1
+    said = capsys.readouterr()
+    assert "logits differ by 1.0e-03" in said.err and said.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_packages_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], storage: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(export, "find_spec", lambda name: None)
+    words = ("export", CELL, "--to", "onnx", "-o", str(tmp_path / "a.onnx"), "--storage", str(storage))
+    assert run(monkeypatch, *words) == 2
+    assert (
+        "onnx, onnxruntime, onnxscript; --to onnx; pip install 'actiongrid[export]'"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_damaged_export_is_refused(storage: Path, tmp_path: Path) -> None:
+    cell = load_cell(CELL, storage, device="cpu")
+    target = tmp_path / "a.pt"
+    export.export_network(cell, "state-dict", target, lambda found: "card")
+    loaded = load_exported(target)
+    assert (loaded.classes, loaded.protocol, loaded.frame_format) == (
+        cell.classes,
+        cell.protocol,
+        cell.frame_format,
+    )
+    state = torch.load(target, weights_only=True)
+    state["model"]["fc.bias"] += 0.001
+    torch.save(state, target)
+    with pytest.raises(export.ExportTargetError, match="checksum"):
+        load_exported(target)
+    target.write_bytes(target.read_bytes()[:-100])
+    with pytest.raises(export.ExportTargetError, match="not a whole export"):
+        load_exported(target)
+    with pytest.raises(export.ExportTargetError, match="not a whole export"):
+        load_exported(tmp_path / "none")
