@@ -5,7 +5,7 @@ ACTIONGRID_STORAGE ?= demo-storage
 export ACTIONGRID_STORAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test long chaos fuzz mutants check format lock clean
+.PHONY: help install demo smoke test long chaos fuzz mutants check format lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -28,6 +28,11 @@ demo: install  ## run the demo study, check its conclusion, write its report
 	$(BIN)/actiongrid run demo
 	$(BIN)/python -m tests.support.demo_conclusion $(ACTIONGRID_STORAGE)
 	$(BIN)/actiongrid report
+
+# A storage and study files of its own: nothing of it may stand among real results.
+smoke: install  ## every study of the paper at toy size, and one report with all its figures and tables
+	$(BIN)/actiongrid smoke --storage smoke-storage --cpus 2
+	$(BIN)/actiongrid report --storage smoke-storage --output smoke-storage/report.html
 
 # Two at a time: most of the slow ones wait, for Ray to start or for what they killed to be noticed.
 # Shells (and nohup) let what they start in the background ignore signals that some tests send.
@@ -69,4 +74,4 @@ lock: install  ## resolve the dependencies anew: versions and hashes, no index a
 		--no-emit-index-url --no-header pyproject.toml -o requirements.lock
 
 clean:  ## remove what the demo and the tools left
-	rm -rf demo-storage .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf demo-storage smoke-storage smoke-studies .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -36,6 +36,7 @@ from orchestrator.commands.plan import plan, power
 from orchestrator.commands.report import report
 from orchestrator.commands.results import results
 from orchestrator.commands.run import run
+from orchestrator.commands.smoke import smoke
 from orchestrator.commands.status import status
 from orchestrator.commands.submit import jobs, submit
 from trainables.recipe.plug_ins import use
@@ -108,6 +109,7 @@ app.command()(init)
 app.command()(plan)
 app.command()(power)
 app.command()(run)
+app.command()(smoke)
 app.command()(status)
 app.command()(pause)
 app.command()(resume)
