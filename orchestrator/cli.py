@@ -35,8 +35,7 @@ from orchestrator.commands.init import init
 from orchestrator.commands.plan import plan, power
 from orchestrator.commands.report import report
 from orchestrator.commands.results import results
-from orchestrator.commands.run import run
-from orchestrator.commands.smoke import smoke
+from orchestrator.commands.run import run, smoke
 from orchestrator.commands.status import status
 from orchestrator.commands.submit import jobs, submit
 from trainables.recipe.plug_ins import use

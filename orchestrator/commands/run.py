@@ -1,4 +1,4 @@
-"""`actiongrid run`: run what is missing of a study."""
+"""`actiongrid run` and `smoke`: run what is missing of a study, or its smoke form."""
 
 from __future__ import annotations
 
@@ -113,6 +113,37 @@ def _evaluate(study: Study, options: Options, phases: Phases) -> None:
         catalog.refresh()
         show_measured([measured_row(catalog, asdict(outcome)) for outcome in outcomes])
     if any(outcome.error for outcome in outcomes) or any(one.unfinished for one in found):
+        raise typer.Exit(WORK_FAILED)
+
+
+def smoke(
+    studies: Annotated[
+        list[str] | None, typer.Argument(metavar="[STUDY...]", help="Default: all studies of the paper.")
+    ] = None,
+    storage: StorageOption = None,
+    output: Annotated[Path, typer.Option("--output", help="Folder for the study files that are run.")] = Path(
+        "smoke-studies"
+    ),
+    cpus: Annotated[int | None, typer.Option(min=1, help="CPUs of the local Ray; default: all.")] = None,
+    only_write: Annotated[bool, typer.Option("--only-write", help="Write the files, run nothing.")] = False,
+) -> None:
+    """Run studies at toy size: every module with its tiny network, on generated videos, for two epochs."""
+    from orchestrator.study.smoke import written_forms
+
+    failed = []
+    for path in written_forms(studies, output):
+        typer.echo(f"smoke form: {path}")
+        if only_write:
+            continue
+        try:
+            run(str(path), storage, address=None, cpus=cpus, gpus=0, weights_dir=None)
+        except typer.Exit as ended:
+            if ended.exit_code == INTERRUPTED:
+                raise
+            if ended.exit_code:
+                failed.append(path.stem)
+    if failed:
+        typer.echo(f"failed: {', '.join(failed)}", err=True)
         raise typer.Exit(WORK_FAILED)
 
 

@@ -8,14 +8,19 @@ shrink.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
+
 from orchestrator.study.cells import expand
+from orchestrator.study.load import load_study, shipped_studies
 from orchestrator.study.model import AxisValue, Study
 from orchestrator.study.other_axes import RESOLUTION, field_of_axis
 from trainables.models.registry import backbones_of, module_info
 
 PREFIX = "smoke-"
+_NOT_OF_THE_PAPER = ("demo",)
 _TINY = "tiny"
 _LENGTHS = 2  # the shortest ones: a starter and what is finetuned from it
 _TEMPORAL = ("ssv2", "mini-ssv2", "jester")  # datasets whose classes are in the movement
@@ -173,3 +178,23 @@ def in_order(studies: Sequence[Study]) -> list[Study]:
         ordered += ready or left
         left = [one for one in left if one not in ordered]
     return ordered
+
+
+def written_forms(names: list[str] | None, folder: Path) -> list[Path]:
+    """Write the smoke forms of studies; their files, each behind those whose cells it needs.
+
+    Raises:
+        StudyError: A study cannot be read.
+    """
+    wanted = names or [name for name in shipped_studies() if name not in _NOT_OF_THE_PAPER]
+    studies = in_order([load_study(name) for name in wanted])
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for study in studies:
+        path = folder / f"{smoke_name(study.name)}.yaml"
+        text = yaml.safe_dump(smoke_form(study), sort_keys=False, width=110, allow_unicode=True)
+        path.write_text(
+            f"# Made by `actiongrid smoke` from the study {study.name}.\n{text}", encoding="utf-8"
+        )
+        paths.append(path)
+    return paths

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.commands.smoke import written_forms
 from orchestrator.study.cells import expand
 from orchestrator.study.load import load_study, parse_study
 from orchestrator.study.model import Study
-from orchestrator.study.smoke import in_order, named_studies, smoke_form
+from orchestrator.study.smoke import in_order, named_studies, smoke_form, written_forms
 from trainables.models.registry import backbones_of, module_info
 
 
