@@ -29,6 +29,7 @@ from orchestrator.ray_runtime.dispatch import Grid, RayPlace, StopSignals, Termi
 from orchestrator.ray_runtime.session import leftovers, redirect_output, remove_leftover
 from orchestrator.running.cell_run import CellFailure, finished_seconds
 from orchestrator.running.driver import Driver
+from orchestrator.running.notifications import require_addresses, start_notifier
 from orchestrator.running.submission import Options, Submission
 from orchestrator.scheduling.schedule import Free
 from orchestrator.study.cells import Cell, expand
@@ -72,6 +73,7 @@ def submit(
     Raises:
         DatasetError: A dataset cannot be built as declared.
         MachineTooSmallError: No cell of the study fits this machine, and no cluster was named.
+        NotifyError: A channel of `notify` leads nowhere.
         ClusterError: The cluster cannot do it, such as machines that do not share the storage.
         RaySessionError: Ray does not start or cannot be reached.
         LeaseError: The storage cannot be shared by several drivers.
@@ -79,6 +81,7 @@ def submit(
     storage, writer, begin = options.storage, writer_name(), phase or announce
     layout = storage.layout
     storage.require_usable()
+    require_addresses(study.notify)
     chosen_packing(storage.root, options.packing)
     begin("checking the storage" if options.address is None else "checking the cluster and the storage")
     check_cluster(options.address, storage, layout.log(f"{writer}-check"))
@@ -99,7 +102,8 @@ def submit(
             _require_room(expand(study), options)
         plan = submission.prepare(show, announce, begin)
         _require_room([one.cell for one in plan.cells if one.state is State.TO_RUN], options)
-        driver = submission.driver(signals.asked)
+        notifier = start_notifier(study.notify, submission.watched(), announce)
+        driver = submission.driver(signals.asked, notifier.see if notifier else None)
         if driver.cells:
             log = layout.log(submission.writer)
             announce(f"{len(driver.cells)} of {len(plan.cells)} cells to run; Ray's own output: {log}")
@@ -107,6 +111,8 @@ def submit(
             begin("starting Ray, then training")
             _run(submission, driver, options, signals, presence, seed)
         outcome = _outcome(submission, driver, interrupted=not driver.is_finished)
+        if notifier:
+            notifier.end(None if outcome.interrupted or not driver.cells else outcome.states)
         catalog.refresh()
         for warning in overshoots(catalog, finished_seconds(driver.cells)):
             announce(f"warning: {warning}")

@@ -146,6 +146,13 @@ def costs_by_axis(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     return ask(catalog, chosen_cells(filters, "cell_costs"), _BY_AXIS)
 
 
+def hours_spent(catalog: Catalog, study: str, *, on_gpus: bool) -> float:
+    """Return the hours of GPUs (else of CPU cores) that the cells of a study's current plan have taken."""
+    rows = costs_by_axis(catalog, Filters(study=(study,))).to_pylist()
+    column = "gpu_hours_spent" if on_gpus else "cpu_hours_spent"
+    return float(sum(row[column] or 0.0 for row in rows if row["axis"] == "module"))
+
+
 def accuracies_by_hours(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     """Return one row a finished model and length: top-1 (percent), hours of GPUs and CPU cores of its chain.
 

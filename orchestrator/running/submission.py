@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 from catalog import Catalog, Journal
 from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
+from catalog.events import Event as CatalogEvent
 from catalog.queries.drivers import next_time
 from catalog.queries.planner import attempts_made
+from catalog.queries.training import hours_spent
 from catalog.storage.locks import LockHeldError
 from catalog.storage.storage import Storage
 from orchestrator.coordination.shared_cells import SharedCells
@@ -32,6 +35,7 @@ from orchestrator.running.cell_run import CellWork
 from orchestrator.running.driver import Driver
 from orchestrator.running.finished_files import FinishedFiles
 from orchestrator.running.journal_events import epoch_event, finished_event, planned_event
+from orchestrator.running.notifications import Watched
 from orchestrator.running.retention import Retention
 from orchestrator.study.cells import expand
 from orchestrator.study.datasets import DatasetState
@@ -213,8 +217,16 @@ class Submission:
                 adopted = True
         return adopted
 
-    def driver(self, stop: Event) -> Driver:
-        """The driver of the cells that have to run, until `stop` is set."""
+    def watched(self) -> Watched:
+        """What messages to people are about."""
+        cells = {one.key: (one.cell.name, one.cell.resources) for one in self.plan.cells}
+        on_gpus = any(resources.gpus for _, resources in cells.values())
+        spent = hours_spent(self._catalog, self._study.name, on_gpus=on_gpus)
+        words = ("actiongrid", "run", self._options.study_file, "--storage", self._storage.location)
+        return Watched(self._study.name, cells, spent, shlex.join(words))
+
+    def driver(self, stop: Event, see: Callable[[CatalogEvent], None] | None = None) -> Driver:
+        """The driver of the cells that have to run, until `stop` is set; `see` is told what is journalled."""
         to_run = [planned for planned in self.plan.cells if planned.state is State.TO_RUN]
         names = frozenset(planned.cell.name for planned in to_run)
         before = memory_reductions(self._catalog)
@@ -231,7 +243,14 @@ class Submission:
         )
         retention = Retention(self._storage, self._catalog, self._journal.append, self._study.keep)
         retention.sweep(planned.key for planned in self.plan.cells if planned.state is State.DONE)
-        driver = Driver(work, self._storage, retention.append, self._shared, settings, stop)
+
+        def append(event: CatalogEvent) -> CatalogEvent:
+            written = retention.append(event)
+            if see is not None:
+                see(written)
+            return written
+
+        driver = Driver(work, self._storage, append, self._shared, settings, stop)
         driver.refresh_leases()
         return driver
 

@@ -272,6 +272,50 @@ class Parents(Frozen):
     where: Annotated[tuple[CellMatch, ...], BeforeValidator(_as_tuple)] = ()
 
 
+Alert = Literal["failed", "finished", "stuck", "over_budget"]
+ALERTS: tuple[Alert, ...] = ("failed", "finished", "stuck", "over_budget")
+
+
+class Channel(Frozen):
+    """One way to reach people, and what they want to know.
+
+    `address` is a mail address or a webhook's address; `address_from` names the environment variable that
+    holds it, since who knows a webhook's address can write there: the study file and the catalog do not.
+    """
+
+    by: Literal["mail", "slack", "webhook"]
+    address: Annotated[str, Field(min_length=1)] | None = None
+    address_from: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    when: OneOrMore[Alert] = ALERTS
+    smtp: Annotated[str, Field(pattern=r"^[^\s:]+(:\d{1,5})?$")] = "localhost:25"
+    sender: Annotated[str, Field(min_length=3)] | None = None
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Channel:
+        if (self.address is None) == (self.address_from is None):
+            raise ValueError("give one of `address` and `address_from` (the name of an environment variable)")
+        return self
+
+
+class Notify(Frozen):
+    """Who is told what of a run.
+
+    `stuck` is said after so many minutes without an epoch, `over_budget` beyond so many hours of GPUs (of CPU
+    cores, where no cell has a GPU) that the study's cells have taken in this storage.
+    """
+
+    to: Annotated[tuple[Channel, ...], Field(min_length=1)]
+    stuck_after_minutes: Annotated[float, Field(gt=0)] = 60.0
+    budget_hours: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _has_budget(self) -> Notify:
+        named = any("over_budget" in one.when and "when" in one.model_fields_set for one in self.to)
+        if named and self.budget_hours is None:
+            raise ValueError("`over_budget` needs `budget_hours`")
+        return self
+
+
 class Study(Frozen):
     """One validated study file: axes, recipes, evaluation protocol, resources.
 
@@ -287,6 +331,7 @@ class Study(Frozen):
     parents' checkpoints on; without it the validation videos choose, which are reported too.
     `parents`: chains begin with cells of another study instead of pretrained weights.
     `claims` are judged on this study's results (docs/claims.md); a file may name a file of them instead.
+    `notify` says who is told when a cell fails, all is done, nothing happens, or the budget is spent.
     `plug_ins` are packages to import for it, beside those that are installed as such (docs/plug-ins.md).
     """
 
@@ -306,6 +351,7 @@ class Study(Frozen):
     choose_on: ChooseOn = None
     report: Which = "last"
     claims: tuple[Claim, ...] = ()
+    notify: Notify | None = None
     parents: Parents | None = None
     plug_ins: tuple[Package, ...] = ()
     evaluates: tuple[EvaluatedCells, ...] = ()
