@@ -63,9 +63,9 @@ def chosen_on_lines(parts: Mapping[str, Any], config: Mapping[str, Any]) -> list
     lines = [f"best epoch chosen on {videos}"]
     if parts.get("initial", {}).get("parent"):
         which = config.get("recipe", {}).get("inherit", "best")
-        lines.append(
-            f"starts from its parent's {which} epoch" + (f", chosen on {videos}" * (which == "best"))
-        )
+        head = ", with a new head" if parts["initial"].get("head") == "new" else ""
+        chosen = f", chosen on {videos}" if which == "best" else ""
+        lines.append(f"starts from its parent's {which} epoch{head}{chosen}")
     return lines
 
 

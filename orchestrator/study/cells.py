@@ -145,8 +145,8 @@ def _origin(study: Study, first: Mapping[str, AxisValue], parents: ParentCells[C
     found = parents.of(first)
     if isinstance(found, str) or study.parent_study is None:
         return {}
-    own, theirs = str(first["dataset"]), study.parent_study.datasets
-    same = is_same_dataset(study.datasets.get(own), own, theirs.get(found.dataset), found.dataset)
+    own, theirs = study.datasets.get(found.dataset), study.parent_study.datasets.get(found.dataset)
+    same = first["dataset"] == found.dataset and is_same_dataset(found.dataset, own, theirs)
     return {"parent": found.name, "origin": found, "new_head": not same}
 
 

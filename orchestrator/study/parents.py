@@ -79,12 +79,12 @@ class ParentCells(Generic[C]):
         return f"{fit}; name {' or '.join(ways)} under `where`"
 
 
-def is_same_dataset(one: DatasetConfig | None, name: str, other: DatasetConfig | None, named: str) -> bool:
-    """Whether datasets of two studies are declared alike, wherever official files lie.
+def is_same_dataset(name: str, one: DatasetConfig | None, other: DatasetConfig | None) -> bool:
+    """Whether two studies declare the dataset of this name alike, wherever official files lie.
 
-    None: the study declares nothing, and means the official one of that name.
+    None: the study declares nothing, and means the official one.
     """
-    return _declared(one, name) == _declared(other, named)
+    return _declared(one, name) == _declared(other, name)
 
 
 def _declared(config: DatasetConfig | None, name: str) -> dict[str, Any]:

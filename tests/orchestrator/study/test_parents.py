@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.planning.explanation import chosen_on_lines
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import DoneCell, State
 from orchestrator.study.cells import Cell, expand
@@ -141,7 +142,40 @@ def test_the_key_holds_the_parents_and_how_it_was_chosen(folder: Path) -> None:
     assert {**moved, "parent": ""} == {**first, "parent": ""}
 
 
+def test_a_new_head_is_told(folder: Path) -> None:
+    target(folder)
+    first = make_plan(load_study(folder / "target.yaml")).cells[0]
+    (_, line) = chosen_on_lines(first.key_parts, {"recipe": {"inherit": "last"}})
+    assert line == "starts from its parent's last epoch, with a new head"
+
+
 def test_a_shipped_study_may_be_named() -> None:
     text = TARGET.replace("source.yaml}", "demo, where: {dataset: synthetic-motion}}").replace(", 32]", "]")
     cells = expand(parse_study(text, "target.yaml"))
     assert cells[0].parent == "TAM-Tiny-f16@synthetic-motion"
+
+
+def test_transfer_starts_from_kinetics_as_table_4_says() -> None:
+    cells = {one.name: one for one in expand(load_study("transfer"))}
+    assert len(cells) == 12
+    assert all(one.new_head and one.frames == 32 for one in cells.values())
+    assert {one.dataset for one in cells.values()} == {"ucf101", "hmdb51", "jester", "mini-ssv2"}
+    assert cells["SlowFast-ResNet50-f32@jester"].parent == (
+        "SlowFast-ResNet50-f32@kinetics400+sampling=dense+init=random"
+    )
+    (recipe,) = {one.recipe for one in cells.values()}
+    said = (recipe.epochs, recipe.schedule, recipe.lr, recipe.batch_size, recipe.sync_bn)
+    assert said == (45, "cosine", 0.01, 48, True)
+
+
+def test_recipe_or_architecture_crosses_four_models_with_two_recipes() -> None:
+    cells = expand(load_study("recipe-or-architecture"))
+    assert {(one.module, one.backbone) for one in cells} == {
+        ("i3d", "resnet50"),
+        ("tam", "resnet50"),
+        ("swin3d", "swin_t"),
+        ("mvit_v2", "mvit_s"),
+    }
+    assert len(cells) == 4 * 2 * 2
+    recipes = {(one.axes["recipe_name"], one.recipe.optimiser, one.recipe.init) for one in cells}
+    assert recipes == {("paper", "sgd", "random"), ("transformer", "adamw", "random")}
