@@ -182,7 +182,7 @@ _I3D = """
                 PARTITION BY source, study, dataset, module, backbone, temporal_pooling
             ) AS trainings
             FROM compared
-            WHERE module IN ('i3d', 'i3d_se') AND frames = $frames AND (
+            WHERE module IN ('i3d', 'i3d_se', 'i3d_2017') AND frames = $frames AND (
                 source = 'own' OR source_table = 'mini results'
             )
         )
@@ -213,6 +213,20 @@ _I3D = """
         AND steps.video_set IS NOT DISTINCT FROM protocols.video_set
         AND steps.checkpoint IS NOT DISTINCT FROM protocols.checkpoint
     ORDER BY source, study, dataset, line, module, backbone, temporal_pooling
+"""
+# `begun_on` is the dataset of the cell that a training started from.
+_MODELS = f"""
+    , begun AS (
+        SELECT own_cells.training, any_value(parent.dataset) AS begun_on
+        FROM own_cells
+        JOIN recorded.cells AS child ON child.key = own_cells.key
+        JOIN recorded.cells AS parent ON parent.key = child.parent_key GROUP BY ALL
+    )
+    SELECT {_MEASURE}, views, top1, top1_std, seeds, eval_videos, measured_by, begun_on
+    FROM compared LEFT JOIN begun USING (training) WHERE source = 'own' AND top1 IS NOT NULL
+    ORDER BY
+        study, dataset, backbone, frames, module, temporal_pooling, trained_sampling, variant, views,
+        sampling, cell, experiment
 """
 # Evaluations that stand of the other checkpoint only, so that no figure shows them.
 _LEFT_OUT = """
@@ -312,6 +326,14 @@ def i3d_accuracies(catalog: Catalog, filters: Filters, source: Source, frames: i
     It is the protocol that most kinds were measured with, and of those the one with the most views.
     """
     return ask(catalog, measured_accuracies(filters, source), _I3D, frames=frames)
+
+
+def accuracies_of_models(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+    """Return one row an own model, length, training and protocol: top-1 (percent) and how it was measured.
+
+    `begun_on` is the dataset of the cell that it was trained from; empty where it began a chain.
+    """
+    return ask(catalog, measured_accuracies(filters, "own"), _MODELS)
 
 
 def measured_otherwise(catalog: Catalog, filters: Filters = ALL) -> pa.Table:

@@ -87,6 +87,10 @@ _GAINS = """
     SELECT dataset, min(value) AS least, max(value) AS most, any_value(clips) AS clips, source_table
     FROM published_numbers WHERE source_table = 'Figure 5' GROUP BY ALL ORDER BY dataset
 """
+_SURVEY = """
+    SELECT source_row AS what, value AS share, unit, paper, source_table FROM published_numbers
+    WHERE source_table = 'Figure 2' ORDER BY ALL
+"""
 # Accuracies stand in Table 2, changes in the text about Figure 7.
 _I3D = """
     SELECT dataset, module, temporal_pooling, metric, value, source_table, source_row, paper, eval_videos
@@ -135,3 +139,8 @@ def printed_sampling_gains(catalog: Catalog) -> pa.Table:
 def printed_i3d_numbers(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     """Return the printed accuracies (percent) and changes (points) that Figure 7 is made from."""
     return catalog.query(_I3D, {"datasets": list(filters.dataset)})
+
+
+def printed_survey(catalog: Catalog) -> pa.Table:
+    """Return what the paper prints about its survey of papers (Figure 2): `what`, its `share` in percent."""
+    return catalog.query(_SURVEY)

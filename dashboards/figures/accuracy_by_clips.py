@@ -8,9 +8,10 @@ import plotly.graph_objects as go
 
 from catalog.names import label
 from catalog.queries.accuracies import accuracies_by_clips
-from dashboards.figures.figure import Export, Figure, Finding
+from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.panels import (
     LEGEND,
+    MODEL_COLUMNS,
     Row,
     hover,
     hovering,
@@ -22,6 +23,7 @@ from dashboards.figures.panels import (
     note,
     protocol_text,
 )
+from dashboards.render.markup import Column
 from dashboards.render.plain_figure import PlainFigure, Trace, scatter
 from dashboards.render.theme import (
     AUTO,
@@ -151,6 +153,27 @@ FIGURE = Figure(
             "sampling is solid, dense sampling dashed. One's own numbers are of the checkpoint that each "
             "study reports; a line joins what differs in nothing but clips."
         ),
+    ),
+    section=Section(
+        order=65,
+        title="Accuracy by clips",
+        caption=(
+            "Top-1 by the number of clips of a video, and against what they cost; uniform sampling is solid, "
+            "dense sampling dashed."
+        ),
+        columns=(
+            *MODEL_COLUMNS,
+            Column("frames", "frames", number=True),
+            Column("sampling", "measured with"),
+            Column("clips", "clips", number=True),
+            Column("crops", "crops", number=True),
+            Column("top1", "top-1", number=True),
+            Column("top1_low", "from", number=True),
+            Column("top1_high", "to", number=True),
+            Column("checkpoint", "checkpoint"),
+            Column("variant", "experiment", wrap=True),
+        ),
+        wide=lambda _: True,
     ),
     exports=(Export("fig8", "accuracy by clips", order=70),),
 )

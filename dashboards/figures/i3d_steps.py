@@ -51,6 +51,7 @@ STEPS = (
 )
 """Module, backbone and temporal pooling of each step, and its name."""
 
+_FIRST = "InceptionV1"
 FRAMES = 32
 _SAME = 1e-9
 """Points by which two ways to a mean over the same seeds differ at most."""
@@ -142,7 +143,8 @@ def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     styled(figure, 430, theme)
     figure.update_yaxes(title="top-1 (%), cut off below", col=1)
     figure.update_xaxes(tickangle=-30, tickfont={"size": 11})
-    figure.update_xaxes(categoryorder="array", categoryarray=[name for *_, name in STEPS])
+    names = sorted({row["step"] for row in rows}, key=lambda name: (_place(name), name))
+    figure.update_xaxes(categoryorder="array", categoryarray=names)
     figure.update_layout(barmode="group", bargap=0.25, legend={**LEGEND, "y": -0.4})
     return figure.drawn()
 
@@ -154,13 +156,38 @@ def _by_dataset(rows: list[Row]) -> dict[tuple[str, ...], list[Row]]:
     return groups
 
 
+def _place(step: str) -> int:
+    """Which of `STEPS` a step is, whatever its backbone."""
+    if _FIRST in step:
+        return 0
+    return 3 if "-SE-" in step else 1 if step.endswith("-tp") else 2
+
+
+def _steps_of(rows: list[Row]) -> list[tuple[frozenset[str], str, bool, str]]:
+    """Modules, backbone, pooling and name of each step.
+
+    In ResNet50's place stands another backbone beside InceptionV1, if there is only one.
+    """
+    others = {row["backbone"] for row in rows} - {"inception_v1"}
+    strong = next(iter(others)) if len(others) == 1 else "resnet50"
+    first = frozenset({"i3d", "i3d_2017"})
+    steps = [(frozenset({module}), strong, pooled, name) for module, _, pooled, name in STEPS[1:]]
+    return [
+        (first, "inception_v1", True, STEPS[0][3]),
+        *(
+            (modules, one, pooled, name.replace("ResNet50", label(one)))
+            for modules, one, pooled, name in steps
+        ),
+    ]
+
+
 def _measured_steps(rows: list[Row]) -> list[Row]:
     steps: list[Row] = []
-    for module, backbone, pooled, name in STEPS:
+    for modules, backbone, pooled, name in _steps_of(rows):
         found = [
             row
-            for row in rows
-            if (row["module"], row["backbone"], row["temporal_pooling"]) == (module, backbone, pooled)
+            for row in sorted(rows, key=lambda row: str(row["module"]))
+            if row["module"] in modules and (row["backbone"], row["temporal_pooling"]) == (backbone, pooled)
         ]
         if found:
             change = found[0]["top1"] - steps[-1]["top1"] if steps else None

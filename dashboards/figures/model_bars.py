@@ -1,0 +1,198 @@
+"""What the figures of the paper's tables share: a bar a model, one's own beside the printed ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from catalog import Catalog
+from catalog.names import label
+from catalog.queries.accuracies import accuracies_of_models
+from catalog.queries.overview import planned_datasets
+from catalog.queries.published import printed_table
+from dashboards.figures.figure import Data, Draw, Export, Figure, Finding, Scope, Section
+from dashboards.figures.panels import (
+    LEGEND,
+    Row,
+    dataset_panels,
+    hover,
+    hovering,
+    interval_bars,
+    interval_key,
+    key,
+    protocol_text,
+)
+from dashboards.render.markup import Column
+from dashboards.render.plain_figure import Trace, bar
+from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
+from dashboards.render.uncertainty import MEAN, in_words, with_intervals
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Choose = Callable[[list[Row]], list[Row]]
+"""Which of one's own rows of `accuracies_of_models` belong into a table."""
+
+_OWN = ("study", "dataset", "module", "cell", "variant", "top1", "top1_std", "seeds", "eval_videos")
+_COLUMNS = (
+    Column("source", "source"),
+    Column("dataset", "dataset", label),
+    Column("model", "model"),
+    Column("top1", "top-1", number=True),
+    Column("top1_low", "from", number=True),
+    Column("top1_high", "to", number=True),
+    Column("how", "measured with", wrap=True),
+    Column("cell", "cell"),
+    Column("variant", "experiment", wrap=True),
+)
+
+
+def table_figure(
+    number: int, name: str, title: str, caption: str, choose: Choose, empty: str, order: int
+) -> Figure:
+    """Return the figure of one of the paper's tables; `choose` says which own rows belong into it.
+
+    `order` is its place among findings, sections and exports, `empty` what is said where there is nothing.
+    """
+    source_table = f"Table {number}"
+    said = f"{caption} ({source_table}). Hatched bars are printed."
+    return Figure(
+        name=name,
+        title=title,
+        data=table_data(source_table, choose),
+        draw=table_drawing(empty),
+        finding=Finding(question=name, link=title.lower(), order=order, caption=said),
+        section=Section(order=order, title=title, caption=said, columns=_COLUMNS),
+        exports=(Export(f"table{number}", title.lower(), order=order, gap=170),),
+    )
+
+
+def table_data(source_table: str, choose: Choose) -> Data:
+    """Return the query of a table: rows of one's own models, then the printed ones of the same datasets."""
+
+    def data(catalog: Catalog, scope: Scope) -> pa.Table:
+        own: list[Row] = []
+        if scope.source != "published":
+            own = [_own(row) for row in choose(accuracies_of_models(catalog, scope.filters).to_pylist())]
+        printed: list[Row] = []
+        if scope.source != "own":
+            found = printed_table(catalog, source_table, scope.filters, "published").to_pylist()
+            here = planned_datasets(catalog, scope.filters) if scope.source == "both" else ()
+            printed = _printed([row for row in found if not here or row["dataset"] in here])
+        return with_intervals(_table([*own, *printed]), MEAN)
+
+    return data
+
+
+def _own(row: Row) -> Row:
+    pooling = "-tp" if row["temporal_pooling"] else ""
+    model = f"{label(row['module'])}-{label(row['backbone'])}{pooling}-f{row['frames']}"
+    beside = f" {row['variant']}" if row["variant"] else ""
+    how = protocol_text(row)
+    return {"source": "own", "model": model + beside, "how": how, **{name: row[name] for name in _OWN}}
+
+
+def _printed(rows: list[Row]) -> list[Row]:
+    """The printed numbers by model; where a name repeats, with its row, and its column if need be."""
+    names = [row["model"] for row in rows]
+    for part in ("source_row", "source_column"):
+        counts = Counter((row["dataset"], name) for row, name in zip(rows, names, strict=True))
+        names = [
+            f"{name} ({row[part]})" if counts[row["dataset"], name] > 1 else name
+            for row, name in zip(rows, names, strict=True)
+        ]
+    return [
+        {
+            **{"source": "published", "study": row["paper"], "dataset": row["dataset"], "module": None},
+            **{"model": name, "top1": row["published"], "top1_std": None, "seeds": 1, "cell": None},
+            **{"eval_videos": row["published_videos"], "variant": None},
+            "how": f"{row['source_table']}, {row['source_row']}, {row['source_column']}",
+        }
+        for row, name in zip(rows, names, strict=True)
+    ]
+
+
+def _table(rows: list[Row]) -> pa.Table:
+    import pyarrow as pa
+
+    texts = ("source", "study", "dataset", "module", "model", "cell", "variant", "how")
+    numbers = {"top1": pa.float64(), "top1_std": pa.float64(), "seeds": pa.int64(), "eval_videos": pa.int64()}
+    schema = pa.schema({**dict.fromkeys(texts, pa.string()), **numbers}.items())
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def table_drawing(empty: str) -> Draw:
+    """Return the drawing of a table: one panel a dataset, a bar a model; printed ones are hatched."""
+
+    def draw(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
+        rows = table.to_pylist()
+        if not rows:
+            return empty_figure(empty, theme)
+        datasets = sorted({row["dataset"] for row in rows})
+        figure = dataset_panels(datasets)
+        for column, dataset in enumerate(datasets, start=1):
+            for source in ("own", "published"):
+                here = [row for row in rows if (row["dataset"], row["source"]) == (dataset, source)]
+                if here:
+                    figure.add_trace(_bars(here), row=1, col=column)
+        sources = {row["source"] for row in rows}
+        for name, symbol in (("own", "square"), ("published", "hash-open")):
+            if name in sources:
+                key(
+                    figure,
+                    name,
+                    name,
+                    mode="markers",
+                    marker={"symbol": symbol, "size": 11, "color": NEUTRAL},
+                )
+        interval_key(figure)
+        styled(figure, 460, theme)
+        figure.update_yaxes(title="top-1 (%)", col=1)
+        figure.update_yaxes(rangemode="tozero")
+        figure.update_xaxes(tickangle=-35, tickfont={"size": 11}, type="category")
+        figure.update_layout(
+            bargap=0.25, legend={**LEGEND, "y": 1.18, "yanchor": "bottom"}, margin={"t": 110}
+        )
+        return figure.drawn()
+
+    return draw
+
+
+def _bars(rows: list[Row]) -> Trace:
+    published = rows[0]["source"] == "published"
+    colours = [NEUTRAL if published else module_colour(row["module"]) for row in rows]
+    return bar(
+        x=[row["model"] for row in rows],
+        y=[row["top1"] for row in rows],
+        error_y=interval_bars(rows),
+        marker={"color": colours, "pattern": {"shape": "/" if published else ""}},
+        text=[f"{row['top1']:.1f}" for row in rows],
+        textposition="outside",
+        cliponaxis=False,
+        **hovering([_about(row) for row in rows]),
+        showlegend=False,
+    )
+
+
+def _about(row: Row) -> str:
+    name = f"{row['model']}@{label(row['dataset'])}"
+    return hover(name, in_words(row, MEAN), str(row["how"]), str(row["study"]))
+
+
+def most_views(rows: list[Row]) -> list[Row]:
+    """Return of each training the measurement with the most views."""
+    best: dict[tuple[object, ...], Row] = {}
+    for row in rows:
+        names = ("study", "dataset", "module", "backbone", "temporal_pooling", "frames", "variant")
+        model = (*(row[name] for name in names), row["trained_sampling"])
+        if model not in best or row["views"] > best[model]["views"]:
+            best[model] = row
+    return [*best.values()]
+
+
+def fewest_views(rows: list[Row]) -> list[Row]:
+    """Return the clip-level measurements: one view, made in training where there is one."""
+    return [row for row in rows if row["views"] == 1 and row["measured_by"] == "training"]
