@@ -12,6 +12,7 @@ from catalog.field_errors import Location
 from orchestrator.study.model import AXES, AxisValue, Resources, Stage, Study
 from orchestrator.study.other_axes import RECIPE_NAME, evaluation_at, name_part, recipe_of_axes
 from orchestrator.study.parents import ParentCells, is_same_dataset
+from orchestrator.study.published import published_recipe
 from trainables.models.pretrained import WeightsFile, starting_weights
 from trainables.models.registry import backbone_info, module_info
 from trainables.recipe.cell_spec import Evaluation, Recipe
@@ -201,6 +202,8 @@ def _wanted(study: Study, axes: Mapping[str, AxisValue]) -> bool:
 
 Layers = tuple[tuple[Location, Frozen], ...]
 _SET_BY_AXES: Location = ("axes",)
+_PUBLISHED: Location = ("recipe", "published")
+_MODEL = ("dataset", "module", "backbone", "temporal_pooling", "frames")
 _Settings = TypeVar("_Settings", Recipe, Resources)
 
 
@@ -212,7 +215,10 @@ class _Said:
         wheres = [one.where for one in study.recipe.overrides]
         wheres += [one.where for one in study.resources.overrides]
         named = [name for where in wheres for name in where.named]
-        self._telling = ("stage", *dict.fromkeys([*named, *study.axes.other]))
+        named += [*study.axes.other, *(_MODEL if study.recipe.published else ())]
+        self._telling = ("stage", *dict.fromkeys(named))
+        # The layers of the axes and of published recipes have one place and many values.
+        self._places_tell = not (study.axes.other or study.recipe.published)
         self._known: dict[tuple[AxisValue, ...], tuple[Recipe, Resources]] = {}
         self._made: dict[tuple[object, ...], Recipe | Resources] = {}
 
@@ -221,16 +227,17 @@ class _Said:
         values = tuple(axes_and_stage[name] for name in self._telling)
         if values not in self._known:
             self._known[values] = (
-                self._merged(Recipe, recipe_layers(self._study, axes_and_stage), _other(axes_and_stage)),
+                self._merged(
+                    Recipe,
+                    recipe_layers(self._study, axes_and_stage),
+                    () if self._places_tell else values,
+                ),
                 self._merged(Resources, resource_layers(self._study, axes_and_stage)),
             )
         return self._known[values]
 
-    def _merged(
-        self, kind: type[_Settings], layers: Layers, other: Mapping[str, AxisValue] | None = None
-    ) -> _Settings:
-        # The layer of the axes has one place and many values.
-        places = (*(place for place, _ in layers), *(other or {}).items())
+    def _merged(self, kind: type[_Settings], layers: Layers, values: tuple[AxisValue, ...] = ()) -> _Settings:
+        places = (*(place for place, _ in layers), *values)
         made = self._made.get(places)
         if not isinstance(made, kind):
             made = self._made[places] = kind.model_validate(merge_layers(layers))
@@ -273,9 +280,22 @@ def recipe_layers(study: Study, axes_and_stage: Mapping[str, AxisValue]) -> Laye
     for index, override in enumerate(recipes.overrides):
         if override.where.matches(axes_and_stage):
             layers.append((("recipe", "overrides", index, "set"), override.set))
+    if found := as_published(study, axes_and_stage):
+        layers.append((_PUBLISHED, found))
     if other := _other(axes_and_stage):
         layers.append((_SET_BY_AXES, recipe_of_axes(other)))
     return tuple(layers)
+
+
+def as_published(study: Study, axes: Mapping[str, AxisValue]) -> Recipe | None:
+    """What a cell takes from the published result of its model; None where nothing is asked or published."""
+    if not study.recipe.published:
+        return None
+    name = str(axes["dataset"])
+    declared = study.datasets.get(name)
+    if declared is not None:
+        name = declared.name if declared.kind == "official" else ""
+    return published_recipe(study.recipe.published, name, axes)
 
 
 def resource_layers(study: Study, axes_and_stage: Mapping[str, AxisValue]) -> Layers:
@@ -307,4 +327,6 @@ def origin(layers: Layers, field: str) -> Location:
     """Where the file decided `field`; where it did not (a default), the first layer's place for it."""
     named = [location for location, layer in layers if field in layer.model_fields_set]
     place = (named or [layers[0][0]])[-1]
+    if place == _PUBLISHED:
+        return place
     return ("axes", f"recipe.{field}") if place == _SET_BY_AXES else (*place, field)

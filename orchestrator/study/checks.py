@@ -11,6 +11,7 @@ from catalog.claims.model import AxisValue
 from catalog.field_errors import Location, Problem, choices
 from orchestrator.study.cells import (
     Cell,
+    as_published,
     axes_and_stages,
     expand,
     origin,
@@ -46,7 +47,13 @@ def check_study(study: Study) -> list[Problem]:
     cells = expand(study)
     if not cells:
         return [_empty_grid(study)]
-    return _cell_problems(study, cells)
+    return [*_nothing_published(study), *_cell_problems(study, cells)]
+
+
+def _nothing_published(study: Study) -> Iterator[Problem]:
+    if study.recipe.published and not any(as_published(study, axes) for axes in axes_and_stages(study)):
+        what = "no cell of the study has a published result on a mini dataset; leave this out"
+        yield Problem(("recipe", "published"), what)
 
 
 def _other_values(location: Location, match: CellMatch) -> Iterator[Problem]:
@@ -133,6 +140,8 @@ def _other_axes(study: Study) -> Iterator[Problem]:
         for location, layer in _set_by_cells(study):
             if (field := field_of_axis(name)) in layer.model_fields_set:
                 yield Problem((*location, str(field)), f"set by the axis {name} too; say it in one place")
+        if field_of_axis(name) in study.recipe.published:
+            yield Problem(("recipe", "published"), f"{name} is an axis, too; say it in one place")
     if recipes and RECIPE_NAME not in study.axes.other:
         what = (
             f"recipes are named, but no axis chooses one; say axes: {{{RECIPE_NAME}: [{', '.join(recipes)}]}}"

@@ -19,6 +19,7 @@ from pydantic import (
 from catalog.claims.model import Claim
 from catalog.yaml_source import PLAIN_NAME
 from orchestrator.study.other_axes import WRITTEN, OtherValue, is_other_axis
+from orchestrator.study.published import PublishedField
 from trainables.data.datasets import DatasetConfig
 from trainables.recipe.cell_spec import Average, Evaluation, Recipe, Which
 from trainables.recipe.fields import ChooseOn, Frozen, PositiveInt
@@ -154,9 +155,10 @@ class RecipeOverride(Frozen):
 
 
 class Recipes(Frozen):
-    """Partial recipes; only the fields that the file names count. Order: base, stage, named, overrides, axes.
+    """Partial recipes; only the fields that the file names count.
 
-    `named` are the values that the axis `recipe_name` may have.
+    Order: base, stage, named, overrides, published, axes. `named` are the values that the axis `recipe_name`
+    may have; `published`: fields that a cell takes from the published result of its model, if there is one.
     """
 
     base: Recipe = Recipe()
@@ -164,6 +166,7 @@ class Recipes(Frozen):
     finetune: Recipe = Recipe()
     named: dict[Annotated[str, Field(pattern=PLAIN_NAME)], Recipe] = Field(default_factory=dict)
     overrides: tuple[RecipeOverride, ...] = ()
+    published: tuple[PublishedField, ...] = ()
 
 
 _GPUS_OR_AUTO = {"anyOf": [{"type": "number", "minimum": 0}, {"const": "auto"}]}
