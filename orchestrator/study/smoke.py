@@ -142,10 +142,15 @@ def _small_evaluation(entry: Mapping[str, Any]) -> dict[str, Any]:
         small["study"] = smoke_name(entry["study"])
     if entry.get("where"):
         small["where"] = _small_match(entry["where"])
-    small["protocols"] = [
-        {name: _PIXELS.get(name, value) for name, value in one.items() if name != "batch_size"}
-        for one in entry.get("protocols", ())
-    ]
+    small["protocols"] = [_small_protocol(one) for one in entry.get("protocols", ())]
+    return small
+
+
+def _small_protocol(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """With the fewest clips, the most, and one number between them."""
+    small = {name: _PIXELS.get(name, value) for name, value in protocol.items() if name != "batch_size"}
+    if clips := small.get("clips"):
+        small["clips"] = _distinct((clips[0], clips[len(clips) // 2], clips[-1]))
     return small
 
 
