@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,6 +100,91 @@ _MEASURES = {
     "top5": "list(list_contains(top, label)::DOUBLE ORDER BY index)",
     "loss": "list(loss ORDER BY index)",
 }
+# Where the true class is among the first five, the loss tells the sum over all classes, and the probability
+# of the first one is exact; else its share among the five is a bound from above.
+_MISTAKES = """
+    WITH averages AS (
+        SELECT key, evaluation, any_value(average) AS average FROM recorded.evaluations
+        WHERE key = $key GROUP BY ALL
+    ),
+    wrong AS (
+        SELECT *, list_position(top, label) AS place FROM predictions{suffix}
+        WHERE {chosen} AND NOT correct AND ($class IS NULL OR class = $class)
+    ),
+    weighed AS (
+        SELECT wrong.*, coalesce(average, 'logits') AS averaged,
+            averaged = 'softmax' OR place IS NOT NULL AS exact, CASE
+            WHEN averaged = 'softmax' THEN scores[1]
+            WHEN place IS NOT NULL THEN exp(scores[1] - scores[place] - loss)
+            ELSE 1 / list_sum(list_transform(scores, lambda one: exp(one - scores[1])))
+        END AS weight
+        FROM wrong LEFT JOIN averages USING (key, evaluation)
+    )
+    SELECT
+        key, evaluation, index, video, label, class, predicted, predicted_class, loss, exact,
+        CASE WHEN isfinite(weight) THEN weight END AS probability
+    FROM weighed ORDER BY probability DESC NULLS LAST, loss DESC, index LIMIT $most
+"""
+_MISTAKEN_CLASSES = """
+    SELECT class, count(*) AS mistakes FROM predictions{suffix} WHERE {chosen} AND NOT correct
+    GROUP BY class ORDER BY mistakes DESC, class
+"""
+_DECIDED = f"""
+    WITH {_MEASURED},
+    chosen AS (SELECT * FROM predictions{{suffix}} JOIN measured USING (key, evaluation))
+    SELECT
+        one.key, one.evaluation, one.index, one.video, one.label, one.class,
+        one.predicted_class AS first_class, other.predicted_class AS second_class,
+        exp(-one.loss) AS first_probability, exp(-other.loss) AS second_probability
+    FROM chosen AS one JOIN chosen AS other USING (index)
+    WHERE one.key = $keys[1] AND other.key = $keys[2] AND one.label = other.label
+        AND one.correct = $first_right AND other.correct <> $first_right
+        AND coalesce(
+            one.videos_hash = other.videos_hash,
+            parse_filename(one.video) = parse_filename(other.video), false
+        )
+        AND ($class IS NULL OR one.class = $class)
+    ORDER BY abs(first_probability - second_probability) DESC NULLS LAST, one.index LIMIT $most
+"""
+_PLACE = """
+    SELECT
+        one.index, split, sampling, sampling_rate, clips, frames,
+        any_value(parse_filename(one.video)) AS name, any_value(sources.manifests) AS manifests
+    FROM evaluations_all AS measured
+    JOIN computed.prediction_sources AS sources
+        ON sources.key = measured.key AND list_contains(sources.evaluations, measured.evaluation)
+    JOIN predictions{suffix} AS one
+        ON one.key = measured.key AND one.evaluation = measured.evaluation
+        AND list_contains($indices, one.index)
+    WHERE measured.key = $key AND measured.evaluation = $evaluation GROUP BY ALL
+"""
+_LEADERS = """
+    SELECT planned.dataset, planned.cell, key, top1
+    FROM study_cells AS planned JOIN results USING (key)
+    WHERE planned.current AND isfinite(top1) AND ($study IS NULL OR planned.study = $study)
+    QUALIFY row_number() OVER (PARTITION BY planned.dataset ORDER BY top1 DESC, planned.cell, key) <= 2
+    ORDER BY planned.dataset, top1 DESC, planned.cell
+"""
+
+
+@dataclass(frozen=True)
+class VideoPlace:
+    """Where a video of an evaluation is to be found, and which of its frames were looked at first.
+
+    It is the `index`-th of its `split` in one of `manifests` (as journals name them), its file is called
+    `name`. A clip has `frames` frames; `rate` counts for dense sampling.
+    """
+
+    manifests: tuple[str, ...]
+    split: str
+    index: int
+    name: str
+    frames: int
+    sampling: str
+    rate: int
+    clips: int
+
+
 MOST_CELLS = 5000
 """Of more cells than this, nobody waits for the predictions of all."""
 
@@ -152,3 +238,58 @@ def outcomes_by_video(
     return _ask(
         catalog, _OUTCOMES.replace("{measure}", _MEASURES[measure]), wanted, evaluation, {"keys": wanted}
     )
+
+
+def confident_mistakes(
+    catalog: Catalog, key: str, evaluation: str | None = None, label: str | None = None, most: int = 12
+) -> pa.Table:
+    """Return the videos that a cell got wrong, those with the most probable wrong class first.
+
+    `probability` is that of the predicted class; where not `exact` (the true class is not among the first
+    five, and no more is recorded) it is at most this. `label`: the name of the true class; None: any.
+    """
+    return _ask(catalog, _MISTAKES, [key], evaluation, {"key": key, "class": label, "most": most})
+
+
+def classes_with_mistakes(catalog: Catalog, key: str, evaluation: str | None = None) -> pa.Table:
+    """Return `class` and `mistakes` of the classes of which videos were got wrong, most mistakes first."""
+    return _ask(catalog, _MISTAKEN_CLASSES, [key], evaluation, {"key": key})
+
+
+def decided_differently(
+    catalog: Catalog, keys: tuple[str, str], *, first_right: bool, label: str | None = None, most: int = 12
+) -> pa.Table:
+    """Return the videos that one of two cells got right and the other wrong, as `first_right` says.
+
+    Those come first whose true class the two think most differently about: `first_probability` and
+    `second_probability` are what they give it. Only videos that are certainly the same are compared.
+    """
+    params = {"keys": list(keys), "first_right": first_right, "class": label, "most": most}
+    return _ask(catalog, _DECIDED, keys, None, params)
+
+
+def video_places(
+    catalog: Catalog, key: str, evaluation: str, indices: Sequence[int]
+) -> dict[int, VideoPlace]:
+    """Return where videos that a cell was measured on are to be found; without those that nothing tells."""
+    params = {"key": key, "indices": list(indices)}
+    rows = _ask(catalog, _PLACE, [key], evaluation, params).to_pylist()
+    return {row["index"]: _place(row) for row in rows if row["name"] and row["manifests"]}
+
+
+def _place(row: Mapping[str, Any]) -> VideoPlace:
+    return VideoPlace(
+        manifests=tuple(row["manifests"]),
+        split=row["split"],
+        index=row["index"],
+        name=row["name"],
+        frames=row["frames"],
+        sampling=row["sampling"] or "uniform",
+        rate=row["sampling_rate"] or 1,
+        clips=row["clips"] or 1,
+    )
+
+
+def leaders(catalog: Catalog, study: str | None) -> pa.Table:
+    """Return the two best finished cells of each dataset: `dataset`, `cell`, `key`, `top1` (percent)."""
+    return catalog.query(_LEADERS, {"study": study})

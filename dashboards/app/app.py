@@ -18,6 +18,7 @@ from dash.development.base_component import Component
 from catalog import QueryError
 from catalog.export import to_csv
 from catalog.queries.filters import FilterError
+from catalog.queries.predictions import VideoPlace, video_places
 from catalog.storage.errors import ActionGridError
 from catalog.storage.storage import Storage
 from dashboards.app.access import PARAMETER, Access, guard, protect, require_safe
@@ -27,11 +28,14 @@ from dashboards.app.filter_bar import filter_bar
 from dashboards.app.live import LiveCatalog, page_blocks
 from dashboards.app.refusals import answer_errors, refuse_what_pages_never_send
 from dashboards.app.server import listen_on, serve_on
+from dashboards.figures.deciding_videos import CLIP_ROUTE, STRIP_ROUTE, VideoFiles
 from dashboards.pages.blocks import ACTIONS
 from dashboards.pages.request import CSV_ROUTE, Address, read_address
 from dashboards.render.theme import THEMES
 
 PREPARE_ROUTE = "/ahead"
+_SECONDS_KEPT = 600  # by a browser: what a video shows does not change
+_LARGEST = (1 << 31) - 1
 _ASSETS = Path(__file__).parent.parent / "assets"
 _PAGE = Path(__file__).parent.parent / "page.html"
 
@@ -44,7 +48,7 @@ class ServeError(ActionGridError):
 class Serving:
     """Where and how the dashboard is served; `port` 0 takes a free one.
 
-    `give` takes commands from the pages to the drivers; without it they only show.
+    `give` takes commands from the pages to the drivers; without it they only show. `videos` has pictures.
     """
 
     storage: Storage
@@ -52,6 +56,7 @@ class Serving:
     port: int = 8050
     refresh_seconds: float = 1.0
     give: GiveCommand | None = None
+    videos: VideoFiles | None = None
 
 
 def serve(serving: Serving, say: Callable[[str], None]) -> None:
@@ -62,7 +67,7 @@ def serve(serving: Serving, say: Callable[[str], None]) -> None:
         ServeError: the port is taken, or the address is not this machine's.
     """
     require_safe(serving.access)
-    live = LiveCatalog(serving.storage, acts=serving.give is not None)
+    live = LiveCatalog(serving.storage, acts=serving.give is not None, videos=serving.videos)
     try:
         live.refresh()
         app = build_app(live, serving.access, serving.refresh_seconds, serving.give)
@@ -145,10 +150,12 @@ def _layout(live: LiveCatalog, refresh_seconds: float) -> Component:
 
 
 def _add_routes(server: flask.Flask, live: LiveCatalog) -> None:
-    """Answer two addresses beside Dash's own.
+    """Answer four addresses beside Dash's own.
 
     `/csv/PAGE/BLOCK?…` gives the data of a page's block (`Address.csv`). `/ahead/THEME/PAGE?…` gives nothing:
     it makes a page while the browser that opens it still loads its scripts, so that Dash finds it made.
+    `/strip/KEY/EVALUATION/NUMBER` and `/clip/…` give the pictures and the file of a video that a cell was
+    measured on; which file that is, the manifest says.
     """
 
     def download(page: str, block: str) -> flask.Response:
@@ -158,6 +165,14 @@ def _add_routes(server: flask.Flask, live: LiveCatalog) -> None:
         _prepare(live, theme, page)
         return flask.Response(status=204)
 
+    def strip(key: str, evaluation: str, index: int) -> flask.Response:
+        return _shown(live, key, evaluation, index, _strip)
+
+    def clip(key: str, evaluation: str, index: int) -> flask.Response:
+        return _shown(live, key, evaluation, index, _clip)
+
+    server.add_url_rule(f"{STRIP_ROUTE}/<key>/<evaluation>/<int:index>", "strip", strip)
+    server.add_url_rule(f"{CLIP_ROUTE}/<key>/<evaluation>/<int:index>", "clip", clip)
     server.add_url_rule(f"{CSV_ROUTE}/<page>/<block>", "csv", download)
     server.add_url_rule(f"{PREPARE_ROUTE}/<theme>/", "ahead-first", prepare)
     server.add_url_rule(f"{PREPARE_ROUTE}/<theme>/<page>", "ahead", prepare)
@@ -173,6 +188,34 @@ def _csv(live: LiveCatalog, page: str, block: str) -> flask.Response:
         return flask.Response("no such data\n", 404, mimetype="text/plain")
     headers = {"Content-Disposition": f'attachment; filename="{block}.csv"'}
     return flask.Response(to_csv(rows), mimetype="text/csv", headers=headers)
+
+
+Answer = Callable[[VideoFiles, VideoPlace], flask.Response]
+
+
+def _shown(live: LiveCatalog, key: str, evaluation: str, index: int, answer: Answer) -> flask.Response:
+    """What is to be seen of a video; 404 with the reason where that is nothing."""
+    try:
+        asked = [index] if index <= _LARGEST else []
+        place = video_places(live.catalog, key, evaluation, asked).get(index)
+        if place is None or live.videos is None:
+            return flask.Response("no such video\n", 404, mimetype="text/plain")
+        response = answer(live.videos, place)
+    except ActionGridError as error:
+        return flask.Response(f"{error.what}\n", 404, mimetype="text/plain")
+    response.cache_control.private = True
+    response.cache_control.max_age = _SECONDS_KEPT
+    return response
+
+
+def _strip(videos: VideoFiles, place: VideoPlace) -> flask.Response:
+    return flask.Response(videos.strip(place), mimetype="image/jpeg")
+
+
+def _clip(videos: VideoFiles, place: VideoPlace) -> flask.Response:
+    path, kind = videos.file(place)
+    # Browsers ask for parts of it.
+    return flask.send_file(path, mimetype=kind, conditional=True, etag=False)
 
 
 def _prepare(live: LiveCatalog, theme: str, page: str) -> None:

@@ -15,6 +15,7 @@ from catalog import Catalog
 from catalog.claims.load import claims_for
 from catalog.queries.sql_process import BusyError, SqlProcess
 from catalog.storage.storage import Storage
+from dashboards.figures.deciding_videos import VideoFiles
 from dashboards.pages import cell, compare, cost, findings, grid, overview, sql
 from dashboards.pages.blocks import Block, Text, message
 from dashboards.pages.request import Address, PageRequest
@@ -64,9 +65,17 @@ class LiveCatalog:
     It only reads: journals are opened for reading, and the database is in this process's own memory.
     """
 
-    def __init__(self, storage: Storage, pause: float = PAUSE_SECONDS, *, acts: bool = False) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        pause: float = PAUSE_SECONDS,
+        *,
+        acts: bool = False,
+        videos: VideoFiles | None = None,
+    ) -> None:
         self.storage = storage
         self.acts = acts
+        self.videos = videos
         self.trouble: str | None = None
         self._pause = pause
         self._catalog = Catalog(storage.root, storage.fetch_missing)
@@ -253,6 +262,14 @@ def _made(live: LiveCatalog, address: Address, theme: str) -> tuple[Block, ...]:
         return (Text("missing", message(f"There is no page “{address.page}”.", "problem")),)
     colours, claims = THEMES.get(theme, LIGHT), partial(claims_for, live.storage)
     request = PageRequest(
-        live.catalog, address, colours, live.storage.location, claims, live.ask, live.summary, live.acts
+        live.catalog,
+        address,
+        colours,
+        live.storage.location,
+        claims,
+        live.ask,
+        live.summary,
+        live.acts,
+        live.videos,
     )
     return tuple(PAGES[address.page].blocks(request))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from glob import escape
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,26 @@ from catalog.queries import cells
 from catalog.queries.caveats import result_notes
 from catalog.queries.cells import cells_to_choose, cells_with_words
 from catalog.queries.filters import Filters
-from catalog.queries.predictions import confusion
+from catalog.queries.predictions import (
+    classes_with_mistakes,
+    confident_mistakes,
+    confusion,
+)
 from catalog.queries.training import attempts_at
 from dashboards.figures.class_accuracy import class_accuracy_data, draw_class_accuracy
 from dashboards.figures.confusion import draw_confusion
 from dashboards.figures.curves import curves_data, draw_curves
+from dashboards.figures.deciding_videos import (
+    CLIP_ROUTE,
+    MISTAKES,
+    STRIP_ROUTE,
+    Places,
+    first_problem,
+    gallery,
+    mistake_text,
+    places_of,
+    route,
+)
 from dashboards.figures.lineage import draw_lineage, lineage_data
 from dashboards.pages.blocks import (
     Block,
@@ -195,7 +210,73 @@ def _evaluations(request: PageRequest, cell: Row, table: pa.Table) -> list[Block
         Text("evaluation-choice", choice_links(request.address, "evaluation", "Classes by", names, chosen)),
         Figure("confusion", "Confusion", draw_confusion(matrix, request.theme), matrix, narrowest=560),
         Figure("classes", "Accuracy by class", draw_class_accuracy(classes, request.theme), classes),
+        _mistakes(request, cell["key"], chosen),
     ]
+
+
+def _mistakes(request: PageRequest, key: str, evaluation: str) -> Block:
+    """The cell's most confident mistakes, of one class or of all."""
+    label = request.address.text("class") or None
+    rows, counted = in_parallel(
+        lambda: confident_mistakes(request.catalog, key, evaluation, label),
+        lambda: classes_with_mistakes(request.catalog, key, evaluation),
+    )
+    caption = (
+        "What it was surest of and wrong about, by the probability of the class that it said. "
+        "The frames are those of the first clip that it saw."
+    )
+    classes = counted.column("class").to_pylist()
+    return films_block(request, "mistakes", (MISTAKES, caption), classes, {"": rows}, mistake_text)
+
+
+_CLASSES_OFFERED = 24
+
+
+def films_block(
+    request: PageRequest,
+    name: str,
+    heading: tuple[str, str],
+    classes: Sequence[str],
+    groups: Mapping[str, pa.Table],
+    text: Callable[[Row], str],
+) -> Block:
+    """Return galleries of videos with their titles, below links that choose a class; the first rows as CSV.
+
+    `heading` is title and caption. Of many classes the first are offered; the address takes any.
+    """
+    title, caption = heading
+    rows = next((one for one in groups.values() if one.num_rows), None)
+    chosen = request.address.text("class")
+    offered = list(dict.fromkeys([*filter(None, [chosen]), *classes[:_CLASSES_OFFERED]]))
+    options = {"": "all", **{one: one for one in offered}}
+    said: list[Component] = [html.H2(title), html.P(caption, className="caption")]
+    if len(options) > 1:
+        said.append(choice_links(request.address, "class", "Of class", options, chosen))
+    films: list[Component] = []
+    problem: str | None = None
+    for group, found in groups.items():
+        places = places_of(request.catalog, found)
+        problem = problem or first_problem(request.videos, places, found)
+        films += [html.H3(group)] if group else []
+        films.append(_films(request, found, text, {} if problem else places))
+    said += [message(problem)] if problem else []
+    return Text(name, html.Section([*said, *films]), rows)
+
+
+def _films(request: PageRequest, rows: pa.Table, text: Callable[[Row], str], places: Places) -> Component:
+    """A gallery with the pictures of those videos whose places are known."""
+    if rows.num_rows == 0:
+        return message("None.")
+
+    def strip(row: Row) -> str | None:
+        return route(STRIP_ROUTE, row) if row["index"] in places else None
+
+    def clip(row: Row) -> str | None:
+        place = places.get(row["index"])
+        plays = place is not None and request.videos is not None and request.videos.plays(place)
+        return route(CLIP_ROUTE, row) if plays else None
+
+    return gallery(rows, text, strip, clip)
 
 
 def _reproduce(request: PageRequest, cell: Row, file: str | None) -> Component:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from catalog.queries.caveats import result_notes
 from catalog.queries.cells import cells_side_by_side
 from catalog.queries.filters import Filters
+from catalog.queries.predictions import decided_differently
 from catalog.queries.training import configuration_differences
 from dashboards.figures.curves import curves_data, draw_curves
+from dashboards.figures.deciding_videos import decided_text
 from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.panels import WITH_NAMES
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, notes_block, state
-from dashboards.pages.cell import cell_chooser, cells_block
+from dashboards.pages.cell import cell_chooser, cells_block, films_block
 from dashboards.pages.request import PageRequest, cell_link, in_parallel
 from dashboards.render.uncertainty import Accuracy, with_intervals
 
@@ -77,6 +80,7 @@ def _compared(request: PageRequest, keys: Sequence[str]) -> list[Block]:
         _differences(differences),
         Figure("curves", "Curves", draw_curves(curves, request.theme), curves),
         *(_significance(request, one) for one in pairs),
+        *([_decided(request, table)] if table.num_rows > 1 else []),
         _seeds(request, seeds),
     ]
 
@@ -98,6 +102,28 @@ def _significance(request: PageRequest, table: pa.Table) -> Block:
     )
     drawing = draw_paired(table, request.theme)
     return Figure("paired", "Paired significance", drawing, table, caption, narrowest=WITH_NAMES)
+
+
+def _decided(request: PageRequest, table: pa.Table) -> Block:
+    """The videos that one of the first two cells got right, and the other wrong."""
+    (first, first_name), (second, second_name) = (
+        (row["key"], row["cell"]) for row in table.slice(0, 2).to_pylist()
+    )
+    label = request.address.text("class") or None
+    ask = partial(decided_differently, request.catalog, (first, second), label=label)
+    right, wrong = in_parallel(partial(ask, first_right=True), partial(ask, first_right=False))
+    groups = {
+        f"{first_name} right, {second_name} wrong": right,
+        f"{second_name} right, {first_name} wrong": wrong,
+    }
+    caption = (
+        "Videos on which the first two of these cells disagree: first those to whose class they give the "
+        "most different probabilities. The frames are those of the first cell's first clip."
+    )
+    classes = sorted({str(one) for rows in groups.values() for one in rows.column("class").to_pylist()})
+    return films_block(
+        request, "decided", ("One right, the other wrong", caption), classes, groups, decided_text
+    )
 
 
 def _seeds_data(request: PageRequest, rows: list[dict[str, Any]]) -> pa.Table:

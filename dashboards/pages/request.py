@@ -15,6 +15,7 @@ from catalog import Catalog, QueryError
 from catalog.claims.load import shipped_claims
 from catalog.claims.model import Claim
 from catalog.queries.filters import ALL, FilterError, Filters, from_query_string, is_filter, to_query_string
+from dashboards.figures.deciding_videos import VideoFiles
 from dashboards.render.theme import Theme
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class PageRequest:
 
     `claims` reads the claims that are judged there; `ask` runs a statement of somebody's own. `summary`
     gives what takes seconds, by name and by the version of what it depends on; None until it is there. With
-    `acts` commands can be given to the drivers.
+    `acts` commands can be given to the drivers. `videos` has the pictures of videos, where there are any.
     """
 
     catalog: Catalog
@@ -133,6 +134,7 @@ class PageRequest:
     ask: Callable[[str], pa.Table] = refused
     summary: Callable[[Hashable, Hashable, Callable[[], Any]], Any] = made_at_once
     acts: bool = False
+    videos: VideoFiles | None = None
 
     @property
     def filters(self) -> Filters:

@@ -18,6 +18,7 @@ from catalog.queries.filters import ALL, Filters
 from catalog.queries.overview import studies_of
 from catalog.queries.published import TABLES, printed_table
 from catalog.storage.atomic import write_output
+from dashboards.figures.deciding_videos import VideoFiles, report_section
 from dashboards.figures.figure import Figure, Scope, Section
 from dashboards.figures.registry import sections
 from dashboards.render.markup import Column, details, paragraph, signed, table
@@ -56,20 +57,30 @@ _CONTENT_POLICY = (
 """The browser itself refuses to load anything from elsewhere."""
 
 
-def write_report(catalog: Catalog, path: Path, claims: Sequence[Claim] | None = None) -> Path:
-    """Write the report of a catalog to `path`, in one step, and return the path; `claims` as `report_html`.
+def write_report(
+    catalog: Catalog, path: Path, claims: Sequence[Claim] | None = None, videos: VideoFiles | None = None
+) -> Path:
+    """Write the report of a catalog to `path`, in one step, and return the path.
+
+    `claims` and `videos` as `report_html`.
 
     Raises:
         OSError: the file cannot be written.
     """
-    write_output(path, report_html(catalog, datetime.datetime.now(datetime.UTC), claims).encode())
+    write_output(path, report_html(catalog, datetime.datetime.now(datetime.UTC), claims, videos).encode())
     return path
 
 
-def report_html(catalog: Catalog, now: datetime.datetime, claims: Sequence[Claim] | None = None) -> str:
+def report_html(
+    catalog: Catalog,
+    now: datetime.datetime,
+    claims: Sequence[Claim] | None = None,
+    videos: VideoFiles | None = None,
+) -> str:
     """Return the report as one HTML document.
 
     `now` is the time printed on it; `claims` are judged in it, those of the paper where none are given.
+    With `videos`, which has their pictures, it shows the videos that decide.
     """
     from plotly.offline import get_plotlyjs
 
@@ -79,7 +90,11 @@ def report_html(catalog: Catalog, now: datetime.datetime, claims: Sequence[Claim
         f"<header><h1>{escape(TITLE)}</h1>",
         f'<p class="soft">{escape(subject)} · {now:%Y-%m-%d %H:%M} UTC</p></header>',
         summary(catalog),
-        *(_study_figures(catalog, study, several=len(studies) > 1) for study in studies or [""]),
+        *(
+            _study_figures(catalog, study, several=len(studies) > 1)
+            + (report_section(catalog, study or None, videos) if videos is not None else "")
+            for study in studies or [""]
+        ),
         notes(catalog),
         judged_claims(catalog, shipped_claims() if claims is None else claims),
         failed_cells(catalog),

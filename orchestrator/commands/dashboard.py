@@ -32,8 +32,9 @@ def dashboard(
     from dashboards.app.access import Access
     from dashboards.app.app import Serving, serve
     from orchestrator.commands.control import give
+    from orchestrator.evaluation.shown_videos import ShownVideos
 
     chosen = chosen_storage(storage) if wait else existing_storage(storage)
     commands = None if read_only else partial(give, storage=chosen)
-    serving = Serving(chosen, Access(host, token), port, refresh, commands)
+    serving = Serving(chosen, Access(host, token), port, refresh, commands, ShownVideos(chosen))
     serve(serving, typer.echo)

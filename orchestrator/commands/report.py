@@ -113,11 +113,12 @@ def _write_page(storage: Storage, output: Path | None, claims: Sequence[Path]) -
     from catalog import Catalog
     from catalog.claims.load import claims_for
     from dashboards.report.page import write_report
+    from orchestrator.evaluation.shown_videos import ShownVideos
 
     judged = claims_for(storage, claims)
     with Catalog.open(storage.root, storage.fetch_missing) as catalog:
         own = Path("report.html") if storage.mirrored else storage.layout.report
-        written = write_report(catalog, output or own, judged)
+        written = write_report(catalog, output or own, judged, ShownVideos(storage))
     typer.echo(f"report: {written.resolve()}")
 
 
