@@ -18,7 +18,7 @@ from orchestrator.datasets.built import built_state, declared_path, quarantined_
 from orchestrator.study.datasets import DatasetState, dataset_config
 from orchestrator.study.load import shipped_studies
 from orchestrator.study.model import Study
-from trainables.data.datasets import OFFICIAL, DatasetConfig, DatasetError, DatasetFolders
+from trainables.data.datasets import OFFICIAL, DatasetConfig, DatasetError, DatasetFolders, OfficialDataset
 from trainables.data.frames.manifest import ManifestError
 from trainables.data.frames.transfer import fetch_intact, frames_stand, publish_dataset
 
@@ -212,7 +212,7 @@ def build_declared(
         with suppress(ManifestError):  # what is damaged is made again, from what the last build noted
             for damaged in fetch_intact(storage, path):
                 storage.remove(damaged)  # else its size would tell that it stands
-    declared = config.sources if config.kind == "official" else None
+    declared = config.sources if isinstance(config, OfficialDataset) else None
     manifest = build_dataset(
         config,
         name,

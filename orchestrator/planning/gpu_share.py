@@ -20,7 +20,8 @@ CONTEXT_BYTES = 700_000_000
 MARGIN = 1.15
 _PARTS = (4, 3, 2)
 # (height, width) of what a clip's crop is cut from, for 16:9 videos stored with a short side of 256.
-_RECTANGLES = {"multi_scale_crop": (256, 256), "random_short_side": (256, 456)}
+_WHOLE_PICTURES = (256, 456)
+_RECTANGLES = {"multi_scale_crop": (256, 256), "random_short_side": _WHOLE_PICTURES}
 BY_MEMORY = "memory"
 # Ray counts ten-thousandths of a GPU.
 _DIGITS = 10_000
@@ -137,7 +138,7 @@ def cell_memory(cell: Cell, num_classes: int) -> int:
 
 def _uploads(cell: Cell, clips: int) -> int:
     """Bytes of the two buffers that whole batches arrive in (`trainables.training.execution.upload`)."""
-    height, width = _RECTANGLES[cell.recipe.augmentation]
+    height, width = _RECTANGLES.get(cell.recipe.augmentation, _WHOLE_PICTURES)
     return 2 * clips * cell.frames * height * width * 3
 
 

@@ -24,8 +24,8 @@ from orchestrator.study.model import CellMatch, Study
 from orchestrator.study.other_axes import RECIPE_NAME, RESOLUTION, axis_problem, field_of_axis
 from trainables.models.pretrained import TITLES, starting_weights
 from trainables.models.registry import TIMM, backbone_info, backbones, module_info, modules, why_not
-from trainables.recipe.cell_spec import Recipe
-from trainables.recipe.plug_ins import PlugInError
+from trainables.recipe.cell_spec import AUGMENTATIONS, OPTIMISERS, Recipe
+from trainables.recipe.plug_ins import AugmentationInfo, OptimiserInfo, PlugInError, plug_ins_of
 from trainables.recipe.switches import impossible
 
 Finding = tuple[Location, str]
@@ -38,7 +38,7 @@ _SHORT_AVG_POOL = {("i3d", "inception_v1")}
 
 def check_study(study: Study) -> list[Problem]:
     """Everything that is wrong with a study whose fields are well-formed; nothing if it can be planned."""
-    problems = [*_unknown_names(study), *_other_axes(study), *_evaluated(study)]
+    problems = [*_unknown_names(study), *_unknown_parts(study), *_other_axes(study), *_evaluated(study)]
     if problems or not study.trains:
         return problems
     if (size := prod(len(study.axes.values(axis) or ()) for axis in study.axes.names)) > _LARGEST_GRID:
@@ -60,8 +60,8 @@ def _other_values(location: Location, match: CellMatch) -> Iterator[Problem]:
     """What is wrong with values by which another study's cells are chosen; its datasets are its own."""
     for axis, known in (("module", modules()), ("backbone", backbones())):
         for value in match.values(axis) or ():
-            if value not in known:
-                yield Problem((*location, axis), f"unknown {axis} {value!r}; {choices(value, known)}")
+            if what := _unknown(axis, value, [*known]):
+                yield Problem((*location, axis), what)
     for name, values in match.other.items():
         if name != RECIPE_NAME and (found := axis_problem(name, values, ())):
             yield Problem((*location, name), found)
@@ -179,23 +179,51 @@ def _unknown_names(study: Study) -> Iterator[Problem]:
     for location, values in _named_values(study):
         axis = str(location[-1])
         for value in values:
-            if axis == "backbone" and str(value).startswith(TIMM):
-                yield from (Problem(location, what) for what in _unknown_to_timm(str(value)))
-            elif value not in allowed[axis]:
-                yield Problem(location, f"unknown {axis} {value!r}; {choices(value, allowed[axis])}")
+            if what := _unknown(axis, value, allowed[axis]):
+                yield Problem(location, what)
     for name in study.datasets:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             what = "a dataset's name has letters, digits, '.', '_' and '-' only; rename it"
             yield Problem(("datasets", name), what)
 
 
-def _unknown_to_timm(name: str) -> list[str]:
-    """What is wrong with a backbone of timm's, if anything."""
+def _unknown(axis: str, value: object, allowed: list[str]) -> str | None:
+    """What is wrong with a value of an axis that names something; None if it is known."""
+    if axis != "backbone" or not str(value).startswith(TIMM):
+        return None if value in allowed else f"unknown {axis} {value!r}; {choices(value, allowed)}"
     try:
-        backbone_info(name)
+        backbone_info(str(value))
     except (PlugInError, ValueError) as error:
-        return [str(error)]
-    return []
+        return str(error)
+    return None
+
+
+def _unknown_parts(study: Study) -> Iterator[Problem]:
+    """Optimisers and augmentations that nobody knows, wherever the file names them."""
+    known = {
+        "optimiser": [*OPTIMISERS, *plug_ins_of(OptimiserInfo)],
+        "augmentation": [*AUGMENTATIONS, *plug_ins_of(AugmentationInfo)],
+    }
+    for field, allowed in known.items():
+        for location, value in _named_parts(study, field):
+            if value not in allowed:
+                yield Problem(location, f"{value!r} is not one of them; {choices(value, allowed)}")
+
+
+def _named_parts(study: Study, field: str) -> Iterator[tuple[Location, object]]:
+    """Every place of the file that gives a field of a recipe a value."""
+    recipes = study.recipe
+    places: list[tuple[Location, Recipe]] = [
+        *((("recipe", stage), getattr(recipes, stage)) for stage in ("base", "starter", "finetune")),
+        *((("recipe", "named", name), one) for name, one in recipes.named.items()),
+        *((("recipe", "overrides", at, "set"), one.set) for at, one in enumerate(recipes.overrides)),
+    ]
+    for location, recipe in places:
+        if field in recipe.model_fields_set:
+            yield (*location, field), getattr(recipe, field)
+    axis = f"recipe.{field}"
+    if study.axes is not None:
+        yield from ((("axes", axis), value) for value in study.axes.values(axis) or ())
 
 
 def _named_values(study: Study) -> Iterator[tuple[Location, tuple[AxisValue, ...]]]:

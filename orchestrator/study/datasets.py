@@ -8,7 +8,7 @@ from functools import lru_cache
 from pydantic import TypeAdapter
 
 from orchestrator.study.model import Study
-from trainables.data.datasets import OFFICIAL, DatasetConfig
+from trainables.data.datasets import OFFICIAL, DatasetConfig, OfficialDataset
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def declared_state(study: Study, name: str) -> DatasetState:
         num_classes=info.num_classes,
         train_videos=info.train_videos,
         val_videos=info.val_videos,
-        buildable=config.kind != "official" or config.sources is not None,
+        buildable=not isinstance(config, OfficialDataset) or config.sources is not None,
         how=info.how_to_get,
     )
 

@@ -15,6 +15,7 @@ from orchestrator.study.cells import Cell
 from trainables.data.datasets import DatasetConfig
 from trainables.models.registry import backbone_info, module_info
 from trainables.recipe.cell_spec import Evaluation, Recipe
+from trainables.recipe.plug_ins import AugmentationInfo, OptimiserInfo, plug_ins_of
 from trainables.recipe.versions import EVALUATE, HOLD_OUT, INITIALISE, STEP, TEMPORAL_POOLING
 
 FORMAT = "1"
@@ -108,12 +109,25 @@ def recipe_parts(recipe: Recipe, *, starter: bool) -> dict[str, Any]:
         idle |= {"milestones", "gamma"}
     if recipe.sampling != "dense":
         idle.add("sampling_rate")
-    idle |= {"momentum", "nesterov"} if recipe.optimiser == "adamw" else {"betas"}
+    # What a plug-in reads of the recipe nobody knows, so that all of it counts.
+    idle |= {"sgd": {"betas"}, "adamw": {"momentum", "nesterov"}}.get(recipe.optimiser, set())
     # Fields that came later count where they are used, so that no older key moved.
     idle |= {name for name in _LATER_OF_RECIPES if getattr(recipe, name) == _PAPERS[name].default}
-    idle.add("crop_scales" if recipe.augmentation == "random_short_side" else "short_side_range")
+    unread = {"random_short_side": {"crop_scales"}, "multi_scale_crop": {"short_side_range"}}
+    idle |= unread.get(recipe.augmentation, set())
     parts["milestones"] = [epoch for epoch in recipe.milestones if epoch < recipe.epochs]
-    return {name: value for name, value in parts.items() if name not in idle}
+    counted = {name: value for name, value in parts.items() if name not in idle}
+    return {**counted, **_plug_in_versions(recipe)}
+
+
+def _plug_in_versions(recipe: Recipe) -> dict[str, str]:
+    """Those of a recipe's parts that are no part of ActionGrid, whose own versions count elsewhere."""
+    optimisers, augmentations = plug_ins_of(OptimiserInfo), plug_ins_of(AugmentationInfo)
+    found = {
+        "optimiser": optimisers.get(recipe.optimiser),
+        "augmentation": augmentations.get(recipe.augmentation),
+    }
+    return {f"{field}_version": one.version for field, one in found.items() if one is not None}
 
 
 def evaluation_parts(evaluation: Evaluation) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from orchestrator.study.checks import check_study
 from orchestrator.study.errors import StudyError
 from orchestrator.study.model import Study, StudyWithoutCells
 from orchestrator.study.other_axes import FIELDS
-from trainables.data.datasets import OFFICIAL
+from trainables.data.datasets import OFFICIAL, plug_in_kinds
 from trainables.models.registry import backbones, modules
-from trainables.recipe.plug_ins import PlugInError, use
+from trainables.recipe.cell_spec import AUGMENTATIONS, OPTIMISERS
+from trainables.recipe.plug_ins import AugmentationInfo, OptimiserInfo, PlugInError, plug_ins_of, use
 
 SHIPPED = Path(__file__).parent.parent / "studies"
 
@@ -111,7 +112,8 @@ def _import_plug_ins(named: object, source: str, document: Document) -> None:
     packages = [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
     use(packages)
     try:
-        modules(), backbones()
+        modules(), backbones(), plug_in_kinds()
+        plug_ins_of(OptimiserInfo, OPTIMISERS), plug_ins_of(AugmentationInfo, AUGMENTATIONS)
     except PlugInError as error:
         problem = Problem(("plug_ins",), str(error), document.line(("plug_ins",)))
         raise StudyError.of(source, [problem]) from error
@@ -124,7 +126,9 @@ def _with_official(problem: Problem, fields: Mapping[Any, Any]) -> Problem:
     declared: Any = json_data(fields)
     close = closest_spelling(declared["datasets"][problem.location[1]].get("kind"), OFFICIAL)
     hint = f"; or did you mean the official one, {{kind: official, name: {close}}}?" if close else ""
-    return replace(problem, what=problem.what + hint)
+    others = plug_in_kinds()
+    known = f"; and of plug-ins: {', '.join(others)}" if others else ""
+    return replace(problem, what=problem.what + known + hint)
 
 
 def _with_claims(

@@ -21,6 +21,11 @@ Which = Literal["best", "last"]
 """Which of a cell's checkpoints."""
 
 
+OPTIMISERS = ("sgd", "adamw")
+AUGMENTATIONS = ("multi_scale_crop", "random_short_side")
+"""ActionGrid's own; plug-ins add theirs (`trainables.recipe.plug_ins`)."""
+
+
 class Recipe(Frozen):
     """How one cell is trained. `batch_size` counts clips per optimiser step over all workers.
 
@@ -28,14 +33,14 @@ class Recipe(Frozen):
     decays no tensor of one dimension; `layer_decay` is by how much its rate falls from each layer to the one
     before. `warmup_epochs` of a rate that rises linearly come before the schedule,
     which `schedule_by` steps. `mixup` is the alpha of its Beta distribution; 0: off. `drop_path`: the last
-    block's chance to be left out, in transformers.
+    block's chance to be left out, in transformers. `optimiser` and `augmentation` may be plug-ins' names.
     """
 
     epochs: PositiveInt = 75
     batch_size: PositiveInt = 72
     accumulate: PositiveInt = 1
     sync_bn: bool = False
-    optimiser: Literal["sgd", "adamw"] = "sgd"
+    optimiser: str = "sgd"
     lr: Annotated[float, Field(gt=0)] = 0.01
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -59,7 +64,7 @@ class Recipe(Frozen):
     sampling: Literal["uniform", "uniform_shared_offset", "dense"] = "uniform"
     sampling_rate: PositiveInt = 2
     crop_size: Annotated[int, Field(ge=16)] = 224
-    augmentation: Literal["multi_scale_crop", "random_short_side"] = "multi_scale_crop"
+    augmentation: str = "multi_scale_crop"
     crop_scales: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0, 0.875, 0.75, 0.66)
     short_side_range: tuple[PositiveInt, PositiveInt] = (256, 320)
     flip: Fraction = 0.5
@@ -69,7 +74,7 @@ class Recipe(Frozen):
     @property
     def moments(self) -> int:
         """How many numbers the optimiser keeps for each weight."""
-        return 2 if self.optimiser == "adamw" else int(self.momentum > 0)
+        return int(self.momentum > 0) if self.optimiser == "sgd" else 2
 
 
 class Evaluation(Frozen):

@@ -73,6 +73,47 @@ _Declared = TypeVar("_Declared", bound=Declaration)
 
 
 @dataclass(frozen=True)
+class OptimiserInfo:
+    """An optimiser. `target` is a function of a model and its recipe that returns a `torch.optim.Optimizer`.
+
+    It takes rates, momenta and decay from the recipe; the schedule scales the rates that it starts with.
+    """
+
+    kind: ClassVar[str] = "optimiser"
+    name: str
+    target: str
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class AugmentationInfo:
+    """A way to cut training clips. `target` is a function (width, height, recipe, rng) of a video's pictures.
+
+    It returns a `trainables.data.clips.augment.View`, the same for all frames of a clip, and draws from `rng`
+    alone.
+    """
+
+    kind: ClassVar[str] = "augmentation"
+    name: str
+    target: str
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class DatasetKindInfo:
+    """A kind of dataset. `target` is a function that lists the videos of one with their splits and labels.
+
+    It is given a `trainables.data.datasets.plug_in.PlugInDataset`, with all that a study says of the dataset,
+    and returns a `trainables.data.datasets.base.Listing`; it raises `DatasetError` where it cannot.
+    """
+
+    kind: ClassVar[str] = "dataset kind"
+    name: str
+    target: str
+    version: str = ""
+
+
+@dataclass(frozen=True)
 class PlugIn:
     """A declaration of another package's, with the version that counts in keys."""
 
@@ -133,6 +174,20 @@ def code_at(target: str) -> Any:  # noqa: ANN401 - whatever it is
             raise
         raise _not_importable(package, error, target) from error
     return code
+
+
+def code_of(kind: type[_Declared], name: str) -> Any:  # noqa: ANN401 - whatever it is
+    """Import and return the code of a plug-in.
+
+    Raises:
+        PlugInError: as `plug_ins` and `code_at`; or there is none of this name.
+    """
+    found = plug_ins_of(kind).get(name)
+    if found is None or found.target is None:
+        raise PlugInError(
+            f"{kind.kind} {name} is not here", sys.prefix, "install its package, or --import it"
+        )
+    return code_at(found.target)
 
 
 def versions_used(module: str, backbone: str, recipe: Recipe) -> dict[str, str]:

@@ -6,7 +6,7 @@ With layer decay (Clark et al., 2020; Bao et al., 2022) blocks near the pixels l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     import torch
@@ -18,38 +18,23 @@ NOT_DECAYED = ("rel_pos", "relative_position", "class_token")
 """Parts of names whose tensors carry no weight decay; nor do tensors of one dimension, such as biases."""
 
 
-class AdamW:
-    """Steps a model's parameters against their gradients.
+class TorchOptimiser:
+    """An optimiser of torch's form behind the few methods that a training step uses.
 
-    The rate of each is `lr` times its `rate_scales`. `kernels` and `keep_gradients` as of
+    Each of its groups has a `scale`, by which its rate differs from `lr`. `keep_gradients` as of
     `trainables.training.optimiser.Sgd`.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        lr: float,
-        betas: tuple[float, float],
-        weight_decay: float,
-        layer_decay: float = 1.0,
-        kernels: Optimiser | None = None,
-        keep_gradients: bool = False,
-    ) -> None:
-        # Imports torch's compiler with its first step, which the plain step of SGD spares.
-        from torch.optim import AdamW as TorchAdamW
-
-        scales = rate_scales(model, layer_decay)
-        groups: dict[tuple[float, bool], dict[str, Any]] = {}
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                decayed = is_decayed(name, parameter)
-                own = {"params": [], "scale": scales[name], "weight_decay": weight_decay if decayed else 0.0}
-                groups.setdefault((scales[name], decayed), own)["params"].append(parameter)
-        chosen = {} if kernels is None else {"foreach": kernels == "foreach", "fused": kernels == "fused"}
-        self._optimiser = TorchAdamW(list(groups.values()), lr=lr, betas=betas, **chosen)
-        self.lr = lr
+    def __init__(self, optimiser: torch.optim.Optimizer, *, keep_gradients: bool = False) -> None:
+        self._optimiser = optimiser
         self._keep_gradients = keep_gradients
+
+    @classmethod
+    def starting_at(cls, optimiser: torch.optim.Optimizer, lr: float, *, keep_gradients: bool) -> Self:
+        """One whose groups have their own rates, which a schedule that starts at `lr` scales."""
+        for group in optimiser.param_groups:
+            group["scale"] = float(group["lr"]) / lr
+        return cls(optimiser, keep_gradients=keep_gradients)
 
     @property
     def lr(self) -> float:
@@ -88,6 +73,41 @@ class AdamW:
             ValueError: it is of another number of parameters.
         """
         self._optimiser.load_state_dict(state)
+
+
+class AdamW(TorchOptimiser):
+    """Steps a model's parameters against their gradients.
+
+    The rate of each is `lr` times its `rate_scales`. `kernels` and `keep_gradients` as of
+    `trainables.training.optimiser.Sgd`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        weight_decay: float,
+        layer_decay: float = 1.0,
+        kernels: Optimiser | None = None,
+        keep_gradients: bool = False,
+    ) -> None:
+        # Imports torch's compiler with its first step, which the plain step of SGD spares.
+        from torch.optim import AdamW as TorchAdamW
+
+        scales = rate_scales(model, layer_decay)
+        groups: dict[tuple[float, bool], dict[str, Any]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                decayed = is_decayed(name, parameter)
+                own = {"params": [], "scale": scales[name], "weight_decay": weight_decay if decayed else 0.0}
+                groups.setdefault((scales[name], decayed), own)["params"].append(parameter)
+        chosen = {} if kernels is None else {"foreach": kernels == "foreach", "fused": kernels == "fused"}
+        super().__init__(
+            TorchAdamW(list(groups.values()), lr=lr, betas=betas, **chosen), keep_gradients=keep_gradients
+        )
+        self.lr = lr
 
 
 def is_decayed(name: str, parameter: torch.Tensor) -> bool:

@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from trainables.training.adamw import AdamW
+from trainables.recipe.plug_ins import OptimiserInfo, code_of
+from trainables.training.adamw import AdamW, TorchOptimiser
 
 if TYPE_CHECKING:
     import torch
@@ -150,8 +151,15 @@ def learning_rate(recipe: Recipe, epoch: float, lasts: float = 1.0) -> float:
     return recipe.lr
 
 
-def build_optimiser(model: nn.Module, recipe: Recipe, switches: Switches | None = None) -> Sgd | AdamW:
-    """The recipe's optimiser over all parameters; SGD decays BN and biases too, as in the reference."""
+AnyOptimiser = Sgd | TorchOptimiser
+
+
+def build_optimiser(model: nn.Module, recipe: Recipe, switches: Switches | None = None) -> AnyOptimiser:
+    """The recipe's optimiser over all parameters; SGD decays BN and biases too, as in the reference.
+
+    Raises:
+        PlugInError: it is another package's, and that is not here.
+    """
     kernels = None if switches is None else switches.optimiser
     # What a recorded backward pass returns lies where the next one writes: it has to be added elsewhere.
     keep_gradients = switches is not None and switches.cuda_graphs
@@ -165,6 +173,9 @@ def build_optimiser(model: nn.Module, recipe: Recipe, switches: Switches | None 
             kernels=kernels,
             keep_gradients=keep_gradients,
         )
+    if recipe.optimiser != "sgd":
+        made = code_of(OptimiserInfo, recipe.optimiser)(model, recipe)
+        return TorchOptimiser.starting_at(made, recipe.lr, keep_gradients=keep_gradients)
     return Sgd(
         model.parameters(),
         lr=recipe.lr,

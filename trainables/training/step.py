@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from trainables.data.frames.manifest import Video
     from trainables.data.frames.reader import FrameReader
     from trainables.recipe.cell_spec import CellSpec, Recipe
-    from trainables.training.adamw import AdamW
     from trainables.training.execution.device import Compute, Forward, Normalisation
-    from trainables.training.optimiser import Sgd
+    from trainables.training.optimiser import AnyOptimiser
 
 
 class DivergedError(ActionGridError):
@@ -56,7 +55,7 @@ class TrainingStep:
 
     network: nn.Module
     forward: Forward
-    optimiser: Sgd | AdamW
+    optimiser: AnyOptimiser
     compute: Compute
     norm: Normalisation
     pieces: int
@@ -67,7 +66,7 @@ class TrainingStep:
         cls,
         spec: CellSpec,
         model: nn.Module,
-        optimiser: Sgd | AdamW,
+        optimiser: AnyOptimiser,
         compute: Compute,
         norm: Normalisation,
         world: int,

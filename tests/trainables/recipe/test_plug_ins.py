@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from catalog.storage.layout import Layout
+from orchestrator.datasets.built import dataset_states, with_sources_seen
+from orchestrator.study.cells import expand
 from orchestrator.study.errors import StudyError
-from orchestrator.study.keys import cell_key, key_parts
+from orchestrator.study.keys import cell_key, key_parts, recipe_parts
 from orchestrator.study.load import load_study, parse_study
+from tests.support.paths import ROOT
 from tests.support.studies import CHAINS, command
 from tests.support.toy import toy_spec
+from trainables.data.clips.augment import Box, View, train_view
+from trainables.data.datasets import PlugInDataset
+from trainables.data.ingest.build import build_dataset
 from trainables.models.registry import MODULES, module_info, modules, why_not
 from trainables.recipe.plug_ins import VARIABLE, PlugInError, plug_ins, require_plug_ins, use
+from trainables.training.optimiser import build_optimiser
 
 DECLARES = "from trainables.models.registry import BackboneInfo, ModuleInfo\n"
 SHIFT = 'ModuleInfo("{name}", "{paper}", "trainables.models.modules.tsm:TSM"{more})'
@@ -177,8 +187,6 @@ def _in_another_process(folder: Path, name: str) -> str:
 
 
 def test_the_version_is_part_of_the_key(package: Package) -> None:
-    from orchestrator.study.cells import expand
-
     use([package("keyed", shift(more=', version="7"'))])
     cells = {cell.module: cell for cell in expand(parse_study(study_of("shift"), "study"))}
     parts = key_parts(cells["shift"], num_classes=4, train_hash="t", val_hash="v", parent_key="p")
@@ -227,3 +235,110 @@ def test_the_command_tells_a_broken_package_in_one_line(package: Package, tmp_pa
 
 def test_a_study_without_plug_ins_is_as_before(tmp_path: Path) -> None:
     assert load_study("demo").plug_ins == ()
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worked example of docs/plug-ins.md, named and not installed."""
+    monkeypatch.setenv(VARIABLE, "")
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "plug_in_example"))
+    use(["frame_difference"])
+
+
+RECIPE_OF_EXAMPLE = CHAINS.replace(
+    "{init: random", "{optimiser: rmsprop, augmentation: centre_crop, init: random"
+)
+
+
+@pytest.mark.usefixtures("example")
+def test_parts_of_a_recipe_are_values_with_versions_in_the_key() -> None:
+    cell = expand(parse_study(RECIPE_OF_EXAMPLE, "study"))[0]
+    assert cell.plug_ins == {
+        "augmentation centre_crop": "frame_difference:1",
+        "optimiser rmsprop": "frame_difference:1",
+    }
+    parts = recipe_parts(cell.recipe, starter=True)
+    assert parts["optimiser_version"] == parts["augmentation_version"] == "frame_difference:1"
+    # What a plug-in reads of the recipe nobody knows.
+    assert {"momentum", "betas", "crop_scales", "short_side_range"} <= parts.keys()
+    ours = recipe_parts(expand(parse_study(CHAINS, "study"))[0].recipe, starter=True)
+    assert not {"optimiser", "optimiser_version", "augmentation_version"} & ours.keys()
+
+
+@pytest.mark.usefixtures("example")
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "{optimiser: rmsprob",
+            r"recipe\.base\.optimiser: 'rmsprob' is not one of them; allowed: sgd, adamw, rmsprop",
+        ),
+        ("{augmentation: center_crop", r"random_short_side, centre_crop; did you mean centre_crop\?"),
+    ],
+)
+def test_an_unknown_part_of_a_recipe_is_told_with_those_of_plug_ins(text: str, says: str) -> None:
+    with pytest.raises(StudyError, match=says):
+        parse_study(CHAINS.replace("{init: random", f"{text}, init: random"), "study")
+
+
+@pytest.mark.usefixtures("example")
+def test_a_plug_ins_optimiser_steps_and_follows_the_schedule(tmp_path: Path) -> None:
+    import torch
+
+    spec = toy_spec(tmp_path, tmp_path, optimiser="rmsprop", lr=0.1, momentum=0.0)
+    layer = torch.nn.Linear(3, 1, bias=False)
+    optimiser = build_optimiser(layer, spec.recipe)
+    optimiser.lr = 0.05
+    before = layer.weight.detach().clone()
+    layer.weight.grad = torch.full((1, 3), 2.0)
+    optimiser.step()
+    # RMSProp's first step is of the rate over sqrt(1 - alpha), alpha = 0.99, whatever the gradient.
+    torch.testing.assert_close(before - layer.weight, torch.full((1, 3), 0.05 / 0.1), rtol=1e-2, atol=0)
+    state = optimiser.state_dict()
+    again = build_optimiser(layer, spec.recipe)
+    again.load_state_dict(state)
+    assert again.lr == pytest.approx(0.05)
+
+
+@pytest.mark.usefixtures("example")
+def test_a_plug_ins_augmentation_cuts_the_clips(tmp_path: Path) -> None:
+    recipe = toy_spec(tmp_path, tmp_path, augmentation="centre_crop", flip=0.0).recipe
+    view = train_view(48, 36, recipe, np.random.default_rng(0))
+    assert view == View((48, 36), Box(6, 0, 36, 36))
+
+
+NAMED_FILES = CHAINS.replace(
+    "{kind: synthetic-motion, train_per_class: 8, val_per_class: 3}",
+    "{kind: named_files, path: films, val_every: 3}",
+)
+
+
+@pytest.mark.usefixtures("example")
+def test_a_plug_ins_kind_of_dataset_is_listed_and_built(toy_data: Path, tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    for number, path in enumerate(sorted(toy_data.rglob("*.mp4"))):
+        shutil.copy(path, films / f"{'ab'[number % 2]}_{number:03}.mp4")
+    (tmp_path / "study.yaml").write_text(NAMED_FILES)
+    study = load_study(tmp_path / "study.yaml")
+    config = study.datasets["synthetic-motion"]
+    assert isinstance(config, PlugInDataset) and config.options == {"path": str(films), "val_every": 3}
+    again = study.model_dump(mode="json")["datasets"]["synthetic-motion"]
+    assert again["path"] == str(films) and again["kind"] == "named_files"
+    manifest = build_dataset(config, "films", tmp_path / "built")
+    assert manifest.classes == ("a", "b") and len(manifest.split("val")) > 0
+    assert len(manifest.videos) == len(list(films.glob("*.mp4")))
+    (state,) = with_sources_seen(study, dataset_states(study, Layout(tmp_path))).values()
+    assert "videos, 2 classes, not built yet" in state.seen
+
+
+@pytest.mark.usefixtures("example")
+def test_what_a_plug_ins_dataset_lacks_is_told(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(NAMED_FILES)
+    study = load_study(tmp_path / "study.yaml")
+    (state,) = with_sources_seen(study, dataset_states(study, Layout(tmp_path))).values()
+    assert state.problem.startswith("no video named CLASS_NUMBER.mp4") and not state.buildable
+    with pytest.raises(StudyError, match=r"allowed: .*official.*and of plug-ins: named_files"):
+        parse_study(NAMED_FILES.replace("named_files", "named_filez"), "study")
+    with pytest.raises(StudyError, match=r"min_frames: Input should be greater than or equal to 1"):
+        parse_study(NAMED_FILES.replace("val_every: 3", "min_frames: 0"), "study")

@@ -5,13 +5,15 @@ Rectangles only: `trainables.data.clips.loader` copies them, `trainables.data.cl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
 
 from trainables.recipe.cell_spec import Evaluation, Recipe
+from trainables.recipe.plug_ins import AugmentationInfo, code_of
 
 VERSION = "1"
 
@@ -42,13 +44,24 @@ def train_view(width: int, height: int, recipe: Recipe, rng: np.random.Generator
 
     Raises:
         ValueError: `random_short_side` with sides smaller than the crop.
+        PlugInError: the augmentation is another package's, and that is not here.
     """
     if recipe.augmentation == "multi_scale_crop":
         scaled = (width, height)
         box = multi_scale_box(width, height, recipe.crop_size, recipe.crop_scales, rng)
-    else:
+    elif recipe.augmentation == "random_short_side":
         scaled, box = _random_short_side(width, height, recipe, rng)
+    else:
+        view: View = _plug_in(recipe.augmentation)(width, height, recipe, rng)
+        return view
     return View(scaled, box, flip=bool(rng.random() < recipe.flip))
+
+
+@lru_cache(maxsize=4)
+def _plug_in(name: str) -> Callable[..., View]:
+    """Another package's way to cut, looked up once for all clips."""
+    cut: Callable[..., View] = code_of(AugmentationInfo, name)
+    return cut
 
 
 def multi_scale_box(

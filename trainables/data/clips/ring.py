@@ -85,7 +85,7 @@ class Batch:
 
 def train_shape(videos: Sequence[Video], recipe: Recipe) -> tuple[int, int]:
     """(height, width) that holds every training crop before it is resized."""
-    if recipe.augmentation == "random_short_side":
+    if recipe.augmentation != "multi_scale_crop":
         return _largest(_sizes(videos))
     sides = (max(crop_sides(min(size), recipe.crop_size, recipe.crop_scales)) for size in _sizes(videos))
     return _largest((side, side) for side in sides)

@@ -12,6 +12,7 @@ from trainables.data.datasets.kinetics import list_kinetics
 from trainables.data.datasets.moments import list_moments
 from trainables.data.datasets.official import OfficialDataset, OfficialName
 from trainables.data.datasets.own_files import CsvDataset, FolderDataset, list_csv
+from trainables.data.datasets.plug_in import PlugInDataset
 from trainables.data.datasets.something import list_something
 from trainables.data.datasets.ucf101 import list_ucf101
 from trainables.data.datasets.user_files import UserFiles, read_sources
@@ -31,7 +32,7 @@ _OFFICIAL: Mapping[OfficialName, Callable[[OfficialDataset, UserFiles, UserFiles
 
 
 def list_dataset(
-    config: FolderDataset | CsvDataset | OfficialDataset, sources: DatasetFolders = _NOWHERE
+    config: FolderDataset | CsvDataset | OfficialDataset | PlugInDataset, sources: DatasetFolders = _NOWHERE
 ) -> Listing:
     """Videos with split and label, and what the dataset lists but cannot give; opens no video.
 
@@ -45,6 +46,8 @@ def list_dataset(
             return list_folder(config)
         case CsvDataset():
             return list_csv(config)
+        case PlugInDataset():
+            return config.list_videos()
         case OfficialDataset():
             videos, annotations = read_sources(sources, config.info().how_to_get)
             return _OFFICIAL[config.name](config, videos, annotations)

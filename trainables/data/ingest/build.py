@@ -14,14 +14,11 @@ from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SHARDS, SOURCE
 from catalog.storage.locks import exclusive
 from trainables.data.datasets import (
     SPLITS,
-    CsvDataset,
     DatasetConfig,
     DatasetError,
     DatasetFolders,
     Entry,
-    FolderDataset,
     Listing,
-    OfficialDataset,
     SyntheticAppearance,
     SyntheticMotion,
 )
@@ -106,7 +103,7 @@ def _clear(directory: Path) -> None:
 def _listed(
     config: DatasetConfig, sources: DatasetFolders, directory: Path, log: BuildLog, progress: Progress | None
 ) -> Listing:
-    if isinstance(config, FolderDataset | CsvDataset | OfficialDataset):
+    if not isinstance(config, SyntheticMotion | SyntheticAppearance):
         return list_dataset(config, sources)
     from trainables.data.ingest.synthetic_videos import generate
 
