@@ -15,10 +15,9 @@ from orchestrator.study.parents import ParentCells, is_same_dataset
 from orchestrator.study.published import published_recipe
 from trainables.models.pretrained import WeightsFile, starting_weights
 from trainables.models.registry import backbone_info, module_info
-from trainables.recipe.cell_spec import Evaluation, Recipe
+from trainables.recipe.cell_spec import Evaluation, Recipe, plug_ins_used
 from trainables.recipe.fields import Frozen
 from trainables.recipe.keep import KeepPolicy
-from trainables.recipe.plug_ins import versions_used
 from trainables.recipe.switches import Execution
 
 
@@ -68,7 +67,7 @@ class Cell:
     @property
     def plug_ins(self) -> dict[str, str]:
         """The plug-ins that its training uses, such as `module shift`, with their versions."""
-        return versions_used(self.module, self.backbone, self.recipe)
+        return plug_ins_used(self.module, self.backbone, self.recipe)
 
     @cached_property
     def chain_id(self) -> str:

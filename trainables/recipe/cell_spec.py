@@ -5,6 +5,7 @@ Values not given follow the reference protocol (docs/protocol.md §§6–9).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from pydantic import Field, ValidationError
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from trainables.recipe.fields import ChooseOn, Fraction, Frozen, NotNegativeInt, PositiveInt, Split
 from trainables.recipe.keep import Keep, KeepPolicy
+from trainables.recipe.plug_ins import PlugInError, use, versions_of
 from trainables.recipe.switches import Execution, Precision
 
 Average = Literal["logits", "softmax"]
@@ -181,6 +183,29 @@ class CellSpec(Frozen):
     choose_on: ChooseOn = None
     plug_ins: dict[str, str] = Field(default_factory=dict)
     imports: tuple[str, ...] = ()
+
+
+def plug_ins_used(module: str, backbone: str, recipe: Recipe) -> dict[str, str]:
+    """The plug-ins that a training uses, such as `module shift`, with their versions."""
+    parts = {"augmentation": recipe.augmentation, "optimiser": recipe.optimiser}
+    return versions_of({"module": module, "backbone": backbone, **parts})
+
+
+def require_plug_ins(spec: CellSpec) -> None:
+    """Import what a cell needs of other packages, as it was where the cell was planned.
+
+    Raises:
+        PlugInError: a package cannot be used; or a plug-in is not here, or another version of it is.
+    """
+    if not spec.plug_ins:
+        return
+    use(spec.imports)
+    here = plug_ins_used(spec.module, spec.backbone, spec.recipe)
+    for label, version in spec.plug_ins.items():
+        if here.get(label) != version:
+            found = f"is {here[label]} here" if label in here else "is not installed here"
+            what = f"{label} {found}, but {spec.cell} was planned with {version}"
+            raise PlugInError(what, sys.prefix, "install the same package on all machines")
 
 
 class EvaluationSpec(Frozen):

@@ -23,8 +23,6 @@ from catalog.storage.errors import BAD_INPUT, ActionGridError, FailureKind
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from trainables.recipe.cell_spec import CellSpec, Recipe
-
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "actiongrid.models": ("module", "backbone"),
     "actiongrid.datasets": ("dataset kind",),
@@ -190,33 +188,10 @@ def code_of(kind: type[_Declared], name: str) -> Any:  # noqa: ANN401 - whatever
     return code_at(found.target)
 
 
-def versions_used(module: str, backbone: str, recipe: Recipe) -> dict[str, str]:
-    """The plug-ins that a cell's training uses, such as `module shift`, with their versions."""
-    names = {
-        "module": module,
-        "backbone": backbone,
-        "augmentation": recipe.augmentation,
-        "optimiser": recipe.optimiser,
-    }
+def versions_of(names: Mapping[str, str]) -> dict[str, str]:
+    """Those of `names` (by kind) that are plug-ins, such as `module shift`, with their versions."""
     wanted = {f"{kind} {name}" for kind, name in names.items()}
     return {one.label: one.declaration.version for one in plug_ins() if one.label in wanted}
-
-
-def require_plug_ins(spec: CellSpec) -> None:
-    """Import what a cell needs of other packages, as it was where the cell was planned.
-
-    Raises:
-        PlugInError: as `plug_ins`; or a plug-in is not here, or another version of it is.
-    """
-    if not spec.plug_ins:
-        return
-    use(spec.imports)
-    here = versions_used(spec.module, spec.backbone, spec.recipe)
-    for label, version in spec.plug_ins.items():
-        if here.get(label) != version:
-            found = f"is {here[label]} here" if label in here else "is not installed here"
-            what = f"{label} {found}, but {spec.cell} was planned with {version}"
-            raise PlugInError(what, sys.prefix, "install the same package on all machines")
 
 
 @lru_cache(maxsize=16)

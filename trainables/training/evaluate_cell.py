@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from catalog.storage.checksums import load_checked, with_checksum
 from catalog.storage.layout import EVALUATIONS
 from catalog.storage.outage import is_outage
-from trainables.recipe.cell_spec import EvaluationSpec
-from trainables.recipe.plug_ins import require_plug_ins
+from trainables.recipe.cell_spec import EvaluationSpec, require_plug_ins
 
 if TYPE_CHECKING:
     from trainables.data.frames.manifest import Manifest

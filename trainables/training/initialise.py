@@ -17,7 +17,7 @@ from catalog.storage.errors import ActionGridError, FailureKind
 from catalog.storage.outage import retry_reading
 from trainables.data.clips.loader import eval_batches
 from trainables.models import build_model
-from trainables.recipe.plug_ins import require_plug_ins
+from trainables.recipe.cell_spec import require_plug_ins
 from trainables.training.checkpoint import WAY_OUT, CheckpointError, load_state
 from trainables.training.evaluate import predict
 from trainables.training.execution.device import Normalisation

@@ -26,7 +26,8 @@ from trainables.data.clips.augment import Box, View, train_view
 from trainables.data.datasets import PlugInDataset
 from trainables.data.ingest.build import build_dataset
 from trainables.models.registry import MODULES, module_info, modules, why_not
-from trainables.recipe.plug_ins import VARIABLE, PlugInError, plug_ins, require_plug_ins, use
+from trainables.recipe.cell_spec import require_plug_ins
+from trainables.recipe.plug_ins import VARIABLE, PlugInError, plug_ins, use
 from trainables.training.optimiser import build_optimiser
 
 DECLARES = "from trainables.models.registry import BackboneInfo, ModuleInfo\n"
