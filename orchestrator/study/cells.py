@@ -13,6 +13,7 @@ from orchestrator.study.model import AXES, AxisValue, Resources, Stage, Study
 from orchestrator.study.other_axes import RECIPE_NAME, evaluation_at, name_part, recipe_of_axes
 from orchestrator.study.parents import ParentCells, is_same_dataset
 from orchestrator.study.published import published_recipe
+from trainables.data.datasets import OfficialDataset
 from trainables.models.pretrained import WeightsFile, starting_weights
 from trainables.models.registry import backbone_info, module_info
 from trainables.recipe.cell_spec import Evaluation, Recipe, plug_ins_used
@@ -293,7 +294,7 @@ def as_published(study: Study, axes: Mapping[str, AxisValue]) -> Recipe | None:
     name = str(axes["dataset"])
     declared = study.datasets.get(name)
     if declared is not None:
-        name = declared.name if declared.kind == "official" else ""
+        name = declared.name if isinstance(declared, OfficialDataset) else ""
     return published_recipe(study.recipe.published, name, axes)
 
 
