@@ -30,6 +30,7 @@ from orchestrator.ray_runtime.session import leftovers, redirect_output, remove_
 from orchestrator.running.cell_run import CellFailure, finished_seconds
 from orchestrator.running.driver import Driver
 from orchestrator.running.notifications import require_addresses, start_notifier
+from orchestrator.running.sinks import require_sinks, start_sinks
 from orchestrator.running.submission import Options, Submission
 from orchestrator.scheduling.schedule import Free
 from orchestrator.study.cells import Cell, expand
@@ -74,6 +75,7 @@ def submit(
         DatasetError: A dataset cannot be built as declared.
         MachineTooSmallError: No cell of the study fits this machine, and no cluster was named.
         NotifyError: A channel of `notify` leads nowhere.
+        SinkError: A sink cannot be used.
         ClusterError: The cluster cannot do it, such as machines that do not share the storage.
         RaySessionError: Ray does not start or cannot be reached.
         LeaseError: The storage cannot be shared by several drivers.
@@ -82,6 +84,7 @@ def submit(
     layout = storage.layout
     storage.require_usable()
     require_addresses(study.notify)
+    require_sinks(study.sinks)
     chosen_packing(storage.root, options.packing)
     begin("checking the storage" if options.address is None else "checking the cluster and the storage")
     check_cluster(options.address, storage, layout.log(f"{writer}-check"))
@@ -103,7 +106,9 @@ def submit(
         plan = submission.prepare(show, announce, begin)
         _require_room([one.cell for one in plan.cells if one.state is State.TO_RUN], options)
         notifier = start_notifier(study.notify, submission.watched(), announce)
-        driver = submission.driver(signals.asked, notifier.see if notifier else None)
+        sinks = start_sinks(study.sinks, storage.root, submission.planned_events(), announce)
+        observers = [one.see for one in (notifier, sinks) if one is not None]
+        driver = submission.driver(signals.asked, observers)
         if driver.cells:
             log = layout.log(submission.writer)
             announce(f"{len(driver.cells)} of {len(plan.cells)} cells to run; Ray's own output: {log}")
@@ -111,6 +116,8 @@ def submit(
             begin("starting Ray, then training")
             _run(submission, driver, options, signals, presence, seed)
         outcome = _outcome(submission, driver, interrupted=not driver.is_finished)
+        if sinks:
+            sinks.end()
         if notifier:
             notifier.end(None if outcome.interrupted or not driver.cells else outcome.states)
         catalog.refresh()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 from catalog import Catalog, Journal
-from catalog.events import AttemptEnded, StudySubmitted, VideosQuarantined
+from catalog.events import AttemptEnded, CellPlanned, StudySubmitted, VideosQuarantined
 from catalog.events import Event as CatalogEvent
 from catalog.queries.drivers import next_time
 from catalog.queries.planner import attempts_made
@@ -217,6 +217,10 @@ class Submission:
                 adopted = True
         return adopted
 
+    def planned_events(self) -> list[CellPlanned]:
+        """The cells of the plan as the journal has them."""
+        return [planned_event(planned, self._study.name, self._writer) for planned in self.plan.cells]
+
     def watched(self) -> Watched:
         """What messages to people are about."""
         cells = {one.key: (one.cell.name, one.cell.resources) for one in self.plan.cells}
@@ -225,8 +229,8 @@ class Submission:
         words = ("actiongrid", "run", self._options.study_file, "--storage", self._storage.location)
         return Watched(self._study.name, cells, spent, shlex.join(words))
 
-    def driver(self, stop: Event, see: Callable[[CatalogEvent], None] | None = None) -> Driver:
-        """The driver of the cells that have to run, until `stop` is set; `see` is told what is journalled."""
+    def driver(self, stop: Event, observers: Sequence[Callable[[CatalogEvent], None]] = ()) -> Driver:
+        """The driver of the cells that have to run, until `stop` is set; `observers` see its events."""
         to_run = [planned for planned in self.plan.cells if planned.state is State.TO_RUN]
         names = frozenset(planned.cell.name for planned in to_run)
         before = memory_reductions(self._catalog)
@@ -246,7 +250,7 @@ class Submission:
 
         def append(event: CatalogEvent) -> CatalogEvent:
             written = retention.append(event)
-            if see is not None:
+            for see in observers:
                 see(written)
             return written
 

@@ -275,6 +275,7 @@ class Parents(Frozen):
     where: Annotated[tuple[CellMatch, ...], BeforeValidator(_as_tuple)] = ()
 
 
+SinkName = Literal["tensorboard", "mlflow", "wandb"]
 Alert = Literal["failed", "finished", "stuck", "over_budget"]
 ALERTS: tuple[Alert, ...] = ("failed", "finished", "stuck", "over_budget")
 
@@ -334,6 +335,7 @@ class Study(Frozen):
     parents' checkpoints on; without it the validation videos choose, which are reported too.
     `parents`: chains begin with cells of another study instead of pretrained weights.
     `claims` are judged on this study's results (docs/claims.md); a file may name a file of them instead.
+    `sinks` are other dashboards that get every cell's epochs and result, too (docs/sinks.md).
     `notify` says who is told when a cell fails, all is done, nothing happens, or the budget is spent.
     `plug_ins` are packages to import for it, beside those that are installed as such (docs/plug-ins.md).
     """
@@ -355,6 +357,7 @@ class Study(Frozen):
     report: Which = "last"
     claims: tuple[Claim, ...] = ()
     notify: Notify | None = None
+    sinks: Annotated[tuple[SinkName, ...], Field(json_schema_extra={"uniqueItems": True})] = ()
     parents: Parents | None = None
     plug_ins: tuple[Package, ...] = ()
     evaluates: tuple[EvaluatedCells, ...] = ()
