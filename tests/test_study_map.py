@@ -1,4 +1,4 @@
-"""docs/study-map.md: every figure and table of the paper, with studies, commands and figures that are there."""
+"""docs/study-map.md: every figure and table of the paper; its studies, commands and figures are there."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ shrink.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def smoke_form(study: Study) -> dict[str, Any]:
     fields["axes"] = {name: _distinct(cell[name] for cell in cells) for name in cells[0]}
     fields["include"] = cells
     fields["datasets"] = {smoke_dataset(name): _dataset(name) for name in study.axes.dataset}
-    fields["recipe"] = _small_recipes(fields.get("recipe", {}))
+    fields["recipe"] = _small_recipes(_with_stated(fields.get("recipe", {}), study))
     fields["evaluation"] = fields.get("evaluation", {}) | _PIXELS | {"batch_size": 16}
     fields["resources"] = _RESOURCES
     if fields.get("parents"):
@@ -115,6 +116,19 @@ def _small_match(where: Mapping[str, Any] | None) -> dict[str, Any] | None:
         if axis == "backbone":
             small[axis] = _distinct([_TINY, *listed])
     return small
+
+
+def _with_stated(recipes: Mapping[str, Any], study: Study) -> dict[str, Any]:
+    """The recipes with what the study takes from the published table, as the first cell of a stage has it.
+
+    No toy cell stands in that table.
+    """
+    stated: dict[str, Any] = {}
+    for cell in expand(study) if "published" in recipes else ():
+        if cell.stage not in stated:
+            values = cell.recipe.model_dump(mode="json", include=set(recipes["published"]))
+            stated[cell.stage] = values | recipes.get(cell.stage, {})
+    return {**recipes, **stated}
 
 
 def _small_recipes(recipes: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,7 +211,8 @@ def written_forms(names: list[str] | None, folder: Path) -> list[Path]:
     paths = []
     for study in studies:
         path = folder / f"{smoke_name(study.name)}.yaml"
-        text = yaml.safe_dump(smoke_form(study), sort_keys=False, width=110, allow_unicode=True)
+        plain = json.loads(json.dumps(smoke_form(study)))  # no lists that stand in two places
+        text = yaml.safe_dump(plain, sort_keys=False, width=110, allow_unicode=True)
         path.write_text(
             f"# Made by `actiongrid smoke` from the study {study.name}.\n{text}", encoding="utf-8"
         )
