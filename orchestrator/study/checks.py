@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from math import prod
 
 from catalog.claims.load import published_values
-from catalog.claims.model import AxisValue
 from catalog.field_errors import Location, Problem, choices
 from orchestrator.study.cells import (
     Cell,
@@ -19,13 +17,10 @@ from orchestrator.study.cells import (
     recipe_layers,
     resource_layers,
 )
-from orchestrator.study.datasets import dataset_names
 from orchestrator.study.model import CellMatch, Study
-from orchestrator.study.other_axes import RECIPE_NAME, RESOLUTION, axis_problem, field_of_axis
+from orchestrator.study.names import claimed, matches, other_values, unknown_names
 from trainables.models.pretrained import TITLES, starting_weights
-from trainables.models.registry import TIMM, backbone_info, backbones, module_info, modules, why_not
-from trainables.recipe.cell_spec import AUGMENTATIONS, OPTIMISERS, Recipe
-from trainables.recipe.plug_ins import AugmentationInfo, OptimiserInfo, PlugInError, plug_ins_of
+from trainables.models.registry import module_info, why_not
 from trainables.recipe.switches import impossible
 
 Finding = tuple[Location, str]
@@ -38,7 +33,7 @@ _SHORT_AVG_POOL = {("i3d", "inception_v1")}
 
 def check_study(study: Study) -> list[Problem]:
     """Everything that is wrong with a study whose fields are well-formed; nothing if it can be planned."""
-    problems = [*_unknown_names(study), *_unknown_parts(study), *_other_axes(study), *_evaluated(study)]
+    problems = [*unknown_names(study), *_evaluated(study)]
     if problems or not study.trains:
         return problems
     if (size := prod(len(study.axes.values(axis) or ()) for axis in study.axes.names)) > _LARGEST_GRID:
@@ -56,17 +51,6 @@ def _nothing_published(study: Study) -> Iterator[Problem]:
         yield Problem(("recipe", "published"), what)
 
 
-def _other_values(location: Location, match: CellMatch) -> Iterator[Problem]:
-    """What is wrong with values by which another study's cells are chosen; its datasets are its own."""
-    for axis, known in (("module", modules()), ("backbone", backbones())):
-        for value in match.values(axis) or ():
-            if what := _unknown(axis, value, [*known]):
-                yield Problem((*location, axis), what)
-    for name, values in match.other.items():
-        if name != RECIPE_NAME and (found := axis_problem(name, values, ())):
-            yield Problem((*location, name), found)
-
-
 _OF_TRAINING = ("include", "exclude", "datasets", "recipe", "evaluation", "resources", "keep", "choose_on")
 
 
@@ -82,7 +66,7 @@ def _evaluated(study: Study) -> Iterator[Problem]:
                 what = f"{crop} is larger than short_side ({side}); lower it"
                 yield Problem(("evaluates", index, "protocols", place, "crop_size"), what)
         if one.study is not None and one.where is not None:
-            yield from _other_values(("evaluates", index, "where"), one.where)
+            yield from other_values(("evaluates", index, "where"), one.where)
     if not study.trains:
         for field in _OF_TRAINING:
             if field in study.model_fields_set:
@@ -98,7 +82,7 @@ def without_effect(study: Study) -> list[Problem]:
     of_grid = [*axes_and_stages(study.model_copy(update={"include": (), "exclude": ()}))]
     of_study = [*axes_and_stages(study)]
     found = []
-    for location, match in _matches(study):
+    for location, match in matches(study):
         cells = of_study if location[-1] == "where" else of_grid
         if not any(match.matches(cell) for cell in cells):
             named = ", ".join(f"{axis}: {_values(match, axis)}" for axis in match.named)
@@ -110,146 +94,15 @@ def _claimed_of_nothing(study: Study) -> Iterator[Problem]:
     """Datasets and lengths that claims are about and nobody has."""
     for axis, own in (("dataset", study.axes.dataset), ("frames", study.axes.frames)):
         known = [*dict.fromkeys([*own, *published_values()[axis]])]
-        for location, values in _claimed(study, axis):
+        for location, values in claimed(study, axis):
             for value in values:
                 if value not in known:
                     what = f"no cell of the study and no published result has {axis} {value}; "
                     yield Problem(location, what + choices(value, known))
 
 
-def _claimed(study: Study, axis: str) -> Iterator[tuple[Location, tuple[AxisValue, ...]]]:
-    """Every place of a claim that names values of an axis."""
-    for number, claim in enumerate(study.claims):
-        if axis in claim.axes:
-            for field in ("where", "without"):
-                yield ("claims", number, field, axis), getattr(claim, field).get(axis, ())
-            if axis in claim.compare:
-                yield ("claims", number, "compare", axis), claim.compared(axis)
-
-
 def _values(match: CellMatch, axis: str) -> str:
     return " or ".join(str(value).lower() for value in match.values(axis) or ())
-
-
-def _other_axes(study: Study) -> Iterator[Problem]:
-    """What is wrong with axes beside the six: unknown ones, values that they cannot have, set twice."""
-    recipes = [*study.recipe.named]
-    for name, values in study.axes.other.items():
-        if what := axis_problem(name, values, recipes):
-            yield Problem(("axes", name), what)
-        for location, layer in _set_by_cells(study):
-            if (field := field_of_axis(name)) in layer.model_fields_set:
-                yield Problem((*location, str(field)), f"set by the axis {name} too; say it in one place")
-        if field_of_axis(name) in study.recipe.published:
-            yield Problem(("recipe", "published"), f"{name} is an axis, too; say it in one place")
-    if recipes and RECIPE_NAME not in study.axes.other:
-        what = (
-            f"recipes are named, but no axis chooses one; say axes: {{{RECIPE_NAME}: [{', '.join(recipes)}]}}"
-        )
-        yield Problem(("recipe", "named"), what)
-    if {RESOLUTION, "recipe.crop_size"} <= study.axes.other.keys():
-        yield Problem(("axes", RESOLUTION), "sets crop_size, as recipe.crop_size does; keep one of the two")
-    yield from _matched_otherwise(study, recipes)
-
-
-def _matched_otherwise(study: Study, recipes: Sequence[str]) -> Iterator[Problem]:
-    """Places that choose cells by axes that the study does not have, or by values that these cannot have."""
-    for location, match in _matches(study):
-        for name, values in match.other.items():
-            found = axis_problem(name, values, recipes)
-            if name not in study.axes.other:
-                found = f"no axis of this study; {choices(name, study.axes.names)}"
-            if found:
-                yield Problem((*location, name), found)
-
-
-def _set_by_cells(study: Study) -> Iterator[tuple[Location, Recipe]]:
-    """The partial recipes that are of some cells alone: an axis would silently win over them."""
-    for name, recipe in study.recipe.named.items():
-        yield ("recipe", "named", name), recipe
-    for stage in ("starter", "finetune"):
-        yield ("recipe", stage), getattr(study.recipe, stage)
-    for index, override in enumerate(study.recipe.overrides):
-        yield ("recipe", "overrides", index, "set"), override.set
-
-
-def _unknown_names(study: Study) -> Iterator[Problem]:
-    known = {"module": modules(), "backbone": backbones(), "dataset": dataset_names(study)}
-    allowed = {axis: list(names) for axis, names in known.items()}
-    for location, values in _named_values(study):
-        axis = str(location[-1])
-        for value in values:
-            if what := _unknown(axis, value, allowed[axis]):
-                yield Problem(location, what)
-    for name in study.datasets:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            what = "a dataset's name has letters, digits, '.', '_' and '-' only; rename it"
-            yield Problem(("datasets", name), what)
-
-
-def _unknown(axis: str, value: object, allowed: list[str]) -> str | None:
-    """What is wrong with a value of an axis that names something; None if it is known."""
-    if axis != "backbone" or not str(value).startswith(TIMM):
-        return None if value in allowed else f"unknown {axis} {value!r}; {choices(value, allowed)}"
-    try:
-        backbone_info(str(value))
-    except (PlugInError, ValueError) as error:
-        return str(error)
-    return None
-
-
-def _unknown_parts(study: Study) -> Iterator[Problem]:
-    """Optimisers and augmentations that nobody knows, wherever the file names them."""
-    known = {
-        "optimiser": [*OPTIMISERS, *plug_ins_of(OptimiserInfo)],
-        "augmentation": [*AUGMENTATIONS, *plug_ins_of(AugmentationInfo)],
-    }
-    for field, allowed in known.items():
-        for location, value in _named_parts(study, field):
-            if value not in allowed:
-                yield Problem(location, f"{value!r} is not one of them; {choices(value, allowed)}")
-
-
-def _named_parts(study: Study, field: str) -> Iterator[tuple[Location, object]]:
-    """Every place of the file that gives a field of a recipe a value."""
-    recipes = study.recipe
-    places: list[tuple[Location, Recipe]] = [
-        *((("recipe", stage), getattr(recipes, stage)) for stage in ("base", "starter", "finetune")),
-        *((("recipe", "named", name), one) for name, one in recipes.named.items()),
-        *((("recipe", "overrides", at, "set"), one.set) for at, one in enumerate(recipes.overrides)),
-    ]
-    for location, recipe in places:
-        if field in recipe.model_fields_set:
-            yield (*location, field), getattr(recipe, field)
-    axis = f"recipe.{field}"
-    if study.axes is not None:
-        yield from ((("axes", axis), value) for value in study.axes.values(axis) or ())
-
-
-def _named_values(study: Study) -> Iterator[tuple[Location, tuple[AxisValue, ...]]]:
-    """Every place of the file that names modules, backbones or datasets.
-
-    Claims may be about other studies' datasets too.
-    """
-    for axis in ("module", "backbone"):
-        yield from _claimed(study, axis)
-    for axis in ("module", "backbone", "dataset"):
-        yield ("axes", axis), getattr(study.axes, axis)
-        for location, match in _matches(study):
-            yield (*location, axis), getattr(match, axis) or ()
-
-
-def _matches(study: Study) -> Iterator[tuple[Location, CellMatch]]:
-    """Every place of the file that chooses cells by their axes."""
-    yield from ((("include", index), match) for index, match in enumerate(study.include))
-    yield from ((("exclude", index), match) for index, match in enumerate(study.exclude))
-    for index, recipe in enumerate(study.recipe.overrides):
-        yield ("recipe", "overrides", index, "where"), recipe.where
-    for index, resources in enumerate(study.resources.overrides):
-        yield ("resources", "overrides", index, "where"), resources.where
-    for index, evaluated in enumerate(study.evaluates):
-        if evaluated.where is not None and evaluated.study is None:
-            yield ("evaluates", index, "where"), evaluated.where
 
 
 def _empty_grid(study: Study) -> Problem:
