@@ -276,7 +276,7 @@ def test_anchors_and_merge_keys_work() -> None:
 def test_a_missing_file_names_the_nearest_shipped_study() -> None:
     with pytest.raises(
         StudyError,
-        match=r"dmeo: no such file.*allowed: clips, deep-analysis, demo, .*; did you mean demo\?",
+        match=r"dmeo: no such file.*allowed: clips, .*deep-analysis, demo, .*; did you mean demo\?",
     ):
         load_study("dmeo")
 
