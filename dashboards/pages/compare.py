@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from catalog.queries.caveats import result_notes
 from catalog.queries.cells import cells_side_by_side
 from catalog.queries.filters import Filters
-from catalog.queries.predictions import decided_differently
+from catalog.queries.predictions import classes_with_mistakes, decided_differently
 from catalog.queries.training import configuration_differences
 from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.deciding_videos import decided_text
@@ -111,16 +111,21 @@ def _decided(request: PageRequest, table: pa.Table) -> Block:
     )
     label = request.address.text("class") or None
     ask = partial(decided_differently, request.catalog, (first, second), label=label)
-    right, wrong = in_parallel(partial(ask, first_right=True), partial(ask, first_right=False))
+    right, wrong, *mistaken = in_parallel(
+        partial(ask, first_right=True),
+        partial(ask, first_right=False),
+        *(partial(classes_with_mistakes, request.catalog, one) for one in (first, second)),
+    )
     groups = {
         f"{first_name} right, {second_name} wrong": right,
         f"{second_name} right, {first_name} wrong": wrong,
     }
     caption = (
         "Videos on which the first two of these cells disagree: first those to whose class they give the "
-        "most different probabilities. The frames are those of the first cell's first clip."
+        "most different probabilities. Below each: its class, what the first cell says against the second "
+        "one. The frames are those of the first cell's first clip."
     )
-    classes = sorted({str(one) for rows in groups.values() for one in rows.column("class").to_pylist()})
+    classes = list(dict.fromkeys(str(one) for rows in mistaken for one in rows.column("class").to_pylist()))
     return films_block(
         request, "decided", ("One right, the other wrong", caption), classes, groups, decided_text
     )

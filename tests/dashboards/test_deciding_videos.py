@@ -69,6 +69,12 @@ def storage(trained: Path, tmp_path: Path) -> Path:
     return tmp_path / "storage"
 
 
+@pytest.fixture(scope="module")
+def live(trained: Path) -> LiveCatalog:
+    """Its pages are made once."""
+    return live_of(trained)
+
+
 def live_of(storage: Path) -> LiveCatalog:
     place = FolderStorage(storage)
     live = LiveCatalog(place, videos=ShownVideos(place))
@@ -76,27 +82,26 @@ def live_of(storage: Path) -> LiveCatalog:
     return live
 
 
-def client_of(storage: Path, token: str | None = None) -> FlaskClient:
-    app = build_app(live_of(storage), Access("127.0.0.1", token), 1.0)
+def client_of(live: LiveCatalog, token: str | None = None) -> FlaskClient:
+    app = build_app(live, Access("127.0.0.1", token), 1.0)
     return app.server.test_client()  # type: ignore[no-any-return]
 
 
-def shown(storage: Path, page: str, name: str, **choices: str) -> str:
-    blocks = page_blocks(live_of(storage), Address(page, choices=tuple(sorted(choices.items()))), "light")
+def shown(live: LiveCatalog, page: str, name: str, **choices: str) -> str:
+    blocks = page_blocks(live, Address(page, choices=tuple(sorted(choices.items()))), "light")
     (block,) = [one for one in blocks if one.name == name]
     return json.dumps([part.value for part in block.parts], default=lambda one: one.to_plotly_json())
 
 
-def mistakes(storage: Path) -> list[dict[str, Any]]:
-    with Catalog.open(storage) as catalog:
-        return confident_mistakes(catalog, KEY).to_pylist()
+def mistakes(live: LiveCatalog) -> list[dict[str, Any]]:
+    return list(confident_mistakes(live.catalog, KEY).to_pylist())
 
 
-def test_a_cells_mistakes_are_shown_as_strips_and_clips(trained: Path) -> None:
-    rows = mistakes(trained)
+def test_a_cells_mistakes_are_shown_as_strips_and_clips(live: LiveCatalog) -> None:
+    rows = mistakes(live)
     assert rows
-    text = shown(trained, "cell", "mistakes", key=KEY, evaluation="training:last")
-    client = client_of(trained)
+    text = shown(live, "cell", "mistakes", key=KEY, evaluation="training:last")
+    client = client_of(live)
     for row in rows:
         address = f"{KEY}/{row['evaluation']}/{row['index']}"
         assert f"/strip/{address}" in text and f"/clip/{address}" in text
@@ -112,26 +117,27 @@ def test_a_cells_mistakes_are_shown_as_strips_and_clips(trained: Path) -> None:
     assert (part.status_code, len(part.data)) == (206, 10)
 
 
-def test_one_class_is_chosen_by_the_address(trained: Path) -> None:
-    rows = mistakes(trained)
+def test_one_class_is_chosen_by_the_address(live: LiveCatalog) -> None:
+    rows = mistakes(live)
     label = str(rows[0]["class"])
-    text = shown(trained, "cell", "mistakes", key=KEY, **{"class": label})
+    text = shown(live, "cell", "mistakes", key=KEY, **{"class": label})
     assert text.count("/strip/") == sum(row["class"] == label for row in rows)
-    assert "None." in shown(trained, "cell", "mistakes", key=KEY, **{"class": "unknown"})
+    assert "None." in shown(live, "cell", "mistakes", key=KEY, **{"class": "unknown"})
 
 
-def test_what_one_of_two_cells_gets_right(trained: Path) -> None:
-    text = shown(trained, "compare", "decided", cells=f"{KEY},{OTHER}")
+def test_what_one_of_two_cells_gets_right(live: LiveCatalog) -> None:
+    text = shown(live, "compare", "decided", cells=f"{KEY},{OTHER}")
     videos = 12
     assert text.count("/strip/") == videos, "they disagree about every video"
     assert "TAM-Tiny-f8@toy right, TAM-Tiny-f8@toy#1 wrong" in text
     wrong = text.index("TAM-Tiny-f8@toy#1 right")
-    assert text[wrong:].count("/strip/") == len(mistakes(trained))
+    assert text[wrong:].count("/strip/") == len(mistakes(live))
 
 
 def test_nothing_but_what_a_manifest_names_is_served(storage: Path) -> None:
-    client = client_of(storage)
-    (row, *_) = mistakes(storage)
+    copy = live_of(storage)
+    client = client_of(copy)
+    (row, *_) = mistakes(copy)
     address = f"{KEY}/{row['evaluation']}/{row['index']}"
     wrong = (
         f"{KEY}/{row['evaluation']}/999",
@@ -150,10 +156,10 @@ def test_nothing_but_what_a_manifest_names_is_served(storage: Path) -> None:
     assert b"changed" in client.get(f"/clip/{address}").data
 
 
-def test_a_token_is_asked_for(trained: Path) -> None:
-    (row, *_) = mistakes(trained)
+def test_a_token_is_asked_for(live: LiveCatalog) -> None:
+    (row, *_) = mistakes(live)
     address = f"{KEY}/{row['evaluation']}/{row['index']}"
-    client = client_of(trained, TOKEN)
+    client = client_of(live, TOKEN)
     for kind in ("strip", "clip"):
         assert client.get(f"/{kind}/{address}").status_code == 401
         allowed = client.get(f"/{kind}/{address}", headers={"Authorization": f"Bearer {TOKEN}"})
@@ -164,7 +170,7 @@ def test_a_token_is_asked_for(trained: Path) -> None:
 
 def test_frames_elsewhere_are_said_to_be(storage: Path) -> None:
     shutil.rmtree(next(storage.glob("datasets/*/shards")))
-    text = shown(storage, "cell", "mistakes", key=KEY)
+    text = shown(live_of(storage), "cell", "mistakes", key=KEY)
     assert "Frames are not on this machine" in text and "/strip/" not in text
     assert "taken for" in text, "the mistakes are named all the same"
 

@@ -40,6 +40,8 @@ thorough = settings(
 SEEDS = [
     "/csv/grid/grid?module=%00",
     "/csv/cell/curves?key=%ff%fe",
+    "/strip/%00/%ff%fe/0",
+    "/clip/a/b/99999999999999999999",
     "/csv/compare/cells?cells=" + "a," * 2000,
     "/csv/findings/x?show=%0a&source=own",
     "/ahead//?a",

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from orchestrator import load_cell, load_exported
+from orchestrator.commands import evaluate
 from tests.orchestrator.commands.test_cli import run
 from tests.support.finished_cell import CELL, KEY
 from tests.support.paths import SHARED
@@ -114,11 +115,15 @@ def test_an_export_gives_the_cells_logits_in_any_batch(
         form, ()
     ):
         pytest.importorskip(name)
+    videos = (
+        2 if form == "onnx" else 0
+    )  # the others are compared on random clips alone: a decoder takes its time
+    monkeypatch.setattr(evaluate, "_CHECK_VIDEOS", videos)
     target = tmp_path / "made" / "tam"
     words = ("export", CELL, "--to", form, "-o", str(target), "--storage", str(storage))
     assert run(monkeypatch, *words) == 0
     said = capsys.readouterr().out
-    assert float(re.search(r"on 5 clips .* by (\S+) at most$", said.strip())[1]) <= 1e-4  # type: ignore[index]
+    assert float(re.search(rf"on {3 + videos} clips .* by (\S+) at most$", said.strip())[1]) <= 1e-4  # type: ignore[index]
     cell = load_cell(CELL, storage, device="cpu")
     clips = torch.randn((3, 3, 8, 32, 32), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
@@ -132,7 +137,7 @@ def test_an_export_gives_the_cells_logits_in_any_batch(
     )
     assert run(monkeypatch, *words) == 2
     assert "it exists" in capsys.readouterr().err
-    if form in ("state-dict", "huggingface"):
+    if form == "huggingface":
         assert run(monkeypatch, *words, "--force") == 0
     assert len(list(target.parent.iterdir())) == (1 if form == "huggingface" else 2)
 
