@@ -295,9 +295,15 @@ def test_what_was_written_is_read_and_what_was_found_is_refused(name: str) -> No
         _check(reader, content)
 
 
+def _as_of_before(reader: Reader, content: bytes) -> bool:
+    """Whether a change has taken away the whole checksum and no more: so earlier versions wrote the file."""
+    first_name, _, _ = reader.content[len(b'{"crc":"01234567",') :].partition(b":")
+    return reader.content.startswith(b'{"crc"') and content.startswith(b"{" + first_name + b":")
+
+
 def _check(reader: Reader, content: bytes) -> None:
     found = _read(reader, content)
-    if reader.checked and found is not NOTHING:
+    if reader.checked and found is not NOTHING and not _as_of_before(reader, content):
         assert found == _original(reader.name)
 
 
