@@ -26,6 +26,25 @@ recipe:
 evaluation: {crop_size: 32, short_side: 36, batch_size: 8}
 resources: {default: {workers: 2}}
 """
+# Networks of frames and of volumes, two pathways, three transformers, a plug-in, one of timm's.
+TWELVE = """
+name: twelve
+plug_ins: [frame_difference]
+axes:
+  module: [tsn, tam, tsm, s3d, i3d, csn, slowfast, x3d, swin3d, mvit_v2, vit, frame_difference]
+  backbone: [tiny, 'timm:test_resnet']
+  frames: [8]
+  dataset: [synthetic-motion]
+exclude:
+  - backbone: 'timm:test_resnet'
+    module: [tsn, tam, s3d, i3d, csn, slowfast, x3d, swin3d, mvit_v2, vit, frame_difference]
+  - {backbone: tiny, module: tsm}
+datasets:
+  synthetic-motion: {kind: synthetic-motion, train_per_class: 2, val_per_class: 1}
+recipe:
+  base: {init: random, epochs: 1, batch_size: 8, lr: 0.01, crop_size: 32, crop_scales: [1.0]}
+evaluation: {crop_size: 32, short_side: 36, batch_size: 8}
+"""
 CELL = "FrameDifference-Tiny-f8@synthetic-motion"
 
 
@@ -84,3 +103,15 @@ def test_a_package_that_is_named_travels_with_the_cell_to_workers_and_evaluation
     assert cell["state"] == "to run" and "code changed" in cell["reason"], (
         "the hash of its source is in the key"
     )
+
+
+@pytest.mark.timeout(1200)
+def test_twelve_models_of_many_families_train_in_one_grid(
+    example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("timm", reason="the package timm is not installed")
+    monkeypatch.setenv("PYTHONPATH", on_path(example))
+    study, storage = tmp_path / "twelve.yaml", tmp_path / "storage"
+    study.write_text(TWELVE)
+    said = actiongrid("run", study, "--storage", storage, "--cpus", "2", timeout=900)
+    assert "12 of 12 cells done, 12 of them trained by this run" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plotly.utils import PlotlyJSONEncoder
 
 from catalog.storage.layout import Layout
 from orchestrator.datasets.built import dataset_states, with_sources_seen
@@ -343,3 +345,21 @@ def test_what_a_plug_ins_dataset_lacks_is_told(tmp_path: Path) -> None:
         parse_study(NAMED_FILES.replace("named_files", "named_filez"), "study")
     with pytest.raises(StudyError, match=r"min_frames: Input should be greater than or equal to 1"):
         parse_study(NAMED_FILES.replace("val_every: 3", "min_frames: 0"), "study")
+
+
+@pytest.mark.usefixtures("example")
+def test_a_plan_and_the_page_of_a_cell_name_what_is_used() -> None:
+    from types import SimpleNamespace
+
+    from dashboards.pages.cell import _summary
+    from orchestrator.terminal.plan_page import plug_in_lines
+
+    cells = expand(parse_study(study_of("frame_difference"), "study"))
+    (line,) = plug_in_lines(SimpleNamespace(cells=[SimpleNamespace(cell=cell) for cell in cells]))  # type: ignore[arg-type]
+    version = cells[-1].plug_ins["module frame_difference"]
+    assert line == f"plug-in: module frame_difference, {version}: 2 cells"
+    row: dict[str, object] = dict.fromkeys(("reason", "blocked_by"))
+    row |= {"cell": "x", "state": "done", "studies": ["s"], "current": True, "key": "k"}
+    row["config"] = json.dumps({"plug_ins": cells[-1].plug_ins})
+    shown = json.dumps(_summary(SimpleNamespace(acts=False), row), cls=PlotlyJSONEncoder)  # type: ignore[arg-type]
+    assert "plug-in: module frame_difference, " in shown and version in shown
