@@ -50,6 +50,8 @@ CREATE MACRO recipe_of(recipe) AS {
     'warmup_epochs': coalesce((recipe ->> '$.warmup_epochs')::BIGINT, 0),
     'label_smoothing': coalesce((recipe ->> '$.label_smoothing')::DOUBLE, 0),
     'mixup': coalesce((recipe ->> '$.mixup')::DOUBLE, 0),
+    'rand_augment': coalesce((recipe ->> '$.rand_augment')::BIGINT, 0),
+    'repeated_augmentation': coalesce((recipe ->> '$.repeated_augmentation')::BIGINT, 1),
     'drop_path': coalesce((recipe ->> '$.drop_path')::DOUBLE, 0)
 };
 
@@ -87,6 +89,9 @@ CREATE MACRO recipe_differences(own, stated) AS [
     CASE WHEN own.warmup_epochs > 0 THEN counted(own.warmup_epochs, 'warm-up epoch') END,
     CASE WHEN own.label_smoothing > 0 THEN 'label smoothing ' || own.label_smoothing END,
     CASE WHEN own.mixup > 0 THEN 'mixup ' || own.mixup END,
+    CASE WHEN own.rand_augment > 0 THEN 'RandAugment of ' || counted(own.rand_augment, 'operation') END,
+    CASE WHEN own.repeated_augmentation > 1
+        THEN own.repeated_augmentation || ' clips of a video in a batch' END,
     CASE WHEN own.drop_path > 0 THEN 'drop path ' || own.drop_path END
 ];
 

@@ -182,6 +182,13 @@ def _batch(study: Study, cell: Cell) -> Iterator[Finding]:
         yield _recipe_field(study, cell, "batch_size"), f"{what}; allowed: multiples of {workers * steps}"
 
 
+def _repeated(study: Study, cell: Cell) -> Iterator[Finding]:
+    batch, repeats = cell.recipe.batch_size, cell.recipe.repeated_augmentation
+    if batch % repeats:
+        what = f"{repeats} clips of each video do not share a batch of {batch}; allowed: divisors of it"
+        yield _recipe_field(study, cell, "repeated_augmentation"), what
+
+
 def _pooling(study: Study, cell: Cell) -> Iterator[Finding]:
     short = not module_info(cell.module).volumetric or (cell.module, cell.backbone) in _SHORT_AVG_POOL
     if cell.recipe.pooling_method == "avg" and cell.temporal_pooling and cell.frames == 8 and short:
@@ -243,6 +250,7 @@ _CELL_CHECKS: tuple[Callable[[Study, Cell], Iterator[Finding]], ...] = (
     _from_other_study,
     _weights,
     _batch,
+    _repeated,
     _pooling,
     _crops,
     _milestones,

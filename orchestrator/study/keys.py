@@ -87,6 +87,8 @@ _LATER_OF_RECIPES = (
     "schedule_by",
     "label_smoothing",
     "mixup",
+    "rand_augment",
+    "repeated_augmentation",
     "drop_path",
 )
 _PAPERS = Recipe.model_fields
@@ -109,6 +111,8 @@ def recipe_parts(recipe: Recipe, *, starter: bool) -> dict[str, Any]:
         idle |= {"milestones", "gamma"}
     if recipe.sampling != "dense":
         idle.add("sampling_rate")
+    if not recipe.rand_augment:
+        idle.add("rand_augment_magnitude")
     # What a plug-in reads of the recipe nobody knows, so that all of it counts.
     idle |= {"sgd": {"betas"}, "adamw": {"momentum", "nesterov"}}.get(recipe.optimiser, set())
     # Fields that came later count where they are used, so that no older key moved.

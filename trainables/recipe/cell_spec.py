@@ -34,8 +34,10 @@ class Recipe(Frozen):
     `precision`: `auto` is bf16 on a GPU and fp32 on a CPU; tf32 is of GPUs only. `betas` are AdamW's, which
     decays no tensor of one dimension; `layer_decay` is by how much its rate falls from each layer to the one
     before. `warmup_epochs` of a rate that rises linearly come before the schedule,
-    which `schedule_by` steps. `mixup` is the alpha of its Beta distribution; 0: off. `drop_path`: the last
-    block's chance to be left out, in transformers. `optimiser` and `augmentation` may be plug-ins' names.
+    which `schedule_by` steps. `mixup` is the alpha of its Beta distribution; 0: off. `rand_augment`: how many
+    of RandAugment's operations a clip gets; 0: off. `repeated_augmentation`: clips of one video in a batch.
+    `drop_path`: the last block's chance to be left out, in transformers. `optimiser` and `augmentation` may
+    be plug-ins' names.
     """
 
     epochs: PositiveInt = 75
@@ -57,6 +59,9 @@ class Recipe(Frozen):
     schedule_by: Literal["epoch", "iteration"] = "epoch"
     label_smoothing: Fraction = 0.0
     mixup: Annotated[float, Field(ge=0)] = 0.0
+    rand_augment: NotNegativeInt = 0
+    rand_augment_magnitude: Annotated[float, Field(ge=0, le=10)] = 9.0
+    repeated_augmentation: PositiveInt = 1
     dropout: Fraction = 0.5
     drop_path: Fraction = 0.0
     init: Literal["imagenet", "kinetics", "random"] = "imagenet"

@@ -90,6 +90,8 @@ def test_cosmetic_edits_change_no_key(edited: str) -> None:
         {"schedule_by": "iteration"},
         {"label_smoothing": 0.1},
         {"mixup": 0.8},
+        {"rand_augment": 2},
+        {"repeated_augmentation": 2},
         {"drop_path": 0.1},
         {"init": "random"},
         {"inflation": "divide"},
@@ -123,6 +125,9 @@ def test_every_recipe_field_is_in_the_key_unless_it_is_idle() -> None:
         "schedule_by",
         "label_smoothing",
         "mixup",
+        "rand_augment",
+        "rand_augment_magnitude",
+        "repeated_augmentation",
         "drop_path",
     }
     parts = key_parts(STARTER, num_classes=2, train_hash="t", val_hash="v", parent_key=None)
@@ -136,6 +141,7 @@ def test_every_recipe_field_is_in_the_key_unless_it_is_idle() -> None:
         (STARTER, {"milestones": (3,)}),
         (STARTER, {"gamma": 0.5}),
         (STARTER, {"sampling_rate": 4}),
+        (STARTER, {"rand_augment_magnitude": 3.0}),
         (STARTER, {"short_side_range": (300, 310)}),
         (STARTER, {"sync_bn": True}),
         (CHILD, {"init": "random"}),

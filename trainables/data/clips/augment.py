@@ -6,7 +6,7 @@ Rectangles only: `trainables.data.clips.loader` copies them, `trainables.data.cl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 
@@ -32,11 +32,15 @@ class Box:
 
 @dataclass(frozen=True)
 class View:
-    """How a clip is cut: resize to (width, height) `scaled` first, take `box` there, flip it at the end."""
+    """How a clip is cut: resize to (width, height) `scaled` first, take `box` there, flip it at the end.
+
+    `operations` are RandAugment's on the finished view (`trainables.data.clips.rand_augment`).
+    """
 
     scaled: tuple[int, int]
     box: Box
     flip: bool = False
+    operations: tuple[tuple[str, float], ...] = ()
 
 
 def train_view(width: int, height: int, recipe: Recipe, rng: np.random.Generator) -> View:
@@ -190,4 +194,4 @@ def cut_of(views: Sequence[View], width: int, height: int) -> Cut:
 def _moved(view: View, source: Box) -> View:
     box = view.box
     inside = Box(box.left - source.left, box.top - source.top, box.width, box.height)
-    return View((source.width, source.height), inside, view.flip)
+    return replace(view, scaled=(source.width, source.height), box=inside)

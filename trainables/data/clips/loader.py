@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainables.data.clips.augment import Cut, cut_of, eval_views, train_view
+from trainables.data.clips.rand_augment import drawn
 from trainables.data.clips.ring import Batch, ClipBuffer, ClipRing, eval_shape, train_shape
 from trainables.data.clips.sampling import eval_indices, train_indices
 from trainables.data.frames.manifest import Video
@@ -111,15 +112,29 @@ def train_batches(
         )
     # Workers' gradients count equally, and they wait for each other in every accumulated piece of a share.
     size -= size % world
-    order = np.random.default_rng([seed, epoch, _ORDER]).permutation(len(videos))
+    order = _order(len(videos), recipe.repeated_augmentation, np.random.default_rng([seed, epoch, _ORDER]))
     steps = range(first_step, num_train_steps(len(videos), recipe.batch_size))
     plan = [order[step * size : (step + 1) * size][rank::world] for step in steps]
+    repeats = recipe.repeated_augmentation
 
-    def choose(index: int) -> ClipSource:
-        return train_clip(videos[index], recipe, frames, np.random.default_rng([seed, epoch, _CLIP, index]))
+    def choose(place: int) -> ClipSource:
+        index, again = divmod(place, repeats)
+        # The first clip of a video is the one that it has without repetitions.
+        stream = [seed, epoch, _CLIP, index, *([again] if again else [])]
+        return train_clip(videos[index], recipe, frames, np.random.default_rng(stream))
 
     ring = ring or train_ring(videos, recipe, frames, world, pin=False)
-    return _Prefetch(ring, reader, choose, recipe.crop_size).batches(plan, threads)
+    return _Prefetch(ring, reader, choose, recipe.crop_size, repeats).batches(plan, threads)
+
+
+def _order(videos: int, repeats: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The clips of an epoch in order, as many as there are videos: video x repeats + number of the clip.
+
+    With repeated augmentation (Hoffer et al., 2020) that many clips of one video follow each other, and an
+    epoch has the first videos of its shuffle alone (Touvron et al., 2021).
+    """
+    order = rng.permutation(videos)
+    return (order[:, None] * repeats + np.arange(repeats)).reshape(-1)[:videos]
 
 
 def eval_batches(
@@ -161,6 +176,8 @@ def train_clip(video: Video, recipe: Recipe, frames: int, rng: np.random.Generat
     """Draw a training clip of a video."""
     numbers = train_indices(video.frames, frames, recipe.sampling, recipe.sampling_rate, rng)
     view = train_view(video.width, video.height, recipe, rng)
+    if recipe.rand_augment:
+        view = replace(view, operations=drawn(recipe.rand_augment, recipe.rand_augment_magnitude, rng))
     return ClipSource(video, numbers[None], cut_of((view,), video.width, video.height))
 
 
@@ -188,6 +205,7 @@ class _Prefetch:
     reader: FrameReader
     choose: _Choose
     size: int
+    repeats: int = 1
 
     def batches(self, plan: Sequence[NDArray[np.int64]], threads: int) -> Batches:
         pending: deque[_Pending] = deque()
@@ -225,7 +243,7 @@ class _Prefetch:
             cuts=[source.cut for source in sources],
             # From memory that is not pinned even a copy of some bytes may wait for the device.
             labels=torch.tensor(labels, dtype=torch.int64, pin_memory=pending.buffer.pinned),
-            indices=torch.from_numpy(pending.indices.copy()),
+            indices=torch.from_numpy(pending.indices // self.repeats),
             size=self.size,
             buffer=pending.buffer,
         )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from catalog.storage.errors import ActionGridError, FailureKind
+from trainables.data.clips.rand_augment import with_operations
 from trainables.data.clips.resample import views_by_products, views_one_by_one
 from trainables.models.registry import input_statistics
 from trainables.recipe.switches import PLAIN, Machine, Switches, resolve
@@ -112,6 +113,7 @@ class Compute:
             pixels = batch.pixels.to(self.device)
             dtype = torch.bfloat16 if self.bf16 else torch.float32
             views = views_by_products(pixels, batch.cuts, batch.size, dtype)
+        views = with_operations(views, batch.cuts)
         return self.normalise(views.flatten(0, 1), norm)
 
     def normalise(self, clips: torch.Tensor, norm: Normalisation) -> torch.Tensor:
