@@ -29,8 +29,9 @@ class Origin:
     """Where a loaded network comes from: what a model card says beside the recipe.
 
     `which` checkpoint of `epoch` it is, whose file has the hash `sha256`; `evaluations` are rows of the view
-    of this name, in the words of the catalog; `train_hash` and `val_hash` identify the videos, of which there
-    are so many; `others` are finished cells that have the same name, and were not meant.
+    of this name, in the words of the catalog; `versions` are those that trained it; `train_hash` and
+    `val_hash` identify the videos, of which there are so many; `others` are finished cells that have the same
+    name, and were not meant.
     """
 
     study: str
@@ -145,9 +146,9 @@ def _origin(
     *,
     superseded: bool,
 ) -> Origin:
-    from trainables.training.result import library_versions
+    from trainables.training.result import read_result
 
-    manifest = job.videos.manifest
+    manifest, trained = job.videos.manifest, read_result(job.run_dir, cell.key)
     return Origin(
         study=cell.study,
         superseded=superseded,
@@ -159,6 +160,6 @@ def _origin(
         train_videos=len(manifest.split("train")),
         val_videos=len(manifest.split("val")),
         evaluations=tuple(row for row in rows if row["checkpoint"] == job.spec.which),
-        versions=library_versions(),
+        versions={} if trained is None else dict(trained.versions),
         others=others,
     )

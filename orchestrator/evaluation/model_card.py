@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dashboards.statistics import accuracy_in_words, accuracy_interval
 from trainables.inference.export import TOLERANCE, Checked, Form
+from trainables.training.result import library_versions
 
 if TYPE_CHECKING:
     from orchestrator.evaluation.load_cell import LoadedCell, Origin
@@ -75,7 +77,7 @@ def _input(cell: LoadedCell, checked: Checked) -> list[str]:
         f"values in [0, 1], minus the mean {list(norm.mean)}, divided by the standard deviation "
         f"{list(norm.std)}, for R, G and B",
         f"frames: {frames} by {protocol.sampling} sampling{rate}; shorter side {protocol.short_side} pixels, "
-        f"crop {protocol.crop_size} pixels; {protocol.clips} clips of {protocol.crops} crops a video",
+        f"crop {protocol.crop_size} pixels; {protocol.clips} x {protocol.crops} views (clips x crops)",
         f"`logits`: float32 ({batch}, {len(cell.classes)}), before a softmax; of several views their mean",
     )
     return _bullets(iter(lines))
@@ -98,6 +100,8 @@ def _accuracies(origin: Origin) -> list[str]:
 
 
 def _accuracy(row: Mapping[str, Any], name: str) -> str:
+    if row[name] is None or not math.isfinite(row[name]):
+        return "not a number"
     interval = accuracy_interval(row[name], row["videos"])
     return accuracy_in_words(row[name], (interval.low, interval.high))
 
@@ -110,7 +114,6 @@ def _protocol(row: Mapping[str, Any]) -> str:
 def _origin(cell: LoadedCell, origin: Origin) -> list[str]:
     spec = cell.spec
     superseded = ", superseded" if origin.superseded else ""
-    versions = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
     lines = (
         f"cell {cell.name} of study {origin.study}{superseded}; key `{cell.key}`",
         f"network: module {spec.module}, backbone {spec.backbone}, temporal pooling "
@@ -118,9 +121,14 @@ def _origin(cell: LoadedCell, origin: Origin) -> list[str]:
         f"weights: {origin.which} checkpoint, epoch {origin.epoch}, sha256 `{origin.sha256}`",
         f"dataset {spec.dataset}: {origin.train_videos} training videos (manifest `{origin.train_hash}`), "
         f"{origin.val_videos} validation videos (manifest `{origin.val_hash}`)",
-        f"versions: {versions}",
+        f"trained with {_versions(origin.versions)}",
+        f"exported with {_versions(library_versions())}",
     )
     return _bullets(iter(lines))
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _check_text(checked: Checked) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -131,6 +132,7 @@ def test_an_export_gives_the_cells_logits_in_any_batch(
     card = (target / "README.md" if form == "huggingface" else target.with_name("tam.md")).read_text()
     for part in (KEY, "(N, 3, 8, 32, 32)", *cell.classes, '"optimiser": "sgd"', "[0.485, 0.456, 0.406]"):
         assert part in card
+    assert f"trained with python {platform.python_version()}, " in card
     assert re.search(r"\| \d+\.\d\d % \(\d+\.\d to \d+\.\d\) \|", card)
     assert str(storage) not in card + "".join(
         path.read_bytes().decode(errors="ignore") for path in target.parent.rglob("*") if path.is_file()
