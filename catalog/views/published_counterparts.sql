@@ -113,27 +113,32 @@ line AS MATERIALIZED (
     FROM line JOIN recorded.cells AS cells ON cells.key = line.ancestor AND cells.study = line.study
     WHERE cells.parent_key IS NOT NULL
 ),
--- What a chain's first cell starts from, where that is a cell of another study.
-elsewhere AS (
-    SELECT key, any_value(coalesce(identity, dataset)) AS trained_on
-    FROM recorded.cells SEMI JOIN (SELECT parent_key AS key FROM recorded.cells) AS parents USING (key)
-    LEFT JOIN own_datasets USING (study, dataset) GROUP BY key
+-- What a chain's first cell was trained on before, where it starts from a cell of another study.
+before AS MATERIALIZED (
+    -- By the name that `init` of a recipe has for it.
+    SELECT line.study, line.key, any_value(
+        CASE named.identity WHEN 'kinetics400' THEN 'kinetics' ELSE coalesce(named.identity, parent.dataset) END
+    ) AS trained_on
+    FROM line JOIN recorded.cells AS cells ON cells.key = line.ancestor AND cells.study = line.study
+    LEFT JOIN recorded.cells AS within ON within.key = cells.parent_key AND within.study = line.study
+    JOIN recorded.cells AS parent ON parent.key = cells.parent_key
+    LEFT JOIN own_datasets AS named ON named.study = parent.study AND named.dataset = parent.dataset
+    WHERE within.key IS NULL GROUP BY line.study, line.key
 ),
 trained AS MATERIALIZED (
     SELECT
         line.study, line.key, depth, cells.dataset, cells.module, cells.backbone, cells.temporal_pooling,
-        cells.frames, cells.parent_key IS NULL AS starter, recipe_of(cells.config -> '$.recipe') AS recipe,
-        CASE WHEN within.key IS NULL THEN elsewhere.trained_on END AS trained_on
+        cells.frames, cells.parent_key IS NULL AS starter, recipe_of(cells.config -> '$.recipe') AS recipe
     FROM line JOIN recorded.cells AS cells ON cells.key = line.ancestor AND cells.study = line.study
-    LEFT JOIN recorded.cells AS within ON within.key = cells.parent_key AND within.study = line.study
-    LEFT JOIN elsewhere ON elsewhere.key = cells.parent_key
 ),
 begun AS (
     SELECT
         study, key, any_value(recipe) FILTER (depth = 0) AS recipe,
-        coalesce(any_value(trained_on), arg_max(recipe.init, depth)) AS init, coalesce(any_value(frames) FILTER (depth = 1), 0) AS starts_from,
+        coalesce(any_value(trained_on), arg_max(recipe.init, depth)) AS init,
+        coalesce(any_value(frames) FILTER (depth = 1), 0) AS starts_from,
         max(train_videos) AS train_videos
     FROM trained LEFT JOIN (SELECT key, train_videos FROM recorded.finished) AS finished USING (key)
+    LEFT JOIN before USING (study, key)
     GROUP BY study, key
 ),
 -- How parents were trained decides weights too.

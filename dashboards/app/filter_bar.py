@@ -65,11 +65,16 @@ def chosen_filters(values: Sequence[Sequence[Any] | None]) -> Filters:
     Raises:
         FilterError: not one list a filter.
     """
-    if len(values) != len(NAMES):
-        raise FilterError(f"{len(values)} values", "filter bar", "reload the page")
+    _require_one_list_a_filter(values)
     chosen = dict(zip(NAMES, (tuple(one or ()) for one in values), strict=True))
     pooling = tuple(value == "yes" for value in chosen["temporal_pooling"])
     return Filters(**{**chosen, "temporal_pooling": pooling})
+
+
+def _require_one_list_a_filter(lists: Sequence[object]) -> None:
+    """Refuse what a page of another version says, such as one that was open while the server was renewed."""
+    if len(lists) != len(NAMES):
+        raise FilterError(f"{len(lists)} values", "filter bar", "reload the page")
 
 
 def _dropdown_value(value: Any) -> Any:  # noqa: ANN401  (a value of any filter)
@@ -115,6 +120,8 @@ def _filter(
     address = address_or_none(path, search)
     if address is None:
         return [no_update] * len(NAMES), [no_update] * len(NAMES), no_update
+    _require_one_list_a_filter(offered)
+    _require_one_list_a_filter(values)
     found = known()
     options_ = [filter_options(name, found[name]) for name in NAMES]
     fresh = [no_update if new == old else new for new, old in zip(options_, offered, strict=True)]

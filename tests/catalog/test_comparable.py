@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from catalog import Catalog
+from catalog.events import CellPlanned
 from catalog.queries.accuracies import (
     accuracies_by_frames,
     accuracies_by_macs,
@@ -194,10 +196,6 @@ def test_an_official_split_that_is_not_the_first_is_another_dataset(tmp_path: Pa
 
 
 def test_a_parent_that_was_trained_otherwise_is_named(tmp_path: Path) -> None:
-    import dataclasses
-
-    from catalog.events import CellPlanned
-
     grid = Grid(
         modules=("tam",), backbones=("resnet18",), poolings=(False,), datasets=("mini-ssv2",), frames=(8, 16)
     )
@@ -213,6 +211,29 @@ def test_a_parent_that_was_trained_otherwise_is_named(tmp_path: Path) -> None:
     write_quickly(tmp_path, iter(events))
     (row,) = [row for row in beside(Catalog.open(tmp_path)) if row["frames"] == 16]
     assert row["differs"] == "random weights, parent f8: 2 epochs"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "differs"), [("kinetics400", ""), ("mini-kinetics", "mini-kinetics weights")]
+)
+def test_what_another_studys_cell_was_trained_on_is_the_pretraining(
+    tmp_path: Path, dataset: str, differs: str
+) -> None:
+    model: dict[str, Any] = {"module": "i3d", "backbone": "resnet50", "frames": 32}
+    recipe = {"epochs": 45, "batch_size": 48, "sync_bn": True, "schedule": "cosine"}
+    source = Cell(study="sota", dataset=dataset, **model)
+    target = Cell(study="transfer", dataset="mini-ssv2", recipe=recipe, **model)
+    events = [
+        dataclasses.replace(event, parent_key=source.id)
+        if isinstance(event, CellPlanned) and event.study == "transfer"
+        else event
+        for cell in (source, target)
+        for event in cell.events()
+    ]
+    write_quickly(tmp_path, iter(events))
+    rows = Catalog.open(tmp_path).query("FROM published_counterparts WHERE source_table = 'Table 4'")
+    (row,) = [row for row in rows.to_pylist() if row["study"] == "transfer"]
+    assert (row["differs"], row["comparable"]) == (differs, not differs)
 
 
 def test_each_tolerance_is_named_with_its_reason(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from werkzeug.test import Client
 from catalog.storage.folder_storage import FolderStorage
 from dashboards.app.access import Access
 from dashboards.app.app import build_app
+from dashboards.app.filter_bar import NAMES
 from dashboards.app.live import PAGES, LiveCatalog
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 from tests.support.slowness import slowness
@@ -178,10 +179,7 @@ def callback_bodies() -> list[dict[str, Any]]:
     def both(name: Any, prop: str) -> dict[str, Any]:
         return {"id": name, "property": prop}
 
-    bars = [
-        {"kind": "filter", "name": name}
-        for name in ("module", "backbone", "temporal_pooling", "frames", "dataset", "study", "seed", "state")
-    ]
+    bars = [{"kind": "filter", "name": name} for name in NAMES]
     cells = {"kind": "cells", "name": "cell-choice"}
     address = [one("address", "pathname", "/"), one("address", "search", "?module=tam")]
     bar = '{"kind":"filter","name":["ALL"]}'
