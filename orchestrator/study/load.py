@@ -21,7 +21,15 @@ from orchestrator.study.other_axes import FIELDS
 from trainables.data.datasets import OFFICIAL, plug_in_kinds
 from trainables.models.registry import backbones, modules
 from trainables.recipe.cell_spec import AUGMENTATIONS, OPTIMISERS
-from trainables.recipe.plug_ins import AugmentationInfo, OptimiserInfo, PlugInError, plug_ins_of, use
+from trainables.recipe.plug_ins import (
+    AugmentationInfo,
+    OptimiserInfo,
+    PlugInError,
+    named_packages,
+    plug_ins_of,
+    use,
+    use_only,
+)
 
 SHIPPED = Path(__file__).parent.parent / "studies"
 
@@ -110,11 +118,13 @@ def _import_plug_ins(named: object, source: str, document: Document) -> None:
         StudyError: one of them, or one that is installed or named otherwise, cannot be used.
     """
     packages = [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
+    before = named_packages()
     use(packages)
     try:
         modules(), backbones(), plug_in_kinds()
         plug_ins_of(OptimiserInfo, OPTIMISERS), plug_ins_of(AugmentationInfo, AUGMENTATIONS)
     except PlugInError as error:
+        use_only(before)  # studies that are read later do not name them
         problem = Problem(("plug_ins",), str(error), document.line(("plug_ins",)))
         raise StudyError.of(source, [problem]) from error
 

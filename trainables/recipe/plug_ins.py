@@ -126,7 +126,12 @@ class PlugIn:
 
 def use(packages: Iterable[str]) -> None:
     """Let this process, and those that it starts from now on, import these packages' plug-ins."""
-    os.environ[VARIABLE] = ",".join(dict.fromkeys([*named_packages(), *packages]))
+    use_only([*named_packages(), *packages])
+
+
+def use_only(packages: Iterable[str]) -> None:
+    """Let this process and later ones import these packages' plug-ins and no other named ones."""
+    os.environ[VARIABLE] = ",".join(dict.fromkeys(packages))
 
 
 def named_packages() -> tuple[str, ...]:

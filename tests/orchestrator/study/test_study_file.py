@@ -11,6 +11,7 @@ from orchestrator.study.errors import StudyError
 from orchestrator.study.load import load_study, parse_study, shipped_studies
 from trainables.models import build_model
 from trainables.models.registry import MODULES, why_not
+from trainables.recipe.plug_ins import named_packages
 
 STUDY = """\
 name: small
@@ -497,3 +498,12 @@ def test_what_is_wrong_in_a_file_of_claims_is_said_of_that_file(tmp_path: Path) 
 )
 def test_what_a_network_cannot_start_from_or_learn_with_is_refused(said: str, answer: str) -> None:
     assert any(answer in line for line in problems("init: random", said))
+
+
+def test_a_study_whose_plug_ins_cannot_be_imported_leaves_others_as_they_are() -> None:
+    text = "name: s\naxes: {module: tsn, backbone: resnet18, frames: 8, dataset: mini-ssv2}\n"
+    before = named_packages()
+    with pytest.raises(StudyError, match="package not_there_at_all of plug-ins cannot be imported"):
+        parse_study(f"{text}plug_ins: [not_there_at_all]\n", "s.yaml")
+    assert named_packages() == before
+    assert parse_study(text, "s.yaml").name == "s"
