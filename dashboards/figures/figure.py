@@ -105,7 +105,8 @@ class Section:
     """A figure's place in the report: one panel a dataset, a caption, and `columns` of the table below.
 
     `optional` leaves it out where there is nothing to see. `rows` chooses those that are shown, `remark` is
-    added to the caption, `wide` asks for wider panels, `after` gives HTML that follows the figure.
+    added to the caption, `wide` asks for wider panels, `after` gives HTML that follows the figure. `across`:
+    it compares models of several studies, so that it is shown once, for all of them.
     """
 
     order: int
@@ -118,6 +119,7 @@ class Section:
     remark: Callable[[pa.Table], str] | None = None
     wide: Callable[[pa.Table], bool] = never_wide
     after: Callable[[Catalog], str] | None = None
+    across: bool = False
 
 
 @dataclass(frozen=True)

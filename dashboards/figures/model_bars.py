@@ -51,11 +51,20 @@ _COLUMNS = (
 
 
 def table_figure(
-    number: int, name: str, title: str, caption: str, choose: Choose, empty: str, order: int
+    number: int,
+    name: str,
+    title: str,
+    caption: str,
+    choose: Choose,
+    empty: str,
+    order: int,
+    *,
+    across: bool = False,
 ) -> Figure:
     """Return the figure of one of the paper's tables; `choose` says which own rows belong into it.
 
-    `order` is its place among findings, sections and exports, `empty` what is said where there is nothing.
+    `order` is its place among findings, sections and exports, `empty` what is said where there is nothing;
+    `across` as of a `Section`.
     """
     source_table = f"Table {number}"
     said = f"{caption} ({source_table}). Hatched bars are printed."
@@ -65,7 +74,7 @@ def table_figure(
         data=table_data(source_table, choose),
         draw=table_drawing(empty),
         finding=Finding(question=name, link=title.lower(), order=order, caption=said),
-        section=Section(order=order, title=title, caption=said, columns=_COLUMNS),
+        section=Section(order=order, title=title, caption=said, columns=_COLUMNS, across=across),
         exports=(Export(f"table{number}", title.lower(), order=order, gap=170),),
     )
 

@@ -28,4 +28,5 @@ FIGURE = table_figure(
     _both_samplings,
     "No model has been trained with both samplings and evaluated with several crops yet.",
     72,
+    across=True,
 )

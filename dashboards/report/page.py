@@ -95,6 +95,7 @@ def report_html(
             + (report_section(catalog, study or None, videos) if videos is not None else "")
             for study in studies or [""]
         ),
+        _across_studies(catalog) if len(studies) > 1 else "",
         notes(catalog),
         judged_claims(catalog, shipped_claims() if claims is None else claims),
         failed_cells(catalog),
@@ -125,8 +126,16 @@ def _study_figures(catalog: Catalog, study: str, *, several: bool) -> str:
     """Return the figures of one study, each with its table."""
     heading = f"<h2>Results of {escape(study)}</h2>" if several and study else "<h2>Results</h2>"
     filters = Filters(study=(study,)) if study else ALL
-    parts = [_section(catalog, filters, figure, section) for figure, section in sections()]
+    shown = [(figure, section) for figure, section in sections() if not (several and section.across)]
+    parts = [_section(catalog, filters, figure, section) for figure, section in shown]
     return heading + "".join(parts) + _printed_tables(catalog, filters)
+
+
+def _across_studies(catalog: Catalog) -> str:
+    """Return the figures that compare models of several studies; empty where there is nothing to compare."""
+    shown = [(figure, section) for figure, section in sections() if section.across]
+    parts = "".join(_section(catalog, ALL, figure, section) for figure, section in shown)
+    return f"<h2>Across studies</h2>{parts}" if parts else ""
 
 
 def _section(catalog: Catalog, filters: Filters, figure: Figure, section: Section) -> str:
