@@ -214,11 +214,11 @@ def structure_of(name: str) -> Structure:
         ValueError: its features are no single vector of a picture.
     """
     # No numbers are drawn: whether a model was looked at before must not decide its first weights.
-    with torch.random.fork_rng(devices=()), torch.device("meta"):
-        network = _create(name, num_classes=0).eval()
-        pictures = torch.zeros((2, *_config(name.removeprefix(TIMM)).input_size))
-    pass_ = _Pass(network)
-    with torch.no_grad():
+    with torch.random.fork_rng(devices=()), torch.no_grad():
+        with torch.device("meta"):
+            network = _create(name, num_classes=0).eval()
+            pictures = torch.zeros((2, *_config(name.removeprefix(TIMM)).input_size))
+        pass_ = _Pass(network)
         features = pass_.run(pictures)
     if not isinstance(features, Tensor) or features.dim() != 2 or features.shape[0] != 2:
         raise ValueError(f"backbone {name} gives no vector of features for each picture")
