@@ -28,7 +28,7 @@ RUNS = "runs"
 DATASETS = "datasets"
 SNAPSHOTS = "snapshots"
 
-_OTHER_AXES = re.compile(r"\+[^#]*")
+_OTHER_AXES = re.compile(r"(@[^+#]*)\+[^#]*")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class Layout:
         What a study's other axes add to a name (`+lr=0.01`) is left out: the key says more, and studies that
         vary other things have the same cell under other names.
         """
-        return self.runs / f"{file_name(_OTHER_AXES.sub('', cell))}-{key[:12]}"
+        plain = _OTHER_AXES.sub(r"\1", cell)
+        return self.runs / f"{file_name(plain)}-{key[:12]}"
 
     @property
     def datasets(self) -> Path:

@@ -150,6 +150,10 @@ def test_a_cell_has_one_key_and_folder_whatever_axes_a_study_names() -> None:
     assert plain.keys() < named.keys()
     layout = Layout(Path())
     assert all(layout.run_dir(plain[key], key) == layout.run_dir(named[key], key) for key in plain)
+    assert layout.run_dir("A+B-Tiny-f8@toy+lr=0.1#1", "k" * 32) == layout.run_dir(
+        "A+B-Tiny-f8@toy#1", "k" * 32
+    )
+    assert layout.run_dir("A+B-Tiny-f8@toy", "k" * 32) != layout.run_dir("A-Tiny-f8@toy", "k" * 32)
 
 
 @pytest.mark.parametrize(
