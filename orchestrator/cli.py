@@ -11,6 +11,7 @@ import errno
 import locale
 import os
 import sys
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -136,7 +137,7 @@ def main() -> None:
     """
     _use_utf8()
     try:
-        code = app(prog_name="actiongrid", standalone_mode=False)
+        code = app(_imports_first(sys.argv[1:]), prog_name="actiongrid", standalone_mode=False)
     except KeyboardInterrupt:
         sys.exit(_told(_interrupted()))
     except ActionGridError as error:
@@ -147,6 +148,21 @@ def main() -> None:
         known = _of_library(error)
         sys.exit(_of_command_line(error) if known is None else _told(known))
     sys.exit(code or 0)
+
+
+def _imports_first(words: list[str]) -> list[str]:
+    """The words of a command with every `--import PACKAGE` in front: it may stand behind the command, too."""
+    end = words.index("--") if "--" in words else len(words)
+    first: list[str] = []
+    others: list[str] = []
+    given = iter(words[:end])
+    for word in given:
+        if word == "--import":
+            package = [*islice(given, 1)]
+            (first if package else others).extend([word, *package])
+        else:
+            (first if word.startswith("--import=") else others).append(word)
+    return [*first, *others, *words[end:]]
 
 
 def _use_utf8() -> None:

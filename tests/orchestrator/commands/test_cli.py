@@ -249,3 +249,19 @@ def test_a_librarys_word_about_files_or_memory_is_one_line(
     assert run(monkeypatch, "results", "--storage", tmp_path) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("words", "ordered"),
+    [
+        (["plan", "study.yaml", "--import", "mine"], ["--import", "mine", "plan", "study.yaml"]),
+        (["plan", "--import=mine", "s.yaml", "--json"], ["--import=mine", "plan", "s.yaml", "--json"]),
+        (["--import", "a", "plan", "s", "--import", "b"], ["--import", "a", "--import", "b", "plan", "s"]),
+        (["plan", "s", "--import"], ["plan", "s", "--import"]),
+        (["results", "--", "--import", "x"], ["results", "--", "--import", "x"]),
+    ],
+)
+def test_packages_to_import_may_be_named_anywhere(words: list[str], ordered: list[str]) -> None:
+    from orchestrator.cli import _imports_first
+
+    assert _imports_first(words) == ordered
