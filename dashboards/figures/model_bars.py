@@ -17,6 +17,7 @@ from dashboards.figures.figure import Data, Draw, Export, Figure, Finding, Scope
 from dashboards.figures.panels import (
     LEGEND,
     Row,
+    beside_own,
     dataset_panels,
     hover,
     hovering,
@@ -74,7 +75,9 @@ def table_figure(
         data=table_data(source_table, choose),
         draw=table_drawing(empty),
         finding=Finding(question=name, link=title.lower(), order=order, caption=said),
-        section=Section(order=order, title=title, caption=said, columns=_COLUMNS, across=across),
+        section=Section(
+            order=order, title=title, caption=said, columns=_COLUMNS, rows=beside_own, across=across
+        ),
         exports=(Export(f"table{number}", title.lower(), order=order, gap=170),),
     )
 

@@ -72,6 +72,11 @@ def published_key(figure: PlainFigure) -> None:
     key(figure, "published", "published", mode="markers", marker=marker)
 
 
+def beside_own(rows: pa.Table) -> pa.Table:
+    """Return the rows, or none where all of them are published ones."""
+    return rows if "own" in rows.column("source").to_pylist() else rows.slice(0, 0)
+
+
 def published_as(rows: pa.Table, alone: str) -> str:
     """Return how the published results among rows are drawn, in words; empty where there are none.
 
