@@ -14,6 +14,7 @@ from catalog import Catalog
 from catalog.names import label
 from catalog.queries import overview
 from catalog.queries.filters import STATES, FilterError, Filters
+from dashboards.app.callback_bodies import BodyError
 from dashboards.pages.request import Address, address_or_none
 
 NAMES = tuple(field.name for field in fields(Filters))
@@ -117,6 +118,8 @@ def _filter(
     path: str | None,
     offered: list[list[dict[str, Any]] | None],
 ) -> tuple[Any, Any, Any]:
+    if not len(values) == len(offered) == len(NAMES):
+        raise BodyError("not the filters that the bar has")  # such as a page of an earlier version
     address = address_or_none(path, search)
     if address is None:
         return [no_update] * len(NAMES), [no_update] * len(NAMES), no_update

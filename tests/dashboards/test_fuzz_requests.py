@@ -265,3 +265,10 @@ def test_the_bodies_that_are_changed_are_those_of_the_pages(client: Client, body
 )
 def test_every_callback_body_is_answered(client: Client, body: bytes) -> None:
     answered(client, "/_dash-update-component", "POST", data=body, content_type="application/json")
+
+
+def test_a_page_with_another_number_of_filters_is_refused(client: Client) -> None:
+    body = copy.deepcopy(BODIES[2])
+    assert answered(client, "/_dash-update-component", "POST", json=body) == 200
+    body["inputs"][0].pop()
+    assert answered(client, "/_dash-update-component", "POST", json=body) == 400
