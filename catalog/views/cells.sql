@@ -1,10 +1,9 @@
 -- The values of the axes that a study has beside the six (docs/axes.md), as texts by name: `other_axes['recipe.lr']`.
-CREATE MACRO other_axes_of(config) AS CASE
+CREATE MACRO other_axes_of(config) AS coalesce(
     -- A look at the text spares reading that of a million cells which have none.
-    WHEN contains(config::VARCHAR, '"axes"')
-        THEN coalesce((config -> '$.axes')::MAP(VARCHAR, VARCHAR), MAP {}::MAP(VARCHAR, VARCHAR))
-    ELSE MAP {}::MAP(VARCHAR, VARCHAR)
-END;
+    CASE WHEN contains(config::VARCHAR, '"axes"') THEN (config -> '$.axes')::MAP(VARCHAR, VARCHAR) END,
+    MAP {}::MAP(VARCHAR, VARCHAR)
+);
 
 -- The same on one line: `recipe.lr=0.01, recipe_name=paper`.
 CREATE MACRO other_axes_text(axes) AS array_to_string(
