@@ -217,13 +217,18 @@ _I3D = """
 # `begun_on` is the dataset of the cell that a training started from.
 _MODELS = f"""
     , begun AS (
-        SELECT own_cells.training, any_value(parent.dataset) AS begun_on
-        FROM own_cells
-        JOIN recorded.cells AS child ON child.key = own_cells.key
+        -- A training's recipe is the same on every dataset and length.
+        SELECT
+            own.study, own.dataset, own.module, own.backbone, own.temporal_pooling, own.frames, own.training,
+            any_value(parent.dataset) AS begun_on
+        FROM own_cells AS own
+        JOIN recorded.cells AS child ON child.key = own.key
         JOIN recorded.cells AS parent ON parent.key = child.parent_key GROUP BY ALL
     )
     SELECT {_MEASURE}, views, top1, top1_std, seeds, eval_videos, measured_by, begun_on
-    FROM compared LEFT JOIN begun USING (training) WHERE source = 'own' AND top1 IS NOT NULL
+    FROM compared
+    LEFT JOIN begun USING (study, dataset, module, backbone, temporal_pooling, frames, training)
+    WHERE source = 'own' AND top1 IS NOT NULL
     ORDER BY
         study, dataset, backbone, frames, module, temporal_pooling, trained_sampling, variant, views,
         sampling, cell, experiment

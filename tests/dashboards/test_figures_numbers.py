@@ -20,6 +20,7 @@ from catalog.queries.accuracies import (
     accuracies_by_frames,
     accuracies_by_macs,
     accuracies_by_sampling,
+    accuracies_of_models,
     contribution_pairs,
     contributions,
 )
@@ -402,3 +403,12 @@ def test_toy_studies_have_no_place_in_figure_7(tmp_path: Path) -> None:
     write_quickly(tmp_path, grid_events(DEMO))
     figure = draw_i3d_steps(i3d_steps_data(Catalog.open(tmp_path), ALL, "own"))
     assert "No I3D model with 32 frames" in figure.layout.annotations[0].text
+
+
+def test_no_cell_of_one_dataset_counts_as_transfer(tmp_path: Path) -> None:
+    write_quickly(tmp_path, grid_events(DEMO))
+    with Catalog.open(tmp_path) as catalog:
+        begun = accuracies_of_models(catalog).to_pylist()
+        assert {row["begun_on"] for row in begun if row["frames"] == 8} == {None}
+        assert all(row["begun_on"] == row["dataset"] for row in begun if row["frames"] == 16)
+        assert figures()["transfer"].data(catalog, Scope(source="own")).num_rows == 0
