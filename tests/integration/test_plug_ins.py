@@ -14,7 +14,7 @@ import pytest
 from tests.support.paths import ROOT
 from tests.support.studies import actiongrid
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]  # a minute or two each on a machine of its own
 
 STUDY = """
 name: plugged
@@ -105,7 +105,6 @@ def test_a_package_that_is_named_travels_with_the_cell_to_workers_and_evaluation
     )
 
 
-@pytest.mark.timeout(1200)
 def test_twelve_models_of_many_families_train_in_one_grid(
     example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
