@@ -23,9 +23,13 @@ def dashboard(
     wait: Annotated[
         bool, typer.Option("--wait", help="The storage may be still to be made, as by a run beside this.")
     ] = False,
-    read_only: Annotated[
-        bool, typer.Option("--read-only", help="Pages show, but cannot pause, resume or cancel.")
-    ] = False,
+    commands: Annotated[
+        bool | None,
+        typer.Option(
+            "--commands/--read-only",
+            help="Whether pages can pause, resume and cancel. Default: where a token is asked for.",
+        ),
+    ] = None,
     storage: StorageOption = None,
 ) -> None:
     """Open a live view of the grid in the browser, also while it runs. Ctrl-C ends it."""
@@ -35,6 +39,8 @@ def dashboard(
     from orchestrator.evaluation.shown_videos import ShownVideos
 
     chosen = chosen_storage(storage) if wait else existing_storage(storage)
-    commands = None if read_only else partial(give, storage=chosen)
-    serving = Serving(chosen, Access(host, token), port, refresh, commands, ShownVideos(chosen))
+    # Without a token whoever has an account on this machine can reach the port.
+    wanted = token is not None if commands is None else commands
+    told = partial(give, storage=chosen) if wanted else None
+    serving = Serving(chosen, Access(host, token), port, refresh, told, ShownVideos(chosen))
     serve(serving, typer.echo)

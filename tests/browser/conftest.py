@@ -36,7 +36,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dashboard(storage: Path) -> Iterator[Dashboard]:
-    with running(storage) as dashboard:
+    with running(storage, "--commands") as dashboard:
         yield dashboard
 
 
