@@ -192,7 +192,8 @@ def test_compare_shows_differences_first_and_how_sure_they_are(look: Look) -> No
     page.wait_for_selector(".js-plotly-plot .main-svg")
     headings = page.locator("h2").all_inner_texts()
     assert headings == [
-        "Cells", "What differs in their configurations", "Curves", "Paired significance", "Seeds averaged",
+        "Cells", "What differs in their configurations", "Curves", "Paired significance",
+        "One right, the other wrong", "Seeds averaged",
     ]  # fmt: skip
     settings = page.locator("section", has_text="What differs").locator("tbody tr").all_inner_texts()
     assert [one.split("\t")[0] for one in settings] == ["module", "recipe.lr"]
