@@ -234,8 +234,8 @@ Placed = tuple[Origin, bytes]
 Values = tuple[object, ...]
 _Rows = list[tuple[Origin, bool, Values]]
 """Where each line stands, whether it carries a checksum, and its values."""
-Texts = dict[bytes, str]
-"""JSON values as they stand in lines, and as the catalog has them: many lines have the same."""
+Texts = dict[tuple[bytes, type, bool], str]
+"""JSON values as they stand in lines, with what a field may hold, and as the catalog has them."""
 
 _OLDER = b'{"v":'
 """How lines without a checksum begin."""
@@ -335,12 +335,13 @@ def _odd(origin: Origin, text: bytes) -> dict[type[Event], _Rows]:
 def _json_of(raw: object, kind: FieldType, known: Texts) -> str:
     """A JSON value as the catalog has it."""
     content = bytes(cast(msgspec.Raw, raw))
-    if content not in known:
+    place = (content, kind.base, kind.optional)  # many lines have the same
+    if place not in known:
         value = msgspec.json.decode(content)
         if not (isinstance(value, kind.base) or (value is None and kind.optional)):
             raise ValueError("not of the field's type")
-        known[content] = _compact(value)
-    return known[content]
+        known[place] = _compact(value)
+    return known[place]
 
 
 def _compact(value: object) -> str:

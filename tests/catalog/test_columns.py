@@ -125,3 +125,18 @@ def by_field(like: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
 
 def told(fault: Fault) -> tuple[int, str, str]:
     return fault.offset, fault.kind, fault.reason
+
+
+def test_what_one_field_may_hold_is_wrong_in_another_all_the_same(tmp_path: Path) -> None:
+    records = {record["event"]: record for record in lines()}
+    finished, quarantined = records["CellFinished"], records["VideosQuarantined"]
+    finished["checkpoints"] = None  # an object, or nothing
+    quarantined["videos"] = None  # a list, always
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    text = b"".join(as_earlier_versions_wrote(record) for record in (finished, quarantined))
+    (folder / "w.jsonl").write_bytes(text)
+    tail = Tail(tmp_path)
+    found = [columns.origins for chunk in tail.columns(100) for columns in chunk.values()]
+    assert [len(origins) for origins in found] == [1]
+    assert "VideosQuarantined.videos" in str(tail.faults[0])
