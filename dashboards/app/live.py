@@ -152,14 +152,16 @@ class LiveCatalog:
         """
         with self._summarising:
             before = self._summaries.pop(name, None)
-            if before is None or (before.made.done() and before.version != version):
-                stands = before.made if before else None
-                self._summaries[name] = made = _Summary(version, Future(), stands)
-                threading.Thread(target=self._summarise, args=(made.made, make), daemon=True).start()
+            is_old = before is None or (before.made.done() and before.version != version)
+            if before is None or is_old:
+                made = _Summary(version, Future(), before.made if before else None)
             else:
-                self._summaries[name] = made = before
+                made = before
+            self._summaries[name] = made
             for old in list(self._summaries)[:-SUMMARIES_KEPT]:
                 del self._summaries[old]
+        if is_old:
+            threading.Thread(target=self._summarise, args=(made.made, make), daemon=True).start()
         newest = made.made if made.made.done() else made.before
         result: T | None = newest.result() if newest else None
         return result

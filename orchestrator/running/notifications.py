@@ -23,7 +23,7 @@ _LONGEST = 2000  # characters of an error
 
 
 @dataclass(frozen=True)
-class Watched:
+class AlertSubject:
     """A submission to tell of: cells' names and resources by key; hours spent before; how to go on."""
 
     study: str
@@ -33,11 +33,11 @@ class Watched:
 
 
 @dataclass
-class Watch:
+class AlertState:
     """What has happened so far: which cells run since when, when an epoch ended last, what was told."""
 
     notify: Notify
-    about: Watched
+    about: AlertSubject
     running: dict[str, float] = field(default_factory=dict)
     last_news: float = 0.0
     spent: float = 0.0
@@ -140,12 +140,18 @@ def require_addresses(notify: Notify | None) -> None:
 
 
 class Notifier:
-    """Sends what a `Watch` says; threads may hand events in."""
+    """Sends what an `AlertState` says; threads may hand events in."""
 
     def __init__(
-        self, watch: Watch, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+        self,
+        notify: Notify,
+        about: AlertSubject,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._watch, self._say, self._clock = watch, say, clock
+        self._alerts = AlertState(notify, about)
+        self._channels = notify.to
+        self._say, self._clock = say, clock
         self._lock = threading.Lock()
         self._queue: SimpleQueue[Message | None] = SimpleQueue()
         self._sending = threading.Thread(target=self._send_all, name="notifications", daemon=True)
@@ -160,14 +166,14 @@ class Notifier:
     def see(self, event: Event) -> None:
         """Take a journalled event in."""
         with self._lock:
-            messages = self._watch.see(event, self._clock())
+            messages = self._alerts.see(event, self._clock())
         self._put(messages)
 
     def end(self, states: Mapping[str, str] | None) -> None:
         """Tell how it ended (None: it was interrupted, which people know) and wait for the last messages."""
         self._over.set()
         if states is not None:
-            self._put([self._watch.ended(states)])
+            self._put([self._alerts.ended(states)])
         self._queue.put(None)
         self._sending.join(LEAVE_SECONDS)
 
@@ -178,12 +184,12 @@ class Notifier:
     def _look(self) -> None:
         while not self._over.wait(LOOK_SECONDS):
             with self._lock:
-                messages = self._watch.look(self._clock())
+                messages = self._alerts.look(self._clock())
             self._put(messages)
 
     def _send_all(self) -> None:
         while (message := self._queue.get()) is not None:
-            for channel in self._watch.notify.to:
+            for channel in self._channels:
                 if message.kind in channel.when:
                     try:
                         send(channel, message)
@@ -191,10 +197,10 @@ class Notifier:
                         self._say(f"warning: {error}")
 
 
-def start_notifier(notify: Notify | None, about: Watched, say: Callable[[str], None]) -> Notifier | None:
+def start_notifier(notify: Notify | None, about: AlertSubject, say: Callable[[str], None]) -> Notifier | None:
     """A notifier at work, where the study wants one; it ends with the process, or when it is told to."""
     if notify is None:
         return None
-    notifier = Notifier(Watch(notify, about), say)
+    notifier = Notifier(notify, about, say)
     notifier.start()
     return notifier

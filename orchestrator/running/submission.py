@@ -35,7 +35,7 @@ from orchestrator.running.cell_run import CellWork
 from orchestrator.running.driver import Driver
 from orchestrator.running.finished_files import FinishedFiles
 from orchestrator.running.journal_events import epoch_event, finished_event, planned_event
-from orchestrator.running.notifications import Watched
+from orchestrator.running.notifications import AlertSubject
 from orchestrator.running.retention import Retention
 from orchestrator.study.cells import expand
 from orchestrator.study.datasets import DatasetState
@@ -221,13 +221,13 @@ class Submission:
         """The cells of the plan as the journal has them."""
         return [planned_event(planned, self._study.name, self._writer) for planned in self.plan.cells]
 
-    def watched(self) -> Watched:
+    def alert_subject(self) -> AlertSubject:
         """What messages to people are about."""
         cells = {one.key: (one.cell.name, one.cell.resources) for one in self.plan.cells}
         on_gpus = any(resources.gpus for _, resources in cells.values())
         spent = hours_spent(self._catalog, self._study.name, on_gpus=on_gpus)
         words = ("actiongrid", "run", self._options.study_file, "--storage", self._storage.location)
-        return Watched(self._study.name, cells, spent, shlex.join(words))
+        return AlertSubject(self._study.name, cells, spent, shlex.join(words))
 
     def driver(self, stop: Event, observers: Sequence[Callable[[CatalogEvent], None]] = ()) -> Driver:
         """The driver of the cells that have to run, until `stop` is set; `observers` see its events."""

@@ -17,7 +17,7 @@ import pytest
 
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, EpochFinished
 from orchestrator.running.channels import Message, NotifyError, send
-from orchestrator.running.notifications import Notifier, Watch, Watched, require_addresses
+from orchestrator.running.notifications import AlertState, AlertSubject, Notifier, require_addresses
 from orchestrator.study.errors import StudyError
 from orchestrator.study.load import parse_study
 from orchestrator.study.model import Channel, Notify, Resources
@@ -161,10 +161,10 @@ def test_a_wrong_field_is_said_at_plan_time(fields: str, says: str) -> None:
     assert says in str(caught.value)
 
 
-def watch(**fields: Any) -> Watch:
+def alerts(**fields: Any) -> AlertState:
     notify = Notify(to=(Channel(by="mail", address="a@b"),), **fields)
     cells = {"k1": ("TAM", Resources(gpus_per_worker=2)), "k2": ("TSN", Resources(gpus_per_worker=1))}
-    return Watch(notify, Watched("s", cells, spent_hours=1.0, again="actiongrid run s.yaml"))
+    return AlertState(notify, AlertSubject("s", cells, spent_hours=1.0, again="actiongrid run s.yaml"))
 
 
 def epoch(key: str, number: int) -> EpochFinished:
@@ -172,7 +172,7 @@ def epoch(key: str, number: int) -> EpochFinished:
 
 
 def test_a_failed_cell_is_told_with_the_way_out() -> None:
-    (message,) = watch().see(CellFailed("k1", 3, "OutOfMemoryError: no memory", "runs/k1/log.txt"), 10.0)
+    (message,) = alerts().see(CellFailed("k1", 3, "OutOfMemoryError: no memory", "runs/k1/log.txt"), 10.0)
     assert (message.kind, message.title) == ("failed", "s: TAM failed")
     assert message.text.splitlines() == [
         "OutOfMemoryError: no memory",
@@ -182,7 +182,7 @@ def test_a_failed_cell_is_told_with_the_way_out() -> None:
 
 
 def test_nothing_happening_is_told_once_and_again_after_an_epoch() -> None:
-    one = watch(stuck_after_minutes=10)
+    one = alerts(stuck_after_minutes=10)
     assert one.look(10_000.0) == []  # nothing runs
     one.see(AttemptStarted("k1", 1, "d", "h", "runs/k1"), 0.0)
     assert one.look(599.0) == []
@@ -197,7 +197,7 @@ def test_nothing_happening_is_told_once_and_again_after_an_epoch() -> None:
 
 
 def test_hours_beyond_the_budget_are_told_once() -> None:
-    one = watch(budget_hours=4.0, stuck_after_minutes=1e6)
+    one = alerts(budget_hours=4.0, stuck_after_minutes=1e6)
     one.see(AttemptStarted("k1", 1, "d", "h", "runs/k1"), 0.0)
     one.see(AttemptStarted("k2", 1, "d", "h", "runs/k2"), 0.0)
     assert one.hours(1800.0) == pytest.approx(1.0 + 0.5 * 3)
@@ -209,8 +209,8 @@ def test_hours_beyond_the_budget_are_told_once() -> None:
 
 
 def test_the_end_is_told_with_counts() -> None:
-    assert watch().ended({"a": "done", "b": "done"}).title == "s: all of 2 cells are done"
-    rest = watch().ended({"a": "done", "b": "failed"})
+    assert alerts().ended({"a": "done", "b": "done"}).title == "s: all of 2 cells are done"
+    rest = alerts().ended({"a": "done", "b": "failed"})
     assert rest.title == "s: not all of 2 cells are done"
     assert rest.text == "1 done, 1 failed\nGo on with: actiongrid run s.yaml"
 
@@ -222,7 +222,7 @@ def test_a_notifier_sends_what_each_channel_wants_and_never_holds_up(hooks: Hook
         Channel(by="webhook", address=hooks.url("/ends"), when=("finished",)),
         Channel(by="webhook", address=hooks.url("/no"), when=("failed",)),
     )
-    notifier = Notifier(Watch(Notify(to=channels), watch().about), said.append)
+    notifier = Notifier(Notify(to=channels), alerts().about, said.append)
     notifier.start()
     began = time.monotonic()
     notifier.see(CellFailed("k1", 1, "error", None))
