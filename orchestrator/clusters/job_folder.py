@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.yaml_source import json_data, parse_yaml
@@ -47,12 +47,15 @@ def job_folder(study: str) -> Iterator[JobFolder]:
         SubmitError: the study names a folder relative to its own place.
     """
     name = load_study(study).name
-    with TemporaryDirectory(prefix="actiongrid-job-") as temporary:
-        folder = Path(temporary)
+    # Not TemporaryDirectory: on a disk that refuses everything its removal calls itself without end.
+    folder = Path(mkdtemp(prefix="actiongrid-job-"))
+    try:
         root = Path(__file__).parents[2]
         for room in ROOMS:
             shutil.copytree(root / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
         yield JobFolder(folder, name, _copied_study(study, folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copied_study(study: str, folder: Path) -> str:
