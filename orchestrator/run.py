@@ -105,8 +105,8 @@ def submit(
             _require_room(expand(study), options)
         plan = submission.prepare(show, announce, begin)
         _require_room([one.cell for one in plan.cells if one.state is State.TO_RUN], options)
-        notifier = start_notifier(study.notify, submission.alert_subject(), announce)
-        sinks = start_sinks(study.sinks, storage.root, submission.planned_events(), announce)
+        notifier = start_notifier(study.notify, submission.alert_subject, announce)
+        sinks = start_sinks(study.sinks, storage.root, submission.planned_events, announce)
         observers = [one.see for one in (notifier, sinks) if one is not None]
         driver = submission.driver(signals.asked, observers)
         if driver.cells:

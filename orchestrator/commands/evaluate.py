@@ -30,6 +30,15 @@ CellArgument = Annotated[
     typer.Argument(help="A finished cell's name, without dataset or seed where that is clear, or its key."),
 ]
 StudyOption = Annotated[str | None, typer.Option(help="Only cells of this study.")]
+SamplingOption = Annotated[
+    Literal["uniform", "dense"] | None,
+    typer.Option(help="How a clip's frames are chosen. Default, as for all of these: the cell's own."),
+]
+ClipsOption = Annotated[int | None, typer.Option(min=1, help="Clips of each video.")]
+CropsOption = Annotated[int | None, typer.Option(help="Crops of each clip: 1, 3, 5 or 10.")]
+AverageOption = Annotated[
+    Literal["logits", "softmax"], typer.Option(help="What is averaged over a video's views.")
+]
 CheckpointOption = Annotated[
     Literal["best", "last"] | None,
     typer.Option(help="Whose weights; default: the checkpoint that the study reports."),
@@ -40,20 +49,15 @@ def evaluate(
     cell: Annotated[
         str, typer.Argument(help="A finished cell's name, the beginning of its key, or a pattern with *.")
     ],
-    study: Annotated[str | None, typer.Option(help="Only cells of this study.")] = None,
-    sampling: Annotated[
-        Literal["uniform", "dense"] | None,
-        typer.Option(help="How a clip's frames are chosen. Default, as for all of these: the cell's own."),
-    ] = None,
+    study: StudyOption = None,
+    sampling: SamplingOption = None,
     sampling_rate: Annotated[int | None, Positive] = None,
-    clips: Annotated[int | None, typer.Option(min=1, help="Clips of each video.")] = None,
-    crops: Annotated[int | None, typer.Option(help="Crops of each clip: 1, 3, 5 or 10.")] = None,
+    clips: ClipsOption = None,
+    crops: CropsOption = None,
     crop_size: Annotated[int | None, Positive] = None,
     short_side: Annotated[int | None, Positive] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Views at once; changes no result.")] = None,
-    average: Annotated[
-        Literal["logits", "softmax"], typer.Option(help="What is averaged over a video's views.")
-    ] = "logits",
+    average: AverageOption = "logits",
     checkpoint: Annotated[
         Literal["best", "last", "both"] | None,
         typer.Option(help="Whose weights; default: the checkpoint that the study reports, as figures do."),
@@ -107,18 +111,13 @@ def predict(
     cell: CellArgument,
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Files in any form of video.")],
     study: StudyOption = None,
-    sampling: Annotated[
-        Literal["uniform", "dense"] | None,
-        typer.Option(help="How a clip's frames are chosen. Default, as for all of these: the cell's own."),
-    ] = None,
+    sampling: SamplingOption = None,
     sampling_rate: Annotated[int | None, Positive] = None,
-    clips: Annotated[int | None, typer.Option(min=1, help="Clips of each video.")] = None,
-    crops: Annotated[int | None, typer.Option(help="Crops of each clip: 1, 3, 5 or 10.")] = None,
+    clips: ClipsOption = None,
+    crops: CropsOption = None,
     crop_size: Annotated[int | None, Positive] = None,
     short_side: Annotated[int | None, Positive] = None,
-    average: Annotated[
-        Literal["logits", "softmax"], typer.Option(help="What is averaged over a video's views.")
-    ] = "logits",
+    average: AverageOption = "logits",
     top: Annotated[int, typer.Option(min=1, help="How many classes of each video.")] = 5,
     checkpoint: CheckpointOption = None,
     storage: StorageOption = None,

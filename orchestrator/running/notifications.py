@@ -197,10 +197,15 @@ class Notifier:
                         self._say(f"warning: {error}")
 
 
-def start_notifier(notify: Notify | None, about: AlertSubject, say: Callable[[str], None]) -> Notifier | None:
-    """A notifier at work, where the study wants one; it ends with the process, or when it is told to."""
+def start_notifier(
+    notify: Notify | None, about: Callable[[], AlertSubject], say: Callable[[str], None]
+) -> Notifier | None:
+    """A notifier at work, where the study wants one; it ends with the process, or when it is told to.
+
+    `about` looks up what the messages are about: only where there are any.
+    """
     if notify is None:
         return None
-    notifier = Notifier(notify, about, say)
+    notifier = Notifier(notify, about(), say)
     notifier.start()
     return notifier

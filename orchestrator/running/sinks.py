@@ -230,13 +230,16 @@ def require_sinks(names: Sequence[SinkName]) -> None:
 
 
 def start_sinks(
-    names: Sequence[SinkName], folder: Path, planned: Iterable[CellPlanned], say: Callable[[str], None]
+    names: Sequence[SinkName],
+    folder: Path,
+    planned: Callable[[], Iterable[CellPlanned]],
+    say: Callable[[str], None],
 ) -> SinkFeeder | None:
-    """Sinks at work below `folder`, where a study has any."""
+    """Sinks at work below `folder`, where a study has any; only then are its cells `planned` looked up."""
     if not names:
         return None
     sinks: dict[str, Callable[[], Sink]] = {name: partial(make_sink, name, folder) for name in names}
-    return SinkFeeder(sinks, {one.key: cell_info(one) for one in planned}, say)
+    return SinkFeeder(sinks, {one.key: cell_info(one) for one in planned()}, say)
 
 
 def make_sink(name: SinkName, folder: Path) -> Sink:

@@ -51,7 +51,7 @@ def finished(key: str) -> Event:
 
 def feed(names: tuple[Any, ...], folder: Path, *events: Event) -> list[str]:
     said: list[str] = []
-    feeder = start_sinks(names, folder, [planned()], said.append)
+    feeder = start_sinks(names, folder, lambda: [planned()], said.append)
     assert feeder is not None
     for event in events:
         feeder.see(event)
