@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from catalog import Catalog, Journal, Tail
+from catalog.codec import encode
 from catalog.events import AttemptEnded, Event
 from catalog.journal import open_journal
 from catalog.storage import journal_segments as journals
@@ -156,10 +158,6 @@ def test_a_copy_that_was_torn_is_completed(keep: int, mirror: Mirror, elsewhere:
 
 def segment(mirror: Mirror, one: Event) -> bytes:
     """Puts what a writer puts, and does nothing else."""
-    from dataclasses import replace
-
-    from catalog.codec import encode
-
     content = encode(replace(one, time=9e9))
     offset = mirror.path("journal/one.jsonl").stat().st_size
     Segments(mirror, "one").keep(offset, content)
@@ -171,8 +169,8 @@ def test_a_damaged_segment_costs_its_own_lines_and_is_named(
     mirror: Mirror, elsewhere: Mirror, how: str
 ) -> None:
     journal = open_journal(storage_in(mirror), "one")
-    for number in range(1, 7):
-        journal.append(event(number))
+    for number in range(1, 7):  # with times of one width, so that no two lines are of one length
+        journal.append(replace(event(number), time=1000.0 + number))
     third, fourth = objects(mirror)[2:4]
     content, other = mirror.bucket.read(third) or b"", mirror.bucket.read(fourth) or b""
     damaged = {
