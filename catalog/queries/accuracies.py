@@ -55,6 +55,14 @@ _TRAININGS = """
         list(key ORDER BY seed) AS keys, min(eval_videos) AS eval_videos
     FROM own_cells WHERE top1 IS NOT NULL GROUP BY ALL
 """
+_MEASUREMENTS = """
+    SELECT
+        study, dataset, module, backbone, temporal_pooling, frames, experiment,
+        measured_by <> 'training' AS evaluated, list(top1 ORDER BY seed, key) AS values,
+        list(key ORDER BY seed, key) AS keys, list(evaluation ORDER BY seed, key) AS evaluations,
+        min(eval_videos) AS eval_videos
+    FROM measured_cells_of('own_cells') GROUP BY ALL
+"""
 _PAIRS = """
     , apart AS MATERIALIZED (FROM accuracies_apart_of('accuracy')),
     pairs AS (
@@ -147,9 +155,14 @@ _BY_SAMPLING = """
             min(eval_videos) AS eval_videos, min(seeds) AS seeds,
             CASE WHEN max(views) > min(views) THEN min_by(top1, (-views, cell)) END AS video_top1,
             CASE WHEN max(views) > min(views) THEN min_by(top1_std, (-views, cell)) END AS video_std,
+            min_by(by_what, (views, cell)) AS clip_measured,
+            min_by(by_what, (-views, cell)) AS video_measured,
             CASE WHEN max(views) > min(views) THEN max(views) END AS video_views,
             string_agg(DISTINCT source_table, ', ' ORDER BY source_table) AS source_table
-        FROM compared WHERE source_table IS DISTINCT FROM 'mini results'
+        FROM (
+            SELECT *, {{'experiment': experiment, 'measured_by': measured_by}} AS by_what FROM compared
+            WHERE source_table IS DISTINCT FROM 'mini results'
+        ) AS compared
         GROUP BY
             source, study, dataset, module, backbone, temporal_pooling, frames, variant, checkpoint, average,
             trained_sampling, compared.sampling, sampling_rate, crop_size, short_side, training, video_set
@@ -202,7 +215,8 @@ _I3D = """
     )
     SELECT
         source, study, dataset, line, module, backbone, temporal_pooling, frames, cell, top1, top1_std, seeds,
-        eval_videos, views, sampling, clips, crops, crop_size, checkpoint, training, measured_by, source_table
+        eval_videos, views, sampling, clips, crops, crop_size, checkpoint, experiment, measured_by,
+        source_table
     FROM steps SEMI JOIN protocols
         ON steps.source = protocols.source AND steps.study = protocols.study
         AND steps.dataset = protocols.dataset AND steps.line = protocols.line
@@ -259,6 +273,14 @@ def temporal_pooling_gains(catalog: Catalog, filters: Filters = ALL, source: Sou
 def trainings_behind(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     """Return one row a model of one's own with results: lists of top-1 (percent) and keys, by seed."""
     return ask(catalog, mean_accuracies(filters, "own"), _TRAININGS)
+
+
+def measurements_behind(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+    """Return one row an own model and experiment of `measured_accuracies`: lists of top-1 and keys, by seed.
+
+    `evaluated` tells further evaluations, which `evaluations` names, from what the trainings measured.
+    """
+    return ask(catalog, mean_accuracies(filters, "own"), _MEASUREMENTS)
 
 
 def contributions(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
@@ -318,8 +340,8 @@ def accuracies_by_sampling(
     """Return one row a model, length, sampling of the training and of the evaluation: top-1 (percent).
 
     `clip_top1` is that with the fewest views, `video_top1` that with the most, of one checkpoint and one
-    size. Models with one kind of sampling and one number of views say nothing here and are left out, unless
-    for `everything`.
+    size; `clip_measured` and `video_measured` say which measurements these are. Models with one kind of
+    sampling and one number of views say nothing here and are left out, unless for `everything`.
     """
     select = _BY_SAMPLING.format(everything=str(everything).upper())
     return ask(catalog, measured_accuracies(filters, source), select)

@@ -83,17 +83,26 @@ _PAIRS = f"""
     JOIN sizes AS lower_size ON lower_size.key = second_key
     ORDER BY list_position($keys, first_key), list_position($keys, second_key)
 """
+_LISTED = """
+    concat_ws(
+        ' ', coalesce(
+            any_value(videos_hash),
+            CASE WHEN count(video) = count(*) THEN bit_xor(hash(parse_filename(video)))::VARCHAR END, key
+        ), bit_xor(hash(index, label)), count(*)
+    ) AS videos
+"""
 _OUTCOMES = f"""
     WITH {_MEASURED}
-    SELECT
-        key, {{measure}} AS outcomes,
-        concat_ws(
-            ' ', coalesce(
-                any_value(videos_hash),
-                CASE WHEN count(video) = count(*) THEN bit_xor(hash(parse_filename(video)))::VARCHAR END, key
-            ), bit_xor(hash(index, label)), count(*)
-        ) AS videos
+    SELECT key, {{measure}} AS outcomes, {_LISTED}
     FROM predictions{{suffix}} JOIN measured USING (key, evaluation) GROUP BY key
+"""
+_OUTCOMES_OF_EVALUATIONS = f"""
+    WITH named AS MATERIALIZED (
+        SELECT key, evaluation, videos_hash FROM recorded.evaluations
+        WHERE list_contains($evaluations, evaluation)
+    )
+    SELECT key, evaluation, list(correct::DOUBLE ORDER BY index) AS outcomes, {_LISTED}
+    FROM predictions JOIN named USING (key, evaluation) GROUP BY key, evaluation
 """
 _MEASURES = {
     "top1": "list(correct::DOUBLE ORDER BY index)",
@@ -238,6 +247,16 @@ def outcomes_by_video(
     return _ask(
         catalog, _OUTCOMES.replace("{measure}", _MEASURES[measure]), wanted, evaluation, {"keys": wanted}
     )
+
+
+def outcomes_of_evaluations(catalog: Catalog, evaluations: Sequence[str]) -> pa.Table:
+    """Return one row a named evaluation of a current cell: `outcomes` of top-1 and `videos`, as by video.
+
+    Of evaluations that are not known, or whose predictions are not, and of more than `MOST_CELLS` there are
+    no rows.
+    """
+    wanted = list(evaluations) if len(evaluations) <= MOST_CELLS else []
+    return catalog.query(_OUTCOMES_OF_EVALUATIONS, {"evaluations": wanted})
 
 
 def confident_mistakes(

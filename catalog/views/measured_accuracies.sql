@@ -3,6 +3,7 @@
 -- (`actiongrid evaluate`) of any checkpoint. `reported` says that the numbers are of the checkpoint that the cell's
 -- study reports; an evaluation of the best one is, where the last epoch was the best. `macs` are of one clip at the
 -- size of the crops that were measured: in proportion to their area, which is exact for multiples of 32 pixels.
+-- `evaluation` names a further evaluation; of trainings it is empty.
 CREATE MACRO measured_cells_of(relation) AS TABLE
 WITH own AS MATERIALIZED (FROM query_table(relation) WHERE source = 'own'),
 evaluated AS (
@@ -21,13 +22,13 @@ evaluated AS (
             CASE WHEN own.video_set = own.eval_videos::VARCHAR AND evaluation.videos = own.eval_videos
                 THEN own.video_set ELSE evaluation.videos_hash END AS video_set
         ),
-        evaluation.average, evaluation.time AS measured_at, own.checkpoint AS report
+        evaluation.evaluation, evaluation.average, evaluation.time AS measured_at, own.checkpoint AS report
     FROM recorded.evaluations AS evaluation JOIN own USING (key)
     LEFT JOIN recorded.finished AS finished USING (key)
     WHERE split = 'val' AND isfinite(evaluation.top1)
 ),
 together AS (
-    SELECT *, 'logits' AS average, 'training' AS measured_by, checkpoint AS report
+    SELECT *, NULL::VARCHAR AS evaluation, 'logits' AS average, 'training' AS measured_by, checkpoint AS report
     FROM own WHERE top1 IS NOT NULL
     UNION ALL BY NAME
     -- The same weights may have been measured as the best and as the last ones.

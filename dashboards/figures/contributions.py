@@ -20,7 +20,9 @@ from dashboards.figures.panels import (
     hovering,
     interval_key,
     name_each_bar_once,
+    numbers_beyond,
     published_key,
+    room_for_numbers,
 )
 from dashboards.render.markup import Column, details, paragraph, table, three_decimals
 from dashboards.render.plain_figure import PlainFigure, Trace, bar, scatter
@@ -61,11 +63,11 @@ def footnote(printed: pa.Table) -> str:
     return text
 
 
-def draw_contributions(rows: pa.Table, theme: Theme = AUTO, number_angle: int = 0) -> go.Figure:
+def draw_contributions(rows: pa.Table, theme: Theme = AUTO, number_angle: int | None = None) -> go.Figure:
     """Draw one panel a dataset with three groups of bars, one colour a module.
 
-    Published ones are open stars beside one's own; alone they are hatched bars. Numbers stand above the bars,
-    turned by `number_angle` degrees.
+    Published ones are open stars beside one's own; alone they are hatched bars. Numbers stand beyond the
+    bars, turned by `number_angle` degrees; without one upright where there are several panels.
     """
     known = [row for row in rows.to_pylist() if any(row[metric] is not None for metric in METRICS)]
     if not known:
@@ -73,18 +75,27 @@ def draw_contributions(rows: pa.Table, theme: Theme = AUTO, number_angle: int = 
     alone = all(row["source"] == "published" for row in known)
     datasets = sorted({row["dataset"] for row in known})
     figure = dataset_panels(datasets)
+    angle = number_angle if number_angle is not None else -90 if len(datasets) > 1 else 0
     for column, dataset in enumerate(datasets, start=1):
-        here = [row for row in known if row["dataset"] == dataset]
+        here, before = [row for row in known if row["dataset"] == dataset], len(figure.traces)
         for row in sorted(here, key=lambda row: module_order(row["module"])):
-            bars = row["source"] == "own" or alone
-            figure.add_trace(_bars(row, number_angle) if bars else _stars(row), row=1, col=column)
+            if not (row["source"] == "own" or alone):
+                figure.add_trace(_stars(row), row=1, col=column)
+                continue
+            bars = _bars(row)
+            figure.add_trace(bars, row=1, col=column)
+            numbers = ["" if value is None else f"{round(value, 2) + 0.0:.2f}" for value in bars["y"]]
+            text = {"textangle": angle, "textfont": {"size": 10}}
+            figure.add_trace(numbers_beyond(bars, numbers, **text), row=1, col=column)
+        ends = room_for_numbers(figure.traces[before:], 0.15 if angle else 0.08)
+        figure.update_yaxes(range=ends, row=1, col=column)
     name_each_bar_once(figure)
     if not alone and any(row["source"] == "published" for row in known):
         published_key(figure)
     return _finish(figure, theme)
 
 
-def _bars(row: Row, number_angle: int) -> Trace:
+def _bars(row: Row) -> Trace:
     values = [row[metric] for metric in METRICS]
     hatched = row["source"] == "published"
     return bar(
@@ -92,12 +103,6 @@ def _bars(row: Row, number_angle: int) -> Trace:
         y=values,
         name=label(row["module"]),
         marker={"color": module_colour(row["module"]), "pattern": {"shape": "/" if hatched else ""}},
-        text=["" if value is None else f"{round(value, 2) + 0.0:.2f}" for value in values],
-        textposition="outside",
-        textangle=number_angle,
-        constraintext="none",
-        textfont={"size": 10},
-        cliponaxis=False,
         **_common(row),
     )
 

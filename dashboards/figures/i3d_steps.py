@@ -9,12 +9,12 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.names import label
-from catalog.queries.accuracies import i3d_accuracies, trainings_behind
+from catalog.queries.accuracies import i3d_accuracies
 from catalog.queries.filters import ALL, Filters, Source
 from catalog.queries.overview import planned_datasets
-from catalog.queries.predictions import outcomes_by_video
 from catalog.queries.published import printed_i3d_numbers
 from dashboards.figures.figure import Export, Figure, Finding, Section
+from dashboards.figures.measurements import Measurements
 from dashboards.figures.panels import (
     LEGEND,
     Row,
@@ -24,6 +24,7 @@ from dashboards.figures.panels import (
     interval_bars,
     interval_key,
     key,
+    numbers_beyond,
     protocol_text,
 )
 from dashboards.render.comparison import (
@@ -31,8 +32,6 @@ from dashboards.render.comparison import (
     Difference,
     Result,
     differences,
-    outcomes_of,
-    result_of,
 )
 from dashboards.render.markup import Column, signed, three_decimals
 from dashboards.render.plain_figure import Trace, bar
@@ -53,8 +52,6 @@ STEPS = (
 
 _FIRST = "InceptionV1"
 FRAMES = 32
-_SAME = 1e-9
-"""Points by which two ways to a mean over the same seeds differ at most."""
 
 _MEASURE = {
     **{"sampling": str, "clips": int, "crops": int, "crop_size": int, "checkpoint": str},
@@ -63,7 +60,7 @@ _MEASURE = {
 """Columns that say how a step was measured, empty where it follows from printed numbers, and their types."""
 
 
-_MODEL = ("module", "backbone", "temporal_pooling", "training", "measured_by")
+_MODEL = ("module", "backbone", "temporal_pooling", "experiment", "measured_by")
 """What tells one model of a study and dataset from others, and its measurement; empty where it is printed."""
 
 
@@ -82,38 +79,31 @@ def i3d_steps_data(
     axes = filters.without("module", "backbone", "temporal_pooling", "frames")
     measured = i3d_accuracies(catalog, axes, source, frames).to_pylist()
     rows = [row for group in _by_dataset(measured).values() for row in _measured_steps(group)]
-    trained = trainings_behind(catalog, axes).to_pylist() if source != "published" else []
     if source != "own":
         numbers = printed_i3d_numbers(catalog, filters).to_pylist()
         own = planned_datasets(catalog, filters)
         shown = [row for row in numbers if source == "published" or not own or row["dataset"] in own]
         rows += _printed_steps(shown)
     table = pa.Table.from_pylist(rows, schema=_schema())
-    return with_differences(table, "change", _changes(catalog, rows, trained), ("more", "less", "untold"))
+    return with_differences(
+        table, "change", _changes(rows, Measurements(catalog, axes)), ("more", "less", "untold")
+    )
 
 
-def _changes(catalog: Catalog, rows: list[Row], trained: list[Row]) -> list[Difference]:
+def _changes(rows: list[Row], measurements: Measurements) -> list[Difference]:
     """How sure the change of each row is: by video where the predictions of both steps are known."""
     groups = _by_dataset(rows).values()
-    results = {id(row): _result(row, trained) for row in rows}
+    results = {id(row): _result(row, measurements) for row in rows}
     before = {id(row): results[id(last)] for group in groups for last, row in pairwise(group)}
     pairs = [(results[id(row)], before.get(id(row), NOTHING)) for row in rows]
-    keys = [key for pair in pairs for one in pair for key in one.keys]
-    outcomes = outcomes_of(outcomes_by_video(catalog, keys).to_pylist())
-    return differences(pairs, outcomes, [row["source"] for row in rows])
+    return differences(pairs, measurements.outcomes(results.values()), [row["source"] for row in rows])
 
 
-def _result(row: Row, trained: list[Row]) -> Result:
-    """The trainings of a row; where they are not known, numbers with their mean and deviation."""
-    axes = ("study", "dataset", "frames", *_MODEL[:-1])
-    for one in trained if row["measured_by"] == "training" else ():
-        found = result_of(one)
-        if all(one[axis] == row[axis] for axis in axes) and abs(found.mean - row["top1"]) < _SAME:
-            return found
-    seeds, mean = row["seeds"] or 1, row["top1"]
-    away = (row["top1_std"] or 0.0) * ((seeds - 1) / 2) ** 0.5
-    ends = (max(0.0, mean - away), min(100.0, mean + away)) if seeds > 1 else (mean,)
-    return Result((*ends, *[mean] * (seeds - 2)), row["eval_videos"])
+def _result(row: Row, measurements: Measurements) -> Result:
+    """The measurements behind a row; what is printed is of one training."""
+    if row["source"] == "published":
+        return Result((row["top1"],), row["eval_videos"])
+    return measurements.result(row, row["experiment"], row["measured_by"])
 
 
 def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -126,12 +116,16 @@ def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure = dataset_panels(datasets)
     both = len({row["source"] for row in rows}) > 1
     for column, dataset in enumerate(datasets, start=1):
-        here = [row for row in rows if row["dataset"] == dataset]
+        here, before = [row for row in rows if row["dataset"] == dataset], len(figure.traces)
         for source in ("own", "published"):
             for group in _by_dataset([row for row in here if row["source"] == source]).values():
+                bars = _bars(group)
+                figure.add_trace(bars, row=1, col=column)
                 # Beside one's own bars there is no room for the numbers of the published ones.
-                figure.add_trace(_bars(group, silent=both and source == "published"), row=1, col=column)
-        values = [row["top1"] for row in here]
+                if not (both and source == "published"):
+                    numbers = numbers_beyond(bars, [_text(row) for row in group], textangle=0)
+                    figure.add_trace(numbers, row=1, col=column)
+        values = [value for trace in figure.traces[before:] for value in trace["y"]]
         span = max(max(values) - min(values), 4.0)
         low = max(0.0, min(values) - 0.5 * span)
         figure.update_yaxes(range=[low, max(values) + 0.35 * span], row=1, col=column)
@@ -258,18 +252,14 @@ def _schema() -> Any:  # noqa: ANN401  (pyarrow is untyped here)
     return pa.schema(kinds.items())
 
 
-def _bars(rows: list[Row], *, silent: bool) -> Trace:
+def _bars(rows: list[Row]) -> Trace:
     published = rows[0]["source"] == "published"
     return bar(
         x=[row["step"] for row in rows],
         y=[row["top1"] for row in rows],
         error_y=interval_bars(rows),
         marker={"color": module_colour("i3d"), "pattern": {"shape": "/" if published else ""}},
-        text=None if silent else [_text(row) for row in rows],
-        textposition="outside",
-        textangle=0,
-        constraintext="none",
-        cliponaxis=False,
+        offsetgroup=f"{rows[0]['source']} {rows[0]['study']} {rows[0]['line']}",
         **hovering([_about(row) for row in rows]),
         showlegend=False,
     )

@@ -24,10 +24,12 @@ from dashboards.figures.panels import (
     interval_bars,
     interval_key,
     key,
+    numbers_beyond,
     protocol_text,
+    room_for_numbers,
 )
 from dashboards.render.markup import Column
-from dashboards.render.plain_figure import Trace, bar
+from dashboards.render.plain_figure import PlainFigure, Trace, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
 from dashboards.render.uncertainty import MEAN, in_words, with_intervals
 
@@ -136,6 +138,10 @@ def _table(rows: list[Row]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema)
 
 
+_MOST_LEVEL_NUMBERS = 16
+"""Of more bars than these, the numbers stand upright: side by side they would overlap."""
+
+
 def table_drawing(empty: str) -> Draw:
     """Return the drawing of a table: one panel a dataset, a bar a model; printed ones are hatched."""
 
@@ -145,11 +151,9 @@ def table_drawing(empty: str) -> Draw:
             return empty_figure(empty, theme)
         datasets = sorted({row["dataset"] for row in rows})
         figure = dataset_panels(datasets)
+        angle = -90 if len(rows) > _MOST_LEVEL_NUMBERS else 0
         for column, dataset in enumerate(datasets, start=1):
-            for source in ("own", "published"):
-                here = [row for row in rows if (row["dataset"], row["source"]) == (dataset, source)]
-                if here:
-                    figure.add_trace(_bars(here), row=1, col=column)
+            _draw_panel(figure, column, [row for row in rows if row["dataset"] == dataset], angle)
         sources = {row["source"] for row in rows}
         for name, symbol in (("own", "square"), ("published", "hash-open")):
             if name in sources:
@@ -163,7 +167,6 @@ def table_drawing(empty: str) -> Draw:
         interval_key(figure)
         styled(figure, 460, theme)
         figure.update_yaxes(title="top-1 (%)", col=1)
-        figure.update_yaxes(rangemode="tozero")
         figure.update_xaxes(tickangle=-35, tickfont={"size": 11}, type="category")
         figure.update_layout(
             bargap=0.25, legend={**LEGEND, "y": 1.18, "yanchor": "bottom"}, margin={"t": 110}
@@ -171,6 +174,18 @@ def table_drawing(empty: str) -> Draw:
         return figure.drawn()
 
     return draw
+
+
+def _draw_panel(figure: PlainFigure, column: int, rows: list[Row], angle: int) -> None:
+    before = len(figure.traces)
+    for source in ("own", "published"):
+        if here := [row for row in rows if row["source"] == source]:
+            bars, numbers = _bars(here), [f"{row['top1']:.1f}" for row in here]
+            text = {"textangle": angle, "textfont": {"size": 11}}
+            figure.add_trace(bars, row=1, col=column)
+            figure.add_trace(numbers_beyond(bars, numbers, **text), row=1, col=column)
+    ends = room_for_numbers(figure.traces[before:], 0.2 if angle else 0.1)
+    figure.update_yaxes(range=ends, row=1, col=column)
 
 
 def _bars(rows: list[Row]) -> Trace:
@@ -181,9 +196,7 @@ def _bars(rows: list[Row]) -> Trace:
         y=[row["top1"] for row in rows],
         error_y=interval_bars(rows),
         marker={"color": colours, "pattern": {"shape": "/" if published else ""}},
-        text=[f"{row['top1']:.1f}" for row in rows],
-        textposition="outside",
-        cliponaxis=False,
+        offsetgroup=rows[0]["source"],
         **hovering([_about(row) for row in rows]),
         showlegend=False,
     )

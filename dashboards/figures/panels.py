@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from catalog.names import label
 from dashboards.render.comparison import SIGNIFICANT
 from dashboards.render.markup import Column
-from dashboards.render.plain_figure import PlainFigure, Trace, scatter
+from dashboards.render.plain_figure import PlainFigure, Trace, bar, scatter
 from dashboards.render.theme import (
     MODULE_COLOURS,
     NEUTRAL,
@@ -181,6 +181,48 @@ def _away(row: Row, value: str, std: str) -> tuple[float, float] | tuple[None, N
     return round(span[1] - row[value], _BAR_DIGITS), round(row[value] - span[0], _BAR_DIGITS)
 
 
+def numbers_beyond(bars: Trace, numbers: Sequence[str], **text: Any) -> Trace:  # noqa: ANN401
+    """Return the numbers of bars, beyond their bars of error: a trace at the same place, without colour.
+
+    `bars` names its `offsetgroup`; `text` are further properties of the numbers.
+    """
+    none = {"array": [None] * len(numbers), "arrayminus": [None] * len(numbers)}
+    spans = bars["error_y"] or none
+    ends = [
+        None if value is None else value + (up or 0.0) if value >= 0 else value - (down or 0.0)
+        for value, up, down in zip(bars["y"], spans["array"], spans["arrayminus"], strict=True)
+    ]
+    return bar(
+        x=bars["x"],
+        y=ends,
+        text=[*numbers],
+        textposition="outside",
+        constraintext="none",
+        cliponaxis=False,
+        marker={"color": "rgba(0,0,0,0)"},
+        hoverinfo="skip",
+        showlegend=False,
+        offsetgroup=bars["offsetgroup"],
+        legendgroup=bars.get("legendgroup", ""),
+        **text,
+    )
+
+
+def room_for_numbers(traces: Sequence[Trace], room: float) -> list[float]:
+    """Return the ends of a y axis that begins at 0, with `room` (a share of what is drawn) for numbers."""
+    values = [0.0]
+    for trace in traces:
+        spans = trace.get("error_y") or {}
+        for name, sign in (("array", 1), ("arrayminus", -1)):
+            aways = spans.get(name) or [0.0] * len(trace["y"])
+            values += [
+                y + sign * (away or 0.0) for y, away in zip(trace["y"], aways, strict=True) if y is not None
+            ]
+    low, high = min(values), max(values)
+    beyond = room * (high - low)
+    return [low - beyond if low else 0.0, high + beyond if high else 0.0]
+
+
 def interval_key(figure: PlainFigure) -> None:
     """Add the legend entry of error bars, where the figure has any."""
     if any((trace.get("error_y") or {}).get("array") for trace in figure.traces):
@@ -219,7 +261,7 @@ def name_each_bar_once(figure: PlainFigure) -> None:
     """Show in the legend the first of all bars with one name, in whichever panel it stands."""
     seen: set[str] = set()
     for trace in figure.traces:
-        if trace["type"] == "bar":
+        if trace["type"] == "bar" and "name" in trace:
             trace["showlegend"] = trace["name"] not in seen
             seen.add(trace["name"])
 

@@ -9,8 +9,10 @@ import plotly.graph_objects as go
 from catalog import Catalog
 from catalog.names import label
 from catalog.queries.accuracies import accuracies_by_sampling
+from catalog.queries.filters import ALL, Filters, Source
 from catalog.queries.published import printed_sampling_gains
 from dashboards.figures.figure import Export, Figure, Finding, Scope, Section
+from dashboards.figures.measurements import Measurements
 from dashboards.figures.panels import (
     LEGEND,
     MODEL_COLUMNS,
@@ -24,10 +26,12 @@ from dashboards.figures.panels import (
     model_name,
     note,
 )
-from dashboards.render.markup import Column, signed
+from dashboards.render.comparison import NOTHING, Result, differences
+from dashboards.render.markup import Column, signed, three_decimals
 from dashboards.render.plain_figure import PlainFigure, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, styled
-from dashboards.render.uncertainty import Accuracy, in_words, with_intervals
+from dashboards.render.uncertainty import Accuracy, in_words, with_differences, with_intervals
+from dashboards.statistics import interval_in_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +40,29 @@ COLOURS = {"uniform": "#0072B2", "dense": "#E69F00"}
 """Blue and orange, as in the paper; dense is hatched too."""
 _CLIP = Accuracy("clip_top1", seeds="seeds", std="clip_std")
 _VIDEO = Accuracy("video_top1", seeds="seeds", std="video_std")
+
+
+def sampling_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
+    """Return the rows of `accuracies_by_sampling` with 95 % intervals, of the gain (points) too.
+
+    `gain_low`, `gain_high` and so on are as in `with_differences`, corrected for all gains of a source.
+    """
+    table = accuracies_by_sampling(catalog, filters, source)
+    rows, measurements = table.to_pylist(), Measurements(catalog, filters)
+    pairs = [(_result(row, "video", measurements), _result(row, "clip", measurements)) for row in rows]
+    outcomes = measurements.outcomes(result for pair in pairs for result in pair)
+    found = differences(pairs, outcomes, [row["source"] for row in rows])
+    table = with_intervals(table.drop_columns(["clip_measured", "video_measured"]), _CLIP, _VIDEO)
+    return with_differences(table, "gain", found, ("more", "less", "untold"))
+
+
+def _result(row: Row, level: str, measurements: Measurements) -> Result:
+    """What stands behind the accuracy with the fewest (`clip`) or most (`video`) views."""
+    if row["video_top1"] is None:
+        return NOTHING
+    if row["source"] == "published":
+        return Result((row[f"{level}_top1"],), row["eval_videos"])
+    return measurements.result(row, **row[f"{level}_measured"])
 
 
 def draw_sampling(table: pa.Table, theme: Theme = AUTO, printed: pa.Table | None = None) -> go.Figure:
@@ -124,7 +151,10 @@ def _about(row: Row) -> str:
     lines = [in_words(row, _CLIP, f"{row['clip_views']} view(s):")]
     if row["video_top1"] is not None:
         views = f"{row['video_views']} views:"
-        lines.append(f"{in_words(row, _VIDEO, views)}, {row['gain']:+.2f} points")
+        span = interval_in_words(row["gain_low"], row["gain_high"], signed=True)
+        beside = " by video" if row["gain_paired"] else ""
+        gain = f"{row['gain']:+.2f} points" + (f" ({span}{beside})" if span else "")
+        lines.append(f"{in_words(row, _VIDEO, views)}, {gain}")
     rate = f" at rate {row['sampling_rate']}" if row["sampling_rate"] else ""
     lines.append(f"measured with {row['evaluated_sampling']} sampling{rate}, crops of {row['crop_size']}²")
     if row["checkpoint"]:
@@ -145,14 +175,15 @@ def _printed(catalog: Catalog, scope: Scope) -> pa.Table:
     return gains.slice(0, 0) if scope.source == "own" else gains
 
 
+_GAINS = (
+    "What is added has its 95 % interval in the table: by video where the predictions of both are known, "
+    "else from the intervals of both accuracies; p is corrected for all that are shown (Holm)."
+)
+
 FIGURE = Figure(
     name="sampling",
     title="Uniform and dense sampling",
-    data=lambda catalog, scope: with_intervals(
-        accuracies_by_sampling(catalog, scope.filters, scope.source),
-        _CLIP,
-        _VIDEO,
-    ),
+    data=lambda catalog, scope: sampling_data(catalog, scope.filters, scope.source),
     draw=draw_sampling,
     printed=_printed,
     draws_printed=True,
@@ -163,7 +194,7 @@ FIGURE = Figure(
         caption=(
             "Models trained with uniform against dense sampling (Figure 5): solid bars are clip-level "
             "accuracy, the transparent part is what several views of a video add, all of the checkpoint that "
-            "each study reports."
+            f"each study reports. {_GAINS}"
         ),
     ),
     section=Section(
@@ -172,7 +203,7 @@ FIGURE = Figure(
         caption=(
             "Models trained with uniform (U) against dense sampling (D): solid bars are the accuracy with "
             "the fewest views, what more views add is transparent. U→D was trained with one and measured "
-            "with the other."
+            f"with the other. {_GAINS}"
         ),
         columns=(
             *MODEL_COLUMNS,
@@ -188,6 +219,9 @@ FIGURE = Figure(
             Column("video_top1_low", "from", number=True),
             Column("video_top1_high", "to", number=True),
             Column("gain", "gain", signed, number=True),
+            Column("gain_low", "from", signed, number=True),
+            Column("gain_high", "to", signed, number=True),
+            Column("gain_holm", "p (Holm)", three_decimals, number=True),
             Column("checkpoint", "checkpoint"),
             Column("variant", "experiment", wrap=True),
             Column("cell", "model"),

@@ -19,7 +19,7 @@ from dashboards.figures.contribution_intervals import contributions_data
 from dashboards.figures.contributions import draw_contributions
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.render.theme import BACKBONE_SYMBOLS, MODULE_COLOURS, PUBLISHED_SYMBOL, module_colour
-from tests.support.drawn_lines import drawn_lines
+from tests.support.drawn_lines import drawn_lines, is_bar
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
 PAIRS: list[tuple[Callable[..., Any], Callable[[Any], go.Figure]]] = [
@@ -128,7 +128,7 @@ def test_figure_6_draws_the_gains(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, SSV2)
     table = temporal_pooling_gain_data(catalog)
     figure = draw_temporal_pooling_gain(table)
-    bars = {trace.name: list(trace.y) for trace in figure.data if trace.type == "bar"}
+    bars = {trace.name: list(trace.y) for trace in figure.data if is_bar(trace)}
     assert sum(map(len, bars.values())) == 48 and table.num_rows == 96
     assert min(bars["TSN"]) > 20
     assert sum(bars["I3D"]) < 0
@@ -141,7 +141,7 @@ def test_table_7_stands_beside_the_published_one(tmp_path: Path) -> None:
     rows = {(row["module"], row["source"]): row for row in table.to_pylist()}
     assert len(rows) == 6 and round(rows["tam", "published"]["phi"], 2) == 0.52
     figure = draw_contributions(table)
-    bars = {trace.name: list(trace.y) for trace in figure.data if trace.type == "bar"}
+    bars = {trace.name: list(trace.y) for trace in figure.data if is_bar(trace)}
     assert bars["TAM"] == [rows["tam", "own"][name] for name in ("phi", "psi_ta", "psi_ta_tp")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
 from collections.abc import Iterator
 from importlib import resources
@@ -19,7 +20,6 @@ from catalog.queries.accuracies import (
     accuracies_by_clips,
     accuracies_by_frames,
     accuracies_by_macs,
-    accuracies_by_sampling,
     accuracies_of_models,
     contribution_pairs,
     contributions,
@@ -34,12 +34,12 @@ from dashboards.figures.contributions import draw_contributions, footnote
 from dashboards.figures.figure import Scope
 from dashboards.figures.i3d_steps import draw_i3d_steps, i3d_steps_data
 from dashboards.figures.registry import figures
-from dashboards.figures.sampling import draw_sampling
+from dashboards.figures.sampling import draw_sampling, sampling_data
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.render.theme import BACKBONE_SYMBOLS, MODULE_COLOURS
 from dashboards.statistics import accuracy_interval, holm, unpaired_difference
 from dashboards.statistics.same_videos import PairedCounts, paired_difference
-from tests.support.drawn_lines import drawn_lines
+from tests.support.drawn_lines import drawn_lines, is_bar
 from tests.support.figure_list import write_predictions
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 from tests.support.measured_cells import Cell, catalog_of
@@ -99,7 +99,7 @@ def test_figure_6s_bars_are_the_published_gains(empty: Catalog) -> None:
     bars = {
         name: gain
         for trace in figure.data
-        if trace.type == "bar"
+        if is_bar(trace)
         for name, gain in zip(named(trace), trace.y, strict=True)
     }
     assert len(bars) == 144
@@ -111,7 +111,7 @@ def test_figure_6s_bars_are_the_published_gains(empty: Catalog) -> None:
 
 def test_table_7s_bars_are_equation_1(empty: Catalog) -> None:
     figure = draw_contributions(contributions_data(empty, source="published"))
-    bars = {named(trace)[0]: list(trace.y) for trace in figure.data if trace.type == "bar"}
+    bars = {named(trace)[0]: list(trace.y) for trace in figure.data if is_bar(trace)}
     assert len(bars) == 9
     for dataset in ("mini-ssv2", "mini-kinetics", "mini-mit"):
         for module in ("i3d", "s3d", "tam"):
@@ -212,7 +212,7 @@ def test_figure_7_walks_along_the_printed_changes(empty: Catalog) -> None:
     expected = [RESULTS["mini-ssv2", "i3d", backbone, pooled, 32]["top1"] for backbone, pooled in steps]
     assert [row["top1"] for row in mini] == expected
     assert mini[2]["change"] == pytest.approx(expected[2] - expected[1])
-    bars = [trace for trace in draw_i3d_steps(i3d_steps_data(empty)).data if trace.type == "bar"]
+    bars = [trace for trace in draw_i3d_steps(i3d_steps_data(empty)).data if is_bar(trace)]
     assert [list(trace.y) for trace in bars if len(trace.y) == 4] == [
         [kinetics[name]["top1"] for name in values]
     ]
@@ -240,7 +240,7 @@ def test_figure_7_has_the_intervals_of_its_bars_and_changes(empty: Catalog) -> N
     texts = {
         text
         for bar in draw_i3d_steps(pa.Table.from_pylist(rows)).data
-        if bar.type == "bar"
+        if bar.text is not None
         for text in bar.text
     }
     assert {"<b>+4.0</b><br>75.5*", "+0.6<br>77.2*"} <= texts
@@ -271,6 +271,33 @@ def test_changes_of_figure_7_are_counted_by_video_where_that_is_known(tmp_path: 
     found = (steps[1]["change_low"], steps[1]["change_high"])
     assert found == pytest.approx((span.low, span.high), abs=1e-9)
     assert steps[1]["change_holm"] == pytest.approx(2**-7)
+
+
+def test_differences_between_evaluations_are_counted_by_video(tmp_path: Path) -> None:
+    """Of twelve videos, one view gets 3 right with pooling and 4 without; ten views 3 and 10."""
+    labels, cells, more = [0, 1, 2] * 4, [], list[Event]()
+    for pooled, ends in ((True, (3, 3)), (False, (4, 10))):
+        cell = Cell(module="i3d", backbone="resnet50", frames=32, temporal_pooling=pooled)
+        cells.append(cell)
+        for clips, right in zip((1, 10), ends, strict=True):
+            name = f"{pooled}-{clips}"
+            predicted = [one if place < right else (one + 1) % 3 for place, one in enumerate(labels)]
+            write_predictions(tmp_path, name, labels, predicted, [f"{place}.mp4" for place in range(12)])
+            event = cell.evaluated(100 * right / 12, clips=clips, videos=12)
+            more.append(dataclasses.replace(event, predictions=f"runs/{name}/predictions.parquet"))
+    catalog = catalog_of(tmp_path, cells, *more)
+    (first, second) = i3d_steps_data(catalog, source="own").to_pylist()
+    span = paired_difference(PairedCounts(3, 7, 0, 2))
+    assert first["change_low"] is None and second["change_paired"] is True and second["clips"] == 10
+    found = (second["change_low"], second["change_high"])
+    assert found == pytest.approx((span.low, span.high), abs=1e-9)
+    gains = {row["temporal_pooling"]: row for row in sampling_data(catalog, source="own").to_pylist()}
+    none, six = paired_difference(PairedCounts(3, 0, 0, 9)), paired_difference(PairedCounts(4, 6, 0, 2))
+    for pooled, span in ((True, none), (False, six)):
+        row = gains[pooled]
+        assert row["gain"] == pytest.approx(span.estimate) and row["gain_paired"] is True
+        assert (row["gain_low"], row["gain_high"]) == pytest.approx((span.low, span.high), abs=1e-9)
+    assert gains[False]["gain_holm"] == pytest.approx(2 * 2**-6) and gains[False]["gain_verdict"] == "more"
 
 
 def test_tables_2_to_6_are_as_printed(empty: Catalog) -> None:
@@ -340,7 +367,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 
 
 def test_figure_5_stacks_what_several_views_add(measured: Catalog) -> None:
-    table = accuracies_by_sampling(measured, source="own")
+    table = sampling_data(measured, source="own")
     clip = {row["cell"]: row["top1"] for row in measured.query("FROM results").to_pylist()}
     rows = {(row["cell"], row["evaluated_sampling"]): row for row in table.to_pylist()}
     assert len(rows) == 4
@@ -375,7 +402,7 @@ def test_error_bars_are_intervals_and_say_so(measured: Catalog) -> None:
         draw_accuracy_by_frames(accuracies_by_frames(measured, source="own")),
         draw_accuracy_by_macs(accuracies_by_macs(measured, source="own")),
         draw_accuracy_by_clips(accuracies_by_clips(measured, source="own")),
-        draw_sampling(accuracies_by_sampling(measured, source="own")),
+        draw_sampling(sampling_data(measured, source="own")),
         draw_i3d_steps(i3d_steps_data(measured, source="own")),
     )
     for figure in figures:
@@ -387,6 +414,21 @@ def test_error_bars_are_intervals_and_say_so(measured: Catalog) -> None:
             bars = zip(trace.y, trace.error_y.array, trace.error_y.arrayminus, strict=True)
             known = [(y, up, down) for y, up, down in bars if y is not None]
             assert all(0 <= y - down < y < y + up <= 100 for y, up, down in known)
+
+
+def test_numbers_stand_beyond_the_error_bars_and_inside_the_axes(empty: Catalog) -> None:
+    for name in ("i3d-steps", "contributions", "temporal-aggregation"):
+        found = figures()[name]
+        figure = found.draw(found.data(empty, Scope(source="published")))
+        bars = [trace for trace in figure.data if trace.type == "bar"]
+        assert len(bars) >= 4
+        for drawn, numbers in zip(bars[::2], bars[1::2], strict=True):
+            assert is_bar(drawn) and numbers.text and drawn.offsetgroup == numbers.offsetgroup
+            spans = zip(drawn.y, drawn.error_y.array, drawn.error_y.arrayminus, strict=True)
+            beyond = [y + up if y >= 0 else y - down for y, up, down in spans]
+            assert list(numbers.y) == pytest.approx(beyond)
+            low, high = figure.layout[drawn.yaxis.replace("y", "yaxis")].range
+            assert all(low <= min(0, y) <= high if y < 0 else y < high for y in beyond)
 
 
 def test_own_results_stand_beside_table_5(measured: Catalog) -> None:

@@ -46,3 +46,8 @@ def _parts(trace: Any) -> list[list[Point]]:
         else:
             parts[-1].append(Point(hover, x, y, symbol))
     return parts
+
+
+def is_bar(trace: Any) -> bool:
+    """Return whether a trace is one of bars, and not of the numbers beyond them."""
+    return trace.type == "bar" and trace.hoverinfo != "skip"
