@@ -20,6 +20,7 @@ from orchestrator.datasets.built import declared_path, fetch_frames, verificatio
 from orchestrator.running.attempt_files import RunReader, fetch_results
 from tests.support.buckets import open_mirror, storage_in
 from tests.support.s3_server import S3Server, Wire
+from trainables.data.datasets import SPLITS
 from trainables.data.datasets.synthetic import SyntheticMotion
 from trainables.data.frames.check import shards_stand
 from trainables.data.frames.manifest import read_manifest
@@ -265,6 +266,32 @@ def test_frames_that_are_damaged_in_the_bucket_are_told_by_verify_and_mended_by_
     fetch_manifests(two)
     fetch_dataset(two, far / "manifest.parquet")
     assert (far / SHARDS / shard).read_bytes() == whole
+
+
+@pytest.mark.parametrize("who", ["another machine", "the machine that built it"])
+def test_a_damaged_manifest_and_damaged_frames_in_the_bucket_are_mended_by_build(
+    who: str, dataset: Path, mirror: Mirror, elsewhere: Mirror
+) -> None:
+    here, two = storage_in(mirror), storage_in(elsewhere)
+    whole = read_manifest(dataset / "manifest.parquet")
+    (config,) = built_before("toy", here.layout)
+    directory = declared_path(config, "toy", here.layout).parent
+    dataset.rename(directory)
+    publish_dataset(here, directory)
+    shard = mirror.name(directory / SHARDS / whole.shards[0].name)
+    content = mirror.bucket.read(shard) or b""
+    mirror.bucket.put(shard, b"x" * len(content))
+    mirror.bucket.put(mirror.name(directory / "manifest.parquet"), b"no manifest")
+    time.sleep(2)  # a bucket's times are whole seconds
+    storage = two if who == "another machine" else here
+    fetch_manifests(storage)
+    manifest = build_declared(config, "toy", storage, Builder(lambda *_: None, lambda _: None))
+    assert [manifest.hash(split) for split in SPLITS] == [whole.hash(split) for split in SPLITS]
+    assert mirror.bucket.read(shard) == content
+    fetch_manifests(two)
+    far = elsewhere.root / "datasets" / directory.name
+    fetch_dataset(two, far / "manifest.parquet")
+    assert shards_stand(read_manifest(far / "manifest.parquet"), far)
 
 
 def test_nothing_of_this_happens_on_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
