@@ -5,7 +5,7 @@ ACTIONGRID_STORAGE ?= demo-storage
 export ACTIONGRID_STORAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo smoke test long chaos fuzz mutants check format lock clean
+.PHONY: help install demo smoke test long chaos fuzz mutants check format lock docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -73,5 +73,8 @@ lock: install  ## resolve the dependencies anew: versions and hashes, no index a
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
 		--no-emit-index-url --no-header pyproject.toml -o requirements.lock
 
+docs: install  ## the documentation as pages, in site/; a link or an anchor that is wrong ends it
+	$(BIN)/mkdocs build --strict
+
 clean:  ## remove what the demo and the tools left
-	rm -rf demo-storage smoke-storage smoke-studies .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf demo-storage smoke-storage smoke-studies site .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,15 +1,21 @@
-"""What the documentation names is there: files, sections, and other pages."""
+"""What the documentation names is there: files, sections, pages, messages; and its pages can be built."""
 
 from __future__ import annotations
 
+import ast
+import os
 import re
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from docs import hooks
 from tests.support.paths import ROOT
 
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 _FILE = re.compile(r"`((?:[\w.*-]+/)+[\w.*-]*)`")
 _OURS = {"orchestrator", "trainables", "catalog", "dashboards", "tests", "benchmarks", "docs", "clusters"}
 _CITED = re.compile(r"docs/(\w[\w-]*\.md)(?:`?,? §(\d+))?")
@@ -50,3 +56,90 @@ def test_cited_pages_and_sections_are_there() -> None:
 def test_nothing_cites_what_is_not_in_the_repository(word: str) -> None:
     files = [path for room in sorted(_OURS) for path in (ROOT / room).rglob("*.py") if path != Path(__file__)]
     assert [path.relative_to(ROOT).as_posix() for path in files if word in path.read_text()] == []
+
+
+_FROM_ELSEWHERE = re.compile(r"""(?:src=|<link[^>]* href=|url\(|@import )["']?((?:https?:)?//[^"')]+)""")
+
+
+def build(folder: Path, source: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Build the pages of a checkout as `make docs` does, into another folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],
+        cwd=source,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_pages_are_built_without_a_warning_and_load_nothing_from_elsewhere(tmp_path: Path) -> None:
+    done = build(tmp_path)
+    assert done.returncode == 0, done.stderr
+    pages = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.html"))
+    written = [path.relative_to(ROOT / "docs") for path in PAGES if path.is_relative_to(ROOT / "docs")]
+    assert {path.with_suffix(".html") for path in written} <= {*pages}
+    texts = [path.read_text() for path in tmp_path.rglob("*") if path.suffix in (".html", ".css")]
+    assert {found for text in texts for found in _FROM_ELSEWHERE.findall(text)} == set()
+    assert 'href="claims.html"' in (tmp_path / "dashboard.html").read_text()
+
+
+def test_what_is_loaded_from_elsewhere_would_be_seen() -> None:
+    pages = ('<script src="https://a/b">', '<link rel="s" href="//a/b">', "x { y: url(http://a/b) }")
+    assert all(_FROM_ELSEWHERE.search(page) for page in pages)
+    assert not _FROM_ELSEWHERE.search('<a href="https://a/b">')
+
+
+@pytest.mark.parametrize(
+    ("text", "link"),
+    [
+        ("see `docs/claims.md`.", "see [Claims](claims.md)."),
+        ("(docs/protocol.md §8)", None),
+        ("docs/no-such.md", "[no-such.md](no-such.md)"),
+        (
+            "`docs/development.md` and `orchestrator/cli.py`",
+            "[Development](development.md) and `orchestrator/cli.py`",
+        ),
+    ],
+)
+def test_names_of_pages_become_links(text: str, link: str | None) -> None:
+    found = hooks.linked(text, "running.md")
+    assert found == link if link else "§8](protocol.md#8-training)" in found
+    assert "(../claims.md)" in hooks.linked("docs/claims.md", "reference/study.md")
+
+
+MESSAGES = re.findall(r"^### (.+)$", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
+
+
+@cache
+def printed() -> str:
+    """All texts of the product but docstrings, with … for what differs: one a line."""
+    return "\n".join(text for room in product() for path in room.rglob("*.py") for text in texts_of(path))
+
+
+def product() -> list[Path]:
+    """The folders of the product."""
+    return [ROOT / room for room in ("orchestrator", "trainables", "catalog", "dashboards")]
+
+
+def texts_of(path: Path) -> list[str]:
+    """The texts of a file, f-strings with … for their values."""
+    tree = ast.parse(path.read_text())
+    said = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [_text(node) for node in ast.walk(tree) if node not in said]
+
+
+def _text(node: ast.AST) -> str:
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part) or "…" for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_a_message_that_is_explained_is_one_of_the_product(message: str) -> None:
+    assert re.search(".*".join(map(re.escape, message.split("…"))), printed()), message
+
+
+def test_a_message_of_another_time_would_be_seen() -> None:
+    assert "no such message was ever printed" not in printed()
+    assert len(MESSAGES) == len(set(MESSAGES)) > 40
