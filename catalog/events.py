@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 AttemptState = Literal["done", "failed", "interrupted"]
-ControlAction = Literal["pause", "resume", "cancel"]
+ControlAction = Literal["pause", "resume", "cancel", "retry"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,10 @@ _SIDE_BY_SIDE = """
     WHERE list_contains($keys, key) AND (current OR finished.key IS NOT NULL)
     ORDER BY list_position($keys, key)
 """
+_CURRENT = """
+    SELECT study_cells.study, study_cells.cell, key, cells.state
+    FROM study_cells JOIN cells USING (key) WHERE study_cells.current ORDER BY study_cells.cell
+"""
 _LIST = """
     SELECT cell, key, state, top1, eval_videos, study FROM chosen
     ORDER BY dataset, module, backbone, temporal_pooling, frames, seed LIMIT 2000
@@ -174,8 +178,8 @@ def progress_of_studies(catalog: Catalog) -> pa.Table:
 
 
 def current_cells(catalog: Catalog) -> pa.Table:
-    """Return `study` and `cell` of the current plans, in the order of the names."""
-    return catalog.query("SELECT study, cell FROM study_cells WHERE current ORDER BY cell")
+    """Return `study`, `cell`, `key` and `state` of the current plans, in the order of the names."""
+    return catalog.query(_CURRENT)
 
 
 def cell_names(catalog: Catalog) -> list[str]:

@@ -31,6 +31,15 @@ _LAST_WORD = """
 """
 _LATER = 1e-3  # seconds
 _IN_FORCE = "SELECT study, action, cells, who FROM controls WHERE in_force ORDER BY given"
+# Failed cells, each with every command to try cells of its study again that came after it had failed.
+_RETRIES_AWAITED = """
+    WITH failed AS (SELECT key, max(time) AS time FROM recorded.failed GROUP BY key)
+    SELECT controls.study, study_cells.cell, controls.cells
+    FROM failures JOIN failed USING (key) JOIN study_cells USING (key)
+    JOIN controls ON controls.study = study_cells.study
+    WHERE study_cells.current AND failures.state = 'failed' AND controls.action = 'retry'
+        AND controls.in_force AND controls.given > make_timestamp((failed.time * 1e6)::BIGINT)
+"""
 _FAILURES = """
     SELECT key, attempt, error, log FROM recorded.failed
     QUALIFY attempt = max(attempt) OVER (PARTITION BY key)
@@ -64,7 +73,7 @@ _KEPT = """
 
 
 def study_commands(catalog: Catalog, study: str) -> pa.Table:
-    """Return all pause, resume and cancel commands for a study, in the order in which they were given."""
+    """Return all commands to a study's drivers, in the order in which they were given."""
     return catalog.query(_COMMANDS, [study])
 
 
@@ -80,6 +89,14 @@ def next_time(catalog: Catalog, study: str, now: float) -> float:
 def commands_in_force(catalog: Catalog) -> pa.Table:
     """Return `study`, `action`, `cells` and `who` of the commands that hold now, the oldest first."""
     return catalog.query(_IN_FORCE)
+
+
+def retries_awaited(catalog: Catalog) -> pa.Table:
+    """Return `study` and `cell` of failed cells, and the pattern `cells` of a command to try some again.
+
+    Each cell stands beside each such command that its study was given since it failed.
+    """
+    return catalog.query(_RETRIES_AWAITED)
 
 
 def latest_failures(catalog: Catalog) -> pa.Table:

@@ -1,4 +1,5 @@
--- One row a command to the drivers of a study: pause, resume or cancel the cells that match the pattern `cells`.
+-- One row a command to the drivers of a study: pause, resume or cancel the cells that match the pattern `cells`, or
+-- retry those of them that failed.
 -- `in_force` is false for those that were given before the study was submitted last: that clears them.
 CREATE VIEW controls AS
 WITH latest AS (SELECT study, max(time) AS time FROM recorded.studies GROUP BY study)

@@ -15,9 +15,9 @@ _FIELDS = frozenset({"action", "study", "cells"})
 _LONGEST = 1000  # characters of a study's name or a pattern of cells
 
 GiveCommand = Callable[[Any, str, str], str]
-"""Gives a command (`pause`, `resume`, `cancel`; a study; a pattern of cells' names) and says who was told.
+"""Gives a command (one of the pages' actions; a study; a pattern of cells' names) and says who was told.
 
-Raises an ActionGridError where there is no such study or cell, or no driver to tell.
+Raises an ActionGridError where there is no such study or cell, or nobody to tell and nothing to do later.
 """
 
 

@@ -19,8 +19,11 @@ from dashboards.render.markup import as_html
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ACTIONS = ("pause", "resume", "cancel")
-"""What pages can tell the drivers."""
+STEER = ("pause", "resume", "cancel")
+"""What pages can tell the drivers of cells that are not over."""
+RETRY = ("retry",)
+"""What they can tell them of cells that failed."""
+ACTIONS = (*STEER, *RETRY)
 
 MOST_ROWS = 100
 """Rows of a table that a page shows; the CSV file has all."""
@@ -215,10 +218,10 @@ def state(value: str | None) -> Component:
     return html.Span(value or "", className=f"state {value or ''}")
 
 
-def action_buttons(study: str, cells: str, about: str) -> list[Component]:
+def action_buttons(study: str, cells: str, about: str, actions: Sequence[str] = STEER) -> list[Component]:
     """Return buttons that tell a study's drivers what to do with the cells that match a pattern (app.js)."""
     buttons: list[Component] = []
-    for action in ACTIONS:
+    for action in actions:
         said: dict[str, Any] = {"data-act": action, "data-study": study, "data-cells": cells}
         buttons.append(html.Button(action, type="button", **said, **labelled(f"{action} {about}")))
     return buttons

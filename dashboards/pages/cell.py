@@ -38,6 +38,8 @@ from dashboards.figures.deciding_videos import (
 )
 from dashboards.figures.lineage import draw_lineage, lineage_data
 from dashboards.pages.blocks import (
+    RETRY,
+    STEER,
     Block,
     Column,
     Figure,
@@ -164,8 +166,9 @@ def _summary(request: PageRequest, cell: Row) -> Component:
         ),
     ]
     if request.acts and cell["state"] != "done":
+        actions = RETRY if cell["state"] == "failed" else STEER
         lines += [
-            html.Div(action_buttons(study, escape(cell["cell"]), cell["cell"]), className="tools")
+            html.Div(action_buttons(study, escape(cell["cell"]), cell["cell"], actions), className="tools")
             for study in cell["studies"]
         ]
     return html.Div(lines)

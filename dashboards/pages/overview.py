@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from glob import escape
 from typing import TYPE_CHECKING, Any
 
 from dash import html
@@ -21,6 +22,8 @@ from dashboards.figures.grid import duration
 from dashboards.figures.grid_effects import grid_effects_data
 from dashboards.figures.registry import findings
 from dashboards.pages.blocks import (
+    RETRY,
+    STEER,
     Block,
     Column,
     Content,
@@ -117,7 +120,9 @@ def _bar(row: Row) -> Content:
 def _buttons(row: Row) -> Content:
     if row["done"] == row["cells"]:
         return ""
-    return html.Span(action_buttons(row["study"], "*", f"all cells of {row['study']}"), className="tools")
+    failed = action_buttons(row["study"], "*", f"all failed cells of {row['study']}", RETRY)
+    steer = action_buttons(row["study"], "*", f"all cells of {row['study']}", STEER)
+    return html.Span([*steer, *(failed if row["failed"] else [])], className="tools")
 
 
 def _until(request: PageRequest, row: Row) -> Content:
@@ -216,7 +221,11 @@ def _failures(request: PageRequest, table: pa.Table) -> Component:
 def _failure(request: PageRequest, row: Row) -> list[Component | str]:
     cell = cell_link(request.address, row["key"], row["cell"])
     log: list[Component | str] = [" Log: ", html.Code(row["log"])] if row["log"] else []
-    return [state("failed"), " ", cell, f" after {row['attempts']} attempts: {row['reason']}", *log]
+    retry: list[Component | str] = []
+    if request.acts:
+        retry = [" ", *action_buttons(row["study"], escape(row["cell"]), row["cell"], RETRY)]
+    said = f" after {row['attempts']} attempts: {row['reason']}"
+    return [state("failed"), " ", cell, said, *log, html.Span(retry, className="tools")]
 
 
 def _questions(request: PageRequest, results: Row) -> list[Component]:

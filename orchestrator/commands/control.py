@@ -1,4 +1,4 @@
-"""`actiongrid pause`, `resume` and `cancel`: tell a study's drivers what to do, from another terminal."""
+"""`actiongrid pause`, `resume`, `cancel` and `retry`: tell a study's drivers what to do, from elsewhere."""
 
 from __future__ import annotations
 
@@ -39,11 +39,18 @@ def cancel(study: StudyName, cells: Cells = "*", storage: StorageOption = None) 
     typer.echo(give("cancel", study, cells, existing_storage(storage)))
 
 
+def retry(study: StudyName, cells: Cells = "*", storage: StorageOption = None) -> None:
+    """Try a study's failed cells again, from their last epoch, and all that waits for them."""
+    typer.echo(give("retry", study, cells, existing_storage(storage)))
+
+
 def give(action: ControlAction, study: str, pattern: str, storage: Storage) -> str:
     """Give a command to a study's drivers; who was told, in words.
 
+    What failed can be asked to be retried without a driver: the next run tries it again in any case.
+
     Raises:
-        NotFoundError: no such study or cell, or no driver works on it.
+        NotFoundError: no such study or cell, none of these has failed (`retry`), or no driver works on it.
         JournalError: the journal is not to be had, or cannot be written.
     """
     from catalog import Catalog
@@ -51,9 +58,10 @@ def give(action: ControlAction, study: str, pattern: str, storage: Storage) -> s
     from orchestrator.coordination.requests import matching
 
     with Catalog.open(storage.root) as catalog:
-        names = _cells_of(catalog, study)
+        states = _cells_of(catalog, study)
         given = next_time(catalog, study, time.time())
         start = run_again(catalog, study, storage.location)
+    names = [*states]
     chosen = matching(names, pattern)
     if not chosen:
         raise NotFoundError(
@@ -61,25 +69,40 @@ def give(action: ControlAction, study: str, pattern: str, storage: Storage) -> s
             f"--cells {pattern}",
             f"study {study} has {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}",
         )
+    if action == "retry":
+        chosen = [name for name in chosen if states[name] == "failed"]
+        if not chosen:
+            raise NotFoundError(
+                "nothing to retry",
+                f"no cell of study {study} that matches has failed",
+                "see actiongrid status",
+            )
     drivers = _drivers(study, storage)
-    if not drivers:
+    if not drivers and action != "retry":
         raise NotFoundError(
             f"nothing to {action}", f"no driver works on study {study}", f"start one with: {start}"
         )
     _journal(action, study, pattern, given, storage)
-    told = ", ".join(map(str, drivers))
-    return f"{action}: {len(chosen)} of {len(names)} cells of {study}; told {told}"
+    told = (
+        f"told {', '.join(map(str, drivers))}" if drivers else f"no driver works on it; go on with: {start}"
+    )
+    return f"{action}: {len(chosen)} of {len(names)} cells of {study}; {told}"
 
 
-def _cells_of(catalog: Catalog, study: str) -> list[str]:
+def _cells_of(catalog: Catalog, study: str) -> dict[str, str]:
+    """The states of a study's cells by name.
+
+    Raises:
+        NotFoundError: no such study.
+    """
     from catalog.queries.cells import current_cells
 
     rows = current_cells(catalog).to_pylist()
-    names = [row["cell"] for row in rows if row["study"] == study]
-    if not names:
+    states = {row["cell"]: row["state"] for row in rows if row["study"] == study}
+    if not states:
         known = sorted({row["study"] for row in rows})
         raise NotFoundError("no such study", study, f"this storage has {', '.join(known) or 'none yet'}")
-    return names
+    return states
 
 
 def _drivers(study: str, storage: Storage) -> list[DriverRecord]:

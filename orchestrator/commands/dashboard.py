@@ -27,7 +27,7 @@ def dashboard(
         bool | None,
         typer.Option(
             "--commands/--read-only",
-            help="Whether pages can pause, resume and cancel. Default: where a token is asked for.",
+            help="Whether pages can pause, resume, cancel and retry. Default: where a token is asked for.",
         ),
     ] = None,
     storage: StorageOption = None,

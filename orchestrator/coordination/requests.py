@@ -1,4 +1,4 @@
-"""Pause, resume and cancel: what commands mean for the cells of a study."""
+"""Pause, resume, cancel and retry: what commands mean for the cells of a study."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from catalog.queries.drivers import commands_in_force
+from catalog.queries.drivers import commands_in_force, retries_awaited
 
 if TYPE_CHECKING:
     from catalog import Catalog
+
+
+TO_BE_RETRIED = "to be retried"
 
 
 class StopRequest(StrEnum):
@@ -23,7 +26,7 @@ class StopRequest(StrEnum):
 
 @dataclass(frozen=True)
 class Command:
-    """One command: `action` is pause, resume or cancel, `cells` a pattern of names, `who` gave it."""
+    """One command: `action` is pause, resume, cancel or retry, `cells` a pattern of names, `who` gave it."""
 
     id: str
     action: str
@@ -41,9 +44,16 @@ def stop_requests(names: Iterable[str], commands: Sequence[Command]) -> dict[str
                 found[name] = StopRequest.CANCELLED
             elif command.action == "pause":
                 found.setdefault(name, StopRequest.PAUSED)
-            elif found.get(name) is StopRequest.PAUSED:
+            elif command.action == "resume" and found.get(name) is StopRequest.PAUSED:
                 del found[name]
     return found
+
+
+def retried(names: Iterable[str], commands: Iterable[Command]) -> frozenset[str]:
+    """The names that one of these commands asks to try again where they failed."""
+    cells = tuple(names)
+    asked = (command.cells for command in commands if command.action == "retry")
+    return frozenset(name for pattern in asked for name in matching(cells, pattern))
 
 
 def matching(names: Iterable[str], pattern: str) -> list[str]:
@@ -52,7 +62,10 @@ def matching(names: Iterable[str], pattern: str) -> list[str]:
 
 
 def requested(catalog: Catalog, rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
-    """`paused` or `cancelled` by study and cell, of the rows whose cells have no result."""
+    """By study and cell what was asked of those rows whose cells have no result.
+
+    That is `paused`, `cancelled`, or, of one that has failed, `to be retried`.
+    """
     commands: dict[str, list[Command]] = {}
     for row in commands_in_force(catalog).to_pylist():
         commands.setdefault(row["study"], []).append(Command("", row["action"], row["cells"], row["who"]))
@@ -61,4 +74,7 @@ def requested(catalog: Catalog, rows: Iterable[Mapping[str, Any]]) -> dict[tuple
     for study, given in commands.items():
         names = [row["cell"] for row in open_rows if row["study"] == study]
         found |= {(study, name): str(one) for name, one in stop_requests(names, given).items()}
+    for row in retries_awaited(catalog).to_pylist():
+        if matching([row["cell"]], row["cells"]):
+            found.setdefault((row["study"], row["cell"]), TO_BE_RETRIED)
     return found

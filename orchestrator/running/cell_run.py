@@ -69,8 +69,9 @@ TRANSITIONS: Mapping[CellState, frozenset[CellState]] = {
     # Out again: the cancelled cell that it waited for was finished by another driver.
     CellState.CANCELLED: frozenset({CellState.WAITING, CellState.PAUSED}) | ENDED,
     CellState.DONE: frozenset(),
-    CellState.FAILED: frozenset(),
-    CellState.BLOCKED: frozenset(),
+    # People asked to try a failed cell again; what it blocks waits for it then.
+    CellState.FAILED: RESTING,
+    CellState.BLOCKED: RESTING,
 }
 
 
@@ -149,7 +150,8 @@ class CellRun:
     `started` and `ended` are seconds since 1970, `not_before` is on the driver's clock. `holder`: who else
     holds it, in words, "" for nobody. `ends`: its attempts without a result. `trial`: the attempt in
     training, or the one that was stopped last, whose worker may finish an epoch before it dies. `epoch`: the
-    last one in this driver's journal, from 1. `measured`: its top-1, whoever finished it.
+    last one in this driver's journal, from 1. `measured`: its top-1, whoever finished it. `retried_after`:
+    people asked to try it again after this attempt, so that no failure up to it counts.
     """
 
     work: CellWork
@@ -166,6 +168,7 @@ class CellRun:
     ended: float = 0.0
     measured: MeasuredTop1 | None = None
     failure: CellFailure | None = None
+    retried_after: int = 0
 
     @property
     def name(self) -> str:

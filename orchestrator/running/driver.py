@@ -190,6 +190,7 @@ class Driver:
         holders = self._storage.holders(self._select(lambda run: bool(run.holder)))
         update = self._storage.read_update()
         with self._lock:
+            self._grid.retry(update.commands, update.failed)
             finished = self._grid.take_in(update, time.time())
             self._grid.held_elsewhere(holders)
             self._grid.ask_to_stop(update.commands, self._clock())

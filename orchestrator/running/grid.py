@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.coordination.drivers import Amount
-from orchestrator.coordination.requests import Command, stop_requests
-from orchestrator.coordination.shared_cells import JournalUpdate
+from orchestrator.coordination.requests import Command, retried, stop_requests
+from orchestrator.coordination.shared_cells import Failure, JournalUpdate
 from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.cell_run import (
     ENDED,
@@ -23,7 +23,7 @@ from orchestrator.running.cell_run import (
     resting_state,
 )
 from orchestrator.running.journal_events import AttemptOutcome
-from orchestrator.scheduling.retry import deferred
+from orchestrator.scheduling.retry import Attempts, deferred
 from orchestrator.scheduling.schedule import Free, StartQueue
 
 
@@ -39,6 +39,7 @@ class Grid:
         self._runs = {item.cell.name: CellRun(item) for item in work}
         self._queue = StartQueue([item.task for item in work])
         self._some_alone = any(item.reduction.alone for item in work)
+        self._obeyed: frozenset[str] = frozenset()
         for run in self._runs.values():
             self._place(run)
 
@@ -200,7 +201,7 @@ class Grid:
                 finished.append(run.key)
                 self.finish(run.name, measured=update.finished[run.key])
                 runs.extend(self._runs[child] for child in self._queue.children(run.name))
-            elif failure is not None and run.holder:
+            elif failure is not None and run.holder and failure.attempt > run.retried_after:
                 self.fail(run.name, f"{failure.error} ({run.holder})", failure.log, ended)
         return tuple(finished)
 
@@ -214,6 +215,24 @@ class Grid:
                 self.rest(run.name)
             elif run.is_training:
                 self._set_stop_point(run.name, now)
+
+    def retry(self, commands: Sequence[Command], failures: Mapping[str, Failure]) -> None:
+        """Let failed cells that people ask to try again wait for their next attempt, with what they block.
+
+        Each command counts once: a cell that fails again after it stays so. `failures`: the latest, by key.
+        """
+        new = [command for command in commands if command.id not in self._obeyed]
+        self._obeyed |= {command.id for command in new}
+        for name in retried(self._runs, new):
+            if self._runs[name].state is CellState.FAILED:
+                self._try_again(name, failures.get(self._runs[name].key))
+
+    def _try_again(self, name: str, failure: Failure | None) -> None:
+        after = failure.attempt if failure is not None else 0
+        fresh = {"ends": Attempts(), "not_before": 0.0, "ended": 0.0, "failure": None}
+        self.rest(name, retried_after=after, **fresh)
+        for child in self._queue.descendants(name):
+            self.rest(child)
 
     def _set_stop_point(self, name: str, now: float) -> None:
         """Bring a cell in training, and where it is to end, in line with what people ask."""

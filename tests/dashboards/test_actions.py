@@ -7,17 +7,21 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from flask.testing import FlaskClient
+from plotly.io.json import to_json_plotly
 
 from catalog.storage.folder_storage import FolderStorage
 from dashboards.app.access import Access
 from dashboards.app.actions import ACTION_ROUTE
 from dashboards.app.app import build_app
-from dashboards.app.live import LiveCatalog
+from dashboards.app.live import LiveCatalog, page_blocks
 from dashboards.pages.blocks import ACTIONS
+from dashboards.pages.request import read_address
 from orchestrator.commands.control import give
+from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.cell_run import CellState
 from tests.orchestrator.commands.test_control_commands import journal_plan
 from tests.support.driver_bench import Bench
@@ -57,6 +61,39 @@ def test_a_command_from_a_page_is_obeyed(bench: Bench) -> None:
     bench.clock += 3
     bench.driver.poll()
     assert not bench.names(CellState.PAUSED)
+
+
+def test_a_failed_cell_is_tried_again_from_its_page(bench: Bench) -> None:
+    app = client(bench)
+    status, said = post(app, action="retry")
+    assert status == 409 and "no cell of study toy that matches has failed" in said
+    request = fail(bench)
+    page = blocks_of("cell", bench, name=request.cell)
+    assert page.count("data-act") == 1 and "retry" in page
+    first = blocks_of("", bench)
+    assert f"retry {request.cell}" in first and "retry all failed cells of toy" in first
+    assert "data-act" not in blocks_of("cell", bench, acts=False, name=request.cell)
+    status, said = post(app, action="retry", cells=request.cell)
+    assert status == 200 and said.startswith("retry: 1 of 4 cells of toy; told ")
+    bench.clock += 3
+    bench.driver.poll()
+    assert not bench.names(CellState.FAILED)
+    again = next(one for one in (bench.next(), bench.next()) if one.cell == request.cell)
+    assert again.attempt == request.attempt + 1
+
+
+def fail(bench: Bench) -> TrialRequest:
+    request = bench.next()
+    bench.driver.trial_ended(request, "[failure: mismatch] ParentMismatchError: parent measures 10 %")
+    return request
+
+
+def blocks_of(page: str, bench: Bench, *, acts: bool = True, **parameters: str) -> str:
+    """What a page's blocks are made of, as JSON."""
+    live = LiveCatalog(FolderStorage(bench.layout.root), acts=acts)
+    live.refresh()
+    address = read_address(page, urlencode(parameters))
+    return "".join(to_json_plotly(block.component("")) for block in page_blocks(live, address, "light"))
 
 
 def test_what_cannot_be_done_is_said(bench: Bench) -> None:
@@ -101,4 +138,4 @@ def test_other_sites_forms_and_strangers_command_nothing(bench: Bench) -> None:
 def test_a_dashboard_that_only_reads_has_no_such_address(bench: Bench) -> None:
     app = client(bench, acts=False)
     assert post(app)[0] == 405
-    assert ACTIONS == ("pause", "resume", "cancel")
+    assert ACTIONS == ("pause", "resume", "cancel", "retry")

@@ -149,6 +149,22 @@ def test_what_is_not_there_is_named(
     assert bench.shared.read_update().commands == ()
 
 
+def test_without_a_driver_a_retry_waits_for_the_next_run(bench: Bench, terminal: Terminal) -> None:
+    assert "no cell of study toy that matches has failed" in terminal.says("retry", "toy", code=2)
+    request = bench.next()
+    bench.driver.trial_ended(request, "[failure: mismatch] ParentMismatchError: parent measures 10 %")
+    (bench.layout.drivers / f"{bench.name}.json").unlink()
+    said = terminal.says("retry", "toy")
+    assert said.startswith(
+        "retry: 1 of 4 cells of toy; no driver works on it; go on with: actiongrid run toy.yaml"
+    )
+    asked = {name: row["command"] for name, row in terminal.status().items() if row["command"]}
+    assert asked == {request.cell: "to be retried"}
+    assert " to be retried " in terminal.says("status")
+    bench.journal.append(StudySubmitted("toy", "next", len(bench.keys), "toy.yaml", {}))
+    assert {row["command"] for row in terminal.status().values()} == {None}, "the next run has it"
+
+
 def test_without_a_driver_there_is_nothing_to_pause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

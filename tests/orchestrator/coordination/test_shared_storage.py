@@ -21,7 +21,7 @@ from catalog.events import (
 )
 from catalog.storage.folder_storage import FolderStorage
 from orchestrator.coordination.drivers import DriverRecord, resources_left, this_driver
-from orchestrator.coordination.requests import Command, StopRequest, stop_requests
+from orchestrator.coordination.requests import Command, StopRequest, retried, stop_requests
 from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.attempt_files import is_writing_checkpoint
 from orchestrator.running.cell_run import CellState
@@ -260,6 +260,67 @@ def stopped_cell(bench: Bench) -> TrialRequest:
     return request
 
 
+MISMATCH = "[failure: mismatch] ParentMismatchError: parent measures 10 %"
+
+
+def test_a_retry_tries_a_failed_cell_again_with_all_that_waits_for_it_and_counts_once(one: Bench) -> None:
+    request = one.next()
+    child = TSN16 if request.cell == TSN8 else TAM16
+    one.driver.trial_ended(request, MISMATCH)
+    assert one.names(CellState.FAILED) == {request.cell} and one.names(CellState.BLOCKED) == {child}
+    command(one, "resume")
+    assert one.names(CellState.FAILED) == {request.cell}, "only a retry tries again"
+    command(one, "retry", request.cell)
+    assert not one.names(CellState.FAILED) | one.names(CellState.BLOCKED)
+    assert one.driver.failures == () and one.driver.has_work
+    again = next(trial for trial in (one.next(), one.next()) if trial.cell == request.cell)
+    assert again.attempt == 2
+    one.driver.trial_ended(again, MISMATCH)
+    pass_time(one)
+    assert one.names(CellState.FAILED) == {request.cell}, "one command is one retry"
+    command(one, "retry")
+    third = one.next()
+    assert (third.cell, third.attempt) == (request.cell, 3)
+    one.finish(third)
+    assert child in one.names(CellState.WAITING)
+
+
+def test_a_retry_gives_all_retries_back_and_wakes_nothing_that_was_cancelled(one: Bench) -> None:
+    request, other = one.next(), one.next()
+    one.driver.trial_ended(request, "ActorDiedError: killed")
+    one.driver.trial_ended(other, MISMATCH)
+    one.clock += 60
+    one.driver.trial_ended(one.next(), MISMATCH)
+    assert one.names(CellState.FAILED) == {TSN8, TAM8}
+    command(one, "cancel", other.cell)
+    command(one, "retry")
+    assert other.cell in one.names(CellState.CANCELLED), "what is cancelled stays so"
+    again = one.next()
+    assert again.cell == request.cell
+    one.driver.trial_ended(again, "ValueError: another one")
+    assert one.names(CellState.FAILED) == {request.cell}
+
+
+def test_both_drivers_obey_a_retry_of_what_one_of_them_gave_up(one: Bench, two: Bench) -> None:
+    lost = one.next()
+    two.next()
+    assert two.driver.next_trial(TOTAL) is None
+    one.driver.trial_ended(lost, MISMATCH)
+    pass_time(two)
+    assert two.names(CellState.FAILED) == {lost.cell}
+    command(one, "retry")
+    again = one.next()
+    assert (again.cell, again.attempt) == (lost.cell, 2)
+    pass_time(two)
+    assert two.names(CellState.FAILED) == set(), "the failure before the command does not count"
+    assert two.driver.next_trial(TOTAL) is None
+    pass_time(two)
+    assert two.driver.cells[lost.cell].state is CellState.HELD_ELSEWHERE
+    one.driver.trial_ended(again, MISMATCH)
+    pass_time(two)
+    assert two.names(CellState.FAILED) == {lost.cell}, "the one after it does"
+
+
 def test_a_new_submission_starts_without_old_commands(one: Bench, tmp_path: Path) -> None:
     command(one, "cancel")
     assert one.driver.is_finished
@@ -324,6 +385,8 @@ def test_what_commands_mean() -> None:
         "b-8": cancelled
     }
     assert stop_requests(names, commands(("cancel", "B-8"))) == {}
+    assert stop_requests(names, commands(("pause", "*"), ("retry", "a-*"))) == dict.fromkeys(names, paused)
+    assert retried(names, commands(("retry", "a-1*"), ("resume", "*"))) == {"a-16"}
 
 
 def driver(
