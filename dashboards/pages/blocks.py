@@ -163,7 +163,7 @@ class Figure:
                     },
                 ),
                 className="figure scroll",
-                role="img",
+                role="figure",
                 **labelled(f"{self.title}: drawing; its data are in the table below"),
             ),
             html.Div(
