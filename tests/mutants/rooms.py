@@ -55,7 +55,11 @@ ROOMS: dict[str, Room] = {
     ),
     "training": Room(
         ("trainables/training/*.py",),
-        ("tests/trainables/training/test_*.py", "tests/trainables/training/execution/test_execution.py"),
+        (
+            "tests/trainables/training/test_*.py",
+            "tests/trainables/training/execution/test_execution.py",
+            "tests/trainables/recipe/test_plug_ins.py",
+        ),
         80,
     ),
     "scheduling": Room(

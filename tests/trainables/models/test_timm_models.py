@@ -172,6 +172,28 @@ def test_weights_are_the_same_whether_the_model_was_looked_at_before_or_not(
 
 
 @pytest.mark.parametrize(
+    ("part", "shape", "channels", "channels_last"),
+    [
+        (nn.Conv2d(6, 8, 1), (2, 6, 5, 5), 6, False),
+        (nn.BatchNorm2d(6), (2, 6, 5, 5), 6, False),
+        (timm.layers.LayerNorm2d(6), (2, 6, 5, 5), 6, False),
+        (nn.LayerNorm(6), (2, 5, 5, 6), 6, True),
+        (nn.Linear(6, 8), (2, 5, 5, 6), 6, True),
+        (nn.Linear(6, 8), (2, 25, 6), 6, True),
+        (nn.ReLU(), (2, 6, 5, 5), 6, False),
+        (nn.Linear(6, 8), (2, 6), -1, True),
+        (nn.Conv2d(6, 8, 1), (2, 5, 5, 6), -1, False),
+    ],
+)
+def test_a_layer_says_which_axis_its_channels_are(
+    part: nn.Module, shape: tuple[int, ...], channels: int, channels_last: bool
+) -> None:
+    from trainables.models.backbones.timm_models import Place, _place
+
+    assert _place("layer", part, torch.zeros(shape)) == Place("layer", channels, channels_last, 0)
+
+
+@pytest.mark.parametrize(
     ("module", "name", "pooled", "says"),
     [
         (
@@ -182,6 +204,8 @@ def test_weights_are_the_same_whether_the_model_was_looked_at_before_or_not(
         ),
         ("tam", "repvgg_a0", False, "2 layers read the input of its block stages.0.0"),
         ("tsn", "test_vit", True, "with temporal pooling with backbone timm:test_vit: it has no stage"),
+        # Its stages end inside a block, where pooling would leave the block's shortcut at the old length.
+        ("tsn", "xception41", True, "timm:xception41: it has no stage that timm names of 1/4"),
         ("i3d", "test_resnet", False, "module i3d does not exist with backbone timm:test_resnet"),
         ("nonlocal", "test_resnet", False, "module nonlocal does not exist with backbone timm:test_resnet"),
     ],

@@ -314,7 +314,7 @@ def _place(name: str, part: nn.Module, read: Tensor) -> Place:
     channels_last = not planar and (read.dim() == 3 or isinstance(part, nn.LayerNorm | nn.Linear))
     channels = read.shape[-1 if channels_last else 1]
     told = next((getattr(part, one) for one in _CHANNELS if hasattr(part, one)), channels)
-    fits = told == channels and (read.dim() == 4 or channels_last)
+    fits = told == channels and (read.dim() == 4 or (read.dim() == 3 and channels_last))
     return Place(name, channels if fits else -1, channels_last, 0)
 
 
