@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
@@ -37,6 +36,7 @@ from catalog.export import in_seconds
 from catalog.journal import Fault, Tail
 from catalog.predictions import TABLES, Fetch, PredictionTables, accept_predictions, refuse_predictions
 from catalog.projection import LINES_AT_ONCE, ROWS_AT_ONCE, attempt_epochs_sql, gathered, upsert_sql
+from catalog.queries.accessors import Accessors
 from catalog.snapshots import differences
 from catalog.storage.atomic import MissingStorageError
 from catalog.storage.errors import BAD_INPUT, ActionGridError
@@ -78,7 +78,7 @@ class QueryError(ActionGridError):
     exit_code = BAD_INPUT
 
 
-class Catalog:
+class Catalog(Accessors):
     """A projection of a storage's journals. Threads may share it; each process opens its own."""
 
     def __init__(
@@ -336,9 +336,7 @@ class Catalog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -1,7 +1,8 @@
-"""What MkDocs does with a page: the pages and sections that it names become links, which are checked."""
+"""What MkDocs does with pages: what a page names becomes a link, which is checked; the notebook is a page."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from posixpath import relpath
@@ -11,6 +12,24 @@ PAGES = Path(__file__).parent
 _NAMED = re.compile(r"`?\bdocs/((?:reference/)?[\w-]+\.md)`?((?:,)? §(\d+))?")
 _FENCED = re.compile(r"(^```.*?^```$|^ {4}.*?$)", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^## (\d+\. .+)$", re.MULTILINE)
+
+
+def on_files(files: Any, config: Any) -> Any:  # noqa: ANN401
+    """The files of the site, with the notebook as a page."""
+    from mkdocs.structure.files import File
+
+    for path in sorted(PAGES.glob("*.ipynb")):
+        text = as_markdown(json.loads(path.read_text(encoding="utf-8")))
+        files.append(
+            File.generated(config, f"{path.stem}.md", content=f"{text}\n\n[This notebook]({path.name})\n")
+        )
+    return files
+
+
+def as_markdown(notebook: dict[str, Any]) -> str:
+    """A notebook's text and code, as a page."""
+    cells = [(one["cell_type"], "".join(one["source"])) for one in notebook["cells"]]
+    return "\n\n".join(f"```python\n{said}\n```" if kind == "code" else said for kind, said in cells)
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:  # noqa: ANN401  (MkDocs' own types are not needed)

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.evaluation.load_cell import LoadedCell, load_cell
+    from orchestrator.planning.storage_plan import plan
+    from orchestrator.study.model import Study
     from trainables.inference.export import load_exported
 
 _HOMES = {
     "LoadedCell": "orchestrator.evaluation.load_cell",
     "load_cell": "orchestrator.evaluation.load_cell",
     "load_exported": "trainables.inference.export",
+    "Study": "orchestrator.study.model",
+    "plan": "orchestrator.planning.storage_plan",
 }
 
-__all__ = ["LoadedCell", "load_cell", "load_exported"]
+__all__ = ["LoadedCell", "Study", "load_cell", "load_exported", "plan"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (the module protocol's own signature)

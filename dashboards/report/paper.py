@@ -10,7 +10,7 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from catalog.queries.filters import ALL, Filters, Source
+from catalog.queries.filters import ALL, Filters, Source, from_query_string
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from dashboards.figures.figure import Answer, Export, Figure, Scope
 from dashboards.figures.registry import exports
@@ -73,6 +73,30 @@ def paper_figure(
     figure["layout"]["width"] = round(WIDTHS[width] * PIXELS_PER_INCH / SHRINK)
     _for_print(figure)
     return arranged(figure, COLUMNS[width], export.gap)
+
+
+def draw_figure(
+    catalog: Catalog, name: str, *, source: Source = "both", width: Width = "page", filters: str = ""
+) -> go.Figure:
+    """Return a figure of the paper's or one's own results, as `actiongrid report --figure` writes it.
+
+    Args:
+        catalog: Where the results are.
+        name: One of `figure_titles()`, such as `fig4`.
+        source: Whose results: `own`, `published`, or `both`.
+        width: `column` (3.4 inches) or `page` (7 inches).
+        filters: What the dashboard's address has, such as `module=tam&frames=8,16`.
+
+    Raises:
+        FigureError: no figure has this name, it shows one's own results only, or there are none.
+        FilterError: a filter means nothing.
+    """
+    return go.Figure(paper_figure(catalog, name, source, width, from_query_string(filters)))
+
+
+def figure_titles() -> dict[str, str]:
+    """What each figure shows, by the name that `draw_figure` takes."""
+    return {name: export.title for name, (_, export) in exports().items()}
 
 
 def require_figure(name: str) -> tuple[Figure, Export]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from catalog import Catalog
 from catalog.queries.planner import done_cells, failed_cells, last_reductions, removed_checkpoints
 from catalog.storage.layout import Layout
+from catalog.storage.storage import default_storage, open_storage
 from orchestrator.datasets.built import dataset_states, with_sources_seen
 from orchestrator.planning.cost import SizeOf, model_size, not_counted
 from orchestrator.planning.explanation import known_cells
@@ -59,13 +60,39 @@ def plan_and_measure(
     with Catalog.open(storage, must_exist=False) as catalog:
         pretrained = pretrained_weights(study)
         problems = weights_problems(pretrained, weights_dir)
-        plan = plan_on_catalog(study, storage, states, catalog, problems, packing)
+        planned = plan_on_catalog(study, storage, states, catalog, problems, packing)
         videos = {name: state.val_videos for name, state in states.items()}
         variances = measured_variances(catalog) if with_variances else {}
         downloads = weights_to_download(
             [one for one in pretrained if one.network not in problems], weights_dir
         )
-        return StoragePlan(plan, measured_rates(catalog), videos, variances, downloads)
+        return StoragePlan(planned, measured_rates(catalog), videos, variances, downloads)
+
+
+def plan(
+    study: Study | str | Path, storage: str | Path | None = None, *, weights_dir: str | None = None
+) -> Plan:
+    """What a study means today on a storage, as `actiongrid plan` shows it; runs nothing.
+
+    Args:
+        study: The study, or its file's path or a shipped one's name.
+        storage: Directory, `s3://…` or `gs://…`, which need not exist; default: $ACTIONGRID_STORAGE or
+            ./actiongrid-storage.
+        weights_dir: A folder with torchvision's files of weights.
+
+    Returns:
+        `cells`, each with its state, the reason, its key and its cost, and their `totals`.
+
+    Raises:
+        StudyError: the study cannot be read.
+    """
+    from trainables.data.frames.transfer import fetch_manifests
+
+    place = open_storage(str(storage or default_storage()))
+    place.connect()
+    fetch_manifests(place)
+    read = study if isinstance(study, Study) else Study.load(study)
+    return plan_and_measure(read, place.root, weights_dir).plan
 
 
 def plan_on_catalog(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -362,6 +363,14 @@ class Study(Frozen):
     plug_ins: tuple[Package, ...] = ()
     evaluates: tuple[EvaluatedCells, ...] = ()
     _parent_study: Study | None = PrivateAttr(default=None)
+
+    @classmethod
+    def load(cls, source: str | Path) -> Study:
+        """Read a study by its file's path or a shipped one's name; raises `StudyError`, a line a problem."""
+        from importlib import import_module  # what reads studies needs this module itself
+
+        study: Study = import_module("orchestrator.study.load").load_study(source)
+        return study
 
     @property
     def parent_study(self) -> Study | None:
