@@ -49,6 +49,9 @@ VIEWS = (
     "measured_accuracies",
     "cell_costs",
     "controls",
+    "notes",
+    "tags",
+    "saved_views",
 )
 """The files of catalog/views, in the order in which they build on each other."""
 

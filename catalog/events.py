@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 
 AttemptState = Literal["done", "failed", "interrupted"]
 ControlAction = Literal["pause", "resume", "cancel", "retry"]
+Subject = Literal["cell", "study"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +301,53 @@ class StudyControlled(Event):
     who: str
 
 
+@dataclass(frozen=True, slots=True)
+class NoteWritten(Event):
+    """Somebody wrote about a cell or a study. `name` is a cell's key or a study's name; no text: removed.
+
+    Like tags and saved views it decides nothing: no key changes with it, no driver reads it.
+    """
+
+    table: ClassVar[str] = "notes"
+    identity: ClassVar[tuple[str, ...]] = ("note",)
+
+    note: str
+    about: Subject
+    name: str
+    text: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagSet(Event):
+    """Somebody gave a cell (by its key) or a study a tag, or took it away (`present` is false)."""
+
+    table: ClassVar[str] = "tags"
+    identity: ClassVar[tuple[str, ...]] = ("about", "name", "tag")
+
+    about: Subject
+    name: str
+    tag: str
+    present: bool
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSaved(Event):
+    """Somebody named what the page Explore shows, or (`present` is false) took the name away.
+
+    `search` is the address from its `?` on.
+    """
+
+    table: ClassVar[str] = "saved_views"
+    identity: ClassVar[tuple[str, ...]] = ("view",)
+
+    view: str
+    search: str
+    present: bool
+    who: str
+
+
 EVENT_TYPES: tuple[type[Event], ...] = (
     StudySubmitted,
     CellPlanned,
@@ -313,4 +361,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     DatasetBuilt,
     CellEvaluated,
     StudyControlled,
+    NoteWritten,
+    TagSet,
+    ViewSaved,
 )

@@ -79,6 +79,21 @@ CREATE TABLE recorded.controls (
     time DOUBLE, writer VARCHAR, position BIGINT
 );
 
+CREATE TABLE recorded.notes (
+    note VARCHAR, about VARCHAR, name VARCHAR, text VARCHAR, who VARCHAR,
+    time DOUBLE, writer VARCHAR, position BIGINT
+);
+
+CREATE TABLE recorded.tags (
+    about VARCHAR, name VARCHAR, tag VARCHAR, present BOOLEAN, who VARCHAR,
+    time DOUBLE, writer VARCHAR, position BIGINT
+);
+
+CREATE TABLE recorded.saved_views (
+    "view" VARCHAR, search VARCHAR, present BOOLEAN, who VARCHAR,
+    time DOUBLE, writer VARCHAR, position BIGINT
+);
+
 -- What Parquet files of predictions say: filled when a query first needs it (catalog/predictions.py), never part
 -- of a snapshot. `file` stands for a key and an evaluation (or two, where the last epoch is the best one), because names
 -- of every row would fill the memory. `current_prediction_files` are those of `computed.current_evaluations`: what

@@ -27,7 +27,7 @@ from catalog.storage.errors import (
 from orchestrator.commands import catalog as catalog_commands
 from orchestrator.commands import data as data_commands
 from orchestrator.commands.claims import claims
-from orchestrator.commands.control import cancel, pause, resume, retry
+from orchestrator.commands.control import cancel, note, pause, resume, retry, tag
 from orchestrator.commands.dashboard import dashboard
 from orchestrator.commands.doctor import doctor
 from orchestrator.commands.evaluate import evaluate, export, predict
@@ -115,6 +115,8 @@ app.command()(pause)
 app.command()(resume)
 app.command()(cancel)
 app.command()(retry)
+app.command()(note)
+app.command()(tag)
 app.command()(explain)
 app.command()(evaluate)
 app.command()(predict)

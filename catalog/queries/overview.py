@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from catalog.queries.annotations import WITH_TAGS
 from catalog.queries.filters import ALL, AXES, OTHER_AXES, Filters, Source, ask, chosen_cells, rows_of
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ _DATASETS = """
 _NUM_CLASSES = "(SELECT key, any_value(num_classes) AS num_classes FROM recorded.cells GROUP BY key)"
 _WIDE = f"""
     SELECT * EXCLUDE (versions, hardware, config) REPLACE (other_axes_text(other_axes) AS other_axes)
-    FROM {{view}} LEFT JOIN {_NUM_CLASSES} USING (key)
+    FROM {{view}} LEFT JOIN {_NUM_CLASSES} USING (key) WHERE {WITH_TAGS}
     ORDER BY dataset, module, backbone, cell, key
 """
 _SHORT = f"""
@@ -86,20 +87,21 @@ _SHORT = f"""
         {{dataset}} cell, top1, eval_videos, top5, loss AS val_loss, checkpoint, best_top1, epochs, params,
         macs, published_top1, published_videos, difference, differs, precision, device, key,
         num_classes {{marks}}
-    FROM {{view}} LEFT JOIN {_NUM_CLASSES} USING (key)
+    FROM {{view}} LEFT JOIN {_NUM_CLASSES} USING (key) WHERE {WITH_TAGS}
     ORDER BY dataset, module, backbone, temporal_pooling, frames, seed, finished, key
 """
-_PIVOT = """
+_PIVOT = f"""
     SELECT
         results.dataset, results.module, results.backbone, results.temporal_pooling, results.frames,
         results.seed, results.other_axes,
-        results.{value}, results.key, results.eval_videos, coalesce(variant, '') AS experiment
+        results.{{value}}, results.key, results.eval_videos, coalesce(variant, '') AS experiment
     FROM results
     LEFT JOIN cell_accuracies USING (study, key)
     LEFT JOIN materialised.variants
         ON variants.dataset = results.dataset AND variants.module = results.module
         AND variants.backbone = results.backbone AND variants.temporal_pooling = results.temporal_pooling
         AND variants.frames = results.frames AND variants.experiment = cell_accuracies.experiment
+    WHERE {WITH_TAGS}
 """
 PIVOT_VALUES = (
     "top1",
@@ -216,17 +218,23 @@ def _values(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def wide_results(
-    catalog: Catalog, timeout_seconds: float | None, max_rows: int, *, superseded: bool = False
+    catalog: Catalog,
+    timeout_seconds: float | None,
+    max_rows: int,
+    *,
+    superseded: bool = False,
+    tags: Sequence[str] = (),
 ) -> pa.Table:
     """Return finished cells of today's plans with all their plain columns, at most `max_rows` of them.
 
-    With `superseded` also those of plans before the studies were changed, marked by a column of this name.
+    With `superseded` also those of plans before the studies were changed, marked by a column of this name;
+    with `tags` those alone that have one of them, themselves or through a study.
 
     Raises:
         QueryError: it takes longer than `timeout_seconds` (None: any time).
     """
     sql = _WIDE.format(view="results_all" if superseded else "results")
-    return catalog.query(sql, timeout_seconds=timeout_seconds, max_rows=max_rows)
+    return catalog.query(sql, {"tags": list(tags)}, timeout_seconds=timeout_seconds, max_rows=max_rows)
 
 
 def short_results(
@@ -236,18 +244,22 @@ def short_results(
     *,
     with_dataset: bool,
     superseded: bool = False,
+    tags: Sequence[str] = (),
 ) -> pa.Table:
     """As `wide_results`, with those columns only that fit a terminal or a page."""
     view, marks = ("results_all", ", superseded, superseded_by") if superseded else ("results", "")
     sql = _SHORT.format(dataset="dataset," if with_dataset else "", view=view, marks=marks)
-    return catalog.query(sql, timeout_seconds=timeout_seconds, max_rows=max_rows)
+    return catalog.query(sql, {"tags": list(tags)}, timeout_seconds=timeout_seconds, max_rows=max_rows)
 
 
-def pivot_rows(catalog: Catalog, value: str) -> pa.Table:
-    """Return the axes, one of `PIVOT_VALUES`, key and videos of every finished cell of the current plans."""
+def pivot_rows(catalog: Catalog, value: str, tags: Sequence[str] = ()) -> pa.Table:
+    """Return the axes, one of `PIVOT_VALUES`, key and videos of every finished cell of the current plans.
+
+    With `tags` of those alone that have one of them, themselves or through a study.
+    """
     if value not in PIVOT_VALUES:
         raise ValueError(f"no column to show: {value}")
-    return catalog.query(_PIVOT.format(value=value))
+    return catalog.query(_PIVOT.format(value=value), {"tags": list(tags)})
 
 
 def filter_values(catalog: Catalog) -> pa.Table:

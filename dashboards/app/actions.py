@@ -11,13 +11,24 @@ import flask
 from catalog.storage.errors import ActionGridError
 
 ACTION_ROUTE = "/act"
+ANNOTATION_ROUTE = "/annotate"
 _FIELDS = frozenset({"action", "study", "cells"})
+_ANNOTATIONS = frozenset({"note", "forget", "tag", "untag", "save", "unsave"})
 _LONGEST = 1000  # characters of a study's name or a pattern of cells
+_LONGEST_TEXT = 32 << 10  # of a note or an address
 
 GiveCommand = Callable[[Any, str, str], str]
 """Gives a command (one of the pages' actions; a study; a pattern of cells' names) and says who was told.
 
 Raises an ActionGridError where there is no such study or cell, or nobody to tell and nothing to do later.
+"""
+
+
+Annotate = Callable[[str, str, str], str]
+"""Writes or removes a note (`note`, `forget`), tags (`tag`, `untag`) or a saved view (`save`, `unsave`).
+
+Takes what to do, the cell's key, study or view, and a text; says what was done. Raises an ActionGridError
+where that cannot be.
 """
 
 
@@ -44,11 +55,43 @@ def add_actions(server: flask.Flask, actions: tuple[str, ...], give: GiveCommand
     server.add_url_rule(ACTION_ROUTE, "act", act, methods=["POST"])
 
 
+def add_annotations(server: flask.Flask, annotate: Annotate) -> None:
+    """Answer POSTs of `{"what": …, "about": …, "text": …}` as `add_actions` does."""
+
+    def answer() -> flask.Response:
+        try:
+            body = _body(frozenset({"what", "about", "text"}))
+            if body["what"] not in _ANNOTATIONS or not _is_name(body["about"]) or not _is_text(body["text"]):
+                raise ActionError("an annotation has `what`, `about` and `text`")
+        except ActionError as error:
+            return _answer(400, str(error))
+        try:
+            return _answer(200, annotate(body["what"], body["about"], body["text"]))
+        except ActionGridError as error:
+            return _answer(409, str(error))
+
+    server.add_url_rule(ANNOTATION_ROUTE, "annotate", answer, methods=["POST"])
+
+
 def _asked(actions: tuple[str, ...]) -> tuple[str, str, str]:
     """The action, study and pattern of a request.
 
     Raises:
         ActionError: it is no such request.
+    """
+    body = _body(_FIELDS)
+    if not all(map(_is_name, body.values())):
+        raise ActionError("an action has `action`, `study` and `cells`, and they are names")
+    if body["action"] not in actions:
+        raise ActionError("no such action", "", f"one of {', '.join(actions)}")
+    return body["action"], body["study"], body["cells"]
+
+
+def _body(fields: frozenset[str]) -> dict[str, Any]:
+    """The request's JSON.
+
+    Raises:
+        ActionError: it has none, or other fields.
     """
     if flask.request.mimetype != "application/json":
         raise ActionError("no JSON")
@@ -56,11 +99,13 @@ def _asked(actions: tuple[str, ...]) -> tuple[str, str, str]:
         body = json.loads(flask.request.get_data())
     except (ValueError, RecursionError) as error:
         raise ActionError("no JSON") from error
-    if not isinstance(body, dict) or body.keys() != _FIELDS or not all(map(_is_name, body.values())):
-        raise ActionError("an action has `action`, `study` and `cells`, and they are names")
-    if body["action"] not in actions:
-        raise ActionError("no such action", "", f"one of {', '.join(actions)}")
-    return body["action"], body["study"], body["cells"]
+    if not isinstance(body, dict) or body.keys() != fields:
+        raise ActionError(f"no JSON with {', '.join(sorted(fields))} alone")
+    return body
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_TEXT and value.replace("\n", "").isprintable()
 
 
 def _is_name(value: object) -> bool:

@@ -22,7 +22,7 @@ from catalog.queries.predictions import VideoPlace, video_places
 from catalog.storage.errors import ActionGridError
 from catalog.storage.storage import Storage
 from dashboards.app.access import PARAMETER, Access, guard, protect, require_safe
-from dashboards.app.actions import GiveCommand, add_actions
+from dashboards.app.actions import Annotate, GiveCommand, add_actions, add_annotations
 from dashboards.app.callbacks import add_callbacks
 from dashboards.app.filter_bar import filter_bar
 from dashboards.app.live import LiveCatalog, page_blocks
@@ -48,7 +48,8 @@ class ServeError(ActionGridError):
 class Serving:
     """Where and how the dashboard is served; `port` 0 takes a free one.
 
-    `give` takes commands from the pages to the drivers; without it they only show. `videos` has pictures.
+    `give` takes commands from the pages to the drivers, `annotate` their notes, tags and views; without
+    them they only show. `videos` has pictures.
     """
 
     storage: Storage
@@ -57,6 +58,7 @@ class Serving:
     refresh_seconds: float = 1.0
     give: GiveCommand | None = None
     videos: VideoFiles | None = None
+    annotate: Annotate | None = None
 
 
 def serve(serving: Serving, say: Callable[[str], None]) -> None:
@@ -70,7 +72,7 @@ def serve(serving: Serving, say: Callable[[str], None]) -> None:
     live = LiveCatalog(serving.storage, acts=serving.give is not None, videos=serving.videos)
     try:
         live.refresh()
-        app = build_app(live, serving.access, serving.refresh_seconds, serving.give)
+        app = build_app(live, serving.access, serving.refresh_seconds, serving.give, serving.annotate)
         with _listening(serving) as listening:
             address = _address(serving.access, listening.getsockname()[1])
             say(f"dashboard of {serving.storage.location}: {address}")
@@ -95,14 +97,23 @@ def _listening(serving: Serving) -> socket.socket:
 
 
 def build_app(
-    live: LiveCatalog, access: Access, refresh_seconds: float, give: GiveCommand | None = None
+    live: LiveCatalog,
+    access: Access,
+    refresh_seconds: float,
+    give: GiveCommand | None = None,
+    annotate: Annotate | None = None,
 ) -> Dash:
-    """Return the app over a catalog; it asks for news every `refresh_seconds`, `give` takes its commands."""
+    """Return the app over a catalog; it asks for news every `refresh_seconds`.
+
+    `give` takes its commands, `annotate` its notes, tags and saved views.
+    """
     server = flask.Flask("actiongrid", static_folder=None)
     guard(server, access)
     _add_routes(server, live)
     if give is not None:
         add_actions(server, ACTIONS, give)
+    if annotate is not None:
+        add_annotations(server, annotate)
     page = _PAGE.read_text(encoding="utf-8")
     app = Dash(
         "actiongrid",

@@ -70,18 +70,37 @@
     if (action === "cancel" && !confirm("Cancel for good: " + button.ariaLabel.replace(/^cancel /, "") + "?")) {
       return;
     }
+    await send(button, "/act", { action: action, study: study, cells: cells });
+  }
+
+  // True where it was done.
+  async function send(button, address, body) {
+    let done = false;
     button.disabled = true;
     try {
-      const answer = await fetch("/act", {
+      const answer = await fetch(address, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ action: action, study: study, cells: cells }),
+        body: JSON.stringify(body),
       });
-      tell(await answer.text(), !answer.ok);
+      done = answer.ok;
+      tell(await answer.text(), !done);
     } catch (error) {
       tell("the dashboard does not answer: " + error, true);
     }
     button.disabled = false;
+    return done;
+  }
+
+  // Of a saved view the field holds the name, and the text is the address that is shown.
+  async function annotate(button) {
+    const { annotate: what, about, text, field } = button.dataset;
+    const box = field && document.getElementById(field);
+    const said = box ? box.value : text;
+    const body = what === "save" ? { what, about: said, text: location.search } : { what, about, text: said };
+    if ((await send(button, "/annotate", body)) && box) {
+      dash_clientside.set_props(field, { value: "" });
+    }
   }
 
   document.addEventListener("click", function (event) {
@@ -93,6 +112,11 @@
     const action = event.target.closest("button[data-act]");
     if (action) {
       act(action);
+      return;
+    }
+    const annotation = event.target.closest("button[data-annotate]");
+    if (annotation) {
+      annotate(annotation);
       return;
     }
     const anchor = event.target.closest("a.go");

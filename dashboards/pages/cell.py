@@ -13,6 +13,7 @@ from dash.development.base_component import Component
 
 from catalog import Catalog
 from catalog.queries import cells
+from catalog.queries.annotations import notes_about, tags_about
 from catalog.queries.caveats import result_notes
 from catalog.queries.cells import cells_to_choose, cells_with_words
 from catalog.queries.filters import Filters
@@ -37,6 +38,7 @@ from dashboards.figures.deciding_videos import (
     route,
 )
 from dashboards.figures.lineage import draw_lineage, lineage_data
+from dashboards.pages.annotations import tags_and_notes
 from dashboards.pages.blocks import (
     RETRY,
     STEER,
@@ -109,13 +111,15 @@ def _key(request: PageRequest) -> str:
 
 def _cell(request: PageRequest, cell: Row) -> list[Block]:
     key = cell["key"]
-    curves, lineage, tried, measured, files, notes = in_parallel(
+    curves, lineage, tried, measured, files, notes, said, tags = in_parallel(
         lambda: curves_data(request.catalog, [key]),
         lambda: lineage_data(request.catalog, key),
         lambda: attempts_at(request.catalog, key),
         lambda: cells.measurements_of_cell(request.catalog, key),
         lambda: cells.latest_study_file(request.catalog, cell["studies"]),
         lambda: result_notes(request.catalog, [key]),
+        lambda: notes_about(request.catalog, "cell", key),
+        lambda: tags_about(request.catalog, "cell", key),
     )
     attempts: dict[str, Column | str] = {
         "attempt": "attempt",
@@ -129,6 +133,10 @@ def _cell(request: PageRequest, cell: Row) -> list[Block]:
     }
     return [
         Text("summary", _summary(request, cell)),
+        Text(
+            "annotations",
+            tags_and_notes(key, tags.to_pylist(), said.to_pylist(), writable=request.acts),
+        ),
         notes_block(notes),
         Figure("curves", "Curves", draw_curves(curves, request.theme), curves),
         Figure(

@@ -1,8 +1,7 @@
-"""`actiongrid pause`, `resume`, `cancel` and `retry`: tell a study's drivers what to do, from elsewhere."""
+"""What people say beside the drivers: `actiongrid pause`, `resume`, `cancel`, `retry`, `note` and `tag`."""
 
 from __future__ import annotations
 
-import platform
 import time
 import uuid
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from catalog.storage.storage import Storage
     from orchestrator.coordination.drivers import DriverRecord
 
-JOURNAL_WAIT_SECONDS = 5.0
 _NAMED = 5
 
 StudyName = Annotated[str, typer.Argument(help="The study's name, as `actiongrid status` shows it.")]
@@ -44,6 +42,98 @@ def retry(study: StudyName, cells: Cells = "*", storage: StorageOption = None) -
     typer.echo(give("retry", study, cells, existing_storage(storage)))
 
 
+Named = Annotated[
+    str, typer.Argument(metavar="STUDY|CELL", help="A study, a cell, or the beginning of its key.")
+]
+
+
+def note(
+    about: Named,
+    text: Annotated[str | None, typer.Argument(help="What to write; without it the notes are shown.")] = None,
+    remove: Annotated[
+        str | None, typer.Option("--remove", metavar="NOTE", help="A note as it is shown.")
+    ] = None,
+    storage: StorageOption = None,
+) -> None:
+    """Write a note about a study or a cell, or show them; no key changes with it."""
+    from catalog import Catalog
+    from orchestrator.coordination.annotations import remove_note, write_note
+
+    if text is not None and remove is not None:
+        raise typer.BadParameter("write a note or remove one")
+    chosen = existing_storage(storage)
+    with Catalog.open(chosen.root) as catalog:
+        if text is not None:
+            typer.echo(write_note(catalog, chosen, about, text))
+        elif remove is not None:
+            typer.echo(remove_note(catalog, chosen, about, remove))
+        else:
+            typer.echo("\n".join(_annotations(catalog, about)))
+
+
+def tag(
+    about: Named,
+    names: Annotated[list[str] | None, typer.Argument(help="Tags; without any they are shown.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take these tags away.")] = False,
+    storage: StorageOption = None,
+) -> None:
+    """Give a study or a cell tags, take them away, or show them; no key changes with it."""
+    from catalog import Catalog
+    from orchestrator.coordination.annotations import set_tags
+
+    if remove and not names:
+        raise typer.BadParameter("--remove needs the tags to take away")
+    chosen = existing_storage(storage)
+    with Catalog.open(chosen.root) as catalog:
+        if names:
+            typer.echo(set_tags(catalog, chosen, about, tuple(names), present=not remove))
+        else:
+            typer.echo("\n".join(_annotations(catalog, about)))
+
+
+def _annotations(catalog: Catalog, about: str) -> list[str]:
+    """The tags and notes of a study or cell, a line each."""
+    from catalog.queries.annotations import notes_about, tags_about
+    from orchestrator.coordination.annotations import annotated
+
+    subject = annotated(catalog, about)
+    tags = tags_about(catalog, subject.about, subject.name).column("tag").to_pylist()
+    notes = notes_about(catalog, subject.about, subject.name).to_pylist()
+    lines = [f"{subject.shown}: {', '.join(tags) or 'no tags'}"]
+    return [
+        *lines,
+        *(f"  {row['note'][:8]} {row['written']:%Y-%m-%d} {row['who']}: {row['text']}" for row in notes),
+    ]
+
+
+def annotate(what: str, named: str, text: str, storage: Storage) -> str:
+    """Do what a page asks, in words: `note`, `forget` (a note), `tag`, `untag`, `save` or `unsave` (a view).
+
+    Raises:
+        AnnotationError: there is no such thing, or the text says nothing.
+        JournalError: the journal is not to be had, or cannot be written.
+    """
+    from catalog import Catalog
+    from orchestrator.coordination.annotations import (
+        remove_note,
+        remove_view,
+        save_view,
+        set_tags,
+        write_note,
+    )
+
+    with Catalog.open(storage.root) as catalog:
+        if what in ("tag", "untag"):
+            return set_tags(catalog, storage, named, tuple(text.split()), present=what == "tag")
+        if what in ("note", "forget"):
+            return (write_note if what == "note" else remove_note)(catalog, storage, named, text)
+        return (
+            save_view(catalog, storage, named, text)
+            if what == "save"
+            else remove_view(catalog, storage, named)
+        )
+
+
 def give(action: ControlAction, study: str, pattern: str, storage: Storage) -> str:
     """Give a command to a study's drivers; who was told, in words.
 
@@ -54,7 +144,9 @@ def give(action: ControlAction, study: str, pattern: str, storage: Storage) -> s
         JournalError: the journal is not to be had, or cannot be written.
     """
     from catalog import Catalog
+    from catalog.events import StudyControlled
     from catalog.queries.drivers import next_time
+    from orchestrator.coordination.annotations import journal_by_people, who
     from orchestrator.coordination.requests import matching
 
     with Catalog.open(storage.root) as catalog:
@@ -82,7 +174,8 @@ def give(action: ControlAction, study: str, pattern: str, storage: Storage) -> s
         raise NotFoundError(
             f"nothing to {action}", f"no driver works on study {study}", f"start one with: {start}"
         )
-    _journal(action, study, pattern, given, storage)
+    event = StudyControlled(study, uuid.uuid4().hex, action, pattern, who(), time=given)
+    journal_by_people(storage, event)
     told = (
         f"told {', '.join(map(str, drivers))}" if drivers else f"no driver works on it; go on with: {start}"
     )
@@ -110,32 +203,3 @@ def _drivers(study: str, storage: Storage) -> list[DriverRecord]:
 
     watch = Watch(storage.shared_files(storage.layout.drivers))
     return [one for one in watch.drivers() if one.study == study]
-
-
-def _journal(action: ControlAction, study: str, pattern: str, given: float, storage: Storage) -> None:
-    """Write the command into this host's journal of commands; those who give one at once take turns.
-
-    Raises:
-        JournalError: the journal is not to be had, or cannot be written.
-    """
-    from catalog.events import StudyControlled
-    from catalog.journal import JournalError, open_journal
-    from catalog.storage.layout import file_name
-    from orchestrator.coordination.drivers import user_name
-
-    who = f"{user_name()}@{platform.node()}"
-    event = StudyControlled(study, uuid.uuid4().hex, action, pattern, who, time=given)
-    writer = file_name(f"control-{platform.node() or 'host'}")
-    if storage.mirrored:
-        # No lock reaches other machines: each command there has a journal of its own.
-        writer = f"{writer}-{event.command}"
-    deadline = time.monotonic() + JOURNAL_WAIT_SECONDS
-    while True:
-        try:
-            with open_journal(storage, writer) as journal:
-                journal.append(event)
-                return
-        except JournalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)

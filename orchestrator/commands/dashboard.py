@@ -27,7 +27,7 @@ def dashboard(
         bool | None,
         typer.Option(
             "--commands/--read-only",
-            help="Whether pages can pause, resume, cancel and retry. Default: where a token is asked for.",
+            help="Whether pages take commands, notes and tags. Default: where a token is asked for.",
         ),
     ] = None,
     storage: StorageOption = None,
@@ -35,12 +35,13 @@ def dashboard(
     """Open a live view of the grid in the browser, also while it runs. Ctrl-C ends it."""
     from dashboards.app.access import Access
     from dashboards.app.app import Serving, serve
-    from orchestrator.commands.control import give
+    from orchestrator.commands.control import annotate, give
     from orchestrator.evaluation.shown_videos import ShownVideos
 
     chosen = chosen_storage(storage) if wait else existing_storage(storage)
     # Without a token whoever has an account on this machine can reach the port.
     wanted = token is not None if commands is None else commands
     told = partial(give, storage=chosen) if wanted else None
-    serving = Serving(chosen, Access(host, token), port, refresh, told, ShownVideos(chosen))
+    written = partial(annotate, storage=chosen) if wanted else None
+    serving = Serving(chosen, Access(host, token), port, refresh, told, ShownVideos(chosen), written)
     serve(serving, typer.echo)

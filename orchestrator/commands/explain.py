@@ -50,6 +50,7 @@ def explain(
 
 
 def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict[str, Any]:
+    from catalog.queries.annotations import notes_about, tags_about
     from catalog.queries.cells import (
         attempts_of_cell,
         checkpoint_of_cell,
@@ -83,6 +84,11 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict
         "superseded_by": successor(catalog, row),
         "nearest": nearest_finished(catalog, row),
         "rerun": rerun_cost(catalog, row, measured),
+        "tags": tags_about(catalog, "cell", row["key"]).column("tag").to_pylist(),
+        "notes": [
+            {**note, "written": str(note["written"])}
+            for note in notes_about(catalog, "cell", row["key"]).to_pylist()
+        ],
         "plug_ins": json.loads(row["config"]).get("plug_ins", {}),
         "key_parts": json.loads(row["key_parts"]),
     }
@@ -104,6 +110,8 @@ def _lines(one: dict[str, Any], *, with_key: bool) -> list[str]:
         *one["chosen_on"],
         *(f"plug-in: {label}, {version}" for label, version in one["plug_ins"].items()),
         *_others_lines(one),
+        *([f"tags: {', '.join(one['tags'])}"] if one["tags"] else []),
+        *(f"note by {note['who']}, {note['written'][:10]}: {note['text']}" for note in one["notes"]),
         f"key {one['key']}{'' if with_key else '; --key shows what it is made of'}",
     ]
     if with_key:

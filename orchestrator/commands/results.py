@@ -56,6 +56,10 @@ def results(
     all_: Annotated[
         bool, typer.Option("--all", help="Superseded results too, marked: of studies as they were before.")
     ] = False,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", help="Only cells with this tag, or one of several such options."),
+    ] = None,
     format_: Annotated[
         Format | None,
         typer.Option("--format", help="Output format (default: by FILE's ending, or table)."),
@@ -87,10 +91,12 @@ def results(
         if all_:
             raise typer.BadParameter("a pivot is of today's results alone; leave --all out")
         with Catalog.open(chosen.root, chosen.fetch_missing) as catalog:
-            _print(_pivoted(catalog, pivot, value, form) + _notes(catalog, form), form, output)
+            _print(_pivoted(catalog, pivot, value, form, tag or ()) + _notes(catalog, form), form, output)
         return
     if all_ and sql is not None:
         raise typer.BadParameter("in SQL ask the view results_all; leave --all out")
+    if tag and sql is not None:
+        raise typer.BadParameter("in SQL ask the view cell_tags; leave --tag out")
     if max_rows is None:
         max_rows = _READ_ROWS if sql is None and form in _FOR_PEOPLE else _MOST_ROWS
     with Catalog.open(chosen.root, chosen.fetch_missing) as catalog:
@@ -100,7 +106,7 @@ def results(
             table = catalog.query(sql, timeout_seconds=limits[0], max_rows=limits[1])
             content = export(table.slice(0, max_rows), str(form))
         else:
-            table = _own(catalog, form, *limits, superseded=all_)
+            table = _own(catalog, form, *limits, superseded=all_, tags=tag or ())
             content = _exported(catalog, table.slice(0, max_rows), form) + _notes(catalog, form)
     if table.num_rows > max_rows:
         typer.echo(f"only the first {max_rows:,} rows; --max-rows gives more", err=True)
@@ -108,15 +114,21 @@ def results(
 
 
 def _own(
-    catalog: Catalog, form: Format, timeout: float | None, max_rows: int, *, superseded: bool
+    catalog: Catalog,
+    form: Format,
+    timeout: float | None,
+    max_rows: int,
+    *,
+    superseded: bool,
+    tags: Sequence[str],
 ) -> pa.Table:
     """The finished cells with the columns that this format has room for."""
     from catalog.queries.overview import short_results, wide_results
 
     if form not in _FOR_PEOPLE:
-        return wide_results(catalog, timeout, max_rows, superseded=superseded)
+        return wide_results(catalog, timeout, max_rows, superseded=superseded, tags=tags)
     latex = form is Format.LATEX
-    return short_results(catalog, timeout, max_rows, with_dataset=latex, superseded=superseded)
+    return short_results(catalog, timeout, max_rows, with_dataset=latex, superseded=superseded, tags=tags)
 
 
 def _notes(catalog: Catalog, form: Format) -> bytes:
@@ -134,7 +146,7 @@ def _notes(catalog: Catalog, form: Format) -> bytes:
     return ("\n".join(lines) + "\n").encode() if notes else b""
 
 
-def _pivoted(catalog: Catalog, text: str, value: str, form: Format) -> bytes:
+def _pivoted(catalog: Catalog, text: str, value: str, form: Format, tags: Sequence[str]) -> bytes:
     from catalog.export import export
     from catalog.pivot import LEGEND, PivotError, pivot, pivot_columns, pivot_latex, pivot_table
     from catalog.queries.overview import PIVOT_VALUES, pivot_rows
@@ -142,7 +154,7 @@ def _pivoted(catalog: Catalog, text: str, value: str, form: Format) -> bytes:
 
     if value not in PIVOT_VALUES:
         raise PivotError(f"nothing to show: {value!r}", "--value", f"one of {', '.join(PIVOT_VALUES)}")
-    rows = pivot_rows(catalog, value).to_pylist()
+    rows = pivot_rows(catalog, value, tags).to_pylist()
     outcomes = _outcomes(catalog, value, [row["key"] for row in rows])
     made = pivot_with_uncertainty(pivot(rows, text, value), value, outcomes)
     if form is Format.LATEX:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -14,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from catalog.events import AttemptEnded, AttemptStarted, CellFinished, EpochFinished
+from catalog.events import AttemptEnded, AttemptStarted, CellFailed, CellFinished, EpochFinished
 from tests.support.running import (
     Events,
     RunningDriver,
@@ -147,6 +149,47 @@ def test_pause_resume_sigterm_and_cancel(tmp_path: Path, storage: Path) -> None:
     assert held_leases(storage) == []
     kept = [row["epochs"] for row in query(storage, "SELECT count(*) AS epochs FROM epochs GROUP BY key")]
     assert kept == [epochs_on_disk(storage)], "every epoch once, none lost"
+
+
+TWO_DATASETS = """
+name: two
+axes: {module: [tsn], backbone: [tiny], frames: [8], dataset: [synthetic-motion, synthetic-appearance]}
+datasets:
+  synthetic-motion: {kind: synthetic-motion, train_per_class: 4, val_per_class: 2}
+  synthetic-appearance: {kind: synthetic-appearance, train_per_class: 4, val_per_class: 2}
+recipe:
+  base: {init: random, batch_size: 8, lr: 0.05, crop_size: 32, inherit: last, epochs: 2000}
+  overrides: [{where: {dataset: synthetic-appearance}, set: {epochs: 2}}]
+evaluation: {crop_size: 32, short_side: 36, batch_size: 8}
+"""
+
+
+@pytest.mark.long
+def test_a_living_driver_tries_a_failed_cell_again(tmp_path: Path) -> None:
+    """The frames of one dataset are taken away before its cell starts, and put back before the retry."""
+    storage, study = tmp_path / "storage", tmp_path / "two.yaml"
+    study.write_text(TWO_DATASETS)
+    events = Events(storage)
+
+    def control(*arguments: str) -> str:
+        return actiongrid(*arguments, "--storage", storage)
+
+    with RunningDriver(study, storage, *ONE_CPU) as driver:
+        events.wait(AttemptStarted, 1, driver)
+        (shards,) = {path.parent for path in storage.glob("datasets/synthetic-appearance*/**/*.arrow")}
+        shards.rename(shards.with_name("away"))
+        control("pause", "two", "--cells", "*synthetic-motion")
+        (failed,) = events.wait(CellFailed, 1, driver)
+        shards.with_name("away").rename(shards)
+        assert f"1 of 2 cells of two; told {driver_name(driver)}" in control("retry", "two")
+        (finished,) = events.wait(CellFinished, 1, driver)
+        assert finished.key == failed.key and finished.attempt > failed.attempt
+        control("cancel", "two")
+        driver.ends_with(130)
+
+
+def driver_name(driver: RunningDriver) -> str:
+    return f"{getpass.getuser()}@{platform.node()}, pid {driver.pid}"
 
 
 def epochs_on_disk(storage: Path) -> int:
