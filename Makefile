@@ -5,7 +5,7 @@ ACTIONGRID_STORAGE ?= demo-storage
 export ACTIONGRID_STORAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo smoke test long chaos fuzz mutants check format lock docs clean
+.PHONY: help install demo smoke test long chaos fuzz mutants check format lock docs release clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -76,5 +76,11 @@ lock: install  ## resolve the dependencies anew: versions and hashes, no index a
 docs: install  ## the documentation as pages, in site/; a link or an anchor that is wrong ends it
 	$(BIN)/mkdocs build --strict
 
+release: install  ## sdist and wheel in dist/, as the package index takes them
+	rm -rf dist
+	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
+	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+	$(BIN)/python -m pytest tests/test_release.py
+
 clean:  ## remove what the demo and the tools left
-	rm -rf demo-storage smoke-storage smoke-studies site .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf demo-storage smoke-storage smoke-studies site dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis

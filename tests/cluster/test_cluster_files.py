@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,38 @@ def test_listed_machines_are_waited_for_and_counted_like_the_largest_known() -> 
     maximum = maximum_of(prepared(read("clusters/on-premises.yaml")))
     assert maximum.least == 2
     assert maximum.size(head={"CPU": 4.0}, others=[{"CPU": 16.0, "GPU": 2.0}]) == Free(cpus=36, gpus=4)
+
+
+def with_image(name: str) -> dict[str, Any]:
+    """The file with its section `docker` uncommented, as the comment above it says."""
+    text = (ROOT / name).read_text()
+    section = re.search(r"^#docker:\n(?:#  .*\n)+", text, re.MULTILINE)
+    assert section is not None
+    config: dict[str, Any] = yaml.safe_load(
+        text.replace(section[0], re.sub("^#", "", section[0], flags=re.MULTILINE))
+    )
+    return config
+
+
+def test_the_aws_cluster_can_name_the_image() -> None:
+    from ray.autoscaler._private.docker import docker_start_cmds
+
+    config = prepared(with_image("cluster.yaml"))
+    docker = config["docker"]
+    options = [*docker["run_options"], *docker.get("worker_run_options", [])]
+    line = docker_start_cmds(
+        "ubuntu", docker["image"], {}, docker["container_name"], options, "actiongrid", "/root", "docker"
+    )
+    assert " -v /mnt/actiongrid:/mnt/actiongrid " in line and "NVIDIA_VISIBLE_DEVICES=all" in line
+    assert line.endswith(" registry.example.org/actiongrid:latest bash")
+    mount = next(one for one in config["initialization_commands"] if "mount -t nfs4" in one)
+    assert "/mnt/actiongrid" in mount and "ACTIONGRID_STORAGE=/mnt/actiongrid" in config["setup_commands"][1]
+
+
+def test_the_image_has_what_ray_calls_in_it_where_the_cluster_installs() -> None:
+    image = (ROOT / "clusters" / "Dockerfile").read_text()
+    (installed,) = re.findall(r"apt-get install .*?--no-install-recommends (.+?) \\", image)
+    assert {"rsync", "wget", "make", "procps"} <= set(installed.split())
+    assert "ln -s /opt/actiongrid /root/actiongrid" in image
+    assert "make -C ~/actiongrid install" in read("cluster.yaml")["setup_commands"][0]
+    assert with_image("cluster.yaml")["docker"]["image"] in (ROOT / "clusters" / "kuberay.yaml").read_text()
