@@ -1,4 +1,4 @@
-"""What MkDocs does with pages: what a page names becomes a link, which is checked; the notebook is a page."""
+"""What MkDocs does with pages: names of pages become links, which are checked; two pages are made."""
 
 from __future__ import annotations
 
@@ -11,19 +11,36 @@ from typing import Any
 PAGES = Path(__file__).parent
 _NAMED = re.compile(r"`?\bdocs/((?:reference/)?[\w-]+\.md)`?((?:,)? §(\d+))?")
 _FENCED = re.compile(r"(^```.*?^```$|^ {4}.*?$)", re.MULTILINE | re.DOTALL)
+_SHORTENED = re.compile(r"^\*\*Commands\*\*:\n\n(?:\* .*\n)+\n", re.MULTILINE)
 _HEADING = re.compile(r"^## (\d+\. .+)$", re.MULTILINE)
 
 
 def on_files(files: Any, config: Any) -> Any:  # noqa: ANN401
-    """The files of the site, with the notebook as a page."""
+    """The files of the site, with the notebook and the commands as pages."""
     from mkdocs.structure.files import File
 
-    for path in sorted(PAGES.glob("*.ipynb")):
-        text = as_markdown(json.loads(path.read_text(encoding="utf-8")))
-        files.append(
-            File.generated(config, f"{path.stem}.md", content=f"{text}\n\n[This notebook]({path.name})\n")
-        )
+    notebook = as_markdown(json.loads((PAGES / "notebook.ipynb").read_text(encoding="utf-8")))
+    made = {
+        "notebook.md": f"{notebook}\n\n[This notebook](notebook.ipynb)\n",
+        "reference/commands.md": commands(),
+    }
+    for name, text in made.items():
+        files.append(File.generated(config, name, content=text))
     return files
+
+
+def commands() -> str:
+    """Every command with its arguments and options, in the words of its `--help`."""
+    import typer
+    from typer.cli import get_docs_for_click
+    from typer.main import get_command
+
+    from orchestrator.cli import app
+
+    command = get_command(app)
+    context = typer.Context(command, info_name="actiongrid")
+    text = get_docs_for_click(obj=command, ctx=context, name="actiongrid", title="Every command")
+    return _SHORTENED.sub("", text)
 
 
 def as_markdown(notebook: dict[str, Any]) -> str:

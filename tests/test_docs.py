@@ -11,8 +11,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from docs import hooks
+from orchestrator.cli import app
 from tests.support.paths import ROOT
 
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
@@ -82,6 +84,9 @@ def test_the_pages_are_built_without_a_warning_and_load_nothing_from_elsewhere(t
     texts = [path.read_text() for path in tmp_path.rglob("*") if path.suffix in (".html", ".css")]
     assert {found for text in texts for found in _FROM_ELSEWHERE.findall(text)} == set()
     assert 'href="claims.html"' in (tmp_path / "dashboard.html").read_text()
+    assert "draw_figure" in (tmp_path / "notebook.html").read_text()
+    page = (tmp_path / "reference" / "commands.html").read_text()
+    assert all(f"<code>actiongrid {verb}</code>" in page for verb in get_command(app).commands)  # type: ignore[attr-defined]
 
 
 def test_what_is_loaded_from_elsewhere_would_be_seen() -> None:
