@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from catalog.queries.annotations import WITH_TAGS
-from catalog.queries.filters import ALL, AXES, OTHER_AXES, Filters, Source, ask, chosen_cells, rows_of
+from catalog.queries.filters import ALL, AXES, OTHER_AXES, Filters, Source, Where, ask, chosen_cells, rows_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -115,6 +115,28 @@ PIVOT_VALUES = (
     "train_seconds",
 )
 """The columns of `results` that a pivot can show."""
+# What the page Explore looks at: cells with a result, each once, and the experiments that they are seeds of.
+_EXPLORED_CELLS = """
+    SELECT
+        once.study, once.dataset, once.module, once.backbone, once.temporal_pooling, once.frames, once.seed,
+        once.other_axes, once.top1, once.eval_videos, once.macs, once.params, hours, tags, once.cell, key
+    FROM once
+    LEFT JOIN (SELECT key, max(seconds) / 3600 AS hours FROM cell_costs GROUP BY key) AS costs USING (key)
+    LEFT JOIN (SELECT key, list(tag ORDER BY tag) AS tags FROM cell_tags GROUP BY key) AS tagged USING (key)
+    WHERE once.top1 IS NOT NULL
+    ORDER BY once.dataset, once.module, once.backbone, once.temporal_pooling, once.frames, once.seed, key
+"""
+_EXPLORED_EXPERIMENTS = """
+    , apart AS (SELECT * REPLACE (CASE WHEN $by_seed THEN seed END AS seed), seed AS own_seed FROM once)
+    SELECT
+        study, dataset, module, backbone, temporal_pooling, frames, seed,
+        arg_min(other_axes, (own_seed, key)) AS other_axes, measure, any_value(protocol) AS protocol,
+        any_value(checkpoint) AS checkpoint, min(eval_videos) AS eval_videos,
+        avg(top1 ORDER BY own_seed, key) AS top1, stddev_samp(top1 ORDER BY own_seed, key) AS top1_std,
+        count(top1) AS seeds, count(*) AS planned
+    FROM apart
+    GROUP BY study, dataset, module, backbone, temporal_pooling, frames, seed, experiment, measure
+"""
 _FILTER_VALUES = """
     WITH planned AS (
         SELECT module, backbone, frames, dataset, study, seed, other_axes_of(config) AS other_axes
@@ -260,6 +282,38 @@ def pivot_rows(catalog: Catalog, value: str, tags: Sequence[str] = ()) -> pa.Tab
     if value not in PIVOT_VALUES:
         raise ValueError(f"no column to show: {value}")
     return catalog.query(_PIVOT.format(value=value), {"tags": list(tags)})
+
+
+def explored_cells(catalog: Catalog, filters: Filters = ALL, tags: Sequence[str] = ()) -> pa.Table:
+    """Return one row a cell of today's plans with a result: axes, top-1 (percent), MACs, `hours`, its tags.
+
+    With `tags` only of cells that have one of them, themselves or through a study. `hours` are those of all
+    its attempts by the clock.
+    """
+    return ask(catalog, _explored(filters, tags), _EXPLORED_CELLS)
+
+
+def explored_experiments(
+    catalog: Catalog, filters: Filters = ALL, tags: Sequence[str] = (), *, by_seed: bool = False
+) -> pa.Table:
+    """Return one row an experiment of `explored_cells`: mean `top1`, `top1_std`, `seeds` with a result.
+
+    `planned` counts the cells that pass. With `by_seed` each seed is a row of its own, else `seed` is empty.
+    """
+    return ask(catalog, _explored(filters, tags), _EXPLORED_EXPERIMENTS, by_seed=by_seed)
+
+
+def _explored(filters: Filters, tags: Sequence[str]) -> Where:
+    """The CTE `once`: the rows of `cell_accuracies` that pass, each key once."""
+    where = filters.where((*AXES, "study", "seed", OTHER_AXES))
+    done = "TRUE" if not filters.state else "done" if "done" in filters.state else "FALSE"
+    sql = f"""
+        own AS MATERIALIZED (
+            FROM cell_accuracies WHERE source = 'own' AND {done} AND {where.sql} AND {WITH_TAGS}
+        ),
+        once AS MATERIALIZED (FROM across_studies_of('own'))
+    """
+    return Where(sql, {**where.params, "tags": list(tags)})
 
 
 def filter_values(catalog: Catalog) -> pa.Table:

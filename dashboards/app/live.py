@@ -16,7 +16,7 @@ from catalog.claims.load import claims_for
 from catalog.queries.sql_process import BusyError, SqlProcess
 from catalog.storage.storage import Storage
 from dashboards.figures.deciding_videos import VideoFiles
-from dashboards.pages import cell, compare, cost, findings, grid, overview, sql
+from dashboards.pages import cell, compare, cost, explore, findings, grid, overview, sql
 from dashboards.pages.blocks import Block, Text, message
 from dashboards.pages.request import Address, PageRequest
 from dashboards.render.theme import LIGHT, THEMES
@@ -238,6 +238,7 @@ PAGES = {
     "grid": Page(grid.TITLE, grid.blocks),
     "cell": Page(cell.TITLE, cell.blocks),
     "compare": Page(compare.TITLE, compare.blocks),
+    "explore": Page(explore.TITLE, explore.blocks),
     "findings": Page(findings.TITLE, findings.blocks),
     "cost": Page(cost.TITLE, cost.blocks),
     "sql": Page(sql.TITLE, sql.blocks, live=False),

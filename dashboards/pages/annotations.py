@@ -28,7 +28,9 @@ def tags_and_notes(
     tagged: list[Component | str] = []
     for tag in (row["tag"] for row in tags):
         away = annotation_button("untag", about, f"take the tag {tag} away", text=tag)
-        tagged += [show(tag), *([away] if writable else []), " "]
+        tagged += [show(tag), " "]
+        if writable:
+            tagged += [away, " "]
     lines = [
         html.Li(
             [

@@ -135,7 +135,13 @@ def _cell(request: PageRequest, cell: Row) -> list[Block]:
         Text("summary", _summary(request, cell)),
         Text(
             "annotations",
-            tags_and_notes(key, tags.to_pylist(), said.to_pylist(), writable=request.acts),
+            tags_and_notes(
+                key,
+                tags.to_pylist(),
+                said.to_pylist(),
+                lambda tag: link(tag, request.address.on("explore", tag=tag)),
+                writable=request.acts,
+            ),
         ),
         notes_block(notes),
         Figure("curves", "Curves", draw_curves(curves, request.theme), curves),

@@ -23,6 +23,7 @@ ONE_OF_A_KIND = (
     "grid-difference",
     "cell",
     "compare",
+    "explore",
     "findings-frames",
     "cost",
     "sql-answer",

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from catalog import Catalog
+from tests.support.grid_events import DEMO, grid_events, write_quickly
 from tests.support.grid_storage import BLOCKED, CLASSES, DONE, FAILING, RUNNING, key, name
 from tests.support.pages import PAGES, TAM, TSN, drawn
-from tests.support.windows import SCREENSHOTS, Dashboard, Look, look_at
+from tests.support.windows import SCREENSHOTS, Dashboard, Look, look_at, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -260,3 +261,51 @@ def test_a_button_tells_the_drivers_and_says_what_came_of_it(look: Look) -> None
     look.wrong[:] = [said for said in look.wrong if "409" not in said]
     page = look.open(f"/cell?key={TAM}")
     assert page.locator("button[data-act]").count() == 0
+
+
+def test_explore_is_made_by_its_address_and_leads_to_cells(look: Look) -> None:
+    page = look.open("/explore?dataset=mini-ssv2")
+    page.wait_for_selector(".js-plotly-plot[data-opens] .trace")
+    page.locator(".option", has_text="top-1 (%)").click()
+    page.wait_for_url("**axes=**")
+    assert "top1" not in page.url
+    page.locator(".choice", has_text="Groups by").locator(".option", has_text="frames").click()
+    page.wait_for_url("**by=module,frames**")
+    groups = page.locator("section", has=page.get_by_role("heading", name="Groups"))
+    groups.locator("tbody tr").nth(5).wait_for()
+    assert "descriptive mean of 4 models" in groups.inner_text()
+    again = look.open(page.url.removeprefix(look.url))
+    assert again.locator("section", has_text="Groups").locator("tbody tr").count() == 6
+    again.locator("details summary", has_text="Data of this figure").click()
+    again.locator("a", has_text=DONE).first.click()
+    again.wait_for_selector("h1")
+    assert again.locator("h1").inner_text() == DONE
+
+
+def test_notes_tags_and_views_are_written_on_the_pages(browser: Browser, tmp_path: Path) -> None:
+    write_quickly(tmp_path, grid_events(DEMO))
+    with running(tmp_path, "--commands") as dashboard, look_at(browser, dashboard.url, 390) as look:
+        page = look.open("/cell?name=TAM-Tiny-f8@synthetic-motion")
+        page.locator("#tag-text").fill("poster")
+        page.locator("button[data-annotate=tag]").click()
+        page.wait_for_function("() => document.querySelector('#told').innerText.startsWith('tagged TAM-')")
+        page.locator("#note-text").fill("look <b>again</b>")
+        page.locator("button[data-annotate=note]").click()
+        page.locator("li", has_text="look <b>again</b>").wait_for()
+        assert page.locator("#note-text").input_value() == ""
+        page.locator("#page a", has_text="poster").click()
+        page.wait_for_url("**/explore?tag=poster")
+        page.locator("#view-name").fill("the poster's cells")
+        page.locator("button[data-annotate=save]").click()
+        page.locator("#page a", has_text="the poster's cells").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page = look.open("/explore")
+        page.locator("#page a", has_text="the poster's cells").click()
+        page.wait_for_url("**/explore?tag=poster")
+        page.locator("button[data-annotate=unsave]").click()
+        page.wait_for_selector("text=No view has been saved yet")
+        page = look.open("/cell?name=TAM-Tiny-f8@synthetic-motion")
+        page.locator("button[data-annotate=untag]").click()
+        page.locator("button[data-annotate=forget]").click()
+        page.wait_for_selector("text=No notes yet")
+        page.wait_for_selector("text=No tags yet")

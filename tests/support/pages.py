@@ -28,6 +28,8 @@ PAGES = {
     **{f"findings-{one}": f"/findings?show={one}" for one in QUESTIONS},
     "findings-table-7": "/findings?show=tables&table=Table%207",
     "findings-claim": "/findings?show=claims&source=published&claim=tsn-pooling-mini-ssv2",
+    "explore": "/explore",
+    "explore-groups": "/explore?axes=module,frames,top1&by=module,frames&dataset=mini-ssv2",
     "cost": "/cost",
     "sql": "/sql",
     "sql-answer": "/sql?q=SELECT%20cell%2C%20top1%20FROM%20results%20ORDER%20BY%20cell",
