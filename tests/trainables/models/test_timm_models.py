@@ -218,6 +218,17 @@ def test_what_cannot_be_done_is_said_at_plan_time(module: str, name: str, pooled
         parse_study(text, "study")
 
 
+@pytest.mark.parametrize(("name", "found"), [("stages.1", 3), ("stages.1.act", 0)])
+def test_a_stage_is_a_part_of_the_network_or_of_a_list_of_these(name: str, found: int) -> None:
+    from trainables.models.backbones.timm_models import _Pass
+
+    network = nn.Module()
+    told = [{"module": name, "reduction": reduction, "num_chs": 6} for reduction in (4, 8, 16)]
+    network.feature_info = told  # type: ignore[assignment]
+    stages, why = _Pass(network, outputs={name: torch.zeros(2, 6, 4, 4)}).stages()
+    assert len(stages) == found and bool(why) is not bool(found)
+
+
 def test_every_model_can_be_a_backbone_of_tsn() -> None:
     assert all(
         why_not("tsn", f"timm:{name}", False, 8) is None for name in ("densenet121", "repvgg_a0", "vgg11")
