@@ -5,7 +5,7 @@ ACTIONGRID_STORAGE ?= demo-storage
 export ACTIONGRID_STORAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo smoke test long chaos fuzz mutants check format lock docs release clean
+.PHONY: help install demo smoke test long chaos fuzz mutants pictures check format lock docs release clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -58,6 +58,10 @@ chaos: install  ## fifty kills of everything at random moments, stops of a minut
 
 mutants: install  ## small faults in core code, one at a time: do the tests notice? (an hour; goes on where it was stopped)
 	$(BIN)/python -m tests.mutants
+
+pictures: install  ## make today's pages and figures the reference pictures of tests/browser
+	ACTIONGRID_PICTURES=write $(BIN)/python -m pytest -q tests/browser/test_pages.py tests/browser/test_pictures.py \
+		-k "opens_and_is_drawn or papers_figures"
 
 check: install  ## lint, types and the fast tests
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from catalog import Catalog
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 from tests.support.grid_storage import BLOCKED, CLASSES, DONE, FAILING, RUNNING, key, name
 from tests.support.pages import PAGES, TAM, TSN, drawn
+from tests.support.pictures import difference, same_fonts
 from tests.support.windows import SCREENSHOTS, Dashboard, Look, look_at, running
 
 if TYPE_CHECKING:
@@ -44,16 +45,24 @@ def test_every_page_opens_and_is_drawn(
 ) -> None:
     folder = SCREENSHOTS / f"{scheme}-{width}"
     folder.mkdir(parents=True, exist_ok=True)
+    different: dict[str, str] = {}
     with look_at(browser, dashboard.url, width, scheme) as look:
+        compared = same_fonts(look.page)
         for page_name, address in PAGES.items():
             page = look.open(address)
             drawn(page)
             page.wait_for_timeout(400)
-            page.screenshot(path=folder / f"{page_name}.png", full_page=True)
+            shot = page.screenshot(path=folder / f"{page_name}.png", full_page=True)
             assert page.locator("#page .problem").count() == (page_name == "cell-failed")
             # Nothing but the boxes that scroll by themselves is wider than the window.
             assert page.evaluate("document.documentElement.scrollWidth") <= width, page_name
             assert page.evaluate("document.documentElement.dataset.theme") == scheme
+            reference = f"{scheme}-{width}/{page_name}"
+            if compared and (how := difference(shot, reference)):
+                page.wait_for_timeout(3000)  # on a busy machine a figure may be on its way
+                how = difference(page.screenshot(full_page=True), reference)
+                different |= {page_name: how} if how else {}
+    assert different == {}
 
 
 def test_the_grid_says_every_state_in_words_and_leads_to_the_cells(look: Look) -> None:

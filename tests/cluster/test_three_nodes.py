@@ -19,7 +19,7 @@ from tests.support.three_nodes import ThreeNodes, kill_9, three_nodes, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 
-EPOCHS = 60
+EPOCHS = 150
 
 
 @pytest.fixture(scope="module")
