@@ -38,6 +38,13 @@ def test_a_page_names_only_files_that_are_there(page: Path) -> None:
     ] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_pictures_of_a_page_are_there_and_say_what_they_show(page: Path) -> None:
+    for words, path in re.findall(r"!\[([^]]*)\]\(([^)]+)\)", page.read_text()):
+        assert words and (page.parent / path).is_file()
+        assert (page.parent / path).stat().st_size < 150_000
+
+
 def test_a_missing_file_would_be_seen() -> None:
     assert named_files("see `docs/no-such.md` and `orchestrator/`") == {"docs/no-such.md", "orchestrator/"}
 
