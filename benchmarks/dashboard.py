@@ -168,6 +168,7 @@ def pages(live: LiveCatalog) -> dict[str, str]:
         "Cell": f"/cell?key={first}",
         "Compare": f"/compare?cells={first},{second}",
         **{f"Findings: {name}": f"/findings?show={name}" for name in questions},
+        "Explore": "/explore",
         "Cost": "/cost",
         "SQL": "/sql?q=SELECT%20module%2C%20avg(top1)%20FROM%20results%20GROUP%20BY%20ALL",
     }

@@ -30,7 +30,7 @@ METRICS = {
     "hours": ("hours", 1.0),
 }
 """What was measured: the title of its axis, and in what it is counted."""
-MOST_LINES = 1000
+MOST_LINES = 500
 """So many cells are drawn: the first by their keys, which are hashes and so as good as drawn by lot."""
 
 _NAMES = {"temporal_pooling": "pooling"}
@@ -203,13 +203,8 @@ def _lines(rows: Sequence[Row], scales: Sequence[_Scale], module: str) -> dict[s
 
 
 def _about(row: Row) -> str:
-    sizes = [
-        f"{axis_title(name)}: {row[name] / unit:,.4g}"
-        for name, (_, unit) in METRICS.items()
-        if name != "top1" and row[name] is not None
-    ]
     tags = [f"tags: {', '.join(row['tags'])}"] if row["tags"] else []
-    return hover(str(row["cell"]), in_words(row, _TOP1), ", ".join(sizes), *tags, beside=f" ({row['study']})")
+    return hover(str(row["cell"]), in_words(row, _TOP1), *tags, beside=f" ({row['study']})")
 
 
 def _tick(figure: PlainFigure, place: int, height: float, text: str, theme: Theme) -> None:

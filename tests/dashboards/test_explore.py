@@ -78,6 +78,25 @@ def test_datasets_studies_recipes_and_protocols_are_never_averaged_together(tmp_
     assert numbers(by_lr, "recipe.lr") == [("0.1", 30.0, 1), ("0.2", 40.0, 1)]
 
 
+def test_a_cell_of_two_studies_counts_once(tmp_path: Path) -> None:
+    cells = [Cell("a", top1=10.0), Cell("b", top1=10.0), Cell("b", top1=20.0, seed=1)]
+    catalog = catalog_of(tmp_path, cells)
+    assert parallel_data(catalog).num_rows == 2
+    assert numbers(groups(catalog, "module"), "module", "what") == [("TAM", "one experiment", 15.0, 2)]
+
+
+def test_of_many_cells_some_are_drawn_and_all_are_in_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog_of(tmp_path, [Cell(seed=seed, top1=50.0 + seed) for seed in range(4)])
+    for module in ("dashboards.figures.parallel_coordinates", "dashboards.pages.explore"):
+        monkeypatch.setattr(f"{module}.MOST_LINES", 3)
+    cells = page(tmp_path, "")["cells"]
+    assert cells.rows is not None and cells.rows.num_rows == 4
+    assert "3 of 4 lines, as if drawn by lot: each is a finished cell" in str(cells.caption)  # type: ignore[union-attr]
+    assert len({key for _, key in cells.drawing.data[0].customdata if key}) == 3  # type: ignore[union-attr]
+
+
 def test_the_same_study_measured_in_two_ways_stands_apart(tmp_path: Path) -> None:
     cells = [Cell(top1=10.0), Cell(module="tsn", top1=20.0, evaluation={"clips": 10})]
     rows = groups(catalog_of(tmp_path, cells), "frames")
