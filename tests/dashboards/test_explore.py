@@ -78,6 +78,21 @@ def test_datasets_studies_recipes_and_protocols_are_never_averaged_together(tmp_
     assert numbers(by_lr, "recipe.lr") == [("0.1", 30.0, 1), ("0.2", 40.0, 1)]
 
 
+@pytest.mark.parametrize(
+    ("column", "other"),
+    [
+        ("study", Cell("other", top1=30.0, recipe={"lr": 0.1}, dataset="theirs")),
+        ("dataset", Cell(top1=30.0, dataset="mine")),
+    ],
+)
+def test_what_was_measured_alike_in_another_study_or_on_as_many_other_videos_stands_apart(
+    tmp_path: Path, column: str, other: Cell
+) -> None:
+    rows = groups(catalog_of(tmp_path, [Cell(top1=10.0, dataset="theirs"), other]), "module")
+    assert sorted(row["top1"] for row in rows) == [10.0, 30.0]
+    assert len({row[column] for row in rows}) == 2 and "measured" not in rows[0]
+
+
 def test_a_cell_of_two_studies_counts_once(tmp_path: Path) -> None:
     cells = [Cell("a", top1=10.0), Cell("b", top1=10.0), Cell("b", top1=20.0, seed=1)]
     catalog = catalog_of(tmp_path, cells)
