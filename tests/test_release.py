@@ -150,6 +150,7 @@ def test_the_image_takes_what_an_installation_reads_and_sends_nothing_else() -> 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_of_what_the_image_takes_the_same_wheel_is_made(release: Release, tmp_path: Path) -> None:
     names = [name for name in (ROOT / ".dockerignore").read_text().split() if name.startswith("!")]
     again = built(copied([name[1:] for name in names], tmp_path / "image"), tmp_path / "dist")

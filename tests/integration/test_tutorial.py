@@ -135,6 +135,6 @@ def _command(step: Step) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """This checkout's code, and no storage or token of the machine's."""
+    """This checkout's code, no storage or token of the machine's, and no GPU, as the page was written."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("ACTIONGRID_")}
-    return plain | {"PYTHONPATH": str(ROOT)}
+    return plain | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
