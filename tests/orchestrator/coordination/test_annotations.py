@@ -106,17 +106,17 @@ def test_notes_and_tags_are_written_shown_and_removed_and_change_no_key(terminal
 
 def test_results_show_the_cells_with_a_tag_their_own_or_their_studys(terminal: Terminal) -> None:
     other = "TSN-Tiny-tp-f16@synthetic-motion"
-    terminal.says("tag", CELL, "odd")
-    terminal.says("tag", other, "poster")
+    storage = FolderStorage(terminal.storage)
+    annotate("tag", CELL, "odd", storage)
+    annotate("tag", other, "poster", storage)
     assert terminal.cells_with("odd") == [CELL]
     assert terminal.cells_with("odd", "poster") == sorted([CELL, other])
     assert terminal.cells_with("nobody") == []
-    assert len(terminal.cells_with()) == 32
-    terminal.says("tag", "demo", "spring")
-    assert terminal.cells_with("spring") == terminal.cells_with()
     pivot = terminal.says("results", "--pivot", "module×frames", "--tag", "odd")
     assert "tam" in pivot.lower() and "tsn" not in pivot.lower()
     assert "cell_tags" in terminal.says("results", "--sql", "FROM results", "--tag", "odd", code=2)
+    annotate("tag", "demo", "spring", storage)
+    assert len(terminal.cells_with("spring")) == 32
 
 
 @pytest.mark.parametrize(
@@ -180,6 +180,7 @@ def test_a_view_has_a_name_until_it_is_taken_away(terminal: Terminal) -> None:
     with Catalog.open(terminal.storage) as catalog:
         (row,) = saved_views(catalog).to_pylist()
     assert (row["view"], row["search"]) == ("the poster's", "?by=module,frames")
+    assert "'/explore?by=module,frames'" in page(terminal.storage, "explore", "")
     assert post(app, "save", " ", "")[0] == 409
     assert post(app, "unsave", "another", "")[0] == 409
     assert post(app, "unsave", "the poster's", "")[0] == 200
