@@ -103,6 +103,9 @@ class EpochFinished(Event):
     """One epoch's metrics: accuracies in percent, `clips_per_second` and `seconds` of the training part.
 
     `choose_top1`, `choose_loss`: on training videos that were held out to choose the best epoch on.
+    What the training part used: `wait_seconds` for clips (a worker's mean), `cpu_seconds` of all workers,
+    `resident_bytes` and `peak_memory_bytes` (a GPU's, where there is one) at most so far, `gpu_percent` busy.
+    `grad_norm` is the mean L2 norm of the gradient.
     """
 
     table: ClassVar[str] = "epochs"
@@ -122,6 +125,12 @@ class EpochFinished(Event):
     seconds: float | None
     choose_top1: float | None = None
     choose_loss: float | None = None
+    wait_seconds: float | None = None
+    cpu_seconds: float | None = None
+    resident_bytes: float | None = None
+    peak_memory_bytes: float | None = None
+    gpu_percent: float | None = None
+    grad_norm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ CREATE TABLE recorded.attempts_started (
 CREATE TABLE recorded.epochs (
     key VARCHAR, epoch BIGINT, attempt BIGINT, train_loss DOUBLE, train_top1 DOUBLE, lr DOUBLE, val_loss DOUBLE,
     top1 DOUBLE, top5 DOUBLE, clips_per_second DOUBLE, seconds DOUBLE, choose_top1 DOUBLE, choose_loss DOUBLE,
+    wait_seconds DOUBLE, cpu_seconds DOUBLE, resident_bytes DOUBLE, peak_memory_bytes DOUBLE, gpu_percent DOUBLE,
+    grad_norm DOUBLE,
     time DOUBLE, writer VARCHAR, position BIGINT
 );
 

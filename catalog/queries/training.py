@@ -28,6 +28,8 @@ _EPOCHS = """
     SELECT
         names.cell, epochs.key, epochs.epoch, epochs.attempt, epochs.train_loss, epochs.val_loss,
         epochs.train_top1, epochs.top1, epochs.top5, epochs.lr, epochs.clips_per_second, epochs.seconds,
+        epochs.wait_seconds, epochs.cpu_seconds, epochs.resident_bytes, epochs.peak_memory_bytes,
+        epochs.gpu_percent, epochs.grad_norm,
         coalesce(finished.train_videos, built.train_videos) AS train_videos,
         coalesce(finished.eval_videos, built.eval_videos) AS eval_videos
     FROM ({epochs}) AS epochs
@@ -163,7 +165,7 @@ def accuracies_by_hours(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
 
 
 def utilisation(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
-    """Return the mean number of busy GPUs, CPU cores and attempts in 200 equal intervals of time."""
+    """Return the mean number of reserved GPUs, CPU cores and attempts in 200 equal intervals of time."""
     return ask(catalog, chosen_cells(filters, "cell_costs_all"), _UTILISATION)
 
 

@@ -1,4 +1,4 @@
-"""How many GPUs (or CPU cores) were busy over time."""
+"""How many GPUs (or CPU cores) cells had reserved over time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def draw_utilisation(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
-    """Draw busy GPUs over time as steps; CPU cores where no cell has a GPU."""
+    """Draw reserved GPUs over time as steps; CPU cores where no cell has a GPU."""
     rows = table.to_pylist()
     if not rows:
         return empty_figure("Nothing has run yet.", theme)
     gpus = any(row["gpus"] > 0 for row in rows)
-    column, name = ("gpus", "busy GPUs") if gpus else ("cpus", "busy CPU cores")
+    column, name = ("gpus", "reserved GPUs") if gpus else ("cpus", "reserved CPU cores")
     figure = PlainFigure(
         scatter(
             x=[row["time"] for row in rows],
@@ -49,5 +49,5 @@ FIGURE = Figure(
     title="Utilisation",
     data=lambda catalog, scope: utilisation(catalog, scope.filters),
     draw=draw_utilisation,
-    exports=(Export("utilisation", "busy GPUs", order=140, published=False),),
+    exports=(Export("utilisation", "reserved GPUs", order=140, published=False),),
 )

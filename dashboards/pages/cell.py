@@ -37,7 +37,9 @@ from dashboards.figures.deciding_videos import (
     places_of,
     route,
 )
+from dashboards.figures.figure import Scope
 from dashboards.figures.lineage import draw_lineage, lineage_data
+from dashboards.figures.usage import draw_usage, usage_data
 from dashboards.pages.annotations import tags_and_notes
 from dashboards.pages.blocks import (
     RETRY,
@@ -62,6 +64,11 @@ Row = dict[str, Any]
 
 TITLE = "Cell"
 
+_USAGE = (
+    "Of the training part of each epoch, all workers together: how long a worker waited for the loader, the "
+    "cores that its processes kept busy, the greatest memory so far, and the mean length of the gradient "
+    "that the optimiser saw, at every 16th step."
+)
 MOST_OPTIONS = 100
 """So many names are offered at a time: those that hold what was typed."""
 
@@ -111,8 +118,9 @@ def _key(request: PageRequest) -> str:
 
 def _cell(request: PageRequest, cell: Row) -> list[Block]:
     key = cell["key"]
-    curves, lineage, tried, measured, files, notes, said, tags = in_parallel(
+    curves, used, lineage, tried, measured, files, notes, said, tags = in_parallel(
         lambda: curves_data(request.catalog, [key]),
+        lambda: usage_data(request.catalog, Scope(keys=(key,))),
         lambda: lineage_data(request.catalog, key),
         lambda: attempts_at(request.catalog, key),
         lambda: cells.measurements_of_cell(request.catalog, key),
@@ -145,6 +153,7 @@ def _cell(request: PageRequest, cell: Row) -> list[Block]:
         ),
         notes_block(notes),
         Figure("curves", "Curves", draw_curves(curves, request.theme), curves),
+        Figure("usage", "What it used", draw_usage(used, request.theme), used, _USAGE),
         Figure(
             "lineage",
             "Where its weights come from",

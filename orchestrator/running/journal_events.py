@@ -59,6 +59,9 @@ def _plug_in_fields(cell: Cell) -> dict[str, Any]:
     return {"plug_ins": used, "imports": list(named_packages())} if used else {}
 
 
+_USAGE = ("wait_seconds", "cpu_seconds", "resident_bytes", "gpu_percent", "grad_norm")
+
+
 def epoch_event(key: str, attempt: int, row: Mapping[str, float]) -> EpochFinished:
     """The journal's form of one metrics row."""
     return EpochFinished(
@@ -75,6 +78,8 @@ def epoch_event(key: str, attempt: int, row: Mapping[str, float]) -> EpochFinish
         seconds=row["train_seconds"],
         choose_top1=row.get("choose_top1"),
         choose_loss=row.get("choose_loss"),
+        peak_memory_bytes=row.get("peak_memory_bytes"),
+        **{name: row.get(name) for name in _USAGE},
     )
 
 

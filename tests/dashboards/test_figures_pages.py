@@ -395,7 +395,7 @@ def test_without_gpus_cores_are_counted(tmp_path: Path) -> None:
     catalog = costly(tmp_path, gpus=0)
     assert draw_cost_by_axis(costs_by_axis(catalog)).layout.yaxis.title.text == "CPU-core-hours"
     assert "CPU" in draw_cost_front(cost_front_data(catalog)).layout.xaxis.title.text
-    assert draw_utilisation(utilisation(catalog)).layout.yaxis.title.text == "busy CPU cores"
+    assert draw_utilisation(utilisation(catalog)).layout.yaxis.title.text == "reserved CPU cores"
 
 
 def test_a_longer_clip_costs_its_whole_chain(tmp_path: Path) -> None:

@@ -161,6 +161,7 @@ class CellSession:
             "train_clips": totals.clips,
             "clips_per_second": totals.clips / train_seconds,
             "accumulation": self.spec.accumulation,
+            **totals.usage,
             **self.compute.in_numbers(),
         }
         self._evaluate(epoch, row)

@@ -18,9 +18,10 @@ from trainables.training.execution.compiled import build_forward
 from trainables.training.execution.upload import uploaded
 from trainables.training.mixup import mixed
 from trainables.training.optimiser import build_optimiser, learning_rate
+from trainables.training.usage import EpochUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from trainables.data.clips.ring import Batch, ClipRing
     from trainables.data.frames.manifest import Video
@@ -38,11 +39,15 @@ class DivergedError(ActionGridError):
 
 @dataclass(frozen=True)
 class EpochTotals:
-    """Mean loss and top-1 (percent) over the clips that the optimiser saw in one epoch, over all workers."""
+    """Mean loss and top-1 (percent) over the clips that the optimiser saw in one epoch, over all workers.
+
+    `usage` is what `EpochUsage.over_workers` says.
+    """
 
     loss: float
     top1: float
     clips: int
+    usage: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -210,13 +215,14 @@ def train_one_epoch(
         ring=ring,
     )
     steps = num_train_steps(len(videos), spec.recipe.batch_size)
-    watch = LossWatch(step.compute.device)
-    with closing(uploaded(batches, step.compute.device)) as arriving:
+    watch, usage = LossWatch(step.compute.device), EpochUsage(step.compute.device)
+    with closing(uploaded(usage.waiting(batches), step.compute.device)) as arriving:
         for number, batch in enumerate(arriving, start=1):
             if spec.recipe.schedule_by == "iteration":
                 step.optimiser.lr = learning_rate(spec.recipe, epoch + (number - 1) / steps, 1 / steps)
             loss_sum, right = step.run(batch)
             totals += torch.stack([loss_sum, right, torch.full_like(right, len(batch.labels))]).double()
+            usage.look(step.network)
             if watch.diverged(totals[0]):
                 raise _diverged(spec, f"is not finite after step {number} of epoch {epoch}")
     if world > 1:
@@ -225,7 +231,7 @@ def train_one_epoch(
     mean_loss = loss / clips
     if not math.isfinite(mean_loss):
         raise _diverged(spec, f"is {mean_loss} in epoch {epoch}")
-    return EpochTotals(mean_loss, 100.0 * right_total / clips, int(clips))
+    return EpochTotals(mean_loss, 100.0 * right_total / clips, int(clips), usage.over_workers(world))
 
 
 def _diverged(spec: CellSpec, what: str) -> DivergedError:

@@ -32,6 +32,9 @@ NOT_COMPARED = (
     "clips_per_second",
     "eval_clips_per_second",
     "peak_memory_bytes",
+    "wait_seconds",
+    "cpu_seconds",
+    "resident_bytes",
 )
 
 
