@@ -122,7 +122,9 @@ _EXPLORED_CELLS = """
         once.other_axes, once.top1, once.eval_videos, once.macs, once.params, hours, tags, once.cell, key
     FROM once
     LEFT JOIN (SELECT key, max(seconds) / 3600 AS hours FROM cell_costs GROUP BY key) AS costs USING (key)
-    LEFT JOIN (SELECT key, list(tag ORDER BY tag) AS tags FROM cell_tags GROUP BY key) AS tagged USING (key)
+    LEFT JOIN (
+        SELECT key, string_agg(tag, ', ' ORDER BY tag) AS tags FROM cell_tags GROUP BY key
+    ) AS tagged USING (key)
     WHERE once.top1 IS NOT NULL
     ORDER BY once.dataset, once.module, once.backbone, once.temporal_pooling, once.frames, once.seed, key
 """

@@ -203,7 +203,7 @@ def _lines(rows: Sequence[Row], scales: Sequence[_Scale], module: str) -> dict[s
 
 
 def _about(row: Row) -> str:
-    tags = [f"tags: {', '.join(row['tags'])}"] if row["tags"] else []
+    tags = [f"tags: {row['tags']}"] if row["tags"] else []
     return hover(str(row["cell"]), in_words(row, _TOP1), *tags, beside=f" ({row['study']})")
 
 

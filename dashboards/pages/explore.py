@@ -140,17 +140,28 @@ def _drawing(request: PageRequest, table: pa.Table, axes: Sequence[str]) -> Bloc
         "macs": "MACs",
         "params": "parameters",
         "hours": "hours",
-        "tags": Column("tags", lambda tags: ", ".join(tags or ())),
+        "tags": "tags",
     }
     return Figure(
         "cells",
         "Cells",
         draw_parallel(table, request.theme, axes),
-        table,
+        _plain(table),
         caption,
         columns=columns,
         narrowest=_PIXELS_AN_AXIS * len(axes),
     )
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """The table with the other axes as text: `recipe.lr=0.01`."""
+    import pyarrow as pa
+
+    place = table.column_names.index("other_axes")
+    texts = [
+        ", ".join(f"{axis}={text}" for axis, text in one or ()) for one in table["other_axes"].to_pylist()
+    ]
+    return table.set_column(place, "other_axes", pa.array(texts, pa.string()))
 
 
 def _groups(experiments: pa.Table, by: Sequence[str]) -> Block:

@@ -10,6 +10,7 @@ import pytest
 
 from catalog import Catalog
 from catalog.events import TagSet
+from catalog.export import to_csv
 from catalog.queries.filters import ALL, Filters
 from catalog.queries.overview import explored_experiments
 from catalog.storage.folder_storage import FolderStorage
@@ -155,7 +156,7 @@ def test_tags_and_filters_choose_the_cells(tmp_path: Path) -> None:
     assert parallel_data(catalog, Filters(state=("failed",))).num_rows == 0
     assert parallel_data(catalog, Filters(module=("tsn",))).column("top1").to_pylist() == [20.0]
     (row,) = parallel_data(catalog, ALL, ["odd"]).to_pylist()
-    assert row["tags"] == ["odd"]
+    assert row["tags"] == "odd"
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
@@ -217,6 +218,10 @@ def test_the_address_says_what_is_shown(tmp_path: Path) -> None:
     assert "by=frames,seed,module" in choices, "and what is not, added"
     usual = page(tmp_path, "")["groups"].rows
     assert usual is not None and usual.column("module").to_pylist() == ["TAM"]
+    lr = Cell(top1=50.0, seed=2, recipe={"lr": 0.1}, axes={"recipe.lr": "0.1"})
+    catalog_of(tmp_path / "other", [lr])
+    table = page(tmp_path / "other", "")["cells"].rows
+    assert table is not None and to_csv(table).decode().splitlines()[1].count(",recipe.lr=0.1,") == 1
     nothing = page(tmp_path, "module=i3d")
     assert nothing["groups"].rows.num_rows == 0  # type: ignore[union-attr]
     assert "none passes the filters" in str(nothing["cells"].parts[0].value)

@@ -113,6 +113,9 @@ names = some.one_of(
             "as",
             "checkpoint",
             "metric",
+            "axes",
+            "by",
+            "tag",
         ]
     ),
     texts,
@@ -121,7 +124,7 @@ queries = some.lists(some.tuples(names, texts), max_size=8).map(
     lambda ps: "&".join(f"{n}={v}" for n, v in ps)
 )
 blocks = some.sampled_from(
-    ["grid", "counts", "choices", "curves", "attempts", "answer", "names", "cost", "confusion"]
+    ["grid", "counts", "choices", "curves", "attempts", "answer", "names", "cost", "confusion", "groups"]
 )
 paths = some.one_of(
     some.tuples(some.just("csv"), some.sampled_from([*PAGES]), some.one_of(blocks, texts)),
