@@ -74,6 +74,13 @@ def test_a_gradient_that_is_no_number_is_not_recorded() -> None:
     assert "grad_norm" not in usage.over_workers(world=1)
 
 
+def test_where_nvml_is_not_to_be_had_nothing_is_said_of_the_gpu() -> None:
+    from trainables.training.usage import gpu_percent
+
+    busy = gpu_percent(torch.device("cuda"))
+    assert (busy is not None and 0 <= busy <= 100) if torch.cuda.is_available() else busy is None
+
+
 ROW = {
     **{"epoch": 1, "train_loss": 1.0, "train_top1": 50.0, "lr": 0.1, "val_loss": 1.0, "top1": 50.0},
     **{"top5": 90.0, "clips_per_second": 10.0, "train_seconds": 20.0},
