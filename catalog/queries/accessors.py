@@ -64,6 +64,14 @@ class Accessors(ABC):
         """One row a dataset that was built."""
         return self._rows("datasets", where)
 
+    def notes(self, **where: object) -> pa.Table:
+        """One row a note on a cell or a study."""
+        return self._rows("notes", where)
+
+    def tags(self, **where: object) -> pa.Table:
+        """One row a tag of a cell or a study."""
+        return self._rows("tags", where)
+
     def _rows(self, view: str, where: dict[str, object]) -> pa.Table:
         conditions, values = [], {}
         for number, (column, wanted) in enumerate(where.items()):
