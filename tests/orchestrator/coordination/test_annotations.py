@@ -95,7 +95,7 @@ def test_notes_and_tags_are_written_shown_and_removed_and_change_no_key(terminal
         ("study", None, "spring"),
     ]
     with Catalog.open(terminal.storage) as catalog:
-        assert catalog.tags(key=KEY).column("tag").to_pylist() == ["odd", "poster"]
+        assert sorted(catalog.tags(key=KEY).column("tag").to_pylist()) == ["odd", "poster"]
         assert catalog.notes(about="study").column("text").to_pylist() == ["for the poster"]
     said = terminal.says("explain", CELL)
     assert "  tags: odd, poster" in said and ": odd loss, look again" in said
