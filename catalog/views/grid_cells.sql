@@ -30,8 +30,8 @@ FROM planned LEFT JOIN materialised.open_cells AS open_cells USING (key) LEFT JO
 CREATE VIEW grid_cells AS
 SELECT * EXCLUDE (current, macs, parent_key, config) FROM computed.grid_cells WHERE current;
 
--- The grid's positions over any relation with the columns of `grid_cells`: how many cells in which state, and the
--- accuracy: top-1 averaged over the seeds of one experiment (top1_std: sample standard deviation). Where several have
+-- The grid's positions over any relation with the columns of `grid_cells`, apart by the values of other axes: how many
+-- cells in which state, and the accuracy: top-1 averaged over the seeds of one experiment (top1_std: sample standard deviation). Where several have
 -- results at a position there is no average: top1 is empty, and `experiments` lists them with what tells them apart,
 -- each with its mean. `difference` to the published accuracy stands only where the two are comparable; else `differs`
 -- says why. `key` and `cell` are those of the cell that is most worth a look: a failed one first, then a running, a
@@ -40,7 +40,7 @@ CREATE MACRO grid_of(relation) AS TABLE
 WITH cell AS MATERIALIZED (FROM query_table(relation)),
 places AS (
     SELECT
-        module, backbone, temporal_pooling, dataset, frames, count(*) AS cells,
+        module, backbone, temporal_pooling, dataset, frames, other_axes, count(*) AS cells,
         count(*) FILTER (state = 'done') AS done, count(*) FILTER (state = 'running') AS running,
         count(*) FILTER (state = 'failed') AS failed, count(*) FILTER (state = 'blocked') AS blocked,
         count(*) FILTER (state = 'planned') AS planned,
@@ -64,7 +64,7 @@ beside AS (
 ),
 known AS (
     SELECT
-        module, backbone, temporal_pooling, dataset, frames,
+        module, backbone, temporal_pooling, dataset, frames, other_axes,
         CASE WHEN count(*) = 1 THEN any_value(top1) END AS top1,
         CASE WHEN count(*) = 1 THEN any_value(top1_std) END AS top1_std,
         CASE WHEN count(*) = 1 THEN any_value(seeds) ELSE 0 END AS results,
@@ -80,5 +80,5 @@ known AS (
         } ORDER BY variant, top1) AS experiments
     FROM beside GROUP BY ALL
 )
-SELECT places.*, known.* EXCLUDE (module, backbone, temporal_pooling, dataset, frames)
-FROM places LEFT JOIN known USING (module, backbone, temporal_pooling, dataset, frames);
+SELECT places.*, known.* EXCLUDE (module, backbone, temporal_pooling, dataset, frames, other_axes)
+FROM places LEFT JOIN known USING (module, backbone, temporal_pooling, dataset, frames, other_axes);

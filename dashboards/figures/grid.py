@@ -76,13 +76,13 @@ def draw_grid(table: pa.Table, theme: Theme = AUTO, value: Value = "state") -> g
     if all(_number(row, value) is None for row in rows):
         return empty_figure(_NOTHING[value], theme)
     columns = sorted({(row["dataset"], row["frames"]) for row in rows})
-    models = sorted({_model(row) for row in rows}, key=lambda model: (module_order(model[0]), model[1:]))
-    places = {(_model(row), (row["dataset"], row["frames"])): row for row in rows}
+    models = models_of(rows)
+    places = {(model_of(row), (row["dataset"], row["frames"])): row for row in rows}
     found = [[places.get((model, column)) for column in columns] for model in models]
     figure = PlainFigure(
         heatmap(
             x=[[label(dataset) for dataset, _ in columns], [f"f{frames}" for _, frames in columns]],
-            y=[_model_name(model) for model in models],
+            y=[f"{name_of(model)} " for model in models],
             z=[[None if row is None else _number(row, value) for row in line] for line in found],
             text=[["" if row is None else _text(row, value) for row in line] for line in found],
             customdata=[[_custom(row) for row in line] for line in found],
@@ -132,12 +132,25 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _model(row: Row) -> tuple[str, str, bool]:
-    return row["module"], row["backbone"], row["temporal_pooling"]
+Model = tuple[str, str, bool, str]
+"""A row of the grid: module, backbone, temporal pooling, and the values of other axes."""
 
 
-def _model_name(model: tuple[str, str, bool]) -> str:
-    return f"{label(model[0])}-{label(model[1])}{'-tp' if model[2] else ''} "
+def model_of(row: Row) -> Model:
+    """Return the grid's row that a position stands in."""
+    return row["module"], row["backbone"], row["temporal_pooling"], row["other_axes"]
+
+
+def models_of(rows: list[Row]) -> list[Model]:
+    """Return the grid's rows in their order."""
+    return sorted({model_of(row) for row in rows}, key=lambda model: (module_order(model[0]), model[1:]))
+
+
+def name_of(model: Model) -> str:
+    """Return the name of a row of the grid: `TSN-ResNet50-tp lr=0.01`."""
+    module, backbone, pooled, others = model
+    beside = f" {others.replace('recipe.', '').replace('recipe_name=', '')}" if others else ""
+    return f"{label(module)}-{label(backbone)}{'-tp' if pooled else ''}{beside}"
 
 
 def _number(row: Row, value: Value) -> float | None:

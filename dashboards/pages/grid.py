@@ -21,12 +21,15 @@ from dashboards.figures.grid import (
     duration,
     experiment_lines,
     grid_data,
+    model_of,
+    models_of,
+    name_of,
     not_comparable,
     state_of,
 )
 from dashboards.pages.blocks import Block, Column, Figure, Text, labelled, message, notes_block, state
 from dashboards.pages.request import PageRequest, choice_links
-from dashboards.render.theme import DIVERGING, MAGNITUDE, cell_name, module_order
+from dashboards.render.theme import DIVERGING, MAGNITUDE, cell_name
 from dashboards.render.uncertainty import PUBLISHED, in_words
 
 Row = dict[str, Any]
@@ -95,13 +98,13 @@ def _grid(request: PageRequest, rows: list[Row], value: str) -> Component:
     if not rows:
         return message("No cell passes the filters.") if request.address.search else html.Div()
     columns = sorted({(row["dataset"], row["frames"]) for row in rows})
-    models = sorted({_model(row) for row in rows}, key=lambda one: (module_order(one[0]), *one[1:]))
-    places = {(*_model(row), row["dataset"], row["frames"]): row for row in rows}
+    models = models_of(rows)
+    places = {(*model_of(row), row["dataset"], row["frames"]): row for row in rows}
     paint = _Paint(rows, value)
     body = []
     for model in models:
         fields = [paint.field(request, places.get((*model, *column))) for column in columns]
-        body.append(html.Tr([html.Th(_model_name(model), scope="row"), *fields]))
+        body.append(html.Tr([html.Th(name_of(model), scope="row"), *fields]))
     grid = html.Table([html.Thead(_head(columns)), html.Tbody(body)], className="grid")
     return html.Div(grid, className="scroll", tabIndex="0", role="region", **labelled("grid of cells"))
 
@@ -212,11 +215,3 @@ def _number(row: Row, value: str) -> float | None:
     else:
         found = row["difference"] if value == "difference" else None
     return None if found is None else float(found)
-
-
-def _model(row: Row) -> tuple[str, str, bool]:
-    return row["module"], row["backbone"], row["temporal_pooling"]
-
-
-def _model_name(model: tuple[str, str, bool]) -> str:
-    return f"{label(model[0])}-{label(model[1])}{'-tp' if model[2] else ''}"

@@ -20,6 +20,7 @@ from catalog.queries.overview import (
 )
 from catalog.queries.training import costs_by_axis
 from dashboards.figures.cost_by_axis import draw_cost_by_axis
+from dashboards.figures.grid import draw_grid, grid_data
 from dashboards.figures.grid_effects import grid_effects_data
 from tests.support.measured_cells import Cell, catalog_of
 
@@ -61,12 +62,27 @@ def test_seeds_are_averaged_within_one_value_of_every_axis(catalog: Catalog) -> 
         ("tsn", "lr 0.01, recipe slow", 60.5, 2),
         ("tsn", "lr 0.1, recipe fast", 20.5, 2),
     ]
-    (place,) = [row for row in own(grid_positions(catalog)) if row["module"] == "tam"]
-    assert (place["top1"], place["cells"]) == (None, 4)
-    assert [(one["variant"], one["top1"]) for one in place["experiments"]] == [
-        ("lr 0.01, recipe slow", 80.5),
-        ("lr 0.1, recipe fast", 40.5),
+    places = [row for row in own(grid_positions(catalog)) if row["module"] == "tam"]
+    assert [(row["other_axes"], row["top1"], row["results"], row["cells"]) for row in places] == [
+        ("recipe.lr=0.01, recipe_name=slow", 80.5, 2, 2),
+        ("recipe.lr=0.1, recipe_name=fast", 40.5, 2, 2),
     ]
+
+
+def test_the_grid_has_a_row_for_each_value_of_other_axes(catalog: Catalog) -> None:
+    drawing = draw_grid(grid_data(catalog), value="accuracy").data[0]
+    assert [(name.strip(), *words) for name, words in zip(drawing.y, drawing.text, strict=True)] == [
+        ("TSN-ResNet18 lr=0.01, slow", "60.5"),
+        ("TSN-ResNet18 lr=0.1, fast", "20.5"),
+        ("TAM-ResNet18 lr=0.01, slow", "80.5"),
+        ("TAM-ResNet18 lr=0.1, fast", "40.5"),
+    ]
+    linked = {
+        key: word
+        for keys, (word,) in zip(drawing.customdata, drawing.text, strict=True)
+        for _, key, _ in keys
+    }
+    assert len(linked) == 4, "each field leads to a cell of its own"
 
 
 def test_where_another_study_has_the_place_too_the_rest_is_named(tmp_path: Path) -> None:
