@@ -14,7 +14,8 @@ from pathlib import Path
 PREFIX = "actiongrid-"
 _LOCK = ".lock"
 _SESSION_LOCK = "actiongrid.lock"  # in a Ray session's folder: it is one of ours
-# A lock this young may be about to be taken; a folder without one, this old, is nobody's.
+# A lock this young may be about to be taken; an empty folder, this old, is nobody's. One that holds files
+# and no lock is somebody else's, whatever its name and age: clocks jump.
 _YOUNG_SECONDS = 5.0
 _OLD_SECONDS = 24 * 3600.0
 # What Ray appends to its folder: the session, which is named by time and process, and the longest socket.
@@ -92,7 +93,7 @@ def _is_abandoned(folder: Path) -> bool:
             return False
         lock = folder / _LOCK
         if not lock.is_file():
-            return time.time() - stat.st_mtime > _OLD_SECONDS
+            return time.time() - stat.st_mtime > _OLD_SECONDS and not any(folder.iterdir())
         return time.time() - lock.stat().st_mtime > _YOUNG_SECONDS and _is_free(lock)
     except OSError:
         return False

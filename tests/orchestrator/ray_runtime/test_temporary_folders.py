@@ -51,6 +51,22 @@ def test_the_next_driver_sweeps_what_a_killed_one_left(
     assert sorted(tmp_path.iterdir()) == sorted(others)
 
 
+def test_what_was_never_locked_goes_where_it_is_old_and_empty_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is a day ahead makes everything old; a folder that holds files is somebody's."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(temporary_folders, "_SHORT_ROOTS", (tmp_path,))
+    empty, used, new = (tmp_path / f"actiongrid-{name}" for name in ("job-empty", "job-used", "new"))
+    for one in (empty, used, new):
+        one.mkdir()
+    (used / "study.yaml").write_text("name: somebody's")
+    for one in (empty, used):
+        os.utime(one, (0, 0))
+    sweep()
+    assert sorted(tmp_path.iterdir()) == [used, new]
+
+
 _HOLD_SESSION = """
 import sys, time
 from pathlib import Path
