@@ -19,6 +19,8 @@ from catalog.storage.errors import ActionGridError
 _FIELD = "crc"
 _HEAD = b'{"crc":"'
 _START = len(b'{"crc":"01234567",')
+_WRITTEN_ANEW = b'"crc": "'
+"""As other programs write a field: an accident seldom does."""
 
 
 class ChecksumError(ActionGridError, ValueError):
@@ -46,7 +48,8 @@ def load_checked(content: bytes, names: Collection[str], *, with_nan: bool = Fal
 
     `names` are the fields of which one stands first where there is no checksum: without this a change of the
     checksum's own name would let other changes pass unseen. Who writes an object anew, with spaces as JSON's
-    writers put them, takes its checksum out of force. `with_nan` takes NaN and infinity, which are no JSON.
+    writers put them, takes its checksum out of force; a checksum that stands elsewhere, or behind a space, is
+    damage. `with_nan` takes NaN and infinity, which are no JSON.
 
     Raises:
         ChecksumError: the checksum does not hold, or its place holds something else.
@@ -60,6 +63,8 @@ def load_checked(content: bytes, names: Collection[str], *, with_nan: bool = Fal
         raise ValueError("not an object")
     if not checked and next(iter(record), _FIELD) not in {_FIELD, *names}:
         raise ChecksumError("begins with an unknown field")
+    if not checked and _FIELD in record and _WRITTEN_ANEW not in content:
+        raise ChecksumError("its checksum is not where it was written")
     record.pop(_FIELD, None)
     return record
 
