@@ -42,4 +42,6 @@ def drawn(page: Page) -> int:
         "() => [...document.querySelectorAll('.js-plotly-plot, .dash-graph')].length === 0"
         " || document.querySelectorAll('.js-plotly-plot .main-svg').length > 0",
     )
+    # Overview fits the model of the grid beside what it shows.
+    page.wait_for_function("() => !document.body.innerText.includes('being fitted')", timeout=60_000)
     return page.locator(".js-plotly-plot").count()
