@@ -18,7 +18,7 @@ from trainables.training.execution.compiled import build_forward
 from trainables.training.execution.upload import uploaded
 from trainables.training.mixup import mixed
 from trainables.training.optimiser import build_optimiser, learning_rate
-from trainables.training.usage import EpochUsage
+from trainables.training.usage import EpochUsage, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -41,7 +41,7 @@ class DivergedError(ActionGridError):
 class EpochTotals:
     """Mean loss and top-1 (percent) over the clips that the optimiser saw in one epoch, over all workers.
 
-    `usage` is what `EpochUsage.over_workers` says.
+    `usage` is what `usage_of` says.
     """
 
     loss: float
@@ -225,13 +225,14 @@ def train_one_epoch(
             usage.look(step.network)
             if watch.diverged(totals[0]):
                 raise _diverged(spec, f"is not finite after step {number} of epoch {epoch}")
+    sums = torch.cat([totals, usage.counts()])
     if world > 1:
-        dist.all_reduce(totals)
-    loss, right_total, clips = totals.tolist()
+        dist.all_reduce(sums)
+    loss, right_total, clips, *used = sums.tolist()
     mean_loss = loss / clips
     if not math.isfinite(mean_loss):
         raise _diverged(spec, f"is {mean_loss} in epoch {epoch}")
-    return EpochTotals(mean_loss, 100.0 * right_total / clips, int(clips), usage.over_workers(world))
+    return EpochTotals(mean_loss, 100.0 * right_total / clips, int(clips), usage_of(used, world))
 
 
 def _diverged(spec: CellSpec, what: str) -> DivergedError:

@@ -9,11 +9,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-import torch.distributed as dist
 from torch.nn.utils import get_total_norm
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from torch import nn
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 class EpochUsage:
     """Counts over one epoch of one worker; every `LOOK_STEPS`-th step is looked at, the first one too.
 
-    Nothing in it waits for the device before `over_workers`.
+    Nothing in it waits for the device.
     """
 
     LOOK_STEPS: ClassVar[int] = 16
@@ -57,28 +56,33 @@ class EpochUsage:
         busy = gpu_percent(self._device)
         self._busy += [] if busy is None else [busy]
 
-    def over_workers(self, world: int) -> dict[str, float]:
-        """Return what all workers used, by the names of `EpochFinished`; nothing of what nobody can tell.
-
-        `wait_seconds` (a worker's mean) and `cpu_seconds` (all together) are of the training part,
-        `resident_bytes` is the greatest size of all processes so far, `gpu_percent` the mean of the GPUs.
-        `grad_norm` is the mean L2 norm of the gradient that the optimiser saw (after `recipe.clip_norm`).
-        """
+    def counts(self) -> torch.Tensor:
+        """What this worker used, (6,) float64 on its device: to be summed over workers, for `usage_of`."""
         used = time.process_time() - self._began
         resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        own = [self._waited, used, resident, sum(self._busy), len(self._busy)]
-        sums = torch.tensor(own, dtype=torch.float64, device=self._device)
-        if world > 1:
-            dist.all_reduce(sums)
-        waited, cpu, memory, busy, looks = sums.tolist()
-        norm = float(torch.stack(self._norms).double().mean()) if self._norms else math.nan
-        return {
-            "wait_seconds": round(waited / world, 3),
-            "cpu_seconds": round(cpu, 3),
-            "resident_bytes": memory,
-            **({"gpu_percent": round(busy / looks, 1)} if looks else {}),
-            **({"grad_norm": float(f"{norm:.6g}")} if math.isfinite(norm) else {}),
-        }
+        own = [self._waited, used, resident, sum(self._busy), len(self._busy), math.nan]
+        counts = torch.tensor(own, dtype=torch.float64, device=self._device)
+        if self._norms:
+            counts[-1] = torch.stack(self._norms).mean(dtype=torch.float64)
+        return counts
+
+
+def usage_of(counts: Sequence[float], world: int) -> dict[str, float]:
+    """Return what `world` workers used, by the names of `EpochFinished`; nothing of what nobody can tell.
+
+    `counts` is the sum of theirs. `wait_seconds` (a worker's mean) and `cpu_seconds` (all together) are of
+    the training part, `resident_bytes` is the greatest size of all processes so far, `gpu_percent` the mean
+    of the GPUs. `grad_norm` is the mean L2 norm of the gradient that the optimiser saw (after
+    `recipe.clip_norm`).
+    """
+    waited, cpu, memory, busy, looks, norm = counts
+    return {
+        "wait_seconds": round(waited / world, 3),
+        "cpu_seconds": round(cpu, 3),
+        "resident_bytes": memory,
+        **({"gpu_percent": round(busy / looks, 1)} if looks else {}),
+        **({"grad_norm": float(f"{norm / world:.6g}")} if math.isfinite(norm) else {}),
+    }
 
 
 def gpu_percent(device: torch.device) -> float | None:

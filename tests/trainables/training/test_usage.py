@@ -18,9 +18,14 @@ from dashboards.figures.figure import Scope
 from dashboards.figures.usage import PANELS, draw_usage, usage_data
 from orchestrator.running.journal_events import epoch_event
 from tests.support.grid_events import DEMO, grid_events, write_quickly
-from trainables.training.usage import EpochUsage
+from trainables.training.usage import EpochUsage, usage_of
 
 CPU = torch.device("cpu")
+
+
+def used_by(*workers: EpochUsage) -> dict[str, float]:
+    sums = torch.stack([one.counts() for one in workers]).sum(dim=0)
+    return usage_of(sums.tolist(), len(workers))
 
 
 def slowly(count: int, seconds: float, closed: list[bool]) -> Generator[Any, None, None]:
@@ -37,7 +42,7 @@ def test_the_wait_for_the_loader_counts_and_the_step_does_not() -> None:
     for number in usage.waiting(slowly(4, 0.02, closed)):
         time.sleep(0.05)
         assert number in range(4)
-    used = usage.over_workers(world=1)
+    used = used_by(usage)
     assert 0.08 <= used["wait_seconds"] < 0.2 and closed == [True]
 
 
@@ -54,7 +59,7 @@ def test_processor_time_and_memory_are_those_of_the_process() -> None:
     began = time.process_time()
     while time.process_time() - began < 0.2:
         held.mul_(1.0)
-    used = usage.over_workers(world=1)
+    used = used_by(usage)
     assert 0.2 <= used["cpu_seconds"] < 2.0
     assert held.nbytes < used["resident_bytes"] < 64e9 and "gpu_percent" not in used
 
@@ -64,14 +69,27 @@ def test_the_gradient_is_that_of_the_looked_at_steps() -> None:
     for step in range(1, 35):
         layer.weight.grad = torch.tensor([[2.0, 3.0, 6.0]]) * (1 if step in (1, 17, 33) else 100)
         usage.look(layer)
-    assert usage.over_workers(world=1)["grad_norm"] == pytest.approx(7.0)
+    assert used_by(usage)["grad_norm"] == pytest.approx(7.0)
+
+
+def test_workers_come_together() -> None:
+    first, second, layer = EpochUsage(CPU), EpochUsage(CPU), nn.Linear(1, 1, bias=False)
+    layer.weight.grad = torch.full((1, 1), 3.0)
+    for usage in (first, second):
+        usage.look(layer)
+    for _ in first.waiting(slowly(2, 0.1, [])):
+        pass
+    alone, used = used_by(first), used_by(first, second)
+    assert used["grad_norm"] == pytest.approx(3.0), "all workers have the same gradient"
+    assert used["wait_seconds"] == pytest.approx(alone["wait_seconds"] / 2, abs=0.002)
+    assert used["resident_bytes"] == 2 * alone["resident_bytes"]
 
 
 def test_a_gradient_that_is_no_number_is_not_recorded() -> None:
     usage, layer = EpochUsage(CPU), nn.Linear(1, 1)
     layer.weight.grad = torch.full((1, 1), torch.inf)
     usage.look(layer)
-    assert "grad_norm" not in usage.over_workers(world=1)
+    assert "grad_norm" not in used_by(usage)
 
 
 def test_where_nvml_is_not_to_be_had_nothing_is_said_of_the_gpu() -> None:
