@@ -41,36 +41,30 @@ def add_actions(server: flask.Flask, actions: tuple[str, ...], give: GiveCommand
 
     The app's guard has seen to the token and the origin; a form of another site cannot send JSON.
     """
-
-    def act() -> flask.Response:
-        try:
-            action, study, cells = _asked(actions)
-        except ActionError as error:
-            return _answer(400, str(error))
-        try:
-            return _answer(200, give(action, study, cells))
-        except ActionGridError as error:
-            return _answer(409, str(error))
-
-    server.add_url_rule(ACTION_ROUTE, "act", act, methods=["POST"])
+    _add_route(server, ACTION_ROUTE, lambda: _asked(actions), give)
 
 
 def add_annotations(server: flask.Flask, annotate: Annotate) -> None:
     """Answer POSTs of `{"what": …, "about": …, "text": …}` as `add_actions` does."""
+    _add_route(server, ANNOTATION_ROUTE, _said, annotate)
+
+
+def _add_route(
+    server: flask.Flask, route: str, read: Callable[[], tuple[str, str, str]], do: Callable[..., str]
+) -> None:
+    """Answer POSTs: `read` gives what a request says, or raises; `do` does it, in words, or refuses."""
 
     def answer() -> flask.Response:
         try:
-            body = _body(frozenset({"what", "about", "text"}))
-            if body["what"] not in _ANNOTATIONS or not _is_name(body["about"]) or not _is_text(body["text"]):
-                raise ActionError("an annotation has `what`, `about` and `text`")
+            words = read()
         except ActionError as error:
             return _answer(400, str(error))
         try:
-            return _answer(200, annotate(body["what"], body["about"], body["text"]))
+            return _answer(200, do(*words))
         except ActionGridError as error:
             return _answer(409, str(error))
 
-    server.add_url_rule(ANNOTATION_ROUTE, "annotate", answer, methods=["POST"])
+    server.add_url_rule(route, route.strip("/"), answer, methods=["POST"])
 
 
 def _asked(actions: tuple[str, ...]) -> tuple[str, str, str]:
@@ -85,6 +79,19 @@ def _asked(actions: tuple[str, ...]) -> tuple[str, str, str]:
     if body["action"] not in actions:
         raise ActionError("no such action", "", f"one of {', '.join(actions)}")
     return body["action"], body["study"], body["cells"]
+
+
+def _said() -> tuple[str, str, str]:
+    """What to do, the subject and the text of a request.
+
+    Raises:
+        ActionError: it is no such request.
+    """
+    body = _body(frozenset({"what", "about", "text"}))
+    named = _is_name(body["what"]) and _is_name(body["about"])
+    if not named or body["what"] not in _ANNOTATIONS or not _is_text(body["text"]):
+        raise ActionError("an annotation has `what`, `about` and `text`")
+    return body["what"], body["about"], body["text"]
 
 
 def _body(fields: frozenset[str]) -> dict[str, Any]:

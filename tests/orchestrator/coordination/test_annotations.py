@@ -170,6 +170,10 @@ def test_pages_write_with_the_rights_of_commands(terminal: Terminal) -> None:
     assert post(app, "burn", KEY, "x")[0] == 400
     assert post(app, "tag", "", "x")[0] == 400
     assert app.post(ANNOTATION_ROUTE, json={"what": "tag"}, headers={"Host": "localhost"}).status_code == 400
+    for odd in (["tag"], {"tag": 1}, None, 3):
+        for field in ("what", "about", "text"):
+            body = {"what": "tag", "about": KEY, "text": "x", field: odd}
+            assert app.post(ANNOTATION_ROUTE, json=body, headers={"Host": "localhost"}).status_code == 400
     evil = {"Origin": "http://evil.example"}
     assert post(app, "tag", KEY, "x", **evil)[0] == 403
     assert post(client(terminal.storage, token="0123456789abcdef"), "tag", KEY, "x")[0] == 401
