@@ -31,8 +31,8 @@ CREATE VIEW grid_cells AS
 SELECT * EXCLUDE (current, macs, parent_key, config) FROM computed.grid_cells WHERE current;
 
 -- The grid's positions over any relation with the columns of `grid_cells`, apart by the values of other axes: how many
--- cells in which state, and the accuracy: top-1 averaged over the seeds of one experiment (top1_std: sample standard deviation). Where several have
--- results at a position there is no average: top1 is empty, and `experiments` lists them with what tells them apart,
+-- cells in which state, and the accuracy: top-1 averaged over the seeds of one experiment (top1_std: sample standard
+-- deviation). Where several have results at a position there is no average: top1 is empty, and `experiments` lists them with what tells them apart,
 -- each with its mean. `difference` to the published accuracy stands only where the two are comparable; else `differs`
 -- says why. `key` and `cell` are those of the cell that is most worth a look: a failed one first, then a running, a
 -- blocked, a planned and a finished one, by seed; `running_key` is that of a running one.
@@ -57,9 +57,14 @@ measured AS MATERIALIZED (
 ),
 together AS MATERIALIZED (FROM across_studies_of('measured')),
 mean AS MATERIALIZED (FROM mean_accuracies_of('together')),
+-- One experiment can be a value of an axis in one study and what another study's recipe says anyway.
+axes AS (
+    SELECT DISTINCT module, backbone, temporal_pooling, dataset, frames, experiment, other_axes FROM measured
+),
 beside AS (
-    SELECT mean.*, published_top1, published_videos, comparable, differs
-    FROM mean LEFT JOIN materialised.comparisons
+    SELECT mean.* EXCLUDE (other_axes), axes.other_axes, published_top1, published_videos, comparable, differs
+    FROM mean JOIN axes USING (module, backbone, temporal_pooling, dataset, frames, experiment)
+    LEFT JOIN materialised.comparisons
         USING (study, dataset, module, backbone, temporal_pooling, frames, experiment)
 ),
 known AS (

@@ -85,6 +85,15 @@ def test_the_grid_has_a_row_for_each_value_of_other_axes(catalog: Catalog) -> No
     assert len(linked) == 4, "each field leads to a cell of its own"
 
 
+def test_an_experiment_is_shown_at_each_position_that_has_its_cells(tmp_path: Path) -> None:
+    """One study varies the rate, the other has one of these rates in its recipe: seeds of one experiment."""
+    varied = Cell(study="rates", seed=0, top1=40.0, recipe={"lr": 0.1}, axes={"recipe.lr": "0.1"})
+    plain = Cell(study="plain", seed=1, top1=42.0, recipe={"lr": 0.1})
+    places = own(grid_positions(catalog_of(tmp_path, [varied, plain])))
+    found = [(row["other_axes"], row["cells"], row["top1"], row["results"]) for row in places]
+    assert found == [("", 1, 41.0, 2), ("recipe.lr=0.1", 1, 41.0, 2)]
+
+
 def test_where_another_study_has_the_place_too_the_rest_is_named(tmp_path: Path) -> None:
     other = Cell(study="plain", module="tam", top1=10.0, recipe={"lr": 0.5})
     rows = own(accuracies_by_frames(rates(tmp_path, other), ALL, "own"))
