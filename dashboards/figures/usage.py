@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from catalog import Catalog
 from catalog.queries.training import epochs_of
-from dashboards.figures.figure import Figure, Scope
+from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row
 from dashboards.render.plain_figure import PlainFigure, Trace, scatter
 from dashboards.render.theme import AUTO, Theme, empty_figure, styled
@@ -30,8 +29,8 @@ PANELS = {
 """The panels and their columns; one whose column is empty throughout is not drawn."""
 
 
-def usage_data(catalog: Catalog, scope: Scope) -> pa.Table:
-    """Return one row an epoch of the cells in scope: the columns of `PANELS`, empty where not recorded."""
+def usage_table(epochs: pa.Table) -> pa.Table:
+    """Return of each row of `epochs_of` the columns of `PANELS`, empty where not recorded."""
     import pyarrow as pa
 
     rows = [
@@ -45,7 +44,7 @@ def usage_data(catalog: Catalog, scope: Scope) -> pa.Table:
             "gpu_percent": row["gpu_percent"],
             "grad_norm": row["grad_norm"],
         }
-        for row in epochs_of(catalog, scope.keys).to_pylist()
+        for row in epochs.to_pylist()
     ]
     kinds = {"cell": pa.string(), "epoch": pa.int64(), **dict.fromkeys(PANELS.values(), pa.float64())}
     return pa.Table.from_pylist(rows, schema=pa.schema(kinds.items()))
@@ -87,13 +86,13 @@ def _line(rows: list[Row], title: str, name: str) -> Trace:
     )
 
 
-def _about(row: Row, title: str) -> Any:  # noqa: ANN401  (Plotly's custom data)
+def _about(row: Row, title: str) -> str:
     return f"<b>{row['cell']}</b><br>{title}, epoch {row['epoch']}"
 
 
 FIGURE = Figure(
     name="usage",
     title="What it used",
-    data=usage_data,
+    data=lambda catalog, scope: usage_table(epochs_of(catalog, scope.keys)),
     draw=draw_usage,
 )

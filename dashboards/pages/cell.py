@@ -37,9 +37,8 @@ from dashboards.figures.deciding_videos import (
     places_of,
     route,
 )
-from dashboards.figures.figure import Scope
 from dashboards.figures.lineage import draw_lineage, lineage_data
-from dashboards.figures.usage import draw_usage, usage_data
+from dashboards.figures.usage import draw_usage, usage_table
 from dashboards.pages.annotations import tags_and_notes
 from dashboards.pages.blocks import (
     RETRY,
@@ -118,9 +117,8 @@ def _key(request: PageRequest) -> str:
 
 def _cell(request: PageRequest, cell: Row) -> list[Block]:
     key = cell["key"]
-    curves, used, lineage, tried, measured, files, notes, said, tags = in_parallel(
+    curves, lineage, tried, measured, files, notes, said, tags = in_parallel(
         lambda: curves_data(request.catalog, [key]),
-        lambda: usage_data(request.catalog, Scope(keys=(key,))),
         lambda: lineage_data(request.catalog, key),
         lambda: attempts_at(request.catalog, key),
         lambda: cells.measurements_of_cell(request.catalog, key),
@@ -129,6 +127,7 @@ def _cell(request: PageRequest, cell: Row) -> list[Block]:
         lambda: notes_about(request.catalog, "cell", key),
         lambda: tags_about(request.catalog, "cell", key),
     )
+    used = usage_table(curves)
     attempts: dict[str, Column | str] = {
         "attempt": "attempt",
         "state": Column("state", state),

@@ -15,7 +15,7 @@ from torch import nn
 from catalog import Catalog
 from catalog.events import EpochFinished
 from dashboards.figures.figure import Scope
-from dashboards.figures.usage import PANELS, draw_usage, usage_data
+from dashboards.figures.usage import FIGURE, PANELS, draw_usage
 from orchestrator.running.journal_events import epoch_event
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 from trainables.training.usage import EpochUsage, usage_of
@@ -114,7 +114,7 @@ def test_what_was_used_is_journalled_and_drawn_and_old_epochs_do_without(tmp_pat
     events.append(dataclasses.replace(again, time=events[-1].time))
     write_quickly(tmp_path, iter(events))
     with Catalog.open(tmp_path) as catalog:
-        table = usage_data(catalog, Scope(keys=(key,)))
+        table = FIGURE.data(catalog, Scope(keys=(key,)))
     first, *others = table.to_pylist()
     expected = {"waiting": 25.0, "cores": 1.5, "resident_gb": 2.0, "peak_gb": 3.0, "grad_norm": 0.5}
     assert {name: first[name] for name in expected} == expected and first["gpu_percent"] is None
