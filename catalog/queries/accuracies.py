@@ -50,7 +50,7 @@ _GAINS = """
 """
 _TRAININGS = """
     SELECT
-        study, dataset, module, backbone, temporal_pooling, frames, experiment, training,
+        study, dataset, module, backbone, temporal_pooling, frames, experiment,
         list(top1 ORDER BY seed) AS values,
         list(key ORDER BY seed) AS keys, min(eval_videos) AS eval_videos
     FROM own_cells WHERE top1 IS NOT NULL GROUP BY ALL

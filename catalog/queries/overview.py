@@ -130,15 +130,15 @@ _EXPLORED_CELLS = """
     ORDER BY once.dataset, once.module, once.backbone, once.temporal_pooling, once.frames, once.seed, key
 """
 _EXPLORED_EXPERIMENTS = """
-    , apart AS (SELECT * REPLACE (CASE WHEN $by_seed THEN seed END AS seed), seed AS own_seed FROM once)
+    , apart AS (
+        SELECT * REPLACE (CASE WHEN $by_seed THEN hash(experiment, seed) ELSE experiment END AS experiment)
+        FROM once
+    )
     SELECT
-        study, dataset, module, backbone, temporal_pooling, frames, seed,
-        arg_min(other_axes, (own_seed, key)) AS other_axes, measure, any_value(protocol) AS protocol,
-        any_value(checkpoint) AS checkpoint, min(eval_videos) AS eval_videos,
-        avg(top1 ORDER BY own_seed, key) AS top1, stddev_samp(top1 ORDER BY own_seed, key) AS top1_std,
-        count(top1) AS seeds, count(*) AS planned
-    FROM apart
-    GROUP BY study, dataset, module, backbone, temporal_pooling, frames, seed, experiment, measure
+        mean.study, mean.dataset, mean.module, mean.backbone, mean.temporal_pooling, mean.frames,
+        CASE WHEN $by_seed THEN once.seed END AS seed, mean.other_axes, mean.measure, mean.protocol,
+        mean.checkpoint, mean.eval_videos, mean.top1, mean.top1_std, mean.seeds, mean.planned_seeds AS planned
+    FROM seed_means_of('apart') AS mean JOIN once USING (key)
 """
 _FILTER_VALUES = """
     WITH planned AS (
