@@ -36,8 +36,13 @@ from dashboards.render.comparison import (
 from dashboards.render.markup import Column, signed, three_decimals
 from dashboards.render.plain_figure import Trace, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
-from dashboards.render.uncertainty import MEAN, in_words, with_differences, with_intervals
-from dashboards.statistics import interval_in_words
+from dashboards.render.uncertainty import (
+    MEAN,
+    difference_in_words,
+    in_words,
+    with_differences,
+    with_intervals,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -278,11 +283,7 @@ def _text(row: Row) -> str:
 def _about(row: Row) -> str:
     lines = [in_words(row, MEAN)]
     if row["change"] is not None:
-        span = interval_in_words(row["change_low"], row["change_high"], signed=True)
-        beside = " by video" if row["change_paired"] else ""
-        lines.append(
-            f"{row['change']:+.2f} points from the step before" + (f" ({span}{beside})" if span else "")
-        )
+        lines.append(difference_in_words(row, "change", "points from the step before"))
     lines.append(row["place"] if row["printed"] else f"follows from {row['place']}")
     if row["sampling"]:
         lines.append(protocol_text(row))

@@ -30,8 +30,13 @@ from dashboards.render.comparison import NOTHING, Result, differences
 from dashboards.render.markup import Column, signed, three_decimals
 from dashboards.render.plain_figure import PlainFigure, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, styled
-from dashboards.render.uncertainty import Accuracy, in_words, with_differences, with_intervals
-from dashboards.statistics import interval_in_words
+from dashboards.render.uncertainty import (
+    Accuracy,
+    difference_in_words,
+    in_words,
+    with_differences,
+    with_intervals,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -151,10 +156,7 @@ def _about(row: Row) -> str:
     lines = [in_words(row, _CLIP, f"{row['clip_views']} view(s):")]
     if row["video_top1"] is not None:
         views = f"{row['video_views']} views:"
-        span = interval_in_words(row["gain_low"], row["gain_high"], signed=True)
-        beside = " by video" if row["gain_paired"] else ""
-        gain = f"{row['gain']:+.2f} points" + (f" ({span}{beside})" if span else "")
-        lines.append(f"{in_words(row, _VIDEO, views)}, {gain}")
+        lines.append(f"{in_words(row, _VIDEO, views)}, {difference_in_words(row, 'gain')}")
     rate = f" at rate {row['sampling_rate']}" if row["sampling_rate"] else ""
     lines.append(f"measured with {row['evaluated_sampling']} sampling{rate}, crops of {row['crop_size']}²")
     if row["checkpoint"]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dashboards.render.comparison import Difference
-from dashboards.statistics import accuracy_in_words, mean_over_seeds_from
+from dashboards.statistics import accuracy_in_words, interval_in_words, mean_over_seeds_from
 from dashboards.statistics.columns import differences_to_published, mean_intervals
 
 if TYPE_CHECKING:
@@ -167,6 +167,13 @@ def with_differences(
         ),
     }
     return _with_columns(table, name, columns)
+
+
+def difference_in_words(row: Row, name: str, what: str = "points") -> str:
+    """Return a difference of `with_differences`: `+2.20 points (+0.4 to +4.0 by video)`; `what`: its unit."""
+    span = interval_in_words(row[f"{name}_low"], row[f"{name}_high"], signed=True)
+    beside = " by video" if row[f"{name}_paired"] else ""
+    return f"{row[name]:+.2f} {what}" + (f" ({span}{beside})" if span else "")
 
 
 def interval(
