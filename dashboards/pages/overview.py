@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from glob import escape
@@ -16,6 +15,7 @@ from catalog.queries.cells import best_cells, latest_study_file, progress_of_stu
 from catalog.queries.filters import Filters
 from catalog.queries.overview import failed_and_blocked, results_so_far
 from catalog.queries.training import costs_by_axis
+from catalog.storage.layout import command_on
 from dashboards.figures.cost_by_axis import costs_of_all
 from dashboards.figures.figure import Answer, Figure, Scope
 from dashboards.figures.grid import duration
@@ -141,7 +141,7 @@ def _until(request: PageRequest, row: Row) -> Content:
 
 def _run_again(request: PageRequest, study: str) -> str:
     (file,) = latest_study_file(request.catalog, [study]).column("file").to_pylist()
-    return shlex.join(("actiongrid", "run", file or study, "--storage", request.storage))
+    return command_on(request.storage, "run", file or study)
 
 
 def _best(request: PageRequest, table: pa.Table) -> Block:

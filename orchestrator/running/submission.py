@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from catalog.events import Event as CatalogEvent
 from catalog.queries.drivers import next_time
 from catalog.queries.planner import attempts_made
 from catalog.queries.training import hours_spent
+from catalog.storage.layout import command_on
 from catalog.storage.locks import LockHeldError
 from catalog.storage.storage import Storage
 from orchestrator.coordination.shared_cells import SharedCells
@@ -226,8 +226,8 @@ class Submission:
         cells = {one.key: (one.cell.name, one.cell.resources) for one in self.plan.cells}
         on_gpus = any(resources.gpus for _, resources in cells.values())
         spent = hours_spent(self._catalog, self._study.name, on_gpus=on_gpus)
-        words = ("actiongrid", "run", self._options.study_file, "--storage", self._storage.location)
-        return AlertSubject(self._study.name, cells, spent, shlex.join(words))
+        start = command_on(self._storage.location, "run", self._options.study_file)
+        return AlertSubject(self._study.name, cells, spent, start)
 
     def driver(self, stop: Event, observers: Sequence[Callable[[CatalogEvent], None]] = ()) -> Driver:
         """The driver of the cells that have to run, until `stop` is set; `observers` see its events."""
