@@ -78,7 +78,16 @@ def _loaded(content: bytes, *, with_nan: bool) -> Any:  # noqa: ANN401  (any JSO
     except ValueError:
         if not with_nan:
             raise
+    return parse_json(content.decode())
+
+
+def parse_json(text: str | bytes) -> Any:  # noqa: ANN401  (any JSON value)
+    """What a JSON text holds, NaN and infinity among it.
+
+    Raises:
+        ValueError: no JSON, not in UTF-8, or nested so deeply that the interpreter gives up.
+    """
     try:
-        return json.loads(content.decode())
+        return json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error

@@ -132,7 +132,7 @@ def _address(storage: Path | str) -> str:
     """What a user calls a storage: of the local mirror of a bucket the bucket's address."""
     try:
         return str(json.loads((Path(storage) / BUCKET_MARK).read_bytes())["url"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return str(storage)
 
 

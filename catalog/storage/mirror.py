@@ -14,7 +14,7 @@ from pathlib import Path
 
 from catalog.storage.atomic import StorageError, replaced_atomically
 from catalog.storage.bucket import Bucket, StoredObject
-from catalog.storage.checksums import load_checked, with_checksum
+from catalog.storage.checksums import load_checked, parse_json, with_checksum
 from catalog.storage.layout import BUCKET_MARK
 from catalog.storage.locks import exclusive
 from catalog.storage.working_folder import cache_folder
@@ -161,7 +161,7 @@ class MirroredFolder:
 
     def _index(self) -> dict[str, str]:
         try:
-            return dict(json.loads((self._path / _INDEX).read_text(encoding="utf-8")))
+            return dict(parse_json((self._path / _INDEX).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from catalog.storage.checksums import parse_json
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from catalog.storage.layout import Layout
 from orchestrator.planning.gpu_share import Packing, SideBySide
@@ -84,7 +84,7 @@ def rows_of(path: Path, wanted: str) -> list[Any]:
         RatesError: the file is missing or no JSON list.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RatesError(f"rates cannot be read ({error.strerror})", path, "name a file of rates") from error
     except ValueError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import pickletools
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from catalog.storage.answers import NoAnswerError, answer_seconds, require_grpc
+from catalog.storage.checksums import parse_json
 from catalog.storage.errors import WORK_FAILED, ActionGridError
 from catalog.storage.storage import Storage
 from orchestrator.coordination.drivers import Watch
@@ -229,7 +229,7 @@ def _is_whole(path: Path) -> bool:
     try:
         content = path.read_bytes()
         if path.suffix == ".json":
-            json.loads(content)
+            parse_json(content)
         else:
             # Reads the instructions up to the last one and carries none of them out.
             deque(pickletools.genops(content), maxlen=0)

@@ -1,21 +1,20 @@
 """Fuzzing of every address of the dashboard: one answer, never a fault of the program, never a long wait.
 
-`make fuzz` runs it for long (`ACTIONGRID_FUZZ_EXAMPLES` a test). What it has found is kept as `SEEDS`.
+`make fuzz` runs it for minutes; what it has found is kept as `SEEDS` and `HEADERS`.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import flask
 import pytest
-from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
 from werkzeug.test import Client
 
@@ -24,19 +23,14 @@ from dashboards.app.access import Access
 from dashboards.app.app import build_app
 from dashboards.app.filter_bar import NAMES
 from dashboards.app.live import PAGES, LiveCatalog
+from orchestrator.commands.control import annotate, give
+from tests.support.fuzzing import fuzz
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 from tests.support.slowness import slowness
 
-EXAMPLES = int(os.environ.get("ACTIONGRID_FUZZ_EXAMPLES", "60"))
+EXAMPLES = 60
 LONGEST = 5.0
 """Seconds, beside a statement's own limit."""
-
-thorough = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize="ACTIONGRID_FUZZ_EXAMPLES" not in os.environ,
-    suppress_health_check=list(HealthCheck),
-)
 
 SEEDS = [
     "/csv/grid/grid?module=%00",
@@ -61,11 +55,12 @@ SEEDS = [
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    storage = tmp_path_factory.mktemp("storage")
-    write_quickly(storage, grid_events(DEMO))
-    live = LiveCatalog(FolderStorage(storage))
+    storage = FolderStorage(tmp_path_factory.mktemp("storage"))
+    write_quickly(storage.root, grid_events(DEMO))
+    live = LiveCatalog(storage)
     live.refresh()
-    server: flask.Flask = build_app(live, Access("127.0.0.1"), 1.0).server
+    told, written = partial(give, storage=storage), partial(annotate, storage=storage)
+    server: flask.Flask = build_app(live, Access("127.0.0.1"), 1.0, told, written).server
     yield Client(server)
     live.close()
 
@@ -138,11 +133,13 @@ paths = some.one_of(
 ).map(lambda parts: "/" + "/".join(parts))
 
 
-@thorough
-@given(paths, queries, some.sampled_from(["GET", "GET", "GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE"]))
-def test_every_address_is_answered(client: Client, path: str, query: str, method: str) -> None:
-    if "q=" not in query:  # statements have tests of their own
-        answered(client, f"{path.replace('?', '%3F')}?{query}", method)
+def test_every_address_is_answered(client: Client) -> None:
+    def check(path: str, query: str, method: str) -> None:
+        if "q=" not in query:  # statements have tests of their own
+            answered(client, f"{path.replace('?', '%3F')}?{query}", method)
+
+    methods = some.sampled_from(["GET", "GET", "GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE"])
+    fuzz(check, paths, queries, methods, examples=EXAMPLES)
 
 
 @pytest.mark.parametrize("path", SEEDS)
@@ -163,16 +160,20 @@ headers_ = some.dictionaries(
 )
 
 
-@thorough
-@given(
-    some.sampled_from(["/", "/csv/grid/grid", "/assets/app.js", "/_dash-layout", "/_dash-dependencies"]),
-    headers_,
-)
-@example("/", {"Origin": "http://[::1"})
-@example("/", {"Host": "a b"})
-@example("/", {"Host": "[::1"})
-def test_every_header_is_answered(client: Client, path: str, headers: dict[str, str]) -> None:
-    answered(client, path, headers=headers)
+pages = some.sampled_from(["/", "/csv/grid/grid", "/assets/app.js", "/_dash-layout", "/_dash-dependencies"])
+HEADERS = [{"Origin": "http://[::1"}, {"Host": "a b"}, {"Host": "[::1"}]
+
+
+def test_every_header_is_answered(client: Client) -> None:
+    def check(path: str, headers: dict[str, str]) -> None:
+        answered(client, path, headers=headers)
+
+    fuzz(check, pages, headers_, examples=EXAMPLES)
+
+
+@pytest.mark.parametrize("headers", HEADERS, ids=str)
+def test_headers_that_fuzzing_has_found_stay_answered(client: Client, headers: dict[str, str]) -> None:
+    answered(client, "/", headers=headers)
 
 
 def callback_bodies() -> list[dict[str, Any]]:
@@ -262,12 +263,32 @@ def test_the_bodies_that_are_changed_are_those_of_the_pages(client: Client, body
     assert answered(client, "/_dash-update-component", "POST", json=body) == 200
 
 
-@thorough
-@given(
-    some.one_of(changed_bodies(), some.binary(max_size=200), values.map(lambda one: json.dumps(one).encode()))
+def test_every_callback_body_is_answered(client: Client) -> None:
+    def check(body: bytes) -> None:
+        answered(client, "/_dash-update-component", "POST", data=body, content_type="application/json")
+
+    anything = some.binary(max_size=200) | values.map(lambda one: json.dumps(one).encode())
+    fuzz(check, changed_bodies() | anything, examples=EXAMPLES)
+
+
+words = some.sampled_from(["pause", "retry", "demo", "*", "note", "tag", "save", "k", "/grid"]) | scalars
+posted = some.dictionaries(some.sampled_from(["action", "study", "cells", "what", "about", "text"]), words)
+orders = some.tuples(words, words, words).map(
+    lambda given: dict(zip(["action", "study", "cells"], given, strict=True))
 )
-def test_every_callback_body_is_answered(client: Client, body: bytes) -> None:
-    answered(client, "/_dash-update-component", "POST", data=body, content_type="application/json")
+remarks = some.tuples(words, words, words).map(
+    lambda given: dict(zip(["what", "about", "text"], given, strict=True))
+)
+
+
+def test_every_command_and_note_is_answered(client: Client) -> None:
+    def check(path: str, body: object) -> None:
+        data = json.dumps(body).encode(errors="surrogatepass")
+        answered(client, path, "POST", data=data, content_type="application/json")
+
+    fuzz(
+        check, some.sampled_from(["/act", "/annotate"]), orders | remarks | posted | values, examples=EXAMPLES
+    )
 
 
 def test_a_page_with_another_number_of_filters_is_refused(client: Client) -> None:

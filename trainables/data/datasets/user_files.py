@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import errno
-import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
 
+from catalog.storage.checksums import parse_json
 from catalog.storage.layout import escaped
 from trainables.data.datasets.base import (
     VIDEO_SUFFIXES,
@@ -186,7 +186,7 @@ def json_value(path: Path) -> object:
         DatasetError: the file cannot be read or is no JSON.
     """
     try:
-        value: object = json.loads(_text(path))
+        value: object = parse_json(_text(path))
     except ValueError as error:
         raise wrong(f"not a JSON file ({error})", path) from error
     return value
