@@ -2,8 +2,9 @@
 
 A sample that a seed fixes is taken of all faults of the rooms (`tests/mutants/rooms.py`); each is put into a
 copy of the tree, and the tests that concern it run until one fails. What was tried stands in `.mutants/`, so
-that a run goes on where it was stopped; what survived is tried again. Faults that change nothing that anyone
-could see stand in `equivalent.yaml` with the reason.
+that a run goes on where it was stopped; what survived is tried again. `--keep` writes what is known of files
+that are still the same to `results.jsonl` beside this, for the next one. Faults that change nothing that
+anyone could see stand in `equivalent.yaml` with the reason.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tests.mutants.rooms import ROOMS, Room, faults_of
 ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / ".mutants"
 RESULTS = STATE / "results.jsonl"
+KEPT = Path(__file__).with_name("results.jsonl")
 EQUIVALENT = Path(__file__).with_name("equivalent.yaml")
 SLOWEST_TEST_SECONDS = 8.0
 """Of work. Slower tests are left out: they cost more than they find."""
@@ -221,12 +223,16 @@ def try_all(trials: list[Trial], tests: dict[str, Tests], trees: list[Tree]) -> 
 def known_results(trials: list[Trial]) -> dict[str, dict[str, Any]]:
     """The last result of each fault whose file is still the same, by the fault's name."""
     digests = {trial.fault.name: trial.digest for trial in trials}
-    known = {}
-    for text in RESULTS.read_text().splitlines() if RESULTS.exists() else []:
-        line = json.loads(text)
-        if digests.get(line["name"]) == line["digest"]:
-            known[line["name"]] = line
-    return known
+    texts = [text for file in (KEPT, RESULTS) if file.exists() for text in file.read_text().splitlines()]
+    lines = map(json.loads, texts)
+    return {line["name"]: line for line in lines if digests.get(line["name"]) == line["digest"]}
+
+
+def keep(trials: list[Trial]) -> None:
+    """Write what is known, in the order of the names, without times."""
+    known = sorted(known_results(trials).values(), key=lambda line: str(line["name"]))
+    lines = [{name: line[name] for name in ("name", "room", "digest", "outcome", "by")} for line in known]
+    KEPT.write_text("".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines))
 
 
 def report(trials: list[Trial]) -> int:
@@ -257,6 +263,9 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=1.0, help="of the rooms' numbers of faults")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--report", action="store_true", help="print what is known, try nothing")
+    parser.add_argument(
+        "--keep", action="store_true", help="write what is known to results.jsonl, try nothing"
+    )
     parser.add_argument("--record", action="store_true", help="find anew which tests call which functions")
     parser.add_argument(
         "--only", default="", help="faults whose name holds this text; all of them, not a sample"
@@ -264,7 +273,9 @@ def main() -> int:
     options = parser.parse_args()
     trials = sample(options.rooms, 1e9 if options.only else options.share, options.seed)
     trials = [trial for trial in trials if options.only in trial.fault.name]
-    if options.report:
+    if options.keep:
+        keep(trials)
+    if options.report or options.keep:
         return report(trials)
     STATE.mkdir(exist_ok=True)
     if options.record:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.mutants.__main__ import _test_files, equivalent, sample
+from tests.mutants.__main__ import _test_files, equivalent, known_results, sample
 from tests.mutants.faults import python_faults
 from tests.mutants.processes import Tree
 from tests.mutants.rooms import ROOMS
@@ -120,6 +121,19 @@ def test_a_sample_is_spread_over_the_rooms_and_always_the_same() -> None:
     assert len(trials) >= 300
     assert {trial.room for trial in trials} == set(ROOMS)
     assert {trial.fault.name for trial in trials} != {t.fault.name for t in sample(list(ROOMS), 1.0, 2)}
+
+
+def test_a_result_counts_while_its_file_is_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    same, other = sample(["clips"], 0.05, 1)[:2]
+    lines = [
+        {"name": same.fault.name, "digest": same.digest, "outcome": "killed"},
+        {"name": other.fault.name, "digest": same.digest, "outcome": "killed"},
+    ]
+    kept = tmp_path / "results.jsonl"
+    kept.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    monkeypatch.setattr("tests.mutants.__main__.KEPT", kept)
+    monkeypatch.setattr("tests.mutants.__main__.RESULTS", tmp_path / "none")
+    assert known_results([same, other]) == {same.fault.name: lines[0]}
 
 
 @pytest.mark.parametrize("name", ROOMS)
