@@ -7,6 +7,7 @@ Pure functions of plain numbers, in percent and points. What each one assumes, a
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEVEL = 0.95
+_STEPS = 2**50
 SMALL_SHARE = 0.1
 """A seeds' part of the variance below this share of the videos' part hardly widens a quantile."""
 
@@ -99,9 +101,9 @@ def _require_share(videos: float, *accuracies: float) -> None:
 
 def _share_with_tail(hits: float, trials: float, tail: float) -> float:
     """The true share at which more hits, and half of as many, have this probability."""
-    from scipy.optimize import brentq
-
-    return float(brentq(lambda share: _upper_mid_p(hits, trials, share) - tail, 0.0, 1.0, xtol=1e-14))
+    # Not scipy.optimize: to import it took a sixth of what `status` takes with 100,000 cells.
+    found = bisect_left(range(_STEPS), tail, key=lambda step: _upper_mid_p(hits, trials, step / _STEPS))
+    return found / _STEPS
 
 
 def _upper_mid_p(hits: float, trials: float, share: float) -> float:

@@ -219,6 +219,6 @@ def _figures() -> Finding:
 
 
 def _size(count: float) -> str:
-    from trainables.data.ingest.plan import bytes_text
+    from catalog.storage.sizes import bytes_text
 
     return bytes_text(count)

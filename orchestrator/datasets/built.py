@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SOURCE_FILE, Layout, dataset_command
+from catalog.storage.sizes import bytes_text
 from catalog.storage.storage import Storage
 from orchestrator.study.datasets import DatasetState, dataset_config, declared_state
 from orchestrator.study.keys import declared_hash
@@ -35,7 +36,6 @@ from trainables.data.frames.manifest import (
 )
 from trainables.data.frames.transfer import fetch_intact
 from trainables.data.ingest.build_log import BuildLog, last_inputs
-from trainables.data.ingest.plan import bytes_text
 from trainables.data.ingest.run import BuildProgress
 
 _MOST_THREADS = 8  # beyond that a disk gets no faster

@@ -11,11 +11,11 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
+from catalog.storage.sizes import bytes_text
 from trainables.data.datasets import OFFICIAL, Listing
 from trainables.data.datasets.base import DatasetError
 from trainables.data.datasets.listing import list_dataset
 from trainables.data.datasets.own_files import CsvDataset, FolderDataset, SplitFolders
-from trainables.data.ingest.plan import bytes_text
 
 _PROBED = 12  # videos
 _LONG_SECONDS = 30.0

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from catalog.storage.layout import command_on
+from catalog.storage.sizes import bytes_text
 from orchestrator.planning.forecast import (
     Amount,
     AxisShare,
@@ -27,7 +28,6 @@ from orchestrator.terminal.text import (
     percent_text,
     time_text,
 )
-from trainables.data.ingest.plan import bytes_text
 
 UNKNOWN = "?"
 _BAR = 48  # characters of the longest bar

@@ -9,10 +9,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from trainables.data.ingest.plan import bytes_text
-from trainables.data.ingest.run import BuildProgress, Stage
+from catalog.storage.sizes import bytes_text
+
+if TYPE_CHECKING:  # at run time it would cost every command numpy, Arrow and PyAV
+    from trainables.data.ingest.run import BuildProgress, Stage
 
 PLAIN_STATUS_SECONDS = 30.0
 """How often a view says how far it is where no terminal can be rewritten."""

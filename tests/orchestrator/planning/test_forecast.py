@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from catalog.storage.sizes import bytes_text
 from orchestrator.cli import main
 from orchestrator.planning.cost import START_UP_SECONDS, Size, checkpoint_bytes
 from orchestrator.planning.forecast import Forecast, cell_forecast, make_forecast
@@ -21,7 +22,6 @@ from orchestrator.study.load import load_study, parse_study
 from orchestrator.terminal.plan_text import forecast_lines
 from orchestrator.terminal.text import time_text
 from tests.support.finished_study import build, finish
-from trainables.data.ingest.plan import bytes_text
 from trainables.recipe.cell_spec import Recipe
 from trainables.recipe.keep import KeepPolicy
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from catalog.storage.atomic import StoreWriteError
 from catalog.storage.layout import SHARDS
+from catalog.storage.sizes import bytes_text
 from trainables.data.frames.check import Damage
 from trainables.data.frames.frame_format import FrameFormat
 from trainables.data.frames.shard import FORMAT
@@ -147,12 +148,3 @@ def check_space(plan: IngestPlan, directory: Path) -> None:
             directory,
             "make room, use another --storage, or lower --short-side or --quality",
         )
-
-
-def bytes_text(count: float) -> str:
-    """`count` bytes with a binary prefix, e.g. `4.5 GiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.2f} TiB"

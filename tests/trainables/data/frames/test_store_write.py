@@ -11,6 +11,7 @@ import pytest
 import simplejpeg
 
 from catalog.storage.atomic import StoreWriteError
+from catalog.storage.sizes import bytes_text
 from tests.support.clips import SHARED_VIDEOS
 from tests.support.shards import write_shard
 from trainables.data.datasets import SyntheticMotion
@@ -21,7 +22,7 @@ from trainables.data.frames.spool import SpoolTarget, SpoolWriter
 from trainables.data.frames.write import DecodedVideo, ShardWriter, shard_writer
 from trainables.data.ingest.batch import BatchRecord, BatchTask, VideoDone, VideoRecord
 from trainables.data.ingest.build_log import BuildLog
-from trainables.data.ingest.plan import IngestPlan, _estimate, bytes_text, check_space, plan_ingest
+from trainables.data.ingest.plan import IngestPlan, _estimate, check_space, plan_ingest
 from trainables.data.ingest.probe import Probed, Rejected
 from trainables.data.ingest.probe_child import estimate_bytes
 from trainables.data.ingest.run import LocalThreads
