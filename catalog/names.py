@@ -1,4 +1,4 @@
-"""The names of modules, backbones and datasets as the field prints them."""
+"""The names of modules, backbones, datasets and axes as people read them."""
 
 from __future__ import annotations
 
@@ -43,10 +43,50 @@ def label(name: str) -> str:
     return name.upper() if len(name) < _ACRONYM else name
 
 
+_RECIPE = "recipe."
+RECIPE_NAME = "recipe_name"
+RESOLUTION = "resolution"
+OTHER_AXES_WRITTEN = (RECIPE_NAME, RESOLUTION, "recipe.FIELD")
+"""How axes beside the six are named in files (docs/axes.md); FIELD is any field of a recipe."""
+
+
+def is_other_axis(name: str) -> bool:
+    """Return whether an axis of this name is none of the six, well spelt or not."""
+    return name in (RECIPE_NAME, RESOLUTION) or name.startswith(_RECIPE)
+
+
+def other_axis_value(value: object) -> str:
+    """Return a value of such an axis as names, SQL and filters have it: `0.001`, `yes`, `15-30`, `none`."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple | list):
+        return "-".join(other_axis_value(one) for one in value)
+    if value is None:
+        return "none"
+    return f"{value:g}" if isinstance(value, float) and f"{value:g}" == f"{value:.12g}" else str(value)
+
+
+def name_part(axes: Iterable[tuple[str, str]]) -> str:
+    """Return what stands in a cell's name behind its dataset: `+lr=0.01+paper`; empty without such axes."""
+    return "".join(
+        f"+{text}" if axis == RECIPE_NAME else f"+{axis.removeprefix(_RECIPE)}={text}" for axis, text in axes
+    )
+
+
+def axis_name(axis: str) -> str:
+    """Return an axis as people read it: `recipe.weight_decay` → weight decay, `recipe_name` → recipe."""
+    return "recipe" if axis == RECIPE_NAME else axis.removeprefix(_RECIPE).replace("_", " ")
+
+
+def axes_words(axes: Iterable[tuple[str, str]]) -> str:
+    """Return values of other axes as people read them: `lr 0.01, recipe slow`; as the SQL macro does."""
+    return ", ".join(f"{axis_name(axis)} {text}" for axis, text in axes)
+
+
 def study_with_axes(study: str, axes: Iterable[tuple[str, str]]) -> str:
-    """Return a study with the values of its other axes: `rates (lr 0.01)`; as the SQL macro of this name."""
-    words = [f"{axis.removeprefix('recipe.').replace('recipe_name', 'recipe')} {text}" for axis, text in axes]
-    return f"{study} ({', '.join(words).replace('_', ' ')})" if words else study
+    """Return a study with the values of its other axes: `rates (lr 0.01)`; as the SQL macro."""
+    words = axes_words(axes)
+    return f"{study} ({words})" if words else study
 
 
 def axis_text(axis: str, value: object) -> str:

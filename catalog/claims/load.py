@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from catalog.claims.model import MEASURE, MEASURES, AxisValue, Claim, ClaimFile
 from catalog.field_errors import FieldsError, Location, Problem, choices
+from catalog.names import OTHER_AXES_WRITTEN, is_other_axis
 from catalog.yaml_source import Document, field_problems, json_data, parse_yaml
 
 if TYPE_CHECKING:
@@ -150,12 +151,13 @@ def _problems(claim: Claim, number: int) -> Iterator[Problem]:
     """What the fields of a claim get wrong together."""
     at: Location = ("claims", number)
     compared = {axis: claim.compared(axis) for axis in claim.compare}
-    yield from _wrong_axes((*at, "where"), claim.where, claim.axes)
-    yield from _wrong_axes((*at, "without"), claim.without, claim.axes)
-    yield from _wrong_axes((*at, "compare"), compared, (*claim.axes, MEASURE))
+    allowed = claim.axes if claim.results == "printed" else (*claim.axes, *OTHER_AXES_WRITTEN)
+    yield from _wrong_axes((*at, "where"), claim.where, allowed)
+    yield from _wrong_axes((*at, "without"), claim.without, allowed)
+    yield from _wrong_axes((*at, "compare"), compared, (*allowed, MEASURE))
     for axis in claim.average_over:
-        if axis not in claim.axes:
-            what = f"{axis!r} is no axis of these results; {choices(axis, claim.axes)}"
+        if not _is_allowed(axis, allowed):
+            what = f"{axis!r} is no axis of these results; {choices(axis, allowed)}"
             yield Problem((*at, "average_over"), what)
     for field in ("where", "without", "average_over"):
         for axis in claim.compare:
@@ -175,13 +177,18 @@ def _wrong_axes(
     at: Location, axes: Mapping[str, Sequence[AxisValue]], allowed: Sequence[str]
 ) -> Iterator[Problem]:
     for axis, values in axes.items():
-        if axis not in allowed:
+        if not _is_allowed(axis, allowed):
             yield Problem((*at, axis), f"no axis of these results; {choices(axis, allowed)}")
         elif not values:
             wanted = "two values: the first minus the second" if at[-1] == "compare" else "a value"
             yield Problem((*at, axis), f"needs {wanted}")
         else:
             yield from _wrong_values((*at, axis), axis, values)
+
+
+def _is_allowed(axis: str, allowed: Sequence[str]) -> bool:
+    """Whether results can have an axis: of those that only their study knows, any that is named so."""
+    return axis in allowed or (is_other_axis(axis) and OTHER_AXES_WRITTEN[0] in allowed)
 
 
 def _wrong_measures(claim: Claim, at: Location) -> Iterator[Problem]:

@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from catalog.names import is_other_axis, other_axis_value
 
 Results = Literal["grid", "evaluations", "printed"]
 Measure = Literal["top1", "top5", "phi", "psi", "macs"]
@@ -20,7 +31,9 @@ AXES: Mapping[Results, tuple[str, ...]] = {
     "evaluations": (*MODEL_AXES, "sampling", "clips", "crops", "crop_size"),
     "printed": ("table", "row", "column"),
 }
-"""What tells results apart. `printed` are the numbers of the paper's Tables 2 to 6, by their place."""
+"""What tells results apart, beside the other axes of their study (docs/axes.md), of which `printed` has none.
+
+`printed` are the numbers of the paper's Tables 2 to 6, by their place."""
 MEASURES: Mapping[Results, tuple[Measure, ...]] = {
     "grid": get_args(Measure),
     "evaluations": ("top1", "macs"),
@@ -42,6 +55,19 @@ def _compared(value: object) -> tuple[AxisValue | tuple[AxisValue, ...], ...]:
     if pairs and (len(pairs) < len(found) or any(len(one) != 2 for one in pairs)):
         raise ValueError("should be a list of values, or a list of pairs of values")
     return tuple(_several(one) for one in found) if pairs else _several(found)
+
+
+def _texts(value: object, pairs: bool) -> object:
+    """The values of an axis beside the six, as results have them; with `pairs` a list in a list is a pair."""
+    if isinstance(value, list | tuple):
+        return [
+            [other_axis_value(end) for end in one]
+            if pairs and isinstance(one, list | tuple)
+            else other_axis_value(one)
+            for one in value
+        ]
+    # What is no value is told as such by the field's type.
+    return value if isinstance(value, dict) else other_axis_value(value)
 
 
 Values = Annotated[tuple[AxisValue, ...], BeforeValidator(_several)]
@@ -120,10 +146,27 @@ class Claim(_Model):
     expect: Expected
     cases: Cases = "every"
 
+    @field_validator("where", "without", "compare", mode="before")
+    @classmethod
+    def _as_results_have_them(cls, fields: object, info: ValidationInfo) -> object:
+        if not isinstance(fields, dict):
+            return fields
+        pairs = info.field_name == "compare"
+        return {
+            axis: _texts(value, pairs) if is_other_axis(str(axis)) else value
+            for axis, value in fields.items()
+        }
+
     @property
     def axes(self) -> tuple[str, ...]:
-        """What tells the results apart that it is about."""
+        """What tells the results apart that it is about, whatever their study; `other_axes` may, too."""
         return AXES[self.results]
+
+    @property
+    def other_axes(self) -> tuple[str, ...]:
+        """The axes beside the six that it names, each once (docs/axes.md)."""
+        named = (*self.where, *self.without, *self.compare, *self.average_over)
+        return tuple(dict.fromkeys(axis for axis in named if is_other_axis(axis)))
 
     def pairs(self, axis: str) -> tuple[tuple[AxisValue, AxisValue], ...]:
         """Return what is compared along an axis: the pairs that are given, or each value with the next."""

@@ -12,24 +12,23 @@ if TYPE_CHECKING:
 
     from catalog.catalog import Catalog
 
-# One's own results count study by study; where a study has several experiments of one model, each by itself.
+# One's own results count study by study and by the values of other axes; where a study has several experiments
+# of one model and such values, each by itself, with what tells it from the others.
 _GRID = """
     WITH cell AS (
         SELECT *, count(DISTINCT experiment) OVER (
-            PARTITION BY source, study, dataset, module, backbone, temporal_pooling, frames
+            PARTITION BY source, study, other_axes, dataset, module, backbone, temporal_pooling, frames
         ) > 1 AS several
         FROM cell_accuracies WHERE {where}
     ),
     apart AS (
-        SELECT cell.* EXCLUDE (several) REPLACE (
-            CASE WHEN several THEN study || ' (' || variant || ')' ELSE study END AS study
-        )
+        SELECT cell.*, CASE WHEN several THEN coalesce(told.variant, '') ELSE '' END AS variant
         FROM cell
-        LEFT JOIN materialised.variants
+        LEFT JOIN materialised.variants AS told
             USING (dataset, module, backbone, temporal_pooling, frames, experiment)
     )
     SELECT
-        source, study, dataset, module, backbone, temporal_pooling, frames,
+        source, study, dataset, module, backbone, temporal_pooling, frames, other_axes, variant,
         arg_min(cell, seed) AS cell,
         list(top1 ORDER BY seed) FILTER (top1 IS NOT NULL) AS top1,
         list(top5 ORDER BY seed) FILTER (top5 IS NOT NULL) AS top5,
@@ -48,33 +47,35 @@ _PRINTED = """
     WHERE metric = 'top1' AND unit = '%' AND source_table LIKE 'Table %'
     ORDER BY ALL
 """
-# Two measurements differ by nothing but their axes, or both are left out. Of the last and the best checkpoint
-# the one counts that was measured in more ways; of equally many the one that the study reports.
+# Two measurements differ by nothing but their axes, those of their study among them, or both are left out. Of
+# the last and the best checkpoint the one counts that was measured in more ways; of equally many the one that
+# the study reports.
 _EVALUATIONS = """
     WITH latest AS (
         SELECT
             planned.study, planned.dataset, planned.module, planned.backbone, planned.temporal_pooling,
             planned.frames, planned.seed, one.sampling, one.clips, one.crops, one.crop_size, one.checkpoint,
-            one.sampling_rate, one.short_side, one.average, planned.other_axes,
+            one.sampling_rate, one.short_side, one.average, planned.other_axes, trained.training,
             any_value(planned.macs) AS macs,
             one.checkpoint = planned.report AS reported,
             arg_max(one.top1, one.measured) AS top1, arg_max(one.videos, one.measured) AS videos
         FROM evaluations AS one
         JOIN (FROM study_cells WHERE current AND {where}) AS planned ON planned.key = one.key
+        JOIN materialised.experiments AS trained ON trained.study = planned.study AND trained.key = one.key
         WHERE one.split = 'val' AND isfinite(one.top1) AND one.sampling IS NOT NULL
         GROUP BY ALL
     ),
     ways AS (
         SELECT
             study, dataset, module, backbone, temporal_pooling, frames, sampling, clips, crops, crop_size,
-            checkpoint, sampling_rate, short_side, average, reported, other_axes,
+            checkpoint, sampling_rate, short_side, average, reported, other_axes, training,
             list(top1 ORDER BY seed) AS top1, any_value(macs) AS macs, min(videos) AS videos
         FROM latest GROUP BY ALL
     ),
     models AS (
         SELECT *, {{
             'study': study, 'dataset': dataset, 'module': module, 'backbone': backbone,
-            'temporal_pooling': temporal_pooling, 'frames': frames
+            'temporal_pooling': temporal_pooling, 'frames': frames, 'other_axes': other_axes
         }} AS model
         FROM ways
         QUALIFY count(*) OVER (
@@ -90,7 +91,7 @@ _EVALUATIONS = """
             PARTITION BY model ORDER BY measured DESC, reported DESC, checkpoint
         ) = 1
     )
-    SELECT * EXCLUDE (model) FROM models SEMI JOIN chosen USING (model, checkpoint) ORDER BY ALL
+    SELECT * EXCLUDE (model, training) FROM models SEMI JOIN chosen USING (model, checkpoint) ORDER BY ALL
 """
 # One row a cell and epoch that was evaluated in training: which videos were right, a digest of which videos
 # they were, and as which of a cell's checkpoints it counts: where the best epoch is the last one, as both.
@@ -129,7 +130,8 @@ def claims_of_studies(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
 def claimed_grid(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     """Return one row a model of a study or paper: lists of top-1 and top-5 (percent) and keys, by seed.
 
-    Of the filters, studies count: a claim looks at all of a study.
+    Of a study with other axes it is a row a model and values of these (`other_axes`); `variant` tells what is
+    several experiments nevertheless. Of the filters, studies count: a claim looks at all of a study.
     """
     where = filters.where(("study",))
     only = f"source = 'published' OR ({where.sql})"

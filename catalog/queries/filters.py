@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote_plus
 
+from catalog.names import is_other_axis
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def to_query_string(filters: Filters) -> str:
 
 def is_filter(name: str) -> bool:
     """Return whether a parameter of an address filters: others are a page's own."""
-    return name in _NAMES or name in ("recipe_name", "resolution") or name.startswith("recipe.")
+    return name in _NAMES or is_other_axis(name)
 
 
 def from_query_string(text: str) -> Filters:

@@ -43,7 +43,7 @@ _GRID = """
     )
     SELECT
         module, backbone, temporal_pooling, dataset, frames,
-        coalesce(other_axes_text(other_axes), '') AS other_axes, coalesce(cells, 0) AS cells, done, running,
+        coalesce(axes_words(other_axes), '') AS other_axes, coalesce(cells, 0) AS cells, done, running,
         failed, blocked, planned, own.top1, top1_std, results, own.eval_videos, checkpoint,
         experiments,
         blocked_by, reason, key, cell, epoch, epochs, eta_seconds,
@@ -213,7 +213,7 @@ def quarantined_videos(catalog: Catalog) -> pa.Table:
 def grid_positions(catalog: Catalog, filters: Filters = ALL, source: Source = "own") -> pa.Table:
     """Return one row a position: counts of cells by state, mean top-1 (percent), published top-1, difference.
 
-    A position is a model, length and dataset, and values of other axes (`other_axes`, text; docs/axes.md).
+    A position is a model, length and dataset, and values of other axes in words (docs/axes.md).
     `key` and `cell` are those of the cell that asks for attention most, `epoch`, `epochs` and `eta_seconds`
     those of a running one. Positions with published results only have no cells.
     """

@@ -68,8 +68,7 @@ CREATE VIEW cell_accuracies AS FROM materialised.cell_accuracies;
 -- the columns dataset, module, backbone, temporal_pooling, frames, study, key, experiment, protocol, video_set,
 -- checkpoint: one row a position and experiment, where there are several. `variant` names fields and values: those of
 -- the studies' other axes alone, where these tell the experiment from all others.
-CREATE MACRO words_of(name, value) AS
-    replace(replace(regexp_replace(name, '^axis: (recipe[.])?', ''), 'recipe_name', 'recipe'), '_', ' ') || ' ' || value;
+CREATE MACRO words_of(name, value) AS axis_words(regexp_replace(name, '^axis: ', ''), value);
 CREATE MACRO variants_of(relation) AS TABLE
 WITH RECURSIVE crowded AS MATERIALIZED (
     SELECT
@@ -180,9 +179,8 @@ LEFT JOIN materialised.variants USING (dataset, module, backbone, temporal_pooli
 CREATE VIEW accuracies AS FROM mean_accuracies_of('cell_accuracies');
 
 -- A study with the values of its other axes: `rates (lr 0.01)`.
-CREATE MACRO study_with_axes(study, axes) AS study || CASE WHEN coalesce(other_axes_text(axes), '') = '' THEN '' ELSE ' (' || array_to_string(
-    list_transform(map_entries(axes), lambda one: words_of('axis: ' || one.key, one.value)), ', '
-) || ')' END;
+CREATE MACRO study_with_axes(study, axes) AS
+    study || CASE WHEN coalesce(axes_words(axes), '') = '' THEN '' ELSE ' (' || axes_words(axes) || ')' END;
 
 -- The same with a study of its own for each combination of its other axes, over any relation with the columns of
 -- `accuracies`: for averages over models and lengths, which must not run over recipes too.

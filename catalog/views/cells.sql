@@ -10,6 +10,16 @@ CREATE MACRO other_axes_text(axes) AS array_to_string(
     list_transform(map_entries(axes), lambda one: one.key || '=' || one.value), ', '
 );
 
+-- An axis or a recipe's field with its value as people read it: `lr 0.01`, `recipe slow`.
+CREATE MACRO axis_words(name, value) AS
+    CASE name WHEN 'recipe_name' THEN 'recipe' ELSE replace(regexp_replace(name, '^recipe[.]', ''), '_', ' ') END
+    || ' ' || value;
+
+-- The values of other axes so: `lr 0.01, recipe slow`.
+CREATE MACRO axes_words(axes) AS array_to_string(
+    list_transform(map_entries(axes), lambda one: axis_words(one.key, one.value)), ', '
+);
+
 -- What a study's latest submission says: how many cells it plans and which checkpoint's accuracy the study reports
 -- ('last' unless its file says `report: best`). `whole` is false while its driver still writes the plan, and where
 -- it was killed meanwhile.

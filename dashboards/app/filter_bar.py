@@ -11,7 +11,7 @@ from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update, set
 from dash.development.base_component import Component
 
 from catalog import Catalog
-from catalog.names import label
+from catalog.names import axes_words, label
 from catalog.queries import overview
 from catalog.queries.filters import STATES, FilterError, Filters
 from dashboards.app.callback_bodies import BodyError
@@ -87,7 +87,8 @@ def _label(name: str, value: Any) -> str:  # noqa: ANN401
     if name == "temporal_pooling":
         return "with" if value else "without"
     if name == "other_axes":
-        return str(value).removeprefix("recipe.").replace("recipe_name=", "recipe=")
+        axis, _, text = str(value).partition("=")
+        return axes_words([(axis, text)])
     if name in ("module", "backbone", "dataset"):
         return label(value)
     return f"f{value}" if name == "frames" else str(value)

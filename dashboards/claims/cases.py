@@ -9,10 +9,12 @@ from itertools import product
 from statistics import fmean
 
 from catalog.claims.model import MEASURE, AxisValue, Claim
-from catalog.names import dataset_label, label
+from catalog.names import axes_words, dataset_label, is_other_axis, label, name_part
 
 Place = tuple[AxisValue | None, ...]
 """The values of a result's axes, in the order of the claim's."""
+OtherAxes = tuple[tuple[str, str], ...]
+"""The values of the other axes of a result's study, by axis (docs/axes.md)."""
 Values = Mapping[str, AxisValue | None]
 Step = tuple[tuple[AxisValue, AxisValue], ...]
 """The two values that are compared, along each compared axis."""
@@ -23,7 +25,8 @@ class Result:
     """What is known of one model: accuracies (percent) of its finished seeds; none is a missing result.
 
     `videos` is on how many each seed was measured, None where nobody says; `keys` are those of one's own
-    cells, in the order of `top1`.
+    cells, in the order of `top1`. `variant` says what else tells it from results at the same place; empty
+    where it is alone there.
     """
 
     place: Place
@@ -33,6 +36,8 @@ class Result:
     videos: int | None = None
     keys: tuple[str, ...] = ()
     planned_seeds: int = 1
+    other_axes: OtherAxes = ()
+    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,16 @@ class _Asked:
 
     def __init__(self, claim: Claim, results: Sequence[Result]) -> None:
         self._claim = claim
-        self._results = {one.place: one for one in results}
-        self._free = [axis for axis in claim.axes if axis not in claim.compare]
+        # Axes that the claim does not name are axes too: what differs in one is never compared nor averaged.
+        others = dict.fromkeys(axis for one in results for axis, _ in one.other_axes)
+        self._others = [*dict.fromkeys([*others, *claim.other_axes])]
+        self._results = {self._place(one): one for one in results}
+        self._axes = [*claim.axes, *self._others]
+        self._free = [axis for axis in self._axes if axis not in claim.compare]
+
+    def _place(self, one: Result) -> Place:
+        others = dict(one.other_axes)
+        return (*one.place, *(others.get(axis) for axis in self._others))
 
     def combinations(self) -> list[Values]:
         """Return the values of the free axes that occur, and those that the claim names and nothing has."""
@@ -124,7 +137,7 @@ class _Asked:
         compared = {axis: claim.compared(axis) for axis in claim.compare if axis != MEASURE}
         allowed = {**claim.where, **compared}
         for place in self._results:
-            values = dict(zip(claim.axes, place, strict=True))
+            values = dict(zip(self._axes, place, strict=True))
             # TSN is what Φ and Ψ are measured against.
             baseline = values.get("module") == "tsn" and bool({"phi", "psi"} & claim.measures)
             left_out = any(values[axis] in values_of for axis, values_of in claim.without.items())
@@ -138,7 +151,7 @@ class _Asked:
         if len(values) < len(self._free):
             return Case(name, missing=(name,))
         signs = list(product((1, -1), repeat=len(step)))
-        ends = [{**values, **self._end(step, one)} for one in signs]
+        ends = [self._in_order({**values, **self._end(step, one)}) for one in signs]
         parts = [self._quantity(one) for one in ends]
         missing = [result_name(one) for one, part in zip(ends, parts, strict=True) if part is None]
         known = [part for part in parts if part is not None]
@@ -150,6 +163,10 @@ class _Asked:
         for one, part in zip(signs, known, strict=True):
             total = total.plus(part, math.prod(one))
         return Case(name, (total,))
+
+    def _in_order(self, values: Values) -> Values:
+        # Names of cells have other axes in the order of their study.
+        return {axis: values[axis] for axis in (*self._axes, MEASURE) if axis in values}
 
     def _end(self, step: Step, signs: tuple[int, ...]) -> Values:
         ends = [pair[0] if sign == 1 else pair[1] for pair, sign in zip(step, signs, strict=True)]
@@ -169,7 +186,7 @@ class _Asked:
         return None if mine is None or base is None else _CONTRIBUTIONS[measure](mine, base)
 
     def _result(self, values: Values) -> Result | None:
-        return self._results.get(tuple(values[axis] for axis in self._claim.axes))
+        return self._results.get(tuple(values[axis] for axis in self._axes))
 
 
 def _accuracy(result: Result, measure: str) -> Quantity | None:
@@ -206,7 +223,12 @@ def result_name(values: Values) -> str:
         return ", ".join(str(values[axis]) for axis in ("table", "row", "column"))
     model = "-".join(word for axis in _MODEL if (word := _word(axis, values[axis])))
     protocol = [_word(axis, values[axis]) for axis in _PROTOCOL if axis in values]
-    return " ".join([f"{model}@{values['dataset']}", *protocol])
+    others = name_part((axis, str(value)) for axis, value in values.items() if _is_other(axis, value))
+    return " ".join([f"{model}@{values['dataset']}{others}", *protocol])
+
+
+def _is_other(axis: str, value: AxisValue | None) -> bool:
+    return value is not None and is_other_axis(axis)
 
 
 _MODEL = ("module", "backbone", "temporal_pooling", "frames")
@@ -242,4 +264,6 @@ def _word(axis: str, value: AxisValue | None) -> str:
         return dataset_label(str(value))
     if axis in ("module", "backbone"):
         return label(str(value))
+    if is_other_axis(axis):
+        return axes_words([(axis, str(value))]) if _is_other(axis, value) else ""
     return _WORDS.get(axis, "{}").format(value)

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from catalog.claims.model import Cases, Claim
 from dashboards.claims.cases import Case, Quantity, Result, cases_of
+from dashboards.claims.result_set import Predictions, Set, Source, has_axes, parts
 from dashboards.statistics import LEVEL, Interval, mean_over_seeds
-from dashboards.statistics.same_videos import (
-    Outcome,
-    on_same_videos,
-    paired_difference_over_seeds,
-)
+from dashboards.statistics.same_videos import on_same_videos, paired_difference_over_seeds
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-Source = Literal["own", "published"]
 
 
 class Verdict(StrEnum):
@@ -33,30 +28,7 @@ class Verdict(StrEnum):
     UNKNOWN = "cannot be told"
 
 
-Predictions = Mapping[str, Outcome]
-"""Which videos cells got right (1, else 0), by the cells' keys."""
-
-
 NO_CLAIMS: Mapping[str, Sequence[Claim]] = {}
-
-
-@dataclass(frozen=True, eq=False)
-class Set:
-    """Results that may be compared: those of one study, or of one paper.
-
-    `results` are by the kind that claims name (`grid`, `evaluations`, `printed`). Where a study has several
-    experiments of a model, each is a set: `kitchen (lr 0.01)`.
-    """
-
-    source: Source
-    study: str
-    results: Mapping[str, Sequence[Result]]
-    predictions: Predictions = field(default_factory=dict)
-
-    @property
-    def of_study(self) -> str:
-        """The study's name alone: names have no blanks."""
-        return self.study.split(" (")[0]
 
 
 @dataclass(frozen=True)
@@ -203,10 +175,20 @@ def judge_all(
 ) -> list[Judgement]:
     """Judge every claim on every set, and a study's own ones on its results and on the published ones.
 
-    Where several places hold the same claim, it is judged once on each set.
+    Where several places hold the same claim, it is judged once on each set. A claim that names other axes is
+    judged on the sets that have them, if any has; by values of those that it does not name each set is judged
+    part by part.
     """
-    asked = [(claim, one) for claim in claims for one in sets]
+    asked = [pair for claim in claims for pair in _asked(claim, sets)]
     for study, own in of_studies.items():
-        concerned = [one for one in sets if one.source == "published" or one.of_study == study]
-        asked += [pair for claim in own for one in concerned if (pair := (claim, one)) not in asked]
-    return [judge(*pair) for pair in asked]
+        concerned = [one for one in sets if one.source == "published" or one.study == study]
+        for claim in own:
+            asked += [pair for pair in _asked(claim, concerned) if pair not in asked]
+    return [judge(claim, part) for claim, one in asked for part in parts(one, claim)]
+
+
+def _asked(claim: Claim, sets: Sequence[Set]) -> list[tuple[Claim, Set]]:
+    found = [one for one in sets if has_axes(one, claim)]
+    # Nobody has them: said once, and not by silence.
+    none = [Set(one.source, "", {}) for one in sets[:1]]
+    return [(claim, one) for one in found or none]

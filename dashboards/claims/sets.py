@@ -21,7 +21,8 @@ from catalog.queries.claims import (
 )
 from catalog.queries.filters import ALL, Filters, Source
 from dashboards.claims.cases import Result
-from dashboards.claims.judge import Judgement, Predictions, Set, judge_all
+from dashboards.claims.judge import Judgement, judge_all
+from dashboards.claims.result_set import Predictions, Set
 from dashboards.statistics.same_videos import Outcome
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ def _grid(row: Row) -> Result:
         videos=row["videos"],
         keys=tuple(row["keys"] or ()),
         planned_seeds=row["planned_seeds"],
+        other_axes=tuple(row["other_axes"]),
+        variant=row["variant"],
     )
 
 
@@ -143,6 +146,7 @@ def _evaluation(row: Row) -> Result:
         top1=tuple(row["top1"]),
         macs=row["macs"],
         videos=row["videos"],
+        other_axes=tuple(row["other_axes"]),
     )
 
 

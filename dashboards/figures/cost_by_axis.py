@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from catalog.names import label
+from catalog.names import axis_name, label
 from catalog.queries.training import costs_by_axis
 from dashboards.figures.figure import Export, Figure
 from dashboards.figures.panels import LEGEND, Row, cost_unit, hover, hovering, note
@@ -52,7 +52,7 @@ def draw_cost_by_axis(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     named = dict.fromkeys([*AXES, *(row["axis"] for row in rows)])
     axes = [axis for axis in named if len({row["value"] for row in rows if row["axis"] == axis}) > 1]
     axes = axes or ["module"]
-    titles = [axis.removeprefix("recipe.").replace("_", " ") for axis in axes]
+    titles = [axis_name(axis) for axis in axes]
     figure = PlainFigure(
         rows=-(-len(axes) // 3), cols=min(3, len(axes)), titles=titles, vertical_spacing=0.25
     )

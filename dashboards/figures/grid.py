@@ -147,9 +147,9 @@ def models_of(rows: list[Row]) -> list[Model]:
 
 
 def name_of(model: Model) -> str:
-    """Return the name of a row of the grid: `TSN-ResNet50-tp lr=0.01`."""
+    """Return the name of a row of the grid: `TSN-ResNet50-tp lr 0.01`."""
     module, backbone, pooled, others = model
-    beside = f" {others.replace('recipe.', '').replace('recipe_name=', '')}" if others else ""
+    beside = f" {others}" if others else ""
     return f"{label(module)}-{label(backbone)}{'-tp' if pooled else ''}{beside}"
 
 

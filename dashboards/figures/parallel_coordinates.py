@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from catalog.names import axis_text, label
+from catalog.names import axis_name, axis_text, label
 from catalog.queries.filters import ALL, Filters
 from catalog.queries.overview import explored_cells
 from dashboards.figures.figure import Figure
@@ -54,7 +54,7 @@ def axis_title(axis: str) -> str:
     """Return the words for an axis or metric."""
     if axis in METRICS:
         return METRICS[axis][0]
-    return _NAMES.get(axis, axis.removeprefix("recipe."))
+    return _NAMES.get(axis, axis_name(axis))
 
 
 def axis_word(axis: str, value: Any) -> str:  # noqa: ANN401

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dash import html
 from dash.development.base_component import Component
 
+from catalog.names import axes_words
 from catalog.queries.annotations import known_tags, newest_notes, notes_about, saved_views, tags_about
 from catalog.queries.filters import FilterError
 from catalog.queries.overview import explored_experiments
@@ -225,7 +226,7 @@ def _word(axis: str, row: Row) -> str:
 
 def _others(by: Sequence[str], row: Row) -> str:
     named = [(axis, text) for axis, text in row["other_axes"] or () if axis not in by]
-    return ", ".join(f"{axis_title(axis)} {text}" for axis, text in named)
+    return axes_words(named)
 
 
 def _measured(row: Row) -> str:

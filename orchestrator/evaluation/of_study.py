@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from catalog.names import is_other_axis
 from catalog.queries.cells import cells_to_evaluate
 from catalog.storage.layout import command_on
 from orchestrator.evaluation.cells import CellChoiceError, FinishedCell, finished_cell
 from orchestrator.evaluation.jobs import Wanted
 from orchestrator.study.cells import expand
-from orchestrator.study.other_axes import is_other_axis
 
 if TYPE_CHECKING:
     from pathlib import Path

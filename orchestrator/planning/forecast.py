@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from catalog.names import axis_text
+from catalog.names import axis_text, is_other_axis, other_axis_value
 from orchestrator.planning.cost import SECONDS_PER_HOUR, checkpoint_bytes
 from orchestrator.planning.plan_model import Plan, PlannedCell, State
 from orchestrator.planning.rates import ASSUMED, BASES, Rate, Rates
 from orchestrator.scheduling.makespan import GpuCount, doubling_table
 from orchestrator.scheduling.schedule import Task
 from orchestrator.study.model import AxisValue, Resources
-from orchestrator.study.other_axes import is_other_axis, value_text
 
 _NOT_SHARED = frozenset({"seed"})
 
@@ -155,7 +154,7 @@ def _amount(some: Sequence[PlannedCell], cells: Mapping[str, CellForecast], pric
 
 
 def _text(axis: str, value: AxisValue) -> str:
-    return value_text(value) if is_other_axis(axis) else axis_text(axis, value)
+    return other_axis_value(value) if is_other_axis(axis) else axis_text(axis, value)
 
 
 def _shared_axes(left: Sequence[PlannedCell]) -> Sequence[str]:

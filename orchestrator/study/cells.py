@@ -9,8 +9,9 @@ from itertools import product
 from typing import Any, TypeVar
 
 from catalog.field_errors import Location
+from catalog.names import RECIPE_NAME, name_part
 from orchestrator.study.model import AXES, AxisValue, Resources, Stage, Study
-from orchestrator.study.other_axes import RECIPE_NAME, evaluation_at, name_part, recipe_of_axes
+from orchestrator.study.other_axes import axes_texts, evaluation_at, recipe_of_axes
 from orchestrator.study.parents import ParentCells, is_same_dataset
 from orchestrator.study.published import published_recipe
 from trainables.data.datasets import OfficialDataset
@@ -116,7 +117,8 @@ def _name(axes: Mapping[str, AxisValue], length: str) -> str:
     backbone = backbone_info(str(axes["backbone"])).paper_name
     pooling = "-tp" if axes["temporal_pooling"] else ""
     seed = f"#{axes['seed']}" if axes["seed"] else ""
-    return f"{module}-{backbone}{pooling}{length}@{axes['dataset']}{name_part(_other(axes))}{seed}"
+    others = name_part(axes_texts(_other(axes)).items())
+    return f"{module}-{backbone}{pooling}{length}@{axes['dataset']}{others}{seed}"
 
 
 def _other(axes: Mapping[str, AxisValue]) -> dict[str, AxisValue]:

@@ -18,8 +18,9 @@ from pydantic import (
 )
 
 from catalog.claims.model import Claim
+from catalog.names import OTHER_AXES_WRITTEN, is_other_axis
 from catalog.yaml_source import PLAIN_NAME
-from orchestrator.study.other_axes import WRITTEN, OtherValue, is_other_axis
+from orchestrator.study.other_axes import OtherValue
 from orchestrator.study.published import PublishedField
 from trainables.data.datasets import DatasetConfig
 from trainables.recipe.cell_spec import Average, Evaluation, Recipe, Which
@@ -75,7 +76,7 @@ class _OtherAxes(Frozen):
     @classmethod
     def written_fields(cls) -> tuple[str, ...]:
         """The names that a file may use."""
-        return (*(name for name in cls.model_fields if name != "other"), *WRITTEN)
+        return (*(name for name in cls.model_fields if name != "other"), *OTHER_AXES_WRITTEN)
 
     def values(self, axis: str) -> tuple[AxisValue, ...] | None:
         """The values of an axis; None where it is not named."""

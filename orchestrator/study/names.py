@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from catalog.claims.model import AxisValue
 from catalog.field_errors import Location, Problem, choices
+from catalog.names import RECIPE_NAME, RESOLUTION, other_axis_value
 from orchestrator.study.datasets import dataset_names
 from orchestrator.study.model import CellMatch, Study
-from orchestrator.study.other_axes import RECIPE_NAME, RESOLUTION, axis_problem, field_of_axis
+from orchestrator.study.other_axes import axis_problem, field_of_axis
 from trainables.models.registry import TIMM, backbone_info, backbones, modules
 from trainables.recipe.cell_spec import AUGMENTATIONS, OPTIMISERS, Recipe
 from trainables.recipe.plug_ins import AugmentationInfo, OptimiserInfo, PlugInError, plug_ins_of
@@ -34,7 +35,7 @@ def other_values(location: Location, match: CellMatch) -> Iterator[Problem]:
 def claimed(study: Study, axis: str) -> Iterator[tuple[Location, tuple[AxisValue, ...]]]:
     """Every place of a claim that names values of an axis."""
     for number, claim in enumerate(study.claims):
-        if axis in claim.axes:
+        if axis in (*claim.axes, *claim.other_axes):
             for field in ("where", "without"):
                 yield ("claims", number, field, axis), getattr(claim, field).get(axis, ())
             if axis in claim.compare:
@@ -60,6 +61,7 @@ def _other_axes(study: Study) -> Iterator[Problem]:
     if {RESOLUTION, "recipe.crop_size"} <= study.axes.other.keys():
         yield Problem(("axes", RESOLUTION), "sets crop_size, as recipe.crop_size does; keep one of the two")
     yield from _matched_otherwise(study, recipes)
+    yield from _claimed_otherwise(study)
 
 
 def _matched_otherwise(study: Study, recipes: Sequence[str]) -> Iterator[Problem]:
@@ -71,6 +73,25 @@ def _matched_otherwise(study: Study, recipes: Sequence[str]) -> Iterator[Problem
                 found = f"no axis of this study; {choices(name, study.axes.names)}"
             if found:
                 yield Problem((*location, name), found)
+
+
+def _claimed_otherwise(study: Study) -> Iterator[Problem]:
+    """Claims that name axes which the study does not have, or values that it does not vary."""
+    for number, claim in enumerate(study.claims):
+        for axis in claim.other_axes:
+            if axis not in study.axes.other:
+                fields = ("where", "without", "compare")
+                named = next((one for one in fields if axis in getattr(claim, one)), None)
+                place: Location = ("average_over",) if named is None else (named, axis)
+                what = f"{axis!r} is no axis of this study; {choices(axis, study.axes.names)}"
+                yield Problem(("claims", number, *place), what)
+    for axis, values in study.axes.other.items():
+        known = [other_axis_value(value) for value in values]
+        for location, named_values in claimed(study, axis):
+            for value in named_values:
+                if value not in known:
+                    what = f"{value!r} is no value of this axis here; {choices(value, known)}"
+                    yield Problem(location, what)
 
 
 def _set_by_cells(study: Study) -> Iterator[tuple[Location, Recipe]]:

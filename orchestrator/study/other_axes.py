@@ -10,23 +10,14 @@ from typing import Annotated, Any
 from pydantic import TypeAdapter, ValidationError
 
 from catalog.field_errors import choices
+from catalog.names import RECIPE_NAME, RESOLUTION, other_axis_value
 from trainables.recipe.cell_spec import Evaluation, Recipe
-
-RECIPE_NAME = "recipe_name"
-RESOLUTION = "resolution"
-WRITTEN = (RECIPE_NAME, RESOLUTION, "recipe.FIELD")
-"""How the axes are named in a study file; FIELD is any field of a recipe."""
 
 _RECIPE = "recipe."
 # Switches of a fast step are a group of fields of their own, and change no experiment but by rounding.
 FIELDS = tuple(name for name in Recipe.model_fields if name != "speed")
 
 OtherValue = str | bool | int | float | None | tuple[int | float, ...]
-
-
-def is_other_axis(name: str) -> bool:
-    """Whether a study file's axis of this name is none of the six, well spelt or not."""
-    return name in (RECIPE_NAME, RESOLUTION) or name.startswith(_RECIPE)
 
 
 def axis_problem(name: str, values: Sequence[object], recipes: Sequence[str]) -> str | None:
@@ -70,29 +61,9 @@ def _type_of(field: str) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def value_text(value: OtherValue) -> str:
-    """A value as names, SQL and filters have it: `0.001`, `sgd`, `yes`, `15-30`, `none`."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return "-".join(value_text(one) for one in value)
-    if value is None:
-        return "none"
-    return f"{value:g}" if isinstance(value, float) and f"{value:g}" == f"{value:.12g}" else str(value)
-
-
 def axes_texts(other: Mapping[str, OtherValue]) -> dict[str, str]:
     """The values as texts, by axis."""
-    return {name: value_text(value) for name, value in other.items()}
-
-
-def name_part(other: Mapping[str, OtherValue]) -> str:
-    """What stands in a cell's name behind its dataset: `+paper+lr=0.01`; empty without such axes."""
-    return "".join(f"+{_in_name(name, text)}" for name, text in axes_texts(other).items())
-
-
-def _in_name(name: str, text: str) -> str:
-    return text if name == RECIPE_NAME else f"{name.removeprefix(_RECIPE)}={text}"
+    return {name: other_axis_value(value) for name, value in other.items()}
 
 
 def recipe_of_axes(other: Mapping[str, OtherValue]) -> Recipe:

@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
+from catalog.names import RESOLUTION
 from orchestrator.study.cells import expand
 from orchestrator.study.load import load_study, shipped_studies
 from orchestrator.study.model import AxisValue, Study
-from orchestrator.study.other_axes import RESOLUTION, field_of_axis
+from orchestrator.study.other_axes import field_of_axis
 from trainables.models.registry import backbones_of, module_info
 
 PREFIX = "smoke-"

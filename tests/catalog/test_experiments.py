@@ -416,12 +416,8 @@ def test_the_cost_of_an_accuracy_is_averaged_over_seeds_alone(tmp_path: Path) ->
 def test_claims_are_judged_on_experiments_one_by_one(tmp_path: Path) -> None:
     cells = [Cell(top1=60.0), Cell(top1=20.0, seed=1, recipe={"lr": 0.1}), Cell(module="tsn", top1=30.0)]
     rows = claimed_grid(catalog_of(tmp_path, cells)).to_pylist()
-    own = [(row["study"], row["module"], row["top1"]) for row in rows if row["source"] == "own"]
-    assert own == [
-        ("own", "tsn", [30.0]),
-        ("own (lr 0.01)", "tam", [60.0]),
-        ("own (lr 0.1)", "tam", [20.0]),
-    ]
+    own = [(row["variant"], row["module"], row["top1"]) for row in rows if row["source"] == "own"]
+    assert own == [("lr 0.01", "tam", [60.0]), ("lr 0.1", "tam", [20.0]), ("", "tsn", [30.0])]
 
 
 def test_results_without_a_protocol_of_their_own_are_read_back(tmp_path: Path) -> None:

@@ -64,18 +64,18 @@ def test_seeds_are_averaged_within_one_value_of_every_axis(catalog: Catalog) -> 
     ]
     places = [row for row in own(grid_positions(catalog)) if row["module"] == "tam"]
     assert [(row["other_axes"], row["top1"], row["results"], row["cells"]) for row in places] == [
-        ("recipe.lr=0.01, recipe_name=slow", 80.5, 2, 2),
-        ("recipe.lr=0.1, recipe_name=fast", 40.5, 2, 2),
+        ("lr 0.01, recipe slow", 80.5, 2, 2),
+        ("lr 0.1, recipe fast", 40.5, 2, 2),
     ]
 
 
 def test_the_grid_has_a_row_for_each_value_of_other_axes(catalog: Catalog) -> None:
     drawing = draw_grid(grid_data(catalog), value="accuracy").data[0]
     assert [(name.strip(), *words) for name, words in zip(drawing.y, drawing.text, strict=True)] == [
-        ("TSN-ResNet18 lr=0.01, slow", "60.5"),
-        ("TSN-ResNet18 lr=0.1, fast", "20.5"),
-        ("TAM-ResNet18 lr=0.01, slow", "80.5"),
-        ("TAM-ResNet18 lr=0.1, fast", "40.5"),
+        ("TSN-ResNet18 lr 0.01, recipe slow", "60.5"),
+        ("TSN-ResNet18 lr 0.1, recipe fast", "20.5"),
+        ("TAM-ResNet18 lr 0.01, recipe slow", "80.5"),
+        ("TAM-ResNet18 lr 0.1, recipe fast", "40.5"),
     ]
     linked = {
         key: word
@@ -91,7 +91,7 @@ def test_an_experiment_is_shown_at_each_position_that_has_its_cells(tmp_path: Pa
     plain = Cell(study="plain", seed=1, top1=42.0, recipe={"lr": 0.1})
     places = own(grid_positions(catalog_of(tmp_path, [varied, plain])))
     found = [(row["other_axes"], row["cells"], row["top1"], row["results"]) for row in places]
-    assert found == [("", 1, 41.0, 2), ("recipe.lr=0.1", 1, 41.0, 2)]
+    assert found == [("", 1, 41.0, 2), ("lr 0.1", 1, 41.0, 2)]
 
 
 def test_where_another_study_has_the_place_too_the_rest_is_named(tmp_path: Path) -> None:

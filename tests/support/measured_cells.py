@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog import Catalog
+from catalog.names import name_part
 from catalog.events import CellEvaluated, CellFinished, CellPlanned, Event, StudySubmitted
 from tests.support.grid_events import Grid, grid_events, key_of, write_quickly
 
@@ -94,7 +95,9 @@ class Cell:
                 config = {"recipe": recipe, "evaluation": dict(self.evaluation)}
                 config |= {"axes": dict(self.axes)} if self.axes else {}
                 parts = {"recipe": recipe, "seed": self.seed, "model": {"module": self.module}}
-                yield dataclasses.replace(event, key=self.id, config=config, key_parts=parts)
+                name, seed = event.cell.partition("#")[::2]
+                cell = f"{name}{name_part(self.axes.items())}" + (f"#{seed}" if seed else "")
+                yield dataclasses.replace(event, key=self.id, cell=cell, config=config, key_parts=parts)
             elif isinstance(event, CellFinished):
                 result = {
                     **{"top1": self.top1, "best_top1": best, "best_epoch": 3 if best == self.top1 else 2},

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from catalog.names import other_axis_value
 from catalog.storage.layout import Layout
 from orchestrator.planning.plan import make_plan
 from orchestrator.study.cells import Cell, expand
 from orchestrator.study.errors import StudyError
 from orchestrator.study.load import parse_study
 from orchestrator.study.model import Study
-from orchestrator.study.other_axes import OtherValue, value_text
+from orchestrator.study.other_axes import OtherValue
 
 STUDY = """
 name: rates
@@ -160,4 +161,4 @@ def test_a_cell_has_one_key_and_folder_whatever_axes_a_study_names() -> None:
     ("value", "text"), [(0.00001, "1e-05"), (0.1, "0.1"), (1.0, "1"), (True, "yes"), ((1, 0.5), "1-0.5")]
 )
 def test_values_as_texts(value: OtherValue, text: str) -> None:
-    assert value_text(value) == text
+    assert other_axis_value(value) == text
