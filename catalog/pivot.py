@@ -12,7 +12,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from catalog.export import latex_legend, latex_symbols, latex_text
-from catalog.names import axis_text, dataset_label, label
+from catalog.names import axis_name, axis_text, dataset_label, label
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 
 if TYPE_CHECKING:
@@ -172,10 +172,7 @@ def _number_first(text: str) -> tuple[float, str]:
 
 def pivot_latex(table: Pivot, decimals: int = DECIMALS) -> bytes:
     """Return a LaTeX tabular (booktabs): means ± their intervals and n, the best in bold, and a legend."""
-    head = [
-        " & ".join([*(latex_text(axis.replace("_", " ")) for axis in table.row_axes), *_heads(table)])
-        + r" \\"
-    ]
+    head = [" & ".join([*(latex_text(axis_name(axis)) for axis in table.row_axes), *_heads(table)]) + r" \\"]
     body: list[str] = []
     for place, (names, line) in enumerate(zip(table.rows, table.fields, strict=True)):
         if place and table.blocks[place] != table.blocks[place - 1]:
@@ -234,7 +231,7 @@ def pivot_columns(table: Pivot) -> pa.Table:
 
 
 def _axes_of(table: Pivot) -> dict[str, Any]:
-    names = [axis.replace("_", " ") for axis in table.row_axes]
+    names = [axis_name(axis) for axis in table.row_axes]
     return {name: [row[place] for row in table.rows] for place, name in enumerate(names)}
 
 

@@ -25,6 +25,7 @@ _BY_FRAMES = """
         accuracy.source, accuracy.study, dataset, module, backbone, temporal_pooling, frames,
         accuracy.top1, accuracy.top1_std, accuracy.seeds, accuracy.planned_seeds, accuracy.cell,
         accuracy.eval_videos, accuracy.checkpoint, accuracy.variant, accuracy.protocol, accuracy.experiment,
+        axes_words(accuracy.other_axes) AS other_axes,
         published_top1, published_videos, comparable, differs, tolerated,
         coalesce(own_classes.num_classes, literature_classes.num_classes) AS num_classes,
         100.0 / coalesce(own_classes.num_classes, literature_classes.num_classes) AS chance
@@ -188,8 +189,10 @@ _I3D = """
     , steps AS (
         SELECT
             *,
-            CASE WHEN max(trainings) OVER (PARTITION BY source, study, dataset) > 1
-                THEN variant ELSE '' END AS line
+            CASE
+                WHEN max(trainings) OVER one_study > 1 OR count(DISTINCT other_axes) OVER one_study > 1
+                THEN coalesce(nullif(variant, ''), axes_words(other_axes)) ELSE ''
+            END AS line
         FROM (
             SELECT *, count(DISTINCT training) OVER (
                 PARTITION BY source, study, dataset, module, backbone, temporal_pooling
@@ -199,6 +202,7 @@ _I3D = """
                 source = 'own' OR source_table = 'mini results'
             )
         )
+        WINDOW one_study AS (PARTITION BY source, study, dataset)
     ),
     protocols AS (
         FROM (

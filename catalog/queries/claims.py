@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from catalog.catalog import Catalog
 
-# One's own results count study by study and by the values of other axes; where a study has several experiments
-# of one model and such values, each by itself, with what tells it from the others.
+# One's own results count study by study and by the values of other axes; where a study has several
+# experiments of one model and such values, each by itself, with what tells it from the others.
 _GRID = """
     WITH cell AS (
         SELECT *, count(DISTINCT experiment) OVER (

@@ -16,7 +16,9 @@ FROM accuracy AS without
 JOIN accuracy AS pooled USING (source, study, dataset, module, backbone, frames)
 WHERE NOT without.temporal_pooling AND pooled.temporal_pooling
     AND without.top1 IS NOT NULL AND pooled.top1 IS NOT NULL
-    -- Only what was measured alike is compared, and trained by one recipe where a study has several.
-    AND pooled.measure = without.measure AND (pooled.recipe = without.recipe OR (pooled.alone AND without.alone));
+    -- Only what was measured alike is compared, and trained by one recipe where a study has several; never two values
+    -- of another axis.
+    AND pooled.measure = without.measure AND pooled.other_axes = without.other_axes
+    AND (pooled.recipe = without.recipe OR (pooled.alone AND without.alone));
 
 CREATE VIEW temporal_pooling_gain AS FROM temporal_pooling_gain_of('accuracies');

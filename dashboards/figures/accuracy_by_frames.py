@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog.queries.accuracies import accuracies_by_frames
+from dashboards.figures.experiments import Experiments
 from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.panels import (
     LEGEND,
@@ -45,6 +46,10 @@ CROWDED = 8
 """With more lines than this in a panel, those with temporal pooling are hidden until they are asked for."""
 
 
+_LOOK = ("dataset", "module", "backbone", "temporal_pooling")
+"""What panel, colour, symbol and dashes say of a line."""
+
+
 def draw_accuracy_by_frames(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     """Draw one panel a dataset: colour is the module, symbol the backbone, dashes are temporal pooling.
 
@@ -58,10 +63,13 @@ def draw_accuracy_by_frames(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     figure = dataset_panels(datasets)
     alone = all(row["source"] == "published" for row in rows)
     crowded = max(len(_lines(rows, dataset)) for dataset in datasets) > CROWDED
+    experiments = Experiments(rows, (*_LOOK, "frames"), ("study", "variant"))
     for column, dataset in enumerate(datasets, start=1):
         for lines in _alike([*_lines(rows, dataset).values()]):
             published = lines[0][0]["source"] == "published"
-            trace = _stars(lines) if published and not alone else _joined(lines, opened=published)
+            trace = (
+                _stars(lines) if published and not alone else _joined(lines, experiments, opened=published)
+            )
             figure.add_trace(trace, row=1, col=column)
         _draw_chance(figure, column, [row for row in rows if row["dataset"] == dataset])
     _add_legend(figure, rows, alone)
@@ -77,7 +85,7 @@ def _lines(rows: list[Row], dataset: str) -> dict[tuple[str, ...], list[Row]]:
             # Lengths of one chain differ in their recipes, so that a line is what is alone or named alike.
             name = (
                 *(row["study"], row["module"], row["backbone"]),
-                *(str(row["temporal_pooling"]), row["variant"], str(row["checkpoint"])),
+                *(str(row["temporal_pooling"]), row["variant"], row["other_axes"], str(row["checkpoint"])),
             )
             lines.setdefault(name, []).append(row)
     return lines
@@ -120,15 +128,22 @@ def _draw_chance(figure: PlainFigure, column: int, rows: list[Row]) -> None:
     figure.update_yaxes(range=[low - margin, high + margin], row=1, col=column)
 
 
-def _joined(lines: list[list[Row]], *, opened: bool) -> Trace:
+def _joined(lines: list[list[Row]], experiments: Experiments, *, opened: bool) -> Trace:
     first = lines[0][0]
+    words = [[*[""] * (len(line) - 1), experiments.of(line[-1])] for line in lines]
+    told = any(line[-1] for line in words)
     colour = module_colour(first["module"])
     points = _with_gaps(lines)
     ending = "-open" if opened else ""
     symbols = [f"{backbone_symbol(row['backbone'])}{ending}" if row else "circle" for row in points]
     return scatter(
         error_y=interval_bars(points),
-        mode="lines+markers",
+        # Lines of one look have the words that tell them apart at their last points.
+        mode="lines+markers+text" if told else "lines+markers",
+        text=[word for line in words for word in (*line, "")][:-1] if told else None,
+        textposition="top left" if told else None,
+        textfont={"size": 10, "color": colour} if told else None,
+        cliponaxis=False if told else None,
         line={"color": colour, "dash": "dash" if first["temporal_pooling"] else "solid", "width": 2},
         marker={"symbol": symbols, "size": 9, "color": colour},
         legendgroup=first["module"],

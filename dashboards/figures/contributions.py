@@ -10,6 +10,7 @@ from catalog import Catalog
 from catalog.names import label
 from catalog.queries.published import printed_contributions
 from dashboards.figures.contribution_intervals import contributions_data, pairs_with_intervals
+from dashboards.figures.experiments import Experiments
 from dashboards.figures.figure import Answer, Behind, Export, Figure, Finding, Section
 from dashboards.figures.panels import (
     LEGEND,
@@ -75,14 +76,15 @@ def draw_contributions(rows: pa.Table, theme: Theme = AUTO, number_angle: int | 
     alone = all(row["source"] == "published" for row in known)
     datasets = sorted({row["dataset"] for row in known})
     figure = dataset_panels(datasets)
+    experiments = Experiments(known, ("dataset", "module"), ("study",))
     angle = number_angle if number_angle is not None else -90 if len(datasets) > 1 else 0
     for column, dataset in enumerate(datasets, start=1):
         here, before = [row for row in known if row["dataset"] == dataset], len(figure.traces)
-        for row in sorted(here, key=lambda row: module_order(row["module"])):
+        for row in sorted(here, key=lambda row: (*module_order(row["module"]), experiments.of(row))):
             if not (row["source"] == "own" or alone):
-                figure.add_trace(_stars(row), row=1, col=column)
+                figure.add_trace(_stars(row, experiments), row=1, col=column)
                 continue
-            bars = _bars(row)
+            bars = _bars(row, experiments)
             figure.add_trace(bars, row=1, col=column)
             numbers = ["" if value is None else f"{round(value, 2) + 0.0:.2f}" for value in bars["y"]]
             text = {"textangle": angle, "textfont": {"size": 10}}
@@ -90,39 +92,42 @@ def draw_contributions(rows: pa.Table, theme: Theme = AUTO, number_angle: int | 
         ends = room_for_numbers(figure.traces[before:], 0.15 if angle else 0.08)
         figure.update_yaxes(range=ends, row=1, col=column)
     name_each_bar_once(figure)
+    experiments.keys(figure)
     if not alone and any(row["source"] == "published" for row in known):
         published_key(figure)
     return _finish(figure, theme)
 
 
-def _bars(row: Row) -> Trace:
+def _bars(row: Row, experiments: Experiments) -> Trace:
     values = [row[metric] for metric in METRICS]
-    hatched = row["source"] == "published"
+    pattern = {"shape": experiments.pattern(row)}
     return bar(
         x=list(METRICS.values()),
         y=values,
         name=label(row["module"]),
-        marker={"color": module_colour(row["module"]), "pattern": {"shape": "/" if hatched else ""}},
-        **_common(row),
+        marker={"color": module_colour(row["module"]), "pattern": pattern},
+        **_common(row, experiments),
     )
 
 
-def _stars(row: Row) -> Trace:
+def _stars(row: Row, experiments: Experiments) -> Trace:
     return scatter(
         x=list(METRICS.values()),
         y=[row[metric] for metric in METRICS],
         mode="markers",
         marker={"symbol": PUBLISHED_SYMBOL, "size": 11, "color": NEUTRAL},
         showlegend=False,
-        **_common(row),
+        **_common(row, experiments),
     )
 
 
-def _common(row: Row) -> dict[str, Any]:
+def _common(row: Row, experiments: Experiments) -> dict[str, Any]:
+    words = experiments.of(row)
+    source = (f"own cells, {words}" if words else "own cells") if row["source"] == "own" else row["study"]
     return {
         "error_y": _error_bars(row),
-        **hovering(_hovers(row, "own cells" if row["source"] == "own" else row["study"])),
-        "offsetgroup": row["module"],
+        **hovering(_hovers(row, source)),
+        "offsetgroup": f"{row['module']} {words}".strip(),
         "legendgroup": row["module"],
     }
 
@@ -189,6 +194,7 @@ _COLUMNS = (
     Column("dataset", "dataset", label),
     Column("module", "module", label),
     Column("source", "source"),
+    Column("study", "study"),
     *(
         Column(f"{name}{end}", title.format(symbol), three_decimals, number=True)
         for name, symbol in METRICS.items()

@@ -13,6 +13,7 @@ from catalog.queries.accuracies import i3d_accuracies
 from catalog.queries.filters import ALL, Filters, Source
 from catalog.queries.overview import planned_datasets
 from catalog.queries.published import printed_i3d_numbers
+from dashboards.figures.experiments import Experiments
 from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.measurements import Measurements
 from dashboards.figures.panels import (
@@ -120,11 +121,12 @@ def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     datasets = sorted({row["dataset"] for row in rows})
     figure = dataset_panels(datasets)
     both = len({row["source"] for row in rows}) > 1
+    experiments = Experiments(rows, ("dataset", "step"), ("study", "line"))
     for column, dataset in enumerate(datasets, start=1):
         here, before = [row for row in rows if row["dataset"] == dataset], len(figure.traces)
         for source in ("own", "published"):
             for group in _by_dataset([row for row in here if row["source"] == source]).values():
-                bars = _bars(group)
+                bars = _bars(group, experiments)
                 figure.add_trace(bars, row=1, col=column)
                 # Beside one's own bars there is no room for the numbers of the published ones.
                 if not (both and source == "published"):
@@ -136,6 +138,7 @@ def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         figure.update_yaxes(range=[low, max(values) + 0.35 * span], row=1, col=column)
     for name, symbol in (("own", "square"), ("published", "hash-open")) if both else ():
         key(figure, name, name, mode="markers", marker={"symbol": symbol, "size": 11, "color": NEUTRAL})
+    experiments.keys(figure)
     if not all(row["printed"] for row in rows):
         key(figure, "* follows from printed changes", "derived", mode="markers", marker={"size": 1})
     interval_key(figure)
@@ -257,13 +260,13 @@ def _schema() -> Any:  # noqa: ANN401  (pyarrow is untyped here)
     return pa.schema(kinds.items())
 
 
-def _bars(rows: list[Row]) -> Trace:
-    published = rows[0]["source"] == "published"
+def _bars(rows: list[Row], experiments: Experiments) -> Trace:
+    pattern = {"shape": experiments.pattern(rows[0])}
     return bar(
         x=[row["step"] for row in rows],
         y=[row["top1"] for row in rows],
         error_y=interval_bars(rows),
-        marker={"color": module_colour("i3d"), "pattern": {"shape": "/" if published else ""}},
+        marker={"color": module_colour("i3d"), "pattern": pattern},
         offsetgroup=f"{rows[0]['source']} {rows[0]['study']} {rows[0]['line']}",
         **hovering([_about(row) for row in rows]),
         showlegend=False,

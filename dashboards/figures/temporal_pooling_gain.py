@@ -12,6 +12,7 @@ from catalog.names import label
 from catalog.queries.accuracies import temporal_pooling_gains, trainings_behind
 from catalog.queries.filters import ALL, Filters, Source
 from catalog.queries.predictions import outcomes_by_video
+from dashboards.figures.experiments import Experiments
 from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.panels import (
     LEGEND,
@@ -105,50 +106,54 @@ def draw_temporal_pooling_gain(table: pa.Table, theme: Theme = AUTO) -> go.Figur
     datasets = sorted({row["dataset"] for row in rows})
     figure = dataset_panels(datasets)
     alone = all(row["source"] == "published" for row in rows)
+    experiments = Experiments(rows, ("dataset", "module", "backbone", "frames"), ("study", "variant"))
     for column, dataset in enumerate(datasets, start=1):
         here = [row for row in rows if row["dataset"] == dataset]
-        for (module, source, _), group in _groups(here).items():
+        for (module, source, *_), group in _groups(here, experiments).items():
             bars = source == "own" or alone
-            trace = _bars(module, group) if bars else _stars(module, group)
-            figure.add_trace(trace, row=1, col=column)
+            draw = _bars if bars else _stars
+            figure.add_trace(draw(module, group, experiments), row=1, col=column)
     name_each_bar_once(figure)
+    experiments.keys(figure)
     if not alone and any(row["source"] == "published" for row in rows):
         published_key(figure)
     return _finish(figure, theme)
 
 
-def _groups(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
-    groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in sorted(rows, key=lambda row: (row["source"], *module_order(row["module"]))):
-        groups.setdefault((row["module"], row["source"], row["study"]), []).append(row)
+def _groups(rows: list[Row], experiments: Experiments) -> dict[tuple[str, str, str, str], list[Row]]:
+    """The rows of a trace each: of one module, source, study and experiment."""
+    groups: dict[tuple[str, str, str, str], list[Row]] = {}
+    order = sorted(rows, key=lambda row: (row["source"], *module_order(row["module"]), experiments.of(row)))
+    for row in order:
+        groups.setdefault((row["module"], row["source"], row["study"], experiments.of(row)), []).append(row)
     return groups
 
 
-def _bars(module: str, rows: list[Row]) -> Trace:
-    hatched = rows[0]["source"] == "published"
+def _bars(module: str, rows: list[Row], experiments: Experiments) -> Trace:
+    pattern = {"shape": experiments.pattern(rows[0])}
     return bar(
         name=label(module),
-        marker={"color": module_colour(module), "pattern": {"shape": "/" if hatched else ""}},
-        **_common(module, rows),
+        marker={"color": module_colour(module), "pattern": pattern},
+        **_common(module, rows, experiments),
     )
 
 
-def _stars(module: str, rows: list[Row]) -> Trace:
+def _stars(module: str, rows: list[Row], experiments: Experiments) -> Trace:
     return scatter(
         mode="markers",
         marker={"symbol": PUBLISHED_SYMBOL, "size": 8, "color": module_colour(module)},
-        **_common(module, rows),
+        **_common(module, rows, experiments),
     )
 
 
-def _common(module: str, rows: list[Row]) -> dict[str, Any]:
+def _common(module: str, rows: list[Row], experiments: Experiments) -> dict[str, Any]:
     return {
         "x": [[label(row["backbone"]) for row in rows], [f"f{row['frames']}" for row in rows]],
         "y": [row["gain"] for row in rows],
         "error_y": error_bars(rows, "gain"),
         **hovering([_about(row) for row in rows]),
         "legendgroup": module,
-        "offsetgroup": module,
+        "offsetgroup": f"{module} {experiments.of(rows[0])}".strip(),
         "showlegend": False,
     }
 
@@ -162,7 +167,8 @@ def _about(row: Row) -> str:
     ]
     if row["source"] == "own" and row["published_gain"] is not None:
         lines.append(f"published gain {row['published_gain']:+.2f} points")
-    beside = f" ({row['study']})" if row["source"] == "published" else ""
+    told = row["study"] if row["source"] == "published" else row["variant"]
+    beside = f" ({told})" if told else ""
     return hover(name, *lines, beside=beside)
 
 
@@ -239,6 +245,7 @@ FIGURE = Figure(
             Column("gain_high", "to", signed, number=True),
             Column("gain_verdict", "verdict"),
             Column("published_gain", "published gain", signed, number=True),
+            Column("variant", "experiment", wrap=True),
         ),
         optional=False,
         remark=_remark,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.queries.caveats import result_notes
 from catalog.queries.cells import cells_side_by_side
-from catalog.queries.filters import Filters
+from catalog.queries.filters import Filters, rows_of
 from catalog.queries.predictions import classes_with_mistakes, decided_differently
 from catalog.queries.training import configuration_differences
 from dashboards.figures.curves import curves_data, draw_curves
@@ -132,19 +132,21 @@ def _decided(request: PageRequest, table: pa.Table) -> Block:
 
 
 def _seeds_data(request: PageRequest, rows: list[dict[str, Any]]) -> pa.Table:
-    """The models of the chosen cells with all their seeds."""
+    """The experiments of the chosen cells with all their seeds."""
     import pyarrow as pa
 
-    axes = {name: tuple({row[name] for row in rows}) for name in _AXES}
-    table = seeds_data(request.catalog, Filters(**axes))
-    models = {tuple(row[name] for name in _AXES) for row in rows}
-    kept = [tuple(row[name] for name in _AXES) in models for row in table.to_pylist()]
+    filters = Filters(**{name: tuple({row[name] for row in rows}) for name in _AXES})
+    keys = {row["key"] for row in rows}
+    planned = rows_of(request.catalog, "cell_accuracies", filters).to_pylist()
+    chosen = {row["experiment"] for row in planned if row["key"] in keys}
+    table = seeds_data(request.catalog, filters)
+    kept = [row["experiment"] in chosen for row in table.to_pylist()]
     # An empty list alone would have no type.
     return table.filter(pa.array(kept, pa.bool_()))
 
 
 def _seeds(request: PageRequest, table: pa.Table) -> Block:
-    caption = "The models of these cells, averaged over seeds: 95 % intervals that videos and seeds allow."
+    caption = "These cells' experiments, averaged over seeds: 95 % intervals that videos and seeds allow."
     return Figure(
         "seeds", "Seeds averaged", draw_seeds(table, request.theme), table, caption, narrowest=WITH_NAMES
     )

@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 
+from catalog.names import axis_name
 from catalog.storage.layout import command_on
 from catalog.storage.sizes import bytes_text
 from orchestrator.planning.forecast import (
@@ -85,7 +86,7 @@ def share_table(forecast: Forecast, most: int | None = None, width: int | None =
     rows = [[*head, *(["money"] if money else []), "checkpoints"]]
     for shares, more in _chosen_shares(forecast.shares, most):
         for place, share in enumerate(shares):
-            name = "" if place else share.axis.replace("_", " ")
+            name = "" if place else axis_name(share.axis)
             rows.append(_share_row(share, name, forecast.left, money=money))
         if more:
             rows.append(["", f"and {more} more", *[""] * (len(rows[0]) - 2)])

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from catalog import Catalog
+from catalog.names import axes_words, study_with_axes
 from catalog.pivot import PivotError, pivot
-from catalog.queries.accuracies import accuracies_by_frames, contributions
+from catalog.queries.accuracies import accuracies_by_frames, contributions, temporal_pooling_gains
 from catalog.queries.filters import ALL, FilterError, Filters, from_query_string, to_query_string
 from catalog.queries.overview import (
     cells_with_results,
@@ -19,9 +20,18 @@ from catalog.queries.overview import (
     wide_results,
 )
 from catalog.queries.training import costs_by_axis
+from dashboards.app.filter_bar import filter_options
+from dashboards.figures.accuracy_by_frames import draw_accuracy_by_frames
 from dashboards.figures.cost_by_axis import draw_cost_by_axis
+from dashboards.figures.figure import Scope
 from dashboards.figures.grid import draw_grid, grid_data
 from dashboards.figures.grid_effects import grid_effects_data
+from dashboards.figures.i3d_steps import i3d_steps_data
+from dashboards.figures.registry import figures
+from dashboards.pages import compare
+from dashboards.pages.blocks import Figure
+from dashboards.pages.request import Address, PageRequest
+from dashboards.render.theme import LIGHT
 from tests.support.measured_cells import Cell, catalog_of
 
 TOP1 = {"0.1": {"tsn": 20.0, "tam": 40.0}, "0.01": {"tsn": 60.0, "tam": 80.0}}
@@ -175,3 +185,130 @@ def test_costs_are_told_by_other_axes(catalog: Catalog) -> None:
         ("recipe_name", "slow"),
     }
     assert "lr" in [one["text"] for one in draw_cost_by_axis(table).to_dict()["layout"]["annotations"]]
+
+
+@pytest.mark.parametrize(
+    ("axis", "text", "words"),
+    [
+        ("recipe.lr", "0.01", "lr 0.01"),
+        ("recipe_name", "slow_one", "recipe slow_one"),
+        ("recipe.augmentation", "multi_scale_crop", "augmentation multi_scale_crop"),
+        ("recipe.weight_decay", "0.0005", "weight decay 0.0005"),
+        ("resolution", "112", "resolution 112"),
+    ],
+)
+def test_values_read_alike_wherever_they_are_written(
+    tmp_path: Path, axis: str, text: str, words: str
+) -> None:
+    first = Cell(study="rates", axes={axis: text}, recipe={"lr": 0.3}, top1=20.0)
+    other = Cell(study="rates", axes={axis: "9"}, recipe={"lr": 0.5}, top1=30.0)
+    catalog = catalog_of(tmp_path, [first, other])
+    assert axes_words([(axis, text)]) == words
+    assert words in {row["variant"] for row in own(accuracies_by_frames(catalog, ALL, "own"))}
+    assert words in {row["other_axes"] for row in own(grid_positions(catalog))}
+    assert study_with_axes("rates", [(axis, text)]) == f"rates ({words})"
+    assert f"rates ({words})" in {row["study"] for row in catalog.query("FROM accuracies_apart").to_pylist()}
+    bar = {one["label"] for one in filter_options("other_axes", [f"{axis}={text}"])}
+    assert bar == {words}
+
+
+def test_gains_of_pooling_are_of_one_value_of_every_axis(tmp_path: Path) -> None:
+    """Each is alone at its position; the one was trained under another rate than the other."""
+    cells = [
+        Cell(study="rates", temporal_pooling=pooled, recipe={"lr": float(lr)}, axes={"recipe.lr": lr})
+        for pooled, lr in ((False, "0.1"), (True, "0.01"))
+    ]
+    assert own(temporal_pooling_gains(catalog_of(tmp_path / "apart", cells), ALL, "own")) == []
+    more = Cell(
+        study="rates", temporal_pooling=True, top1=47.0, recipe={"lr": 0.1}, axes={"recipe.lr": "0.1"}
+    )
+    (row,) = own(temporal_pooling_gains(catalog_of(tmp_path / "more", [*cells, more]), ALL, "own"))
+    assert (row["gain"], row["variant"]) == (-3.0, "")
+
+
+def test_steps_of_i3d_are_of_one_value_of_every_axis(tmp_path: Path) -> None:
+    cells = [
+        Cell(
+            study="rates",
+            module="i3d",
+            backbone="resnet50",
+            frames=32,
+            temporal_pooling=pooled,
+            recipe={"lr": float(lr)},
+            axes={"recipe.lr": lr},
+        )
+        for pooled, lr in ((True, "0.1"), (False, "0.01"))
+    ]
+    rows = own(i3d_steps_data(catalog_of(tmp_path, cells), source="own"))
+    assert [(row["line"], row["change"]) for row in rows] == [("lr 0.01", None), ("lr 0.1", None)]
+
+
+def drawn(figure: Any, kind: str) -> list[dict[str, Any]]:
+    return [one for one in figure.to_dict()["data"] if one["type"] == kind]
+
+
+def test_lines_join_lengths_of_one_value_and_say_which(tmp_path: Path) -> None:
+    cells = [
+        Cell(
+            study="rates", frames=frames, recipe={"lr": float(lr)}, axes={"recipe.lr": lr}, top1=50.0 + frames
+        )
+        for frames, lr in ((8, "0.1"), (16, "0.1"), (16, "0.01"), (32, "0.01"))
+    ]
+    catalog = catalog_of(tmp_path, cells)
+    table = accuracies_by_frames(catalog, ALL, "own")
+    (trace, *_) = drawn(draw_accuracy_by_frames(table), "scatter")
+    lines = " ".join(
+        "|" if x is None else f"{x} {text}".strip() for x, text in zip(trace["x"], trace["text"], strict=True)
+    )
+    # What stands at a length alone has no variant: it is joined with nothing of another value.
+    assert sorted(lines.split(" | ")) == ["16 lr 0.01", "16 lr 0.1", "32", "8"]
+    alone = accuracies_by_frames(catalog_of(tmp_path / "alone", cells[:2]), ALL, "own")
+    assert all("text" not in one for one in drawn(draw_accuracy_by_frames(alone), "scatter"))
+
+
+@pytest.mark.parametrize("name", ["temporal-pooling-gain", "contributions", "i3d-steps"])
+def test_bars_of_several_values_stand_side_by_side_with_a_key(tmp_path: Path, name: str) -> None:
+    cells = [
+        Cell(
+            study="rates",
+            module=module,
+            backbone="resnet50",
+            frames=32,
+            temporal_pooling=pooled,
+            recipe={"lr": float(lr)},
+            axes={"recipe.lr": lr},
+            top1=30.0 + 20 * (module == "i3d") - 5 * pooled + 10 * (lr == "0.1"),
+        )
+        for module in ("tsn", "i3d")
+        for pooled in (False, True)
+        for lr in ("0.1", "0.01")
+    ]
+    figure = figures()[name]
+    rows = figure.data(catalog_of(tmp_path, cells), Scope(source="own"))
+    bars = [one for one in drawn(figure.draw(rows), "bar") if one.get("hoverinfo") != "skip"]
+    keys = [one for one in bars if one["x"] == [None]]
+    places = [
+        (str(x), one["offsetgroup"])
+        for one in bars
+        if one not in keys
+        for x in (zip(*one["x"], strict=True) if isinstance(one["x"][0], list) else one["x"])
+    ]
+    assert len(places) == len(set(places)) > 2, "bars at one place hide each other"
+    words = ["rates (lr 0.01)", "rates (lr 0.1)"] if name == "contributions" else ["lr 0.01", "lr 0.1"]
+    assert [one["name"] for one in keys] == words
+    fillings = {one["name"]: one["marker"]["pattern"]["shape"] for one in keys}
+    assert len({*fillings.values()}) == 2
+    for one in bars:
+        if one not in keys:
+            (mine,) = [word for word in words if one["offsetgroup"].endswith(word)]
+            assert one["marker"]["pattern"]["shape"] == fillings[mine]
+
+
+def test_cells_beside_each_other_bring_the_seeds_of_their_own_experiments(catalog: Catalog) -> None:
+    found = catalog.query("SELECT key FROM results WHERE other_axes['recipe.lr'] = '0.1' AND module = 'tam'")
+    address = Address("compare", choices=(("cells", ",".join(found.column("key").to_pylist())),))
+    blocks = {one.name: one for one in compare.blocks(PageRequest(catalog, address, LIGHT, "storage"))}
+    seeds = blocks["seeds"]
+    assert isinstance(seeds, Figure)
+    (row,) = seeds.rows.to_pylist()
+    assert row["variant"] == "lr 0.1, recipe fast"

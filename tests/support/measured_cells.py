@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from catalog import Catalog
-from catalog.names import name_part
 from catalog.events import CellEvaluated, CellFinished, CellPlanned, Event, StudySubmitted
+from catalog.names import name_part
 from tests.support.grid_events import Grid, grid_events, key_of, write_quickly
 
 EPOCHS = {("mini-kinetics", True): 100, ("mini-kinetics", False): 45}
