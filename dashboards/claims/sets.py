@@ -21,8 +21,7 @@ from catalog.queries.claims import (
 )
 from catalog.queries.filters import ALL, Filters, Source
 from dashboards.claims.cases import Result
-from dashboards.claims.judge import Judgement, judge_all
-from dashboards.claims.result_set import Predictions, Set
+from dashboards.claims.judge import Judgement, Predictions, Set, judge_all
 from dashboards.statistics.same_videos import Outcome
 
 if TYPE_CHECKING:

@@ -21,8 +21,7 @@ from catalog.events import CellEvaluated, CellFinished, CellPlanned, Event, Stud
 from catalog.queries.filters import Filters
 from catalog.storage.folder_storage import FolderStorage
 from dashboards.claims.cases import Result, cases_of
-from dashboards.claims.judge import Judgement, Verdict, judge, quantified
-from dashboards.claims.result_set import Set
+from dashboards.claims.judge import Judgement, Set, Verdict, judge, quantified
 from dashboards.claims.sets import judgements, result_sets, study_claims
 from dashboards.claims.words import UNCERTAINTY, says
 from dashboards.pages import findings
