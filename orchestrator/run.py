@@ -19,6 +19,7 @@ from orchestrator.coordination.drivers import Presence, writer_name
 from orchestrator.coordination.shared_cells import shared_cells
 from orchestrator.datasets.build import Announce, ShowProgress
 from orchestrator.datasets.built import manifest_path
+from orchestrator.planning.earlier import earlier_lines
 from orchestrator.planning.forecast import on_gpus
 from orchestrator.planning.machine import require_room, this_machine
 from orchestrator.planning.measured import choose_rates, measured_rates, overshoots
@@ -112,6 +113,10 @@ def submit(
         if driver.cells:
             log = layout.log(submission.writer)
             announce(f"{len(driver.cells)} of {len(plan.cells)} cells to run; Ray's own output: {log}")
+            catalog.refresh()
+            words = ("actiongrid", "results", "--all", "--storage", storage.location)
+            for line in earlier_lines(catalog, study.name, shlex.join(words)):
+                announce(line)
             seed = _seed(plan, catalog, options)
             begin("starting Ray, then training")
             _run(submission, driver, options, signals, presence, seed)

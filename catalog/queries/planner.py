@@ -71,6 +71,61 @@ _MEMORY = """
     WHERE finished.hardware ->> '$.device' NOT LIKE 'CPU%' AND finished.peak_memory_bytes > 0
     GROUP BY key
 """
+# Results of plans of before, by study and by what makes them differ from the cells in their place today: one
+# pair of keys' parts speaks for all pairs with the same recipes and training videos.
+_SUPERSEDED = """
+    WITH older AS MATERIALIZED (
+        SELECT planned.study, planned.cell, planned.dataset, planned.key, planned.key_parts
+        FROM recorded.cells AS planned
+        SEMI JOIN (SELECT key FROM materialised.planned_keys WHERE NOT current) AS superseded
+            ON superseded.key = planned.key
+        SEMI JOIN recorded.finished AS finished ON finished.key = planned.key
+        WHERE $study IS NULL OR planned.study = $study
+        QUALIFY row_number() OVER (PARTITION BY planned.study, planned.key ORDER BY planned.time) = 1
+    ),
+    today AS (
+        SELECT planned.study, planned.cell, any_value(planned.key) AS key,
+            any_value(planned.key_parts) AS key_parts
+        FROM recorded.cells AS planned SEMI JOIN (SELECT study, key FROM study_cells WHERE current) AS own
+            ON own.study = planned.study AND own.key = planned.key
+        SEMI JOIN older ON older.study = planned.study AND older.cell = planned.cell
+        GROUP BY planned.study, planned.cell
+    ),
+    videos AS (
+        SELECT train_hash, arg_max((videos ->> '$.train')::BIGINT, time) AS videos
+        FROM recorded.datasets_built GROUP BY train_hash
+    ),
+    pairs AS (
+        SELECT
+            older.*, today.key_parts AS new_key_parts, today.key IS NOT NULL AS planned,
+            finished.key IS NOT NULL AS replaced, older.key_parts ->> '$.data.train' AS train,
+            today.key_parts ->> '$.data.train' AS new_train
+        FROM older LEFT JOIN today ON today.study = older.study AND today.cell = older.cell
+        LEFT JOIN recorded.finished AS finished ON finished.key = today.key
+    )
+    SELECT
+        pairs.study, pairs.dataset, pairs.planned, pairs.replaced, count(*) AS results,
+        arg_min(pairs.key_parts, pairs.key) AS key_parts,
+        arg_min(pairs.new_key_parts, pairs.key) AS new_key_parts,
+        any_value(before.videos) AS train_videos, any_value(now.videos) AS new_train_videos
+    FROM pairs
+    LEFT JOIN videos AS before ON before.train_hash = pairs.train
+    LEFT JOIN videos AS now ON now.train_hash = pairs.new_train
+    GROUP BY
+        pairs.study, pairs.dataset, pairs.planned, pairs.replaced, pairs.train, pairs.new_train,
+        pairs.key_parts ->> '$.recipe', pairs.new_key_parts ->> '$.recipe'
+    ORDER BY pairs.study, pairs.dataset, results DESC, key_parts
+"""
+
+
+def superseded_results(catalog: Catalog, study: str | None = None) -> pa.Table:
+    """Return how many finished `results` are of plans of before, by study and by what has changed since.
+
+    `planned` says that the study has such a cell today, `replaced` that this one is finished too. `key_parts`
+    and `new_key_parts` (JSON) are those of one pair that speaks for all; `train_videos` and
+    `new_train_videos` count their training videos, where the builds of their datasets are known.
+    """
+    return catalog.query(_SUPERSEDED, {"study": study})
 
 
 def done_cells(catalog: Catalog) -> Mapping[str, CellFinished]:

@@ -130,6 +130,11 @@ def run_again(catalog: Catalog, study: str, storage: str | None) -> str:
     return command_line("run", file or study, storage=storage)
 
 
+def all_results(storage: str | None) -> str:
+    """The command that shows results of studies as they were before, too."""
+    return command_line("results", "--all", storage=storage)
+
+
 def checked_study(source: str) -> Study:
     """The study of a file or of a shipped name; what of it has no effect is said on standard error.
 

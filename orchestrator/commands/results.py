@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from catalog.storage.atomic import write_output
-from orchestrator.commands.common import StorageOption, existing_storage, format_of_file
+from orchestrator.commands.common import (
+    StorageOption,
+    all_results,
+    command_line,
+    existing_storage,
+    format_of_file,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,6 +49,8 @@ _BY_SUFFIX = {
     "txt": Format.TABLE,
 }
 _FOR_PEOPLE = (Format.TABLE, Format.LATEX, Format.MARKDOWN)
+_LINES = (Format.TABLE, Format.MARKDOWN)
+"""Formats that people read as they are: without a row they say nothing."""
 
 
 def results(
@@ -81,36 +90,111 @@ def results(
     significantly best.
     """
     from catalog import Catalog
-    from catalog.export import export
 
     form = format_of_file(format_, output, _BY_SUFFIX, Format.TABLE)
     chosen = existing_storage(storage)
-    if pivot is not None:
-        if sql is not None:
-            raise typer.BadParameter("--pivot and --sql are two ways to ask; give one of them")
-        if all_:
-            raise typer.BadParameter("a pivot is of today's results alone; leave --all out")
-        with Catalog.open(chosen.root, chosen.fetch_missing) as catalog:
-            _print(_pivoted(catalog, pivot, value, form, tag or ()) + _notes(catalog, form), form, output)
-        return
+    _refuse_contradictions(sql, pivot, all_=all_, tags=tag or ())
+    asked = _Asked(form, tuple(tag or ()), all_, output, storage)
+    with Catalog.open(chosen.root, chosen.fetch_missing) as catalog:
+        if pivot is not None:
+            _show_pivot(catalog, pivot, value, asked)
+        elif sql is not None:
+            _show_query(catalog, sql, asked, timeout or None, max_rows or _MOST_ROWS)
+        else:
+            most = _READ_ROWS if form in _FOR_PEOPLE else _MOST_ROWS
+            _show_own(catalog, asked, timeout or None, max_rows or most)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """How results are to be shown: the format, of which cells, where to, and the storage as it was given."""
+
+    form: Format
+    tags: tuple[str, ...]
+    superseded: bool
+    output: Path | None
+    storage: str | None
+
+
+def _refuse_contradictions(sql: str | None, pivot: str | None, *, all_: bool, tags: Sequence[str]) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        typer.BadParameter: they do not.
+    """
+    if pivot is not None and sql is not None:
+        raise typer.BadParameter("--pivot and --sql are two ways to ask; give one of them")
+    if pivot is not None and all_:
+        raise typer.BadParameter("a pivot is of today's results alone; leave --all out")
     if all_ and sql is not None:
         raise typer.BadParameter("in SQL ask the view results_all; leave --all out")
-    if tag and sql is not None:
+    if tags and sql is not None:
         raise typer.BadParameter("in SQL ask the view cell_tags; leave --tag out")
-    if max_rows is None:
-        max_rows = _READ_ROWS if sql is None and form in _FOR_PEOPLE else _MOST_ROWS
-    with Catalog.open(chosen.root, chosen.fetch_missing) as catalog:
-        # One row more tells whether there are more.
-        limits = (timeout or None, max_rows + 1)
-        if sql:
-            table = catalog.query(sql, timeout_seconds=limits[0], max_rows=limits[1])
-            content = export(table.slice(0, max_rows), str(form))
-        else:
-            table = _own(catalog, form, *limits, superseded=all_, tags=tag or ())
-            content = _exported(catalog, table.slice(0, max_rows), form) + _notes(catalog, form)
-    if table.num_rows > max_rows:
-        typer.echo(f"only the first {max_rows:,} rows; --max-rows gives more", err=True)
-    _print(content, form, output)
+
+
+def _show_query(catalog: Catalog, sql: str, asked: _Asked, timeout: float | None, max_rows: int) -> None:
+    from catalog.export import export
+
+    # One row more tells whether there are more.
+    table = catalog.query(sql, timeout_seconds=timeout, max_rows=max_rows + 1)
+    _say(["no row matches"] if not table.num_rows else _more(table.num_rows, max_rows))
+    _print(export(table.slice(0, max_rows), str(asked.form)), asked.form, asked.output)
+
+
+def _show_own(catalog: Catalog, asked: _Asked, timeout: float | None, max_rows: int) -> None:
+    from orchestrator.planning.earlier import earlier_lines
+
+    table = _own(catalog, asked.form, timeout, max_rows + 1, superseded=asked.superseded, tags=asked.tags)
+    _say(_more(table.num_rows, max_rows))
+    if not table.num_rows:
+        _say(_why_empty(catalog, asked))
+        if asked.form in _LINES and asked.output is None:
+            return
+    elif not asked.superseded and not asked.tags:
+        _say(earlier_lines(catalog, None, all_results(asked.storage)))
+    content = _exported(catalog, table.slice(0, max_rows), asked.form) + _notes(catalog, asked.form)
+    _print(content, asked.form, asked.output)
+
+
+def _show_pivot(catalog: Catalog, axes: str, value: str, asked: _Asked) -> None:
+    from catalog.pivot import PivotError
+    from catalog.queries.overview import PIVOT_VALUES, pivot_rows
+
+    if value not in PIVOT_VALUES:
+        raise PivotError(f"nothing to show: {value!r}", "--value", f"one of {', '.join(PIVOT_VALUES)}")
+    rows = pivot_rows(catalog, value, asked.tags).to_pylist()
+    content = _pivoted(catalog, axes, value, asked.form, rows)
+    if not rows:
+        _say(_why_empty(catalog, asked))
+        if asked.form in _LINES and asked.output is None:
+            return
+    _print(content + _notes(catalog, asked.form), asked.form, asked.output)
+
+
+def _more(rows: int, max_rows: int) -> list[str]:
+    return [f"only the first {max_rows:,} rows; --max-rows gives more"] if rows > max_rows else []
+
+
+def _why_empty(catalog: Catalog, asked: _Asked) -> list[str]:
+    """Why there is no result to show, and what to do."""
+    from catalog.queries.overview import has_results, studies_of
+    from orchestrator.planning.earlier import earlier_lines
+
+    storage = asked.storage
+    if asked.tags and has_results(catalog):
+        see = command_line("results", storage=storage)
+        return [f"no finished cell has the tag {' or '.join(asked.tags)}; all of them: {see}"]
+    if not studies_of(catalog):
+        return [f"nothing here yet; start with: {command_line('run', 'demo', storage=storage)}"]
+    earlier = [] if asked.superseded else earlier_lines(catalog, None, all_results(storage), everything=True)
+    none = "no cell of today's studies has finished yet" if earlier else "no cell has finished yet"
+    return [*earlier, f"{none}; how far they are: {command_line('status', storage=storage)}"]
+
+
+def _say(lines: Sequence[str]) -> None:
+    """Tell people, beside what programs read."""
+    for line in lines:
+        typer.echo(line, err=True)
 
 
 def _own(
@@ -146,15 +230,11 @@ def _notes(catalog: Catalog, form: Format) -> bytes:
     return ("\n".join(lines) + "\n").encode() if notes else b""
 
 
-def _pivoted(catalog: Catalog, text: str, value: str, form: Format, tags: Sequence[str]) -> bytes:
+def _pivoted(catalog: Catalog, text: str, value: str, form: Format, rows: list[dict[str, Any]]) -> bytes:
     from catalog.export import export
-    from catalog.pivot import LEGEND, PivotError, pivot, pivot_columns, pivot_latex, pivot_table
-    from catalog.queries.overview import PIVOT_VALUES, pivot_rows
+    from catalog.pivot import LEGEND, pivot, pivot_columns, pivot_latex, pivot_table
     from dashboards.render.tables import pivot_with_uncertainty
 
-    if value not in PIVOT_VALUES:
-        raise PivotError(f"nothing to show: {value!r}", "--value", f"one of {', '.join(PIVOT_VALUES)}")
-    rows = pivot_rows(catalog, value, tags).to_pylist()
     outcomes = _outcomes(catalog, value, [row["key"] for row in rows])
     made = pivot_with_uncertainty(pivot(rows, text, value), value, outcomes)
     if form is Format.LATEX:

@@ -59,6 +59,11 @@ class Difference:
             return "code"
         return _KINDS.get(self.field.split(".", maxsplit=1)[0], "setting")
 
+    @property
+    def words(self) -> str:
+        """Its last name with both values: `lr 0.01 → 0.02`."""
+        return f"{self.field.rpartition('.')[2]} {_short(self.before)} → {_short(self.after)}"
+
     def __str__(self) -> str:
         return f"{self.field} ({_short(self.before)} → {_short(self.after)})"
 

@@ -11,11 +11,13 @@ from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.layout import Layout
 from orchestrator.datasets.build import Builder, build_missing
 from orchestrator.datasets.built import dataset_states
+from orchestrator.evaluation.jobs import dataset_built_event
 from orchestrator.planning.plan_model import Plan, PlannedCell, State
 from orchestrator.planning.storage_plan import plan_and_measure
 from orchestrator.running.journal_events import planned_event
 from orchestrator.study.load import parse_study
 from orchestrator.study.model import Study
+from trainables.data.frames.manifest import read_manifest
 
 STUDY = """\
 name: lengths
@@ -59,20 +61,31 @@ def finish(storage: Path, text: str = STUDY, file: str = "lengths.yaml", **resul
     `file` is where the study was read; `result` replaces fields of every `CellFinished`. Returns the plan
     of before.
     """
-    what = whole_plan(storage, text)
-    number = len(list((storage / "journal").glob("*.jsonl")))
-    driver, time = f"driver-{number}", SUBMITTED + 1000.0 * number
+    what, driver, time = submit(storage, text, file)
     with Journal.open(storage, driver) as journal:
-        config = study(text).model_dump(mode="json")
-        journal.append(StudySubmitted(what.study, driver, len(what.cells), file, config, time=time))
-        for one in what.cells:
-            journal.append(planned_event(one, what.study, driver))
         for one in what.cells:
             if one.state is State.TO_RUN:
                 journal.append(AttemptStarted(one.key, 1, driver, "host", f"runs/{one.key}", time=time))
                 journal.append(AttemptEnded(one.key, 1, "done", time=time + 30.0))
                 journal.append(_finished(one, time + 30.0, result))
     return what
+
+
+def submit(storage: Path, text: str = STUDY, file: str = "lengths.yaml") -> tuple[Plan, str, float]:
+    """Journal a submission of the study and its datasets; returns its plan, its driver and its time."""
+    what, layout = whole_plan(storage, text), Layout(storage)
+    number = len(list((storage / "journal").glob("*.jsonl")))
+    driver, time = f"driver-{number}", SUBMITTED + 1000.0 * number
+    with Journal.open(storage, driver) as journal:
+        for name, state in dataset_states(study(text), layout).items():
+            if state.manifest is not None:
+                path = Path(state.manifest)
+                journal.append(dataset_built_event(name, path, read_manifest(path), FolderStorage(storage)))
+        config = study(text).model_dump(mode="json")
+        journal.append(StudySubmitted(what.study, driver, len(what.cells), file, config, time=time))
+        for one in what.cells:
+            journal.append(planned_event(one, what.study, driver))
+    return what, driver, time
 
 
 def _finished(planned: PlannedCell, time: float, changes: dict[str, Any]) -> CellFinished:
