@@ -51,7 +51,7 @@ SQL_FREE = {"orchestrator", "dashboards"}
 MOST_MODULES = 16
 # 230 when the rooms were made; raise it for what is new, not for fragments of what is there. Figures and
 # models are one file each and not counted.
-MOST_FILES = 263
+MOST_FILES = 265
 ONE_FILE_EACH = ("dashboards/figures", "trainables/models/modules", "trainables/models/backbones")
 # What only these files may import.
 RESERVED = {

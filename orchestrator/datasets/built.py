@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SOURCE_FILE, Layout, dataset_command
 from catalog.storage.sizes import bytes_text
@@ -38,6 +38,9 @@ from trainables.data.frames.transfer import fetch_intact
 from trainables.data.ingest.build_log import BuildLog, last_inputs
 from trainables.data.ingest.run import BuildProgress
 
+if TYPE_CHECKING:
+    from trainables.data.ingest.build_log import Source
+
 _MOST_THREADS = 8  # beyond that a disk gets no faster
 
 
@@ -67,7 +70,21 @@ def _state(study: Study, name: str, path: Path) -> DatasetState:
     if manifest.name != name:
         return _damaged_state(study, name, path)
     found = _source_changes(dataset_config(study, name), manifest, path.parent)
-    return built_state(name, path, manifest) if found is None else _stale_state(name, *found)
+    return built_state(name, path, manifest) if found is None else _stale_state(name, found)
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """What of a dataset's source has changed since it was built, in words, and its listing now.
+
+    `expected` is what building it again will give, where its files are known from earlier builds; `unsure`
+    says that finding that out would take long.
+    """
+
+    text: str
+    listing: Listing
+    expected: Manifest | None = None
+    unsure: bool = False
 
 
 def _damaged_state(study: Study, name: str, path: Path) -> DatasetState:
@@ -85,8 +102,8 @@ def _damaged_state(study: Study, name: str, path: Path) -> DatasetState:
     )
 
 
-def _source_changes(config: DatasetConfig, manifest: Manifest, directory: Path) -> tuple[str, Listing] | None:
-    """What of a dataset's source has changed since it was built, in words, and its listing now.
+def _source_changes(config: DatasetConfig, manifest: Manifest, directory: Path) -> _Changes | None:
+    """What has changed since a dataset was built.
 
     None where nothing has, nothing is known of the source, or it is not there at the moment.
 
@@ -121,7 +138,20 @@ def _source_changes(config: DatasetConfig, manifest: Manifest, directory: Path) 
         built = {one.path: (one.split, manifest.classes[one.label]) for one in manifest.videos}
         before = source_built(built, {one.path for one in manifest.quarantined}, now)
     text = changes(before, now, content)
-    return (text, listing) if text else None
+    return _looked_ahead(_Changes(text, listing), config, manifest, before, directory) if text else None
+
+
+def _looked_ahead(
+    found: _Changes, config: DatasetConfig, manifest: Manifest, before: Source, directory: Path
+) -> _Changes:
+    """The changes with what building again will give, where that can be told without decoding anything."""
+    from trainables.data.ingest.checked import TooMuchToReadError, manifest_expected
+
+    log = BuildLog(directory / BUILD_LOG_FILE)
+    try:
+        return replace(found, expected=manifest_expected(config, found.listing, manifest, before, log))
+    except TooMuchToReadError:
+        return replace(found, unsure=True)
 
 
 def _folders(config: DatasetConfig, directory: Path) -> DatasetFolders:
@@ -159,21 +189,31 @@ def _seen(config: DatasetConfig, state: DatasetState) -> DatasetState:
     )
 
 
-def _stale_state(name: str, changed: str, listing: Listing) -> DatasetState:
+def _stale_state(name: str, found: _Changes) -> DatasetState:
     """The state of a dataset whose source has changed: to be built again, with as many videos as listed."""
-    counts = Counter(entry.split for entry in listing.entries)
-    return DatasetState(
+    counts = Counter(entry.split for entry in found.listing.entries)
+    state = DatasetState(
         name=name,
         built=False,
         manifest=None,
         train_hash=None,
         val_hash=None,
-        num_classes=len(listing.classes),
+        num_classes=len(found.listing.classes),
         train_videos=counts["train"],
         val_videos=counts["val"],
         buildable=True,
-        how=f"{changed} since it was built",
-        changed=changed,
+        how=f"{found.text} since it was built",
+        changed=found.text,
+        unsure=found.unsure,
+    )
+    if found.expected is None:
+        return state
+    return replace(
+        state,
+        train_hash=found.expected.hash("train"),
+        val_hash=found.expected.hash("val"),
+        train_videos=len(found.expected.split("train")),
+        val_videos=len(found.expected.split("val")),
     )
 
 

@@ -215,16 +215,17 @@ class _Planner:
         found = self.done.get(key)
         if found is not None:
             same = found.evaluation in (None, evaluation)
-            return (
-                State.DONE,
-                "trained before" if same else "trained before, measured by another protocol",
-                None,
-            )
+            reason = "trained before" if same else "trained before, measured by another protocol"
+            return State.DONE, f"{reason}{self._as_once_built(cell)}", None
         blocked, parent = self._blocked(cell, before), before[-1] if before else None
         if blocked is not None:
             return State.BLOCKED, *blocked
         lost = f"trained before, and again: {self.lost[key]}" if key in self.lost else ""
         return State.TO_RUN, lost or self._why_to_run(cell, key, parent, change), None
+
+    def _as_once_built(self, cell: Cell) -> str:
+        changed = self.datasets[cell.dataset].changed
+        return f"; dataset {cell.dataset} is built again first: {changed}" if changed else ""
 
     def _blocked(self, cell: Cell, before: Sequence[PlannedCell]) -> tuple[str, str] | None:
         """The reason and what is to blame, where something keeps the cell from running."""
@@ -274,7 +275,9 @@ class _Planner:
         if change is not None:
             return change.reason
         if changed := self.datasets[cell.dataset].changed:
-            return f"dataset {cell.dataset} is built again first: {changed}"
+            unsure = self.datasets[cell.dataset].unsure and cell.name in self.known.by_name
+            unless = "; unless it then equals an earlier one" if unsure else ""
+            return f"dataset {cell.dataset} is built again first: {changed}{unless}"
         if not self.datasets[cell.dataset].built:
             return f"new; dataset {cell.dataset} will be built first"
         if parent is not None and parent.state is State.TO_RUN:

@@ -165,8 +165,8 @@ def _critical_path(left: Sequence[PlannedCell]) -> CriticalPath | None:
 def _missing(
     cells: Sequence[PlannedCell], datasets: Mapping[str, DatasetState]
 ) -> tuple[MissingDataset, ...]:
-    waiting = Counter(planned.cell.dataset for planned in cells)
-    states = (datasets[name] for name in waiting)
+    waiting = Counter(planned.cell.dataset for planned in _left(cells))
+    states = (datasets[name] for name in dict.fromkeys(planned.cell.dataset for planned in cells))
     return tuple(
         MissingDataset(
             state.name,

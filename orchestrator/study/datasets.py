@@ -13,7 +13,10 @@ from trainables.data.datasets import OFFICIAL, DatasetConfig, OfficialDataset
 
 @dataclass(frozen=True)
 class DatasetState:
-    """What is known of a dataset. Hashes are None until it is built; counts are None where nobody knows them.
+    """What is known of a dataset. Counts are None where nobody knows them.
+
+    Hashes are None until it is built; of one whose source has `changed` they are those that building it again
+    will give, where earlier builds have read all its files. `unsure` says that to find out would take long.
 
     `buildable` says that `actiongrid` can build it here; `how` says how to get or build it. `changed` says
     what of its source has changed since it was built, such as `2 videos added`: it is to be built again.
@@ -33,6 +36,7 @@ class DatasetState:
     changed: str = ""
     seen: str = ""
     problem: str = ""
+    unsure: bool = False
 
 
 def dataset_names(study: Study) -> tuple[str, ...]:

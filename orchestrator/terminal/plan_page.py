@@ -150,7 +150,8 @@ def origin_lines(plan: Plan) -> list[str]:
 def dataset_line(one: MissingDataset) -> str:
     """A dataset that is not built: what its source holds, or how to get it."""
     if one.changed:
-        return f"dataset {one.name}: {one.changed}: {count_text(one.cells, 'cell')} to run"
+        after = f"{count_text(one.cells, 'cell')} to run" if one.cells else "no cell is trained again"
+        return f"dataset {one.name}: {one.changed}: {after}"
     head = f"dataset {one.name} ({count_text(one.cells, 'cell')})"
     if one.problem or one.seen:
         return f"{head}: {one.problem or one.seen}"

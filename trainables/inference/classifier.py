@@ -243,7 +243,7 @@ def _read_each(
 def _read(path: Path, worker: ProbeWorker, folder: Path, frame_format: FrameFormat) -> _Read | UnusableVideo:
     from trainables.data.datasets.base import Entry
     from trainables.data.ingest.batch import BatchRecord, BatchTask, ingest
-    from trainables.data.ingest.build import checked_video
+    from trainables.data.ingest.checked import checked_video
 
     if path.is_dir():
         return UnusableVideo(escaped(str(path)), "a folder: name the files in it")

@@ -12,7 +12,9 @@ from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.layout import BUILD_LOG_FILE, SOURCE_FILE, Layout
 from orchestrator.datasets.build import Builder, build_missing
 from orchestrator.datasets.built import dataset_states, manifest_path
+from orchestrator.planning.changes import Known, KnownCell
 from orchestrator.planning.plan import make_plan
+from orchestrator.planning.plan_model import DoneCell, State
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.load import load_study
 from orchestrator.terminal.plan_page import dataset_line
@@ -153,3 +155,51 @@ def test_a_list_that_has_become_wrong_is_said(place: Place) -> None:
     place.write(*LIST, "c1.mp4,y, z,train")
     with pytest.raises(DatasetError, match="4 cells where the header has 3"):
         place.state()
+
+
+def test_what_earlier_builds_have_read_tells_what_the_next_will_give(place: Place) -> None:
+    first = place.state()
+    place.write(*LIST, "c1.mp4,y,train")
+    state = place.state()
+    assert (state.train_hash, state.unsure) == (None, False), "nobody has read these contents yet"
+    second = place.build()
+    place.write(*LIST)
+    os.utime(place.src / "a2.mp4", ns=(1, 1))
+    (place.src / "b2.mp4").write_bytes((place.src / "b2.mp4").read_bytes())
+    back = place.state()
+    assert (back.built, back.changed) == (False, "1 video removed")
+    assert (back.train_hash, back.val_hash) == (first.train_hash, first.val_hash)
+    assert (back.train_videos, back.val_videos) == (4, 2)
+    place.write(*LIST, "c1.mp4,x,train")
+    relabelled = place.state().train_hash
+    assert relabelled not in (None, first.train_hash, second.train_hash)
+    assert place.build().train_hash == relabelled
+
+
+def test_a_plan_promises_no_training_of_what_the_rebuilt_dataset_has(place: Place) -> None:
+    keys = [one.key for one in make_plan(place.study, {"d": place.state()}).cells]
+    done = {key: DoneCell(key) for key in keys}
+    place.write(*LIST, "c1.mp4,y,train")
+    assert {one.state for one in make_plan(place.study, {"d": place.state()}, done).cells} == {State.TO_RUN}
+    place.build()
+    place.write(*LIST)
+    plan = make_plan(place.study, {"d": place.state()}, done)
+    assert [one.key for one in plan.cells] == keys
+    assert {one.reason for one in plan.cells} == {
+        "trained before; dataset d is built again first: 1 video removed"
+    }
+    assert {one.state for one in plan.cells} == {State.DONE}
+    (missing,) = plan.totals.missing_datasets
+    assert dataset_line(missing) == "dataset d: 1 video removed: no cell is trained again"
+
+
+def test_what_takes_long_to_read_is_left_open(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainables.data.ingest.checked.READ_AGAIN", 10)
+    name = make_plan(place.study, {"d": place.state()}).cells[0].cell.name
+    known = Known((KnownCell(name, "0" * 32, ("s",), {}, 0.0),))
+    place.write(*LIST, "c1.mp4,y,train")
+    state = place.state()
+    assert (state.train_hash, state.unsure) == (None, True)
+    reasons = [one.reason for one in make_plan(place.study, {"d": state}, known=known).cells]
+    first = "dataset d is built again first: 1 video added"
+    assert reasons == [f"{first}; unless it then equals an earlier one", first]

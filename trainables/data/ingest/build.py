@@ -10,27 +10,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.storage.atomic import writing
-from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SHARDS, SOURCE_FILE, escaped
+from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SHARDS, SOURCE_FILE
 from catalog.storage.locks import exclusive
 from trainables.data.datasets import (
     SPLITS,
     DatasetConfig,
     DatasetError,
     DatasetFolders,
-    Entry,
     Listing,
     SyntheticAppearance,
     SyntheticMotion,
 )
 from trainables.data.datasets.listing import list_dataset
-from trainables.data.frames.manifest import Manifest, Quarantined, Video, write_manifest
+from trainables.data.frames.manifest import Manifest, write_manifest
 from trainables.data.ingest.build_log import BuildLog, effective_inputs, note_inputs
+from trainables.data.ingest.checked import make_manifest
 
 if TYPE_CHECKING:
-    from trainables.data.frames.frame_format import FrameFormat
-    from trainables.data.ingest.batch import Executor, VideoRecord
+    from trainables.data.ingest.batch import Executor
     from trainables.data.ingest.build_log import Source
-    from trainables.data.ingest.run import Progress, ReadVideos
+    from trainables.data.ingest.run import Progress
 
 
 _LOCK_NAME = "build.lock"
@@ -70,7 +69,7 @@ def build_dataset(
         source = _source(config, listing)
         paths = tuple(dict.fromkeys(entry.path for entry in listing.entries))
         found = read_all(paths, config.frame_format, directory, log, executor or LocalThreads(), progress)
-        manifest = make_manifest(config, name, listing, found)
+        manifest = make_manifest(config, name, listing, found.videos, found.shards)
         if told.allow_missing is not None:
             manifest = replace(manifest, allow_missing=told.allow_missing)
         check_usable(manifest, len(listing.entries) + len(listing.left_out))
@@ -139,60 +138,6 @@ def _remove_orphans(manifest: Manifest, shards: Path) -> None:
 
 
 _NAMED = 20  # quarantined videos that an error names; the others it counts
-
-
-def make_manifest(config: DatasetConfig, name: str, listing: Listing, found: ReadVideos) -> Manifest:
-    """The manifest of all that was listed and read; what the listing left out is quarantined too."""
-    if isinstance(config, SyntheticMotion | SyntheticAppearance):
-        min_frames, allow_missing = config.frames, 0.0
-    else:
-        min_frames, allow_missing = config.min_frames, config.allow_missing
-    videos = []
-    quarantined = [Quarantined(escaped(one.path), escaped(one.reason)) for one in listing.left_out]
-    for entry in listing.entries:
-        video = checked_video(entry, found.videos[entry.path], config.frame_format, min_frames)
-        if isinstance(video, Video):
-            videos.append(video)
-        else:
-            quarantined.append(video)
-    return Manifest(
-        name=name,
-        classes=listing.classes,
-        videos=tuple(videos),
-        quarantined=tuple(quarantined),
-        frame_format=config.frame_format,
-        shards=found.shards,
-        allow_missing=allow_missing,
-        ignored=listing.ignored,
-        notes=listing.notes,
-    )
-
-
-def checked_video(
-    entry: Entry, record: VideoRecord, frame_format: FrameFormat, min_frames: int
-) -> Video | Quarantined:
-    """The row of a manifest for a file that was read, or why it cannot be used."""
-    from trainables.data.ingest.probe import Rejected
-
-    path, probe = escaped(str(entry.path.absolute())), record.probe
-    if isinstance(probe, Rejected):
-        return Quarantined(path, escaped(probe.reason))
-    if probe.frames < min_frames:
-        return Quarantined(path, f"too short: {probe.frames} frames, at least {min_frames}")
-    width, height = frame_format.size_of(probe.width, probe.height)
-    return Video(
-        path=path,
-        split=entry.split,
-        label=entry.label,
-        frames=probe.frames,
-        fps=probe.fps,
-        width=width,
-        height=height,
-        sha256=record.sha256,
-        decoder=probe.decoder,
-        shard=record.place.shard,
-        first_row=record.place.first_row,
-    )
 
 
 def check_usable(manifest: Manifest, listed: int) -> None:

@@ -8,7 +8,7 @@ alone has changed, where they are few.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,10 @@ class BuildLog:
     def get(self, key: str) -> dict[str, Any] | None:
         """The newest fact under `key`."""
         return self._facts.get(key)
+
+    def beginning(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """The newest facts of all keys that begin so, the oldest key first."""
+        return (fact for key, fact in self._facts.items() if key.startswith(prefix))
 
     def put(self, key: str, fact: dict[str, Any]) -> None:
         """Record a fact. It is only a shortcut for work that can be repeated: not flushed to disk.
@@ -147,7 +151,8 @@ def file_stamp(path: Path) -> tuple[int, int]:
 _METADATA = b"actiongrid.source"
 _FORMAT = 1
 _THREADS = 16  # a file server answers several questions at once
-_READ_AGAIN = 256 << 20  # bytes of files whose time alone has changed that are compared by their content
+READ_AGAIN = 256 << 20
+"""Bytes of files with a new time that are compared by their content; beyond that they count as changed."""
 
 
 @dataclass(frozen=True)
@@ -254,7 +259,7 @@ def _other_content(
 ) -> list[str]:
     """Of files with another size or time those with other content; many are not read but taken as changed."""
     touched = [path for path in paths if now[path].size == before[path].size and path in content]
-    few = sum(now[path].size for path in touched) <= _READ_AGAIN
+    few = sum(now[path].size for path in touched) <= READ_AGAIN
     same = {path for path in touched if few and _hash(path) == content[path]}
     return [path for path in paths if path not in same]
 

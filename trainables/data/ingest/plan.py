@@ -53,7 +53,7 @@ def plan_ingest(
     The estimate is made once for a list of videos and noted in the log, so that a build that goes on makes
     the same batches even where one of these files has changed since.
     """
-    settings = [VERSION, FORMAT, frame_format.identity, frame_format.shard_mb]
+    settings = _settings(frame_format)
     a_video = _bytes_a_video(videos, settings, frame_format, log)
     size = _batch_size(len(videos), a_video, frame_format)
     batches = tuple(tuple(videos[start : start + size]) for start in range(0, len(videos), size))
@@ -126,6 +126,15 @@ def _standing(log: BuildLog, key: str, number: int, damage: Damage) -> BatchReco
 
 def _key(kind: str, settings: list[object], of: object) -> str:
     return json.dumps([kind, *settings, sha256(json.dumps(of).encode()).hexdigest()])
+
+
+def _settings(frame_format: FrameFormat) -> list[object]:
+    return [VERSION, FORMAT, frame_format.identity, frame_format.shard_mb]
+
+
+def batch_facts_begin(frame_format: FrameFormat) -> str:
+    """How the keys of all batches begin that were read with these settings, whichever videos they hold."""
+    return json.dumps(["batch", *_settings(frame_format)]).removesuffix("]")
 
 
 _MARGIN = 1.05
