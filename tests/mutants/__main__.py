@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import shutil
 import signal
 import sys
@@ -95,17 +96,31 @@ class Tests:
         files = {name.split("::")[0] for name in calling} or set(self.files)
         files |= {one for one in self.files if (ROOT / one).stat().st_mtime > self._recorded}
         if not calling:
-            calling = self._that_name(Path(fault.path).stem)
+            calling = self._that_name(names_of(Path(fault.path)))
         kept = [one for one in self.files if one in files]
         seconds = sum(t.get("seconds", 0.0) for n, t in self._record.items() if n.split("::")[0] in files)
         return sorted(kept, key=lambda one: self._about(one, fault)), calling, seconds
 
-    def _that_name(self, word: str) -> dict[str, float]:
-        named = {one for one in self.files if word in (ROOT / one).read_text()}
+    def _that_name(self, words: set[str]) -> dict[str, float]:
+        named = {one for one in self.files if _mentions(ROOT / one, words)}
         return {n: t.get("seconds", 0.0) for n, t in self._record.items() if n.split("::")[0] in named}
 
     def _about(self, file: str, fault: Fault) -> bool:
         return Path(fault.path).stem not in file
+
+
+def names_of(path: Path) -> set[str]:
+    """What tests call that a file decides: its name; of a view also the views and queries that read it."""
+    names, known = {path.stem}, 0
+    while path.suffix == ".sql" and len(names) > known:
+        known = len(names)
+        names |= {one.stem for one in (ROOT / "catalog/views").glob("*.sql") if _mentions(one, names)}
+    queries = (ROOT / "catalog/queries").glob("*.py")
+    return names | {f"queries.{one.stem}" for one in queries if known and _mentions(one, names)}
+
+
+def _mentions(file: Path, words: set[str]) -> bool:
+    return re.search(rf"\b({'|'.join(map(re.escape, sorted(words)))})\b", file.read_text()) is not None
 
 
 def _test_files(pattern: str) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.__main__ import _test_files, equivalent, known_results, sample
+from tests.mutants.__main__ import _test_files, equivalent, known_results, names_of, sample
 from tests.mutants.faults import python_faults
 from tests.mutants.processes import Tree
 from tests.mutants.rooms import ROOMS
@@ -134,6 +134,11 @@ def test_a_result_counts_while_its_file_is_the_same(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("tests.mutants.__main__.KEPT", kept)
     monkeypatch.setattr("tests.mutants.__main__.RESULTS", tmp_path / "none")
     assert known_results([same, other]) == {same.fault.name: lines[0]}
+
+
+def test_a_view_is_known_by_what_reads_it() -> None:
+    assert {"cell_costs", "queries.training"} <= names_of(Path("catalog/views/cell_costs.sql"))
+    assert names_of(Path("catalog/queries/training.py")) == {"training"}
 
 
 @pytest.mark.parametrize("name", ROOMS)
