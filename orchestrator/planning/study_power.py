@@ -23,6 +23,7 @@ from orchestrator.planning.plan_model import Plan
 if TYPE_CHECKING:
     from catalog import Catalog
 
+_LARGEST = 100.0  # points: accuracies cannot differ by more
 MOST_MODELS = 24
 """Of more models than this on a dataset the first are compared: 276 pairs say how often two disagree."""
 
@@ -180,12 +181,18 @@ def weakest(rows: Sequence[DatasetPower], more: str = "actiongrid power") -> lis
 
 def summary(row: DatasetPower) -> str:
     """Return in one line what the study as planned can tell apart on a dataset."""
-    seeds = _count(row.seeds)
-    alone = "; one seed shows no spread of seeds" if row.seeds == 1 else ""
+    design = f"with {_count(row.seeds)} and {_count(row.videos, 'validation video')}"
+    if row.detectable > _LARGEST:
+        none = "no difference between two models can be shown: even one of 100 points could be chance"
+        return f"{row.dataset}: {design} {none} ({_origin(row)})"
     return (
-        f"{row.dataset}: with {seeds} and {row.videos} videos two models that truly differ by "
-        f"{row.detectable:.1f} points are told apart in 8 of 10 studies ({row.origin}{alone})"
+        f"{row.dataset}: {design} two models that truly differ by "
+        f"{row.detectable:.1f} points are told apart in 8 of 10 studies ({_origin(row)})"
     )
+
+
+def _origin(row: DatasetPower) -> str:
+    return f"{row.origin}{'; one seed shows no spread of seeds' if row.seeds == 1 else ''}"
 
 
 def _asked(row: DatasetPower, unit: str) -> list[str]:
@@ -197,13 +204,16 @@ def _asked(row: DatasetPower, unit: str) -> list[str]:
         f"on which two models disagree, {200 * known.within:.0f} % for two seeds of one"
     )
     if row.seeds_needed is None:
-        videos = "no number of videos" if row.videos_needed is None else f"{row.videos_needed} videos"
-        need = f"no number of seeds up to {MOST_SEEDS} on these videos; {videos} with {_count(row.seeds)}"
+        videos = "no number of validation videos"
+        if row.videos_needed is not None:
+            videos = _count(row.videos_needed, "validation video")
+        more = f"no number of seeds up to {MOST_SEEDS} on these validation videos"
+        need = f"{more}; {videos} with {_count(row.seeds)}"
     else:
         hours = "" if row.unit_hours is None else f": {row.unit_hours:.3g} {unit}-hours for all its cells"
         need = f"{row.seeds_needed} seeds a cell{hours}"
     return [f"  enough for {row.asked:g} points: {need}", spread]
 
 
-def _count(seeds: int) -> str:
-    return "1 seed" if seeds == 1 else f"{seeds} seeds"
+def _count(number: int, what: str = "seed") -> str:
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -57,9 +57,20 @@ def test_variances_are_those_of_the_results() -> None:
 def test_lines_name_what_is_missing() -> None:
     row = DatasetPower("d", 3, 100, KNOWN, "assumed", 5.0, 1.0, None, 4000)
     assert (
-        "no number of seeds up to 64 on these videos; 4000 videos with 3 seeds"
+        "no number of seeds up to 64 on these validation videos; 4000 validation videos with 3 seeds"
         in power_lines([row], "GPU")[1]
     )
     assert power_lines([], "GPU")[0].startswith("no dataset's number") and weakest([]) == []
     other = DatasetPower("e", 3, 50, KNOWN, "assumed", 7.0)
-    assert weakest([row, other])[0].startswith("e: with 3 seeds and 50 videos")
+    assert weakest([row, other])[0].startswith("e: with 3 seeds and 50 validation videos two models")
+
+
+def test_a_difference_beyond_all_accuracies_is_none() -> None:
+    row = DatasetPower("d", 2, 31, KNOWN, "assumed", 103.2)
+    said = weakest([row])[0]
+    assert said.startswith("d: with 2 seeds and 31 validation videos no difference between two models can be")
+    assert "103" not in said
+    one = DatasetPower("d", 1, 1, KNOWN, "assumed", 99.0)
+    assert (
+        "with 1 seed and 1 validation video two models that truly differ by 99.0 points" in weakest([one])[0]
+    )
