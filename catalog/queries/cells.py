@@ -17,7 +17,8 @@ _PROGRESS = """
         -- A cell in training is measured on the videos of the finished ones of its dataset.
         coalesce(eval_videos, max(eval_videos) OVER (PARTITION BY study_cells.study, cells.dataset))
             AS eval_videos,
-        epochs.clips_per_second, cells.reason, cells.log, cells.key
+        epochs.clips_per_second, cells.reason, cells.log, cells.key,
+        (cells.config ->> '$.recipe.epochs')::BIGINT AS epochs
     FROM study_cells JOIN cells USING (key)
     -- A study's cells are journalled in its own order.
     LEFT JOIN (

@@ -35,6 +35,18 @@ _REDUCED = """
     SELECT key, alone, accumulation FROM recorded.attempts_started
     QUALIFY attempt = max(attempt) OVER (PARTITION BY key)
 """
+_EPOCHS_SO_FAR = """
+    SELECT key, max(last_epoch) AS epoch
+    FROM materialised.attempt_epochs ANTI JOIN recorded.finished USING (key) GROUP BY key
+"""
+_BEGUN_OTHERWISE = f"""
+    SELECT epoch FROM ({_EPOCHS_SO_FAR}) AS begun
+    SEMI JOIN (
+        SELECT key FROM recorded.cells
+        WHERE study = $study AND list_contains($cells, cell) AND NOT list_contains($keys, key)
+    ) AS otherwise USING (key)
+    ORDER BY epoch
+"""
 _EPOCHS = """
     SELECT
         epoch, lr, train_loss, train_top1, seconds AS train_seconds, clips_per_second, top1, top5, val_loss,
@@ -126,6 +138,19 @@ def superseded_results(catalog: Catalog, study: str | None = None) -> pa.Table:
     `new_train_videos` count their training videos, where the builds of their datasets are known.
     """
     return catalog.query(_SUPERSEDED, {"study": study})
+
+
+def epochs_so_far(catalog: Catalog) -> Mapping[str, int]:
+    """Return the last epoch that was trained by key, of the cells that have begun and are not finished."""
+    rows = catalog.query(_EPOCHS_SO_FAR).to_pylist()
+    return {row["key"]: row["epoch"] for row in rows}
+
+
+def begun_otherwise(catalog: Catalog, study: str, cells: Sequence[str], keys: Sequence[str]) -> list[int]:
+    """Return the last epochs of a study's unfinished cells of these names that have none of these keys."""
+    asked = {"study": study, "cells": list(cells), "keys": list(keys)}
+    rows = catalog.query(_BEGUN_OTHERWISE, asked).to_pylist()
+    return [row["epoch"] for row in rows]
 
 
 def done_cells(catalog: Catalog) -> Mapping[str, CellFinished]:

@@ -58,6 +58,7 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict
         key_parts_of,
         lineage_of_cell,
     )
+    from catalog.queries.planner import epochs_so_far
     from orchestrator.planning.explanation import (
         chosen_on_lines,
         first_weights,
@@ -68,6 +69,7 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict
 
     lineage = lineage_of_cell(catalog, row["key"]).to_pylist()
     oldest = key_parts_of(catalog, lineage[-1]["key"])
+    epochs = json.loads(row["config"]).get("recipe", {}).get("epochs")
     return {
         "cell": row["cell"],
         "key": row["key"],
@@ -75,6 +77,8 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict
         "current": row["current"],
         "state": row["state"],
         "reason": row["reason"],
+        "epoch": epochs_so_far(catalog).get(row["key"]),
+        "epochs": epochs,
         "checkpoint": next(iter(checkpoint_of_cell(catalog, row["key"]).to_pylist()), None),
         "attempts": attempts_of_cell(catalog, row["key"]).to_pylist(),
         "lineage": lineage,
@@ -94,10 +98,16 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict
     }
 
 
+_BEGUN = {"planned": "goes on from ", "failed": "goes on from ", "running": ""}
+"""How a state's epoch is told, of cells that have begun and are not finished."""
+
+
 def _lines(one: dict[str, Any], *, with_key: bool) -> list[str]:
     """A cell in lines, what people ask for first; `with_key`: what its key is made of at the end."""
     older = "" if one["current"] else " (older plan)"
     why = f": {one['reason']}" if one["reason"] else ""
+    if one["epoch"] and one["state"] in _BEGUN:
+        why += f": {_BEGUN[one['state']]}epoch {one['epoch']} of {one['epochs'] or '?'}"
     said = [
         *(f"{row['level']} level: {evaluation_text(row)}" for row in one["evaluations"]),
         *_checkpoint_lines(one["checkpoint"]),

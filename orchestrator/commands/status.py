@@ -122,12 +122,13 @@ def study_lines(study: StudyStatus, width: int | None, *, sure: bool = True) -> 
     lines += [_best_line(one, several=len(study.best) > 1) for one in study.best[:_MOST_BEST]]
     lines += study.earlier
     lines += fitting_columns([[*_HEAD], *rows], width)
+    lines += goes_on_lines(study.rows, states)
     lines += held_lines({row["cell"]: row["held_by"] for row in study.rows if row["held_by"]})
     failed = [row for row in study.rows if row["state"] == "failed"]
     lines += [f"failed: {row['cell']}: {row['reason']}; log: {row['log']}" for row in failed]
     if failed:
         lines.append(f"mend the cause, then: {study.again}")
-    elif "interrupted" in states or ("running" not in states and "planned" in states):
+    elif "running" not in states and {"interrupted", "planned"} & set(states):
         lines.append(f"nobody runs it; go on with: {study.again}")
     return lines
 
@@ -147,6 +148,14 @@ def _progress(study: StudyStatus, states: Sequence[str]) -> str:
     return f"{bar}, about {clock_text(max(seconds / running, study.left['longest']))} to go"
 
 
+def goes_on_lines(rows: Sequence[dict[str, Any]], states: Sequence[str]) -> list[str]:
+    """Where interrupted cells go on: of a few each by its name."""
+    found = [row for row, state in zip(rows, states, strict=True) if state == "interrupted" and row["epoch"]]
+    if len(found) > _NAMED:
+        return [f"{len(found)} interrupted cells go on from the epochs shown"]
+    return [f"{row['cell']} goes on from epoch {row['epoch']} of {row['epochs'] or '?'}" for row in found]
+
+
 def _best_line(row: dict[str, Any], *, several: bool) -> str:
     where = f" on {row['dataset']}" if several else ""
     ties = f" and {row['ties']} more with the same" if row["ties"] else ""
@@ -164,15 +173,17 @@ def fitting_columns(rows: list[list[str]], width: int | None) -> list[str]:
 
 
 def _state(row: dict[str, Any]) -> str:
-    """A cell's state in words; one that is said to run but that nobody holds has lost its driver."""
+    """A cell's state in words; one that has begun and that nobody holds is interrupted."""
     if row["state"] == "running":
         return "running" if row["held_by"] else "interrupted"
-    return str(row["command"] or row["state"])
+    begun = row["state"] == "planned" and row["epoch"] and not row["held_by"]
+    return str(row["command"] or ("interrupted" if begun else row["state"]))
 
 
 _HEAD = ("cell", "state", "epoch", "top-1", "training loss", "clips/s")
 _FEWEST_COLUMNS = 4
 _BAR = 30
+_NAMED = 4  # interrupted cells
 _MOST_BEST = 5  # datasets
 _SURE_ROWS = 1_000
 """More rows are given no intervals: they take far longer than the answer."""
@@ -184,11 +195,19 @@ def _numbers(row: dict[str, Any], *, sure: bool) -> tuple[str, ...]:
     if sure and row["top1"] is not None:
         top1 = accuracy_text(row["top1"], row["eval_videos"], 1)
     return (
-        _number(row["epoch"], "d") or "-",
+        _epoch(row),
         top1,
         _number(row["train_loss"], ".3f"),
         _number(row["clips_per_second"], ".0f"),
     )
+
+
+def _epoch(row: dict[str, Any]) -> str:
+    """The newest epoch; where more are to come, of how many."""
+    if not row["epoch"]:
+        return "-"
+    more = row["epochs"] and row["state"] != "done"
+    return f"{row['epoch']}/{row['epochs']}" if more else str(row["epoch"])
 
 
 def _number(value: float | None, form: str) -> str:

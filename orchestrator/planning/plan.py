@@ -47,6 +47,7 @@ def make_plan(
     size_of: SizeOf = model_size,
     memory_of: MemoryOf = cell_memory,
     cells: Sequence[Cell] | None = None,
+    begun: Mapping[str, int] | None = None,
     parents: Plan | None = None,
 ) -> Plan:
     """What the study means today.
@@ -63,6 +64,7 @@ def make_plan(
         size_of: counts a cell's model.
         memory_of: estimates what a cell needs of a GPU's memory.
         cells: the study's cells, where they are expanded already.
+        begun: the last epoch of unfinished cells, by key: they go on from there.
         parents: the plan of the study whose cells this one's start from, if any; else made from the same.
 
     Raises:
@@ -83,6 +85,7 @@ def make_plan(
         known or Known(),
         memory or CardMemory(),
         lost or {},
+        begun or {},
         _counted_once(size_of),
         memory_of,
         parents,
@@ -141,6 +144,7 @@ class _Planner:
     known: Known
     memory: CardMemory
     lost: Mapping[str, str]
+    begun: Mapping[str, int]
     size_of: SizeOf
     memory_of: MemoryOf
     parents: Plan | None
@@ -192,6 +196,7 @@ class _Planner:
             differences=change.differences if change else (),
             share=found,
             val_hash=val_hash,
+            begun=self.begun.get(key, 0),
             origin=origin,
             origin_study=self.parents.study if origin and self.parents else "",
         )
@@ -271,9 +276,10 @@ class _Planner:
         if failure is not None:
             error = failure.error.strip().splitlines()
             last = error[-1] if error else "no error recorded"
-            return f"failed before, attempt {failure.attempts}: {last}; will be tried again"
-        if change is not None:
-            return change.reason
+            again = self._goes_on(cell, key) or "will be tried again"
+            return f"failed before, attempt {failure.attempts}: {last}; {again}"
+        if why := self._goes_on(cell, key) or (change.reason if change else ""):
+            return why
         if changed := self.datasets[cell.dataset].changed:
             unsure = self.datasets[cell.dataset].unsure and cell.name in self.known.by_name
             unless = "; unless it then equals an earlier one" if unsure else ""
@@ -283,6 +289,10 @@ class _Planner:
         if parent is not None and parent.state is State.TO_RUN:
             return f"new; its parent {parent.cell.name} will run first"
         return "new"
+
+    def _goes_on(self, cell: Cell, key: str) -> str:
+        begun = self.begun.get(key)
+        return f"goes on from epoch {begun} of {cell.recipe.epochs}" if begun else ""
 
     def _share(self, cell: Cell, num_classes: int | None) -> Share | None:
         try:

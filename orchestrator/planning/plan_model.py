@@ -50,6 +50,7 @@ class PlannedCell:
     clip at the recipe's crop size. `blocked_by` names what blocks it: a dataset, a backbone or another cell.
     `supersedes` is the key of the nearest finished cell of the same name, where this one is not finished;
     `differences` are the fields in which their keys differ. `share` is what an `auto` cell gets of a GPU.
+    `begun` is the last epoch that earlier attempts have trained, 0 where there is none.
     `origin` is the planned cell of the study `origin_study` that it starts from, if any.
     """
 
@@ -71,6 +72,7 @@ class PlannedCell:
     differences: tuple[Difference, ...] = ()
     share: Share | None = None
     val_hash: str = ""
+    begun: int = 0
     origin: PlannedCell | None = None
     origin_study: str = ""
 

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catalog import Catalog
-from catalog.queries.planner import done_cells, failed_cells, last_reductions, removed_checkpoints
+from catalog.queries.planner import (
+    begun_otherwise,
+    done_cells,
+    epochs_so_far,
+    failed_cells,
+    last_reductions,
+    removed_checkpoints,
+)
 from catalog.storage.layout import Layout
 from catalog.storage.storage import default_storage, open_storage
 from orchestrator.datasets.built import dataset_states, with_sources_seen
@@ -30,7 +37,8 @@ class StoragePlan:
 
     `measured` is how fast its finished cells trained, `videos` how many evaluation videos each dataset has
     (None where not known), `variances` what its results say of seeds and videos, where that was asked for.
-    `downloads` are the files of weights that are not here and that a run downloads.
+    `downloads` are the files of weights that are not here and that a run downloads. `otherwise` are the last
+    epochs of cells that were begun as the study was before, and are not finished.
     """
 
     plan: Plan
@@ -38,6 +46,7 @@ class StoragePlan:
     videos: Mapping[str, int | None]
     variances: Mapping[str, MeasuredVariances]
     downloads: tuple[WeightsFile, ...]
+    otherwise: tuple[int, ...] = ()
 
 
 def plan_and_measure(
@@ -66,7 +75,9 @@ def plan_and_measure(
         downloads = weights_to_download(
             [one for one in pretrained if one.network not in problems], weights_dir
         )
-        return StoragePlan(planned, measured_rates(catalog), videos, variances, downloads)
+        names, keys = {one.cell.name for one in planned.cells}, {one.key for one in planned.cells}
+        otherwise = begun_otherwise(catalog, study.name, sorted(names), sorted(keys))
+        return StoragePlan(planned, measured_rates(catalog), videos, variances, downloads, tuple(otherwise))
 
 
 def plan(
@@ -119,7 +130,7 @@ def plan_on_catalog(
     known = known_cells(catalog, [cell.name for cell in cells])
     cards = cards_and_packing(catalog, storage, packing)
     given = (study, states, done, failures, problems, known, cards, lost)
-    return make_plan(*given, size_of=size_of, cells=cells, parents=parents)
+    return make_plan(*given, size_of=size_of, cells=cells, begun=epochs_so_far(catalog), parents=parents)
 
 
 def _parents_plan(

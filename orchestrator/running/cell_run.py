@@ -79,8 +79,9 @@ TRANSITIONS: Mapping[CellState, frozenset[CellState]] = {
 class CellWork:
     """One cell that has to run. `waits_for` is its parent's name if that has to run too; `flops` its cost.
 
-    `cell` is as its study has it; `reduction` is how it is trained where memory was short. Of a parent on
-    another dataset there are `parent_manifest` and `parent_classes`.
+    `cell` is as its study has it; `begun` is the epoch up to which it was trained before; `reduction` how it
+    is trained where memory was short. Of a parent on another dataset there are `parent_manifest` and
+    `parent_classes`.
     """
 
     cell: Cell
@@ -97,6 +98,7 @@ class CellWork:
     videos_hash: str | None = None
     parent_manifest: str | None = None
     parent_classes: int | None = None
+    begun: int = 0
     reduction: MemoryReduction = field(default_factory=MemoryReduction)
 
     def reduced(self, reduction: MemoryReduction) -> CellWork:
@@ -113,13 +115,17 @@ class CellWork:
 
 @dataclass(frozen=True)
 class RunningCell:
-    """A cell in training, as the terminal shows it. Times are seconds since 1970."""
+    """A cell in training, as the terminal shows it. Times are seconds since 1970.
+
+    `begun`: the epoch from which it went on, as long as there are no `metrics` of its own.
+    """
 
     name: str
     attempt: int
     started: float
     epochs: int
     metrics: Mapping[str, float]
+    begun: int = 0
 
 
 @dataclass(frozen=True)
@@ -194,7 +200,13 @@ class CellRun:
     def as_running(self) -> RunningCell:
         """What the terminal shows of it in training."""
         attempt = self.trial.attempt if self.trial is not None else 0
-        return RunningCell(self.name, attempt, self.started, self.work.cell.recipe.epochs, self.metrics)
+        epochs = self.work.cell.recipe.epochs
+        return RunningCell(self.name, attempt, self.started, epochs, self.metrics, self.begun)
+
+    @property
+    def begun(self) -> int:
+        """The last epoch that is trained, by whichever attempt; 0 before the first."""
+        return max(self.work.begun, self.epoch)
 
 
 def check_transition(run: CellRun, after: CellState) -> None:

@@ -275,6 +275,7 @@ class Submission:
             train_videos=self._states[planned.cell.dataset].train_videos or 0,
             evaluation_key=planned.evaluation_key,
             videos_hash=self._states[planned.cell.dataset].val_hash,
+            begun=planned.begun,
             parent_manifest=apart.manifest if apart else None,
             parent_classes=apart.num_classes if apart else None,
         )

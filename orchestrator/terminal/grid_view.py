@@ -132,7 +132,7 @@ class GridViewer:
         )
         rates = self._rates(running, now)
         start_up = START_UP_SECONDS if rates is None else rates.start_up_seconds
-        left = [_open(run, now, start_up) for run in cells.values() if run.state not in ENDED]
+        left = [open_cell(run, now, start_up) for run in cells.values() if run.state not in ENDED]
         return eta_seconds(left, rates, self._room)
 
     def _rates(self, running: Mapping[str, RunningCell], now: float) -> Rates | None:
@@ -140,9 +140,11 @@ class GridViewer:
         cells = self._driver.cells
         for name, one in running.items():
             if one.metrics:
-                passed = now - one.started - one.metrics["epoch"] * _epoch_seconds(one.metrics)
+                here = one.metrics["epoch"] - cells[name].work.begun
+                passed = now - one.started - here * _epoch_seconds(one.metrics)
                 self._start_ups[name] = max(min(passed, self._start_ups.get(name, passed)), 0.0)
-        finished = [self._finished(cells[name], took) for name, took in finished_seconds(cells).items()]
+        took = finished_seconds(cells)
+        finished = [self._finished(cells[name], took[name]) for name in took if share_here(cells[name]) > 0]
         begun = [self._begun(cells[name]) for name, one in running.items() if one.metrics]
         self._origin = "finished" if len(finished) >= ENOUGH_FINISHED else "training"
         rates = rates_so_far([*finished, *begun])
@@ -156,7 +158,8 @@ class GridViewer:
         return rates
 
     def _finished(self, run: CellRun, seconds: float) -> TrainedCell:
-        return TrainedCell(run.work.cell, run.work.flops, seconds, self._start_ups.get(run.name))
+        work = run.work.flops * share_here(run)
+        return TrainedCell(run.work.cell, work, seconds, self._start_ups.get(run.name))
 
     def _begun(self, run: CellRun) -> TrainedCell:
         """A cell in training by its newest epoch: the first one is slower, and says nothing of the next."""
@@ -165,16 +168,21 @@ class GridViewer:
         return TrainedCell(run.work.cell, work, start_up + _epoch_seconds(run.metrics), start_up)
 
 
-def _open(run: CellRun, now: float, start_up: float) -> OpenCell:
+def share_here(run: CellRun) -> float:
+    """The share of a cell's epochs that was left to this driver."""
+    return 1.0 - min(run.work.begun / run.work.cell.recipe.epochs, 1.0)
+
+
+def open_cell(run: CellRun, now: float, start_up: float) -> OpenCell:
     """A cell that is not done. One in training has its start behind it, and the epochs that it has told of.
 
-    One that starts has all its work before it, however long that takes.
+    One that starts has all that is left of its work before it, however long that takes.
     """
     work = run.work
+    left = work.flops * (1.0 - min(run.begun / work.cell.recipe.epochs, 1.0))
     if not run.is_training:
-        return OpenCell(work.cell, work.flops, work.waits_for)
+        return OpenCell(work.cell, left, work.waits_for)
     epoch = run.metrics.get("epoch", 0.0)
-    left = work.flops * (1.0 - min(epoch / work.cell.recipe.epochs, 1.0))
     return OpenCell(work.cell, left, None, start_up if epoch else min(now - run.started, start_up))
 
 

@@ -81,7 +81,8 @@ def cell_columns(cell: RunningCell, now: float) -> tuple[str, ...]:
     """
     metrics = cell.metrics
     if not metrics:
-        return (cell.name, f"first epoch, {clock_text(max(now - cell.started, 0.0))}", "", "", "")
+        where = f"from epoch {cell.begun}/{cell.epochs} on" if cell.begun else "first epoch"
+        return (cell.name, f"{where}, {clock_text(max(now - cell.started, 0.0))}", "", "", "")
     return (
         cell.name,
         f"epoch {int(metrics['epoch'])}/{cell.epochs}",
@@ -175,6 +176,14 @@ def _reported(view: GridView, name: str) -> str:
     return f"top-1{' of the best epoch' if view.report == 'best' else ''} {accuracy_text(top1, videos, 1)}"
 
 
+def _started(view: GridView, name: str) -> str:
+    """That a cell has begun, or goes on where an earlier attempt was interrupted."""
+    cell = next((one for one in view.running if one.name == name), None)
+    if cell is None or not cell.begun or cell.metrics:
+        return f"started {name}"
+    return f"started {name}: goes on from epoch {cell.begun} of {cell.epochs}"
+
+
 def changes(before: dict[str, str], view: GridView) -> list[str]:
     """One line for every cell that started or ended since `before`."""
     done = Counter(before.values())["done"] if before else counts(view)["done"]
@@ -183,7 +192,7 @@ def changes(before: dict[str, str], view: GridView) -> list[str]:
         if before.get(name) == state or (not before and state not in ("running", "elsewhere")):
             continue
         if state == "running":
-            lines.append(f"started {name}")
+            lines.append(_started(view, name))
         elif state == "done":
             done += 1
             lines.append(

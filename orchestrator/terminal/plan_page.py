@@ -14,6 +14,7 @@ from orchestrator.terminal.plan_text import (
     choice_lines,
     count_lines,
     older_lines,
+    otherwise_lines,
     share_lines,
     share_table,
     sum_lines,
@@ -32,7 +33,8 @@ _LONGEST_REASON = 300  # characters; --cells has them whole
 class PlanPage:
     """What is shown of a plan. `downloads` are files of weights to fetch, `notes` lines below the sums.
 
-    `storage` is what the user named, for commands that are advised.
+    `storage` is what the user named, for commands that are advised. `otherwise` are the last epochs of cells
+    that were begun as the study was before.
     """
 
     plan: Plan
@@ -41,6 +43,7 @@ class PlanPage:
     shortages: tuple[Shortage, ...] = ()
     notes: tuple[str, ...] = ()
     storage: str | None = None
+    otherwise: tuple[int, ...] = ()
 
 
 def page_lines(page: PlanPage, width: int | None) -> list[str]:
@@ -52,7 +55,8 @@ def page_lines(page: PlanPage, width: int | None) -> list[str]:
     needs = fitted([wrapped(line, width) for line in need_lines(page)], _NEEDS, "needs")
     sums = (work_line(plan.totals), *sum_lines(forecast), *choice_lines(plan), *share_lines(plan))
     sums = (*sums, *plug_in_lines(plan), *origin_lines(plan))
-    said = [wrapped(line, width) for line in (*sums, *older_lines(plan, page.storage), *page.notes)]
+    older = (*older_lines(plan, page.storage), *otherwise_lines(page.otherwise))
+    said = [wrapped(line, width) for line in (*sums, *older, *page.notes)]
     above = [head, needs, fitted(said, _SUMS, "notes")]
     groups = [wrapped(line, width) for line in group_lines(plan)]
     wanted = min(sum(map(len, groups)), _FEWEST_GROUPS)

@@ -228,6 +228,20 @@ def older_lines(plan: Plan, storage: str | None = None) -> list[str]:
     return [f"{len(older)} {have} results under an older key: they stay, `{compare}` compares"]
 
 
+def otherwise_lines(epochs: Sequence[int]) -> list[str]:
+    """That cells were begun as the study was before; `epochs` are the last ones of each, in order."""
+    if not epochs:
+        return []
+    low, high = epochs[0], epochs[-1]
+    many = f"{low}" if low == high else f"{low} to {high}"
+    each = " each" if len(epochs) > 1 else ""
+    were = "was" if len(epochs) == 1 else "were"
+    cells, many = count_text(len(epochs), "cell"), f"{many} epoch{'s' if high > 1 else ''}{each}"
+    return [
+        f"{cells} with {many} {were} begun with another recipe or other videos: these epochs are not used"
+    ]
+
+
 def choice_lines(plan: Plan) -> list[str]:
     """On which videos best epochs are chosen, and how many cells start from one that was chosen so."""
     counts = Counter(one.cell.choose_on for one in plan.cells)

@@ -18,6 +18,7 @@ from tests.support.finished_study import NAMES, STUDY, SUBMITTED, finish, plan
 
 def row(cell: str, state: str, **fields: Any) -> dict[str, Any]:
     known = dict.fromkeys(("epoch", "train_loss", "top1", "eval_videos", "clips_per_second", "reason", "log"))
+    known["epochs"] = 12
     return {"cell": cell, "state": state, "held_by": None, "command": None, **known, **fields}
 
 
