@@ -119,7 +119,10 @@ _CELL = "SELECT * EXCLUDE (log), list_sort(studies) AS studies FROM cells WHERE 
 _KEY = "SELECT key FROM cells WHERE cell = $name ORDER BY current DESC, study LIMIT 1"
 _MEASUREMENTS = """
     SELECT evaluation, level, measured_by, checkpoint, epoch, sampling, clips, crops, average, split, top1,
-        top5, loss, videos, predictions, measured, precision, device
+        top5, loss, videos, predictions, measured, precision, device,
+        measured_by = 'training' AND checkpoint = coalesce(
+            (SELECT report FROM materialised.planned_keys WHERE key = $key), 'last'
+        ) AS reported
     FROM evaluations_all WHERE key = $key ORDER BY measured, evaluation
 """
 _STUDY_FILE = """
@@ -261,7 +264,10 @@ def key_of_name(catalog: Catalog, name: str) -> str | None:
 
 
 def measurements_of_cell(catalog: Catalog, key: str) -> pa.Table:
-    """Return the measurements of one cell in the order of time: protocol, accuracies, file of predictions."""
+    """Return the measurements of one cell in the order of time: protocol, accuracies, file of predictions.
+
+    `reported` marks the one that `results` shows: of the checkpoint that the study reports.
+    """
     return catalog.query(_MEASUREMENTS, {"key": key})
 
 

@@ -21,11 +21,12 @@ _OTHERS = """
     )
 """
 _CONFUSION = """
-    SELECT label, class, predicted, predicted_class, videos FROM confusion{suffix} WHERE {chosen}
+    SELECT cell, evaluation, label, class, predicted, predicted_class, videos
+    FROM confusion{suffix} WHERE {chosen}
     ORDER BY label, predicted
 """
 _BY_CLASS = """
-    SELECT label, class, videos, top1, top5 FROM per_class_accuracy{suffix} WHERE {chosen}
+    SELECT evaluation, label, class, videos, top1, top5 FROM per_class_accuracy{suffix} WHERE {chosen}
     ORDER BY top1 DESC, label
 """
 # Which videos an evaluation measured: the hash of their list, where it is known. A training's result does not
@@ -131,7 +132,8 @@ _MISTAKES = """
     )
     SELECT
         key, evaluation, index, video, label, class, predicted, predicted_class, loss, exact,
-        CASE WHEN isfinite(weight) THEN weight END AS probability
+        CASE WHEN isfinite(weight) THEN weight END AS probability,
+        exp(-loss) AS true_probability, count(*) OVER () AS mistakes
     FROM weighed ORDER BY probability DESC NULLS LAST, loss DESC, index LIMIT $most
 """
 _MISTAKEN_CLASSES = """
@@ -144,7 +146,8 @@ _DECIDED = f"""
     SELECT
         one.key, one.evaluation, one.index, one.video, one.label, one.class,
         one.predicted_class AS first_class, other.predicted_class AS second_class,
-        exp(-one.loss) AS first_probability, exp(-other.loss) AS second_probability
+        exp(-one.loss) AS first_probability, exp(-other.loss) AS second_probability,
+        count(*) OVER () AS decided
     FROM chosen AS one JOIN chosen AS other USING (index)
     WHERE one.key = $keys[1] AND other.key = $keys[2] AND one.label = other.label
         AND one.correct = $first_right AND other.correct <> $first_right
@@ -265,7 +268,8 @@ def confident_mistakes(
     """Return the videos that a cell got wrong, those with the most probable wrong class first.
 
     `probability` is that of the predicted class; where not `exact` (the true class is not among the first
-    five, and no more is recorded) it is at most this. `label`: the name of the true class; None: any.
+    five, and no more is recorded) it is at most this; `true_probability` is that of the true class. `label`:
+    the name of the true class; None: any. `mistakes` counts all of them, beyond `most` too.
     """
     return _ask(catalog, _MISTAKES, [key], evaluation, {"key": key, "class": label, "most": most})
 
@@ -282,6 +286,7 @@ def decided_differently(
 
     Those come first whose true class the two think most differently about: `first_probability` and
     `second_probability` are what they give it. Only videos that are certainly the same are compared.
+    `decided` counts all of them, beyond `most` too.
     """
     params = {"keys": list(keys), "first_right": first_right, "class": label, "most": most}
     return _ask(catalog, _DECIDED, keys, None, params)

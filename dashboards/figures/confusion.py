@@ -75,6 +75,11 @@ def _how_sure(count: int, videos: int) -> str:
     return f"{count} of {videos} videos" + (f" ({interval_in_words(*span)} %)" if span else "")
 
 
+def evaluation_name(evaluation: str) -> str:
+    """Return the short name of an evaluation: `training:last`, or the first twelve digits of its identity."""
+    return evaluation if ":" in evaluation else evaluation[:12]
+
+
 def _names(rows: list[Row]) -> dict[int, str]:
     names: dict[int, str] = {}
     for row in rows:

@@ -24,7 +24,7 @@ from catalog.queries.predictions import (
 )
 from catalog.queries.training import attempts_at
 from dashboards.figures.class_accuracy import class_accuracy_data, draw_class_accuracy
-from dashboards.figures.confusion import draw_confusion
+from dashboards.figures.confusion import draw_confusion, evaluation_name
 from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.deciding_videos import (
     CLIP_ROUTE,
@@ -36,6 +36,7 @@ from dashboards.figures.deciding_videos import (
     mistake_text,
     places_of,
     route,
+    shown_of,
 )
 from dashboards.figures.lineage import draw_lineage, lineage_data
 from dashboards.figures.usage import draw_usage, usage_table
@@ -45,6 +46,7 @@ from dashboards.pages.blocks import (
     STEER,
     Block,
     Column,
+    Content,
     Figure,
     Table,
     Text,
@@ -71,10 +73,18 @@ _USAGE = (
 MOST_OPTIONS = 100
 """So many names are offered at a time: those that hold what was typed."""
 
+_REPORTED = " (reported)"
 _SPLITS = {"val": "validation", "train": "training"}
 _MEASURED = (Accuracy("top1", "videos"), Accuracy("top5", "videos"))
+
+
+def _named(row: Mapping[str, Any]) -> Content:
+    marked = [_REPORTED] if row["reported"] else []
+    return [html.Code(evaluation_name(row["evaluation"])), *marked]
+
+
 _EVALUATION_COLUMNS: dict[str, Column | str] = {
-    "evaluation": Column("evaluation", lambda name: html.Code(_short(name))),
+    "evaluation": Column("evaluation", make=_named),
     "level": "level",
     "checkpoint": "checkpoint",
     "epoch": "epoch",
@@ -210,7 +220,9 @@ def _chain(request: PageRequest, lineage: pa.Table) -> Component:
 
 
 def _evaluations(request: PageRequest, cell: Row, table: pa.Table) -> list[Block]:
-    shown = [row["evaluation"] for row in table.to_pylist() if row["predictions"]]
+    # What the study reports stands first: the classes are its, as in `per_class_accuracy` and on Compare.
+    measured = sorted(table.to_pylist(), key=lambda row: not row["reported"])
+    shown = {row["evaluation"]: _evaluation_text(row) for row in measured if row["predictions"]}
     table = with_telling_top5(
         with_intervals(table, *_MEASURED), cell["num_classes"], ("top5", "top5_low", "top5_high")
     )
@@ -221,7 +233,7 @@ def _evaluations(request: PageRequest, cell: Row, table: pa.Table) -> list[Block
     ]
     if not shown:
         return blocks
-    chosen = request.address.choice("evaluation", shown)
+    chosen = request.address.choice("evaluation", list(shown))
     matrix, classes = in_parallel(
         lambda: confusion(request.catalog, cell["key"], chosen),
         lambda: class_accuracy_data(request.catalog, cell["key"], chosen),
@@ -229,10 +241,9 @@ def _evaluations(request: PageRequest, cell: Row, table: pa.Table) -> list[Block
     if matrix.num_rows == 0:
         text = "Its predictions are recorded, but their file cannot be read here."
         return [*blocks, Text("no-predictions", message(text))]
-    names = {name: _short(name) for name in shown}
     return [
         *blocks,
-        Text("evaluation-choice", choice_links(request.address, "evaluation", "Classes by", names, chosen)),
+        Text("evaluation-choice", choice_links(request.address, "evaluation", "Classes by", shown, chosen)),
         Figure("confusion", "Confusion", draw_confusion(matrix, request.theme), matrix, narrowest=560),
         Figure("classes", "Accuracy by class", draw_class_accuracy(classes, request.theme), classes),
         _mistakes(request, cell["key"], chosen),
@@ -282,7 +293,8 @@ def films_block(
     for group, found in groups.items():
         places = places_of(request.catalog, found)
         problem = problem or first_problem(request.videos, places, found)
-        films += [html.H3(group)] if group else []
+        count = shown_of(found)
+        films += [html.H3(f"{group}: {count}")] if group else [message(count)] if found.num_rows else []
         films.append(_films(request, found, text, {} if problem else places))
     said += [message(problem)] if problem else []
     return Text(name, html.Section([*said, *films]), rows)
@@ -334,8 +346,8 @@ def _json(title: str, text: str) -> Component:
     return html.Section(html.Details([html.Summary(title), html.Pre(pretty, tabIndex="0")]))
 
 
-def _short(evaluation: str) -> str:
-    return evaluation if ":" in evaluation else evaluation[:12]
+def _evaluation_text(row: Row) -> str:
+    return evaluation_name(row["evaluation"]) + (_REPORTED if row["reported"] else "")
 
 
 def cell_chooser(request: PageRequest, name: str, keys: Sequence[str], *, several: bool = False) -> Component:

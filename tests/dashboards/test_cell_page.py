@@ -1,0 +1,97 @@
+"""The page Cell: whose classes, confusion and mistakes it shows, and what is said of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from catalog.storage.folder_storage import FolderStorage
+from dashboards.app.live import LiveCatalog, page_blocks
+from dashboards.pages.blocks import Block
+from dashboards.pages.request import read_address
+from tests.support.prediction_storage import (
+    BEST_RIGHT,
+    LAST_RIGHT,
+    VIDEOS,
+    key,
+    make_storage,
+    write_predictions,
+)
+
+KEY = key("tam", 16)
+
+
+def page(storage: Path, search: str, path: str = "/cell") -> dict[str, Block]:
+    live = LiveCatalog(FolderStorage(storage))
+    live.refresh()
+    return {one.name: one for one in page_blocks(live, read_address(path, search), "light")}
+
+
+def rows_of(block: Block) -> list[dict[str, Any]]:
+    assert block.rows is not None
+    return list(block.rows.to_pylist())
+
+
+def text_of(block: Block) -> str:
+    parts = [part.value for part in block.parts]
+    return json.dumps(parts, default=lambda one: one.to_plotly_json(), ensure_ascii=False)
+
+
+@pytest.mark.parametrize(("report", "right"), [("last", LAST_RIGHT), ("best", BEST_RIGHT)])
+def test_classes_are_those_of_the_checkpoint_that_the_study_reports(
+    tmp_path: Path, report: str, right: int
+) -> None:
+    blocks = page(make_storage(tmp_path, report), f"?key={KEY}")
+    reported = f"training:{report}"
+    classes = rows_of(blocks["classes"])
+    assert {row["evaluation"] for row in classes} == {reported}
+    assert sum(row["top1"] * row["videos"] for row in classes) / 100 == right
+    confusion = rows_of(blocks["confusion"])
+    assert {row["evaluation"] for row in confusion} == {reported}
+    assert sum(row["videos"] for row in confusion if row["label"] == row["predicted"]) == right
+    mistakes = rows_of(blocks["mistakes"])
+    assert {row["evaluation"] for row in mistakes} == {reported} and len(mistakes) == VIDEOS - right
+    assert f"{reported} (reported)" in text_of(blocks["evaluation-choice"])
+    assert text_of(blocks["evaluation-choice"]).count("(reported)") == 1
+    marked = [row["evaluation"] for row in rows_of(blocks["evaluations"]) if row["reported"]]
+    assert marked == [reported] and text_of(blocks["evaluations"]).count("(reported)") == 1
+
+
+def test_another_evaluation_is_chosen_by_the_address(tmp_path: Path) -> None:
+    blocks = page(make_storage(tmp_path, "last"), f"?key={KEY}&evaluation=training:best")
+    for name in ("classes", "confusion", "mistakes"):
+        assert {row["evaluation"] for row in rows_of(blocks[name])} == {"training:best"}
+
+
+def test_mistakes_say_the_truths_probability_and_how_many_there_are(tmp_path: Path) -> None:
+    storage = make_storage(tmp_path, "last")
+    labels = [0] * 14
+    # Probabilities 0.5, 0.4, …: the loss is that of the true class, which stands second.
+    logits = [math.log(0.5), math.log(0.4), math.log(0.06), math.log(0.04)]
+    write_predictions(
+        storage / "runs" / KEY[:12] / "epoch-0003.parquet",
+        0,
+        labels,
+        top=pa.array([[1, 0, 2, 3]] * len(labels), pa.list_(pa.int32())),
+        scores=pa.array([logits] * len(labels), pa.list_(pa.float32())),
+        loss=[-math.log(0.4)] * len(labels),
+    )
+    text = text_of(page(storage, f"?key={KEY}")["mistakes"])
+    assert "fall taken for hop (50.0 %, truth 40.0 %)" in text
+    assert "12 of 14 videos" in text
+
+
+def test_compare_says_how_many_videos_decide(tmp_path: Path) -> None:
+    storage = make_storage(tmp_path, "last")
+    names = [f"{place}.mp4" for place in range(17)]
+    for cell, right in ((KEY, 17), (key("tsn", 16), 3)):
+        file = storage / "runs" / cell[:12] / "epoch-0003.parquet"
+        write_predictions(file, right, [0] * 17, video=names)
+    text = text_of(page(storage, f"?cells={KEY},{key('tsn', 16)}", "/compare")["decided"])
+    assert "TAM-Tiny-f16@synthetic-motion right, TSN-Tiny-f16@synthetic-motion wrong: 12 of 14 videos" in text
+    assert "TSN-Tiny-f16@synthetic-motion right, TAM-Tiny-f16@synthetic-motion wrong: 0 videos" in text
