@@ -23,7 +23,7 @@ from dashboards.figures.panels import (
 from dashboards.render.markup import Column, signed
 from dashboards.render.theme import AUTO, Theme, empty_figure, module_order, styled
 from dashboards.statistics import holm
-from dashboards.statistics.grid_model import AXES, Effect, GridModel, GridResult
+from dashboards.statistics.grid_model import AXES, Effect, GridModel, GridResult, what_is_missing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +45,21 @@ def grid_effects_data(catalog: Catalog, filters: Filters = ALL, source: Source =
     """
     import pyarrow as pa
 
+    rows: list[Row] = []
+    for cells in _by_study(catalog, filters, source):
+        rows += _of_study(catalog, cells)
+    kinds = [*((name, pa.string()) for name in _TEXTS), *((name, pa.float64()) for name in _NUMBERS)]
+    return pa.Table.from_pylist(rows, schema=pa.schema(kinds))
+
+
+def why_no_model(catalog: Catalog, filters: Filters = ALL) -> str:
+    """Return in words what one's own study with the most cells lacks for a model of its grid."""
+    most = max(_by_study(catalog, filters, "own"), key=len, default=[])
+    return what_is_missing([_result(row) for row in most])
+
+
+def _by_study(catalog: Catalog, filters: Filters, source: Source) -> list[list[Row]]:
+    """The finished cells of each study that can be modelled."""
     cells = [
         {**row, "study": study_with_axes(row["study"], row["other_axes"])}
         for row in rows_of(catalog, "cell_accuracies", filters).to_pylist()
@@ -52,11 +67,7 @@ def grid_effects_data(catalog: Catalog, filters: Filters = ALL, source: Source =
     ]
     wanted = _one_experiment([row for row in cells if source in ("both", row["source"])])
     studies = sorted({(row["source"], row["study"]) for row in wanted})
-    rows: list[Row] = []
-    for one in studies:
-        rows += _of_study(catalog, [row for row in wanted if (row["source"], row["study"]) == one])
-    kinds = [*((name, pa.string()) for name in _TEXTS), *((name, pa.float64()) for name in _NUMBERS)]
-    return pa.Table.from_pylist(rows, schema=pa.schema(kinds))
+    return [[row for row in wanted if (row["source"], row["study"]) == one] for one in studies]
 
 
 def _one_experiment(rows: list[Row]) -> list[Row]:

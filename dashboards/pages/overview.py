@@ -19,7 +19,7 @@ from catalog.storage.layout import command_on
 from dashboards.figures.cost_by_axis import costs_of_all
 from dashboards.figures.figure import Answer, Figure, Scope
 from dashboards.figures.grid import duration
-from dashboards.figures.grid_effects import grid_effects_data
+from dashboards.figures.grid_effects import grid_effects_data, why_no_model
 from dashboards.figures.registry import findings
 from dashboards.pages.blocks import (
     RETRY,
@@ -183,9 +183,8 @@ def _effects(request: PageRequest, results: Row) -> list[Component]:
         return [message("The model of the grid is being fitted …"), html.P(whole)]
     rows = [row for row in table.to_pylist() if not row["scope"] or row["scope"].startswith("all modules")]
     if not rows:
-        return [
-            message("Too few cells are done for a model of the grid: it needs several values of an axis.")
-        ]
+        missing = why_no_model(request.catalog, filters)
+        return [message(f"Too few models are done for a model of the grid: {missing}.")]
     rows.sort(key=lambda row: (row["holm"] >= _SIGNIFICANT, -abs(row["difference"])))
     studies = len({row["study"] for row in rows})
     items = [html.Li(_effect(row, several=studies > 1)) for row in rows[:_MOST_EFFECTS]]

@@ -293,7 +293,26 @@ def _terms_for(results: Sequence[GridResult]) -> tuple[tuple[tuple[str, ...], ..
         if between >= FEWEST_DEGREES and (within >= FEWEST_DEGREES or "frames" not in varied):
             return tuple(terms), between, within
         terms.pop()
-    raise ValueError(f"{len(results)} cells; GridModel; too few to tell an effect from chance")
+    raise ValueError(
+        f"{len(results)} cells; GridModel; too few to tell an effect from chance: {what_is_missing(results)}"
+    )
+
+
+def what_is_missing(results: Sequence[GridResult]) -> str:
+    """Return in words what cells that are too few for a `GridModel` lack.
+
+    The smallest model has one axis: of its `FEWEST_DEGREES` between chains, chains less the axis's values are
+    left, however many lengths and seeds each chain has.
+    """
+    chains = len({one.at(CHAIN) for one in results})
+    values = (len({one.at(term) for one in results}) for term in TERMS if len(term) == 1 and term[0] in CHAIN)
+    needed = FEWEST_DEGREES + next((count for count in values if count > 1), 2)
+    if chains >= needed:
+        return f"it needs {FEWEST_DEGREES} cells or more beyond one of each model, such as further lengths"
+    return (
+        f"it needs {needed} models or more that differ in module, backbone, temporal pooling or dataset, and "
+        f"{chains} {'is' if chains == 1 else 'are'} done; lengths and seeds of one model count once"
+    )
 
 
 def _degrees(results: Sequence[GridResult], terms: Sequence[tuple[str, ...]]) -> tuple[int, int]:

@@ -11,7 +11,11 @@ import pytest
 
 from catalog import Catalog
 from dashboards.figures.grid_effects import grid_effects_data, summary
+from dashboards.pages import overview
+from dashboards.pages.request import PageRequest, read_address
+from dashboards.render.theme import LIGHT
 from dashboards.statistics.grid_model import GridModel, GridResult
+from tests.support.measured_cells import Cell, catalog_of
 
 DATASETS, MODULES, BACKBONES = ("a", "b"), ("m0", "m1", "m2"), ("b0", "b1")
 
@@ -140,6 +144,39 @@ def test_too_few_cells_are_refused() -> None:
     cells = [GridResult("a", module, "b0", False, 8, 0, 50.0) for module in MODULES]
     with pytest.raises(ValueError, match="too few to tell"):
         GridModel(cells)
+
+
+def test_what_a_grid_lacks_is_what_it_needs() -> None:
+    """Two modules with and without pooling, two lengths, two seeds: 16 cells, and no model."""
+    models = [(module, pooled) for module in MODULES[:2] for pooled in (False, True)]
+    cells = [
+        GridResult("a", module, "b0", pooled, frames, seed, 50.0)
+        for module, pooled in models
+        for frames in (8, 16)
+        for seed in (0, 1)
+    ]
+    with pytest.raises(ValueError, match=r"needs 5 models or more that differ in module, .* and 4 are done"):
+        GridModel(cells)
+    fifth = GridResult("a", "m2", "b0", False, 8, 0, 50.0)
+    assert GridModel([*cells, fifth]).has("temporal_pooling")
+    short = [one for one in cells if (one.frames, one.seed) == (8, 0)]
+    longer = GridResult("a", "m2", "b0", False, 16, 0, 50.0)
+    with pytest.raises(ValueError, match="needs 3 cells or more beyond one of each model"):
+        GridModel([*short, fifth, longer])
+    assert GridModel([*short, fifth, longer, *[one for one in cells if one.frames == 16][:3]])
+
+
+def test_the_overview_names_what_a_grid_lacks(tmp_path: Path) -> None:
+    cells = [
+        Cell(module=module, temporal_pooling=pooled, frames=frames, seed=seed, top1=50.0)
+        for module in ("tsn", "tam")
+        for pooled in (False, True)
+        for frames in (8, 16)
+        for seed in (0, 1)
+    ]
+    request = PageRequest(catalog_of(tmp_path, cells), read_address("/", ""), LIGHT, "storage")
+    shown = str([part.value for block in overview.blocks(request) for part in block.parts])
+    assert "it needs 5 models or more that differ in module, backbone, temporal pooling or" in shown
 
 
 def test_a_small_grid_keeps_its_main_effects() -> None:
