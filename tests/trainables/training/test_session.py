@@ -58,10 +58,14 @@ def comparable(history: Any) -> list[dict[str, float]]:
     return [{name: value for name, value in row.items() if name not in NOT_COMPARED} for row in history]
 
 
-def weights(spec: CellSpec) -> dict[str, torch.Tensor]:
+def newest_state(spec: CellSpec) -> dict[str, Any]:
     newest = latest_intact(Path(spec.run_dir))
     assert newest is not None
-    state: dict[str, torch.Tensor] = load_state(Path(newest.path), newest.sha256)["model"]
+    return load_state(Path(newest.path), newest.sha256)
+
+
+def weights(spec: CellSpec) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = newest_state(spec)["model"]
     return state
 
 
@@ -99,6 +103,12 @@ def test_the_result_says_what_was_done(trained: CellSpec) -> None:
     predictions = read_predictions(Path(trained.run_dir) / result.checkpoint("last")["predictions"])
     assert predictions.index.tolist() == list(range(12))
     assert predictions.accuracy(1) == pytest.approx(result.history[-1]["top1"])
+
+
+def test_a_checkpoint_says_where_its_training_goes_on(trained: CellSpec) -> None:
+    state, last = newest_state(trained), result_of(trained).history[-1]
+    assert state["schedule"] == {"epoch": 3, "lr": last["lr"]}
+    assert state["rng"] == {"seed": trained.seed, "next_epoch": 4}
 
 
 def test_every_prediction_names_its_video(trained: CellSpec) -> None:
