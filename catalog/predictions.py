@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from catalog.journal import Fault
 from catalog.storage.checksums import ChecksumError
-from catalog.storage.layout import DATASETS, RUNS
+from catalog.storage.layout import found_in
 from catalog.storage.parquet_files import read_parquet
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class PredictionReader:
 
     def missing(self, files: Iterable[PredictionFile]) -> tuple[Path, ...]:
         """The files that are not here, where somebody could bring them."""
-        paths = (self._locate(file.path) for file in files if self._fetch is not None)
+        paths = (found_in(self._storage, file.path) for file in files if self._fetch is not None)
         return tuple(path for path in paths if not path.exists())
 
     def fetch(self, paths: Iterable[Path]) -> None:
@@ -208,7 +208,7 @@ class PredictionReader:
                 continue
             number = self._numbers.setdefault(name, len(self._numbers))
             try:
-                path = self._locate(file.path)
+                path = found_in(self._storage, file.path)
                 if path in self._refused:
                     raise self._refused.pop(path)
                 rows = read_rows(path, number, table, partial(self._videos, file), file.key)
@@ -222,7 +222,7 @@ class PredictionReader:
     def _is_faulty(self, file: PredictionFile, error: Exception) -> None:
         why = str(error) if isinstance(error, ChecksumError) else type(error).__name__
         what = f"predictions cannot be read ({why})"
-        reason = f"{what}; {file.path}; restore the file or evaluate again"
+        reason = f"{what}; {found_in(self._storage, file.path)}; restore the file or evaluate again"
         if file.path not in self._faults:
             logger.warning("%s", reason)
         self._faults[file.path] = Fault(file.writer, file.position, "missing", reason)
@@ -233,24 +233,13 @@ class PredictionReader:
         return found.pop() if len(found) == 1 else None
 
     def _paths_in(self, manifest: str, rows: pa.Table) -> Sequence[str] | None:
-        path = self._locate(manifest)
+        path = found_in(self._storage, manifest)
         try:
             if path not in self._manifests:
                 self._manifests[path] = evaluation_videos(path)
         except (OSError, KeyError, ValueError, TypeError, NotImplementedError):
             return None
         return paths_of(self._manifests[path], rows)
-
-    def _locate(self, text: str) -> Path:
-        """The file, where the storage was moved, or is a bucket: below its folder it keeps its place."""
-        path = Path(text)
-        if not path.is_absolute() and "://" not in text:
-            return self._storage / path
-        for folder in (RUNS, DATASETS):
-            if not path.exists() and folder in path.parts:
-                last = len(path.parts) - 1 - path.parts[::-1].index(folder)
-                return self._storage.joinpath(*path.parts[last:])
-        return path
 
 
 def evaluation_videos(manifest: Path) -> Sequence[tuple[str, int]]:

@@ -123,6 +123,24 @@ class Layout:
         return self.root / "logs" / f"{writer}.log"
 
 
+def found_in(storage: Path, recorded: str) -> Path:
+    """Where a storage has a file of a cell or a dataset that an event names by the path of its time.
+
+    Storages are copied and moved, and a copy is never read as its original: what lies in a run directory is
+    looked for below this storage alone, what lies in a dataset's first. A path in neither is taken as it is.
+    """
+    path = Path(recorded)
+    if not path.is_absolute() and "://" not in recorded:
+        return storage / path
+    for folder in (RUNS, DATASETS):
+        if folder in path.parts:
+            last = len(path.parts) - 1 - path.parts[::-1].index(folder)
+            here = storage.joinpath(*path.parts[last:])
+            if folder == RUNS or here.exists() or not path.exists():
+                return here
+    return path
+
+
 def command_on(storage: Path | str, *words: str) -> str:
     """A command on a storage, by its folder or address, that can be pasted anywhere on this machine."""
     return shlex.join(("actiongrid", *words, "--storage", _address(storage)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from catalog.storage.layout import found_in
 from orchestrator.commands.common import (
     JsonOption,
     NotFoundError,
@@ -19,6 +20,7 @@ from orchestrator.terminal.text import count_text, time_text
 
 if TYPE_CHECKING:
     from catalog import Catalog
+    from catalog.storage.storage import Storage
     from orchestrator.planning.measured import Measured
 
 
@@ -34,14 +36,14 @@ def explain(
     from orchestrator.evaluation.cells import no_such_cell
     from orchestrator.planning.measured import measured_rates
 
-    root = existing_storage(storage).root
-    with Catalog.open(root) as catalog:
+    chosen = existing_storage(storage)
+    with Catalog.open(chosen.root) as catalog:
         rows = cells_named(catalog, cell).to_pylist()
         if not rows:
-            what, where, hint = no_such_cell(cell, cell_names(catalog), root)
+            what, where, hint = no_such_cell(cell, cell_names(catalog), chosen.root)
             raise NotFoundError(what, where, hint)
         measured = measured_rates(catalog)
-        found = [_describe(catalog, row, measured) for row in rows]
+        found = [_describe(catalog, row, measured, chosen) for row in rows]
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -49,11 +51,10 @@ def explain(
         typer.echo("\n".join(_lines(one, with_key=key)))
 
 
-def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict[str, Any]:
+def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured, storage: Storage) -> dict[str, Any]:
     from catalog.queries.annotations import notes_about, tags_about
     from catalog.queries.cells import (
         attempts_of_cell,
-        checkpoint_of_cell,
         evaluations_of_cell,
         key_parts_of,
         lineage_of_cell,
@@ -79,7 +80,7 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured) -> dict
         "reason": row["reason"],
         "epoch": epochs_so_far(catalog).get(row["key"]),
         "epochs": epochs,
-        "checkpoint": next(iter(checkpoint_of_cell(catalog, row["key"]).to_pylist()), None),
+        "checkpoint": _checkpoint(catalog, row["key"], storage),
         "attempts": attempts_of_cell(catalog, row["key"]).to_pylist(),
         "lineage": lineage,
         "first_weights": first_weights(lineage, json.loads(oldest)),
@@ -131,6 +132,16 @@ def _lines(one: dict[str, Any], *, with_key: bool) -> list[str]:
         f"{one['cell']} of study {one['study']}: {one['state']}{older}{why}",
         *(f"  {line}" for line in said),
     ]
+
+
+def _checkpoint(catalog: Catalog, key: str, storage: Storage) -> dict[str, Any] | None:
+    """The checkpoint that counts, with the place of its file in this storage, which may have been moved."""
+    from catalog.queries.cells import checkpoint_of_cell
+
+    found: dict[str, Any] | None = next(iter(checkpoint_of_cell(catalog, key).to_pylist()), None)
+    if found is None or not found["file"]:
+        return found
+    return found | {"file": storage.named(found_in(storage.root, found["file"]))}
 
 
 def _checkpoint_lines(found: dict[str, Any] | None) -> list[str]:

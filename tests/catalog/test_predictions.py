@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,20 @@ def test_predictions_follow_a_moved_storage(storage: Path, tmp_path_factory: pyt
     moved = tmp_path_factory.mktemp("moved") / "storage"
     storage.rename(moved)
     assert Catalog.open(moved).query("FROM predictions").num_rows == 6
+
+
+def test_a_copy_is_never_read_as_its_original(
+    storage: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    copy = tmp_path_factory.mktemp("copy") / "storage"
+    shutil.copytree(storage, copy)
+    for file in copy.glob("runs/**/*.parquet"):
+        file.unlink()
+    with Catalog.open(copy) as catalog:
+        assert catalog.query("FROM predictions").num_rows == 0
+        (fault,) = catalog.faults
+    assert f"; {copy}/runs/" in fault.reason, "the file that is missing is the copy's"
+    assert Catalog.open(storage).query("FROM predictions").num_rows == 6
 
 
 def test_a_snapshot_holds_no_predictions_and_agrees_with_the_journals(storage: Path) -> None:

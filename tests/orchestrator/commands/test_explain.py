@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,9 @@ def test_what_people_ask_for_stands_before_what_the_key_is_made_of(explain: Any,
     assert not any(line.startswith("key parts") for line in lines)
     assert lines[-1] == f"key {today['key']}; --key shows what it is made of"
     assert "    data: {" in explain(F16, "--key")
+
+
+def test_the_checkpoint_of_a_copy_is_the_copys(explain: Any, storage: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(storage, copy)
+    assert f"checkpoint: {copy}/runs/" in explain(F8, "--storage", str(copy))
