@@ -9,7 +9,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -244,7 +244,8 @@ def to_latex(
     head = " & ".join(map(latex_text, table.column_names)) + r" \\"
     top, bottom = rf"\begin{{tabular}}{{{columns}}}", r"\end{tabular}"
     below = latex_legend(legend, len(table.column_names))
-    return _lines([top, r"\toprule", head, r"\midrule", *rows, r"\bottomrule", *below, bottom])
+    above = [NEEDS_BOOKTABS, top, r"\toprule", head, r"\midrule"]
+    return _lines([*above, *rows, r"\bottomrule", *below, bottom])
 
 
 def latex_legend(lines: Sequence[str], columns: int) -> list[str]:
@@ -269,8 +270,51 @@ def latex_text(text: str) -> str:
 
 
 def latex_symbols(text: str) -> str:
-    """Return text with the signs of statistics as LaTeX's commands: ±, ×, n=."""
-    return text.replace("±", r"$\pm$").replace("×", r"$\times$").replace("n=", "$n$=")
+    """Return text with the signs of statistics as LaTeX's commands: ±, ×, n= and n:."""
+    text = text.replace("±", r"$\pm$").replace("×", r"$\times$")
+    return re.sub(r"\bn(?=[=:])", "$n$", text)
+
+
+def latex_interval(text: str) -> str:
+    """Return `interval_text` for LaTeX."""
+    return latex_symbols(text.replace("± ", "±"))
+
+
+NEEDS_BOOKTABS = r"% needs \usepackage{booktabs}"
+"""The first line of every LaTeX table."""
+Span = tuple[float, float | None, float | None]
+"""A value with the ends of its interval, which nobody may know."""
+_EVEN = 0.9
+"""An interval is printed with ± where its nearer end is at least this part as far as its farther one."""
+
+
+def all_even(spans: Iterable[Span]) -> bool:
+    """Whether ± says the intervals of a table: none is lopsided or would reach beyond 0…100."""
+    return all(_even(value, low, high) for value, low, high in spans if low is not None and high is not None)
+
+
+def _even(value: float, low: float, high: float) -> bool:
+    near, far = sorted((value - low, high - value))
+    same = math.isclose(near, far, rel_tol=1e-6)
+    return same or (near >= _EVEN * far and value - far >= 0 and value + far <= 100)
+
+
+def interval_text(span: Span, decimals: int = 2, *, even: bool) -> str:
+    """Return what stands behind a value: `± 1.25`, or `[2.60, 98.93]` where intervals are not `all_even`.
+
+    Empty where nobody knows it.
+    """
+    value, low, high = span
+    if low is None or high is None:
+        return ""
+    if even:
+        return f"± {max(value - low, high - value):.{decimals}f}"
+    return f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def interval_legend(*, even: bool) -> str:
+    """Return what stands behind the values of a table, in words."""
+    return "±: the farther end of the 95 % interval" if even else "[low, high]: the 95 % interval"
 
 
 def display(value: object) -> str:

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from catalog.export import latex_legend, latex_symbols, latex_text
+from catalog.export import (
+    NEEDS_BOOKTABS,
+    all_even,
+    interval_legend,
+    interval_text,
+    latex_interval,
+    latex_legend,
+    latex_symbols,
+    latex_text,
+)
 from catalog.names import axis_name, axis_text, dataset_label, label
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 
@@ -174,32 +183,48 @@ def pivot_latex(table: Pivot, decimals: int = DECIMALS) -> bytes:
     """Return a LaTeX tabular (booktabs): means ± their intervals and n, the best in bold, and a legend."""
     head = [" & ".join([*(latex_text(axis_name(axis)) for axis in table.row_axes), *_heads(table)]) + r" \\"]
     body: list[str] = []
+    even = _even(table)
     for place, (names, line) in enumerate(zip(table.rows, table.fields, strict=True)):
         if place and table.blocks[place] != table.blocks[place - 1]:
             body.append(r"\midrule")
         texts = [
-            _latex_field(field, decimals, bold=(place, column) in table.best)
+            _latex_field(field, decimals, bold=(place, column) in table.best, even=even)
             for column, field in enumerate(line)
         ]
         body.append(" & ".join([*_printed(table.row_axes, names), *texts]) + r" \\")
     columns = "l" * len(table.row_axes) + "r" * len(table.columns)
-    top = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    top = [NEEDS_BOOKTABS, rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
     lines = [
         *top,
         *head,
         r"\midrule",
         *body,
         r"\bottomrule",
-        *latex_legend(LEGEND, len(table.row_axes) + len(table.columns)),
+        *latex_legend(pivot_legend(table), len(table.row_axes) + len(table.columns)),
         r"\end{tabular}",
     ]
     return ("\n".join(lines) + "\n").encode()
 
 
-LEGEND = (
-    "±: the farther end of the 95 % interval from videos and seeds; n: seeds × videos.",
-    "Bold: better than all others of its column and dataset (5 %, Holm over the table).",
-)
+_BOLD = "Bold: better than all others of its column and dataset (5 %, Holm over the table)."
+
+
+def pivot_legend(table: Pivot) -> tuple[str, ...]:
+    """Return what the signs of a pivot mean: those that are in it."""
+    fields = _known(table)
+    spans = any(field.low is not None for field in fields)
+    counted = "seeds × videos" if any(field.videos is not None for field in fields) else "seeds"
+    means = [f"{interval_legend(even=_even(table))} from videos and seeds"] if spans else []
+    said = ["; ".join([*means, f"n: {counted}"]) + "."] if fields else []
+    return (*said, *([_BOLD] if table.best else []))
+
+
+def _known(table: Pivot) -> list[Mean]:
+    return [field for line in table.fields for field in line if field is not None]
+
+
+def _even(table: Pivot) -> bool:
+    return all_even((field.mean, field.low, field.high) for field in _known(table))
 
 
 def pivot_table(table: Pivot, decimals: int = DECIMALS, strong: str = "*{}*") -> pa.Table:
@@ -209,7 +234,9 @@ def pivot_table(table: Pivot, decimals: int = DECIMALS, strong: str = "*{}*") ->
     columns = _axes_of(table)
     for place, heads in enumerate(table.columns):
         texts = [
-            _field_text(line[place], decimals, strong if (row, place) in table.best else "{}")
+            _field_text(
+                line[place], decimals, strong if (row, place) in table.best else "{}", even=_even(table)
+            )
             for row, line in enumerate(table.fields)
         ]
         columns[" ".join(heads)] = texts
@@ -235,19 +262,15 @@ def _axes_of(table: Pivot) -> dict[str, Any]:
     return {name: [row[place] for row in table.rows] for place, name in enumerate(names)}
 
 
-def _field_text(field: Mean | None, decimals: int, marked: str) -> str | None:
+def _field_text(field: Mean | None, decimals: int, marked: str, *, even: bool) -> str | None:
     if field is None:
         return None
-    away = _away(field)
-    plus = "" if away is None else f" ± {away:.{decimals}f}"
-    return f"{marked.format(f'{field.mean:.{decimals}f}')}{plus} ({_n(field)})"
+    beside = _interval(field, decimals, even=even)
+    return f"{marked.format(f'{field.mean:.{decimals}f}')}{beside and f' {beside}'} ({_n(field)})"
 
 
-def _away(field: Mean) -> float | None:
-    """How far the farther end of the interval is."""
-    if field.low is None or field.high is None:
-        return None
-    return max(field.mean - field.low, field.high - field.mean)
+def _interval(field: Mean, decimals: int, *, even: bool) -> str:
+    return interval_text((field.mean, field.low, field.high), decimals, even=even)
 
 
 def _n(field: Mean) -> str:
@@ -285,10 +308,9 @@ def _printed(axes: Sequence[str], names: Sequence[str]) -> list[str]:
     return [latex_text(_LABELS[axis](name) if axis in _LABELS else name) for axis, name in pairs]
 
 
-def _latex_field(field: Mean | None, decimals: int, *, bold: bool) -> str:
+def _latex_field(field: Mean | None, decimals: int, *, bold: bool, even: bool) -> str:
     if field is None:
         return "--"
-    text, away = f"{field.mean:.{decimals}f}", _away(field)
+    text, beside = f"{field.mean:.{decimals}f}", latex_interval(_interval(field, decimals, even=even))
     text = rf"\textbf{{{text}}}" if bold else text
-    plus = "" if away is None else rf"$\pm${away:.{decimals}f} "
-    return rf"{text} {{\scriptsize {plus}({latex_symbols(_n(field))})}}"
+    return rf"{text} {{\scriptsize {beside and f'{beside} '}({latex_symbols(_n(field))})}}"

@@ -42,11 +42,11 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def write_output(path: Path, content: bytes) -> None:
+def write_output(path: Path, content: bytes) -> Path | None:
     """Write what a user asked for into the file that they named: whole, or the file does not change.
 
     Only a plain file is ever replaced, and that behind a link, not the link. Into anything else that can be
-    written, such as a device or a pipe, the content is written as it is.
+    written, such as a device or a pipe, the content is written as it is. Returns the plain file, else None.
 
     Raises:
         OSError: it cannot be written: no reader of a pipe, a directory, …; nothing else is left behind.
@@ -55,11 +55,12 @@ def write_output(path: Path, content: bytes) -> None:
     target = path if path.parts[1:2] in (("dev",), ("proc",)) else Path(os.path.realpath(path))
     if target is path or (target.exists() and not target.is_file()):
         _write_into(path, content)
-        return
+        return None
     if target.is_symlink():  # one of a circle: no file is meant
         target.stat()
     with replaced_atomically(target, durable=False) as temporary:
         temporary.write_bytes(content)
+    return target
 
 
 def _write_into(path: Path, content: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catalog.export import to_latex
+from catalog.export import all_even, interval_legend, interval_text, latex_interval, to_latex
 from catalog.pivot import Mean, Pivot
 from dashboards.render.comparison import (
     NO_OUTCOMES,
@@ -34,9 +34,6 @@ from dashboards.statistics import (
 )
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     import pyarrow as pa
 
 ACCURACIES = ("top1", "top5", "top1_last", "top1_best", "top5_last", "top5_best", "best_top1", "best_top5")
@@ -56,10 +53,7 @@ _OWN = Accuracy("own", seeds="seeds", std="own_std")
 _PRINTED = Accuracy("published", "published_videos")
 _UNPRINTED = ("key", "num_classes", "published_videos")
 _TITLES = {"eval_videos": "n videos"}
-LATEX_LEGEND = (
-    "±: the farther end of the 95 % interval from the number of videos; one training each.",
-    "Bold: better than all others of its dataset (5 %, Holm).",
-)
+_BOLD = "Bold: better than all others of its dataset (5 %, Holm)."
 
 
 def pivot_with_uncertainty(table: Pivot, value: str, outcomes: Outcomes = NO_OUTCOMES) -> Pivot:
@@ -153,20 +147,18 @@ def results_in_latex(table: pa.Table, outcomes: Outcomes = NO_OUTCOMES) -> bytes
     printed = printed.drop_columns([name for name in printed.column_names if name.endswith(" 95 %")])
     printed = printed.drop_columns([name for name in ("dataset",) if name in printed.column_names])
     judged = [name for name in ("top1", "top5", "val_loss") if name in printed.column_names]
-    beside = {
-        (place, name): rf" {{\scriptsize $\pm${away:.2f}}}"
+    spans = {
+        (place, name): (row[name], row[f"{name}_low"], row[f"{name}_high"])
         for place, row in enumerate(rows)
         for name in printed.column_names
-        if (away := _away(row, name)) is not None
+        if row.get(f"{name}_low") is not None
     }
-    return to_latex(printed, best_rows(rows, judged, outcomes), beside, LATEX_LEGEND)
-
-
-def _away(row: Row, name: str) -> float | None:
-    """How far the farther end of a column's interval is; None where it has none."""
-    if row.get(f"{name}_low") is None:
-        return None
-    return max(float(row[name] - row[f"{name}_low"]), float(row[f"{name}_high"] - row[name]))
+    even = all_even(spans.values())
+    beside = {at: latex_interval(interval_text(span, even=even)) for at, span in spans.items()}
+    small = {at: rf" {{\scriptsize {text}}}" for at, text in beside.items()}
+    best = best_rows(rows, judged, outcomes)
+    source = f"{interval_legend(even=even)} from the number of videos; one training each."
+    return to_latex(printed, best, small, [source] * bool(spans) + [_BOLD] * bool(best))
 
 
 def interval_of(result: Result, outcomes: Outcomes = NO_OUTCOMES) -> tuple[float, float] | None:

@@ -86,8 +86,8 @@ def results(
 ) -> None:
     """Show the results of finished cells of today's studies, also while a grid runs.
 
-    Accuracies have their 95 % intervals beside them; a pivot prints ±, seeds × videos, and in bold what is
-    significantly best.
+    Accuracies have their 95 % intervals beside them; a pivot prints ± or [low, high], seeds × videos, and in
+    bold what is significantly best.
     """
     from catalog import Catalog
 
@@ -232,7 +232,7 @@ def _notes(catalog: Catalog, form: Format) -> bytes:
 
 def _pivoted(catalog: Catalog, text: str, value: str, form: Format, rows: list[dict[str, Any]]) -> bytes:
     from catalog.export import export
-    from catalog.pivot import LEGEND, pivot, pivot_columns, pivot_latex, pivot_table
+    from catalog.pivot import pivot, pivot_columns, pivot_latex, pivot_legend, pivot_table
     from dashboards.render.tables import pivot_with_uncertainty
 
     outcomes = _outcomes(catalog, value, [row["key"] for row in rows])
@@ -242,7 +242,7 @@ def _pivoted(catalog: Catalog, text: str, value: str, form: Format, rows: list[d
     if form not in _FOR_PEOPLE:
         return export(pivot_columns(made), str(form))
     strong = "**{}**" if form is Format.MARKDOWN else "*{}*"
-    legend = "".join(f"\n{line}\n" for line in LEGEND)
+    legend = "".join(f"\n{line}\n" for line in pivot_legend(made))
     return (
         export(pivot_table(made, strong=strong), str(form))
         + legend.replace("Bold", strong.format("best")).encode()
@@ -274,7 +274,9 @@ def _exported(catalog: Catalog, table: pa.Table, form: Format) -> bytes:
 
 def _print(content: bytes, form: Format, output: Path | None) -> None:
     if output is not None:
-        write_output(output, content)
+        written = write_output(output, content)
+        if written is not None:  # and no device, which may be where this is read
+            typer.echo(f"table: {written}")
         return
     if form is Format.PARQUET:
         raise typer.BadParameter("parquet is not for a terminal; give --output FILE")

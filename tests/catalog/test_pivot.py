@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from catalog.pivot import PivotError, parse_pivot, pivot, pivot_columns, pivot_latex, pivot_table
+from catalog.export import all_even
+from catalog.pivot import (
+    PivotError,
+    parse_pivot,
+    pivot,
+    pivot_columns,
+    pivot_latex,
+    pivot_legend,
+    pivot_table,
+)
 
 
 def result(module: str, frames: int, top1: float | None, dataset: str = "d", **others: Any) -> dict[str, Any]:
@@ -56,8 +65,8 @@ def test_lengths_go_across_in_their_order() -> None:
 def test_models_and_data_sets_have_the_names_that_papers_print() -> None:
     rows = [result(module, 8, 60.0, "mini-ssv2", backbone="inception_v1") for module in ("tam", "tsn")]
     lines = pivot_latex(pivot(rows, "module,backbone×dataset,frames")).decode().splitlines()
-    assert lines[2] == r"module & backbone & Mini-SSV2 f8 \\"
-    assert [line.split(" & ")[:2] for line in lines[4:6]] == [["TAM", "InceptionV1"], ["TSN", "InceptionV1"]]
+    assert lines[3] == r"module & backbone & Mini-SSV2 f8 \\"
+    assert [line.split(" & ")[:2] for line in lines[5:7]] == [["TAM", "InceptionV1"], ["TSN", "InceptionV1"]]
 
 
 def test_different_data_sets_are_never_averaged() -> None:
@@ -90,7 +99,9 @@ def test_fields_know_their_keys_and_the_fewest_videos() -> None:
 def sure() -> Any:
     table = pivot(ROWS, "module×frames")
     sure = tuple(
-        tuple(field and replace(field, videos=96, low=field.mean - 9, high=field.mean + 8) for field in line)
+        tuple(
+            field and replace(field, videos=96, low=field.mean - 9, high=field.mean + 8.5) for field in line
+        )
         for line in table.fields
     )
     return replace(table, fields=sure, best=frozenset({(1, 0)}))
@@ -99,7 +110,8 @@ def sure() -> Any:
 def test_latex_as_it_is_printed() -> None:
     lines = pivot_latex(sure()).decode().splitlines()
     times = r"$n$=1$\times$96"
-    assert lines[:8] == [
+    assert lines[:9] == [
+        r"% needs \usepackage{booktabs}",
         r"\begin{tabular}{lrr}",
         r"\toprule",
         r"module & f8 & f16 \\",
@@ -111,8 +123,33 @@ def test_latex_as_it_is_printed() -> None:
         r"\bottomrule",
     ]
     # What ± and bold mean goes wherever the table goes.
-    assert lines[8].startswith(r"\multicolumn{3}{l}{\scriptsize $\pm$: the farther end of the 95 \% interval")
-    assert "Bold: better than all others" in lines[9] and lines[10:] == [r"\end{tabular}"]
+    assert lines[9] == (
+        r"\multicolumn{3}{l}{\scriptsize $\pm$: the farther end of the 95 \% interval from videos and "
+        r"seeds; $n$: seeds $\times$ videos.} \\"
+    )
+    assert "Bold: better than all others" in lines[10] and lines[11:] == [r"\end{tabular}"]
+
+
+def test_a_lopsided_interval_is_printed_with_its_ends_and_bold_only_explained_where_it_is() -> None:
+    table = sure()
+    ends = ((62.63, 2.6, 98.93), (65.44, 56.44, 73.44 + 0.5), (100.0, 96.2, 100.0))
+    fields = tuple(
+        (replace(line[0], mean=mean, low=low, high=high), *line[1:])
+        for line, (mean, low, high) in zip(table.fields, ends, strict=True)
+    )
+    table = replace(table, fields=fields, best=frozenset())
+    text = [row["f8"] for row in pivot_table(table).to_pylist()]
+    assert text == [
+        "62.63 [2.60, 98.93] (n=1×96)",
+        "65.44 [56.44, 73.94] (n=1×96)",
+        "100.00 [96.20, 100.00] (n=1×96)",
+    ]
+    latex = pivot_latex(table).decode()
+    assert r"62.63 {\scriptsize [2.60, 98.93] ($n$=1$\times$96)}" in latex
+    assert "[low, high]: the 95" in latex and "Bold" not in latex
+    assert all_even([(50.0, 45.0, 54.9), (-3.0, -5.0, -1.0), (1.0, None, None)])
+    assert not all_even([(48.39, 1.4, 97.37)]), "± would reach below 0"
+    assert pivot_legend(pivot(ROWS, "module×frames")) == ("n: seeds.",)
 
 
 def test_people_and_programs_get_the_intervals_too() -> None:
@@ -127,7 +164,7 @@ def test_people_and_programs_get_the_intervals_too() -> None:
     assert (numbers["f8"], numbers["f8_low"], numbers["f8_high"], numbers["f8_seeds"]) == (
         65.44,
         56.44,
-        73.44,
+        73.94,
         1,
     )
 

@@ -83,7 +83,8 @@ def test_results_have_them_in_every_form(catalog: Catalog) -> None:
     names = results_for_people(sure).column_names
     assert names[names.index("top1") + 1] == "top1 95 %"
     lines = results_in_latex(sure).decode().splitlines()
-    assert all(line.count(r"$\pm$") >= 2 for line in lines[4 : 4 + sure.num_rows])
+    rows = lines[5 : 5 + sure.num_rows]
+    assert all(line.count(r"$\pm$") + line.count(r"\scriptsize [") >= 2 for line in rows)
     assert bare(results_with_uncertainty(cells_with_results(catalog)).column_names) == []
 
 

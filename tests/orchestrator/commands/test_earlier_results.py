@@ -88,3 +88,16 @@ def test_an_empty_answer_says_why_and_machines_read_it_as_ever(
     assert run(monkeypatch, "results", "--sql", sql, "--format", "json", "--storage", tmp_path) == 0
     printed = capsys.readouterr()
     assert (json.loads(printed.out), printed.err) == ([], "no row matches\n")
+
+
+def test_a_table_that_is_written_says_where(
+    storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    for pivot in ((), ("--pivot", "module×frames")):
+        target = storage / f"acc{len(pivot)}.tex"
+        assert run(monkeypatch, "results", *pivot, "-o", target, "--storage", storage) == 0
+        assert capsys.readouterr().out == f"table: {target}\n"
+        assert target.read_text().startswith("% needs \\usepackage{booktabs}\n")
+        assert "$n$" in target.read_text() or not pivot
+    assert run(monkeypatch, "results", "--format", "csv", "-o", "/dev/stdout", "--storage", storage) == 0
+    assert "table:" not in capsys.readouterr().out
