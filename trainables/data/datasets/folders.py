@@ -53,7 +53,10 @@ def list_folder(config: FolderDataset) -> Listing:
     root = user_path(config.path).absolute()
     if not root.is_dir():
         raise SourceAbsentError(
-            "dataset folder not found", root, "give the folder that holds one folder per class"
+            "dataset folder not found",
+            root,
+            "give the folder that holds one folder per class, "
+            "where it lies on this machine: no result changes by it",
         )
     top = _read_top(root)
     splits = _splits(config, root, top.folders)
