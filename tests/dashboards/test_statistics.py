@@ -182,6 +182,12 @@ def test_an_interval_over_seeds_stays_within_the_possible(values: list[float], v
     assert 0 <= span.low <= span.estimate <= span.high <= 100 and span.high - span.low > 0.01
 
 
+def test_rounding_puts_no_end_beyond_what_is_possible() -> None:
+    found = [mean_over_seeds([value] * 2, videos) for value in (0.0, 100.0) for videos in range(1, 200)]
+    assert {one.low for one in found[:199]} == {0.0}
+    assert {one.high for one in found[199:]} == {100.0}
+
+
 def test_no_seeds_no_mean() -> None:
     with pytest.raises(ValueError, match="no accuracies"):
         mean_over_seeds([], 5)

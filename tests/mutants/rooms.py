@@ -41,7 +41,7 @@ ROOMS: dict[str, Room] = {
             "trainables/data/clips/augment.py",
             "trainables/data/clips/loader.py",
         ),
-        ("tests/trainables/data/clips",),
+        ("tests/trainables/data/clips", "tests/trainables/recipe/test_plug_ins.py"),
         50,
     ),
     "frames": Room(

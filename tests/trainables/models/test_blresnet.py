@@ -13,10 +13,10 @@ from trainables.models.registry import MODULES, why_not
 from trainables.models.video_model import VideoModel
 
 
-def built(module: str, *, pooled: bool = False) -> VideoModel:
+def built(module: str, *, pooled: bool = False, frames: int = 8) -> VideoModel:
     torch.manual_seed(0)
     model = build_model(
-        module=module, backbone="blresnet50", temporal_pooling=pooled, frames=8, num_classes=3
+        module=module, backbone="blresnet50", temporal_pooling=pooled, frames=frames, num_classes=3
     )
     return model.eval()
 
@@ -43,6 +43,12 @@ def test_pictures_become_logits(module: str, pooled: bool) -> None:
     with torch.no_grad():
         features = model.features(torch.randn(2, 3, 8, 64, 64))
     assert features.shape == (2, 1 if pooled else 8, 2048)
+
+
+def test_temporal_pooling_halves_a_clip_three_times_and_no_more() -> None:
+    with torch.no_grad():
+        features = built("tsn", pooled=True, frames=16).features(torch.randn(1, 3, 16, 64, 64))
+    assert features.shape == (1, 2, 2048)
 
 
 def test_the_big_branch_sees_half_of_the_resolution_and_ends_without_a_relu() -> None:

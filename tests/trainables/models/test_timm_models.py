@@ -134,11 +134,16 @@ def test_a_shift_moves_channels_between_neighbouring_frames_alone(name: str) -> 
     torch.testing.assert_close(shifted[:, 2 * fold :], moved[:, 2 * fold :])
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "test_convnext"])
+@pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "swin_tiny_patch4_window7_224"])
 def test_temporal_pooling_halves_the_clip_three_times_between_stages(name: str) -> None:
     model = built("tam", name, pooled=True, frames=16)
     lengths = [one.frames for one in model.modules() if isinstance(one, TemporalAggregation)]
     assert lengths[0] == 16 and lengths[-1] == 2 and sorted(set(lengths)) == [2, 4, 8, 16]
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_convnext"])
+def test_a_pooled_clip_comes_out_at_an_eighth_of_its_length(name: str) -> None:
+    model = built("tam", name, pooled=True, frames=16)
     with torch.no_grad():
         assert model.features(torch.rand(2, 3, 16, 64, 64)).shape[:2] == (2, 2)
 
