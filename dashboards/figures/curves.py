@@ -86,10 +86,23 @@ def draw_curves(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     for part, dash in _DASHES.items():
         key(figure, part, part, mode="lines", line={"color": NEUTRAL, "dash": dash, "width": 2})
     styled(figure, 520, theme)
-    figure.update_xaxes(title={"text": "epoch", "standoff": 4}, row=2)
-    figure.update_xaxes(tickformat="d", rangemode="tozero")
+    epoch_axes(figure, [row["epoch"] for row in rows], bottom=2)
     figure.update_layout(legend={**LEGEND, "y": -0.12})
     return figure.drawn()
+
+
+_EVERY_EPOCH = 10
+
+
+def epoch_axes(figure: PlainFigure, epochs: Sequence[int], bottom: int) -> None:
+    """Make the x axes of all panels count epochs from 0; those of the row `bottom` are named.
+
+    Of up to ten epochs each has its tick: Plotly's own choice has halves between few of them, and where they
+    were rounded every number stood there twice.
+    """
+    ticks = {"dtick": 1} if max(epochs) <= _EVERY_EPOCH else {}
+    figure.update_xaxes(rangemode="tozero", **ticks)
+    figure.update_xaxes(title={"text": "epoch", "standoff": 4}, row=bottom)
 
 
 def _trace(line: list[Row], column: str, part: str, name: str, colour: str) -> Trace:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from catalog.queries.training import epochs_of
+from dashboards.figures.curves import epoch_axes
 from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row
 from dashboards.render.plain_figure import PlainFigure, Trace, scatter
@@ -67,8 +68,7 @@ def draw_usage(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     for place, (title, name) in enumerate(panels.items()):
         figure.add_trace(_line(rows, title, name), row=place // _ACROSS + 1, col=place % _ACROSS + 1)
     styled(figure, 230 * down + 40, theme)
-    figure.update_xaxes(tickformat="d", rangemode="tozero")
-    figure.update_xaxes(title={"text": "epoch", "standoff": 4}, row=down)
+    epoch_axes(figure, [row["epoch"] for row in rows], bottom=down)
     figure.update_yaxes(rangemode="tozero")
     return figure.drawn()
 
