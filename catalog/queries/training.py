@@ -51,6 +51,12 @@ _CONFIGS = """
     FROM computed.planned_cells WHERE list_contains($keys, key) ORDER BY list_position($keys, key)
 """
 
+_LINEAGE = """
+    SELECT line.*, train_videos FROM lineage_of($key) AS line
+    LEFT JOIN (SELECT key, train_videos FROM recorded.finished) USING (key) ORDER BY step DESC
+"""
+_WHOLE = 1e-4  # videos
+
 
 def epochs_of(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
     """Return one row a cell and epoch, in the order of `keys`: accuracies in percent, clips a second.
@@ -70,8 +76,34 @@ def attempts_at(catalog: Catalog, key: str) -> pa.Table:
 
 
 def lineage_of(catalog: Catalog, key: str) -> pa.Table:
-    """Return one row a cell, from the starter to the cell itself; accuracies in percent."""
-    return catalog.query("FROM lineage_of($key)", {"key": key})
+    """Return one row a cell, from the starter to the cell itself; accuracies in percent.
+
+    `rechecked_videos` counts those behind `rechecked_top1`; it is empty where they do not make that accuracy.
+    """
+    import pyarrow as pa
+
+    table = catalog.query(_LINEAGE, {"key": key})
+    counts = [_rechecked(row) for row in table.to_pylist()]
+    return table.drop_columns(["train_videos"]).append_column(
+        "rechecked_videos", pa.array(counts, pa.int64())
+    )
+
+
+def videos_to_recheck(train_videos: int) -> int:
+    """Return on how many evaluation videos at most a cell measures its parent again before it trains.
+
+    A tenth of an epoch: the parent's clips are shorter and need no backward pass.
+    """
+    return max(1, train_videos // 10)
+
+
+def _rechecked(row: Mapping[str, Any]) -> int | None:
+    top1, trained, evaluated = row["rechecked_top1"], row["train_videos"], row["eval_videos"]
+    if top1 is None or not trained or not evaluated:
+        return None
+    videos = min(videos_to_recheck(trained), evaluated)
+    right = top1 * videos / 100
+    return videos if abs(right - round(right)) < _WHOLE else None
 
 
 def configuration_differences(catalog: Catalog, keys: Sequence[str]) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from catalog.queries.training import videos_to_recheck
 from catalog.storage.layout import RESULT_FILE, attempt_log, file_name
 from catalog.storage.storage import Storage
 from orchestrator.ray_runtime.trial import TrialRequest
@@ -93,8 +94,7 @@ def _parent(item: CellWork, storage: Storage, settings: SubmissionSettings) -> P
     result = read_result(run_dir, item.parent_key)
     chosen = result.checkpoint(item.cell.recipe.inherit) if result is not None else {}
     parent_frames = int(result.frames) if result is not None else item.cell.frames
-    # A tenth of an epoch at most: the parent's clips are shorter and need no backward pass.
-    recheck = max(1, item.train_videos // 10) if settings.parent_check else 0
+    recheck = videos_to_recheck(item.train_videos) if settings.parent_check else 0
     return ParentCheckpoint(
         key=item.parent_key,
         cell=item.cell.parent,
