@@ -25,11 +25,11 @@ from dashboards.app.access import PARAMETER, Access, guard, protect, require_saf
 from dashboards.app.actions import Annotate, GiveCommand, add_actions, add_annotations
 from dashboards.app.callbacks import add_callbacks
 from dashboards.app.filter_bar import filter_bar
-from dashboards.app.live import LiveCatalog, page_blocks
+from dashboards.app.live import PAGES, LiveCatalog, page_blocks
 from dashboards.app.refusals import answer_errors, refuse_what_pages_never_send
 from dashboards.app.server import listen_on, serve_on
 from dashboards.figures.deciding_videos import CLIP_ROUTE, STRIP_ROUTE, VideoFiles
-from dashboards.pages.blocks import ACTIONS
+from dashboards.pages.blocks import ACTIONS, Figure
 from dashboards.pages.request import CSV_ROUTE, Address, read_address
 from dashboards.render.theme import THEMES
 
@@ -194,11 +194,17 @@ def _csv(live: LiveCatalog, page: str, block: str) -> flask.Response:
         blocks = page_blocks(live, _asked(page), "light")
     except (QueryError, FilterError, ValueError) as error:
         return flask.Response(f"{error}\n", 400, mimetype="text/plain")
-    rows = next((one.rows for one in blocks if one.name == block and one.rows is not None), None)
-    if rows is None:
-        return flask.Response("no such data\n", 404, mimetype="text/plain")
-    headers = {"Content-Disposition": f'attachment; filename="{block}.csv"'}
-    return flask.Response(to_csv(rows), mimetype="text/csv", headers=headers)
+    if page not in PAGES:
+        return flask.Response(f"no page {page!r}; pages: {', '.join(PAGES)}\n", 404, mimetype="text/plain")
+    known = {one.name: one for one in blocks if one.rows is not None}
+    found = known.get(block)
+    if found is None or found.rows is None:
+        here = f"with these choices it has {', '.join(known) or 'none'}"
+        text = f"no data {block!r} on the page {page!r}; {here}\n"
+        return flask.Response(text, 404, mimetype="text/plain")
+    file = found.file if isinstance(found, Figure) else block
+    headers = {"Content-Disposition": f'attachment; filename="{file}.csv"'}
+    return flask.Response(to_csv(found.rows), mimetype="text/csv", headers=headers)
 
 
 Answer = Callable[[VideoFiles, VideoPlace], flask.Response]
