@@ -10,7 +10,7 @@ from plotly.colors import get_colorscale
 
 from catalog.queries.predictions import confusion
 from dashboards.figures.figure import Figure
-from dashboards.figures.panels import Row
+from dashboards.figures.panels import Row, note
 from dashboards.render.plain_figure import PlainFigure, heatmap
 from dashboards.render.theme import AUTO, MAGNITUDE, Theme, empty_figure, styled
 from dashboards.render.uncertainty import interval
@@ -19,6 +19,9 @@ from dashboards.statistics import interval_in_words
 if TYPE_CHECKING:
     import pyarrow as pa
 
+WRITTEN = 20
+"""Up to so many classes numbers of videos stand in the fields; of up to `_WITH_TOTALS`, the class's too."""
+_WITH_TOTALS = 8
 NAMED = 30
 """With more classes than this, their names stand only in the hover."""
 
@@ -51,8 +54,14 @@ def draw_confusion(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         "tickvals": list(range(len(classes))),
         "ticktext": [names[c] for c in classes],
     }
+    written = [
+        [_written(counts.get((one, other), 0), totals[one], len(classes)) for other in classes]
+        for one in classes
+    ]
     figure = PlainFigure(
         heatmap(
+            text=written if len(classes) <= WRITTEN else None,
+            texttemplate="%{text}" if len(classes) <= WRITTEN else None,
             z=shares,
             customdata=hovers,
             hovertemplate="%{customdata}: %{z:.1f} %<extra></extra>",
@@ -63,11 +72,34 @@ def draw_confusion(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         )
     )
     named = len(classes) <= NAMED
-    styled(figure, 420 if len(classes) <= 12 else 640, theme)
+    styled(figure, 480 if len(classes) <= 12 else 680, theme)
+    note(figure, _title(rows[0], sum(totals.values())))
     ticks = axis if named else {"showticklabels": False}
-    figure.update_xaxes(title={"text": "predicted class", "standoff": 8}, tickangle=-45, **ticks)
-    figure.update_yaxes(title={"text": "true class", "standoff": 8}, autorange="reversed", **ticks)
+    figure.update_xaxes(
+        title={"text": "predicted class", "standoff": 8}, tickangle=-45, constrain="domain", **ticks
+    )
+    figure.update_yaxes(
+        title={"text": "true class", "standoff": 8},
+        autorange="reversed",
+        # Equal sides, whatever the names beside them leave of the width.
+        scaleanchor="x",
+        constrain="domain",
+        **ticks,
+    )
     return figure.drawn()
+
+
+def _written(count: int, videos: int, classes: int) -> str:
+    """What stands in a field: `3/7`, the number alone where fields are narrow, nothing for none."""
+    if not count:
+        return ""
+    return f"{count}/{videos}" if classes <= _WITH_TOTALS else str(count)
+
+
+def _title(row: Row, videos: int) -> str:
+    """Whose matrix it is: a picture outlives the page that it was saved from."""
+    cell = str(row["cell"] or "").replace("<", "&lt;")
+    return f"{cell}, {evaluation_name(row['evaluation'])}, n = {videos:,} videos"
 
 
 def _how_sure(count: int, videos: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +36,7 @@ _LONG, _LONGEST = 48, 2000
 """Texts that are wrapped, and that are cut, in a field of a table (characters)."""
 
 _NARROWEST_PANEL = 250
+_NOT_IN_FILES = re.compile(r"[^\w.@-]+", re.ASCII)
 _GRAPH: dict[str, Any] = {
     "displaylogo": False,
     "showSendToCloud": False,
@@ -117,7 +119,8 @@ class Table:
 class Figure:
     """A drawing with its data: as SVG, PNG and CSV, and as a table that can be folded out.
 
-    `narrowest` is the width in pixels below which it scrolls instead of shrinking.
+    `narrowest` is the width in pixels below which it scrolls instead of shrinking. `about` names the one
+    thing, such as a cell, that it is about: saved files have it in their names.
     """
 
     name: str
@@ -128,6 +131,12 @@ class Figure:
     note: Content = ""
     columns: Mapping[str, Column | str] | None = None
     narrowest: int = 0
+    about: str = ""
+
+    @property
+    def file(self) -> str:
+        """The name of saved files, without its ending."""
+        return _NOT_IN_FILES.sub("-", f"{self.about}-{self.name}") if self.about else self.name
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -156,7 +165,7 @@ class Figure:
             html.Div(
                 dcc.Graph(
                     id={"kind": "plot", "name": self.name},
-                    config=_config(self.name),
+                    config=_config(self.file),
                     style={
                         "height": height,
                         "minWidth": f"{self.narrowest or _NARROWEST_PANEL * _panels(layout)}px",
@@ -168,9 +177,9 @@ class Figure:
             ),
             html.Div(
                 [
-                    _save_button(self.name, "svg", self.title),
-                    _save_button(self.name, "png", self.title),
-                    _csv_link(csv, self.name),
+                    _save_button(self.file, "svg", self.title),
+                    _save_button(self.file, "png", self.title),
+                    _csv_link(csv, self.name, self.file),
                 ],
                 className="tools",
             ),
@@ -298,8 +307,10 @@ def _save_button(name: str, form: str, title: str) -> Component:
     return html.Button(form.upper(), type="button", **said)
 
 
-def _csv_link(address: str, name: str) -> Component:
-    return html.A("CSV", href=address, download=f"{name}.csv", **labelled(f"Save the data of {name} as CSV"))
+def _csv_link(address: str, name: str, file: str = "") -> Component:
+    return html.A(
+        "CSV", href=address, download=f"{file or name}.csv", **labelled(f"Save the data of {name} as CSV")
+    )
 
 
 def _config(name: str) -> Any:  # noqa: ANN401  (Dash names this type in a private module)

@@ -161,8 +161,8 @@ def _cell(request: PageRequest, cell: Row) -> list[Block]:
             ),
         ),
         notes_block(notes),
-        Figure("curves", "Curves", draw_curves(curves, request.theme), curves),
-        Figure("usage", "What it used", draw_usage(used, request.theme), used, _USAGE),
+        Figure("curves", "Curves", draw_curves(curves, request.theme), curves, about=cell["cell"]),
+        Figure("usage", "What it used", draw_usage(used, request.theme), used, _USAGE, about=cell["cell"]),
         Figure(
             "lineage",
             "Where its weights come from",
@@ -170,6 +170,7 @@ def _cell(request: PageRequest, cell: Row) -> list[Block]:
             lineage,
             note=_chain(request, lineage),
             narrowest=150 * (lineage.num_rows + 1),
+            about=cell["cell"],
         ),
         Table("attempts", "Attempts", tried, attempts, "Not tried yet."),
         *_evaluations(request, cell, measured),
@@ -244,8 +245,21 @@ def _evaluations(request: PageRequest, cell: Row, table: pa.Table) -> list[Block
     return [
         *blocks,
         Text("evaluation-choice", choice_links(request.address, "evaluation", "Classes by", shown, chosen)),
-        Figure("confusion", "Confusion", draw_confusion(matrix, request.theme), matrix, narrowest=560),
-        Figure("classes", "Accuracy by class", draw_class_accuracy(classes, request.theme), classes),
+        Figure(
+            "confusion",
+            "Confusion",
+            draw_confusion(matrix, request.theme),
+            matrix,
+            narrowest=560,
+            about=cell["cell"],
+        ),
+        Figure(
+            "classes",
+            "Accuracy by class",
+            draw_class_accuracy(classes, request.theme),
+            classes,
+            about=cell["cell"],
+        ),
         _mistakes(request, cell["key"], chosen),
     ]
 

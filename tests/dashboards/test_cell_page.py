@@ -11,6 +11,8 @@ import pyarrow as pa
 import pytest
 
 from catalog.storage.folder_storage import FolderStorage
+from dashboards.app.access import Access
+from dashboards.app.app import build_app
 from dashboards.app.live import LiveCatalog, page_blocks
 from dashboards.pages.blocks import Block
 from dashboards.pages.request import read_address
@@ -95,3 +97,27 @@ def test_compare_says_how_many_videos_decide(tmp_path: Path) -> None:
     text = text_of(page(storage, f"?cells={KEY},{key('tsn', 16)}", "/compare")["decided"])
     assert "TAM-Tiny-f16@synthetic-motion right, TSN-Tiny-f16@synthetic-motion wrong: 12 of 14 videos" in text
     assert "TSN-Tiny-f16@synthetic-motion right, TAM-Tiny-f16@synthetic-motion wrong: 0 videos" in text
+
+
+def test_files_of_a_cells_figures_are_named_after_it(tmp_path: Path) -> None:
+    blocks = page(make_storage(tmp_path, "last"), f"?key={KEY}")
+    block = blocks["confusion"]
+    text = json.dumps(block.component("address").to_plotly_json(), default=lambda one: one.to_plotly_json())
+    name = "TAM-Tiny-f16@synthetic-motion-confusion"
+    assert text.count(f'"data-name": "{name}"') == 2 and f'"download": "{name}.csv"' in text
+
+
+def test_an_unknown_block_gets_the_names_of_those_that_exist(tmp_path: Path) -> None:
+    live = LiveCatalog(FolderStorage(make_storage(tmp_path, "last")))
+    live.refresh()
+    client = build_app(live, Access("127.0.0.1", None), 1.0).server.test_client()
+    answer = client.get(f"/csv/cell/matrix?key={KEY}")
+    names = "curves, usage, lineage, attempts, evaluations, confusion, classes, mistakes"
+    said = f"no data 'matrix' on the page 'cell'; with these choices it has {names}\n"
+    assert (answer.status_code, answer.text) == (404, said)
+    assert all(name in Path("docs/dashboard.md").read_text(encoding="utf-8") for name in names.split(", "))
+    assert client.get("/csv/grdi/grid").text.startswith("no page 'grdi'; pages: overview, grid, cell,")
+    found = client.get(f"/csv/cell/confusion?key={KEY}")
+    assert found.status_code == 200 and b"training:last" in found.data
+    wanted = 'filename="TAM-Tiny-f16@synthetic-motion-confusion.csv"'
+    assert wanted in found.headers["Content-Disposition"]

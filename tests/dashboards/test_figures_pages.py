@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from catalog import Catalog
@@ -24,13 +25,14 @@ from dashboards.figures.class_accuracy import SHOWN, TOP1, class_accuracy_data, 
 from dashboards.figures.confusion import draw_confusion
 from dashboards.figures.cost_by_axis import costs_of_all, draw_cost_by_axis
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front, front
-from dashboards.figures.curves import cell_colours, curves_data, draw_curves
+from dashboards.figures.curves import cell_colours, curves_data, draw_curves, epoch_axes
 from dashboards.figures.failures import draw_failures
 from dashboards.figures.grid import draw_grid, duration, grid_data
 from dashboards.figures.lineage import draw_lineage, lineage_data
 from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.figures.utilisation import draw_utilisation
+from dashboards.render.plain_figure import PlainFigure
 from dashboards.render.theme import MODULE_COLOURS, STATE_COLOURS
 from dashboards.render.uncertainty import with_intervals
 from dashboards.statistics import mean_over_seeds
@@ -178,7 +180,10 @@ def test_a_chain_is_drawn_from_its_first_weights_to_the_cell(catalog: Catalog) -
     figure = draw_lineage(table)
     assert len(figure.data[0].x) == 4 and f"{rows[-1]['top1']:.2f} %" in figure.data[0].text[-1]
     checked = [note.text for note in figure.layout.annotations if note.text]
-    assert checked == [f"rechecked {row['rechecked_top1']:.2f} %" for row in rows[1:]]
+    assert checked == [f"rechecked {row['rechecked_top1']:.2f} %,<br>on a part" for row in rows[1:]]
+    counted = [{**row, "rechecked_top1": 200 / 3, "rechecked_videos": 3} for row in rows]
+    notes = draw_lineage(pa.Table.from_pylist(counted)).layout.annotations
+    assert [note.text for note in notes if note.text] == ["rechecked: 2 of<br>3 videos"] * 3
     blocked = draw_lineage(lineage_data(catalog, key_of(catalog, "TSN-ResNet18-f16@mini-ssv2")))
     assert [text.split("<br>")[1] for text in blocked.data[0].text[1:]] == ["failed", "blocked"]
 
@@ -208,7 +213,43 @@ def test_the_confusion_matrix_counts_by_class(predicted: tuple[Catalog, list[str
     ]
     assert [list(line) for line in figure.data[0].z] == shares
     assert "1 of 4 videos" in figure.data[0].customdata[0][1]
+    assert [list(line) for line in figure.data[0].text] == [
+        ["2/4", "1/4", "1/4"],
+        ["", "3/3", ""],
+        ["1/3", "", "2/3"],
+    ]
+    (title,) = figure.layout.annotations
+    cell = catalog.query("SELECT cell FROM cells WHERE key = ?", [keys[0]]).column("cell")[0].as_py()
+    assert title.text == f"{cell}, training:last, n = 10 videos"
+    assert figure.layout.yaxis.scaleanchor == "x", "square fields"
     assert list(figure.layout.xaxis.ticktext) == ["class 0", "class 1", "class 2"]
+
+
+@pytest.mark.parametrize(("classes", "diagonal"), [(8, "5/5"), (9, "5"), (20, "5"), (21, None)])
+def test_numbers_stand_in_the_fields_of_matrices_that_have_room(classes: int, diagonal: str | None) -> None:
+    rows = [
+        {
+            "cell": "c",
+            "evaluation": "e" * 32,
+            "label": n,
+            "class": f"c{n}",
+            "predicted": n,
+            "predicted_class": f"c{n}",
+        }
+        for n in range(classes)
+    ]
+    figure = draw_confusion(pa.Table.from_pylist([{**row, "videos": 5} for row in rows]))
+    text = figure.data[0].text
+    assert (text and text[0][0]) == diagonal and (diagonal is None or text[0][1] == "")
+    assert figure.layout.annotations[0].text == f"c, {'e' * 12}, n = {5 * classes} videos"
+
+
+@pytest.mark.parametrize(("last", "dtick"), [(1, 1), (4, 1), (10, 1), (11, None)])
+def test_ticks_of_epochs_are_whole(last: int, dtick: int | None) -> None:
+    figure = PlainFigure(cols=2)
+    epoch_axes(figure, range(1, last + 1), bottom=1)
+    for axis in (figure.drawn().layout.xaxis, figure.drawn().layout.xaxis2):
+        assert (axis.dtick, axis.tickformat, axis.title.text) == (dtick, None, "epoch")
 
 
 def test_classes_are_sorted_with_their_intervals(predicted: tuple[Catalog, list[str]]) -> None:
@@ -224,8 +265,6 @@ def test_classes_are_sorted_with_their_intervals(predicted: tuple[Catalog, list[
 
 
 def test_of_many_classes_the_best_and_worst_are_drawn() -> None:
-    import pyarrow as pa
-
     rows = [{"label": n, "class": f"c{n}", "videos": 50, "top1": 100.0 - n, "top5": 100.0} for n in range(87)]
     figure = draw_class_accuracy(with_intervals(pa.Table.from_pylist(rows), TOP1))
     names = list(figure.layout.yaxis.ticktext)
