@@ -13,7 +13,7 @@ from catalog.queries.training import epochs_of
 from dashboards.figures.figure import Figure
 from dashboards.figures.panels import LEGEND, Row, key
 from dashboards.render.plain_figure import PlainFigure, Trace, scatter
-from dashboards.render.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, styled
+from dashboards.render.theme import AUTO, MODULE_COLOURS, NEUTRAL, Theme, empty_figure, epoch_axes, styled
 from dashboards.render.uncertainty import Accuracy, with_intervals
 from dashboards.statistics import interval_in_words
 
@@ -89,20 +89,6 @@ def draw_curves(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     epoch_axes(figure, [row["epoch"] for row in rows], bottom=2)
     figure.update_layout(legend={**LEGEND, "y": -0.12})
     return figure.drawn()
-
-
-_EVERY_EPOCH = 10
-
-
-def epoch_axes(figure: PlainFigure, epochs: Sequence[int], bottom: int) -> None:
-    """Make the x axes of all panels count epochs from 0; those of the row `bottom` are named.
-
-    Of up to ten epochs each has its tick: Plotly's own choice has halves between few of them, and where they
-    were rounded every number stood there twice.
-    """
-    ticks = {"dtick": 1} if max(epochs) <= _EVERY_EPOCH else {}
-    figure.update_xaxes(rangemode="tozero", **ticks)
-    figure.update_xaxes(title={"text": "epoch", "standoff": 4}, row=bottom)
 
 
 def _trace(line: list[Row], column: str, part: str, name: str, colour: str) -> Trace:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from catalog.queries.training import epochs_of
-from dashboards.figures.curves import epoch_axes
 from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row
 from dashboards.render.plain_figure import PlainFigure, Trace, scatter
-from dashboards.render.theme import AUTO, Theme, empty_figure, styled
+from dashboards.render.theme import AUTO, Theme, empty_figure, epoch_axes, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

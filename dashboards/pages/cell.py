@@ -17,11 +17,7 @@ from catalog.queries.annotations import notes_about, tags_about
 from catalog.queries.caveats import result_notes
 from catalog.queries.cells import cells_to_choose, cells_with_words
 from catalog.queries.filters import Filters
-from catalog.queries.predictions import (
-    classes_with_mistakes,
-    confident_mistakes,
-    confusion,
-)
+from catalog.queries.predictions import classes_with_mistakes, confident_mistakes, confusion
 from catalog.queries.training import attempts_at
 from dashboards.figures.class_accuracy import class_accuracy_data, draw_class_accuracy
 from dashboards.figures.confusion import draw_confusion, evaluation_name
@@ -46,7 +42,6 @@ from dashboards.pages.blocks import (
     STEER,
     Block,
     Column,
-    Content,
     Figure,
     Table,
     Text,
@@ -73,18 +68,12 @@ _USAGE = (
 MOST_OPTIONS = 100
 """So many names are offered at a time: those that hold what was typed."""
 
-_REPORTED = " (reported)"
 _SPLITS = {"val": "validation", "train": "training"}
 _MEASURED = (Accuracy("top1", "videos"), Accuracy("top5", "videos"))
 
 
-def _named(row: Mapping[str, Any]) -> Content:
-    marked = [_REPORTED] if row["reported"] else []
-    return [html.Code(evaluation_name(row["evaluation"])), *marked]
-
-
 _EVALUATION_COLUMNS: dict[str, Column | str] = {
-    "evaluation": Column("evaluation", make=_named),
+    "evaluation": Column("evaluation", make=lambda row: html.Code(_evaluation_text(row))),
     "level": "level",
     "checkpoint": "checkpoint",
     "epoch": "epoch",
@@ -360,8 +349,8 @@ def _json(title: str, text: str) -> Component:
     return html.Section(html.Details([html.Summary(title), html.Pre(pretty, tabIndex="0")]))
 
 
-def _evaluation_text(row: Row) -> str:
-    return evaluation_name(row["evaluation"]) + (_REPORTED if row["reported"] else "")
+def _evaluation_text(row: Mapping[str, Any]) -> str:
+    return evaluation_name(row["evaluation"]) + (" (reported)" if row["reported"] else "")
 
 
 def cell_chooser(request: PageRequest, name: str, keys: Sequence[str], *, several: bool = False) -> Component:

@@ -137,6 +137,20 @@ def frames_axis(figure: PlainFigure, frames: Sequence[int]) -> None:
     )
 
 
+_EVERY_EPOCH = 10
+
+
+def epoch_axes(figure: PlainFigure, epochs: Sequence[int], bottom: int) -> None:
+    """Make the x axes of all panels count epochs from 0; those of the row `bottom` are named.
+
+    Of up to ten epochs each has its tick: Plotly's own choice has halves between few of them, and where they
+    were rounded every number stood there twice.
+    """
+    ticks = {"dtick": 1} if max(epochs) <= _EVERY_EPOCH else {}
+    figure.update_xaxes(rangemode="tozero", **ticks)
+    figure.update_xaxes(title={"text": "epoch", "standoff": 4}, row=bottom)
+
+
 def empty_figure(message: str, theme: Theme = AUTO) -> go.Figure:
     """Return a figure that only says why there is nothing to see."""
     figure = styled(PlainFigure(), 160, theme)

@@ -25,7 +25,7 @@ from dashboards.figures.class_accuracy import SHOWN, TOP1, class_accuracy_data, 
 from dashboards.figures.confusion import draw_confusion
 from dashboards.figures.cost_by_axis import costs_of_all, draw_cost_by_axis
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front, front
-from dashboards.figures.curves import cell_colours, curves_data, draw_curves, epoch_axes
+from dashboards.figures.curves import cell_colours, curves_data, draw_curves
 from dashboards.figures.failures import draw_failures
 from dashboards.figures.grid import draw_grid, duration, grid_data
 from dashboards.figures.lineage import draw_lineage, lineage_data
@@ -33,7 +33,7 @@ from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.figures.utilisation import draw_utilisation
 from dashboards.render.plain_figure import PlainFigure
-from dashboards.render.theme import MODULE_COLOURS, STATE_COLOURS
+from dashboards.render.theme import MODULE_COLOURS, STATE_COLOURS, epoch_axes
 from dashboards.render.uncertainty import with_intervals
 from dashboards.statistics import mean_over_seeds
 from tests.support.figure_list import build, write_predictions
