@@ -29,6 +29,17 @@ WIDTHS: dict[Width, float] = {"column": 3.4, "page": 7.0}
 COLUMNS: dict[Width, int] = {"column": 1, "page": 3}
 """Panels that stand side by side in them."""
 
+ON_PAGES = {
+    "classes": "Cell",
+    "confusion": "Cell",
+    "curves": "Cell",
+    "lineage": "Cell",
+    "paired": "Compare",
+    "parallel-coordinates": "Explore",
+    "usage": "Cell",
+}
+"""The figures of single cells or of a choice of cells, which `paper_figure` does not have: their pages."""
+
 _MARGINS = {"l": 66, "r": 14}
 _MENU_PIXELS = 52
 _LETTER = 0.52
@@ -108,8 +119,13 @@ def require_figure(name: str) -> tuple[Figure, Export]:
     found = exports()
     if name in found:
         return found[name]
-    near = get_close_matches(name, found, n=1)
     known = ", ".join(found)
+    if name in ON_PAGES:
+        place = f"it is on the dashboard's page {ON_PAGES[name]}, and is saved there: actiongrid dashboard"
+        raise FigureError(
+            f"the figure {name!r} is no file for a paper", "--figure", f"{place}. Known: {known}"
+        )
+    near = get_close_matches(name, found, n=1)
     guess = f"did you mean {near[0]}? Known: {known}" if near else f"use one of {known}"
     raise FigureError(f"there is no figure {name!r}", "--figure", guess)
 

@@ -15,9 +15,9 @@ import pytest
 
 from catalog import Catalog
 from catalog.queries.filters import from_query_string
-from dashboards.figures.registry import exports
+from dashboards.figures.registry import exports, figures
 from dashboards.render.image import image, panels
-from dashboards.report.paper import FigureError, Plain, Width, paper_figure
+from dashboards.report.paper import ON_PAGES, FigureError, Plain, Width, paper_figure
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 from tests.support.measured_cells import as_published
 
@@ -213,3 +213,13 @@ def test_the_whole_page_is_still_the_default(tmp_path: Path) -> None:
     done = report("--storage", tmp_path)
     assert done.returncode == 0 and done.stdout == f"report: {tmp_path / 'report.html'}\n"
     assert "Plotly.newPlot" in (tmp_path / "report.html").read_text()
+
+
+def test_figures_of_single_cells_say_where_they_are(own: Path) -> None:
+    elsewhere = {name for name, figure in figures().items() if not figure.exports}
+    assert set(ON_PAGES) == elsewhere
+    with pytest.raises(FigureError) as refused:
+        made(own, "confusion")
+    assert "it is on the dashboard's page Cell" in str(refused.value) and "mean" not in str(refused.value)
+    with pytest.raises(FigureError, match="did you mean contributions"):
+        made(own, "contribution")
