@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _LABELS = {
     "inception_v1": "InceptionV1",
@@ -34,6 +34,11 @@ _ACRONYM = 5
 def dataset_label(name: str) -> str:
     """Return a dataset's name as the paper prints it; people's own stay as they wrote them."""
     return _LABELS.get(name, name)
+
+
+def seeds_text(values: Sequence[float]) -> str:
+    """Return the top-1 of all seeds, to stand behind that of one: ` (seeds 45.2, 74.2)`."""
+    return f" (seeds {', '.join(f'{one:.1f}' for one in values)})" if len(values) > 1 else ""
 
 
 def label(name: str) -> str:

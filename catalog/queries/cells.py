@@ -33,15 +33,24 @@ _PROGRESS = """
 """
 # The finished cell with the highest reported top-1 of each study and dataset; how many others have the same.
 _BEST = """
-    SELECT
-        planned.study, planned.dataset, planned.cell, key, top1, eval_videos,
-        count(*) OVER (PARTITION BY planned.study, planned.dataset, top1) - 1 AS ties
-    FROM study_cells AS planned JOIN results USING (key)
-    WHERE planned.current AND isfinite(top1) AND ($study IS NULL OR planned.study = $study)
-    QUALIFY 1 = row_number() OVER (
-        PARTITION BY planned.study, planned.dataset ORDER BY top1 DESC, planned.cell
+    WITH done AS MATERIALIZED (
+        SELECT
+            planned.study, planned.dataset, planned.cell, key, top1, eval_videos, planned.seed,
+            coalesce(training, hash(key)) AS training
+        FROM study_cells AS planned JOIN results USING (key)
+        LEFT JOIN (SELECT study, key, training FROM experiments) AS trained
+            ON trained.study = planned.study AND trained.key = results.key
+        WHERE planned.current AND isfinite(top1) AND ($study IS NULL OR planned.study = $study)
+    ),
+    best AS (
+        SELECT *, count(*) OVER (PARTITION BY study, dataset, top1) - 1 AS ties
+        FROM done QUALIFY 1 = row_number() OVER (PARTITION BY study, dataset ORDER BY top1 DESC, cell)
     )
-    ORDER BY planned.study, planned.dataset
+    SELECT best.* EXCLUDE (seed, training), of_seeds
+    FROM best JOIN (
+        SELECT study, training, list(top1 ORDER BY seed) AS of_seeds FROM done GROUP BY study, training
+    ) USING (study, training)
+    ORDER BY study, dataset
 """
 _BY_STUDY = """
     WITH states AS (
@@ -160,7 +169,8 @@ def progress_of_cells(catalog: Catalog, study: str | None) -> pa.Table:
 def best_cells(catalog: Catalog, study: str | None) -> pa.Table:
     """Return the best finished cell of each study and dataset: `cell`, `key`, `top1` (percent), its videos.
 
-    `ties` counts the other cells with the same top-1.
+    `ties` counts the other cells with the same top-1; `of_seeds` are those of all seeds of its experiment, in
+    their order: the best of them alone was lucky.
     """
     return catalog.query(_BEST, {"study": study})
 

@@ -15,7 +15,7 @@ from dashboards.render.theme import (
     PUBLISHED_SYMBOL,
     Theme,
     backbone_symbol,
-    cell_name,
+    mean_name,
     module_colour,
     module_order,
 )
@@ -150,8 +150,8 @@ def name_lines(figure: PlainFigure, names: Sequence[str]) -> None:
 
 
 def model_name(row: Row) -> str:
-    """Return a row's name with what tells its experiment from others of this model."""
-    return f"{cell_name(row)} ({row['variant']})" if row.get("variant") else cell_name(row)
+    """Return a row's name with its seeds and what tells its experiment from others of this model."""
+    return f"{mean_name(row)} ({row['variant']})" if row.get("variant") else mean_name(row)
 
 
 def protocol_text(row: Row) -> str:

@@ -19,6 +19,7 @@ from dashboards.render.theme import (
     backbone_symbol,
     cell_name,
     empty_figure,
+    mean_name,
     module_colour,
     styled,
 )
@@ -77,7 +78,7 @@ def draw_seeds(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         zeroline=False,
         tickmode="array",
         tickvals=list(range(len(rows))),
-        ticktext=[cell_name(row) for row in rows],
+        ticktext=[mean_name(row) for row in rows],
         tickfont={"size": 11},
         showgrid=False,
     )
@@ -135,7 +136,7 @@ def _about(row: Row) -> str:
     count = len(row["values"])
     seeds = f"mean of {count} of {row['planned_seeds']} seeds: {row['mean']:.2f} %"
     interval = f" ({row['low']:.2f} to {row['high']:.2f})"
-    return hover(cell_name(row), f"{seeds}{interval}")
+    return hover(mean_name(row), f"{seeds}{interval}")
 
 
 def _stars_mean(rows: pa.Table) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dash import html
 from dash.development.base_component import Component
 
-from catalog.names import label
+from catalog.names import label, seeds_text
 from catalog.queries.cells import best_cells, latest_study_file, progress_of_studies
 from catalog.queries.filters import Filters
 from catalog.queries.overview import failed_and_blocked, results_so_far
@@ -156,7 +156,8 @@ def _best(request: PageRequest, table: pa.Table) -> Block:
     }
     caption = (
         "The finished cell with the highest top-1 of each dataset, with its 95 % interval. The best of many "
-        "was also the luckiest: other cells within the interval may be as good."
+        "was also the luckiest: other cells within the interval may be as good. Of several seeds the "
+        "top-1 of each stands beside it."
     )
     return Table(
         "best", "Best by dataset", with_intervals(table, Accuracy()), columns, "No cell is done yet.", caption
@@ -165,7 +166,7 @@ def _best(request: PageRequest, table: pa.Table) -> Block:
 
 def _best_cell(request: PageRequest, row: Row) -> Content:
     more = f" and {row['ties']} more with the same" if row["ties"] else ""
-    return [cell_link(request.address, row["key"], row["cell"]), more]
+    return [cell_link(request.address, row["key"], row["cell"]), more, seeds_text(row["of_seeds"])]
 
 
 def _effects(request: PageRequest, results: Row) -> list[Component]:

@@ -97,6 +97,16 @@ def cell_name(row: Mapping[str, Any]) -> str:
     return f"{label(row['module'])}-{label(row['backbone'])}{pooling}-f{row['frames']}@{row['dataset']}"
 
 
+def mean_name(row: Mapping[str, Any]) -> str:
+    """Return `cell_name` with the number of seeds that a row is the mean of: `TAM-f16@kitchen (2 seeds)`.
+
+    Without it the mean would be called as its first seed is.
+    """
+    seeds = row.get("seeds") or 0
+    count = len(seeds) if isinstance(seeds, Sequence) else int(seeds)
+    return f"{cell_name(row)} ({count} seeds)" if count > 1 else cell_name(row)
+
+
 def styled(figure: PlainFigure, height: int, theme: Theme = AUTO) -> PlainFigure:
     """Give a figure the common look; `height` in pixels."""
     figure.update_layout(

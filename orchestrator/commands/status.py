@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from catalog.names import seeds_text
 from catalog.storage.atomic import StorageError
 from orchestrator.commands.common import (
     JsonOption,
@@ -160,7 +161,7 @@ def _best_line(row: dict[str, Any], *, several: bool) -> str:
     where = f" on {row['dataset']}" if several else ""
     ties = f" and {row['ties']} more with the same" if row["ties"] else ""
     accuracy = accuracy_text(row["top1"], row["eval_videos"], 1)
-    return f"best so far{where}: {row['cell']}{ties}, top-1 {accuracy}"
+    return f"best so far{where}: {row['cell']}{ties}, top-1 {accuracy}{seeds_text(row['of_seeds'])}"
 
 
 def fitting_columns(rows: list[list[str]], width: int | None) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 
 from catalog import Catalog
 from catalog.events import AttemptEnded, AttemptStarted, CellPlanned, DatasetBuilt, Event
+from catalog.queries.cells import best_cells
 from catalog.queries.filters import Filters
 from catalog.queries.predictions import confusion, outcomes_by_video
 from catalog.queries.training import (
@@ -32,13 +33,15 @@ from dashboards.figures.lineage import draw_lineage, lineage_data
 from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.figures.utilisation import draw_utilisation
+from dashboards.pages import overview
+from dashboards.pages.request import PageRequest, read_address
 from dashboards.render.plain_figure import PlainFigure
-from dashboards.render.theme import MODULE_COLOURS, STATE_COLOURS, epoch_axes
+from dashboards.render.theme import LIGHT, MODULE_COLOURS, STATE_COLOURS, epoch_axes
 from dashboards.render.uncertainty import with_intervals
 from dashboards.statistics import mean_over_seeds
 from tests.support.figure_list import build, write_predictions
 from tests.support.grid_events import DEMO, Grid, grid_events
-from tests.support.measured_cells import as_published
+from tests.support.measured_cells import Cell, as_published, catalog_of
 
 GRID = Grid(
     datasets=("mini-ssv2",),
@@ -505,3 +508,19 @@ def test_cells_outside_their_interval_are_listed_first(comparable: Catalog) -> N
         if not symbol.endswith("-open")
     ]
     assert len(filled) == sum(flags)
+
+
+def test_the_best_cell_and_a_mean_say_what_the_seeds_were(tmp_path: Path) -> None:
+    cells = [Cell(seed=0, top1=45.2), Cell(seed=1, top1=74.2), Cell(module="tsn", top1=60.0)]
+    catalog = catalog_of(tmp_path, cells)
+    (best,) = best_cells(catalog, None).to_pylist()
+    assert (best["top1"], best["of_seeds"], best["ties"]) == (74.2, [45.2, 74.2], 0)
+    shown = overview.blocks(PageRequest(catalog, read_address("/", ""), LIGHT, "storage"))
+    assert "(seeds 45.2, 74.2)" in str([part.value for block in shown for part in block.parts])
+    figure = draw_seeds(seeds_data(catalog))
+    name = best["cell"].removesuffix("#1")
+    assert list(figure.layout.yaxis.ticktext) == [f"{name} (2 seeds)"]
+    assert [one.split("<br>") for one in figure.data[0].customdata] == [
+        [f"<b>{name}</b>", "seed 0"],
+        [f"<b>{name}</b>", "seed 1"],
+    ]

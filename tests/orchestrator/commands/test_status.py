@@ -32,7 +32,7 @@ def shown(left: dict[str, Any] | None = None, *rows: dict[str, Any]) -> list[str
         row("a", "planned"),
         row("c", "failed", reason="ReadError: d.mp4", log="c.log"),
     )
-    best = ({"dataset": "d", "cell": LONG, "top1": 61.25, "eval_videos": 96, "ties": 0},)
+    best = ({"dataset": "d", "cell": LONG, "top1": 61.25, "eval_videos": 96, "ties": 0, "of_seeds": [61.25]},)
     return study_lines(StudyStatus("toy", cells, best, left, "actiongrid run /s/toy.yaml"), 80)
 
 
@@ -45,6 +45,14 @@ def test_a_study_in_lines_of_80_columns() -> None:
     assert [line.split()[0] for line in lines[4:8]] == [LONG, "b", "a", "c"], "in the study's order, uncut"
     assert lines[-2] == "failed: c: ReadError: d.mp4; log: c.log"
     assert lines[-1] == "mend the cause, then: actiongrid run /s/toy.yaml"
+
+
+def test_the_best_of_several_seeds_stands_beside_the_others() -> None:
+    best = {"dataset": "d", "cell": "TAM-f8@d#1", "top1": 74.2, "eval_videos": 31, "ties": 0}
+    study = StudyStatus("toy", (row("a", "done"),), ({**best, "of_seeds": [45.2, 74.2]},))
+    assert study_lines(study, 80)[2] == (
+        "best so far: TAM-f8@d#1, top-1 74.2 % (56.8 to 87.2) (seeds 45.2, 74.2)"
+    )
 
 
 def test_the_time_to_go_is_never_made_up() -> None:
