@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from catalog.field_errors import closest_spelling
 from catalog.storage.errors import (
     BAD_INPUT,
     INTERRUPTED,
@@ -216,9 +217,35 @@ def _of_command_line(error: Exception) -> int:
         return 0
     if "ClickException" not in names:
         raise error
+    if "NoSuchOption" in names:
+        sys.stderr.write(f"error: {_no_such_option(error)}\n")
+        return BAD_INPUT
     message = getattr(error, "format_message", lambda: str(error))()
     sys.stderr.write(f"error: {message.rstrip('.')}; command line; see actiongrid --help\n")
     return BAD_INPUT
+
+
+_OTHER_NAMES = {
+    "--where": "--filter",
+    "--select": "--filter",
+    "--out": "--output",
+    "--file": "--output",
+    "--dir": "--storage",
+    "--root": "--storage",
+    "--gpu": "--gpus",
+    "--cpu": "--cpus",
+}
+"""What an option is called elsewhere; it is meant where a command has no other that is spelt alike."""
+
+
+def _no_such_option(error: Any) -> str:  # noqa: ANN401 - Typer's own copy of click has no stable types
+    """Which option a command does not have, and which one was probably meant."""
+    name, context = str(error.option_name), error.ctx
+    known = [one for parameter in context.command.params for one in parameter.opts if one.startswith("--")]
+    other = _OTHER_NAMES.get(name)
+    close = other if other in known else closest_spelling(name, known)
+    meant = f"did you mean {close}? all of them: " if close else "all of them: "
+    return f"no option {name}; {context.command_path}; {meant}{context.command_path} --help"
 
 
 if __name__ == "__main__":

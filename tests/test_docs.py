@@ -9,6 +9,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -155,3 +156,57 @@ def test_a_message_that_is_explained_is_one_of_the_product(message: str) -> None
 def test_a_message_of_another_time_would_be_seen() -> None:
     assert "no such message was ever printed" not in printed()
     assert len(MESSAGES) == len(set(MESSAGES)) > 40
+
+
+_SPAN = re.compile(r"`([^`\n]+)`")
+_COMMAND = re.compile(r"(?:^|[\s$(])actiongrid ([a-z][^#`&;]*)")
+Options = dict[str, set[str]]
+
+
+@cache
+def options_of_commands() -> Options:
+    """The long and short options of every command, by its words."""
+    found: Options = {}
+
+    def gather(words: str, command: Any) -> None:
+        for name, inner in getattr(command, "commands", {}).items():
+            gather(f"{words} {name}".strip(), inner)
+        options = {
+            one for parameter in command.params for one in (*parameter.opts, *parameter.secondary_opts)
+        }
+        found[words] = options | {"--help", "--import"}
+
+    gather("", get_command(app))
+    return found
+
+
+def named_options(text: str) -> list[tuple[str, str]]:
+    """Each (command, option) that a page names, in code spans also without `actiongrid`."""
+    spans = [span.removeprefix("actiongrid ") for span in _SPAN.findall(text)]
+    lines = [match for line in text.splitlines() for match in _COMMAND.findall(line)]
+    found = []
+    for words in [*spans, *lines]:
+        first, *rest = words.split()[:2] or [""]
+        for verb in first.split("|"):
+            known = [name for name in (f"{verb} {''.join(rest)}", verb) if name in options_of_commands()]
+            if known and verb:
+                found += [(known[0], one) for one in re.findall(r"(?<!\S)--[a-z][a-z-]*", words)]
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_only_options_that_the_command_has(page: Path) -> None:
+    named = named_options(page.read_text())
+    assert [pair for pair in named if pair[1] not in options_of_commands()[pair[0]]] == []
+
+
+def test_an_option_that_a_command_does_not_have_would_be_seen() -> None:
+    text = "of `report --where`: …\n    actiongrid data build x --videos DIR   # --not-this\n"
+    text += "`pause|retry --cells A`"
+    assert named_options(text) == [
+        ("report", "--where"),
+        ("pause", "--cells"),
+        ("retry", "--cells"),
+        ("data build", "--videos"),
+    ]
+    assert "--where" not in options_of_commands()["report"]

@@ -68,6 +68,12 @@ def test_a_missing_weight_file_is_one_that_a_run_downloads(
         (("plan", "demmo"), "demmo: no such file, and no shipped study"),
         (("plann",), "No such command 'plann'"),
         (("plan",), "Missing argument"),
+        (("report", "--where", "a=b"), "no option --where; actiongrid report; did you mean --filter?"),
+        (("results", "--outptu", "b.md"), "no option --outptu; actiongrid results; did you mean --output?"),
+        (
+            ("status", "--where", "a=b"),
+            "no option --where; actiongrid status; all of them: actiongrid",
+        ),
         (("results", "--sql", "DROP TABLE results"), "not one single read"),
         (("results", "--storage", "ftp://bucket"), "not an address of a storage"),
         (("explain", "TAM-Nothing-f8@toy"), "no such cell"),
