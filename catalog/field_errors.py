@@ -27,9 +27,48 @@ def field_path(location: Location) -> str:
     return path
 
 
+_OTHER_NAMES: dict[str, tuple[str, ...]] = {
+    "architecture": ("module",),
+    "arch": ("module",),
+    "bs": ("batch_size",),
+    "batch": ("batch_size",),
+    "clip_len": ("frames",),
+    "clip_length": ("frames",),
+    "crop": ("crop_size",),
+    "folder": ("path",),
+    "gpus": ("gpus_per_worker",),
+    "hflip": ("flip",),
+    "horizontal_flip": ("flip",),
+    "learning_rate": ("lr",),
+    "lr_schedule": ("schedule",),
+    "lr_scheduler": ("schedule",),
+    "max_epochs": ("epochs",),
+    "model": ("module", "backbone"),
+    "n_frames": ("frames",),
+    "network": ("backbone",),
+    "num_epochs": ("epochs",),
+    "num_frames": ("frames",),
+    "num_segments": ("frames",),
+    "num_workers": ("workers",),
+    "optim": ("optimiser",),
+    "optimizer": ("optimiser",),
+    "pretrained": ("init",),
+    "root": ("path",),
+    "scheduler": ("schedule",),
+    "seeds": ("seed",),
+    "val_ratio": ("val_fraction",),
+    "val_split": ("val_fraction",),
+    "wd": ("weight_decay",),
+}
+"""What a field is called elsewhere, and by which of ours it is meant: the first one that is allowed."""
+
+
 def closest_spelling(word: object, allowed: Iterable[object]) -> str | None:
-    """The allowed spelling that is closest to `word`, or None where nothing is close."""
+    """The allowed spelling that is closest to `word`, or what is meant by it; None where nothing is close."""
     spellings = {str(option).lower(): str(option) for option in allowed}
+    for meant in _OTHER_NAMES.get(str(word).lower().replace("-", "_"), ()):
+        if meant in spellings:
+            return spellings[meant]
     close = difflib.get_close_matches(str(word)[:100].lower(), list(spellings), n=1, cutoff=0.6)
     return spellings[close[0]] if close else None
 

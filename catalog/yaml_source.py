@@ -124,7 +124,7 @@ def parse_yaml(text: str, source: str, error: type[FieldsError], needs: str) -> 
     try:
         data, walk = _load(text, source, error, needs)
     except yaml.MarkedYAMLError as wrong:
-        raise error.of(source, [_syntax_problem(wrong)]) from wrong
+        raise error.of(source, [_syntax_problem(wrong, text)]) from wrong
     except yaml.YAMLError as wrong:
         raise error.of(source, [Problem((), f"not YAML: {wrong}")]) from wrong
     except RecursionError as wrong:
@@ -159,12 +159,43 @@ def _not_finite(data: object, location: Location, lines: Mapping[Location, int])
     return [problem for key, value in items for problem in _not_finite(value, (*location, key), lines)]
 
 
-def _syntax_problem(error: yaml.MarkedYAMLError) -> Problem:
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     mark = error.problem_mark or error.context_mark
-    what = f"not YAML: {error.problem or error.context}"
+    what = f"not YAML: {_in_plain_words(error, text) or error.problem or error.context}"
     if mark is None:
         return Problem((), what)
     return Problem((), f"{what} (column {mark.column + 1})", mark.line + 1)
+
+
+def _in_plain_words(error: yaml.MarkedYAMLError, text: str) -> str:
+    """What is wrong, where the parser's own words speak of its inside; else empty."""
+    said, around, lines = error.problem or "", error.context or "", text.splitlines()
+    first = None if error.context_mark is None else error.context_mark.line
+    opened = "" if first is None else f"that opens in line {first + 1}"
+    found = {
+        "flow sequence": f"a [ {opened} is not closed by ] before here, or a comma is missing",
+        "flow mapping": f"a {{ {opened} is not closed by }} before here, or a comma is missing",
+        "quoted scalar": f"a quote {opened} is not closed",
+        "found character '\\t'": "a tab; indent with spaces",
+        "mapping values are not allowed": _of_a_colon(error.problem_mark, lines),
+        "<block": "does not fit what stands above it: another indentation, or a quote above is not closed",
+    }
+    if "could not find expected ':'" in said and first is not None and ":" not in lines[first]:
+        return f"line {first + 1} has no ':' between a field's name and its value"
+    return next((words for part, words in found.items() if part in around or part in said), "")
+
+
+def _of_a_colon(mark: yaml.Mark | None, lines: list[str]) -> str:
+    """Why a `:` stands where none may: the line or the one above is written or indented otherwise."""
+    if mark is None or mark.line >= len(lines):
+        return ""
+    line = lines[mark.line]
+    above = next((number for number in range(mark.line - 1, -1, -1) if lines[number].strip()), None)
+    if ":" in line[: mark.column] or above is None:
+        return "a second ': ' in one line; put the value into quotes"
+    if ":" not in lines[above]:
+        return f"line {above + 1} has no ':' between a field's name and its value"
+    return "indented further than the line above, which has a value already; fields of one kind begin alike"
 
 
 def _line(node: yaml.Node) -> int:
@@ -235,7 +266,16 @@ def _in_words(detail: ErrorDetails) -> str:
         return f"{what}, got {_shown(detail['input'])}"
     if detail["type"] == "model_type":
         return f"should be fields with values, got {_shown(detail['input'])}"
-    return f"{detail['msg'].replace('Input should', 'should')}, got {_shown(detail['input'])}"
+    said = f"{detail['msg'].replace('Input should', 'should')}, got {_shown(detail['input'])}"
+    return f"{said}{as_list(detail['input'])}"
+
+
+def as_list(value: object) -> str:
+    """The end of a line about a value: how several are written, where they stand there without brackets."""
+    if not isinstance(value, str) or "," not in value:
+        return ""
+    values = ", ".join(part.strip() for part in value.strip("[] ").split(","))
+    return f"; write a list: [{_shown(values)[1:-1]}]"
 
 
 def _shown(value: object) -> str:

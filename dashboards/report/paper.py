@@ -52,6 +52,11 @@ class FigureError(ActionGridError):
     exit_code = BAD_INPUT
 
 
+def _begun_small(sentence: str) -> str:
+    """A sentence as the rest of another one; what begins with a name stays."""
+    return sentence if sentence[1:2].isupper() else f"{sentence[:1].lower()}{sentence[1:]}"
+
+
 def paper_figure(
     catalog: Catalog, name: str, source: Source = "both", width: Width = "page", filters: Filters = ALL
 ) -> Plain:
@@ -77,9 +82,9 @@ def paper_figure(
     if not any(_has_points(trace) for trace in figure["data"]):
         said = [note["text"].rstrip(".") for note in figure["layout"].get("annotations", ())]
         raise FigureError(
-            f"nothing to draw: {' '.join(said) or 'no results'}",
+            f"nothing to draw: {_begun_small(' '.join(said)) or 'no results'}",
             f"--figure {name}",
-            "run cells, or ask for other results with --show or --filter",
+            "run cells first, or draw other results: --show published, or another --filter",
         )
     figure["layout"]["width"] = round(WIDTHS[width] * PIXELS_PER_INCH / SHRINK)
     _for_print(figure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -177,7 +178,9 @@ def _find(source: str | Path) -> Path:
     if name in shipped:
         return shipped[name]
     if path.is_dir():
-        raise StudyError.of(str(source), [Problem((), "is a directory; give the study's YAML file")])
+        make = shlex.join(("actiongrid", "init", str(source)))
+        what = f"is a directory; give the study's YAML file; of a folder of videos one is made by: {make}"
+        raise StudyError.of(str(source), [Problem((), what)])
     what = f"no such file, and no shipped study of this name; {choices(path.stem, shipped)}"
     raise StudyError.of(str(source), [Problem((), what)])
 

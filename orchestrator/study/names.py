@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from catalog.claims.model import AxisValue
 from catalog.field_errors import Location, Problem, choices
 from catalog.names import RECIPE_NAME, RESOLUTION, other_axis_value
+from catalog.yaml_source import as_list
 from orchestrator.study.datasets import dataset_names
 from orchestrator.study.model import CellMatch, Study
 from orchestrator.study.other_axes import axis_problem, field_of_axis
@@ -121,7 +122,8 @@ def _unknown_axes_values(study: Study) -> Iterator[Problem]:
 def _unknown(axis: str, value: object, allowed: list[str]) -> str | None:
     """What is wrong with a value of an axis that names something; None if it is known."""
     if axis != "backbone" or not str(value).startswith(TIMM):
-        return None if value in allowed else f"unknown {axis} {value!r}; {choices(value, allowed)}"
+        way_out = as_list(value) or f"; {choices(value, allowed)}"
+        return None if value in allowed else f"unknown {axis} {value!r}{way_out}"
     try:
         backbone_info(str(value))
     except (PlugInError, ValueError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.planning.forecast import Forecast
@@ -164,7 +164,7 @@ def dataset_line(one: MissingDataset) -> str:
 
 def group_lines(plan: Plan) -> list[str]:
     """Cells by state and reason, those that can run first; a cell alone by its name."""
-    missing = {one.name for one in plan.totals.missing_datasets}
+    missing = {one.name: one.problem for one in plan.totals.missing_datasets}
     groups: dict[tuple[State, str], list[str]] = {}
     for one in plan.cells:
         groups.setdefault((one.state, common_reason(one, missing)), []).append(one.cell.name)
@@ -176,10 +176,14 @@ def group_lines(plan: Plan) -> list[str]:
     ]
 
 
-def common_reason(planned: PlannedCell, missing: set[str]) -> str:
-    """A cell's reason without the names of other cells; of a dataset that is named above, its name alone."""
-    if planned.state is State.BLOCKED and planned.blocked_by in missing:
-        return f"dataset {planned.blocked_by} is not built"
+def common_reason(planned: PlannedCell, missing: Mapping[str, str]) -> str:
+    """A cell's reason without the names of other cells.
+
+    Of a dataset that is missing, and named above: its name, and what keeps it from being built, if anything.
+    """
+    name = planned.blocked_by or ""
+    if planned.state is State.BLOCKED and name in missing:
+        return f"dataset {name} is not built{missing[name] and f': {missing[name]}'}"
     reason = planned.reason
     for name in filter(None, (planned.cell.parent, planned.blocked_by)):
         reason = reason.replace(f" {name}", "")

@@ -119,7 +119,7 @@ def test_a_figure_shows_yours_or_published_or_both(own: Path) -> None:
         (("--figure", "cost", "--show", "published"), r"hours by axis has no published results; .*"),
         (
             ("--figure", "fig4", "--show", "yours"),
-            r"nothing to draw: No cell has finished yet; --figure fig4; .*",
+            r"nothing to draw: no cell has finished yet; --figure fig4; run cells first, or .*",
         ),
         (("--figure", "fig4", "--filter", "frames=x"), r"'x' is no number; filter frames; .*"),
         (("--format", "svg"), r"Invalid value: --format is for one figure; give --figure NAME too; .*"),

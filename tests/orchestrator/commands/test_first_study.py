@@ -110,7 +110,10 @@ def test_what_is_no_dataset_is_said(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat" / "a.mp4").touch()
-    for folder, says in (("none", "dataset folder not found"), ("flat", "at least two classes are needed")):
+    for folder, says in (
+        ("none", "dataset folder not found"),
+        ("flat", "1 video lies directly"),
+    ):
         assert run(monkeypatch, "init", folder) == 2
         assert says in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["flat"]

@@ -111,7 +111,8 @@ def test_the_plan_looks_into_the_folder(
     assert found["totals"]["cells_of_unknown_cost"] == 0
     wrong = planned(monkeypatch, capsys, tmp_path, OWN.replace("PATH", str(folder / "no")), code=2)
     assert "folder not found" in " ".join(wrong.split())
-    assert "4 cells blocked: dataset mine is not built" in wrong
+    last = " ".join(wrong.split()).rpartition("4 cells blocked: ")[2]
+    assert last.startswith(f"dataset mine is not built: dataset folder not found; {folder / 'no'}")
 
 
 def test_what_is_not_known_is_a_question_mark() -> None:

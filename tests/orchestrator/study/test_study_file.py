@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from catalog.field_errors import closest_spelling
 from catalog.storage.errors import PathError
 from orchestrator.study.errors import StudyError
 from orchestrator.study.load import load_study, parse_study, shipped_studies
@@ -236,7 +237,20 @@ def test_override_of_a_value_outside_the_axes_is_allowed() -> None:
         ("", "s.yaml: the file is empty"),
         ("# only a comment\n", "s.yaml: the file is empty"),
         ("- a\n", "s.yaml:1: should be fields"),
-        ("name: [a\nb: 1\n", "s.yaml:2: not YAML"),
+        (
+            "name: [a\nb: 1\n",
+            "s.yaml:2: not YAML: a [ that opens in line 1 is not closed by ]",
+        ),
+        (
+            "name: {a: 1\nb: 1\n",
+            "s.yaml:2: not YAML: a { that opens in line 1 is not closed by }",
+        ),
+        ('name: "a\nb: 1\n', "s.yaml:3: not YAML: a quote that opens in line 1 is not closed"),
+        ("a:\n\tb: 1\n", "s.yaml:2: not YAML: a tab; indent with spaces"),
+        ("a: b: c\n", "s.yaml:1: not YAML: a second ': ' in one line; put the value into quotes"),
+        ("a: 1\n  b: 2\n", "s.yaml:2: not YAML: indented further than the line above, which has a value"),
+        ("a:\n    b: 2\n  c: 1\n", "s.yaml:3: not YAML: does not fit what stands above it: another indent"),
+        ("a 1\nb: 2\n", "s.yaml:2: not YAML: line 1 has no ':' between a field's name and its value"),
         ("name: a\nname: b\n", "s.yaml:2: name: given twice, first in line 1"),
         ("a:\n  b: {c: 1, c: 2}\n", "s.yaml:2: a.b.c: given twice"),
         ("a: &x [*x]\n", "s.yaml:1: a[0]: the file refers to itself"),
@@ -507,3 +521,41 @@ def test_a_study_whose_plug_ins_cannot_be_imported_leaves_others_as_they_are() -
         parse_study(f"{text}plug_ins: [not_there_at_all]\n", "s.yaml")
     assert named_packages() == before
     assert parse_study(text, "s.yaml").name == "s"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("batch_size: 12", "bs: 12", "did you mean batch_size?"),
+        ("module: [", "model: [", "did you mean module?"),
+        ("frames: [", "num_frames: [", "did you mean frames?"),
+    ],
+)
+def test_a_field_by_its_name_elsewhere_is_understood(old: str, new: str, says: str) -> None:
+    assert old in STUDY
+    with pytest.raises(StudyError, match=re.escape(says)):
+        parse_study(STUDY.replace(old, new, 1), "s.yaml")
+
+
+def test_the_nearest_spelling_is_not_always_what_is_meant() -> None:
+    allowed = ["lr", "sampling_rate", "batch_size", "schedule", "schedule_by"]
+    meant = {one: closest_spelling(one, allowed) for one in ("learning_rate", "lr_schedule", "batch", "wd")}
+    assert meant == {"learning_rate": "lr", "lr_schedule": "schedule", "batch": "batch_size", "wd": None}
+
+
+@pytest.mark.parametrize(
+    ("list_", "written", "says"),
+    [
+        ("module: [tsn, i3d]", "module: tsn, i3d", "unknown module 'tsn, i3d'; write a list: [tsn, i3d]"),
+        ("frames: [8, 16]", "frames: 8, 16", "got '8, 16'; write a list: [8, 16]"),
+    ],
+)
+def test_several_values_without_brackets(list_: str, written: str, says: str) -> None:
+    assert list_ in STUDY
+    with pytest.raises(StudyError, match=re.escape(says)):
+        parse_study(STUDY.replace(list_, written, 1), "s.yaml")
+
+
+def test_a_folder_is_no_study_and_the_command_that_makes_one_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=f"one is made by: actiongrid init {tmp_path}"):
+        load_study(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -267,7 +268,17 @@ def _list_splits(config: FolderDataset, root: Path, top: _Top, splits: SplitFold
     return _listing(names, entries, [*rest, *found], notes)
 
 
+def _videos_in(folder: Path) -> int:
+    """How many videos lie in a folder itself."""
+    with suppress(OSError):
+        return sum(path.suffix.lower() in VIDEO_SUFFIXES for path in folder.iterdir())
+    return 0
+
+
 def _check_classes(classes: _Classes, config: FolderDataset, folder: Path) -> None:
+    if not classes.names and (loose := _videos_in(folder)):
+        lie = "1 video lies" if loose == 1 else f"{loose} videos lie"
+        raise DatasetError(f"{lie} directly in the folder", folder, "put each class into a folder of its own")
     if len(classes.names) < 2:
         found = ", ".join(map(escaped, classes.names)) or "none"
         # a folder without a single video may be a mount whose machine is away
