@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
 from catalog.names import label
 from catalog.queries.accuracies import accuracies_by_clips
+from dashboards.figures.axes import side_by_side
 from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.panels import (
     LEGEND,
@@ -63,11 +66,10 @@ def draw_accuracy_by_clips(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         vertical_spacing=0.32 / len(datasets),
     )
     for place, dataset in enumerate(datasets, start=1):
-        for line in _lines([row for row in rows if row["dataset"] == dataset]).values():
-            for column, x in enumerate(("clips", "total_macs"), start=1):
-                points = [row for row in line if row[x]]
-                if points:
-                    figure.add_trace(_trace(points, x), row=place, col=column)
+        lines = _lines([row for row in rows if row["dataset"] == dataset]).values()
+        for column, x in enumerate(("clips", "total_macs"), start=1):
+            for trace in _traces(lines, x):
+                figure.add_trace(trace, row=place, col=column)
     _add_legend(figure, rows)
     styled(figure, 130 + 290 * len(datasets), theme)
     figure.update_xaxes(title={"text": "clips a video", "standoff": 4}, dtick=1, rangemode="tozero", col=1)
@@ -94,12 +96,21 @@ def _lines(rows: list[Row]) -> dict[tuple[Any, ...], list[Row]]:
     return lines
 
 
-def _trace(line: list[Row], x: str) -> Trace:
+def _traces(lines: Iterable[list[Row]], x: str) -> list[Trace]:
+    """The lines of a panel; points at the same number of clips, or MACs, stand side by side."""
+    known = [points for line in lines if (points := [row for row in line if row[x]])]
+    flat = [row[x] for points in known for row in points]
+    # The axis of clips begins at 0.
+    places = iter(side_by_side(flat, span=max(flat)) if x == "clips" else side_by_side(flat, log=True))
+    return [_trace(points, [*islice(places, len(points))]) for points in known]
+
+
+def _trace(line: list[Row], places: list[float]) -> Trace:
     first = line[0]
     colour, published = module_colour(first["module"]), first["source"] == "published"
     symbol = PUBLISHED_SYMBOL if published else backbone_symbol(first["backbone"] or "")
     return scatter(
-        x=[row[x] for row in line],
+        x=places,
         y=[row["top1"] for row in line],
         error_y=interval_bars(line),
         mode="lines+markers",
@@ -135,7 +146,7 @@ def _add_legend(figure: PlainFigure, rows: list[Row]) -> None:
     if len({row["source"] for row in rows}) > 1:
         marker = {"symbol": PUBLISHED_SYMBOL, "size": 10, "color": NEUTRAL}
         key(figure, "published", "published", mode="markers", marker=marker)
-    interval_key(figure)
+    interval_key(figure, rows)
 
 
 FIGURE = Figure(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import plotly.graph_objects as go
 
 from catalog.queries.accuracies import accuracies_by_frames
+from dashboards.figures.axes import accuracy_range, side_by_side
 from dashboards.figures.experiments import Experiments
 from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.panels import (
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 CROWDED = 8
 """With more lines than this in a panel, those with temporal pooling are hidden until they are asked for."""
 
+_CHANCE = {"dash": "dot", "color": NEUTRAL, "width": 1.5}
+
 
 _LOOK = ("dataset", "module", "backbone", "temporal_pooling")
 """What panel, colour, symbol and dashes say of a line."""
@@ -60,34 +64,51 @@ def draw_accuracy_by_frames(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     if not rows:
         return empty_figure("No cell has finished yet.", theme)
     datasets = sorted({row["dataset"] for row in rows})
-    figure = dataset_panels(datasets)
+    panels = [[row for row in rows if row["dataset"] == dataset] for dataset in datasets]
     alone = all(row["source"] == "published" for row in rows)
-    crowded = max(len(_lines(rows, dataset)) for dataset in datasets) > CROWDED
+    crowded = max(len(_lines(here)) for here in panels) > CROWDED
     experiments = Experiments(rows, (*_LOOK, "frames"), ("study", "variant"))
-    for column, dataset in enumerate(datasets, start=1):
-        for lines in _alike([*_lines(rows, dataset).values()]):
-            published = lines[0][0]["source"] == "published"
-            trace = (
-                _stars(lines) if published and not alone else _joined(lines, experiments, opened=published)
-            )
+    lengths = [row["frames"] for row in rows]
+    octaves = math.log2(max(lengths) / min(lengths))
+    traces = [_traces(here, octaves, experiments, alone=alone) for here in panels]
+    chances = [_Chance.of(here, drawn) for here, drawn in zip(panels, traces, strict=True)]
+    figure = dataset_panels(datasets, [chance.text for chance in chances])
+    for column, (drawn, chance) in enumerate(zip(traces, chances, strict=True), start=1):
+        for trace in drawn:
             figure.add_trace(trace, row=1, col=column)
-        _draw_chance(figure, column, [row for row in rows if row["dataset"] == dataset])
+        if chance.drawn:
+            figure.add_hline(y=chance.drawn[0], line=_CHANCE, row=1, col=column)
+        figure.update_yaxes(range=accuracy_range(drawn, *chance.drawn), row=1, col=column)
     _add_legend(figure, rows, alone)
     if crowded:
         _add_pooling_menu(figure)
     return _finish(figure, rows, crowded, theme)
 
 
-def _lines(rows: list[Row], dataset: str) -> dict[tuple[str, ...], list[Row]]:
+def _traces(rows: list[Row], octaves: float, experiments: Experiments, *, alone: bool) -> list[Trace]:
+    """The lines of a panel; where several have the same length, their points stand side by side."""
+    lines = [*_lines(rows).values()]
+    flat = [row for line in lines for row in line]
+    places = side_by_side([row["frames"] for row in flat], log=True, span=octaves)
+    for row, place in zip(flat, places, strict=True):
+        row["place"] = place
+    traces = []
+    for alike in _alike(lines):
+        published = alike[0][0]["source"] == "published"
+        stars = published and not alone
+        traces.append(_stars(alike) if stars else _joined(alike, experiments, opened=published))
+    return traces
+
+
+def _lines(rows: list[Row]) -> dict[tuple[str, ...], list[Row]]:
     lines: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        if row["dataset"] == dataset:
-            # Lengths of one chain differ in their recipes, so that a line is what is alone or named alike.
-            name = (
-                *(row["study"], row["module"], row["backbone"]),
-                *(str(row["temporal_pooling"]), row["variant"], row["other_axes"], str(row["checkpoint"])),
-            )
-            lines.setdefault(name, []).append(row)
+        # Lengths of one chain differ in their recipes, so that a line is what is alone or named alike.
+        name = (
+            *(row["study"], row["module"], row["backbone"]),
+            *(str(row["temporal_pooling"]), row["variant"], row["other_axes"], str(row["checkpoint"])),
+        )
+        lines.setdefault(name, []).append(row)
     return lines
 
 
@@ -101,31 +122,21 @@ def _alike(lines: list[list[Row]]) -> list[list[list[Row]]]:
     return [*groups.values()]
 
 
-def _draw_chance(figure: PlainFigure, column: int, rows: list[Row]) -> None:
-    values = [row["top1"] for row in rows]
-    low, high, chance = min(values), max(values), rows[0]["chance"]
-    height = max(high - low, 5.0)
-    # A far-away chance level would flatten all curves, so that it is only written down.
-    near = chance is not None and chance > low - 0.75 * height
-    if near:
-        line = {"dash": "dot", "color": NEUTRAL, "width": 1.5}
-        figure.add_hline(y=chance, line=line, row=1, col=column)
-        low, high = min(low, chance), max(high, chance)
-    if chance is not None:
-        figure.add_annotation(
-            text=f"chance {chance:.1f} %" if near else f"chance {chance:.1f} % ↓",
-            showarrow=False,
-            font={"size": 11},
-            xref="x domain",
-            x=1,
-            xanchor="right",
-            **({"y": chance} if near else {"yref": "y domain", "y": 0}),
-            yanchor="bottom",
-            row=1,
-            col=column,
-        )
-    margin = 0.08 * max(high - low, 5.0)
-    figure.update_yaxes(range=[low - margin, high + margin], row=1, col=column)
+class _Chance(NamedTuple):
+    """The chance level of a panel: what stands below its title, where no bar of error can cross it."""
+
+    text: str
+    drawn: tuple[float, ...]
+
+    @classmethod
+    def of(cls, rows: list[Row], traces: list[Trace]) -> _Chance:
+        """The level of a panel's dataset; one far away is not drawn, for it would flatten all curves."""
+        chance = next((row["chance"] for row in rows if row["chance"] is not None), None)
+        if chance is None:
+            return cls("", ())
+        low, high = accuracy_range(traces)
+        near = chance > low - 0.75 * (high - low)
+        return cls(f"chance {chance:.1f} %" + ("" if near else " ↓"), (chance,) if near else ())
 
 
 def _joined(lines: list[list[Row]], experiments: Experiments, *, opened: bool) -> Trace:
@@ -170,7 +181,7 @@ def _with_gaps(lines: list[list[Row]]) -> list[Row | None]:
 
 def _common(points: list[Row | None]) -> dict[str, Any]:
     return {
-        "x": [row["frames"] if row else None for row in points],
+        "x": [row["place"] if row else None for row in points],
         "y": [row["top1"] if row else None for row in points],
         **hovering([_about(row) if row else None for row in points]),
         "showlegend": False,
@@ -203,7 +214,9 @@ def _add_legend(figure: PlainFigure, rows: list[Row], alone: bool) -> None:
             key(figure, name, name, mode="lines", line={"color": NEUTRAL, "dash": dash, "width": 2})
     if not alone and any(row["source"] == "published" for row in rows):
         published_key(figure)
-    interval_key(figure)
+    if "shapes" in figure.layout:
+        key(figure, "chance", "chance", mode="lines", line=_CHANCE)
+    interval_key(figure, rows)
 
 
 def _add_pooling_menu(figure: PlainFigure) -> None:
@@ -222,7 +235,7 @@ def _add_pooling_menu(figure: PlainFigure) -> None:
         {"label": name, "method": "restyle", "args": [{"visible": visible}]}
         for name, visible in shown.items()
     ]
-    place = {"x": 0, "xanchor": "left", "y": 1.12, "yanchor": "bottom"}
+    place = {"x": 0, "xanchor": "left", "y": 1.17, "yanchor": "bottom"}
     figure.update_layout(
         updatemenus=[{"buttons": buttons, "showactive": False, "font": {"size": 12}, **place}]
     )
@@ -231,6 +244,7 @@ def _add_pooling_menu(figure: PlainFigure) -> None:
 def _finish(figure: PlainFigure, rows: list[Row], crowded: bool, theme: Theme) -> go.Figure:
     styled(figure, 480 if crowded else 420, theme)
     frames_axis(figure, [row["frames"] for row in rows])
+    figure.update_yaxes(zeroline=False)
     figure.update_yaxes(title="top-1 (%)", col=1)
     figure.update_layout(legend={**LEGEND, "y": -0.26}, margin={"t": 96 if crowded else 44})
     return figure.drawn()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import plotly.graph_objects as go
 
 from catalog.queries.accuracies import accuracies_by_macs
+from dashboards.figures.axes import side_by_side
 from dashboards.figures.figure import Choice, Export, Figure, Finding, Section
 from dashboards.figures.panels import (
     LEGEND,
@@ -59,7 +60,10 @@ def draw_accuracy_by_macs(table: pa.Table, theme: Theme = AUTO, circle: Circle =
     figure = dataset_panels(datasets)
     largest = max([row[circle] or 0 for row in rows]) or 1
     for column, dataset in enumerate(datasets, start=1):
-        for line in _groups([row for row in rows if row["dataset"] == dataset]).values():
+        here = [row for row in rows if row["dataset"] == dataset]
+        places = side_by_side([row["total_macs"] for row in here], log=True)
+        here = [{**row, "place": place} for row, place in zip(here, places, strict=True)]
+        for line in _groups(here).values():
             figure.add_trace(_circles(line, circle, largest), row=1, col=column)
     module_keys(figure, (row["module"] for row in rows))
     backbone_keys(figure, (row["backbone"] for row in rows if row["backbone"]))
@@ -67,13 +71,13 @@ def draw_accuracy_by_macs(table: pa.Table, theme: Theme = AUTO, circle: Circle =
         for name, symbol in (("own", "circle"), ("published", "circle-open")):
             marker = {"symbol": symbol, "size": 9, "color": NEUTRAL}
             key(figure, name, f"source {name}", mode="markers", marker=marker)
-    interval_key(figure)
+    _say_what_area_is(figure, circle, rows)
+    interval_key(figure, rows)
     styled(figure, 460, theme)
     figure.update_xaxes(type="log", title={"text": "MACs a video (log₁₀)", "standoff": 4}, dtick=1)
     figure.update_xaxes(exponentformat="SI", showgrid=True)
     figure.update_yaxes(title="top-1 (%)", col=1)
     figure.update_layout(legend={**LEGEND, "y": -0.2, "itemsizing": "constant"})
-    _say_what_area_is(figure, circle, rows)
     return figure.drawn()
 
 
@@ -89,7 +93,7 @@ def _circles(rows: list[Row], circle: Circle, largest: float) -> Trace:
     colour, opened = module_colour(first["module"]), first["source"] == "published"
     symbol = backbone_symbol(first["backbone"] or "")
     return scatter(
-        x=[row["total_macs"] for row in rows],
+        x=[row["place"] for row in rows],
         y=[row["top1"] for row in rows],
         error_y=interval_bars(rows),
         mode="markers",
@@ -121,19 +125,10 @@ def _about(row: Row) -> str:
 
 
 def _say_what_area_is(figure: PlainFigure, circle: Circle, rows: list[Row]) -> None:
+    """Say it in the legend: inside a panel bars of error would cross it."""
     unknown = sum(not row[circle] for row in rows)
-    note = f"area: {CIRCLES[circle]}" + (f" (not known of {unknown})" if unknown else "")
-    figure.add_annotation(
-        text=note,
-        showarrow=False,
-        xref="paper",
-        yref="paper",
-        x=1,
-        y=0,
-        xanchor="right",
-        yanchor="bottom",
-        font={"size": 11},
-    )
+    text = f"area: {CIRCLES[circle]}" + (f" (not known of {unknown})" if unknown else "")
+    key(figure, text, "area", mode="markers", marker={"symbol": "circle-open-dot", "color": NEUTRAL})
 
 
 FIGURE = Figure(

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from catalog import Catalog
 from catalog.queries.accuracies import differences_to_published
 from catalog.queries.filters import ALL, Filters
+from dashboards.figures.axes import side_by_side
 from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.panels import (
     LEGEND,
@@ -102,13 +103,16 @@ def draw_against_published(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     datasets = sorted({row["dataset"] for row in rows})
     figure = dataset_panels(datasets)
     for column, dataset in enumerate(datasets, start=1):
-        for line in by_model([row for row in rows if row["dataset"] == dataset]):
+        here = [row for row in rows if row["dataset"] == dataset]
+        places = side_by_side([row["published_top1"] for row in here])
+        here = [{**row, "place": place} for row, place in zip(here, places, strict=True)]
+        for line in by_model(here):
             figure.add_trace(_points(line), row=1, col=column)
     module_keys(figure, (row["module"] for row in rows))
     backbone_keys(figure, (row["backbone"] for row in rows))
     for name, symbol in (("outside the interval", "circle"), ("inside", "circle-open")):
         key(figure, name, name, mode="markers", marker={"symbol": symbol, "size": 9, "color": NEUTRAL})
-    interval_key(figure)
+    interval_key(figure, rows)
     styled(figure, 430, theme)
     figure.update_xaxes(title={"text": "published top-1 (%)", "standoff": 4})
     figure.update_yaxes(zeroline=True, zerolinewidth=2)
@@ -120,7 +124,7 @@ def draw_against_published(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
 def _points(rows: list[Row]) -> Trace:
     symbol, colour = backbone_symbol(rows[0]["backbone"]), module_colour(rows[0]["module"])
     return scatter(
-        x=[row["published_top1"] for row in rows],
+        x=[row["place"] for row in rows],
         y=[row["difference"] for row in rows],
         error_y={
             "array": [row["high"] - row["difference"] for row in rows],

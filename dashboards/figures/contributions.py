@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from catalog import Catalog
 from catalog.names import label
 from catalog.queries.published import printed_contributions
+from dashboards.figures.axes import room_for_numbers
 from dashboards.figures.contribution_intervals import contributions_data, pairs_with_intervals
 from dashboards.figures.experiments import Experiments
 from dashboards.figures.figure import Answer, Behind, Export, Figure, Finding, Section
@@ -20,16 +21,15 @@ from dashboards.figures.panels import (
     hover,
     hovering,
     interval_key,
+    kept_place,
     name_each_bar_once,
     numbers_beyond,
     published_key,
-    room_for_numbers,
 )
 from dashboards.render.markup import Column, details, paragraph, table, three_decimals
 from dashboards.render.plain_figure import PlainFigure, Trace, bar, scatter
 from dashboards.render.theme import (
     AUTO,
-    NEUTRAL,
     PUBLISHED_SYMBOL,
     Theme,
     empty_figure,
@@ -80,9 +80,13 @@ def draw_contributions(rows: pa.Table, theme: Theme = AUTO, number_angle: int | 
     angle = number_angle if number_angle is not None else -90 if len(datasets) > 1 else 0
     for column, dataset in enumerate(datasets, start=1):
         here, before = [row for row in known if row["dataset"] == dataset], len(figure.traces)
-        for row in sorted(here, key=lambda row: (*module_order(row["module"]), experiments.of(row))):
+        for row in sorted(
+            here, key=lambda row: (*module_order(row["module"]), row["source"], experiments.of(row))
+        ):
             if not (row["source"] == "own" or alone):
-                figure.add_trace(_stars(row, experiments), row=1, col=column)
+                stars = _stars(row, experiments)
+                figure.add_trace(kept_place(stars), row=1, col=column)
+                figure.add_trace(stars, row=1, col=column)
                 continue
             bars = _bars(row, experiments)
             figure.add_trace(bars, row=1, col=column)
@@ -115,7 +119,7 @@ def _stars(row: Row, experiments: Experiments) -> Trace:
         x=list(METRICS.values()),
         y=[row[metric] for metric in METRICS],
         mode="markers",
-        marker={"symbol": PUBLISHED_SYMBOL, "size": 11, "color": NEUTRAL},
+        marker={"symbol": PUBLISHED_SYMBOL, "size": 11, "color": module_colour(row["module"])},
         showlegend=False,
         **_common(row, experiments),
     )
@@ -127,7 +131,8 @@ def _common(row: Row, experiments: Experiments) -> dict[str, Any]:
     return {
         "error_y": _error_bars(row),
         **hovering(_hovers(row, source)),
-        "offsetgroup": f"{row['module']} {words}".strip(),
+        # A place of its own beside other sources: bars of error would cover each other.
+        "offsetgroup": f"{row['module']} {row['source']} {words}".strip(),
         "legendgroup": row["module"],
     }
 

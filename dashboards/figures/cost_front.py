@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from catalog import Catalog
 from catalog.queries.filters import ALL, Filters
 from catalog.queries.training import accuracies_by_hours
+from dashboards.figures.axes import side_by_side
 from dashboards.figures.figure import Export, Figure
 from dashboards.figures.panels import (
     LEGEND,
@@ -94,12 +95,15 @@ def draw_cost_front(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
             showlegend=False,
         )
         figure.add_trace(line, row=1, col=column)
+        hours = [row[f"{kind}_hours"] for row in here]
+        places = side_by_side(hours, span=max(hours))
+        here = [{**row, "place": place} for row, place in zip(here, places, strict=True)]
         for group in by_model(here):
             figure.add_trace(_points(group, kind, name), row=1, col=column)
     module_keys(figure, (row["module"] for row in rows))
     backbone_keys(figure, (row["backbone"] for row in rows))
     key(figure, "Pareto front of the means", "front", mode="lines", line={"color": NEUTRAL, "width": 1.5})
-    interval_key(figure)
+    interval_key(figure, rows)
     styled(figure, 430, theme)
     figure.update_xaxes(title={"text": f"{name} of the chain", "standoff": 4}, rangemode="tozero")
     figure.update_yaxes(title="top-1 (%)", col=1)
@@ -110,7 +114,7 @@ def draw_cost_front(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
 def _points(rows: list[Row], kind: str, name: str) -> Trace:
     symbol, colour = backbone_symbol(rows[0]["backbone"]), module_colour(rows[0]["module"])
     return scatter(
-        x=[row[f"{kind}_hours"] for row in rows],
+        x=[row["place"] for row in rows],
         y=[row["top1"] for row in rows],
         mode="markers",
         marker={

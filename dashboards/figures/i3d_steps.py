@@ -13,6 +13,7 @@ from catalog.queries.accuracies import i3d_accuracies
 from catalog.queries.filters import ALL, Filters, Source
 from catalog.queries.overview import planned_datasets
 from catalog.queries.published import printed_i3d_numbers
+from dashboards.figures.axes import interval_ends
 from dashboards.figures.experiments import Experiments
 from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.measurements import Measurements
@@ -132,7 +133,7 @@ def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
                 if not (both and source == "published"):
                     numbers = numbers_beyond(bars, [_text(row) for row in group], textangle=0)
                     figure.add_trace(numbers, row=1, col=column)
-        values = [value for trace in figure.traces[before:] for value in trace["y"]]
+        values = interval_ends(figure.traces[before:])
         span = max(max(values) - min(values), 4.0)
         low = max(0.0, min(values) - 0.5 * span)
         figure.update_yaxes(range=[low, max(values) + 0.35 * span], row=1, col=column)
@@ -141,7 +142,7 @@ def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     experiments.keys(figure)
     if not all(row["printed"] for row in rows):
         key(figure, "* follows from printed changes", "derived", mode="markers", marker={"size": 1})
-    interval_key(figure)
+    interval_key(figure, rows)
     styled(figure, 430, theme)
     figure.update_yaxes(title="top-1 (%), cut off below", col=1)
     figure.update_xaxes(tickangle=-30, tickfont={"size": 11})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -13,6 +13,7 @@ from catalog.names import label
 from catalog.queries.accuracies import accuracies_of_models
 from catalog.queries.overview import planned_datasets
 from catalog.queries.published import printed_table
+from dashboards.figures.axes import room_for_numbers
 from dashboards.figures.figure import Data, Draw, Export, Figure, Finding, Scope, Section
 from dashboards.figures.panels import (
     LEGEND,
@@ -26,7 +27,6 @@ from dashboards.figures.panels import (
     key,
     numbers_beyond,
     protocol_text,
-    room_for_numbers,
 )
 from dashboards.render.markup import Column
 from dashboards.render.plain_figure import PlainFigure, Trace, bar
@@ -90,7 +90,8 @@ def table_data(source_table: str, choose: Choose) -> Data:
     def data(catalog: Catalog, scope: Scope) -> pa.Table:
         own: list[Row] = []
         if scope.source != "published":
-            own = [_own(row) for row in choose(accuracies_of_models(catalog, scope.filters).to_pylist())]
+            chosen = choose(accuracies_of_models(catalog, scope.filters).to_pylist())
+            own = _apart([_own(row) for row in chosen], ("study",))
         printed: list[Row] = []
         if scope.source != "own":
             found = printed_table(catalog, source_table, scope.filters, "published").to_pylist()
@@ -111,22 +112,28 @@ def _own(row: Row) -> Row:
 
 def _printed(rows: list[Row]) -> list[Row]:
     """The printed numbers by model; where a name repeats, with its row, and its column if need be."""
-    names = [row["model"] for row in rows]
-    for part in ("source_row", "source_column"):
-        counts = Counter((row["dataset"], name) for row, name in zip(rows, names, strict=True))
-        names = [
-            f"{name} ({row[part]})" if counts[row["dataset"], name] > 1 else name
-            for row, name in zip(rows, names, strict=True)
-        ]
     return [
         {
             **{"source": "published", "study": row["paper"], "dataset": row["dataset"], "module": None},
-            **{"model": name, "top1": row["published"], "top1_std": None, "seeds": 1, "cell": None},
+            **{"model": row["model"], "top1": row["published"], "top1_std": None, "seeds": 1, "cell": None},
             **{"eval_videos": row["published_videos"], "variant": None},
             "how": f"{row['source_table']}, {row['source_row']}, {row['source_column']}",
         }
-        for row, name in zip(rows, names, strict=True)
+        for row in _apart(rows, ("source_row", "source_column"))
     ]
+
+
+def _apart(rows: list[Row], parts: Sequence[str]) -> list[Row]:
+    """The rows with names of models that are told apart, where one repeats in a dataset, by these columns."""
+    for part in parts:
+        counts = Counter((row["dataset"], row["model"]) for row in rows)
+        rows = [
+            {**row, "model": f"{row['model']} ({row[part]})"}
+            if counts[row["dataset"], row["model"]] > 1
+            else row
+            for row in rows
+        ]
+    return rows
 
 
 def _table(rows: list[Row]) -> pa.Table:
@@ -164,7 +171,7 @@ def table_drawing(empty: str) -> Draw:
                     mode="markers",
                     marker={"symbol": symbol, "size": 11, "color": NEUTRAL},
                 )
-        interval_key(figure)
+        interval_key(figure, rows)
         styled(figure, 460, theme)
         figure.update_yaxes(title="top-1 (%)", col=1)
         figure.update_xaxes(tickangle=-35, tickfont={"size": 11}, type="category")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from catalog.names import label
@@ -19,7 +20,7 @@ from dashboards.render.theme import (
     module_colour,
     module_order,
 )
-from dashboards.render.uncertainty import interval
+from dashboards.render.uncertainty import OF_MEANS, interval
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,9 +43,14 @@ _BAR_DIGITS = 3
 LEGEND: dict[str, Any] = {"orientation": "h", "yanchor": "top", "x": 0, "groupclick": "togglegroup"}
 
 
-def dataset_panels(datasets: Sequence[str]) -> PlainFigure:
-    """Return an empty figure with one panel a dataset, side by side."""
-    return PlainFigure(cols=len(datasets), titles=[label(name) for name in datasets], horizontal_spacing=0.08)
+def dataset_panels(datasets: Sequence[str], beneath: Sequence[str] = ()) -> PlainFigure:
+    """Return an empty figure with one panel a dataset, side by side; `beneath` each name may stand a line."""
+    names = [label(name) for name in datasets]
+    titles = [
+        f"{name}<br><span style='font-size:11px'>{line}</span>" if line else name
+        for name, line in zip_longest(names, beneath, fillvalue="")
+    ]
+    return PlainFigure(cols=len(datasets), titles=titles, horizontal_spacing=0.08)
 
 
 def key(figure: PlainFigure, name: str, group: str, **style: Any) -> None:  # noqa: ANN401
@@ -208,26 +214,30 @@ def numbers_beyond(bars: Trace, numbers: Sequence[str], **text: Any) -> Trace:  
     )
 
 
-def room_for_numbers(traces: Sequence[Trace], room: float) -> list[float]:
-    """Return the ends of a y axis that begins at 0, with `room` (a share of what is drawn) for numbers."""
-    values = [0.0]
-    for trace in traces:
-        spans = trace.get("error_y") or {}
-        for name, sign in (("array", 1), ("arrayminus", -1)):
-            aways = spans.get(name) or [0.0] * len(trace["y"])
-            values += [
-                y + sign * (away or 0.0) for y, away in zip(trace["y"], aways, strict=True) if y is not None
-            ]
-    low, high = min(values), max(values)
-    beyond = room * (high - low)
-    return [low - beyond if low else 0.0, high + beyond if high else 0.0]
+def kept_place(points: Trace) -> Trace:
+    """Return a bar without a value that keeps the place of grouped points between bars.
+
+    Plotly gives places to all bars first; the points would stand beyond the last of them.
+    """
+    return bar(
+        x=points["x"],
+        y=[None] * len(points["y"]),
+        offsetgroup=points["offsetgroup"],
+        hoverinfo="skip",
+        showlegend=False,
+    )
 
 
-def interval_key(figure: PlainFigure) -> None:
-    """Add the legend entry of error bars, where the figure has any."""
+def interval_key(figure: PlainFigure, rows: Iterable[Row] = ()) -> None:
+    """Add the legend entry of error bars, where the figure has any.
+
+    It says how they are found where one of `rows` is a mean over seeds: `results --pivot` knows more.
+    """
     if any((trace.get("error_y") or {}).get("array") for trace in figure.traces):
         marker = {"symbol": "line-ns-open", "size": 12, "color": NEUTRAL}
-        key(figure, "95 % interval (videos, seeds)", "interval", mode="markers", marker=marker)
+        means = any((row["seeds"] or 1) > 1 for row in rows)
+        text = "95 % interval (videos, seeds" + (f"; {OF_MEANS})" if means else ")")
+        key(figure, text, "interval", mode="markers", marker=marker)
 
 
 def note(figure: PlainFigure, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -11,6 +12,7 @@ from catalog.names import label
 from catalog.queries.accuracies import accuracies_by_sampling
 from catalog.queries.filters import ALL, Filters, Source
 from catalog.queries.published import printed_sampling_gains
+from dashboards.figures.axes import accuracy_range
 from dashboards.figures.figure import Export, Figure, Finding, Scope, Section
 from dashboards.figures.measurements import Measurements
 from dashboards.figures.panels import (
@@ -43,6 +45,10 @@ if TYPE_CHECKING:
 
 COLOURS = {"uniform": "#0072B2", "dense": "#E69F00"}
 """Blue and orange, as in the paper; dense is hatched too."""
+_WIDTH = 0.8
+"""How wide a bar is, as a share of its place."""
+_BELOW = 10.0
+"""How far below all intervals bars begin, in points."""
 _CLIP = Accuracy("clip_top1", seeds="seeds", std="clip_std")
 _VIDEO = Accuracy("video_top1", seeds="seeds", std="video_std")
 
@@ -85,29 +91,30 @@ def draw_sampling(table: pa.Table, theme: Theme = AUTO, printed: pa.Table | None
     datasets = sorted({row["dataset"] for row in rows})
     figure = dataset_panels(datasets)
     for column, dataset in enumerate(datasets, start=1):
-        here = [row for row in rows if row["dataset"] == dataset]
+        here = _named([row for row in rows if row["dataset"] == dataset])
         for sampling in COLOURS:
             line = [row for row in here if row["sampling"] == sampling]
             if line:
                 _draw(figure, column, sampling, line)
         # Both samplings of a model stand side by side.
-        order = sorted(_place(row) for row in here)
-        figure.update_xaxes(categoryorder="array", categoryarray=[name for *_, name in order], col=column)
+        order = [row["bar"] for row in sorted(here, key=lambda row: (_model(row), row["bar"]))]
+        figure.update_xaxes(categoryorder="array", categoryarray=order, col=column)
     for sampling, colour in COLOURS.items():
         marker = {"color": colour, "symbol": "square", "size": 11}
         key(figure, f"trained with {sampling} sampling", sampling, mode="markers", marker=marker)
     marker = {"color": NEUTRAL, "symbol": "square", "size": 11, "opacity": 0.35}
     key(figure, "added by several views", "views", mode="markers", marker=marker)
-    interval_key(figure)
+    interval_key(figure, rows)
     styled(figure, 440, theme)
-    values = [value for row in rows for value in (row["clip_top1"], row["video_top1"]) if value is not None]
-    figure.update_yaxes(range=[max(0.0, min(values) - 10), min(100.0, max(values) + 3)])
-    figure.update_yaxes(title="top-1 (%)", col=1)
+    low, high = accuracy_range(trace for trace in figure.traces if trace["type"] == "bar")
+    low = max(0.0, low - _BELOW)
+    figure.update_yaxes(range=[low, high])
+    figure.update_yaxes(title="top-1 (%), cut off below" if low else "top-1 (%)", col=1)
     figure.update_xaxes(tickangle=-35, tickfont={"size": 11})
     figure.update_layout(
         barmode="overlay",
         scattermode="overlay",
-        bargap=0.2,
+        bargap=1 - _WIDTH,
         legend={**LEGEND, "y": 1.22, "yanchor": "bottom"},
     )
     figure.update_layout(margin={"t": 130})
@@ -119,20 +126,33 @@ def draw_sampling(table: pa.Table, theme: Theme = AUTO, printed: pa.Table | None
 def _draw(figure: PlainFigure, column: int, sampling: str, rows: list[Row]) -> None:
     pattern = {"shape": "/" if sampling == "dense" else "", "size": 6}
     common = {
-        "x": [_place(row)[-1] for row in rows],
+        "x": [row["bar"] for row in rows],
         "marker": {"color": COLOURS[sampling], "pattern": pattern},
         **hovering([_about(row) for row in rows]),
         "legendgroup": sampling,
         "showlegend": False,
     }
     several = [row["video_top1"] for row in rows]
-    if any(value is not None for value in several):
-        spans = interval_bars(rows, "video_top1", "video_std")
-        added = bar(y=several, error_y=spans, opacity=0.35, name="video-level", **common)
-        figure.add_trace(added, row=1, col=column)
-    spans = interval_bars(rows, "clip_top1", "clip_std")
-    clips = bar(y=[row["clip_top1"] for row in rows], error_y=spans, name="clip-level", **common)
-    figure.add_trace(clips, row=1, col=column)
+    clips = [row["clip_top1"] for row in rows]
+    both = any(value is not None for value in several)
+    if both:
+        figure.add_trace(bar(y=several, opacity=0.35, name="video-level", **common), row=1, col=column)
+    figure.add_trace(bar(y=clips, name="clip-level", **common), row=1, col=column)
+    levels = [("clip", clips), *([("video", several)] if both else [])]
+    for place, (level, values) in enumerate(levels):
+        # In the middle of one bar the intervals of both would cover each other.
+        half = _WIDTH / len(levels)
+        carrier = bar(
+            x=common["x"],
+            y=values,
+            error_y=interval_bars(rows, f"{level}_top1", f"{level}_std"),
+            offset=place * half - _WIDTH / 2,
+            width=half,
+            marker={"color": "rgba(0,0,0,0)"},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        figure.add_trace(carrier, row=1, col=column)
 
 
 def _model(row: Row) -> str:
@@ -143,13 +163,23 @@ def _model(row: Row) -> str:
     return f"{label(row['module'])}-{label(row['backbone'])}{pooling}-f{row['frames']}"
 
 
-def _place(row: Row) -> tuple[str, str]:
-    """A bar's place: its model, and the sampling of training and evaluation with what else differs."""
+def _named(rows: list[Row]) -> list[Row]:
+    """The rows of a panel with the names of their bars: with the study where one repeats, or they cover."""
+    names = [_bar_name(row) for row in rows]
+    counts = Counter(names)
+    return [
+        {**row, "bar": f"{name} ({row['study']})" if counts[name] > 1 else name}
+        for row, name in zip(rows, names, strict=True)
+    ]
+
+
+def _bar_name(row: Row) -> str:
+    """A bar's model, and the sampling of training and evaluation with what else differs."""
     known, other = row["sampling"][0].upper(), row["evaluated_sampling"][0].upper()
     sampling = known if known == other else f"{known}→{other}"
     size = f" {row['crop_size']}²" if row["crop_size"] not in (None, 224, 256) else ""
     variant = f" {row['variant']}" if row["variant"] else ""
-    return _model(row), f"{_model(row)} {sampling}{size}{variant}"
+    return f"{_model(row)} {sampling}{size}{variant}"
 
 
 def _about(row: Row) -> str:

@@ -10,7 +10,7 @@ from catalog import Catalog
 from catalog.queries.accuracies import accuracies_by_seed
 from catalog.queries.filters import ALL, Filters, Source
 from dashboards.figures.figure import Export, Figure, Finding
-from dashboards.figures.panels import WITH_NAMES, Row, error_bars, hover, hovering
+from dashboards.figures.panels import WITH_NAMES, Row, error_bars, hover, hovering, note
 from dashboards.render.plain_figure import PlainFigure, Trace, scatter
 from dashboards.render.theme import (
     AUTO,
@@ -23,7 +23,7 @@ from dashboards.render.theme import (
     module_colour,
     styled,
 )
-from dashboards.render.uncertainty import PUBLISHED, in_words, with_intervals
+from dashboards.render.uncertainty import OF_MEANS, PUBLISHED, in_words, with_intervals
 from dashboards.statistics import mean_over_seeds
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 SHOWN = 40
 """At most this many models are drawn; the table has all."""
+
+_BESIDE = 0.3
+"""How far below a model's line its published result stands, in lines."""
 
 
 def seeds_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
@@ -71,8 +74,9 @@ def draw_seeds(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     stars = [(place, row) for place, row in enumerate(rows) if row["published_top1"] is not None]
     if stars:
         figure.add_trace(_stars(stars))
-    styled(figure, 110 + 30 * len(rows), theme)
+    styled(figure, 140 + 30 * len(rows), theme)
     figure.update_xaxes(title={"text": "top-1 (%), mean and 95 % interval", "standoff": 4}, showgrid=True)
+    note(figure, f"intervals {OF_MEANS.replace('<br>', ' ')}")
     figure.update_yaxes(
         autorange="reversed",
         zeroline=False,
@@ -82,7 +86,7 @@ def draw_seeds(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         tickfont={"size": 11},
         showgrid=False,
     )
-    figure.update_layout(margin={"t": 20}, showlegend=False)
+    figure.update_layout(margin={"t": 50}, showlegend=False)
     return figure.drawn()
 
 
@@ -120,7 +124,8 @@ def _mean(row: Row, place: int) -> Trace:
 def _stars(stars: list[tuple[int, Row]]) -> Trace:
     return scatter(
         x=[row["published_top1"] for _, row in stars],
-        y=[place for place, _ in stars],
+        # Beside the mean: on its line one interval would cover the other.
+        y=[place + _BESIDE for place, _ in stars],
         mode="markers",
         marker={
             "symbol": PUBLISHED_SYMBOL,
@@ -155,7 +160,8 @@ FIGURE = Figure(
         order=80,
         caption=(
             "Upright strokes are trainings with different seeds; the filled symbol is their mean with the "
-            "95 % interval that videos and seeds allow."
+            "95 % interval that videos and seeds allow. Predictions are not looked up: by "
+            "`results --pivot` the interval of the same mean can be narrower."
         ),
         note=lambda answer: _stars_mean(answer.rows),
         narrowest=WITH_NAMES,

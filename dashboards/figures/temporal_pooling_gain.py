@@ -23,6 +23,7 @@ from dashboards.figures.panels import (
     hover,
     hovering,
     interval_key,
+    kept_place,
     name_each_bar_once,
     published_as,
     published_key,
@@ -110,9 +111,12 @@ def draw_temporal_pooling_gain(table: pa.Table, theme: Theme = AUTO) -> go.Figur
     for column, dataset in enumerate(datasets, start=1):
         here = [row for row in rows if row["dataset"] == dataset]
         for (module, source, *_), group in _groups(here, experiments).items():
-            bars = source == "own" or alone
-            draw = _bars if bars else _stars
-            figure.add_trace(draw(module, group, experiments), row=1, col=column)
+            if source == "own" or alone:
+                figure.add_trace(_bars(module, group, experiments), row=1, col=column)
+                continue
+            stars = _stars(module, group, experiments)
+            figure.add_trace(kept_place(stars), row=1, col=column)
+            figure.add_trace(stars, row=1, col=column)
     name_each_bar_once(figure)
     experiments.keys(figure)
     if not alone and any(row["source"] == "published" for row in rows):
@@ -123,7 +127,7 @@ def draw_temporal_pooling_gain(table: pa.Table, theme: Theme = AUTO) -> go.Figur
 def _groups(rows: list[Row], experiments: Experiments) -> dict[tuple[str, str, str, str], list[Row]]:
     """The rows of a trace each: of one module, source, study and experiment."""
     groups: dict[tuple[str, str, str, str], list[Row]] = {}
-    order = sorted(rows, key=lambda row: (row["source"], *module_order(row["module"]), experiments.of(row)))
+    order = sorted(rows, key=lambda row: (*module_order(row["module"]), row["source"], experiments.of(row)))
     for row in order:
         groups.setdefault((row["module"], row["source"], row["study"], experiments.of(row)), []).append(row)
     return groups
@@ -153,7 +157,8 @@ def _common(module: str, rows: list[Row], experiments: Experiments) -> dict[str,
         "error_y": error_bars(rows, "gain"),
         **hovering([_about(row) for row in rows]),
         "legendgroup": module,
-        "offsetgroup": f"{module} {experiments.of(rows[0])}".strip(),
+        # A place of its own beside other sources: bars of error would cover each other.
+        "offsetgroup": f"{module} {rows[0]['source']} {experiments.of(rows[0])}".strip(),
         "showlegend": False,
     }
 

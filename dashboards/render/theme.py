@@ -6,6 +6,7 @@ out because they vanish on a dark or on a white page.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -136,9 +137,13 @@ def styled(figure: PlainFigure, height: int, theme: Theme = AUTO) -> PlainFigure
 
 def frames_axis(figure: PlainFigure, frames: Sequence[int]) -> None:
     """Put frames on a log₂ axis: the paper's lengths as ticks, and others where cells have them."""
+    ends = math.log10(min(frames)), math.log10(max(frames))
+    # Half an octave beside a single length; points of one length stand side by side.
+    beside = 0.12 * (ends[1] - ends[0]) or math.log10(2) / 2
     ticks = sorted({*frames, *(tick for tick in FRAME_TICKS if min(frames) <= tick <= max(frames))})
     figure.update_xaxes(
         type="log",
+        range=[ends[0] - beside, ends[1] + beside],
         title={"text": "frames (log₂)", "standoff": 4},
         tickmode="array",
         tickvals=ticks,

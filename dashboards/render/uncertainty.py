@@ -29,9 +29,14 @@ CAPTION = (
     "where several seeds are averaged, from how they differ. Of one seed alone the training's own variance "
     "is not known and not in it. Figures do not look up how often the seeds of a mean disagree about single "
     "videos: its interval is rather too wide, and on a hundred videos or fewer holds the true value 96 to "
-    "99.9 % of the time."
+    "99.9 % of the time. `actiongrid results --pivot` looks it up: there the interval of the same mean can "
+    "be narrower."
 )
 """What a reader has to know of the intervals of figures (`docs/statistics.md`, sections 1 and 2)."""
+
+
+OF_MEANS = "without predictions,<br>so wider than those of results --pivot"
+"""The same of means in the legend of a figure, which leaves its page."""
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,13 @@ def test_figure_4s_points_are_the_published_accuracies(empty: Catalog) -> None:
     figure = draw_accuracy_by_frames(accuracies_by_frames(empty, source="published"))
     lines = drawn_lines(figure)
     points = {point.name: (point.x, point.y) for line in lines for point in line.points}
-    assert points == {name_of(model): (model[4], values["top1"]) for model, values in RESULTS.items()}
-    assert [note.text for note in figure.layout.annotations][:3] == ["Mini-Kinetics", "Mini-MiT", "Mini-SSV2"]
+    assert {name: y for name, (_, y) in points.items()} == {
+        name_of(model): values["top1"] for model, values in RESULTS.items()
+    }
+    # Side by side where several models have one length, and closer to it than to any other.
+    assert all(points[name_of(model)][0] == pytest.approx(model[4], rel=0.2) for model in RESULTS)
+    titles = [note.text.partition("<br>")[0] for note in figure.layout.annotations]
+    assert titles[:3] == ["Mini-Kinetics", "Mini-MiT", "Mini-SSV2"]
     for line in lines:
         models = [next(model for model in RESULTS if name_of(model) == point.name) for point in line.points]
         assert len({model[:4] for model in models}) == 1 and len(models) == 4
@@ -379,9 +384,7 @@ def test_figure_5_stacks_what_several_views_add(measured: Catalog) -> None:
         assert row["video_top1"] == pytest.approx(clip[cell] + (2 if dense else 0.5))
         assert (row["clip_views"], row["video_views"]) == (3, 30)
     figure = draw_sampling(table, printed=printed_sampling_gains(measured))
-    bars = {
-        trace.name + str(trace.marker.color): list(trace.y) for trace in figure.data if trace.type == "bar"
-    }
+    bars = {trace.name + str(trace.marker.color): list(trace.y) for trace in figure.data if is_bar(trace)}
     assert bars["video-level#0072B2"] == [row["video_top1"] for row in table.to_pylist()]
     notes = [note.text for note in figure.layout.annotations]
     assert any("Mini-SSV2 +5 to +20" in text and "Kinetics" not in text for text in notes)
@@ -390,10 +393,12 @@ def test_figure_5_stacks_what_several_views_add(measured: Catalog) -> None:
 def test_figure_8_has_a_point_a_number_of_clips(measured: Catalog) -> None:
     table = accuracies_by_clips(measured, Filters(module=("tam",)), "own")
     lines = [trace for trace in draw_accuracy_by_clips(table).data if trace.customdata is not None]
-    assert [list(trace.x) for trace in lines[::2]] == [[1, 5, 10], [1, 5, 10]]
+    both = [trace for trace in lines if max(trace.x) < 100]
+    assert [[round(x) for x in trace.x] for trace in both] == [[1, 5, 10], [1, 5, 10]]
     sql = "SELECT macs FROM cells WHERE cell = 'TAM-ResNet50-f8@mini-ssv2'"
     macs = measured.query(sql).column(0)[0].as_py() * (256 / 224) ** 2
-    assert list(lines[1].x) == pytest.approx([3 * macs, 15 * macs, 30 * macs])
+    (by_macs, _) = [trace for trace in lines if min(trace.x) > 100]
+    assert list(by_macs.x) == pytest.approx([3 * macs, 15 * macs, 30 * macs], rel=0.05)
     assert lines[0].line.dash == "dash" and lines[-1].line.dash == "solid"
 
 
@@ -408,8 +413,9 @@ def test_error_bars_are_intervals_and_say_so(measured: Catalog) -> None:
     for figure in figures:
         names = [trace.name for trace in figure.data if trace.showlegend]
         assert "95 % interval (videos, seeds)" in names
-        drawn = [trace for trace in figure.data if trace.customdata is not None]
-        assert drawn and all(trace.error_y.array is not None for trace in drawn)
+        points = sum(len(trace.y) for trace in figure.data if trace.customdata is not None)
+        drawn = [trace for trace in figure.data if trace.error_y and trace.error_y.array is not None]
+        assert sum(len(trace.y) for trace in drawn) == points > 0
         for trace in drawn:
             bars = zip(trace.y, trace.error_y.array, trace.error_y.arrayminus, strict=True)
             known = [(y, up, down) for y, up, down in bars if y is not None]
