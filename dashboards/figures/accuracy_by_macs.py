@@ -181,7 +181,7 @@ FIGURE = Figure(
             "fig1-params",
             "accuracy by MACs, area by parameters",
             order=20,
-            options=lambda _: {"circle": "params"},
+            options=lambda _, __: {"circle": "params"},
         ),
     ),
 )

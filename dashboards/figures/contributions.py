@@ -278,6 +278,6 @@ FIGURE = Figure(
     ),
     # In print there is no room for the numbers side by side.
     exports=(
-        Export("contributions", "averages of Table 7", order=80, options=lambda _: {"number_angle": -90}),
+        Export("contributions", "averages of Table 7", order=80, options=lambda _, __: {"number_angle": -90}),
     ),
 )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from catalog.queries.filters import ALL, Filters, Source
+from catalog.queries.filters import ALL, Filters, Source, rows_of
 from dashboards.render.markup import Column
 from dashboards.render.theme import AUTO, Theme
 
@@ -54,9 +54,20 @@ def never_wide(_: pa.Table) -> bool:
     return False
 
 
-def no_options(_: Source) -> Mapping[str, Any]:
+def both_sources(_: Catalog, __: Filters) -> Source:
+    """Return that one's own and published results are shown."""
+    return "both"
+
+
+def no_options(_: Source, __: pa.Table) -> Mapping[str, Any]:
     """Return that nothing but rows and colours decides how a figure is drawn."""
     return {}
+
+
+def has_own(catalog: Catalog, filters: Filters) -> bool:
+    """Return whether one's own cells among these have an accuracy."""
+    rows = rows_of(catalog, "cell_accuracies", filters).select(["source", "top1"]).to_pylist()
+    return any(row["source"] == "own" and row["top1"] is not None for row in rows)
 
 
 @dataclass(frozen=True)
@@ -127,7 +138,8 @@ class Export:
     """A figure as a file for a paper: `actiongrid report --figure NAME`.
 
     `published` tells whether it can show results from the literature; `gap` is what one row of panels needs
-    below it, in pixels; `options` are handed to `draw`, by whose results are shown.
+    below it, in pixels; `options` are handed to `draw`, by whose results are shown and what they are.
+    `usual` says whose results are shown where nobody says it.
     """
 
     name: str
@@ -135,14 +147,16 @@ class Export:
     order: int
     published: bool = True
     gap: int = 78
-    options: Callable[[Source], Mapping[str, Any]] = no_options
+    options: Callable[[Source, pa.Table], Mapping[str, Any]] = no_options
+    usual: Callable[[Catalog, Filters], Source] = both_sources
 
 
 @dataclass(frozen=True)
 class Figure:
     """A figure, registered as `FIGURE` in a module of its own; the name is unique, and its CSV file's too.
 
-    `printed` is what the paper prints about it; with `draws_printed` the drawing says it as well.
+    `printed` is what the paper prints about it; with `draws_printed` the drawing says it as well. `left_out`
+    says which of one's own results are not among the rows of a scope, and why, where that can be in part.
     """
 
     name: str
@@ -155,6 +169,19 @@ class Figure:
     finding: Finding | None = None
     section: Section | None = None
     exports: tuple[Export, ...] = ()
+    left_out: Callable[[Catalog, Scope, pa.Table], str] | None = None
+
+    def not_drawn(self, catalog: Catalog, scope: Scope, rows: pa.Table) -> str:
+        """Return in words which of one's own results a figure of both sources leaves out; empty for none."""
+        if self.left_out is not None:
+            return self.left_out(catalog, scope, rows)
+        if scope.source != "both" or "source" not in rows.column_names:
+            return ""
+        if set(rows.column("source").to_pylist()) != {"published"} or not has_own(catalog, scope.filters):
+            return ""
+        alone = self.draw(self.data(catalog, replace(scope, source="own"))).layout
+        said = [note.text for note in alone.annotations if alone.xaxis.visible is False]
+        return f"Of your own results none is drawn: {said[0]}" if said else ""
 
     def drawn(self, answer: Answer, theme: Theme = AUTO, **options: Any) -> go.Figure:  # noqa: ANN401
         """Return the drawing of an answer; `options` are the figure's own."""

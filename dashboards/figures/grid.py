@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import plotly.graph_objects as go
@@ -9,9 +10,9 @@ from plotly.colors import get_colorscale
 
 from catalog import Catalog
 from catalog.names import label
-from catalog.queries.filters import ALL, STATES, Filters, Source
+from catalog.queries.filters import ALL, STATES, Filters, Source, rows_of
 from catalog.queries.overview import grid_positions
-from dashboards.figures.figure import Choice, Export, Figure
+from dashboards.figures.figure import Choice, Export, Figure, has_own
 from dashboards.figures.panels import Row, hover
 from dashboards.render.plain_figure import PlainFigure, heatmap
 from dashboards.render.theme import (
@@ -237,6 +238,18 @@ def _edges() -> list[tuple[str, float, float]]:
     return [(state, place / count, (place + 1) / count) for place, state in enumerate(STATES)]
 
 
+def _usual(catalog: Catalog, filters: Filters) -> Source:
+    """One's own, where they are of other datasets than the paper's: these would fill the picture, apart."""
+    known = rows_of(catalog, "own_datasets", filters).column("identity")
+    return "own" if has_own(catalog, filters) and known.null_count == len(known) else "both"
+
+
+def _exported(source: Source, rows: pa.Table) -> Mapping[str, Any]:
+    """Accuracies; of one's own cells the states before any has one."""
+    states = source == "own" and rows.column("top1").null_count == rows.num_rows
+    return {"value": "state" if states else "accuracy"}
+
+
 FIGURE = Figure(
     name="grid-drawing",
     title="The grid",
@@ -248,7 +261,8 @@ FIGURE = Figure(
             "grid",
             "the grid",
             order=100,
-            options=lambda source: {"value": "state" if source == "own" else "accuracy"},
+            options=_exported,
+            usual=_usual,
         ),
     ),
 )

@@ -11,7 +11,7 @@ from catalog import Catalog
 from catalog.names import dataset_label, label, study_with_axes
 from catalog.queries.claims import right_predictions
 from catalog.queries.filters import ALL, Filters, Source, rows_of
-from dashboards.figures.figure import Answer, Export, Figure, Finding, Section
+from dashboards.figures.figure import Answer, Export, Figure, Finding, Scope, Section
 from dashboards.figures.panels import (
     WITH_NAMES,
     Row,
@@ -19,6 +19,7 @@ from dashboards.figures.panels import (
     differences_on_lines,
     hover,
     name_lines,
+    note,
 )
 from dashboards.render.markup import Column, signed
 from dashboards.render.theme import AUTO, Theme, empty_figure, module_order, styled
@@ -211,29 +212,52 @@ def _exceptions(mean: Row, rows: list[Row]) -> str:
     return f" ({', '.join(found)})" if found else ""
 
 
+def left_out(catalog: Catalog, scope: Scope, rows: pa.Table) -> str:
+    """Return which of one's own studies with results have too few cells for a model of their grid."""
+    if scope.source == "published":
+        return ""
+    own = {
+        study_with_axes(row["study"], row["other_axes"])
+        for row in rows_of(catalog, "cell_accuracies", scope.filters).to_pylist()
+        if row["source"] == "own" and row["top1"] is not None
+    }
+    few = own - {row["study"] for row in rows.to_pylist() if row["source"] == "own"}
+    names = ", ".join(sorted(few))
+    return f"Not drawn, because its cells are too few to tell effects from chance: {names}." if few else ""
+
+
 def draw_grid_effects(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     """Draw one panel a dataset, a line an effect: filled where it is significant, corrected."""
     rows = table.to_pylist()
     if not rows:
         return empty_figure(summary(table), theme)
     datasets = sorted({row["dataset"] for row in rows})
-    lines = list(dict.fromkeys(_line(row) for row in rows))
+    studies = list(dict.fromkeys(_study(row) for row in rows))
+    several = len(studies) > 1
+    lines = list(dict.fromkeys(_line(row, several=several) for row in rows))
     figure = dataset_panels(datasets)
     for column, dataset in enumerate(datasets, start=1):
         here = [row for row in rows if row["dataset"] == dataset]
         about = [_about(row) for row in here]
-        places = [lines.index(_line(row)) for row in here]
+        places = [lines.index(_line(row, several=several)) for row in here]
         figure.add_trace(differences_on_lines(here, places, about, theme), row=1, col=column)
-    styled(figure, 150 + 24 * len(lines), theme)
-    figure.update_xaxes(title={"text": "points of top-1, 95 % interval", "standoff": 4}, zeroline=True)
+    styled(figure, 170 + (34 if several else 24) * len(lines), theme)
+    # What is the same of all panels stands above them: below each it would reach into the next one.
+    figure.update_xaxes(title={"text": "points of top-1", "standoff": 4}, zeroline=True)
     name_lines(figure, lines)
+    whose = "" if several else f"{studies[0]}; "
+    note(figure, f"{whose}95 % intervals; filled: p < 0.05 (Holm's correction)")
+    figure.update_layout(margin={"t": 64})
     return figure.drawn()
 
 
-def _line(row: Row) -> str:
+def _study(row: Row) -> str:
+    return str(row["study"]) if row["source"] == "own" else f"{row['study']}, published"
+
+
+def _line(row: Row, *, several: bool) -> str:
     scope = "except some modules" if row["scope"].startswith("all modules except") else row["scope"]
-    study = row["study"] if row["source"] == "own" else f"{row['study']}, published"
-    return f"{row['effect']}{scope and f', {scope}'} ({study})"
+    return f"{row['effect']}{scope and f', {scope}'}" + (f"<br>({_study(row)})" if several else "")
 
 
 def _about(row: Row) -> str:
@@ -283,4 +307,5 @@ FIGURE = Figure(
         remark=summary,
     ),
     exports=(Export("effects", "effects over all cells", order=85),),
+    left_out=left_out,
 )

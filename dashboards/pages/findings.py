@@ -89,13 +89,18 @@ def _finding(request: PageRequest, source: Source, figure: Figure, finding: Find
     answer = _answer(request, Scope(request.filters, source), figure, finding.behind)
     chosen = _chosen(request, figure.choice)
     options = {figure.choice.option: chosen} if figure.choice else {}
+    notes = (
+        finding.note(answer) if finding.note else "",
+        figure.not_drawn(request.catalog, Scope(request.filters, source), answer.rows),
+    )
+    said = " ".join(filter(None, notes))
     drawing = parts_of_pages.Figure(
         figure.name,
         finding.title or figure.title,
         figure.drawn(answer, request.theme, **options),
         answer.rows,
         finding.caption.format(choice=figure.choice.values[chosen]) if figure.choice else finding.caption,
-        html.P(finding.note(answer), className="soft") if finding.note else "",
+        html.P(said, className="soft") if said else "",
         _columns(finding.columns) if finding.columns else None,
         finding.narrowest,
     )

@@ -94,6 +94,9 @@ LOWEST_PANEL = 130
 _AXIS = re.compile(r"xaxis(\d*)")
 
 
+_NAMES = ("ticktext", "tickfont")
+
+
 @dataclass(frozen=True)
 class Panel:
     """Two axes of a figure and where they stand, as shares of the drawing's width and height."""
@@ -182,6 +185,9 @@ def _put(layout: Plain, panel: Panel, place: Panel, first: Panel, *, starts_row:
     y_axis = {**layout[panel.y_axis], "domain": list(place.y)}
     if starts_row and not (y_axis.get("title") or {}).get("text"):
         y_axis["title"] = layout[first.y_axis].get("title") or {}
+    if starts_row and not any(y_axis.get("ticktext") or ()):
+        # Names beside the first panel of a row were those of all; a row of its own has to say them again.
+        y_axis |= {name: layout[first.y_axis][name] for name in _NAMES if name in layout[first.y_axis]}
     layout[panel.y_axis] = y_axis
 
 

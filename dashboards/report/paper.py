@@ -13,8 +13,10 @@ from catalog import Catalog
 from catalog.queries.filters import ALL, Filters, Source, from_query_string
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from dashboards.figures.figure import Answer, Export, Figure, Scope
+from dashboards.figures.panels import note
 from dashboards.figures.registry import exports
 from dashboards.render.image import PIXELS_PER_INCH, SHRINK, arranged
+from dashboards.render.plain_figure import PlainFigure
 from dashboards.render.theme import Theme
 
 Plain = dict[str, Any]
@@ -42,6 +44,7 @@ ON_PAGES = {
 
 _MARGINS = {"l": 66, "r": 14}
 _MENU_PIXELS = 52
+_NOTE_PIXELS = 22
 _LETTER = 0.52
 """Mean width of a letter, as a share of the size of the font."""
 
@@ -78,7 +81,7 @@ def paper_figure(
     scope = Scope(filters, source)
     printed = known.printed(catalog, scope) if known.printed and known.draws_printed else None
     answer = Answer(known.data(catalog, scope), printed)
-    figure = _as_json(known.drawn(answer, PAPER, **export.options(source)))
+    figure = _as_json(known.drawn(answer, PAPER, **export.options(source, answer.rows)))
     if not any(_has_points(trace) for trace in figure["data"]):
         said = [note["text"].rstrip(".") for note in figure["layout"].get("annotations", ())]
         raise FigureError(
@@ -87,6 +90,7 @@ def paper_figure(
             "run cells first, or draw other results: --show published, or another --filter",
         )
     figure["layout"]["width"] = round(WIDTHS[width] * PIXELS_PER_INCH / SHRINK)
+    _add_note(figure["layout"], known.not_drawn(catalog, scope, answer.rows))
     _for_print(figure)
     return arranged(figure, COLUMNS[width], export.gap)
 
@@ -108,6 +112,16 @@ def draw_figure(
         FilterError: a filter means nothing.
     """
     return go.Figure(paper_figure(catalog, name, source, width, from_query_string(filters)))
+
+
+def usual_source(catalog: Catalog, name: str, filters: Filters = ALL) -> Source:
+    """Return whose results a figure shows where nobody says it.
+
+    Raises:
+        FigureError: no figure has this name.
+    """
+    _, export = require_figure(name)
+    return export.usual(catalog, filters)
 
 
 def figure_titles() -> dict[str, str]:
@@ -133,6 +147,22 @@ def require_figure(name: str) -> tuple[Figure, Export]:
     near = get_close_matches(name, found, n=1)
     guess = f"did you mean {near[0]}? Known: {known}" if near else f"use one of {known}"
     raise FigureError(f"there is no figure {name!r}", "--figure", guess)
+
+
+def _add_note(layout: Plain, text: str) -> None:
+    """Write a text below the note of a figure, or as its note."""
+    if not text:
+        return
+    notes = layout.setdefault("annotations", [])
+    for place, one in enumerate(notes):
+        if one.get("yshift"):
+            notes[place] = {**one, "text": f"{one['text']}. {text}"}
+            return
+    figure = PlainFigure()
+    note(figure, text)
+    notes += figure.layout["annotations"]
+    layout["margin"]["t"] += _NOTE_PIXELS
+    layout["height"] += _NOTE_PIXELS
 
 
 def _as_json(figure: go.Figure) -> Plain:
@@ -163,15 +193,26 @@ def _for_print(figure: Plain) -> None:
         if pattern and pattern.get("shape"):
             # Thin bars that are mostly paper cannot be told apart by their colour.
             pattern.update(fillmode="overlay", size=5, fgcolor=PAPER.paper, fgopacity=0.6)
-    for note in layout.get("annotations", ()):
-        _wrap(note, layout)
+    for text in layout.get("annotations", ()):
+        _wrap(text, layout)
+
+
+def names_beside(layout: Plain) -> float:
+    """Return about how many pixels the names on the y axes take, for which Plotly moves the panels."""
+    axes = [axis for name, axis in layout.items() if name.startswith("yaxis")]
+    widths = [
+        max((len(line) for text in axis.get("ticktext") or () for line in text.split("<br>")), default=0)
+        * axis.get("tickfont", {}).get("size", layout["font"]["size"])
+        for axis in axes
+    ]
+    return _LETTER * max(widths, default=0)
 
 
 def _wrap(note: Plain, layout: Plain) -> None:
     """Break a note that begins at the left and is longer than the figure is wide."""
     if note.get("xref") != "paper" or note.get("xanchor") != "left":
         return
-    room = layout["width"] - layout["margin"]["l"] - layout["margin"]["r"]
+    room = layout["width"] - max(layout["margin"]["l"], names_beside(layout)) - layout["margin"]["r"]
     size = note.get("font", {}).get("size", layout["font"]["size"])
     lines = textwrap.wrap(note["text"], max(20, int(room / (_LETTER * size))))
     note["text"] = "<br>".join(lines)

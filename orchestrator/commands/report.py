@@ -60,7 +60,10 @@ def report(
     form: Annotated[
         ImageFormat | None, typer.Option("--format", help="Of a figure (default: by FILE's ending, or svg).")
     ] = None,
-    show: Annotated[Show | None, typer.Option(help="Whose results a figure shows (default: both).")] = None,
+    show: Annotated[
+        Show | None,
+        typer.Option(help="Whose results a figure shows (default: both; docs/dashboard.md)."),
+    ] = None,
     width: Annotated[
         PaperWidth | None, typer.Option(help="Of a figure: column (3.4 in) or page (7 in, the default).")
     ] = None,
@@ -91,7 +94,7 @@ def report(
             figure,
             form,
             output or Path(f"{figure}.{form}"),
-            show=show or Show.BOTH,
+            show=show,
             width=width or PaperWidth.PAGE,
             where=where or "",
         )
@@ -128,18 +131,19 @@ def _write_figure(
     form: ImageFormat,
     output: Path,
     *,
-    show: Show,
+    show: Show | None,
     width: PaperWidth,
     where: str,
 ) -> None:
     from catalog import Catalog
     from catalog.queries.filters import from_query_string
     from dashboards.render.image import write_image
-    from dashboards.report.paper import paper_figure
+    from dashboards.report.paper import paper_figure, usual_source
 
-    source = _SOURCES[show]
     exists = show is not Show.PUBLISHED
     with Catalog.open(storage.root, storage.fetch_missing, must_exist=exists) as catalog:
-        drawn = paper_figure(catalog, name, source, width.value, from_query_string(where))
+        filters = from_query_string(where)
+        source = _SOURCES[show] if show else usual_source(catalog, name, filters)
+        drawn = paper_figure(catalog, name, source, width.value, filters)
     written = write_image(drawn, output, form.value)
     typer.echo(f"figure: {written.resolve()}")

@@ -57,10 +57,11 @@ def test_every_figure_has_the_intervals_of_its_accuracies(catalog: Catalog, figu
 
 
 def says_what_bars_are(drawn: go.Figure) -> None:
-    """Where there are bars of error, a legend or an axis says that they are 95 % intervals."""
+    """Where there are bars of error, a legend, an axis or a note says that they are 95 % intervals."""
     bars = [bar for one in drawn.data for bar in ("error_x", "error_y") if bar in one and one[bar].array]
     names = [one.name for one in drawn.data if one.showlegend]
     axes = [axis.title.text or "" for axis in (*drawn.select_xaxes(), *drawn.select_yaxes())]
+    axes += [note.text for note in drawn.layout.annotations]
     assert not bars or any("95 % interval" in text for text in [*names, *axes] if text)
 
 

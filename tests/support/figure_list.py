@@ -34,7 +34,8 @@ def drawings(figure: Figure) -> Iterator[dict[str, Any]]:
     found: list[dict[str, Any]] = [{}]
     if figure.choice:
         found += [{figure.choice.option: value} for value in figure.choice.values]
-    found += [dict(one.options(source)) for one in figure.exports for source in get_args(Source)]
+    none = pa.table({"top1": pa.array([None], pa.float64())})
+    found += [dict(one.options(source, none)) for one in figure.exports for source in get_args(Source)]
     yield from (one for place, one in enumerate(found) if one not in found[:place])
 
 
