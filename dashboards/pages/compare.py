@@ -79,9 +79,10 @@ def _compared(request: PageRequest, keys: Sequence[str]) -> list[Block]:
         notes_block(notes),
         _differences(differences),
         Figure("curves", "Curves", draw_curves(curves, request.theme), curves),
+        # What speaks of the models comes before what speaks of single trainings.
+        _seeds(request, seeds),
         *(_significance(request, one) for one in pairs),
         *([_decided(request, table)] if table.num_rows > 1 else []),
-        _seeds(request, seeds),
     ]
 
 
@@ -97,11 +98,14 @@ def _differences(table: pa.Table) -> Block:
 
 def _significance(request: PageRequest, table: pa.Table) -> Block:
     caption = (
-        "Differences in top-1 on the same evaluation videos, with Bonett and Price's interval; filled "
-        "where McNemar's mid-p test, corrected for the number of pairs (Holm), is below 0.05."
+        "Each line is about these two trainings, not about the models in general: another seed of the same "
+        "model can give another answer. Differences in top-1 on the same evaluation videos, with Bonett and "
+        "Price's interval; filled where McNemar's mid-p test, corrected for the number of pairs (Holm), is "
+        "below 0.05."
     )
+    title = "Paired significance: these two trainings, not the models in general"
     drawing = draw_paired(table, request.theme)
-    return Figure("paired", "Paired significance", drawing, table, caption, narrowest=WITH_NAMES)
+    return Figure("paired", title, drawing, table, caption, narrowest=WITH_NAMES)
 
 
 def _decided(request: PageRequest, table: pa.Table) -> Block:
@@ -146,7 +150,11 @@ def _seeds_data(request: PageRequest, rows: list[dict[str, Any]]) -> pa.Table:
 
 
 def _seeds(request: PageRequest, table: pa.Table) -> Block:
-    caption = "These cells' experiments, averaged over seeds: 95 % intervals that videos and seeds allow."
+    caption = (
+        "These cells' experiments, averaged over all their seeds, with the 95 % intervals that videos and "
+        "seeds allow: what can be said of the models. Predictions are not looked up: by `results --pivot` "
+        "the interval of the same mean can be narrower."
+    )
     return Figure(
         "seeds", "Seeds averaged", draw_seeds(table, request.theme), table, caption, narrowest=WITH_NAMES
     )
