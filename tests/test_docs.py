@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from dashboards.figures.registry import exports
 from docs import hooks
 from orchestrator.cli import app
 from tests.support.paths import ROOT
@@ -210,3 +211,18 @@ def test_an_option_that_a_command_does_not_have_would_be_seen() -> None:
         ("data build", "--videos"),
     ]
     assert "--where" not in options_of_commands()["report"]
+
+
+def test_the_list_of_figures_is_the_products() -> None:
+    page = (ROOT / "docs" / "dashboard.md").read_text().partition("## Figures for papers")[2]
+    listed = re.findall(r"^\| `([\w-]+)` \| (.+) \|$", page, re.MULTILINE)
+    known = [
+        (name, one.title + ("" if one.published else " (yours only)")) for name, (_, one) in exports().items()
+    ]
+    assert listed == known
+
+
+@pytest.mark.parametrize("page", ["tutorial.md", "troubleshooting.md"])
+def test_what_draws_figures_is_named_before_one_is_drawn(page: str) -> None:
+    before = (ROOT / "docs" / page).read_text().partition("$ actiongrid report --figure")[0]
+    assert "Chromium" in before and "`apt install chromium`" in before

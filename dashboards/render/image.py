@@ -64,7 +64,8 @@ def image(figure: dict[str, Any], form: Format) -> bytes:
         raise BrowserError(
             "no Chrome or Chromium was found",
             "PATH",
-            "install one (for example `apt install chromium`), or set BROWSER_PATH to its file",
+            "install one (Debian: `apt install chromium`; Fedora: `dnf install chromium`; macOS: "
+            "`brew install --cask google-chrome`), or set BROWSER_PATH to its file",
         ) from None
     except Exception as error:
         # The browser is a program of its own: whatever happens to it is one failure here.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +104,19 @@ def test_no_label_stands_among_the_intervals(few: Catalog, name: str) -> None:
         notes = figure["layout"].get("annotations", ())
         tops = {axis["domain"][1] for key, axis in figure["layout"].items() if key.startswith("yaxis")}
         assert all(note["yref"] == "paper" and note["y"] in tops for note in notes), name
+
+
+def test_means_say_how_their_intervals_are_found(few: Catalog, tmp_path: Path) -> None:
+    for name in ("fig1", "fig4", "fig5", "fig8", "front"):
+        assert "without predictions" in legend(paper_figure(few, name, "own")), name
+    assert "without predictions" in str(paper_figure(few, "seeds", "own")["layout"]["annotations"])
+    with catalog_of(tmp_path, [Cell()]) as catalog:
+        single = legend(paper_figure(catalog, "fig4", "own"))
+        assert "95 % interval (videos, seeds)" in single and "predictions" not in single
+
+
+def legend(figure: Plain) -> str:
+    return " ".join(trace.get("name", "") for trace in figure["data"] if trace.get("showlegend"))
 
 
 def test_points_of_one_place_stand_side_by_side() -> None:
