@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import plotly.graph_objects as go
 
 from catalog.queries.accuracies import accuracies_by_frames
-from dashboards.figures.axes import accuracy_range, side_by_side
+from dashboards.figures.axes import accuracy_range, kept_apart, side_by_side
 from dashboards.figures.experiments import Experiments
 from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.panels import (
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 CROWDED = 8
 """With more lines than this in a panel, those with temporal pooling are hidden until they are asked for."""
 
+_LETTER = 0.018
+"""About how much of a panel's width in print a letter of the words beside a line takes."""
 _CHANCE = {"dash": "dot", "color": NEUTRAL, "width": 1.5}
 
 
@@ -70,7 +73,7 @@ def draw_accuracy_by_frames(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     experiments = Experiments(rows, (*_LOOK, "frames"), ("study", "variant"))
     lengths = [row["frames"] for row in rows]
     octaves = math.log2(max(lengths) / min(lengths))
-    traces = [_traces(here, octaves, experiments, alone=alone) for here in panels]
+    traces = [_traces(here, octaves, alone=alone) for here in panels]
     chances = [_Chance.of(here, drawn) for here, drawn in zip(panels, traces, strict=True)]
     figure = dataset_panels(datasets, [chance.text for chance in chances])
     for column, (drawn, chance) in enumerate(zip(traces, chances, strict=True), start=1):
@@ -78,14 +81,19 @@ def draw_accuracy_by_frames(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
             figure.add_trace(trace, row=1, col=column)
         if chance.drawn:
             figure.add_hline(y=chance.drawn[0], line=_CHANCE, row=1, col=column)
-        figure.update_yaxes(range=accuracy_range(drawn, *chance.drawn), row=1, col=column)
+        ends = accuracy_range(drawn, *chance.drawn)
+        figure.update_yaxes(range=ends, row=1, col=column)
+        for words in _words(panels[column - 1], experiments, ends):
+            figure.add_trace(words, row=1, col=column)
     _add_legend(figure, rows, alone)
     if crowded:
         _add_pooling_menu(figure)
-    return _finish(figure, rows, crowded, theme)
+    longest = max(map(len, experiments.names), default=0)
+    frames_axis(figure, lengths, min(0.45, longest * _LETTER * max(1.0, len(panels) / 2)))
+    return _finish(figure, crowded, theme)
 
 
-def _traces(rows: list[Row], octaves: float, experiments: Experiments, *, alone: bool) -> list[Trace]:
+def _traces(rows: list[Row], octaves: float, *, alone: bool) -> list[Trace]:
     """The lines of a panel; where several have the same length, their points stand side by side."""
     lines = [*_lines(rows).values()]
     flat = [row for line in lines for row in line]
@@ -96,7 +104,7 @@ def _traces(rows: list[Row], octaves: float, experiments: Experiments, *, alone:
     for alike in _alike(lines):
         published = alike[0][0]["source"] == "published"
         stars = published and not alone
-        traces.append(_stars(alike) if stars else _joined(alike, experiments, opened=published))
+        traces.append(_stars(alike) if stars else _joined(alike, opened=published))
     return traces
 
 
@@ -139,22 +147,37 @@ class _Chance(NamedTuple):
         return cls(f"chance {chance:.1f} %" + ("" if near else " ↓"), (chance,) if near else ())
 
 
-def _joined(lines: list[list[Row]], experiments: Experiments, *, opened: bool) -> Trace:
+def _words(rows: list[Row], experiments: Experiments, ends: list[float]) -> Iterator[Trace]:
+    """What tells lines of one look apart, beyond the last length: among the points bars of error cross it."""
+    lasts = [line[-1] for line in _lines(rows).values() if experiments.of(line[-1])]
+    heights = kept_apart([row["top1"] for row in lasts], 0.055 * (ends[1] - ends[0]))
+    place = max((row["place"] for row in rows), default=1.0)
+    for pooling in (False, True):
+        shown = [pair for pair in zip(lasts, heights, strict=True) if pair[0]["temporal_pooling"] == pooling]
+        if shown:
+            yield scatter(
+                x=[place * 1.02] * len(shown),
+                y=[height for _, height in shown],
+                mode="text",
+                text=[experiments.of(row) for row, _ in shown],
+                textposition="middle right",
+                textfont={"size": 10, "color": [module_colour(row["module"]) for row, _ in shown]},
+                cliponaxis=False,
+                hoverinfo="skip",
+                showlegend=False,
+                meta={"pooling": pooling},
+            )
+
+
+def _joined(lines: list[list[Row]], *, opened: bool) -> Trace:
     first = lines[0][0]
-    words = [[*[""] * (len(line) - 1), experiments.of(line[-1])] for line in lines]
-    told = any(line[-1] for line in words)
     colour = module_colour(first["module"])
     points = _with_gaps(lines)
     ending = "-open" if opened else ""
     symbols = [f"{backbone_symbol(row['backbone'])}{ending}" if row else "circle" for row in points]
     return scatter(
         error_y=interval_bars(points),
-        # Lines of one look have the words that tell them apart at their last points.
-        mode="lines+markers+text" if told else "lines+markers",
-        text=[word for line in words for word in (*line, "")][:-1] if told else None,
-        textposition="top left" if told else None,
-        textfont={"size": 10, "color": colour} if told else None,
-        cliponaxis=False if told else None,
+        mode="lines+markers",
         line={"color": colour, "dash": "dash" if first["temporal_pooling"] else "solid", "width": 2},
         marker={"symbol": symbols, "size": 9, "color": colour},
         legendgroup=first["module"],
@@ -241,9 +264,8 @@ def _add_pooling_menu(figure: PlainFigure) -> None:
     )
 
 
-def _finish(figure: PlainFigure, rows: list[Row], crowded: bool, theme: Theme) -> go.Figure:
+def _finish(figure: PlainFigure, crowded: bool, theme: Theme) -> go.Figure:
     styled(figure, 480 if crowded else 420, theme)
-    frames_axis(figure, [row["frames"] for row in rows])
     figure.update_yaxes(zeroline=False)
     figure.update_yaxes(title="top-1 (%)", col=1)
     figure.update_layout(legend={**LEGEND, "y": -0.26}, margin={"t": 96 if crowded else 44})

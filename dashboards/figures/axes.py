@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from dashboards.render.plain_figure import Trace
 
@@ -41,6 +42,16 @@ def side_by_side(places: Sequence[float], *, log: bool = False, span: float | No
         seen[place] += 1
         found.append(round(place * 2**away if log else place + away, 9) if away else place)
     return found
+
+
+def kept_apart(values: Sequence[float], gap: float) -> list[float]:
+    """Return values moved as little as makes any two of them at least `gap` apart, in the given order."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    moved = list(values)
+    for place, after in pairwise(order):
+        moved[after] = max(moved[after], moved[place] + gap)
+    back = sum(moved[place] - values[place] for place in order) / len(order) if order else 0.0
+    return [one - back for one in moved]
 
 
 def interval_ends(traces: Iterable[Trace]) -> list[float]:

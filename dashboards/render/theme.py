@@ -135,15 +135,19 @@ def styled(figure: PlainFigure, height: int, theme: Theme = AUTO) -> PlainFigure
     return figure
 
 
-def frames_axis(figure: PlainFigure, frames: Sequence[int]) -> None:
-    """Put frames on a log₂ axis: the paper's lengths as ticks, and others where cells have them."""
+def frames_axis(figure: PlainFigure, frames: Sequence[int], beyond: float = 0.0) -> None:
+    """Put frames on a log₂ axis: the paper's lengths as ticks, and others where cells have them.
+
+    `beyond` is the share of the axis that is left for words behind the last length.
+    """
     ends = math.log10(min(frames)), math.log10(max(frames))
     # Half an octave beside a single length; points of one length stand side by side.
     beside = 0.12 * (ends[1] - ends[0]) or math.log10(2) / 2
+    room = beyond / (1 - beyond) * (ends[1] - ends[0] + 2 * beside)
     ticks = sorted({*frames, *(tick for tick in FRAME_TICKS if min(frames) <= tick <= max(frames))})
     figure.update_xaxes(
         type="log",
-        range=[ends[0] - beside, ends[1] + beside],
+        range=[ends[0] - beside, ends[1] + beside + room],
         title={"text": "frames (log₂)", "standoff": 4},
         tickmode="array",
         tickvals=ticks,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from catalog import Catalog
-from dashboards.figures.axes import accuracy_range, interval_ends, side_by_side
+from dashboards.figures.axes import accuracy_range, interval_ends, kept_apart, side_by_side
 from dashboards.figures.registry import exports
 from dashboards.render.plain_figure import scatter
 from dashboards.report.paper import FigureError, Plain, paper_figure
@@ -117,6 +118,33 @@ def test_means_say_how_their_intervals_are_found(few: Catalog, tmp_path: Path) -
 
 def legend(figure: Plain) -> str:
     return " ".join(trace.get("name", "") for trace in figure["data"] if trace.get("showlegend"))
+
+
+def test_words_beside_lines_stand_beyond_all_intervals(tmp_path: Path) -> None:
+    cells = [
+        Cell(
+            **{"module": module, "frames": frames, "top1": top1, "axes": {"recipe.lr": rate}},
+            recipe={"lr": float(rate)},
+            finished={"eval_videos": VIDEOS},
+        )
+        for module, top1 in MODELS.items()
+        for rate in ("0.01", "0.1")
+        for frames in (8, 16)
+    ]
+    with catalog_of(tmp_path, cells) as catalog:
+        figure = paper_figure(catalog, "fig4", "own")
+    (words,) = [trace for trace in figure["data"] if trace.get("mode") == "text"]
+    assert sorted(words["text"]) == ["lr 0.01"] * 3 + ["lr 0.1"] * 3
+    assert min(words["x"]) > max(x for trace in with_bars(figure, "y") for x in trace["x"] if x)
+    assert max(words["x"]) < 10 ** figure["layout"]["xaxis"]["range"][1]
+    low, high = figure["layout"]["yaxis"]["range"]
+    heights = sorted(words["y"])
+    assert all(above - below >= 0.05 * (high - low) for below, above in pairwise(heights))
+
+
+def test_values_are_moved_no_more_than_needed() -> None:
+    assert kept_apart([], 1.0) == [] and kept_apart([5.0, 1.0], 2.0) == [5.0, 1.0]
+    assert kept_apart([3.0, 3.0], 2.0) == pytest.approx([2.0, 4.0])
 
 
 def test_points_of_one_place_stand_side_by_side() -> None:
