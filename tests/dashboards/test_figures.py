@@ -120,7 +120,7 @@ def test_seeds_become_a_mean_with_a_spread(tmp_path: Path) -> None:
     )
     table = accuracies_by_frames(catalog_of(tmp_path, grid), Filters(study=("demo",)))
     points = [point for line in drawn_lines(draw_accuracy_by_frames(table)) for point in line.points]
-    (hover,) = [point.hover for point in points if point.name == "TSN-Tiny-f8@synthetic-motion"]
+    (hover,) = [point.hover for point in points if point.name == "TSN-Tiny-f8@synthetic-motion (2 seeds)"]
     assert "mean of 2 of 3 seeds" in hover and "±" in hover
 
 
