@@ -258,7 +258,7 @@ def _add_pooling_menu(figure: PlainFigure) -> None:
         {"label": name, "method": "restyle", "args": [{"visible": visible}]}
         for name, visible in shown.items()
     ]
-    place = {"x": 0, "xanchor": "left", "y": 1.17, "yanchor": "bottom"}
+    place = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"b": 44}}
     figure.update_layout(
         updatemenus=[{"buttons": buttons, "showactive": False, "font": {"size": 12}, **place}]
     )

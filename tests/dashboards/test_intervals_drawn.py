@@ -12,7 +12,8 @@ import pytest
 
 from catalog import Catalog
 from dashboards.figures.axes import accuracy_range, interval_ends, kept_apart, side_by_side
-from dashboards.figures.registry import exports
+from dashboards.figures.figure import Scope
+from dashboards.figures.registry import exports, figures
 from dashboards.render.plain_figure import scatter
 from dashboards.report.paper import FigureError, Plain, paper_figure
 from tests.support.measured_cells import Cell, catalog_of
@@ -145,6 +146,13 @@ def test_words_beside_lines_stand_beyond_all_intervals(tmp_path: Path) -> None:
 def test_values_are_moved_no_more_than_needed() -> None:
     assert kept_apart([], 1.0) == [] and kept_apart([5.0, 1.0], 2.0) == [5.0, 1.0]
     assert kept_apart([3.0, 3.0], 2.0) == pytest.approx([2.0, 4.0])
+
+
+def test_a_menu_keeps_clear_of_the_titles_however_low_panels_are(few: Catalog) -> None:
+    known = figures()["accuracy-by-frames"]
+    (menu,) = known.draw(known.data(few, Scope())).layout.updatemenus
+    # A share of the height would shrink with the panels; two lines of a title are 40 pixels.
+    assert menu.y == 1 and menu.yanchor == "bottom" and menu.pad.b >= 40
 
 
 def test_points_of_one_place_stand_side_by_side() -> None:

@@ -36,7 +36,7 @@ def test_a_study_without_enough_cells_is_named_beside_the_effects_of_others(mine
         assert "cells are too few to tell effects from chance: mine." in texts(figure)
         assert "Chen et al. 2021, published" in texts(figure)
     assert "too few" not in texts(paper_figure(mine, "effects", "published"))
-    with pytest.raises(FigureError, match="No study has enough cells"):
+    with pytest.raises(FigureError, match="no study has enough cells"):
         paper_figure(mine, "effects", "own")
 
 
