@@ -231,12 +231,10 @@ def pivot_table(table: Pivot, decimals: int = DECIMALS, strong: str = "*{}*") ->
     """Return the pivot as a table for people: a mean, its interval and n as text; `strong` marks the best."""
     import pyarrow as pa
 
-    columns = _axes_of(table)
+    columns, even = _axes_of(table), _even(table)
     for place, heads in enumerate(table.columns):
         texts = [
-            _field_text(
-                line[place], decimals, strong if (row, place) in table.best else "{}", even=_even(table)
-            )
+            _field_text(line[place], decimals, strong if (row, place) in table.best else "{}", even=even)
             for row, line in enumerate(table.fields)
         ]
         columns[" ".join(heads)] = texts

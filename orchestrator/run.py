@@ -14,6 +14,7 @@ from rich.console import Console
 from catalog import Catalog
 from catalog.journal import open_journal
 from catalog.maintenance import leave_snapshot
+from catalog.storage.layout import command_on
 from catalog.storage.outage import exit_despite_outage
 from orchestrator.coordination.drivers import Presence, writer_name
 from orchestrator.coordination.shared_cells import shared_cells
@@ -114,8 +115,7 @@ def submit(
             log = layout.log(submission.writer)
             announce(f"{len(driver.cells)} of {len(plan.cells)} cells to run; Ray's own output: {log}")
             catalog.refresh()
-            words = ("actiongrid", "results", "--all", "--storage", storage.location)
-            for line in earlier_lines(catalog, study.name, shlex.join(words)):
+            for line in earlier_lines(catalog, study.name, command_on(storage.root, "results", "--all")):
                 announce(line)
             seed = _seed(plan, catalog, options)
             begin("starting Ray, then training")

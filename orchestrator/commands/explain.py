@@ -33,6 +33,7 @@ def explain(
     """Show why a cell is as it is: state, reason, protocol, checkpoint, time, parents, what changed, cost."""
     from catalog import Catalog
     from catalog.queries.cells import cell_names, cells_named
+    from catalog.queries.planner import epochs_so_far
     from orchestrator.evaluation.cells import no_such_cell
     from orchestrator.planning.measured import measured_rates
 
@@ -42,8 +43,9 @@ def explain(
         if not rows:
             what, where, hint = no_such_cell(cell, cell_names(catalog), chosen.root)
             raise NotFoundError(what, where, hint)
-        measured = measured_rates(catalog)
-        found = [_describe(catalog, row, measured, chosen) for row in rows]
+        measured, begun = measured_rates(catalog), epochs_so_far(catalog)
+        known = [{**row, "epoch": begun.get(row["key"])} for row in rows]
+        found = [_describe(catalog, row, measured, chosen) for row in known]
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -59,7 +61,6 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured, storage
         key_parts_of,
         lineage_of_cell,
     )
-    from catalog.queries.planner import epochs_so_far
     from orchestrator.planning.explanation import (
         chosen_on_lines,
         first_weights,
@@ -78,7 +79,7 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured, storage
         "current": row["current"],
         "state": row["state"],
         "reason": row["reason"],
-        "epoch": epochs_so_far(catalog).get(row["key"]),
+        "epoch": row["epoch"],
         "epochs": epochs,
         "checkpoint": _checkpoint(catalog, row["key"], storage),
         "attempts": attempts_of_cell(catalog, row["key"]).to_pylist(),

@@ -45,7 +45,7 @@ def status(
     from catalog.queries.cells import best_cells, progress_of_cells, time_left
     from orchestrator.coordination.drivers import held_by
     from orchestrator.coordination.requests import requested
-    from orchestrator.planning.earlier import earlier_lines
+    from orchestrator.planning.earlier import earlier_by_study
 
     chosen = existing_storage(storage)
     with Catalog.open(chosen.root) as catalog:
@@ -54,8 +54,7 @@ def status(
         best = [] if as_json else best_cells(catalog, study).to_pylist()
         left = {} if as_json else {row["study"]: row for row in time_left(catalog, study).to_pylist()}
         again = {name: run_again(catalog, name, storage) for name in {row["study"] for row in rows}}
-        names = [] if as_json else list(again)
-        earlier = {name: tuple(earlier_lines(catalog, name, all_results(storage))) for name in names}
+        earlier = {} if as_json else earlier_by_study(catalog, study, all_results(storage))
         faults = catalog.faults
     if study is not None and not rows:
         raise NotFoundError("no such study", study, f"see: {command_line('status', storage=storage)}")
@@ -80,7 +79,7 @@ def status(
             tuple(row for row in best if row["study"] == name),
             left.get(name),
             again[name],
-            earlier[name],
+            earlier.get(name, ""),
         )
         typer.echo("\n".join(study_lines(found, terminal_width(), sure=len(rows) <= _SURE_ROWS)))
 
@@ -101,7 +100,7 @@ def _tell_left_out(faults: Sequence[Fault], check: str, where: str) -> None:
 class StudyStatus:
     """What is shown of a study: its cells in its own order, the best ones, the time `left`, how to run it.
 
-    `earlier` are lines on results of the study as it was before.
+    `earlier` is a line on results of the study as it was before, if there are any.
     """
 
     name: str
@@ -109,7 +108,7 @@ class StudyStatus:
     best: tuple[dict[str, Any], ...] = ()
     left: dict[str, Any] | None = None
     again: str = ""
-    earlier: tuple[str, ...] = ()
+    earlier: str = ""
 
 
 def study_lines(study: StudyStatus, width: int | None, *, sure: bool = True) -> list[str]:
@@ -121,7 +120,7 @@ def study_lines(study: StudyStatus, width: int | None, *, sure: bool = True) -> 
     ]
     lines = [f"{study.name}: {by_state} of {count_text(len(rows), 'cell')}", _progress(study, states)]
     lines += [_best_line(one, several=len(study.best) > 1) for one in study.best[:_MOST_BEST]]
-    lines += study.earlier
+    lines += [study.earlier] if study.earlier else []
     lines += fitting_columns([[*_HEAD], *rows], width)
     lines += goes_on_lines(study.rows, states)
     lines += held_lines({row["cell"]: row["held_by"] for row in study.rows if row["held_by"]})

@@ -29,11 +29,23 @@ def earlier_lines(catalog: Catalog, study: str | None, show: str, *, everything:
         show: the command that shows these results.
         everything: also results that newer ones have replaced, and of cells that the study has no more.
     """
+    found = _counted(catalog, study, everything=everything)
+    return [_line(counts, name if study is None else "", show) for name, counts in found.items()]
+
+
+def earlier_by_study(catalog: Catalog, study: str | None, show: str) -> dict[str, str]:
+    """Return the lines of `earlier_lines` by the studies' names, without these names in them."""
+    found = _counted(catalog, study, everything=False)
+    return {name: _line(counts, "", show) for name, counts in found.items()}
+
+
+def _counted(catalog: Catalog, study: str | None, *, everything: bool) -> Mapping[str, Mapping[str, int]]:
+    """By study, how many earlier results are of what."""
     found: dict[str, Counter[str]] = {}
     for row in superseded_results(catalog, study).to_pylist():
         if everything or (row["planned"] and not row["replaced"]):
             found.setdefault(row["study"], Counter())[what_they_are_of(row)] += row["results"]
-    return [_line(counts, name if study is None else "", show) for name, counts in found.items()]
+    return found
 
 
 def _line(counts: Mapping[str, int], study: str, show: str) -> str:
