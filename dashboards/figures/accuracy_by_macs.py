@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import plotly.graph_objects as go
 
 from catalog.queries.accuracies import accuracies_by_macs
-from dashboards.figures.axes import side_by_side
+from dashboards.figures.axes import placed
 from dashboards.figures.figure import Choice, Export, Figure, Finding, Section
 from dashboards.figures.panels import (
     LEGEND,
@@ -60,9 +60,7 @@ def draw_accuracy_by_macs(table: pa.Table, theme: Theme = AUTO, circle: Circle =
     figure = dataset_panels(datasets)
     largest = max([row[circle] or 0 for row in rows]) or 1
     for column, dataset in enumerate(datasets, start=1):
-        here = [row for row in rows if row["dataset"] == dataset]
-        places = side_by_side([row["total_macs"] for row in here], log=True)
-        here = [{**row, "place": place} for row, place in zip(here, places, strict=True)]
+        here = placed([row for row in rows if row["dataset"] == dataset], "total_macs", log=True)
         for line in _groups(here).values():
             figure.add_trace(_circles(line, circle, largest), row=1, col=column)
     module_keys(figure, (row["module"] for row in rows))

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from catalog import Catalog
 from catalog.queries.accuracies import differences_to_published
 from catalog.queries.filters import ALL, Filters
-from dashboards.figures.axes import side_by_side
+from dashboards.figures.axes import placed
 from dashboards.figures.figure import Export, Figure, Finding, Section
 from dashboards.figures.panels import (
     LEGEND,
@@ -103,9 +103,7 @@ def draw_against_published(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     datasets = sorted({row["dataset"] for row in rows})
     figure = dataset_panels(datasets)
     for column, dataset in enumerate(datasets, start=1):
-        here = [row for row in rows if row["dataset"] == dataset]
-        places = side_by_side([row["published_top1"] for row in here])
-        here = [{**row, "place": place} for row, place in zip(here, places, strict=True)]
+        here = placed([row for row in rows if row["dataset"] == dataset], "published_top1")
         for line in by_model(here):
             figure.add_trace(_points(line), row=1, col=column)
     module_keys(figure, (row["module"] for row in rows))

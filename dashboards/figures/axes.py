@@ -6,7 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
+from dashboards.figures.panels import Row
 from dashboards.render.plain_figure import Trace
 
 _STEP = 0.015
@@ -42,6 +44,14 @@ def side_by_side(places: Sequence[float], *, log: bool = False, span: float | No
         seen[place] += 1
         found.append(round(place * 2**away if log else place + away, 9) if away else place)
     return found
+
+
+def placed(
+    rows: Sequence[Row], column: str, *, log: bool = False, span: float | None = None
+) -> list[dict[str, Any]]:
+    """Return rows with their `place` on the axis of a column, those of one value `side_by_side`."""
+    places = side_by_side([row[column] for row in rows], log=log, span=span)
+    return [{**row, "place": place} for row, place in zip(rows, places, strict=True)]
 
 
 def kept_apart(values: Sequence[float], gap: float) -> list[float]:

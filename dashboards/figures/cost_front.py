@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from catalog import Catalog
 from catalog.queries.filters import ALL, Filters
 from catalog.queries.training import accuracies_by_hours
-from dashboards.figures.axes import side_by_side
+from dashboards.figures.axes import placed
 from dashboards.figures.figure import Export, Figure
 from dashboards.figures.panels import (
     LEGEND,
@@ -95,9 +95,8 @@ def draw_cost_front(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
             showlegend=False,
         )
         figure.add_trace(line, row=1, col=column)
-        hours = [row[f"{kind}_hours"] for row in here]
-        places = side_by_side(hours, span=max(hours))
-        here = [{**row, "place": place} for row, place in zip(here, places, strict=True)]
+        hours = f"{kind}_hours"
+        here = placed(here, hours, span=max(row[hours] for row in here))
         for group in by_model(here):
             figure.add_trace(_points(group, kind, name), row=1, col=column)
     module_keys(figure, (row["module"] for row in rows))

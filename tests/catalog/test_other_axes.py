@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -256,14 +257,21 @@ def test_lines_join_lengths_of_one_value_and_say_which(tmp_path: Path) -> None:
     ]
     catalog = catalog_of(tmp_path, cells)
     table = accuracies_by_frames(catalog, ALL, "own")
-    (trace, *_) = drawn(draw_accuracy_by_frames(table), "scatter")
-    lines = " ".join(
-        "|" if x is None else f"{x} {text}".strip() for x, text in zip(trace["x"], trace["text"], strict=True)
-    )
+    (trace, words, *_) = drawn(draw_accuracy_by_frames(table), "scatter")
+    lines = " ".join("|" if text is None else named(text) for text in trace["customdata"])
     # What stands at a length alone has no variant: it is joined with nothing of another value.
-    assert sorted(lines.split(" | ")) == ["16 lr 0.01", "16 lr 0.1", "32", "8"]
+    assert sorted(lines.split(" | ")) == ["f16 lr 0.01", "f16 lr 0.1", "f32", "f8"]
+    assert [x is None for x in trace["x"]] == [text is None for text in trace["customdata"]]
+    assert words["text"] == ["lr 0.01", "lr 0.1"]
     alone = accuracies_by_frames(catalog_of(tmp_path / "alone", cells[:2]), ALL, "own")
     assert all("text" not in one for one in drawn(draw_accuracy_by_frames(alone), "scatter"))
+
+
+def named(hover: str) -> str:
+    """The length and what a hover's bold name tells apart from others of that length."""
+    name = hover.split("</b>", maxsplit=1)[0]
+    length, variant = re.search(r"-(f\d+)@.*?(?:\((.*)\))?$", name).groups("")  # type: ignore[union-attr]
+    return f"{length} {variant}".strip()
 
 
 @pytest.mark.parametrize("name", ["temporal-pooling-gain", "contributions", "i3d-steps"])

@@ -122,7 +122,7 @@ def test_a_real_allocation_that_fails_is_told_with_figures(toy_data: Path, tmp_p
     spec = toy_spec(toy_data, tmp_path)
     with (
         pytest.raises(
-            CellMemoryError, match=r"8 clips of 8 frames at a time, accumulation 1, peak \d\.\d\d GB"
+            CellMemoryError, match=r"8 clips of 8 frames at a time, accumulation 1, peak \d+\.\d\d GB"
         ),
         memory_figures_in_errors(spec, Compute(torch.device("cpu"), bf16=False)),
     ):
