@@ -24,7 +24,7 @@ CREATE MACRO clips_in_statistics(recipe, workers, parts) AS floor(
 CREATE VIEW computed.sided_datasets AS
 SELECT DISTINCT dataset FROM recorded.datasets_built
 WHERE len([one FOR one IN json_transform(classes, '["VARCHAR"]')
-    IF regexp_matches(one, '\b(left|right|clockwise|counterclockwise)\b', 'i')]) > 0;
+    IF regexp_matches(one, '(^|[^a-z])(left|right|(counter|anti)?-?clockwise)([^a-z]|$)', 'i')]) > 0;
 
 -- What a reader must know of a result: a list of structs with the `kind` in a few words and a `note` in a sentence.
 -- `study` is a struct of what its study says (`report`, `recipe` as JSON, `workers`, `dataset`, and whether classes of

@@ -86,6 +86,11 @@ class Judgement:
     beyond_uncertainty: Verdict
 
     @property
+    def is_told(self) -> bool:
+        """Whether there are results for any of its cases."""
+        return any(one.as_measured is not Verdict.UNKNOWN for one in self.cases)
+
+    @property
     def verdict(self) -> Verdict:
         """The one that counts."""
         return self.as_measured if self.source == "published" else self.beyond_uncertainty

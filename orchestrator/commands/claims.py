@@ -15,6 +15,7 @@ from orchestrator.commands.common import (
     NotFoundError,
     StorageOption,
     chosen_storage,
+    command_line,
     existing_storage,
 )
 
@@ -63,10 +64,39 @@ def claims(
         _require(name, known)
         named = partial(_is_named, name)
         judged = judgements(catalog, general, filters, source, named)
-    _print(judged, cases=cases, as_json=as_json)
+    if as_json:
+        _print(judged, as_json=True)
+    else:
+        shown, hidden = _sorted_out(judged, everything=cases or published or name != "*")
+        _print(shown, cases=cases)
+        for line in _hidden_line(hidden, storage):
+            typer.echo(line)
     wrong = [one.claim.name for one in judged if one.verdict == "fails"]
     if check and wrong:
         raise ClaimFailsError(f"{len(wrong)} claims fail", ", ".join(wrong), "see their cases with --cases")
+
+
+def _sorted_out(judged: list[Judgement], *, everything: bool) -> tuple[list[Judgement], int]:
+    """One's own claims first; of the paper's those that one's results say something of, unless `everything`.
+
+    Also returned: how many claims are left out.
+    """
+    from catalog.claims.load import shipped_claims
+
+    papers = {claim.name for claim in shipped_claims()}
+    told = {one.claim.name for one in judged if one.source == "own" and one.is_told}
+    kept = [one for one in judged if everything or one.claim.name not in papers or one.claim.name in told]
+    left = {one.claim.name for one in judged} - {one.claim.name for one in kept}
+    return sorted(kept, key=lambda one: one.claim.name in papers), len(left)
+
+
+def _hidden_line(claims: int, storage: str | None) -> list[str]:
+    if not claims:
+        return []
+    are = "1 claim of the paper is" if claims == 1 else f"{claims} claims of the paper are"
+    see = command_line("claims", "--published", storage=storage)
+    line = f"{are} about results that this storage does not have: `{see}` judges by the published ones"
+    return [f"{line}; --cases, or a name, shows all here"]
 
 
 def _is_named(name: str, claim: Claim) -> bool:
@@ -80,11 +110,12 @@ def _require(name: str, claims: list[Claim]) -> None:
         raise NotFoundError("no such claim", repr(name), choices(name, [claim.name for claim in claims]))
 
 
-def _print(judged: list[Judgement], *, cases: bool, as_json: bool) -> None:
+def _print(judged: list[Judgement], *, cases: bool = False, as_json: bool = False) -> None:
     from dashboards.claims.words import UNCERTAINTY, as_json_text, as_text
 
     if as_json:
         typer.echo(as_json_text(judged))
         return
-    typer.echo("\n\n".join(as_text(one, cases=cases) for one in judged))
-    typer.echo(f"\n{UNCERTAINTY}")
+    if judged:
+        typer.echo("\n\n".join(as_text(one, cases=cases) for one in judged))
+        typer.echo(f"\n{UNCERTAINTY}")

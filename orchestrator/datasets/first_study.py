@@ -21,7 +21,10 @@ _PROBED = 12  # videos
 _LONG_SECONDS = 30.0
 _COMMENTS = 32  # the column that they begin after
 _LARGE_CROP, _SMALL_CROP = 224, 112
-_TRAINED_EPOCHS, _CONTINUED_EPOCHS = 15, 8
+_FEWEST_EPOCHS, _MOST_EPOCHS = 15, 100
+_STEPS = 250
+"""Steps of the optimiser that a first training has at least: after 30, results were still at chance."""
+_SIDED = re.compile(r"(?<![a-z])(left|right|(counter|anti)?-?clockwise)(?![a-z])", re.IGNORECASE)
 
 Splits = SplitFolders | Literal["none"] | None
 
@@ -45,6 +48,8 @@ class Found:
     probed: tuple[VideoFacts, ...]
     unreadable: int
 
+    split_is_given: bool = False
+
     def videos(self, split: str) -> int:
         """How many videos of `train` or `val` are listed."""
         return sum(entry.split == split for entry in self.listing.entries)
@@ -62,7 +67,15 @@ def look_at(source: Path, splits: Splits = None) -> Found:
     read = [_facts(path) for path in paths[::step]]
     size = sum(path.stat().st_size for path in paths if path.is_file())
     known = tuple(one for one in read if one is not None)
-    return Found(config, listing, size, known, len(read) - len(known))
+    return Found(config, listing, size, known, len(read) - len(known), _split_is_given(config, listing))
+
+
+def _split_is_given(config: FolderDataset | CsvDataset, listing: Listing) -> bool:
+    """Whether folders or a column say which videos are for validation: then no share of them is drawn."""
+    if len(listing.entries) <= 2 * len(listing.classes):
+        return False  # any share draws one of two
+    other = list_dataset(config.model_copy(update={"val_fraction": 0.9}))
+    return other.entries == listing.entries
 
 
 def _listed(source: Path, splits: Splits) -> tuple[FolderDataset | CsvDataset, Listing]:
@@ -108,6 +121,12 @@ class Choices:
     dense_rate: int | None
     batch: int
     gpu: bool
+    epochs: int = _FEWEST_EPOCHS
+
+    @property
+    def continued_epochs(self) -> int:
+        """Of cells that start from another's checkpoint."""
+        return -(-self.epochs // 2)
 
 
 def choose(found: Found, *, gpu: bool) -> Choices:
@@ -118,6 +137,9 @@ def choose(found: Found, *, gpu: bool) -> Choices:
     sides = [one.short_side for one in found.probed] or [256]
     lengths = sorted(one.frames for one in found.probed) or [64]
     crop = min(_LARGE_CROP if gpu else _SMALL_CROP, max(32, min(sides) // 16 * 16))
+    videos = found.videos("train")
+    batch = max(2, min(16, videos // 2, max(4, videos // 4)))
+    steps = max(1, videos // batch)
     is_long = bool(found.probed) and median(one.seconds for one in found.probed) > _LONG_SECONDS
     return Choices(
         backbone="resnet18" if gpu else "tiny",
@@ -125,8 +147,9 @@ def choose(found: Found, *, gpu: bool) -> Choices:
         crop=crop,
         short_side=round(crop * 8 / 7),
         dense_rate=8 if is_long else None,
-        batch=max(2, min(16, found.videos("train") // 2)),
+        batch=batch,
         gpu=gpu,
+        epochs=min(max(_FEWEST_EPOCHS, -(-_STEPS // steps)), _MOST_EPOCHS),
     )
 
 
@@ -170,7 +193,7 @@ def study_text(name: str, path: str, found: Found, chosen: Choices) -> str:
         _head(name, found),
         _axes(name, chosen),
         _datasets(name, path, found),
-        _recipe(chosen),
+        _recipe(chosen, found),
         _evaluation(chosen),
         _resources(chosen),
     ]
@@ -218,14 +241,25 @@ def _datasets(name: str, path: str, found: Found) -> list[str]:
             lines.append(_line("    splits: none", "each folder is a class"))
         if config.allow_empty_classes:
             lines.append(_line("    allow_empty_classes: true", "class folders without a video are left out"))
+    says = "the file's column says" if isinstance(config, CsvDataset) else "the folders of the splits say"
+    drawn = _line("    val_fraction: 0.2", "of each class, by the videos' names, for validation")
+    split = f"    # {says} which videos are for validation" if found.split_is_given else drawn
     return [
         *lines,
-        _line("    val_fraction: 0.2", "of each class, by the videos' names; where nothing says a split"),
+        split,
         _line("    allow_missing: 0.2", "more damaged videos than this share stop the build"),
     ]
 
 
-def _recipe(chosen: Choices) -> list[str]:
+def _flip(found: Found) -> str:
+    """Whether clips are mirrored: not where a class is told from another by left and right."""
+    sided = next((name for name in found.listing.classes if _SIDED.search(name.replace("_", " "))), None)
+    if sided is None:
+        return _line("    flip: 0.5", "0.0 where left and right tell classes apart")
+    return _line("    flip: 0.0", f"clips are not mirrored: class {json.dumps(sided, ensure_ascii=False)}")
+
+
+def _recipe(chosen: Choices, found: Found) -> list[str]:
     imagenet = _line("    init: imagenet", "downloaded, or from --weights-dir")
     random = _line("    init: random", "there are no ImageNet weights for `tiny`")
     lines = [
@@ -235,16 +269,24 @@ def _recipe(chosen: Choices) -> list[str]:
         f"    batch_size: {chosen.batch}",
         "    lr: 0.01",
         _line(f"    crop_size: {chosen.crop}", "pixels: no larger than the videos that were looked into"),
-        _line("    flip: 0.5", "0 where left and right tell classes apart"),
+        _flip(found),
     ]
     if chosen.dense_rate:
         lines.append(_line("    sampling: dense", "the videos are long: frames near each other"))
         lines.append(_line(f"    sampling_rate: {chosen.dense_rate}", "every so many frames"))
     return [
         *lines,
-        _line(f"  starter: {{epochs: {_TRAINED_EPOCHS}}}", "the first cell of a chain"),
-        _line(f"  finetune: {{epochs: {_CONTINUED_EPOCHS}}}", "those that start from its checkpoint"),
+        _line(f"  starter: {{epochs: {chosen.epochs}}}", f"the first cell of a chain{_steps(chosen, found)}"),
+        _line(f"  finetune: {{epochs: {chosen.continued_epochs}}}", "those that start from its checkpoint"),
     ]
+
+
+def _steps(chosen: Choices, found: Found) -> str:
+    """How many steps the epochs are, where there are more of them because there are few videos."""
+    if chosen.epochs == _FEWEST_EPOCHS:
+        return ""
+    steps = chosen.epochs * max(1, found.videos("train") // chosen.batch)
+    return f": {steps} steps, fewer of so few videos learn nothing"
 
 
 def _evaluation(chosen: Choices) -> list[str]:

@@ -185,7 +185,11 @@ def test_mirrored_clips_are_told_where_classes_tell_left_from_right(tmp_path: Pa
         assert "mirrored with probability 0.5" in result(catalog)["caveats"]
     with catalog_of(tmp_path / "without", {"flip": 0.0}) as catalog:
         assert caveats(catalog) == []
-    for classes, kinds in ((["Swiping Left", "Stop"], ["mirrored"]), (["leftovers", "bright"], [])):
+    for classes, kinds in (
+        (["Swiping Left", "Stop"], ["mirrored"]),
+        (["swipe_left", "Stop"], ["mirrored"]),
+        (["leftovers", "bright"], []),
+    ):
         folder = tmp_path / classes[0]
         built = DatasetBuilt("mine", "m", "t", "v", classes, {"train": 1, "val": 1}, 2, "jpeg", 0, time=1.0)
         write_quickly(folder, iter([built]), "data")

@@ -582,6 +582,27 @@ def test_own_claims_are_judged_beside_the_papers(tmp_path: Path) -> None:
     assert "'pooling-helps' is taken by another claim" in str(twice.exception)
 
 
+def test_own_claims_come_first_and_those_without_a_result_are_counted(tmp_path: Path) -> None:
+    build(tmp_path / "s", grid_events(DEMO)).close()
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(GAIN)
+    shown = run("--claims", str(mine), storage=tmp_path / "s").output
+    heads = [line.split(": ")[0].split()[-1] for line in shown.splitlines() if "yours (" in line]
+    assert heads[0] == "pooling-helps" and "pooling-hurts-all-but-tsn" in heads
+    assert "resnet50-over-inceptionv1" not in shown
+    last = shown.splitlines()[-1]
+    assert (
+        "claims of the paper are about results that this storage does not have: `actiongrid claims --pub"
+        in last
+    )
+    for options in (("--cases",), ("resnet50-*",), ("--published",)):
+        said = run(*options, storage=tmp_path / "s").output
+        assert "resnet50-over-inceptionv1" in said and "does not have" not in said
+    nothing = tmp_path / "none"
+    (nothing / "journal").mkdir(parents=True)
+    assert "INTERVALS" not in run(storage=nothing).output.upper().split("CLAIMS OF THE PAPER")[0]
+
+
 def test_a_check_ends_with_1_where_a_claim_fails(tmp_path: Path) -> None:
     assert run("tsn-pooling-mini-mit", "--published", "--check", storage=tmp_path).exception.exit_code == 1  # type: ignore[union-attr]
     assert run("i3d-on-par", "--published", "--check", storage=tmp_path).exit_code == 0

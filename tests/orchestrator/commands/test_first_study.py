@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from orchestrator.datasets.first_study import Choices, choose, look_at, study_name, study_text, told_splits
+from orchestrator.datasets.first_study import (
+    Choices,
+    Found,
+    choose,
+    look_at,
+    study_name,
+    study_text,
+    told_splits,
+)
 from orchestrator.study.load import load_study, parse_study
 from tests.orchestrator.commands.test_cli import run
 from tests.support.clips import SHARED_VIDEOS, make_clips
@@ -97,7 +106,7 @@ def test_every_choice_is_a_valid_study(
 
 def test_choices_follow_what_was_found(videos: Path) -> None:
     found = look_at(videos)
-    assert choose(found, gpu=False) == Choices("tiny", (8, 16), 48, 55, None, 4, False)
+    assert choose(found, gpu=False) == Choices("tiny", (8, 16), 48, 55, None, 4, False, 100)
     assert choose(found, gpu=True).backbone == "resnet18"
     (videos / "empty").mkdir()
     again = look_at(videos)
@@ -126,3 +135,58 @@ def test_names_and_splits(tmp_path: Path) -> None:
     assert told_splits("a, b") == SplitFolders(train="a", val="b")
     with pytest.raises(DatasetError):
         told_splits("a")
+
+
+def text_for(found: Found) -> str:
+    text = study_text("k", "k", found, choose(found, gpu=False))
+    assert parse_study(text, "k.yaml").name == "k"
+    return text
+
+
+@pytest.mark.parametrize(
+    ("name", "sided"),
+    [
+        ("swipe_left", True),
+        ("turn Right", True),
+        ("counter-clockwise", True),
+        ("anticlockwise", True),
+        ("bright", False),
+        ("cleft", False),
+    ],
+)
+def test_clips_are_not_mirrored_where_a_class_says_left_or_right(
+    videos: Path, name: str, sided: bool
+) -> None:
+    (videos / "cut").rename(videos / name)
+    text = text_for(look_at(videos))
+    assert (f'flip: 0.0                    # clips are not mirrored: class "{name}"' in text) is sided
+    assert ("flip: 0.5" in text) is not sided
+
+
+def test_a_split_that_is_there_is_not_drawn(videos: Path) -> None:
+    drawn = look_at(videos)
+    assert not drawn.split_is_given and "val_fraction: 0.2" in text_for(drawn)
+    for split, numbers in (("train", (0, 1, 2)), ("val", (3, 4))):
+        for name in ("cut", "wash up"):
+            (videos / split / name).mkdir(parents=True)
+            for number in numbers:
+                (videos / name / f"{number}.mp4").rename(videos / split / name / f"{number}.mp4")
+    for name in ("cut", "wash up"):
+        (videos / name).rmdir()
+    given = look_at(videos)
+    assert given.split_is_given and given.videos("val") == 4
+    text = text_for(given)
+    assert "val_fraction" not in text
+    assert "# the folders of the splits say which videos are for validation" in text
+
+
+def test_few_videos_are_trained_on_for_enough_steps(videos: Path) -> None:
+    found = look_at(videos)
+    entry = next(one for one in found.listing.entries if one.split == "train")
+    few = replace(found, listing=replace(found.listing, entries=(entry,) * 32))
+    chosen = choose(few, gpu=False)
+    assert (chosen.batch, chosen.epochs, chosen.continued_epochs) == (8, 63, 32)
+    assert "starter: {epochs: 63}          # the first cell of a chain: 252 steps, fewer" in text_for(few)
+    many = replace(found, listing=replace(found.listing, entries=(entry,) * 4000))
+    assert (choose(many, gpu=False).batch, choose(many, gpu=False).epochs) == (16, 15)
+    assert "steps" not in text_for(many)
