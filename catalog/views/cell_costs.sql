@@ -10,9 +10,11 @@ LEFT JOIN materialised.attempt_epochs AS epochs USING (key, attempt);
 
 -- What a cell costs: one row a study and cell that is planned today or finished. `seconds` were spent in all its attempts; `expected_seconds` is
 -- what a finished cell took, and for the others MACs × epochs at the pace of the finished cells of the dataset
--- (of all datasets, where it has none; empty before the first). Hours are seconds × GPUs (or CPUs) / 3600.
+-- (of all datasets, where it has none; before the first one is finished, that of the epochs which are trained; empty
+-- before the first epoch). Hours are seconds × GPUs (or CPUs) / 3600.
 CREATE VIEW computed.cell_costs AS
 WITH spent AS (SELECT key, sum(ended - started) AS seconds FROM attempt_spans GROUP BY key),
+trained AS (SELECT key, max(last_epoch) AS epoch FROM materialised.attempt_epochs GROUP BY key),
 configured AS (
     -- One look at each text for all its values, and one for all cells that share it.
     SELECT config, json_extract_string(config, [
@@ -24,20 +26,34 @@ sized AS MATERIALIZED (
     SELECT
         grid.* EXCLUDE (config), numbers[1] AS epochs,
         coalesce(numbers[3], 0) * coalesce(numbers[2], 1) AS gpus,
-        coalesce(numbers[4], 1) * coalesce(numbers[2], 1) AS cpus, coalesce(spent.seconds, 0) AS seconds
+        coalesce(numbers[4], 1) * coalesce(numbers[2], 1) AS cpus, coalesce(spent.seconds, 0) AS seconds,
+        coalesce(trained.epoch, 0) AS epoch
     FROM computed.grid_cells AS grid LEFT JOIN configured USING (config) LEFT JOIN spent USING (key)
+    LEFT JOIN trained USING (key)
 ),
 finished AS MATERIALIZED (
     SELECT dataset, sum(seconds) AS seconds, sum(macs * epochs) AS work
     FROM sized WHERE state = 'done' GROUP BY dataset
 ),
-paces AS (SELECT dataset, seconds / nullif(work, 0) AS pace FROM finished)
+begun AS MATERIALIZED (
+    SELECT dataset, sum(seconds) AS seconds, sum(macs * epoch) AS work
+    FROM sized WHERE state <> 'done' AND epoch > 0 GROUP BY dataset
+),
+paces AS (
+    SELECT dataset, coalesce(finished.seconds / nullif(finished.work, 0), begun.seconds / nullif(begun.work, 0)) AS pace
+    FROM finished FULL JOIN begun USING (dataset)
+),
+anywhere AS (
+    SELECT coalesce(
+        (SELECT sum(seconds) / nullif(sum(work), 0) FROM finished),
+        (SELECT sum(seconds) / nullif(sum(work), 0) FROM begun)
+    ) AS pace
+)
 SELECT
-    sized.*,
-    CASE WHEN state = 'done' THEN seconds ELSE macs * epochs * coalesce(
-        pace, (SELECT sum(seconds) / nullif(sum(work), 0) FROM finished)
-    ) END AS expected_seconds
-FROM sized LEFT JOIN paces USING (dataset);
+    sized.* EXCLUDE (epoch),
+    CASE WHEN state = 'done' THEN seconds ELSE macs * epochs * coalesce(paces.pace, anywhere.pace) END
+        AS expected_seconds
+FROM sized LEFT JOIN paces USING (dataset) CROSS JOIN anywhere;
 CREATE TABLE materialised.cell_costs AS FROM computed.cell_costs WITH NO DATA;
 -- Those of today's plans, and all: what superseded cells took is spent too (`superseded`).
 CREATE VIEW cell_costs AS SELECT * EXCLUDE (current) FROM materialised.cell_costs WHERE current;

@@ -134,9 +134,9 @@ def study_lines(study: StudyStatus, width: int | None, *, sure: bool = True) -> 
 
 
 def _progress(study: StudyStatus, states: Sequence[str]) -> str:
-    """A bar of what is done, and the time to go: from the pace of finished cells, as many at once as run."""
-    share = states.count("done") / len(states)
-    bar = f"[{'#' * round(_BAR * share):-<{_BAR}}] {100 * share:.0f} % done"
+    """A bar of the epochs that are done, and the time to go at the pace so far, as many at once as run."""
+    share = _share(study.rows)
+    bar = f"[{'#' * round(_BAR * share):-<{_BAR}}] {100 * share:.0f} % of epochs done"
     if study.left is None:
         return bar
     running = states.count("running")
@@ -146,6 +146,19 @@ def _progress(study: StudyStatus, states: Sequence[str]) -> str:
     if seconds is None or unknown:
         return f"{bar}, to go: ?"
     return f"{bar}, about {clock_text(max(seconds / running, study.left['longest']))} to go"
+
+
+def _share(rows: Sequence[dict[str, Any]]) -> float:
+    """The share of all cells' epochs that are trained; whole where all cells are done, and only there."""
+    total = sum(row["epochs"] or 1 for row in rows)
+    done = sum(_trained(row) for row in rows)
+    whole = all(row["state"] == "done" for row in rows)
+    return 1.0 if whole else min(done / total, _ALMOST)
+
+
+def _trained(row: dict[str, Any]) -> int:
+    epochs: int = row["epochs"] or 1
+    return epochs if row["state"] == "done" else min(row["epoch"] or 0, epochs)
 
 
 def goes_on_lines(rows: Sequence[dict[str, Any]], states: Sequence[str]) -> list[str]:
@@ -183,6 +196,7 @@ def _state(row: dict[str, Any]) -> str:
 _HEAD = ("cell", "state", "epoch", "top-1", "training loss", "clips/s")
 _FEWEST_COLUMNS = 4
 _BAR = 30
+_ALMOST = 0.99
 _NAMED = 4  # interrupted cells
 _MOST_BEST = 5  # datasets
 _SURE_ROWS = 1_000

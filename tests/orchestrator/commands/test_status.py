@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from catalog import Journal
-from catalog.events import AttemptEnded, AttemptStarted, CellFailed
+from catalog import Catalog, Journal
+from catalog.events import AttemptEnded, AttemptStarted, CellFailed, EpochFinished
+from catalog.queries.cells import time_left
 from orchestrator.commands.status import StudyStatus, study_lines
 from orchestrator.running.journal_events import planned_event
 from tests.orchestrator.commands.test_cli import run
-from tests.support.finished_study import NAMES, STUDY, SUBMITTED, finish, plan
+from tests.support.finished_study import NAMES, STUDY, SUBMITTED, build, finish, plan, submit
+from tests.support.grid_events import grid_events
+from tests.support.prediction_storage import GRID
 
 
 def row(cell: str, state: str, **fields: Any) -> dict[str, Any]:
@@ -40,7 +44,7 @@ def test_a_study_in_lines_of_80_columns() -> None:
     lines = shown({"seconds": 600.0, "running": 1, "longest": 90.0, "unknown": 0})
     assert max(map(len, lines)) <= 80
     assert lines[0] == "toy: 1 done, 1 failed, 1 planned, 1 running of 4 cells"
-    assert lines[1] == f"[{'#' * 8}{'-' * 22}] 25 % done, about 10:00 to go"
+    assert lines[1] == f"[{'#' * 9}{'-' * 21}] 31 % of epochs done, about 10:00 to go"
     assert lines[2] == f"best so far: {LONG}, top-1 61.2 % (51.2 to 70.6)"
     assert [line.split()[0] for line in lines[4:8]] == [LONG, "b", "a", "c"], "in the study's order, uncut"
     assert lines[-2] == "failed: c: ReadError: d.mp4; log: c.log"
@@ -62,9 +66,9 @@ def test_the_time_to_go_is_never_made_up() -> None:
     )
     planned = [row("a", "planned"), row("b", "done")]
     lines = shown({"seconds": 60.0, "running": 0, "longest": 50.0, "unknown": 0}, *planned)
-    assert lines[1].endswith("50 % done, not running")
+    assert lines[1].endswith("50 % of epochs done, not running")
     assert lines[-1] == "nobody runs it; go on with: actiongrid run /s/toy.yaml"
-    assert shown(None, row("b", "done"))[1] == f"[{'#' * 30}] 100 % done"
+    assert shown(None, row("b", "done"))[1] == f"[{'#' * 30}] 100 % of epochs done"
 
 
 def test_a_storage_shows_its_studies_as_they_are(
@@ -85,7 +89,7 @@ def test_a_storage_shows_its_studies_as_they_are(
     assert run(monkeypatch, "status", "--storage", tmp_path) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "lengths: 3 done, 1 failed of 4 cells"
-    assert lines[1].endswith("] 75 % done")
+    assert lines[1].endswith("] 75 % of epochs done")
     assert (
         lines[2].startswith("best so far: TAM-Tiny-f")
         and " and 2 more with the same, top-1 50.0 % (9.4 to 90.6)" in lines[2]
@@ -93,3 +97,30 @@ def test_a_storage_shows_its_studies_as_they_are(
     assert [line.split()[0] for line in lines[4:8]] == list(NAMES)
     hint = lines[-1].removeprefix("mend the cause, then: ")
     assert shlex.split(hint) == ["actiongrid", "run", "lengths.yaml", "--storage", str(tmp_path)]
+
+
+def test_epochs_count_and_not_only_cells() -> None:
+    running = row("b", "running", held_by="me@host", epoch=6)
+    assert shown(None, running)[1].endswith("] 50 % of epochs done")
+    last = row("b", "running", held_by="me@host", epoch=12)
+    assert "] 99 % of epochs done" in shown(None, last)[1], "its result is not there yet"
+
+
+def test_the_time_to_go_is_known_from_the_first_epoch(tmp_path: Path) -> None:
+    """One cell of four runs and has told of one of its two epochs, which took 30 s."""
+    build(tmp_path)
+    submit(tmp_path)
+    planned = plan(tmp_path)
+    running = planned[NAMES[0]]
+    epoch = next(event for event in grid_events(GRID) if isinstance(event, EpochFinished))
+    with Catalog.open(tmp_path) as catalog:
+        (before,) = time_left(catalog, "lengths").to_pylist()
+    assert before["unknown"] == 4
+    with Journal.open(tmp_path, "later") as journal:
+        journal.append(AttemptStarted(running.key, 1, "later", "host", "runs/x", time=SUBMITTED + 5000))
+        journal.append(replace(epoch, key=running.key, attempt=1, epoch=1, time=SUBMITTED + 5030))
+    with Catalog.open(tmp_path) as catalog:
+        (left,) = time_left(catalog, "lengths").to_pylist()
+    macs = [planned[name].macs for name in NAMES]
+    wanted = 30.0 + sum(2 * 30.0 * one / macs[0] for one in macs[1:])
+    assert left["unknown"] == 0 and left["seconds"] == pytest.approx(wanted)
