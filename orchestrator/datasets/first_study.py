@@ -22,7 +22,7 @@ _LONG_SECONDS = 30.0
 _COMMENTS = 32  # the column that they begin after
 _LARGE_CROP, _SMALL_CROP = 224, 112
 _FEWEST_EPOCHS, _MOST_EPOCHS = 15, 100
-_STEPS = 250
+_STEPS = 200
 """Steps of the optimiser that a first training has at least: after 30, results were still at chance."""
 _SIDED = re.compile(r"(?<![a-z])(left|right|(counter|anti)?-?clockwise)(?![a-z])", re.IGNORECASE)
 
@@ -126,7 +126,7 @@ class Choices:
     @property
     def continued_epochs(self) -> int:
         """Of cells that start from another's checkpoint."""
-        return -(-self.epochs // 2)
+        return max(8, -(-self.epochs // 3))
 
 
 def choose(found: Found, *, gpu: bool) -> Choices:
