@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from catalog.catalog import Catalog
     from catalog.events import Subject
 
-WITH_TAGS = "(len($tags) = 0 OR key IN (SELECT key FROM cell_tags WHERE list_contains($tags, tag)))"
-"""The condition on a `key` that its cell has one of `$tags`, itself or by a study; no tags let all pass."""
-
 _LATER = 1e-3  # seconds
 _LAST = """
     SELECT max(time) AS last FROM (
@@ -53,11 +50,6 @@ def tags_about(catalog: Catalog, about: Subject, name: str) -> pa.Table:
 def newest_notes(catalog: Catalog, keys: Sequence[str] = ()) -> pa.Table:
     """Return the notes on these cells (none named: on all cells and studies), the newest first."""
     return catalog.query(_ALL_NOTES, {"keys": list(keys)})
-
-
-def known_tags(catalog: Catalog) -> list[str]:
-    """Return every tag that some cell or study has."""
-    return list(catalog.query("SELECT DISTINCT tag FROM tags ORDER BY tag").column("tag").to_pylist())
 
 
 def saved_views(catalog: Catalog) -> pa.Table:

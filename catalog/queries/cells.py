@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from catalog.queries.filters import ALL, AXES, Filters, Where, chosen_cells
+from catalog.queries.filters import ALL, AXES, TAG, Filters, Where, chosen_cells
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -329,6 +329,6 @@ def _candidates(filters: Filters) -> Where:
         return chosen_cells(filters, "grid_cells")
     if filters == ALL:
         return Where("chosen AS (FROM materialised.planned_keys WHERE current)", {})
-    where = filters.where((*AXES, "study", "seed"))
+    where = filters.where((*AXES, "study", "seed", TAG))
     once = f"SELECT DISTINCT cell, key FROM study_cells WHERE current AND {where.sql}"
     return Where(f"chosen AS ({once})", where.params)

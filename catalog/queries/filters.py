@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote_plus
 
+from catalog.field_errors import choices
 from catalog.names import is_other_axis
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 
@@ -28,11 +29,17 @@ MOST_VALUES = 500
 """Values of one filter."""
 
 OTHER_AXES = "other_axes"
-_CELL_FILTERS = (*AXES, "study", "seed", "state", OTHER_AXES)
+TAG = "tag"
+OWN_FILTERS = (*AXES, "study", "seed", OTHER_AXES, TAG)
+"""The filters of one's own results, which have a `key`."""
+_CELL_FILTERS = (*OWN_FILTERS, "state")
 # Of each axis that is named one of its values: whatever the others say.
 _OTHER = f"""len(list_filter(${OTHER_AXES}, lambda one: NOT list_contains(
     ${OTHER_AXES}, split_part(one, '=', 1) || '=' || coalesce({OTHER_AXES}[split_part(one, '=', 1)], '')
 ))) = 0"""
+# Of the tags that were given to the cell or to a study that it is in, one.
+_TAGGED = f"key IN (SELECT key FROM cell_tags WHERE list_contains(${TAG}, tag))"
+_WRITTEN = {OTHER_AXES: _OTHER, TAG: _TAGGED}
 
 
 class FilterError(ActionGridError):
@@ -54,6 +61,7 @@ class Filters:
     """The values that are let through, by name; no value lets everything through.
 
     `other_axes` are values of axes that are no columns, with the axis: `recipe.lr=0.01` (docs/axes.md).
+    `tag` lets cells through that have one of these, themselves or through a study.
     """
 
     module: tuple[str, ...] = ()
@@ -65,13 +73,15 @@ class Filters:
     seed: tuple[int, ...] = ()
     state: tuple[str, ...] = ()
     other_axes: tuple[str, ...] = ()
+    tag: tuple[str, ...] = ()
 
     def where(self, columns: Collection[str]) -> Where:
-        """Return the condition on those of `columns` that are filtered; TRUE where none is."""
+        """Return the condition on those of `columns` that are filtered; TRUE where none is.
+
+        A filter by tags is a condition on the column `key`.
+        """
         chosen = {name: list(getattr(self, name)) for name in columns if getattr(self, name)}
-        sql = " AND ".join(
-            f"({_OTHER})" if name == OTHER_AXES else f"list_contains(${name}, {name})" for name in chosen
-        )
+        sql = " AND ".join(f"({_WRITTEN.get(name, f'list_contains(${name}, {name})')})" for name in chosen)
         return Where(sql or "TRUE", chosen)
 
     def without(self, *names: str) -> Filters:
@@ -121,6 +131,21 @@ def from_query_string(text: str) -> Filters:
     return Filters(**{name: tuple(values) for name, values in found.items()})
 
 
+def written_filters(text: str) -> Filters:
+    """Return the filters that somebody wrote by hand, as in an address.
+
+    Raises:
+        FilterError: as `from_query_string`, or what is written is no filter.
+    """
+    for part in filter(None, text.removeprefix("?").split("&")):
+        name, _, values = part.partition("=")
+        if not is_filter(name):
+            raise FilterError("no such filter", repr(name), choices(name, sorted(_NAMES - {OTHER_AXES})))
+        if not values:
+            raise FilterError("no value", f"filter {name}", f"say {name}=…")
+    return from_query_string(text)
+
+
 def _text(value: object) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
@@ -144,10 +169,10 @@ def _value(name: str, text: str) -> str | int | bool:
 def mean_accuracies(filters: Filters, source: Source) -> Where:
     """Return CTEs that end in `accuracy`: rows with the columns of the view `accuracies`.
 
-    Seeds and studies filter one's own results only; of the states, `done` means cells with a result.
+    Seeds, studies and tags filter one's own results only; of the states, `done` means cells with a result.
     """
     axes = filters.where(AXES)
-    own = filters.where((*AXES, "study", "seed", OTHER_AXES))
+    own = filters.where(OWN_FILTERS)
     finished = {"own": "TRUE", "published": "FALSE", "both": "TRUE"}[source]
     if filters.state:
         finished += " AND done" if "done" in filters.state else " AND NOT done"
@@ -249,6 +274,7 @@ def rows_of(catalog: Catalog, view: str, filters: Filters = ALL, *, order_by: Se
     if wrong:
         raise ValueError(f"not the name of a view or column; {wrong[0]}; see `DESCRIBE results`")
     columns = catalog.query(f"FROM {view} LIMIT 0").column_names
-    where = filters.where([one.name for one in fields(Filters) if one.name in columns])
+    names = [one.name for one in fields(Filters) if (one.name if one.name != TAG else "key") in columns]
+    where = filters.where(names)
     order = f"ORDER BY {', '.join(order_by)}" if order_by else ""
     return catalog.query(f"FROM {view} WHERE {where.sql} {order}", where.params or None)

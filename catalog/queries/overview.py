@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from catalog.queries.annotations import WITH_TAGS
-from catalog.queries.filters import ALL, AXES, OTHER_AXES, Filters, Source, Where, ask, chosen_cells, rows_of
+from catalog.queries.filters import (
+    ALL,
+    AXES,
+    OTHER_AXES,
+    OWN_FILTERS,
+    TAG,
+    Filters,
+    Source,
+    Where,
+    ask,
+    chosen_cells,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,14 +84,14 @@ _ALL_CELLS = """
     ORDER BY cells.dataset, cells.module, cells.backbone, cells.temporal_pooling, cells.frames,
         cells.seed, key
 """
-_ALL_CELLS_FILTERS = (*AXES, "seed", "state", OTHER_AXES)
+_ALL_CELLS_FILTERS = (*AXES, "seed", "state", OTHER_AXES, TAG)
 _DATASETS = """
     SELECT DISTINCT dataset FROM recorded.cells WHERE len($studies) = 0 OR list_contains($studies, study)
 """
 _NUM_CLASSES = "(SELECT key, any_value(num_classes) AS num_classes FROM recorded.cells GROUP BY key)"
 _WIDE = f"""
     SELECT * EXCLUDE (versions, hardware, config) REPLACE (other_axes_text(other_axes) AS other_axes)
-    FROM {{view}} LEFT JOIN {_NUM_CLASSES} USING (key) WHERE {WITH_TAGS}
+    FROM (FROM {{view}} WHERE {{where}}) AS chosen LEFT JOIN {_NUM_CLASSES} USING (key)
     ORDER BY dataset, module, backbone, cell, key
 """
 _SHORT = f"""
@@ -88,21 +99,20 @@ _SHORT = f"""
         {{dataset}} cell, top1, eval_videos, top5, loss AS val_loss, checkpoint, best_top1, epochs, params,
         macs, published_top1, published_videos, difference, differs, precision, device, key,
         num_classes {{marks}}
-    FROM {{view}} LEFT JOIN {_NUM_CLASSES} USING (key) WHERE {WITH_TAGS}
+    FROM (FROM {{view}} WHERE {{where}}) AS chosen LEFT JOIN {_NUM_CLASSES} USING (key)
     ORDER BY dataset, module, backbone, temporal_pooling, frames, seed, finished, key
 """
-_PIVOT = f"""
+_PIVOT = """
     SELECT
         results.dataset, results.module, results.backbone, results.temporal_pooling, results.frames,
         results.seed, results.other_axes,
-        results.{{value}}, results.key, results.eval_videos, coalesce(variant, '') AS experiment
-    FROM results
+        results.{value}, results.key, results.eval_videos, coalesce(variant, '') AS experiment
+    FROM (FROM results WHERE {where}) AS results
     LEFT JOIN cell_accuracies USING (study, key)
     LEFT JOIN materialised.variants
         ON variants.dataset = results.dataset AND variants.module = results.module
         AND variants.backbone = results.backbone AND variants.temporal_pooling = results.temporal_pooling
         AND variants.frames = results.frames AND variants.experiment = cell_accuracies.experiment
-    WHERE {WITH_TAGS}
 """
 PIVOT_VALUES = (
     "top1",
@@ -152,7 +162,8 @@ _FILTER_VALUES = """
         list(DISTINCT dataset) AS dataset, list(DISTINCT study) AS study, list(DISTINCT seed) AS seed,
         list_distinct(flatten(list(list_transform(
             map_entries(other_axes), lambda one: one.key || '=' || one.value
-        )))) AS other_axes
+        )))) AS other_axes,
+        coalesce((SELECT list(DISTINCT tag) FROM tags), []) AS tag
     FROM planned
 """
 _NAMES = """
@@ -249,18 +260,18 @@ def wide_results(
     max_rows: int,
     *,
     superseded: bool = False,
-    tags: Sequence[str] = (),
+    filters: Filters = ALL,
 ) -> pa.Table:
     """Return finished cells of today's plans with all their plain columns, at most `max_rows` of them.
 
-    With `superseded` also those of plans before the studies were changed, marked by a column of this name;
-    with `tags` those alone that have one of them, themselves or through a study.
+    With `superseded` also those of plans before the studies were changed, marked by a column of this name.
 
     Raises:
         QueryError: it takes longer than `timeout_seconds` (None: any time).
     """
-    sql = _WIDE.format(view="results_all" if superseded else "results")
-    return catalog.query(sql, {"tags": list(tags)}, timeout_seconds=timeout_seconds, max_rows=max_rows)
+    where = _finished(filters, superseded=superseded)
+    sql = _WIDE.format(view="results_all" if superseded else "results", where=where.sql)
+    return catalog.query(sql, where.params, timeout_seconds=timeout_seconds, max_rows=max_rows)
 
 
 def short_results(
@@ -270,54 +281,60 @@ def short_results(
     *,
     with_dataset: bool,
     superseded: bool = False,
-    tags: Sequence[str] = (),
+    filters: Filters = ALL,
 ) -> pa.Table:
     """As `wide_results`, with those columns only that fit a terminal or a page."""
     view, marks = ("results_all", ", superseded, superseded_by") if superseded else ("results", "")
-    sql = _SHORT.format(dataset="dataset," if with_dataset else "", view=view, marks=marks)
-    return catalog.query(sql, {"tags": list(tags)}, timeout_seconds=timeout_seconds, max_rows=max_rows)
+    where = _finished(filters, superseded=superseded)
+    dataset = "dataset," if with_dataset else ""
+    sql = _SHORT.format(dataset=dataset, view=view, marks=marks, where=where.sql)
+    return catalog.query(sql, where.params, timeout_seconds=timeout_seconds, max_rows=max_rows)
 
 
-def pivot_rows(catalog: Catalog, value: str, tags: Sequence[str] = ()) -> pa.Table:
-    """Return the axes, one of `PIVOT_VALUES`, key and videos of every finished cell of the current plans.
-
-    With `tags` of those alone that have one of them, themselves or through a study.
-    """
+def pivot_rows(catalog: Catalog, value: str, filters: Filters = ALL) -> pa.Table:
+    """Return the axes, one of `PIVOT_VALUES`, key and videos of every finished cell of the current plans."""
     if value not in PIVOT_VALUES:
         raise ValueError(f"no column to show: {value}")
-    return catalog.query(_PIVOT.format(value=value), {"tags": list(tags)})
+    where = _finished(filters)
+    return catalog.query(_PIVOT.format(value=value, where=where.sql), where.params)
 
 
-def explored_cells(catalog: Catalog, filters: Filters = ALL, tags: Sequence[str] = ()) -> pa.Table:
+def _finished(filters: Filters, *, superseded: bool = False) -> Where:
+    """The condition on one's own results: their state is `done`, and each counts in all studies it is in."""
+    where = filters.without("study").where(OWN_FILTERS)
+    done = "TRUE" if not filters.state or "done" in filters.state else "FALSE"
+    if not filters.study:
+        return Where(f"{where.sql} AND {done}", where.params)
+    today = "TRUE" if superseded else "current"
+    named = f"key IN (SELECT key FROM study_cells WHERE {today} AND list_contains($study, study))"
+    return Where(f"{where.sql} AND {done} AND {named}", {**where.params, "study": list(filters.study)})
+
+
+def explored_cells(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     """Return one row a cell of today's plans with a result: axes, top-1 (percent), MACs, `hours`, its tags.
 
-    With `tags` only of cells that have one of them, themselves or through a study. `hours` are those of all
-    its attempts by the clock.
+    `hours` are those of all its attempts by the clock.
     """
-    return ask(catalog, _explored(filters, tags), _EXPLORED_CELLS)
+    return ask(catalog, _explored(filters), _EXPLORED_CELLS)
 
 
-def explored_experiments(
-    catalog: Catalog, filters: Filters = ALL, tags: Sequence[str] = (), *, by_seed: bool = False
-) -> pa.Table:
+def explored_experiments(catalog: Catalog, filters: Filters = ALL, *, by_seed: bool = False) -> pa.Table:
     """Return one row an experiment of `explored_cells`: mean `top1`, `top1_std`, `seeds` with a result.
 
     `planned` counts the cells that pass. With `by_seed` each seed is a row of its own, else `seed` is empty.
     """
-    return ask(catalog, _explored(filters, tags), _EXPLORED_EXPERIMENTS, by_seed=by_seed)
+    return ask(catalog, _explored(filters), _EXPLORED_EXPERIMENTS, by_seed=by_seed)
 
 
-def _explored(filters: Filters, tags: Sequence[str]) -> Where:
+def _explored(filters: Filters) -> Where:
     """The CTE `once`: the rows of `cell_accuracies` that pass, each key once."""
-    where = filters.where((*AXES, "study", "seed", OTHER_AXES))
+    where = filters.where(OWN_FILTERS)
     done = "TRUE" if not filters.state else "done" if "done" in filters.state else "FALSE"
     sql = f"""
-        own AS MATERIALIZED (
-            FROM cell_accuracies WHERE source = 'own' AND {done} AND {where.sql} AND {WITH_TAGS}
-        ),
+        own AS MATERIALIZED (FROM cell_accuracies WHERE source = 'own' AND {done} AND {where.sql}),
         once AS MATERIALIZED (FROM across_studies_of('own'))
     """
-    return Where(sql, {**where.params, "tags": list(tags)})
+    return Where(sql, where.params)
 
 
 def filter_values(catalog: Catalog) -> pa.Table:

@@ -40,9 +40,9 @@ _SPREAD = 0.03
 """How far apart the lines of one value lie, as a share of an axis, so that none hides another."""
 
 
-def parallel_data(catalog: Catalog, filters: Filters = ALL, tags: Sequence[str] = ()) -> pa.Table:
+def parallel_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     """Return `explored_cells` with the 95 % intervals of their top-1 (percent), by the number of videos."""
-    return with_intervals(explored_cells(catalog, filters, tags), _TOP1)
+    return with_intervals(explored_cells(catalog, filters), _TOP1)
 
 
 def axis_value(row: Row, axis: str) -> Any:  # noqa: ANN401  (a value of any axis)
@@ -92,7 +92,7 @@ def draw_parallel(table: pa.Table, theme: Theme = AUTO, axes: Sequence[str] = ()
     """Draw a line a cell through its places on the axes (all that vary, where none are named)."""
     rows = sorted(table.to_pylist(), key=lambda row: str(row["key"]))[:MOST_LINES]
     if not rows:
-        return empty_figure("No cell has a result yet, or none passes the filters and tags.", theme)
+        return empty_figure("No cell has a result yet, or none passes the filters.", theme)
     chosen = [_scale(rows, axis) for axis in axes or usual_axes(rows)]
     figure = PlainFigure()
     for module in sorted({row["module"] for row in rows}, key=module_order):

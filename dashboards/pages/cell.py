@@ -145,7 +145,7 @@ def _cell(request: PageRequest, cell: Row) -> list[Block]:
                 key,
                 tags.to_pylist(),
                 said.to_pylist(),
-                lambda tag: link(tag, request.address.on("explore", tag=tag)),
+                lambda tag: link(tag, request.address.tagged(tag)),
                 writable=request.acts,
             ),
         ),

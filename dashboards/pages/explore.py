@@ -1,7 +1,6 @@
 """Explore: every finished cell over the axes that somebody chooses, groups of them, tags, notes, saved views.
 
-All that is chosen stands in the address: `axes` are the columns of the drawing, `by` what groups are made by,
-`tag` which tags let a cell through.
+All that is chosen stands in the address: `axes` are the columns of the drawing, `by` what groups are made by.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from catalog.names import axes_words
-from catalog.queries.annotations import known_tags, newest_notes, notes_about, saved_views, tags_about
+from catalog.queries.annotations import newest_notes, notes_about, saved_views, tags_about
 from catalog.queries.filters import FilterError
 from catalog.queries.overview import explored_experiments
 from dashboards.figures.parallel_coordinates import (
@@ -42,7 +41,6 @@ Row = dict[str, Any]
 
 TITLE = "Explore"
 
-_MOST_OFFERED = 24
 _MOST_NOTES = 50
 _USUAL_GROUPS = ("module",)
 _APART = ("study", "dataset")
@@ -61,11 +59,9 @@ _ABOUT_GROUPS = (
 
 def blocks(request: PageRequest) -> list[Block]:
     """Return what can be chosen, the drawing of the cells, their groups, saved views, notes."""
-    tags = request.address.several("tag")
-    table, experiments, known, views, notes = in_parallel(
-        lambda: parallel_data(request.catalog, request.filters, tags),
-        lambda: _experiments(request, tags),
-        lambda: known_tags(request.catalog),
+    table, experiments, views, notes = in_parallel(
+        lambda: parallel_data(request.catalog, request.filters),
+        lambda: _experiments(request),
         lambda: saved_views(request.catalog),
         lambda: newest_notes(request.catalog),
     )
@@ -75,7 +71,6 @@ def blocks(request: PageRequest) -> list[Block]:
     choices = [
         _toggles(request.address, "axes", "Columns", {one: axis_title(one) for one in columns}, axes),
         _toggles(request.address, "by", "Groups by", _group_names(rows), _by(request, rows)),
-        _tag_choice(request.address, known, tags),
     ]
     return [
         Text("choices", html.Div(choices, className="choices")),
@@ -87,9 +82,9 @@ def blocks(request: PageRequest) -> list[Block]:
     ]
 
 
-def _experiments(request: PageRequest, tags: Sequence[str]) -> pa.Table:
+def _experiments(request: PageRequest) -> pa.Table:
     by_seed = "seed" in request.address.several("by")
-    return with_intervals(explored_experiments(request.catalog, request.filters, tags, by_seed=by_seed), MEAN)
+    return with_intervals(explored_experiments(request.catalog, request.filters, by_seed=by_seed), MEAN)
 
 
 def _group_names(rows: Sequence[Row]) -> dict[str, str]:
@@ -114,14 +109,6 @@ def _toggles(
         href = address.choosing(**{name: ",".join(new)}).href
         links.append(html.A(text, href=href, className="go option", **current))
     return html.Div([html.Span(title, className="soft"), *links], className="choice", role="group")
-
-
-def _tag_choice(address: Address, known: Sequence[str], chosen: Sequence[str]) -> Component:
-    if not known and not chosen:
-        said = "Tags: none yet; a cell's page and `actiongrid tag` give them."
-        return html.Div(html.Span(said, className="soft"), className="choice")
-    offered = dict.fromkeys([*chosen, *known[:_MOST_OFFERED]])
-    return _toggles(address, "tag", "With a tag of", {one: one for one in offered}, chosen)
 
 
 def _drawing(request: PageRequest, table: pa.Table, axes: Sequence[str]) -> Block:
@@ -173,7 +160,7 @@ def _groups(experiments: pa.Table, by: Sequence[str]) -> Block:
     columns: dict[str, Column | str] = {**axes, **_SHOWN}
     # Without rows nothing would say which columns there are.
     table = pa.Table.from_pylist(rows) if rows else pa.table({name: [] for name in columns})
-    empty = "No cell has a result yet, or none passes the filters and tags."
+    empty = "No cell has a result yet, or none passes the filters."
     return Table("groups", "Groups", table, columns, empty, _ABOUT_GROUPS, most=300)
 
 
@@ -287,7 +274,7 @@ def _study(request: PageRequest) -> Component:
         study,
         tags.to_pylist(),
         notes.to_pylist(),
-        lambda tag: link(tag, request.address.on("explore", tag=tag)),
+        lambda tag: link(tag, request.address.tagged(tag)),
         writable=request.acts,
     )
 

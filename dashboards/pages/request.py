@@ -53,6 +53,10 @@ class Address:
         """Return the address of another page with the same filters."""
         return Address(page, self.filters, tuple(sorted((name, value) for name, value in choices.items())))
 
+    def tagged(self, tag: str) -> Address:
+        """Return the address of Explore with the same filters and the cells of one tag."""
+        return Address("explore", replace(self.filters, tag=(tag,)))
+
     def choosing(self, **choices: str) -> Address:
         """Return the same page with some of its parameters changed; an empty value takes one away."""
         merged = {**dict(self.choices), **choices}

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from catalog.queries.filters import ALL, Filters, Source, from_query_string
+from catalog.queries.filters import ALL, Filters, Source, written_filters
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from dashboards.figures.figure import Answer, Export, Figure, Scope
 from dashboards.figures.panels import note
@@ -111,7 +111,7 @@ def draw_figure(
         FigureError: no figure has this name, it shows one's own results only, or there are none.
         FilterError: a filter means nothing.
     """
-    return go.Figure(paper_figure(catalog, name, source, width, from_query_string(filters)))
+    return go.Figure(paper_figure(catalog, name, source, width, written_filters(filters)))
 
 
 def usual_source(catalog: Catalog, name: str, filters: Filters = ALL) -> Source:

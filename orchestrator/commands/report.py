@@ -136,13 +136,13 @@ def _write_figure(
     where: str,
 ) -> None:
     from catalog import Catalog
-    from catalog.queries.filters import from_query_string
+    from catalog.queries.filters import written_filters
     from dashboards.render.image import write_image
     from dashboards.report.paper import paper_figure, usual_source
 
     exists = show is not Show.PUBLISHED
     with Catalog.open(storage.root, storage.fetch_missing, must_exist=exists) as catalog:
-        filters = from_query_string(where)
+        filters = written_filters(where)
         source = _SOURCES[show] if show else usual_source(catalog, name, filters)
         drawn = paper_figure(catalog, name, source, width.value, filters)
     written = write_image(drawn, output, form.value)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import unquote
 
 import typer
 
+from catalog.queries.filters import ALL, Filters, to_query_string, written_filters
 from catalog.storage.atomic import write_output
 from orchestrator.commands.common import (
     StorageOption,
@@ -65,6 +67,10 @@ def results(
     all_: Annotated[
         bool, typer.Option("--all", help="Superseded results too, marked: of studies as they were before.")
     ] = False,
+    where: Annotated[
+        str | None,
+        typer.Option("--filter", help="As in the dashboard's address: 'study=kitchen&frames=8,16'."),
+    ] = None,
     tag: Annotated[
         list[str] | None,
         typer.Option("--tag", help="Only cells with this tag, or one of several such options."),
@@ -93,8 +99,10 @@ def results(
 
     form = format_of_file(format_, output, _BY_SUFFIX, Format.TABLE)
     chosen = existing_storage(storage)
-    _refuse_contradictions(sql, pivot, all_=all_, tags=tag or ())
-    asked = _Asked(form, tuple(tag or ()), all_, output, storage)
+    filters = written_filters(where or "")
+    filters = replace(filters, tag=(*filters.tag, *(tag or ())))
+    asked = _Asked(form, filters, all_, output, storage)
+    _refuse_contradictions(sql, pivot, all_=all_, filtered=asked.is_filtered)
     with Catalog.open(chosen.root, chosen.fetch_missing) as catalog:
         if pivot is not None:
             _show_pivot(catalog, pivot, value, asked)
@@ -110,13 +118,18 @@ class _Asked:
     """How results are to be shown: the format, of which cells, where to, and the storage as it was given."""
 
     form: Format
-    tags: tuple[str, ...]
+    filters: Filters
     superseded: bool
     output: Path | None
     storage: str | None
 
+    @property
+    def is_filtered(self) -> bool:
+        """Whether not all cells are asked for."""
+        return self.filters != ALL
 
-def _refuse_contradictions(sql: str | None, pivot: str | None, *, all_: bool, tags: Sequence[str]) -> None:
+
+def _refuse_contradictions(sql: str | None, pivot: str | None, *, all_: bool, filtered: bool) -> None:
     """Refuse options that do not go together.
 
     Raises:
@@ -128,8 +141,8 @@ def _refuse_contradictions(sql: str | None, pivot: str | None, *, all_: bool, ta
         raise typer.BadParameter("a pivot is of today's results alone; leave --all out")
     if all_ and sql is not None:
         raise typer.BadParameter("in SQL ask the view results_all; leave --all out")
-    if tags and sql is not None:
-        raise typer.BadParameter("in SQL ask the view cell_tags; leave --tag out")
+    if filtered and sql is not None:
+        raise typer.BadParameter("in SQL say it in WHERE (tags: view cell_tags); leave --filter, --tag out")
 
 
 def _show_query(catalog: Catalog, sql: str, asked: _Asked, timeout: float | None, max_rows: int) -> None:
@@ -144,16 +157,17 @@ def _show_query(catalog: Catalog, sql: str, asked: _Asked, timeout: float | None
 def _show_own(catalog: Catalog, asked: _Asked, timeout: float | None, max_rows: int) -> None:
     from orchestrator.planning.earlier import earlier_lines
 
-    table = _own(catalog, asked.form, timeout, max_rows + 1, superseded=asked.superseded, tags=asked.tags)
+    table = _own(catalog, asked, timeout, max_rows + 1)
     _say(_more(table.num_rows, max_rows))
     if not table.num_rows:
         _say(_why_empty(catalog, asked))
         if asked.form in _LINES and asked.output is None:
             return
-    elif not asked.superseded and not asked.tags:
+    elif not asked.superseded and not asked.is_filtered:
         _say(earlier_lines(catalog, None, all_results(asked.storage)))
-    content = _exported(catalog, table.slice(0, max_rows), asked.form) + _notes(catalog, asked.form)
-    _print(content, asked.form, asked.output)
+    shown = table.slice(0, max_rows)
+    notes = _notes(catalog, asked, shown.column("key").to_pylist())
+    _print(_exported(catalog, shown, asked.form) + notes, asked.form, asked.output)
 
 
 def _show_pivot(catalog: Catalog, axes: str, value: str, asked: _Asked) -> None:
@@ -162,13 +176,14 @@ def _show_pivot(catalog: Catalog, axes: str, value: str, asked: _Asked) -> None:
 
     if value not in PIVOT_VALUES:
         raise PivotError(f"nothing to show: {value!r}", "--value", f"one of {', '.join(PIVOT_VALUES)}")
-    rows = pivot_rows(catalog, value, asked.tags).to_pylist()
+    rows = pivot_rows(catalog, value, asked.filters).to_pylist()
     content = _pivoted(catalog, axes, value, asked.form, rows)
     if not rows:
         _say(_why_empty(catalog, asked))
         if asked.form in _LINES and asked.output is None:
             return
-    _print(content + _notes(catalog, asked.form), asked.form, asked.output)
+    notes = _notes(catalog, asked, [row["key"] for row in rows])
+    _print(content + notes, asked.form, asked.output)
 
 
 def _more(rows: int, max_rows: int) -> list[str]:
@@ -181,9 +196,10 @@ def _why_empty(catalog: Catalog, asked: _Asked) -> list[str]:
     from orchestrator.planning.earlier import earlier_lines
 
     storage = asked.storage
-    if asked.tags and has_results(catalog):
+    if asked.is_filtered and has_results(catalog):
         see = command_line("results", storage=storage)
-        return [f"no finished cell has the tag {' or '.join(asked.tags)}; all of them: {see}"]
+        wanted = unquote(to_query_string(asked.filters))
+        return [f"no finished cell passes the filter {wanted}; all of them: {see}"]
     if not studies_of(catalog):
         return [f"nothing here yet; start with: {command_line('run', 'demo', storage=storage)}"]
     earlier = [] if asked.superseded else earlier_lines(catalog, None, all_results(storage), everything=True)
@@ -197,33 +213,31 @@ def _say(lines: Sequence[str]) -> None:
         typer.echo(line, err=True)
 
 
-def _own(
-    catalog: Catalog,
-    form: Format,
-    timeout: float | None,
-    max_rows: int,
-    *,
-    superseded: bool,
-    tags: Sequence[str],
-) -> pa.Table:
+def _own(catalog: Catalog, asked: _Asked, timeout: float | None, max_rows: int) -> pa.Table:
     """The finished cells with the columns that this format has room for."""
     from catalog.queries.overview import short_results, wide_results
 
-    if form not in _FOR_PEOPLE:
-        return wide_results(catalog, timeout, max_rows, superseded=superseded, tags=tags)
-    latex = form is Format.LATEX
-    return short_results(catalog, timeout, max_rows, with_dataset=latex, superseded=superseded, tags=tags)
+    if asked.form not in _FOR_PEOPLE:
+        return wide_results(catalog, timeout, max_rows, superseded=asked.superseded, filters=asked.filters)
+    return short_results(
+        catalog,
+        timeout,
+        max_rows,
+        with_dataset=asked.form is Format.LATEX,
+        superseded=asked.superseded,
+        filters=asked.filters,
+    )
 
 
-def _notes(catalog: Catalog, form: Format) -> bytes:
+def _notes(catalog: Catalog, asked: _Asked, keys: Sequence[str]) -> bytes:
     """What a reader must know of the results, below what is printed for people; else nothing."""
     from catalog.export import latex_text
     from catalog.queries.caveats import result_notes
 
-    if form not in _FOR_PEOPLE:
+    if asked.form not in _FOR_PEOPLE or (asked.is_filtered and not keys):
         return b""
-    notes = result_notes(catalog)
-    if form is Format.LATEX:
+    notes = result_notes(catalog, keys if asked.is_filtered else ())
+    if asked.form is Format.LATEX:
         lines = [r"\par{\footnotesize Notes:", *(rf"{latex_text(note)}.\\" for note in notes), r"\par}"]
     else:
         lines = ["", "notes:", "", *(f"- {note}" for note in notes)]

@@ -83,7 +83,9 @@ def test_an_empty_answer_says_why_and_machines_read_it_as_ever(
     build(tmp_path)
     finish(tmp_path)
     assert run(monkeypatch, "results", "--tag", "poster", "--storage", tmp_path) == 0
-    assert capsys.readouterr().err.startswith("no finished cell has the tag poster; all of them: actiongrid")
+    assert capsys.readouterr().err.startswith(
+        "no finished cell passes the filter tag=poster; all of them: actiongrid"
+    )
     sql = "SELECT * FROM results WHERE top1 > 99"
     assert run(monkeypatch, "results", "--sql", sql, "--format", "json", "--storage", tmp_path) == 0
     printed = capsys.readouterr()
