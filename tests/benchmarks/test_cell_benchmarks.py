@@ -90,6 +90,7 @@ def test_an_evaluation_is_measured_by_batch_and_gives_the_same(rows_of: Measure)
         assert row["score_difference"] <= 1e-5
 
 
+@pytest.mark.long
 def test_cells_side_by_side_give_rows_that_the_plan_can_use(rows_of: Measure, tmp_path: Path) -> None:
     rows = rows_of(packing, "--together", "1", "2", "--threads", "1", "--batch", "8", "--seconds", "0.5")
     assert [(row["side_by_side"], row["mps"]) for row in rows] == [(1, False), (2, False)]

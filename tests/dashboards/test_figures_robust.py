@@ -6,10 +6,12 @@ import csv
 import io
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
 import plotly.graph_objects as go
+import pyarrow as pa
 import pytest
 
 from catalog import Catalog
@@ -24,7 +26,7 @@ from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.figure import Figure, Scope
 from dashboards.figures.registry import _by_name, exports, figures, findings, sections
 from dashboards.render.theme import DARK, LIGHT, THEMES
-from tests.support.figure_list import CATALOGS, FIGURES, build, keys_of
+from tests.support.figure_list import CATALOGS, FIGURES, Data, build, keys_of
 
 
 @pytest.fixture(scope="module", params=CATALOGS)
@@ -32,10 +34,16 @@ def catalog(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return build(tmp_path_factory.mktemp("storage"), CATALOGS[request.param]())
 
 
+@cache
+def answer(catalog: Catalog, data: Data) -> pa.Table:
+    """What a figure is drawn from: asked once, drawn in all its ways."""
+    return data(catalog)
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_draws_or_says_why_not(catalog: Catalog, name: str) -> None:
     data, draw = FIGURES[name]
-    table = data(catalog)
+    table = answer(catalog, data)
     figure = draw(table)
     assert isinstance(figure, go.Figure)
     shown = any(_has_points(trace) for trace in figure.data)
@@ -51,7 +59,7 @@ def test_every_figure_draws_or_says_why_not(catalog: Catalog, name: str) -> None
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_theme_colours_every_figure(catalog: Catalog, name: str) -> None:
     data, draw = FIGURES[name]
-    table = data(catalog)
+    table = answer(catalog, data)
     for theme in (LIGHT, DARK):
         layout = draw(table, theme).layout
         assert layout.font.color == theme.text and layout.paper_bgcolor == theme.paper
@@ -60,7 +68,7 @@ def test_the_theme_colours_every_figure(catalog: Catalog, name: str) -> None:
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_draws_one_row_and_says_why_there_is_none(catalog: Catalog, name: str) -> None:
     data, draw = FIGURES[name]
-    rows = data(catalog)
+    rows = answer(catalog, data)
     for place in {0, rows.num_rows // 2, max(0, rows.num_rows - 1)}:
         assert isinstance(draw(rows.slice(place, 1)), go.Figure)
     nothing = draw(rows.slice(0, 0))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -47,12 +49,14 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
         yield catalog
 
 
-def drawn(catalog: Catalog, name: str) -> Iterator[Plain]:
+@cache
+def drawn(catalog: Catalog, name: str) -> list[Plain]:
+    found = []
     for source in ("own", "both", "published"):
-        try:
-            yield paper_figure(catalog, name, source)
-        except FigureError:
-            continue  # of one's own results alone, or none of these
+        # Some are of one's own results alone, or there are none of these.
+        with suppress(FigureError):
+            found.append(paper_figure(catalog, name, source))
+    return found
 
 
 def with_bars(figure: Plain, letter: str) -> list[Any]:

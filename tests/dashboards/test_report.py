@@ -5,6 +5,7 @@ import datetime
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -59,14 +60,26 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-@pytest.fixture
-def catalog(tmp_path: Path) -> Catalog:
-    write_quickly(tmp_path, iter([*grid_events(GRID), quarantine_event()]))
-    return Catalog.open(tmp_path)
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
+    storage = tmp_path_factory.mktemp("storage")
+    write_quickly(storage, iter([*grid_events(GRID), quarantine_event()]))
+    with Catalog.open(storage) as catalog:
+        yield catalog
 
 
-def test_the_report_has_the_numbers_of_the_catalog(catalog: Catalog) -> None:
-    page = Page(report_html(catalog, NOW))
+@pytest.fixture(scope="module")
+def html(catalog: Catalog) -> str:
+    return report_html(catalog, NOW)
+
+
+@pytest.fixture(scope="module")
+def written(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(catalog, tmp_path_factory.mktemp("written") / "out" / "report.html")
+
+
+def test_the_report_has_the_numbers_of_the_catalog(catalog: Catalog, html: str) -> None:
+    page = Page(html)
     cells = {row[0]: row for row in page.rows if len(row) > 5}
     results = catalog.query("SELECT cell, top1 FROM results").to_pylist()
     assert len(results) == 29
@@ -80,22 +93,23 @@ def test_the_report_has_the_numbers_of_the_catalog(catalog: Catalog) -> None:
     assert cells["TAM-Tiny-f16@synthetic-motion"][1] == "blocked"
     assert "29 of 32 cells are done, 1 failed, 2 are missing" in page.text
     own = catalog.query("FROM contributions WHERE source = 'own' AND phi IS NOT NULL").to_pylist()
-    shown = {tuple(row[:4]) for row in page.rows}
+    shown = {tuple(row[:5]) for row in page.rows}
+    assert len(own) == 5
     for row in own:
-        assert (row["dataset"], row["module"].upper(), "own", f"{row['phi']:.3f}") in shown
+        assert (row["dataset"], row["module"].upper(), "own", "demo", f"{row['phi']:.3f}") in shown
 
 
-def test_what_failed_is_named_with_its_reason(catalog: Catalog) -> None:
-    page = Page(report_html(catalog, NOW))
+def test_what_failed_is_named_with_its_reason(html: str) -> None:
+    page = Page(html)
     assert [FAILING, "failed"] in [row[:2] for row in page.rows]
     assert f"waits for {FAILING}, which failed" in page.text
     assert "2 videos could not be read" in page.text and "no frame decodes" in page.text
 
 
-def test_what_comes_from_data_is_escaped(catalog: Catalog) -> None:
-    html = report_html(catalog, NOW).replace(get_plotlyjs(), "")
-    assert "<b>broken</b>" not in html and "val/&lt;b&gt;broken&lt;/b&gt;.mp4" in html
-    assert "&lt;clip &amp; co&gt;" in html
+def test_what_comes_from_data_is_escaped(html: str) -> None:
+    ours = html.replace(get_plotlyjs(), "")
+    assert "<b>broken</b>" not in ours and "val/&lt;b&gt;broken&lt;/b&gt;.mp4" in ours
+    assert "&lt;clip &amp; co&gt;" in ours
 
 
 def test_a_hostile_study_cannot_inject_markup(tmp_path: Path) -> None:
@@ -112,16 +126,15 @@ def test_a_hostile_study_cannot_inject_markup(tmp_path: Path) -> None:
     assert html.count("<script") == html.count("</script>")
 
 
-def test_the_file_loads_nothing(catalog: Catalog, tmp_path: Path) -> None:
-    path = write_report(catalog, tmp_path / "out" / "report.html")
-    html = path.read_text()
+def test_the_file_loads_nothing(written: Path) -> None:
+    html = written.read_text()
     assert html.count(get_plotlyjs()) == 1
     page = Page(html)
     assert page.loads == []
     assert not re.findall(r"https?://|@import|url\(", html.replace(get_plotlyjs(), ""))
     assert "default-src 'none'" in html and "showSendToCloud: false" in html
-    assert path.stat().st_size < 6_000_000
-    assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
+    assert written.stat().st_size < 6_000_000
+    assert [entry.name for entry in written.parent.iterdir()] == ["report.html"]
 
 
 @pytest.mark.parametrize(
@@ -166,13 +179,12 @@ def test_nan_is_shown_and_does_not_break_the_page(tmp_path: Path) -> None:
         assert "NaN" not in content
 
 
-def test_chromium_draws_every_figure(catalog: Catalog, tmp_path: Path) -> None:
+def test_chromium_draws_every_figure(written: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium on this machine")
-    path = write_report(catalog, tmp_path / "report.html")
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    command += ["--virtual-time-budget=10000", "--dump-dom", f"file://{path}"]
+    command += ["--virtual-time-budget=10000", "--dump-dom", f"file://{written}"]
     dom = subprocess.run(command, capture_output=True, check=True, text=True, timeout=120).stdout
     assert dom.count('class="plot js-plotly-plot"') == 10
     assert dom.count('<svg class="main-svg"') >= 6

@@ -12,6 +12,7 @@ from tests.support.studies import actiongrid, query
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long
 def test_a_study_that_holds_videos_out_says_so_everywhere(tmp_path: Path) -> None:
     file = write_study(tmp_path, "held-out", "[tam]", "[8, 16]")
     plain = actiongrid("plan", file, "--storage", tmp_path / "storage")

@@ -112,6 +112,7 @@ def test_ctrl_c_before_anything_trains_ends_with_a_line_that_says_how_to_go_on(t
     assert list((tmp_path / "storage" / "drivers").iterdir()) == []
 
 
+@pytest.mark.long
 def test_pause_resume_sigterm_and_cancel(tmp_path: Path, storage: Path) -> None:
     study = write_study(tmp_path, "long", "[tsn]", frames="[8, 16]", epochs=2000)
     events = Events(storage)

@@ -159,6 +159,7 @@ def started(storage: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.long
 def test_two_at_once_measure_nothing_twice(storage: Path) -> None:
     before = len(Events(storage).of(CellEvaluated))
     processes = [started(storage, "--clips", "3") for _ in range(2)]
@@ -172,6 +173,7 @@ def test_two_at_once_measure_nothing_twice(storage: Path) -> None:
     assert list((storage / "drivers").iterdir()) == []
 
 
+@pytest.mark.long
 def test_ctrl_c_stops_well_and_the_same_command_goes_on(storage: Path) -> None:
     evaluating = started(storage, "--clips", "4")
     wait_for(lambda: held_leases(storage), "it measures", 180)

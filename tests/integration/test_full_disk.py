@@ -33,6 +33,7 @@ def fill_up_while_it_trains(driver: RunningDriver, disk: Path) -> None:
     driver.says("paused: ", seconds=240)
 
 
+@pytest.mark.long
 def test_a_full_disk_pauses_the_study_until_there_is_room(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", KIB) as disk:
         storage, study = disk / "storage", study_file(tmp_path)

@@ -14,6 +14,7 @@ from trainables.training.checkpoint import stored_epochs
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long
 def test_only_the_last_checkpoints_are_left(tmp_path: Path) -> None:
     study = write_study(tmp_path, "kept", "[tam]", frames="[8, 16]", epochs=4)
     study.write_text(study.read_text().replace("inherit: last", "inherit: best") + "keep: last\n")

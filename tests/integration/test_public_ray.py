@@ -49,6 +49,7 @@ def public(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_chain_trains_and_is_evaluated_by_two_workers(public: None, tmp_path: Path) -> None:
     study, storage = write_study(tmp_path, "small", "[tsn]", frames="[8, 16]"), tmp_path / "storage"
     study.write_text(study.read_text() + "resources: {default: {workers: 2, cpus_per_worker: 1}}\n")

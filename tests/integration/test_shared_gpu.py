@@ -17,6 +17,7 @@ OVERLAP = """
 """
 
 
+@pytest.mark.long
 def test_two_cells_share_a_gpu(tmp_path: Path) -> None:
     study = write_study(tmp_path, "shared", "[tsn, tam]", epochs=8)
     text = study.read_text()

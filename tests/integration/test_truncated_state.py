@@ -36,6 +36,7 @@ def cut_short(ray_files: Path) -> set[str]:
     return cut
 
 
+@pytest.mark.long
 def test_a_resubmission_goes_on_from_the_journal_with_a_warning(address: str, tmp_path: Path) -> None:
     study = write_study(tmp_path, "cut", "[tam]", epochs=30)
     storage = tmp_path / "storage"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -39,20 +39,25 @@ def drawings(figure: Figure) -> Iterator[dict[str, Any]]:
     yield from (one for place, one in enumerate(found) if one not in found[:place])
 
 
-def _entry(figure: Figure, source: Source, options: dict[str, Any]) -> tuple[Data, Draw]:
+@cache
+def _data(name: str, source: Source) -> Data:
     def data(catalog: Catalog) -> pa.Table:
-        return figure.data(catalog, Scope(source=source, keys=tuple(keys_of(catalog))))
+        return figures()[name].data(catalog, Scope(source=source, keys=tuple(keys_of(catalog))))
 
-    return data, partial(figure.draw, **options)
+    return data
+
+
+def _entry(name: str, figure: Figure, source: Source, options: dict[str, Any]) -> tuple[Data, Draw]:
+    return _data(name, source), partial(figure.draw, **options)
 
 
 FIGURES: dict[str, tuple[Data, Draw]] = {
-    " ".join([name, source, *map(str, options.values())]): _entry(figure, source, options)
+    " ".join([name, source, *map(str, options.values())]): _entry(name, figure, source, options)
     for name, figure in figures().items()
     for source in (("own", "both") if figure.finding or figure.choice else ("own",))
     for options in drawings(figure)
 }
-"""Every registered figure, drawn in every way that it can be, as two calls: data and drawing."""
+"""Every registered figure, in all ways that it is drawn: data (one for all ways) and drawing."""
 
 ONE = dataclasses.replace(
     DEMO, modules=("tam",), poolings=(False,), frames=(8,), datasets=("synthetic-motion",)

@@ -44,6 +44,7 @@ def plainly(session: CellSession) -> Predictions:
     return predict(session.model, batches, session.compute, session.norm)
 
 
+@pytest.mark.long
 def test_each_epoch_is_measured_with_its_own_weights_and_compiles_nothing_anew(
     toy_data: Path, tmp_path: Path
 ) -> None:
