@@ -26,15 +26,16 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in OUTAGES
 
 
-def retry_reading(action: Callable[[], Given], path: Path, pauses: Sequence[float] = READ_PAUSES) -> Given:
+def retry_reading(action: Callable[[], Given], path: Path, pauses: Sequence[float] | None = None) -> Given:
     """Do something that reads at `path`; where the storage is at fault, again after each of these pauses.
 
-    It waits: never call it with a lock in hand.
+    They are seconds, `READ_PAUSES` if none are given. It waits: never call it with a lock in hand.
 
     Raises:
         StoreReadError: the storage was at fault at every try.
         OSError: another one, such as that there is no file; and whatever else `action` raises.
     """
+    pauses = READ_PAUSES if pauses is None else pauses
     for pause in pauses:
         try:
             return action()

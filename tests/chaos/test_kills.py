@@ -20,7 +20,7 @@ from catalog.events import AttemptStarted, CellFinished, EpochFinished
 from tests.support.storm import CLOCKS, STOPS, VICTIMS, Storm
 from tests.support.studies import CHAINS, actiongrid, query
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 KILLS = int(os.environ.get("ACTIONGRID_KILLS", "1"))
 MANY = 50

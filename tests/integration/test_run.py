@@ -131,6 +131,7 @@ def in_mid_grid(events: list[Any]) -> bool:
     return bool(done) and bool(begun - done)
 
 
+@pytest.mark.long
 def test_a_broken_parent_is_trained_again_before_its_child(
     undisturbed: Path, study: Path, tmp_path: Path
 ) -> None:
