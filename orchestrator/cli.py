@@ -6,11 +6,14 @@ Errors go to stderr as `error: what; where; what to do`. Exit codes: 0 success, 
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import errno
 import locale
+import logging
 import os
 import sys
+from contextlib import suppress
 from itertools import islice
 from typing import Annotated, Any
 
@@ -21,6 +24,7 @@ from catalog.field_errors import closest_spelling
 from catalog.storage.errors import (
     BAD_INPUT,
     INTERRUPTED,
+    WORK_FAILED,
     ActionGridError,
     SystemFailureError,
     from_system,
@@ -133,8 +137,31 @@ app.add_typer(jobs, name="jobs")
 app.add_typer(catalog_commands.app, name="catalog")
 
 
+def program() -> None:
+    """Be the whole process: `main`, and an end without the destructors of C++ libraries.
+
+    These run beside threads of Arrow's that are just beginning or ending, which now and then aborts a process
+    (exit code -6) that has done all that was asked.
+    """
+    ended = [WORK_FAILED]
+    atexit.register(_leave, ended)  # before all that commands import, so that it is called after theirs
+    try:
+        main()
+    except SystemExit as error:
+        ended[0] = int(error.code or 0)
+        raise
+
+
+def _leave(ended: list[int]) -> None:
+    logging.shutdown()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with suppress(BrokenPipeError):  # whoever read it has gone
+            stream.flush()
+    os._exit(ended[0])
+
+
 def main() -> None:
-    """Entry point: the one place that turns errors into one line on stderr and an exit code.
+    """Run the command of `sys.argv`: the one place that makes of an error a line on stderr and an exit code.
 
     What is neither of our tree, nor the operating system's, nor a library's word about files or memory, nor
     about the command line is a fault of the program: it ends with its traceback.
@@ -249,4 +276,4 @@ def _no_such_option(error: Any) -> str:  # noqa: ANN401 - Typer's own copy of cl
 
 
 if __name__ == "__main__":
-    main()
+    program()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from catalog import Catalog
 from catalog.storage.atomic import MissingStorageError, StoreWriteError
 from catalog.storage.locks import LockHeldError
 from orchestrator.cli import main
+from tests.support.paths import ROOT
 
 TOY = """
 name: toy
@@ -271,3 +275,26 @@ def test_packages_to_import_may_be_named_anywhere(words: list[str], ordered: lis
     from orchestrator.cli import _imports_first
 
     assert _imports_first(words) == ordered
+
+
+ABORTING = """
+import ctypes, sys
+from orchestrator import cli
+
+libc = ctypes.CDLL(None)
+libc.on_exit(ctypes.cast(libc.abort, ctypes.c_void_p), None)  # what a destructor of a library does
+sys.argv = ["actiongrid", *sys.argv[2:]]
+getattr(cli, {entry!r})()
+"""
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["nonsense"], 2)])
+def test_no_library_has_the_last_word_on_how_a_command_ended(words: list[str], code: int) -> None:
+    ended = {}
+    for entry in ("program", "main"):
+        command = [sys.executable, "-c", ABORTING.format(entry=entry), "--", *words]
+        ended[entry] = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended["main"].returncode == -signal.SIGABRT, "else this shows nothing"
+    assert ended["program"].returncode == code
+    said = ended["program"].stdout + ended["program"].stderr
+    assert said.startswith("actiongrid 0" if code == 0 else "error: No such command 'nonsense'")
