@@ -1,15 +1,48 @@
-"""Rebuild the published catalog from the journals, and compare the two."""
+"""Rebuild the published catalog from the journals, compare the two, and check the files of results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from catalog import snapshots
 from catalog.catalog import Catalog, CatalogError
 from catalog.definitions import version
 from catalog.journal import Fault, journal_dir
+from catalog.predictions import FILES, read_rows
+from catalog.storage.atomic import sha256_of, system_reason
+from catalog.storage.checksums import ChecksumError
+from catalog.storage.layout import found_in
+
+# `keep:` of a study lets checkpoints be removed; where best and last are one epoch they are one file.
+_WEIGHTS = """
+    WITH named AS (
+        SELECT key, which, coalesce(checkpoints ->> ('$.' || which || '.path'), checkpoint) AS path,
+            coalesce(checkpoints ->> ('$.' || which || '.sha256'), checkpoint_sha256) AS sha256,
+            CASE which WHEN 'best' THEN best_epoch ELSE epochs END AS epoch
+        FROM recorded.finished CROSS JOIN (VALUES ('last'), ('best')) AS kinds(which)
+        WHERE checkpoints IS NOT NULL OR which = inherit
+    ),
+    names AS (SELECT key, min(cell) AS cell FROM recorded.cells GROUP BY key)
+    SELECT
+        coalesce(any_value(cell), key) AS cell, path, sha256,
+        string_agg(which, ' and ' ORDER BY which) AS which
+    FROM named LEFT JOIN names USING (key) ANTI JOIN recorded.checkpoints_removed USING (key, epoch)
+    GROUP BY key, path, sha256 ORDER BY cell, path
+"""
+_NAMES = "SELECT key, min(cell) AS cell FROM recorded.cells GROUP BY key"
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """A file of a result: of which cell, what it is, where, and what is wrong with it, or ""."""
+
+    cell: str
+    what: str
+    path: Path
+    fault: str
 
 
 @dataclass(frozen=True)
@@ -67,6 +100,50 @@ def check(storage: Path | str) -> CheckReport:
         tables = _compared(catalog, snapshot)
         older = tables is None
         return CheckReport(snapshot, tables or {}, catalog.faults, catalog.unchecked, older)
+
+
+def check_files(storage: Path | str, fetch: Callable[[Path], None] | None = None) -> Iterator[CheckedFile]:
+    """Read the kept weights and the predictions of all results: is each still what was written?
+
+    Nothing is changed. `fetch` is asked for a file that is not on this machine.
+
+    Raises:
+        CatalogError: the storage has no journal.
+    """
+    root = _with_journals(Path(storage))
+    with Catalog.open(root) as catalog:
+        weights = catalog.query(_WEIGHTS).to_pylist()
+        rows = catalog.query(FILES, {"everything": True}).to_pylist()
+        names = {row["key"]: row["cell"] for row in catalog.query(_NAMES).to_pylist()}
+    for row in weights:
+        path = found_in(root, row["path"])
+        fault = _fault(path, fetch, partial(_compare, path, row["sha256"]))
+        yield CheckedFile(row["cell"], f"{row['which']} checkpoint", path, fault)
+    for row in rows:
+        path = found_in(root, row["path"])
+        fault = _fault(path, fetch, partial(read_rows, path, 0, "predictions", key=row["key"]))
+        what = f"predictions of {' and '.join(row['evaluations'])}"
+        yield CheckedFile(names.get(row["key"], row["key"]), what, path, fault)
+
+
+def _compare(path: Path, sha256: str) -> None:
+    if sha256_of(path) != sha256:
+        raise ChecksumError("not what was written", path, "train the cell again")
+
+
+def _fault(path: Path, fetch: Callable[[Path], None] | None, read: Callable[[], object]) -> str:
+    """What keeps a file from being read as it was written, or ""."""
+    try:
+        if fetch is not None and not path.exists():
+            fetch(path)
+        read()
+    except FileNotFoundError:
+        return "gone"
+    except OSError as error:
+        return f"cannot be read ({system_reason(error)})"
+    except (KeyError, ValueError, TypeError, NotImplementedError):
+        return "damaged"
+    return ""
 
 
 def _compared(catalog: Catalog, snapshot: Path) -> dict[str, snapshots.Differences] | None:
