@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from catalog.events import CheckpointRemoved
-from catalog.journal import Journal
-from catalog.maintenance import check_files
+from catalog import Journal, read_events
+from catalog.events import CellFinished, CheckpointRemoved
 from catalog.storage.atomic import sha256_of
 from tests.damage.test_damage_table import STUDY
 from tests.orchestrator.commands.test_cli import run
@@ -106,8 +105,8 @@ def test_what_stands_and_what_was_meant_to_go_is_no_fault(
     assert (code, lines[-1]) == (0, "files of results: 2 read, all as they were written")
     weights = one(storage, "epoch-0001.pt")
     weights.unlink()
-    (key,) = {file.path.parent for file in check_files(storage)}
+    (key,) = {event.key for event in read_events(storage) if isinstance(event, CellFinished)}
     with Journal.open(storage, "later") as journal:
-        journal.append(CheckpointRemoved(key.name.rpartition("-")[2], 1, "last", time=9e9))
+        journal.append(CheckpointRemoved(key, 1, "last", time=9e9))
     code, lines = checked(monkeypatch, capsys, storage)
     assert (code, lines[-1]) == (0, "files of results: 1 read, all as they were written")
