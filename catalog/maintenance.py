@@ -24,13 +24,10 @@ _WEIGHTS = """
             CASE which WHEN 'best' THEN best_epoch ELSE epochs END AS epoch
         FROM recorded.finished CROSS JOIN (VALUES ('last'), ('best')) AS kinds(which)
         WHERE checkpoints IS NOT NULL OR which = inherit
-    ),
-    names AS (SELECT key, min(cell) AS cell FROM recorded.cells GROUP BY key)
-    SELECT
-        coalesce(any_value(cell), key) AS cell, path, sha256,
-        string_agg(which, ' and ' ORDER BY which) AS which
-    FROM named LEFT JOIN names USING (key) ANTI JOIN recorded.checkpoints_removed USING (key, epoch)
-    GROUP BY key, path, sha256 ORDER BY cell, path
+    )
+    SELECT key, path, sha256, string_agg(which, ' and ' ORDER BY which) AS which
+    FROM named ANTI JOIN recorded.checkpoints_removed USING (key, epoch)
+    GROUP BY key, path, sha256 ORDER BY key, path
 """
 _NAMES = "SELECT key, min(cell) AS cell FROM recorded.cells GROUP BY key"
 
@@ -118,7 +115,7 @@ def check_files(storage: Path | str, fetch: Callable[[Path], None] | None = None
     for row in weights:
         path = found_in(root, row["path"])
         fault = _fault(path, fetch, partial(_compare, path, row["sha256"]))
-        yield CheckedFile(row["cell"], f"{row['which']} checkpoint", path, fault)
+        yield CheckedFile(names.get(row["key"], row["key"]), f"{row['which']} checkpoint", path, fault)
     for row in rows:
         path = found_in(root, row["path"])
         fault = _fault(path, fetch, partial(read_rows, path, 0, "predictions", key=row["key"]))
