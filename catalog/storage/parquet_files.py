@@ -21,6 +21,8 @@ _MARK = b"actiongrid crc32 "
 _SUM_BYTES = len(_MARK) + 8
 _TAIL_BYTES = 8  # the footer's length and Parquet's own mark
 _OWNER = b"actiongrid.of"
+_LARGE = 4 << 20
+"""Bytes from which threads are worth it: a process that ends while Arrow still starts them is aborted."""
 
 
 def write_parquet(table: pa.Table, path: Path, key: str = "") -> None:
@@ -59,7 +61,8 @@ def read_parquet(path: Path, columns: list[str] | None = None, key: str = "") ->
     try:
         with pq.ParquetFile(pa.BufferReader(content)) as file:
             names = file.schema_arrow.names
-            table = file.read(None if columns is None else [name for name in columns if name in names])
+            wanted = None if columns is None else [name for name in columns if name in names]
+            table = file.read(wanted, use_threads=len(content) > _LARGE)
             has_room = _end_of_pages(file.metadata) + _SUM_BYTES == _footer_start(content)
     except (pa.ArrowException, OSError, TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"not a Parquet file ({error})") from error
