@@ -114,7 +114,7 @@ def check_files(storage: Path | str, fetch: Callable[[Path], None] | None = None
         names = {row["key"]: row["cell"] for row in catalog.query(_NAMES).to_pylist()}
     for row in weights:
         path = found_in(root, row["path"])
-        fault = _fault(path, fetch, partial(_compare, path, row["sha256"]))
+        fault = _fault(path, fetch, partial(_require_hash, path, row["sha256"]))
         yield CheckedFile(names.get(row["key"], row["key"]), f"{row['which']} checkpoint", path, fault)
     for row in rows:
         path = found_in(root, row["path"])
@@ -123,7 +123,7 @@ def check_files(storage: Path | str, fetch: Callable[[Path], None] | None = None
         yield CheckedFile(names.get(row["key"], row["key"]), what, path, fault)
 
 
-def _compare(path: Path, sha256: str) -> None:
+def _require_hash(path: Path, sha256: str) -> None:
     if sha256_of(path) != sha256:
         raise ChecksumError("not what was written", path, "train the cell again")
 
