@@ -10,7 +10,7 @@ import shutil
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -167,19 +167,19 @@ class Catalog(Accessors):
         *,
         timeout_seconds: float | None = None,
         max_rows: int | None = None,
+        keys: Collection[str] | None = None,
     ) -> pa.Table:
         """Run one read-only statement and return its rows, at most `max_rows` of them.
 
-        It runs in a read-only transaction, without access to files, network, extensions or settings. The
-        first one that reads predictions waits for their files to be loaded (`catalog.predictions`).
+        It runs in a read-only transaction, without access to files, network, extensions or settings. One that
+        reads predictions waits for their files (`catalog.predictions`), if it names `keys` for these cells'.
 
         Raises:
-            QueryError: not one single read, DuckDB refuses it (syntax, names, types, permissions), or it
-                takes longer than `timeout_seconds`.
+            QueryError: not one single read, refused by DuckDB, or it takes longer than `timeout_seconds`.
         """
         with _told(sql, timeout_seconds):
             needed = self._needed(sql, params, timeout_seconds, max_rows)
-            with self._filled(needed) as cursor:
+            with self._filled(needed, keys) as cursor:
                 return _read(cursor, sql, params, timeout_seconds, max_rows)
 
     def needed(self, sql: str, timeout_seconds: float, max_rows: int) -> frozenset[str]:
@@ -259,19 +259,21 @@ class Catalog(Accessors):
             return None
 
     @contextmanager
-    def _filled(self, tables: frozenset[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _filled(
+        self, tables: frozenset[str], keys: Collection[str] | None = None
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor in a transaction that reads, once everything is there that these tables stand for."""
         # Only the loading waits for others: a slow query must not hold up the refresh, nor a bucket anybody.
-        predictions = any(table.startswith("loaded.") for table in tables)
-        with self._lock:
-            self._materialise(["planned_keys"] if predictions else [])
-            missing = self._predictions.missing(self._connection, tables) if predictions else ()
-        self._predictions.fetch(missing)
+        if predictions := any(table.startswith("loaded.") for table in tables):
+            with self._lock:
+                self._materialise(["planned_keys"])
+                missing = self._predictions.missing(self._connection, tables, keys)
+            self._predictions.fetch(missing)
         with self._lock:
             self._asked |= {*self._materialise(materialised_behind(tables, catalog_reads()))}
             if predictions:
                 self._materialise(["planned_keys"])
-                self._predictions.load(self._connection, tables)
+                self._predictions.load(self._connection, tables, keys)
             cursor = self._connection.cursor()
             begin_reading(cursor)
         with cursor:

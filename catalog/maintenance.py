@@ -110,7 +110,7 @@ def check_files(storage: Path | str, fetch: Callable[[Path], None] | None = None
     root = _with_journals(Path(storage))
     with Catalog.open(root) as catalog:
         weights = catalog.query(_WEIGHTS).to_pylist()
-        rows = catalog.query(FILES, {"everything": True}).to_pylist()
+        rows = catalog.query(FILES, {"everything": True, "keys": None}).to_pylist()
         names = {row["key"]: row["cell"] for row in catalog.query(_NAMES).to_pylist()}
     for row in weights:
         path = found_in(root, row["path"])

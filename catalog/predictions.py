@@ -24,9 +24,13 @@ logger = logging.getLogger(__name__)
 
 FILES = """
     SELECT key, evaluations, checkpoints, path, time, writer, position, manifests
-    FROM computed.prediction_sources WHERE current OR $everything
+    FROM computed.prediction_sources
+    WHERE (current OR $everything) AND ($keys IS NULL OR list_contains($keys::VARCHAR[], key))
 """
-"""The files that the journals speak of, as rows of `PredictionFile`: the current ones, or `everything`."""
+"""The files that the journals speak of, as rows of `PredictionFile`: the current ones, or `everything`.
+
+Where there are `$keys`, those of these cells.
+"""
 
 _CURRENT_FILES = "loaded.current_prediction_files"
 _MARK_CURRENT = """
@@ -40,6 +44,8 @@ _MARK_CURRENT = """
 _REFUSED = (
     "a snapshot holds no predictions; ask the storage itself: actiongrid results --sql, or catalog.Catalog"
 )
+
+_MOST_NAMED = 5  # files in warnings: a storage may have been copied without any
 
 Table = Literal["predictions", "view_predictions"]
 TABLES: tuple[Table, ...] = ("predictions", "view_predictions")
@@ -101,19 +107,22 @@ class PredictionTables:
         """The journals have grown: look at the next question whether there are new files."""
         self._loaded = frozenset()
 
-    def load(self, connection: Connection, tables: Collection[str]) -> None:
+    def load(
+        self, connection: Connection, tables: Collection[str], keys: Collection[str] | None = None
+    ) -> None:
         """Fill those that are among `tables` (with their schemas); `materialised.planned_keys` is filled.
 
-        What reads `loaded.current_prediction_files` alone needs the current files only.
+        What reads `loaded.current_prediction_files` alone needs the current files only; with `keys` those
+        of these cells are filled in.
         """
         if not (wanted := self._unloaded(tables)):
             return
-        files = _files(connection, tables)
+        files = _files(connection, tables, keys)
         for table, _ in wanted:
             for file in self._reader.new(files, table):
                 _store(connection, table, file)
         connection.execute(_MARK_CURRENT)
-        self._loaded |= wanted
+        self._loaded |= wanted if keys is None else frozenset()
 
     def _unloaded(self, tables: Collection[str]) -> frozenset[tuple[Table, bool]]:
         """What is to be filled; none where all is. A file that could not be read is looked for again."""
@@ -121,9 +130,11 @@ class PredictionTables:
         wanted = frozenset((table, everything) for table in TABLES if f"loaded.{table}" in tables)
         return wanted if self.faults or not wanted <= self._loaded else frozenset()
 
-    def missing(self, connection: Connection, tables: Collection[str]) -> tuple[Path, ...]:
+    def missing(
+        self, connection: Connection, tables: Collection[str], keys: Collection[str] | None = None
+    ) -> tuple[Path, ...]:
         """The files that `load` would read and `fetch` could bring."""
-        return self._reader.missing(_files(connection, tables)) if self._unloaded(tables) else ()
+        return self._reader.missing(_files(connection, tables, keys)) if self._unloaded(tables) else ()
 
     def fetch(self, paths: Iterable[Path]) -> None:
         """Bring files to this machine. It may wait for a bucket: never call it with a lock in hand."""
@@ -134,8 +145,11 @@ def _needs_everything(tables: Collection[str]) -> bool:
     return "loaded.prediction_files" in tables or _CURRENT_FILES not in tables
 
 
-def _files(connection: Connection, tables: Collection[str]) -> list[PredictionFile]:
-    rows = connection.execute(FILES, {"everything": _needs_everything(tables)}).fetchall()
+def _files(
+    connection: Connection, tables: Collection[str], keys: Collection[str] | None
+) -> list[PredictionFile]:
+    wanted = {"everything": _needs_everything(tables), "keys": None if keys is None else list(keys)}
+    rows = connection.execute(FILES, wanted).fetchall()
     return [PredictionFile.of(row) for row in rows]
 
 
@@ -223,8 +237,9 @@ class PredictionReader:
         why = str(error) if isinstance(error, ChecksumError) else type(error).__name__
         what = f"predictions cannot be read ({why})"
         reason = f"{what}; {found_in(self._storage, file.path)}; restore the file or evaluate again"
-        if file.path not in self._faults:
-            logger.warning("%s", reason)
+        if file.path not in self._faults and len(self._faults) <= _MOST_NAMED:
+            more = "more predictions cannot be read; `actiongrid catalog check --files` names them"
+            logger.warning("%s", reason if len(self._faults) < _MOST_NAMED else more)
         self._faults[file.path] = Fault(file.writer, file.position, "missing", reason)
 
     def _videos(self, file: PredictionFile, rows: pa.Table) -> Sequence[str] | None:

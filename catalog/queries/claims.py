@@ -157,4 +157,4 @@ def right_predictions(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
 
     `videos` is equal for the same videos by place, label and path; `checkpoints` are 'last', 'best' or both.
     """
-    return catalog.query(_PREDICTIONS, {"keys": list(keys)})
+    return catalog.query(_PREDICTIONS, {"keys": list(keys)}, keys=keys)

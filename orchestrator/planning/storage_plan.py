@@ -71,7 +71,9 @@ def plan_and_measure(
         problems = weights_problems(pretrained, weights_dir)
         planned = plan_on_catalog(study, storage, states, catalog, problems, packing)
         videos = {name: state.val_videos for name, state in states.items()}
-        variances = measured_variances(catalog) if with_variances else {}
+        variances = (
+            measured_variances(catalog, {one.cell.dataset for one in planned.cells}) if with_variances else {}
+        )
         downloads = weights_to_download(
             [one for one in pretrained if one.network not in problems], weights_dir
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import fmean, variance
@@ -103,13 +103,13 @@ def _hours(plan: Plan, dataset: str, forecast: Forecast) -> float | None:
     return sum(known) if len(known) == len(hours) else None
 
 
-def measured_variances(catalog: Catalog) -> dict[str, MeasuredVariances]:
+def measured_variances(catalog: Catalog, datasets: Collection[str]) -> dict[str, MeasuredVariances]:
     """Return by dataset what one's own results say of seeds and videos; what they do not say is assumed."""
     from catalog.queries.claims import claimed_grid, right_predictions
 
     own = [row for row in claimed_grid(catalog).to_pylist() if row["source"] == "own" and row["keys"]]
     found = {}
-    for dataset in sorted({row["dataset"] for row in own}):
+    for dataset in sorted({row["dataset"] for row in own} & {*datasets}):
         models = [row for row in own if row["dataset"] == dataset]
         keys = [key for row in models[:MOST_MODELS] for key in row["keys"]]
         right = _same_videos(right_predictions(catalog, keys).to_pylist())

@@ -19,6 +19,7 @@ from catalog.events import CellEvaluated, CellFinished, CellPlanned, DatasetBuil
 from catalog.journal import Journal
 from catalog.maintenance import check
 from tests.support.grid_events import DEMO, HARDWARE, VERSIONS, grid_events, key_of, write_quickly
+from tests.support.prediction_storage import make_storage
 
 CELL = "TAM-Tiny-f8@synthetic-motion"
 KEY = key_of("demo", "tam", "tiny", False, "synthetic-motion", 0, 8)
@@ -208,6 +209,42 @@ def test_each_file_is_read_once_and_again_when_it_is_measured_again(
     write_quickly(storage, iter([evaluated(str(path), time=3e9)]), "evaluate-2")
     catalog.refresh()
     assert catalog.query("FROM predictions").num_rows == 8 and len(read) == 3
+
+
+def test_a_question_about_some_cells_reads_their_files_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make_storage(tmp_path / "storage")
+    read: list[Path] = []
+    original = predictions.read_rows
+
+    def counting(path: Path, *others: Any) -> pa.Table | None:
+        read.append(path)
+        return original(path, *others)
+
+    monkeypatch.setattr(predictions, "read_rows", counting)
+    with Catalog.open(folder) as whole, Catalog.open(folder) as catalog:
+        everything = whole.query("FROM predictions ORDER BY ALL").to_pylist()
+        keys = sorted({row["key"] for row in everything})
+        files = len(read)
+        assert len(keys) > 2 and files >= len(keys)
+        for wanted in (keys[:1], keys[1:3]):
+            read.clear()
+            rows = catalog.query("FROM predictions ORDER BY ALL", keys=wanted).to_pylist()
+            there = [row for row in rows if row["key"] in wanted]
+            assert there == [row for row in everything if row["key"] in wanted]
+            assert 0 < len(read) < files
+        # Nothing is thought to be complete because a part was asked for.
+        assert catalog.query("FROM predictions ORDER BY ALL").to_pylist() == everything
+    for path in folder.rglob("*.parquet"):
+        path.unlink()
+    caplog.clear()
+    monkeypatch.setattr(predictions, "_MOST_NAMED", 2)
+    with caplog.at_level(logging.WARNING), Catalog.open(folder) as catalog:
+        assert catalog.query("FROM predictions").num_rows == 0
+        assert len(catalog.faults) == 4
+    assert len(caplog.records) == 3, "of a storage that was copied without its runs not a line a file"
+    assert "names them" in caplog.records[-1].message
 
 
 def test_a_missing_or_damaged_file_is_a_fault_and_no_error(
