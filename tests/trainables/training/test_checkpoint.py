@@ -13,6 +13,7 @@ from trainables.training.checkpoint import (
     latest_intact,
     load_state,
     prune,
+    read_record,
     records,
     save_checkpoint,
 )
@@ -93,6 +94,30 @@ def test_a_checkpoint_with_code_in_it_is_not_loaded(tmp_path: Path) -> None:
 
     with pytest.raises(Exception, match=r"weights_only|Weights only"):
         load_state(path, sha256_of(path))
+
+
+def test_a_record_of_another_epoch_or_cell_is_none(tmp_path: Path) -> None:
+    save(tmp_path, 2)
+    record = tmp_path / "epoch-0002.json"
+    assert read_record(record) is not None
+    other = record.rename(tmp_path / "epoch-0003.json")
+    assert read_record(other) is None
+
+
+def test_prune_removes_records_before_their_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for epoch in (1, 2):
+        save(tmp_path, epoch)
+    removed: list[str] = []
+    unlink = Path.unlink
+
+    def noted(path: Path, *, missing_ok: bool = False) -> None:
+        if path.exists():
+            removed.append(path.name)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", noted)
+    prune(tmp_path, ())
+    assert removed[:2] == ["epoch-0001.json", "epoch-0002.json"] and len(removed) == 4
 
 
 def test_prune_keeps_what_it_is_told(tmp_path: Path) -> None:

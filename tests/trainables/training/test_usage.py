@@ -46,6 +46,17 @@ def test_the_wait_for_the_loader_counts_and_the_step_does_not() -> None:
     assert 0.08 <= used["wait_seconds"] < 0.2 and closed == [True]
 
 
+def test_what_workers_used_is_summed_or_averaged_as_its_names_say() -> None:
+    used = usage_of([3.0008, 8.00046, 5e8, 100.1, 3.0, 4.0], world=2)
+    assert used == {
+        "wait_seconds": 1.5,
+        "cpu_seconds": 8.0,
+        "resident_bytes": 5e8,
+        "gpu_percent": 33.4,
+        "grad_norm": 2.0,
+    }
+
+
 def test_a_loop_that_ends_early_closes_the_loader() -> None:
     closed = list[bool]()
     batches = EpochUsage(CPU).waiting(slowly(4, 0.0, closed))

@@ -231,6 +231,31 @@ def test_a_step_never_waits_for_the_device_and_an_epoch_does_once(toy_data: Path
     assert [name for name in epoch.seen if name != "numpy"] == ["item"] * steps + ["tolist"]
 
 
+def test_an_epochs_totals_are_those_of_its_steps(
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainables.training.step import TrainingStep, train_one_epoch
+
+    spec = toy_spec(toy_data, tmp_path)
+    session = CellSession.open(spec, rank=0, world=1, local_rank=0)
+    seen: list[tuple[float, float, int]] = []
+    run = TrainingStep.run
+
+    def noted(step: TrainingStep, batch: Any) -> Any:
+        loss, right = run(step, batch)
+        seen.append((float(loss), float(right), len(batch.labels)))
+        return loss, right
+
+    monkeypatch.setattr(TrainingStep, "run", noted)
+    totals = train_one_epoch(
+        session.step, spec, session.train_videos, session.reader, session.train_ring, 1, 0, 1
+    )
+    losses, rights, clips_seen = (sum(column) for column in zip(*seen, strict=True))
+    assert totals.clips == clips_seen > 0
+    assert totals.loss == pytest.approx(losses / clips_seen)
+    assert totals.top1 == pytest.approx(100 * rights / clips_seen)
+
+
 def test_the_constants_of_normalisation_are_uploaded_once() -> None:
     norm = Normalisation.of("tsn", "tiny")
     assert _constants(norm, CPU)[0] is _constants(norm, torch.device("cpu"))[0]
