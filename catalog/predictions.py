@@ -97,6 +97,7 @@ class PredictionTables:
         """`fetch` is asked for a file that is not here."""
         self._reader = PredictionReader(storage, fetch)
         self._loaded: frozenset[tuple[Table, bool]] = frozenset()
+        self._loaded_of: frozenset[tuple[Table, bool, str]] = frozenset()
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -105,7 +106,7 @@ class PredictionTables:
 
     def forget(self) -> None:
         """The journals have grown: look at the next question whether there are new files."""
-        self._loaded = frozenset()
+        self._loaded, self._loaded_of = frozenset(), frozenset()
 
     def load(
         self, connection: Connection, tables: Collection[str], keys: Collection[str] | None = None
@@ -115,7 +116,7 @@ class PredictionTables:
         What reads `loaded.current_prediction_files` alone needs the current files only; with `keys` those
         of these cells are filled in.
         """
-        if not (wanted := self._unloaded(tables)):
+        if not (wanted := self._unloaded(tables, keys)):
             return
         files = _files(connection, tables, keys)
         for table, _ in wanted:
@@ -123,18 +124,23 @@ class PredictionTables:
                 _store(connection, table, file)
         connection.execute(_MARK_CURRENT)
         self._loaded |= wanted if keys is None else frozenset()
+        self._loaded_of |= {(*one, key) for one in wanted for key in keys or ()}
 
-    def _unloaded(self, tables: Collection[str]) -> frozenset[tuple[Table, bool]]:
+    def _unloaded(
+        self, tables: Collection[str], keys: Collection[str] | None
+    ) -> frozenset[tuple[Table, bool]]:
         """What is to be filled; none where all is. A file that could not be read is looked for again."""
         everything = _needs_everything(tables)
         wanted = frozenset((table, everything) for table in TABLES if f"loaded.{table}" in tables)
-        return wanted if self.faults or not wanted <= self._loaded else frozenset()
+        whole = wanted <= self._loaded
+        of_these = keys is not None and {(*one, key) for one in wanted for key in keys} <= self._loaded_of
+        return wanted if self.faults or not (whole or of_these) else frozenset()
 
     def missing(
         self, connection: Connection, tables: Collection[str], keys: Collection[str] | None = None
     ) -> tuple[Path, ...]:
         """The files that `load` would read and `fetch` could bring."""
-        return self._reader.missing(_files(connection, tables, keys)) if self._unloaded(tables) else ()
+        return self._reader.missing(_files(connection, tables, keys)) if self._unloaded(tables, keys) else ()
 
     def fetch(self, paths: Iterable[Path]) -> None:
         """Bring files to this machine. It may wait for a bucket: never call it with a lock in hand."""

@@ -139,7 +139,6 @@ def choose(found: Found, *, gpu: bool) -> Choices:
     crop = min(_LARGE_CROP if gpu else _SMALL_CROP, max(32, min(sides) // 16 * 16))
     videos = found.videos("train")
     batch = max(2, min(16, videos // 2, max(4, videos // 4)))
-    steps = max(1, videos // batch)
     is_long = bool(found.probed) and median(one.seconds for one in found.probed) > _LONG_SECONDS
     return Choices(
         backbone="resnet18" if gpu else "tiny",
@@ -149,7 +148,7 @@ def choose(found: Found, *, gpu: bool) -> Choices:
         dense_rate=8 if is_long else None,
         batch=batch,
         gpu=gpu,
-        epochs=min(max(_FEWEST_EPOCHS, -(-_STEPS // steps)), _MOST_EPOCHS),
+        epochs=min(max(_FEWEST_EPOCHS, -(-_STEPS // _steps_an_epoch(found, batch))), _MOST_EPOCHS),
     )
 
 
@@ -253,7 +252,7 @@ def _datasets(name: str, path: str, found: Found) -> list[str]:
 
 def _flip(found: Found) -> str:
     """Whether clips are mirrored: not where a class is told from another by left and right."""
-    sided = next((name for name in found.listing.classes if _SIDED.search(name.replace("_", " "))), None)
+    sided = next((name for name in found.listing.classes if _SIDED.search(name)), None)
     if sided is None:
         return _line("    flip: 0.5", "0.0 where left and right tell classes apart")
     return _line("    flip: 0.0", f"clips are not mirrored: class {json.dumps(sided, ensure_ascii=False)}")
@@ -281,11 +280,15 @@ def _recipe(chosen: Choices, found: Found) -> list[str]:
     ]
 
 
+def _steps_an_epoch(found: Found, batch: int) -> int:
+    return max(1, found.videos("train") // batch)
+
+
 def _steps(chosen: Choices, found: Found) -> str:
     """How many steps the epochs are, where there are more of them because there are few videos."""
     if chosen.epochs == _FEWEST_EPOCHS:
         return ""
-    steps = chosen.epochs * max(1, found.videos("train") // chosen.batch)
+    steps = chosen.epochs * _steps_an_epoch(found, chosen.batch)
     return f": {steps} steps, fewer of so few videos learn nothing"
 
 

@@ -182,17 +182,21 @@ def test_an_evaluation_stands_beside_the_trainings_own_measure(storage: Path) ->
     assert views == [{"view": 0, "predicted": 0, "score": 2.5}, {"view": 1, "predicted": 1, "score": 0.5}]
 
 
-def test_each_file_is_read_once_and_again_when_it_is_measured_again(
-    storage: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[Path] = []
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that have been read, in their order."""
+    found: list[Path] = []
     original = predictions.read_rows
 
     def counting(path: Path, *others: Any) -> pa.Table | None:
-        read.append(path)
+        found.append(path)
         return original(path, *others)
 
     monkeypatch.setattr(predictions, "read_rows", counting)
+    return found
+
+
+def test_each_file_is_read_once_and_again_when_it_is_measured_again(storage: Path, read: list[Path]) -> None:
     catalog = Catalog.open(storage)
     catalog.query("SELECT predictions FROM results")
     catalog.query("SELECT predictions AS confusion FROM results")
@@ -212,17 +216,9 @@ def test_each_file_is_read_once_and_again_when_it_is_measured_again(
 
 
 def test_a_question_about_some_cells_reads_their_files_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, read: list[Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = make_storage(tmp_path / "storage")
-    read: list[Path] = []
-    original = predictions.read_rows
-
-    def counting(path: Path, *others: Any) -> pa.Table | None:
-        read.append(path)
-        return original(path, *others)
-
-    monkeypatch.setattr(predictions, "read_rows", counting)
     with Catalog.open(folder) as whole, Catalog.open(folder) as catalog:
         everything = whole.query("FROM predictions ORDER BY ALL").to_pylist()
         keys = sorted({row["key"] for row in everything})
@@ -234,6 +230,9 @@ def test_a_question_about_some_cells_reads_their_files_alone(
             there = [row for row in rows if row["key"] in wanted]
             assert there == [row for row in everything if row["key"] in wanted]
             assert 0 < len(read) < files
+            with monkeypatch.context() as patch:
+                patch.setattr(predictions, "_files", None)  # what is loaded is not even looked for again
+                assert catalog.query("SELECT count(*) AS n FROM predictions", keys=wanted).num_rows == 1
         # Nothing is thought to be complete because a part was asked for.
         assert catalog.query("FROM predictions ORDER BY ALL").to_pylist() == everything
     for path in folder.rglob("*.parquet"):

@@ -96,7 +96,7 @@ def test_a_checkpoint_with_code_in_it_is_not_loaded(tmp_path: Path) -> None:
         load_state(path, sha256_of(path))
 
 
-def test_a_record_of_another_epoch_or_cell_is_none(tmp_path: Path) -> None:
+def test_a_record_of_another_epoch_is_none(tmp_path: Path) -> None:
     save(tmp_path, 2)
     record = tmp_path / "epoch-0002.json"
     assert read_record(record) is not None
