@@ -36,6 +36,13 @@ def test_aggregation_is_in_every_block_of_both_branches() -> None:
     assert tam - tsn == 3 * sum(big + others)
 
 
+def test_the_block_that_joins_counts_as_the_last_of_its_stage() -> None:
+    """Of sixteen points in stages of 3, 4, 6 and 3 the first half ends with the first block of stage 3."""
+    tsn, bottom = (model_cost(one, "blresnet50", False, 8, 3).params for one in ("tsn", "tam_bottom_half"))
+    big, joining, little = [64, 256, 256, 512, 512, 512], [256, 512], [64, 256, 512]
+    assert bottom - tsn == 3 * sum(big + joining + little)
+
+
 @pytest.mark.parametrize("module", ["tsn", "tam", "tsm"])
 @pytest.mark.parametrize("pooled", [False, True])
 def test_pictures_become_logits(module: str, pooled: bool) -> None:

@@ -281,3 +281,15 @@ def test_a_file_cannot_run_code(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="cannot be read"):
         initialise_from("imagenet", built("tsn", "resnet18"), ("tsn", "resnet18"), str(tmp_path), "repeat")
     assert not marker.exists()
+
+
+def test_a_download_cannot_run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marker = tmp_path / "executed"
+
+    def answered(url: str, to: str, *_: object, **__: object) -> None:
+        torch.save({"conv1.weight": Payload(marker)}, to)
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", answered)
+    with pytest.raises(MissingWeightsError, match=r"download failed too \(UnpicklingError"):
+        initialise_from("imagenet", built("tsn", "resnet18"), ("tsn", "resnet18"), str(tmp_path), "repeat")
+    assert not marker.exists()

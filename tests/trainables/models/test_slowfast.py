@@ -40,6 +40,12 @@ def built(module: str, frames: int = 8) -> VideoModel:
     ).eval()
 
 
+def test_tiny_has_one_block_a_stage() -> None:
+    trunk = built("slowfast").trunk
+    assert isinstance(trunk, TwoPathways)
+    assert [[len(stage) for stage in pathway] for pathway in (trunk.slow, trunk.fast)] == [[1] * 4] * 2  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("module", "alpha"), [("slowfast", 4), ("slowfast_4x16", 8)])
 def test_the_slow_pathway_sees_every_alphath_frame(module: str, alpha: int) -> None:
     model = built(module, frames=16)
