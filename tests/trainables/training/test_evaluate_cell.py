@@ -121,6 +121,22 @@ def test_views_are_dropped_unless_they_are_asked_for(trained: CellSpec) -> None:
     assert found.view_top.shape == found.view_score.shape == (12, 0)
 
 
+class Ranks(nn.Module):
+    """Seven classes, each better than the one before it."""
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        return torch.arange(7.0).repeat(len(clips), 1)
+
+
+def test_of_many_classes_the_five_best_are_kept(trained: CellSpec) -> None:
+    path = Path(trained.manifest)
+    manifest = read_manifest(path)
+    batches = eval_batches(manifest.split("val"), PROTOCOL, 8, open_reader(manifest, path), rank=0, world=1)
+    compute = Compute(torch.device("cpu"), bf16=False)
+    found = predict(Ranks(), batches, compute, Normalisation.of("tsn", "tiny"))
+    assert found.top.tolist() == found.scores.tolist() == [[6, 5, 4, 3, 2]] * 12
+
+
 def test_a_batch_in_pieces_gives_the_same_numbers(trained: CellSpec) -> None:
     seen: list[int] = []
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog.storage.parquet_files import write_parquet
-from trainables.training.predictions import Predictions, read_predictions, write_predictions
+from trainables.training.predictions import Predictions, join_shares, read_predictions, write_predictions
 
 KEY = "k" * 32
 
@@ -38,6 +38,14 @@ def test_what_is_written_comes_back(tmp_path: Path, videos: int, views: int) -> 
         one, other = getattr(found, field.name), getattr(written, field.name)
         assert one.shape == other.shape and one.dtype == other.dtype, field.name
         assert np.array_equal(one, other), field.name
+
+
+def test_of_no_videos_there_are_no_views(tmp_path: Path) -> None:
+    path, none = tmp_path / "epoch-0001.parquet", join_shares([])
+    assert none.top.shape == none.scores.shape == (0, 5)
+    assert none.view_top.shape == none.view_score.shape == (0, 0)
+    write_predictions(none, path)
+    assert pq.read_schema(path).names == ["index", "label", "top", "scores", "loss"]
 
 
 def test_scores_that_an_older_file_lacks_are_no_numbers(tmp_path: Path) -> None:

@@ -67,3 +67,7 @@ def test_numbers_are_of_all_epochs_together(tmp_path: Path) -> None:
     assert result.eval_clips_per_second == 3 * (6 + 4) / 15
     assert (result.last_epoch, result.best_epoch, result.eval_videos, result.train_videos) == (3, 2, 6, 16)
     assert [result.checkpoint(which)["sha256"] for which in ("last", "best")] == ["hash 3", "hash 2"]
+
+
+def test_the_evaluated_videos_are_those_of_the_last_epoch(tmp_path: Path) -> None:
+    assert result_of(tmp_path, {}, {"eval_videos": 8}).eval_videos == 8

@@ -128,7 +128,8 @@ def test_interrupted_equals_uninterrupted_bit_for_bit(
     for epoch in (1, 2):
         session = CellSession.open(spec, rank=0, world=1, local_rank=0)
         assert session.first_epoch == epoch, "an epoch that stands on disk is not trained again"
-        session.train_epoch(epoch)
+        row = session.train_epoch(epoch)
+        assert row == session.history[-1], "what is reported is what is recorded"
     resumed = train(spec)
     assert resumed.first_epoch == 4
     assert comparable(result_of(spec).history) == comparable(result_of(trained).history)
@@ -173,6 +174,13 @@ def test_a_child_goes_on_from_its_parents_weights(trained: CellSpec, toy_data: P
     expected = weights(trained)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in session.model.state_dict().items())
     assert session.parent_top1 is not None
+
+
+def test_one_video_is_enough_to_measure_a_parent_again(
+    trained: CellSpec, toy_data: Path, tmp_path: Path
+) -> None:
+    spec = toy_spec(toy_data, tmp_path, frames=16, parent=parent_of(trained, recheck=1))
+    assert CellSession.open(spec, rank=0, world=1, local_rank=0).parent_top1 in (0.0, 100.0)
 
 
 @pytest.fixture(scope="module")

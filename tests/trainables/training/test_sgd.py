@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -40,6 +42,21 @@ def test_ten_steps_are_torchs_bit_for_bit(settings: dict[str, float]) -> None:
     train(theirs, torch.optim.SGD(theirs.parameters(), lr=0.1, **settings), range(10))
     for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(mine, other)
+
+
+def test_one_kernel_steps_all_where_all_have_momentum_or_none_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    by, loaded = [], importlib.import_module("torch.optim.sgd")
+
+    def noted(*tensors: object, foreach: bool, fused: bool, **settings: Any) -> None:
+        by.append({(True, False): "lists", (False, True): "one kernel"}[foreach, fused])
+        step(*tensors, foreach=foreach, fused=fused, **settings)
+
+    step = loaded.sgd
+    monkeypatch.setattr(loaded, "sgd", noted)
+    model = network()
+    # The step numbered 2 leaves the last layer out, whose momentum begins at the next one.
+    train(model, Sgd(model.parameters(), lr=0.1, **SETTINGS, kernels="fused"), range(2, 5))
+    assert by == ["one kernel", "lists", "one kernel"]
 
 
 def test_a_checkpoint_of_either_is_taken_up_by_the_other() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -254,6 +255,34 @@ def test_an_epochs_totals_are_those_of_its_steps(
     assert totals.clips == clips_seen > 0
     assert totals.loss == pytest.approx(losses / clips_seen)
     assert totals.top1 == pytest.approx(100 * rights / clips_seen)
+
+
+class ArrivesAtTheSecondLook:
+    """In place of a device's event, where there is no device."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def query(self) -> bool:
+        self.looks += 1
+        return self.looks == 2
+
+
+def test_a_devices_sum_is_looked_at_every_sixteen_steps_once_it_has_arrived(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from trainables.training.step import LossWatch
+
+    watch, sent = LossWatch(torch.device("cuda")), list[int]()
+
+    def send(loss_sum: torch.Tensor) -> None:
+        sent.append(watch._steps)
+        monkeypatch.setattr(watch, "_sent", (loss_sum, ArrivesAtTheSecondLook()))
+
+    monkeypatch.setattr(watch, "_send", send)
+    sums = {step: torch.tensor(1.0 if step < 20 else math.nan) for step in range(1, 36)}
+    diverged = [step for step, loss_sum in sums.items() if watch.diverged(loss_sum)]
+    assert (sent, diverged) == ([16, 32], [34])
 
 
 def test_the_constants_of_normalisation_are_uploaded_once() -> None:
