@@ -87,3 +87,26 @@ def test_a_cell_whose_plan_names_no_resources_takes_one_core(tmp_path: Path) -> 
     with catalog_of(tmp_path, [Cell()]) as catalog:
         (row,) = catalog.query("FROM cell_costs").to_pylist()
     assert (row["gpus"], row["cpus"], row["state"]) == (0.0, 1.0, "done")
+
+
+def test_hours_are_seconds_times_devices_of_what_is_done_and_what_is_left(tmp_path: Path) -> None:
+    """Two hours on 2 GPUs, half an hour of expected 90 minutes on one, and a cell of which nobody knows."""
+    axes = {"module": "'tam'", "backbone": "'tiny'", "temporal_pooling": "false", "frames": "8"}
+    axes |= {"dataset": "'d'", "seed": "0", "other_axes": "MAP {}::MAP(VARCHAR, VARCHAR)"}
+    place = ", ".join(f"{value} AS {axis}" for axis, value in axes.items())
+    values = "('done', 7200, 7200, 2, 4), ('running', 1800, 5400, 1, 3), ('planned', 0, NULL, 1, 3)"
+    cost = f"""
+        WITH cost AS (
+            SELECT {place}, *
+            FROM (VALUES {values}) AS cell(state, seconds, expected_seconds, gpus, cpus)
+        )
+        FROM costs_by_axis_of('cost') WHERE axis = 'module'
+    """
+    with Catalog.open(tmp_path) as catalog:
+        (row,) = catalog.query(cost).to_pylist()
+    assert [row[count] for count in ("cells", "done", "running", "unknown")] == [3, 1, 1, 1]
+    hours = {
+        unit: [row[f"{unit}_hours_{part}"] for part in ("spent", "expected", "left")]
+        for unit in ("gpu", "cpu")
+    }
+    assert hours == {"gpu": [4.5, 5.5, 1.0], "cpu": [9.5, 12.5, 3.0]}

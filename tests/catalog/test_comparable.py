@@ -23,6 +23,7 @@ from dashboards.figures.against_published import draw_against_published
 from dashboards.figures.against_published import summary as said
 from tests.support.grid_events import Grid, grid_events, write_quickly
 from tests.support.measured_cells import Cell, as_published, catalog_of
+from trainables.recipe.cell_spec import Recipe
 
 
 def beside(catalog: Catalog) -> list[dict[str, Any]]:
@@ -195,7 +196,12 @@ def test_an_official_split_that_is_not_the_first_is_another_dataset(tmp_path: Pa
     assert catalog.query("SELECT identity FROM own_datasets").column(0).to_pylist() == [None]
 
 
-def test_a_parent_that_was_trained_otherwise_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("frames", "differs"), [(8, "random weights, parent f8: 2 epochs"), (16, "2 epochs")]
+)
+def test_what_a_cell_or_its_parent_was_trained_otherwise_in_is_named(
+    tmp_path: Path, frames: int, differs: str
+) -> None:
     grid = Grid(
         modules=("tam",), backbones=("resnet18",), poolings=(False,), datasets=("mini-ssv2",), frames=(8, 16)
     )
@@ -204,13 +210,19 @@ def test_a_parent_that_was_trained_otherwise_is_named(tmp_path: Path) -> None:
             event,
             config={**event.config, "recipe": {**event.config["recipe"], "epochs": 2, "init": "random"}},
         )
-        if isinstance(event, CellPlanned) and event.frames == 8
+        if isinstance(event, CellPlanned) and event.frames == frames
         else event
         for event in as_published(grid_events(grid))
     ]
     write_quickly(tmp_path, iter(events))
     (row,) = [row for row in beside(Catalog.open(tmp_path)) if row["frames"] == 16]
-    assert row["differs"] == "random weights, parent f8: 2 epochs"
+    assert row["differs"] == differs
+
+
+def test_what_a_recipe_leaves_out_is_what_a_study_has_by_default(tmp_path: Path) -> None:
+    (known,) = Catalog.open(tmp_path).query("SELECT recipe_of('{}'::JSON) AS known")["known"].to_pylist()
+    fields = {"trained_sampling": "sampling", "trained_crop_size": "crop_size"}
+    assert known == {name: getattr(Recipe(), fields.get(name, name)) for name in known}
 
 
 @pytest.mark.parametrize(

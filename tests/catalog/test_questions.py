@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from catalog import Catalog
-from catalog.events import DatasetBuilt, VideosQuarantined
-from catalog.queries.cells import key_of_name, videos_of_dataset
-from catalog.queries.drivers import MeasuredTop1
+from catalog.events import DatasetBuilt, StudySubmitted, VideosQuarantined
+from catalog.queries.cells import checkpoint_of_cell, key_of_name, videos_of_dataset
+from catalog.queries.claims import claimed_grid
+from catalog.queries.drivers import MeasuredTop1, checkpoint_needs
+from catalog.queries.filters import Filters
 from catalog.queries.overview import grid_positions, quarantined_videos
 from tests.support.grid_events import Grid, grid_events, write_quickly
 from tests.support.measured_cells import Cell, catalog_of
@@ -76,6 +78,41 @@ def test_the_grid_counts_each_cell_in_its_state(tmp_path: Path) -> None:
             assert {state: row[state] for state in states} == {
                 state: cells[row["frames"], state] for state in states
             }
+
+
+def test_a_position_of_the_grid_has_the_mean_over_its_seeds(tmp_path: Path) -> None:
+    cells = [Cell(seed=seed, top1=top1) for seed, top1 in enumerate((40.0, 44.0, 48.0))]
+    with catalog_of(tmp_path, cells) as catalog:
+        (row,) = grid_positions(catalog).to_pylist()
+    assert (row["top1"], row["top1_std"], row["results"], row["differs"]) == (44.0, 4.0, 3, "")
+    assert row["difference"] == pytest.approx(44.0 - row["published_top1"])
+
+
+def test_each_cell_has_the_checkpoint_that_its_study_reports(tmp_path: Path) -> None:
+    cells = {"last": Cell("a"), "best": Cell("b", module="tsn")}
+    with catalog_of(tmp_path, list(cells.values()), b={"report": "best"}) as catalog:
+        for which, cell in cells.items():
+            (row,) = checkpoint_of_cell(catalog, cell.id).to_pylist()
+            assert row["checkpoint"] == which
+
+
+def test_a_claim_looks_at_each_study_by_itself(tmp_path: Path) -> None:
+    """Two seeds of one recipe in each of two studies, whose recipes differ: neither has several of them."""
+    cells = [
+        Cell(study, seed=seed, recipe={"lr": lr}) for study, lr in (("a", 0.1), ("b", 0.2)) for seed in (0, 1)
+    ]
+    with catalog_of(tmp_path, cells) as catalog:
+        rows = claimed_grid(catalog, Filters(study=("a", "b"))).to_pylist()
+    own = [(row["study"], row["seeds"], row["variant"]) for row in rows if row["source"] == "own"]
+    assert own == [("a", [0, 1], ""), ("b", [0, 1], "")]
+
+
+def test_of_a_studys_submissions_the_last_says_what_is_kept(tmp_path: Path) -> None:
+    cell = Cell()
+    again = StudySubmitted("own", "s2", 1, "own.yaml", {"name": "own", "keep": "best"}, time=1_790_000_900.0)
+    with catalog_of(tmp_path, [cell], again, own={"keep": "all"}) as catalog:
+        (row,) = checkpoint_needs(catalog, [cell.id]).to_pylist()
+    assert (row["keep"], row["by_default"], row["awaited"]) == (["best"], False, None)
 
 
 @pytest.mark.parametrize(("checkpoint", "expected"), [("last", 20.0), ("best", 30.0)])
