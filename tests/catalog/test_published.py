@@ -204,3 +204,9 @@ def newcombe(*sides: tuple[float, int]) -> tuple[float, float]:
     difference = own - published
     low = difference - ((own - l1) ** 2 + (u2 - published) ** 2) ** 0.5
     return low, difference + ((u1 - own) ** 2 + (published - l2) ** 2) ** 0.5
+
+
+def test_what_is_printed_with_its_views_is_of_the_two_tables_that_state_them(tmp_path: Path) -> None:
+    rows = Catalog.open(tmp_path).query("FROM printed_accuracies").to_pylist()
+    assert {row["source_table"] for row in rows} == {"Table 2", "Table 3"}
+    assert all(row["views"] == row["clips"] * row["crops"] for row in rows)

@@ -88,6 +88,14 @@ def test_a_position_of_the_grid_has_the_mean_over_its_seeds(tmp_path: Path) -> N
     assert row["difference"] == pytest.approx(44.0 - row["published_top1"])
 
 
+def test_views_are_clips_times_crops(tmp_path: Path) -> None:
+    cell = Cell(evaluation={"crop_size": 256})
+    with catalog_of(tmp_path, [cell], cell.evaluated(60.0, clips=10, crops=3)) as catalog:
+        rows = catalog.query("FROM measured_accuracies WHERE source = 'own' ORDER BY views").to_pylist()
+    assert [(row["clips"], row["crops"], row["views"]) for row in rows] == [(1, 1, 1), (10, 3, 30)]
+    assert rows[1]["total_macs"] == 30 * rows[0]["total_macs"]
+
+
 def test_each_cell_has_the_checkpoint_that_its_study_reports(tmp_path: Path) -> None:
     cells = {"last": Cell("a"), "best": Cell("b", module="tsn")}
     with catalog_of(tmp_path, list(cells.values()), b={"report": "best"}) as catalog:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from catalog import Catalog, QueryError
-from catalog.queries.sql_process import BusyError, Limits, SqlProcess
+from catalog.queries.sql_process import BusyError, Limits, SqlProcess, _address_space
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 from tests.support.paths import ROOT
 from tests.support.slowness import slowness
@@ -143,3 +143,15 @@ def test_nothing_outlives_who_asked_even_if_that_is_killed(storage: Path) -> Non
         asker.kill()
     _, alive = psutil.wait_procs(running, timeout=10 * slowness())
     assert alive == []
+
+
+def test_where_nobody_says_how_large_a_process_is_it_may_have_a_gibibyte_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert _address_space() > 1 << 20
+
+    def without_proc(path: Path, **_: object) -> str:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", without_proc)
+    assert _address_space() == 1 << 30
