@@ -14,7 +14,7 @@ from catalog import Catalog
 from catalog.events import DatasetBuilt, StudySubmitted, VideosQuarantined
 from catalog.queries.cells import checkpoint_of_cell, key_of_name, videos_of_dataset
 from catalog.queries.claims import claimed_grid
-from catalog.queries.drivers import MeasuredTop1, checkpoint_needs
+from catalog.queries.drivers import MeasuredTop1, checkpoint_needs, next_time
 from catalog.queries.filters import Filters
 from catalog.queries.overview import grid_positions, quarantined_videos
 from tests.support.grid_events import Grid, grid_events, write_quickly
@@ -113,6 +113,13 @@ def test_a_claim_looks_at_each_study_by_itself(tmp_path: Path) -> None:
         rows = claimed_grid(catalog, Filters(study=("a", "b"))).to_pylist()
     own = [(row["study"], row["seeds"], row["variant"]) for row in rows if row["source"] == "own"]
     assert own == [("a", [0, 1], ""), ("b", [0, 1], "")]
+
+
+def test_what_follows_is_a_millisecond_after_the_last_word_where_a_clock_was_set_back(tmp_path: Path) -> None:
+    with catalog_of(tmp_path, [Cell()]) as catalog:
+        submitted = 1_790_000_000.0
+        assert next_time(catalog, "own", submitted - 9.0) - submitted == pytest.approx(1e-3, abs=1e-6)
+        assert next_time(catalog, "own", submitted + 9.0) == submitted + 9.0
 
 
 def test_of_a_studys_submissions_the_last_says_what_is_kept(tmp_path: Path) -> None:

@@ -145,6 +145,17 @@ def test_nothing_outlives_who_asked_even_if_that_is_killed(storage: Path) -> Non
     assert alive == []
 
 
+def test_a_catalog_that_changes_with_every_look_is_asked_four_times(
+    storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[frozenset[str]] = []
+    process = SqlProcess(storage, LIMITS, prepare=prepared.append)
+    monkeypatch.setattr(process, "_ask", lambda *_: (b"U", b'["loaded.predictions", "recorded.cells"]'))
+    with pytest.raises(BusyError, match="the catalog changes too fast"):
+        process.query("SELECT 1")
+    assert prepared == [frozenset({"loaded.predictions"})] * 4
+
+
 def test_where_nobody_says_how_large_a_process_is_it_may_have_a_gibibyte_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
