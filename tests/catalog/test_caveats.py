@@ -195,6 +195,7 @@ def test_mirrored_clips_are_told_where_classes_tell_left_from_right(tmp_path: Pa
         write_quickly(folder, iter([built]), "data")
         with catalog_of(folder, {"flip": 0.5}, grid=MINE) as catalog:
             assert caveats(catalog, M8) == kinds
+            assert ("mirrored" in result(catalog, M8)["caveats"]) is bool(kinds)
 
 
 def test_a_cell_that_was_trained_partly_elsewhere_says_so(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from catalog import Catalog
 from catalog.events import DatasetBuilt, StudySubmitted, VideosQuarantined
+from catalog.queries.accessors import Accessors
 from catalog.queries.cells import checkpoint_of_cell, key_of_name, videos_of_dataset
 from catalog.queries.claims import claimed_grid
 from catalog.queries.drivers import MeasuredTop1, checkpoint_needs, next_time
@@ -30,6 +31,14 @@ def test_a_cell_is_found_by_its_name(tmp_path: Path) -> None:
         assert key_of_name(catalog, "TSN-ResNet18-f8@mini-ssv2") == cells[1].id
         assert key_of_name(catalog, "TAM-ResNet18-f16@mini-ssv2") == cells[2].id
         assert key_of_name(catalog, "TAM-ResNet50-f8@mini-ssv2") is None
+
+
+def test_each_method_has_the_table_of_its_name(tmp_path: Path) -> None:
+    names = [name for name in vars(Accessors) if not name.startswith("_") and name != "query"]
+    assert "results" in names and len(names) > 10
+    with catalog_of(tmp_path, [Cell()]) as catalog:
+        for name in names:
+            assert getattr(catalog, name)().schema == catalog.query(f"FROM {name}").schema, name
 
 
 def test_how_many_videos_a_dataset_has_is_known_by_its_training_videos(tmp_path: Path) -> None:
