@@ -18,7 +18,8 @@ E = TypeVar("E", bound=Event)
 
 _KEY_PARTS = """
     WITH RECURSIVE wanted AS (
-        SELECT key, parent_key FROM recorded.cells WHERE $names IS NULL OR list_contains($names, cell)
+        SELECT key, parent_key FROM recorded.cells
+        WHERE $names IS NULL OR cell IN (SELECT unnest($names::VARCHAR[]))
         UNION
         SELECT cells.key, cells.parent_key
         FROM wanted JOIN recorded.cells AS cells ON cells.key = wanted.parent_key
@@ -39,13 +40,10 @@ _EPOCHS_SO_FAR = """
     SELECT key, max(last_epoch) AS epoch
     FROM materialised.attempt_epochs ANTI JOIN recorded.finished USING (key) GROUP BY key
 """
-_BEGUN_OTHERWISE = f"""
-    SELECT epoch FROM ({_EPOCHS_SO_FAR}) AS begun
-    SEMI JOIN (
-        SELECT key FROM recorded.cells
-        WHERE study = $study AND list_contains($cells, cell) AND NOT list_contains($keys, key)
-    ) AS otherwise USING (key)
-    ORDER BY epoch
+_BEGUN = f"""
+    SELECT DISTINCT planned.cell, begun.key, begun.epoch
+    FROM ({_EPOCHS_SO_FAR}) AS begun JOIN recorded.cells AS planned USING (key)
+    WHERE planned.study = $study ORDER BY begun.epoch, planned.cell, begun.key
 """
 _EPOCHS = """
     SELECT
@@ -146,11 +144,14 @@ def epochs_so_far(catalog: Catalog) -> Mapping[str, int]:
     return {row["key"]: row["epoch"] for row in rows}
 
 
-def begun_otherwise(catalog: Catalog, study: str, cells: Sequence[str], keys: Sequence[str]) -> list[int]:
-    """Return the last epochs of a study's unfinished cells of these names that have none of these keys."""
-    asked = {"study": study, "cells": list(cells), "keys": list(keys)}
-    rows = catalog.query(_BEGUN_OTHERWISE, asked).to_pylist()
-    return [row["epoch"] for row in rows]
+def begun_cells(catalog: Catalog, study: str) -> pa.Table:
+    """Return `cell`, `key` and last `epoch` of what a study ever planned that is begun and not finished."""
+    return catalog.query(_BEGUN, {"study": study})
+
+
+def finished_epochs(catalog: Catalog) -> pa.Table:
+    """Return `key`, `evaluation`, `epochs` and `best_epoch` of every finished cell."""
+    return catalog.query("SELECT key, evaluation, epochs, best_epoch FROM recorded.finished")
 
 
 def done_cells(catalog: Catalog) -> Mapping[str, CellFinished]:

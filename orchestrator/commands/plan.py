@@ -23,6 +23,7 @@ from orchestrator.commands.common import (
     checked_study,
     chosen_storage,
     command_line,
+    without_collection,
 )
 from orchestrator.terminal.text import terminal_width
 
@@ -44,6 +45,7 @@ class PriceError(ActionGridError):
     exit_code = BAD_INPUT
 
 
+@without_collection()
 def plan(
     study: StudyArgument,
     storage: StorageOption = None,

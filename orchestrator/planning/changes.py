@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,16 +27,22 @@ _WORDY = 12  # characters of a hash that tell it apart
 
 @dataclass(frozen=True)
 class KnownCell:
-    """A finished cell of the catalog: what its key was made of. `finished` is in seconds since 1970.
+    """A finished cell of the catalog. `finished` is in seconds since 1970.
 
-    `studies` are those that planned it, the first one first.
+    `studies` are those that planned it, the first one first; `parts_json` is what its key was made of.
     """
 
     cell: str
     key: str
     studies: tuple[str, ...]
-    key_parts: Mapping[str, Any]
+    parts_json: str
     finished: float
+
+    @cached_property
+    def key_parts(self) -> Mapping[str, Any]:
+        """What its key was made of; read when first asked for, as most known cells are compared with none."""
+        parts: dict[str, Any] = json.loads(self.parts_json)
+        return parts
 
     @property
     def parent_key(self) -> str | None:

@@ -32,12 +32,12 @@ class Position:
 
 def known_cells(catalog: Catalog, names: Sequence[str] | None) -> Known:
     """The finished cells with one of these names (None: all) and their ancestors, from whatever plan."""
+    if names is not None and not names:
+        return Known()
     rows = finished_key_parts(catalog, names).to_pylist()
     return Known(
         tuple(
-            KnownCell(
-                row["cell"], row["key"], tuple(row["studies"]), json.loads(row["key_parts"]), row["finished"]
-            )
+            KnownCell(row["cell"], row["key"], tuple(row["studies"]), row["key_parts"], row["finished"])
             for row in rows
         )
     )

@@ -140,16 +140,19 @@ def held_units(resources: Resources, *, gpus: bool) -> float:
 
 
 def _amount(some: Sequence[PlannedCell], cells: Mapping[str, CellForecast], price: float | None) -> Amount:
-    hours = sum(cells[one.cell.name].unit_hours or 0.0 for one in some)
+    costs = [cells[one.cell.name] for one in some]
+    flops = [one.flops for one in some]
+    sizes = [cost.checkpoint_bytes for cost in costs]
+    hours = sum([cost.unit_hours or 0.0 for cost in costs])
     return Amount(
         cells=len(some),
-        macs=sum(one.macs for one in some),
-        flops=sum(one.flops or 0 for one in some),
+        macs=sum([one.macs for one in some]),
+        flops=sum(filter(None, flops)),
         unit_hours=hours,
         money=None if price is None else hours * price,
-        checkpoint_bytes=sum(cells[one.cell.name].checkpoint_bytes or 0 for one in some),
-        unknown_cells=sum(one.flops is None for one in some),
-        unknown_checkpoints=sum(cells[one.cell.name].checkpoint_bytes is None for one in some),
+        checkpoint_bytes=sum(filter(None, sizes)),
+        unknown_cells=flops.count(None),
+        unknown_checkpoints=sizes.count(None),
     )
 
 
@@ -166,7 +169,7 @@ def _by_value(left: Iterable[PlannedCell], axis: str) -> Mapping[AxisValue, Sequ
     """Cells by their value of an axis, in the order in which values first stand."""
     found: dict[AxisValue, list[PlannedCell]] = {}
     for one in left:
-        found.setdefault(one.cell.axes[axis], []).append(one)
+        found.setdefault(one.cell.value(axis), []).append(one)
     return found
 
 

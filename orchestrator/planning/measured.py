@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -42,8 +43,9 @@ def measured_rates(catalog: Catalog) -> Measured:
     """The rates of all finished cells, and what they took beside training and evaluation (median)."""
     samples: list[Sample] = []
     beside: dict[str, list[float]] = {}
+    worked = lru_cache(maxsize=None)(_work)  # seeds of a cell differ in their seconds alone
     for row in finished_times(catalog).to_pylist():
-        found = sample_of(row)
+        found = _sample(row, worked(*(row[name] for name in _OF_WORK)))
         if found is None:
             continue
         samples.append(found)
@@ -53,29 +55,31 @@ def measured_rates(catalog: Catalog) -> Measured:
     return Measured(tuple(samples), {device: median(seconds) for device, seconds in beside.items()})
 
 
-def sample_of(row: Mapping[str, Any]) -> Sample | None:
+_COUNTS = ("macs", "epochs", "train_videos", "eval_videos", "choose_videos")
+_OF_WORK = ("config", "hardware", *_COUNTS)
+
+
+def _work(config: str, hardware: str, *counts: int | None) -> tuple[object, float, float]:
+    """The device, the units that the cell held of it, and its FLOPs; `config` and `hardware` are JSON."""
+    configured, used = json.loads(config), json.loads(hardware)
+    resources = configured.get("resources", {})
+    units = units_of(
+        used.get("workers", 1), resources.get("cpus_per_worker", 1), resources.get("gpus_per_worker", 0)
+    )
+    flops = recorded_flops(dict(zip(_COUNTS, counts, strict=True)), configured)
+    return used.get("device"), units, float(flops)
+
+
+def _sample(row: Mapping[str, Any], work: tuple[object, float, float]) -> Sample | None:
     """A finished cell's rate, or None where its record lacks what it takes.
 
     The seconds count once for each GPU (or CPU core) that the cell held; a share of a GPU counts as that.
     """
-    config, hardware = json.loads(row["config"]), json.loads(row["hardware"])
-    resources = config.get("resources", {})
-    device, seconds = hardware.get("device"), row["train_seconds"] + row["eval_seconds"]
-    units = units_of(
-        hardware.get("workers", 1), resources.get("cpus_per_worker", 1), resources.get("gpus_per_worker", 0)
-    )
-    flops = recorded_flops(row, config)
+    (device, units, flops), seconds = work, row["train_seconds"] + row["eval_seconds"]
     if not isinstance(device, str) or seconds <= 0 or flops <= 0:
         return None
-    return Sample(
-        device,
-        row["module"],
-        row["backbone"],
-        row["temporal_pooling"],
-        row["frames"],
-        float(flops),
-        seconds * units,
-    )
+    model = (row["module"], row["backbone"], row["temporal_pooling"], row["frames"])
+    return Sample(device, *model, flops, seconds * units)
 
 
 def units_of(workers: int, cpus_per_worker: int, gpus_per_worker: float) -> float:

@@ -30,7 +30,7 @@ from orchestrator.scheduling.schedule import Task
 from orchestrator.study.cells import Cell, chains, expand
 from orchestrator.study.datasets import DatasetState, dataset_config, declared_state
 from orchestrator.study.errors import StudyError
-from orchestrator.study.keys import cell_key, declared_hash, evaluation_key, key_parts
+from orchestrator.study.keys import SharedParts, cell_key, declared_hash, evaluation_key, key_parts
 from orchestrator.study.model import Study
 
 
@@ -89,6 +89,7 @@ def make_plan(
         _counted_once(size_of),
         memory_of,
         parents,
+        SharedParts(),
     )
     by_key: dict[str, PlannedCell] = {}
     for chain in chains(expand(study) if cells is None else cells):
@@ -148,6 +149,7 @@ class _Planner:
     size_of: SizeOf
     memory_of: MemoryOf
     parents: Plan | None
+    shared: SharedParts
 
     def origin(self, first: Cell) -> list[PlannedCell]:
         """The planned cell of another study that a chain begins with, as a list of one or none."""
@@ -170,9 +172,10 @@ class _Planner:
             train_hash=dataset.train_hash or declared,
             val_hash=origin.val_hash if origin else val_hash,
             parent_key=parent.key if parent else None,
+            shared=self.shared,
         )
-        key = cell_key(parts)
-        evaluation = evaluation_key(key, cell.evaluation, val_hash)
+        key = cell_key(parts, self.shared)
+        evaluation = evaluation_key(key, cell.evaluation, val_hash, self.shared)
         change = self._change(cell, key, parts, before)
         state, reason, blocked_by = self._state(cell, key, evaluation, before, change)
         params, macs, flops = self._costs(cell, dataset)

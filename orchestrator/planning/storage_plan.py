@@ -8,10 +8,10 @@ from pathlib import Path
 
 from catalog import Catalog
 from catalog.queries.planner import (
-    begun_otherwise,
-    done_cells,
+    begun_cells,
     epochs_so_far,
     failed_cells,
+    finished_epochs,
     last_reductions,
     removed_checkpoints,
 )
@@ -25,7 +25,7 @@ from orchestrator.planning.plan import make_plan
 from orchestrator.planning.plan_model import DoneCell, FailureInfo, Plan
 from orchestrator.planning.study_power import MeasuredVariances, measured_variances
 from orchestrator.scheduling.retry import MemoryReduction
-from orchestrator.study.cells import expand
+from orchestrator.study.cells import Cell, expand
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.model import Study
 from trainables.models.pretrained import WeightsFile
@@ -66,10 +66,11 @@ def plan_and_measure(
         RatesError: that file cannot be used.
     """
     states = with_sources_seen(study, dataset_states(study, Layout(storage)))
+    cells = expand(study)
     with Catalog.open(storage, must_exist=False) as catalog:
-        pretrained = pretrained_weights(study)
+        pretrained = pretrained_weights(cells)
         problems = weights_problems(pretrained, weights_dir)
-        planned = plan_on_catalog(study, storage, states, catalog, problems, packing)
+        planned = plan_on_catalog(study, storage, states, catalog, problems, packing, cells=cells)
         videos = {name: state.val_videos for name, state in states.items()}
         variances = (
             measured_variances(catalog, {one.cell.dataset for one in planned.cells}) if with_variances else {}
@@ -78,8 +79,12 @@ def plan_and_measure(
             [one for one in pretrained if one.network not in problems], weights_dir
         )
         names, keys = {one.cell.name for one in planned.cells}, {one.key for one in planned.cells}
-        otherwise = begun_otherwise(catalog, study.name, sorted(names), sorted(keys))
-        return StoragePlan(planned, measured_rates(catalog), videos, variances, downloads, tuple(otherwise))
+        begun = begun_cells(catalog, study.name).to_pylist()
+        otherwise = {
+            one["key"]: one["epoch"] for one in begun if one["cell"] in names and one["key"] not in keys
+        }
+        measured = measured_rates(catalog)
+        return StoragePlan(planned, measured, videos, variances, downloads, tuple(otherwise.values()))
 
 
 def plan(
@@ -117,10 +122,12 @@ def plan_on_catalog(
     packing: Path | None,
     size_of: SizeOf = model_size,
     lost: Mapping[str, str] | None = None,
+    cells: Sequence[Cell] | None = None,
 ) -> Plan:
     """The plan with datasets in these states and the weights' `problems` by backbone (`make_plan`).
 
-    `lost` are finished cells that have to be trained again, with the reason.
+    `lost` are finished cells that have to be trained again, with the reason; `cells` the study's, where they
+    are expanded already.
 
     Raises:
         RatesError: the file `packing` cannot be used.
@@ -128,8 +135,10 @@ def plan_on_catalog(
     parents = _parents_plan(study.parent_study, storage, catalog, lost)
     done = finished_cells(catalog)
     failures = {key: FailureInfo(cell.error, cell.attempt) for key, cell in failed_cells(catalog).items()}
-    cells = expand(study)
-    known = known_cells(catalog, [cell.name for cell in cells])
+    cells = expand(study) if cells is None else cells
+    # Until a dataset is built nothing of its cells is compared with what was trained before.
+    compared = {name for name, state in states.items() if state.built or state.changed}
+    known = known_cells(catalog, [cell.name for cell in cells if cell.dataset in compared])
     cards = cards_and_packing(catalog, storage, packing)
     given = (study, states, done, failures, problems, known, cards, lost)
     return make_plan(*given, size_of=size_of, cells=cells, begun=epochs_so_far(catalog), parents=parents)
@@ -153,16 +162,16 @@ def finished_cells(catalog: Catalog) -> Mapping[str, DoneCell]:
     """The finished cells by key, with what is left of their checkpoints."""
     removed = removed_checkpoints(catalog)
     return {
-        key: DoneCell(
-            key,
-            cell.evaluation,
+        row["key"]: DoneCell(
+            row["key"],
+            row["evaluation"],
             frozenset(
                 which
-                for which, epoch in (("best", cell.best_epoch), ("last", cell.epochs))
-                if epoch in removed.get(key, ())
+                for which, epoch in (("best", row["best_epoch"]), ("last", row["epochs"]))
+                if epoch in removed.get(row["key"], ())
             ),
         )
-        for key, cell in done_cells(catalog).items()
+        for row in finished_epochs(catalog).to_pylist()
     }
 
 
@@ -172,9 +181,9 @@ def memory_reductions(catalog: Catalog) -> Mapping[str, MemoryReduction]:
     return {row["key"]: MemoryReduction(row["alone"], row["accumulation"]) for row in rows if row["alone"]}
 
 
-def pretrained_weights(study: Study) -> tuple[WeightsFile, ...]:
-    """The files that the study's starters begin with, each once."""
-    starters = (cell for cell in expand(study) if cell.parent is None)
+def pretrained_weights(cells: Sequence[Cell]) -> tuple[WeightsFile, ...]:
+    """The files that the starters among these cells begin with, each once."""
+    starters = (cell for cell in cells if cell.parent is None)
     return tuple(dict.fromkeys(file for cell in starters if (file := cell.weights) is not None))
 
 

@@ -108,13 +108,19 @@ def measured_variances(catalog: Catalog, datasets: Collection[str]) -> dict[str,
     from catalog.queries.claims import claimed_grid, right_predictions
 
     own = [row for row in claimed_grid(catalog).to_pylist() if row["source"] == "own" and row["keys"]]
-    found = {}
-    for dataset in sorted({row["dataset"] for row in own} & {*datasets}):
-        models = [row for row in own if row["dataset"] == dataset]
-        keys = [key for row in models[:MOST_MODELS] for key in row["keys"]]
-        right = _same_videos(right_predictions(catalog, keys).to_pylist())
-        found[dataset] = _variances(models, right)
-    return found
+    models = {
+        dataset: [row for row in own if row["dataset"] == dataset]
+        for dataset in sorted({row["dataset"] for row in own} & {*datasets})
+    }
+    keys = {
+        dataset: {key for row in rows[:MOST_MODELS] for key in row["keys"]}
+        for dataset, rows in models.items()
+    }
+    right = right_predictions(catalog, sorted(set().union(*keys.values()))).to_pylist() if keys else []
+    return {
+        dataset: _variances(rows, _same_videos([one for one in right if one["key"] in keys[dataset]]))
+        for dataset, rows in models.items()
+    }
 
 
 def _same_videos(rows: Sequence[Row]) -> dict[str, Sequence[bool]]:

@@ -78,6 +78,7 @@ class Submission:
     ) -> None:
         self.ray_files = ray_files
         self._study = study
+        self._cells = expand(study)
         self._options = options
         self._storage = options.storage
         self._layout = options.storage.layout
@@ -125,7 +126,7 @@ class Submission:
         # Cells that wait for a dataset need no weights yet, so nothing is downloaded for them.
         runnable = any(state.built for state in states.values())
         weights_dir = self._options.weights_dir
-        if pretrained := pretrained_weights(self._study):
+        if pretrained := pretrained_weights(self._cells):
             phase(f"looking for pretrained weights: {', '.join(one.name for one in pretrained)}")
         self._weights_problems = weights_problems(pretrained, weights_dir, download=runnable)
         phase("planning: counting models, comparing keys with the catalog's")
@@ -165,11 +166,9 @@ class Submission:
     def _replan(self, states: Mapping[str, DatasetState]) -> Plan:
         self._storage.refresh_journals()
         self._catalog.refresh()
-        size_of = counted_apart(expand(self._study), [state.num_classes or 1 for state in states.values()])
-        where, packing = self._storage.root, self._options.packing
-        return plan_on_catalog(
-            self._study, where, states, self._catalog, self._weights_problems, packing, size_of, self._lost
-        )
+        size_of = counted_apart(self._cells, [state.num_classes or 1 for state in states.values()])
+        known = (self._catalog, self._weights_problems, self._options.packing, size_of, self._lost)
+        return plan_on_catalog(self._study, self._storage.root, states, *known, self._cells)
 
     def _journal_datasets(self, states: Mapping[str, DatasetState]) -> None:
         from trainables.data.frames.manifest import read_manifest

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from operator import mul
 from typing import Protocol
 
@@ -54,6 +56,15 @@ def simulate(
         queue.finished(ended)
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Tasks that nothing tells apart. `children` are the groups of the tasks that wait for one of them."""
+
+    seconds: float
+    turn: int
+    children: tuple[int, ...]
+
+
 class TimedTasks:
     """Tasks whose seconds are known, for one simulation after another: `simulate` without names and states.
 
@@ -86,6 +97,41 @@ class TimedTasks:
         self._turns = [0] * len(ordered)
         for turn, name in enumerate(sorted(rank)):
             self._turns[rank[name]] = turn
+        self._groups, group_of = self._grouped()
+        roots = Counter(group_of[root] for root in self._roots)
+        self._ready_at_first = [roots[place] for place in range(len(self._groups))]
+
+    def _grouped(self) -> tuple[list[_Group], list[int]]:
+        """Tasks that differ in nothing, such as seeds of a cell, as one group; and the group of each task.
+
+        Those of a group stand together in both orders, so that it does not matter which of them is which.
+        """
+        groups = self._alike(range(len(self._seconds)))
+        turns: list[list[int]] = [[] for _ in range(max(groups, default=-1) + 1)]
+        for place, group in enumerate(groups):
+            turns[group].append(self._turns[place])
+        if any(max(some) - min(some) >= len(some) for some in turns):
+            groups = [*range(len(self._seconds))]
+            turns = [[turn] for turn in self._turns]
+        first = {group: place for place, group in reversed([*enumerate(groups)])}
+        return [
+            _Group(
+                self._seconds[place], min(turns[group]), tuple(groups[one] for one in self._children[place])
+            )
+            for group, place in sorted(first.items())
+        ], groups
+
+    def _alike(self, places: range) -> list[int]:
+        """The group of each task by its place: neighbours of equal length whose children are alike, too."""
+        if any(child < place for place in places for child in self._children[place]):
+            return [*places]  # tasks of no length may stand behind their children
+        from_last, sign_behind = [-1] * (len(places) + 1), None
+        for place in reversed(places):
+            children = sorted(from_last[child] for child in self._children[place])
+            sign = (self._seconds[place], self._kinds[place], children)
+            from_last[place] = from_last[place + 1] + (sign != sign_behind)
+            sign_behind = sign
+        return [from_last[0] - one for one in from_last[:-1]]
 
     def makespan(self, total: Free) -> float | None:
         """Seconds that they take on this cluster; None where one of them never fits."""
@@ -97,19 +143,26 @@ class TimedTasks:
         """Seconds where all need the same, so that a cluster is a number of tasks at once."""
         room = next((count for count in range(len(self._kinds)) if not self._fits([count], total, 0)), None)
         free = len(self._kinds) if room is None else room
-        waiting, clock = [*self._roots], 0.0
-        running: list[tuple[float, int, int]] = []
+        groups, ready = self._groups, [*self._ready_at_first]
+        waiting, clock = [place for place, count in enumerate(ready) if count], 0.0
+        running: list[tuple[float, int, int, int]] = []
         while True:
             while free and waiting:
-                started = heapq.heappop(waiting)
-                heapq.heappush(running, (clock + self._seconds[started], self._turns[started], started))
-                free -= 1
+                first = waiting[0]
+                count = min(free, ready[first])
+                heapq.heappush(running, (clock + groups[first].seconds, groups[first].turn, first, count))
+                free -= count
+                ready[first] -= count
+                if not ready[first]:
+                    heapq.heappop(waiting)
             if not running:
                 return clock
-            clock, _, ended = heapq.heappop(running)
-            free += 1
-            for child in self._children[ended]:
-                heapq.heappush(waiting, child)
+            clock, _, ended, count = heapq.heappop(running)
+            free += count
+            for child in groups[ended].children:
+                if not ready[child]:
+                    heapq.heappush(waiting, child)
+                ready[child] += count
 
     def _of_many_kinds(self, total: Free) -> float:
         waiting: list[list[int]] = [[] for _ in self._demands]  # heaps: the ready ones by what they need
@@ -183,7 +236,9 @@ def doubling_table(
         rows.append(at(rows[-1].count * 2))
     if not _reaches(rows[-1], goal):
         return tuple(rows), None
-    low, best = rows[-1].count // 2, rows[-1]
+    # Fewer than all work divided by the goal cannot be enough, and need not be tried.
+    work = sum(seconds[one.name] * (one.demand.cpus if on_cpus else one.demand.gpus) for one in tasks)
+    low, best = max(rows[-1].count // 2, ceil(work / goal) - 1 if goal else 0), rows[-1]
     while best.count - low > 1:
         middle = at((low + best.count) // 2)
         if _reaches(middle, goal):

@@ -89,6 +89,11 @@ class Cell:
             **dict(self.other),
         }
 
+    def value(self, axis: str) -> AxisValue:
+        """The cell's value of one axis."""
+        value: AxisValue = getattr(self, axis) if axis in AXES else dict(self.other)[axis]
+        return value
+
     @property
     def axes_and_stage(self) -> dict[str, AxisValue]:
         """The cell's values by axis, and its `stage`: what overrides match against."""

@@ -39,10 +39,21 @@ def check_study(study: Study) -> list[Problem]:
     if (size := prod(len(study.axes.values(axis) or ()) for axis in study.axes.names)) > _LARGEST_GRID:
         what = f"{size:,} cells before `exclude`, more than {_LARGEST_GRID:,}; make several studies of it"
         return [Problem(("axes",), what)]
-    cells = expand(study)
+    seeds = _alike_seeds(study)
+    cells = expand(study if seeds == 1 else _of_first_seed(study))
     if not cells:
         return [_empty_grid(study)]
-    return [*_nothing_published(study), *_cell_problems(study, cells)]
+    return [*_nothing_published(study), *_cell_problems(study, cells, seeds)]
+
+
+def _alike_seeds(study: Study) -> int:
+    """How many cells each cell of the first seed speaks for: all seeds, where nothing tells them apart."""
+    told_apart = any("seed" in match.named for _, match in matches(study))
+    return 1 if told_apart or study.parents is not None else len(study.axes.seed)
+
+
+def _of_first_seed(study: Study) -> Study:
+    return study.model_copy(update={"axes": study.axes.model_copy(update={"seed": study.axes.seed[:1]})})
 
 
 def _nothing_published(study: Study) -> Iterator[Problem]:
@@ -79,11 +90,10 @@ def without_effect(study: Study) -> list[Problem]:
     So too what its claims name that neither the study nor the published results have. It may be meant: a grid
     that was made smaller for a try. It may also be a value that was mistyped.
     """
-    of_grid = [*axes_and_stages(study.model_copy(update={"include": (), "exclude": ()}))]
-    of_study = [*axes_and_stages(study)]
+    grid = study.model_copy(update={"include": (), "exclude": ()})
     found = []
     for location, match in matches(study):
-        cells = of_study if location[-1] == "where" else of_grid
+        cells = axes_and_stages(study if location[-1] == "where" else grid)
         if not any(match.matches(cell) for cell in cells):
             named = ", ".join(f"{axis}: {_values(match, axis)}" for axis in match.named)
             found.append(Problem(location, f"matches no cell of the study ({named}): it changes nothing"))
@@ -110,8 +120,11 @@ def _empty_grid(study: Study) -> Problem:
     return Problem((used[0],), f"leaves no cell of the grid; relax {' or '.join(used)}")
 
 
-def _cell_problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
-    """What is wrong with single cells, each problem once, with the first cell that has it."""
+def _cell_problems(study: Study, cells: Iterable[Cell], seeds: int) -> list[Problem]:
+    """What is wrong with single cells, each problem once, with the first cell that has it.
+
+    Each of these cells speaks for so many `seeds`.
+    """
     found: dict[Finding, list[str]] = {}
     for cell in cells:
         for check in _CELL_CHECKS:
@@ -120,7 +133,9 @@ def _cell_problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
     return [
         Problem(
             location,
-            f"{what} ({len(names)} cells, first {names[0]})" if len(names) > 1 else f"{what} ({names[0]})",
+            f"{what} ({count} cells, first {names[0]})"
+            if (count := len(names) * seeds) > 1
+            else f"{what} ({names[0]})",
         )
         for (location, what), names in found.items()
     ]

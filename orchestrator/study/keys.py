@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from orchestrator.study.cells import Cell
@@ -27,13 +28,74 @@ _LATER_FIELDS = ("splits", "allow_empty_classes")
 _EVALUATION_ONLY_SPEED = frozenset({"batch_size"})
 
 
-def cell_key(parts: Mapping[str, Any]) -> str:
+def cell_key(parts: Mapping[str, Any], shared: SharedParts | None = None) -> str:
     """sha256 over the parts as canonical JSON, its first 32 hex digits."""
-    return _digest(parts)
+    return _digest(parts, shared)
+
+
+class SharedParts:
+    """Parts of keys that many cells have in common, and their texts: each is made once.
+
+    Recipes and protocols are known by the object itself: cells of a study that no override tells apart hold
+    the same one.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[object, ...], dict[str, Any]] = {}
+        self._texts: dict[int, str] = {}
+        self._owners: list[object] = []  # kept, so that no other object gets the id of one
+
+    def recipe(self, recipe: Recipe, *, starter: bool) -> dict[str, Any]:
+        """`recipe_parts` of this recipe."""
+        place = ("recipe", id(recipe), starter)
+        return self._once(place, lambda: recipe_parts(recipe, starter=starter), recipe)
+
+    def evaluation(self, evaluation: Evaluation) -> dict[str, Any]:
+        """`evaluation_parts` of this protocol."""
+        return self._once(("evaluation", id(evaluation)), lambda: evaluation_parts(evaluation), evaluation)
+
+    def model(self, cell: Cell, num_classes: int | None) -> dict[str, Any]:
+        """The architecture's parts."""
+        architecture = (cell.module, cell.backbone, cell.temporal_pooling, cell.frames, num_classes)
+        return self._once(("model", *architecture), lambda: _model_parts(cell, num_classes))
+
+    def data(self, cell: Cell, train_hash: str) -> dict[str, Any]:
+        """The parts that say which videos are trained on, and how they are read."""
+        return self._once(("data", train_hash, cell.choose_on), lambda: _data_parts(cell, train_hash))
+
+    def text(self, value: object) -> str:
+        """The canonical JSON of a value: keys sorted, no blanks, ASCII."""
+        if type(value) is str:
+            return encode_basestring_ascii(value)
+        if type(value) is int:
+            return str(value)
+        if type(value) is not dict:
+            return _ENCODER.encode(value)
+        known = self._texts.get(id(value))
+        if known is not None:
+            return known
+        texts = [f"{encode_basestring_ascii(name)}:{self.text(value[name])}" for name in sorted(value)]
+        return f"{{{','.join(texts)}}}"
+
+    def _once(
+        self, place: tuple[object, ...], make: Callable[[], dict[str, Any]], owner: object = None
+    ) -> dict[str, Any]:
+        found = self._made.get(place)
+        if found is None:
+            found = self._made[place] = make()
+            self._texts[id(found)] = _ENCODER.encode(found)
+            self._owners.append(owner)
+        return found
 
 
 def key_parts(
-    cell: Cell, *, num_classes: int | None, train_hash: str, val_hash: str, parent_key: str | None
+    cell: Cell,
+    *,
+    num_classes: int | None,
+    train_hash: str,
+    val_hash: str,
+    parent_key: str | None,
+    shared: SharedParts | None = None,
 ) -> dict[str, Any]:
     """Everything that decides the cell's weights, grouped so that two keys can be compared.
 
@@ -44,6 +106,7 @@ def key_parts(
         val_hash: the same for validation, of the parent's dataset; it counts only where validation chose the
             inherited checkpoint.
         parent_key: the key of the cell before it in its chain; None for a starter.
+        shared: keeps what many cells have in common, where many are asked for.
 
     Raises:
         ValueError: a parent's key for a starter, or none for a later cell.
@@ -51,21 +114,27 @@ def key_parts(
     if (parent_key is None) != (cell.parent is None):
         what = f"a parent's key {'missing' if parent_key is None else 'given'}; cell {cell.name}"
         raise ValueError(f"{what}; give one exactly where the cell has a parent")
+    shared = shared or SharedParts()
     return {
         "format": FORMAT,
-        "model": _model_parts(cell, num_classes),
-        "recipe": recipe_parts(cell.recipe, starter=cell.parent is None),
+        "model": shared.model(cell, num_classes),
+        "recipe": shared.recipe(cell.recipe, starter=cell.parent is None),
         "seed": cell.seed,
-        "data": {"train": train_hash, **_held_out_parts(cell), **_data_versions()},
+        "data": shared.data(cell, train_hash),
         "train_step": STEP,
         "batch_statistics_shards": 1 if cell.recipe.sync_bn else cell.resources.workers,
-        "initial": _initial_parts(cell, val_hash, parent_key),
+        "initial": _initial_parts(cell, val_hash, parent_key, shared),
     }
 
 
-def evaluation_key(key: str, evaluation: Evaluation, val_hash: str) -> str:
-    """The identity of one evaluation: the cell's key, the protocol and the videos it measures."""
-    return _digest({"cell": key, "evaluation": evaluation_parts(evaluation), "val": val_hash})
+def evaluation_key(key: str, evaluation: Evaluation, val_hash: str, shared: SharedParts | None = None) -> str:
+    """The identity of one evaluation: the cell's key, the protocol and the videos it measures.
+
+    `shared` keeps what many cells have in common, where many are asked for.
+    """
+    shared = shared or SharedParts()
+    parts = {"cell": key, "evaluation": shared.evaluation(evaluation), "val": val_hash}
+    return _digest(parts, shared)
 
 
 def declared_hash(config: DatasetConfig) -> str:
@@ -155,7 +224,7 @@ def _model_parts(cell: Cell, num_classes: int | None) -> dict[str, Any]:
     }
 
 
-def _initial_parts(cell: Cell, val_hash: str, parent_key: str | None) -> dict[str, Any]:
+def _initial_parts(cell: Cell, val_hash: str, parent_key: str | None, shared: SharedParts) -> dict[str, Any]:
     """What the weights are before the first step."""
     if parent_key is None:
         return {
@@ -165,12 +234,16 @@ def _initial_parts(cell: Cell, val_hash: str, parent_key: str | None) -> dict[st
     inherited = {"parent": parent_key, **({"head": "new"} if cell.new_head else {})}
     if cell.recipe.inherit == "last":
         return inherited
-    chosen_by = evaluation_parts((cell.origin or cell).evaluation)
+    chosen_by = shared.evaluation((cell.origin or cell).evaluation)
     if (cell.origin or cell).choose_on is not None:
         # Which videos chose follows from the parts `data`.
         return {**inherited, "chosen_by": chosen_by}
     # Validation chose the parent's checkpoint, so its protocol and videos decide these weights too.
     return {**inherited, "chosen_by": chosen_by, "chosen_on": val_hash}
+
+
+def _data_parts(cell: Cell, train_hash: str) -> dict[str, Any]:
+    return {"train": train_hash, **_held_out_parts(cell), **_data_versions()}
 
 
 def _held_out_parts(cell: Cell) -> dict[str, Any]:
@@ -195,6 +268,8 @@ def _data_versions() -> dict[str, str]:
     }
 
 
-def _digest(parts: Mapping[str, Any]) -> str:
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _digest(parts: Mapping[str, Any], shared: SharedParts | None = None) -> str:
+    return hashlib.sha256((shared or SharedParts()).text(parts).encode()).hexdigest()[:KEY_LENGTH]

@@ -22,6 +22,7 @@ from orchestrator.terminal.plan_text import (
 )
 from orchestrator.terminal.text import count_text
 from trainables.models.pretrained import TITLES, WeightsFile
+from trainables.recipe.plug_ins import plug_ins
 
 MOST_LINES = 59
 """Lines of a plan, whatever the study."""
@@ -122,6 +123,8 @@ def need_lines(page: PlanPage) -> list[str]:
 
 def plug_in_lines(plan: Plan) -> list[str]:
     """The plug-ins that cells use, each with its version."""
+    if not plug_ins():
+        return []
     used = Counter(one for planned in plan.cells for one in planned.cell.plug_ins.items())
     return [
         f"plug-in: {label}, {version}: {count_text(cells, 'cell')}"

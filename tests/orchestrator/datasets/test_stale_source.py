@@ -196,7 +196,7 @@ def test_a_plan_promises_no_training_of_what_the_rebuilt_dataset_has(place: Plac
 def test_what_takes_long_to_read_is_left_open(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainables.data.ingest.checked.READ_AGAIN", 10)
     name = make_plan(place.study, {"d": place.state()}).cells[0].cell.name
-    known = Known((KnownCell(name, "0" * 32, ("s",), {}, 0.0),))
+    known = Known((KnownCell(name, "0" * 32, ("s",), "{}", 0.0),))
     place.write(*LIST, "c1.mp4,y,train")
     state = place.state()
     assert (state.train_hash, state.unsure) == (None, True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
 
 
 def known(key: str, parts: dict[str, Any], finished: float = 1.0) -> KnownCell:
-    return KnownCell("TAM-Tiny-f16@toy", key, ("s",), parts, finished)
+    return KnownCell("TAM-Tiny-f16@toy", key, ("s",), json.dumps(parts), finished)
 
 
 def test_parts_flatten_to_dotted_fields_with_lists_whole() -> None:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from itertools import permutations
+from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.schedule import lower_bound
@@ -124,6 +125,65 @@ def test_tasks_as_numbers_take_what_the_scheduler_itself_takes(
     grid = GridState(tasks)
     expected = None if grid.never_fits(total) else simulate(grid, seconds(tasks), total)
     assert makespan(tasks, seconds(tasks), total) == expected
+
+
+def test_tasks_of_no_length_may_stand_behind_their_children() -> None:
+    listed = [
+        Task("short", "b", 1, ONE),
+        Task("long", "a", 2, ONE),
+        Task("then", "short", 1, ONE),
+        Task("too", "short", 1, ONE),
+        Task("a", None, 0, ONE),
+        Task("b", None, 0, ONE),
+    ]
+    assert on(listed, 1) == 5
+
+
+SHAPES = ((None,), (None, 0), (None, 0, 1), (None, 0, 0), (None, 0, 0, 1))  # each task's parent
+LENGTHS = st.tuples(*[st.sampled_from((1.0, 2.0, 3.0, 0.1, 0.0))] * 4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(SHAPES), LENGTHS), min_size=1, max_size=4),
+    st.integers(1, 6),
+    st.integers(1, 9),
+    st.sampled_from(("{line}.{place}#{seed}", "{seed}.{line}.{place}", "{place}.{seed}.{line}")),
+    st.randoms(use_true_random=False),
+)
+@example(  # seeds whose ends alternate with those of other forks
+    [((None, 0), (1.0, 1.0, 0.0, 0.0)), ((None, 0, 0), (2.0, 3.0, 2.0, 0.0))],
+    2,
+    3,
+    "{place}.{seed}.{line}",
+    Random(0),
+)
+def test_seeds_that_are_counted_together_take_what_each_by_itself_takes(
+    lines: list[tuple[tuple[int | None, ...], tuple[float, ...]]],
+    seeds: int,
+    count: int,
+    named: str,
+    order: Random,
+) -> None:
+    """To the bit; whatever their names, so that seeds end in turn with others, and whatever stands first."""
+    tasks = _seeds(lines, seeds, named)
+    if order.random() < 0.5:
+        order.shuffle(tasks)
+    assert on(tasks, count) == simulate(GridState(tasks), seconds(tasks), Free(ENDLESS, count))
+
+
+def _seeds(
+    lines: list[tuple[tuple[int | None, ...], tuple[float, ...]]], seeds: int, named: str
+) -> list[Task]:
+    def name(line: int, place: int | None, seed: int) -> str | None:
+        return None if place is None else named.format(line=line, place=place, seed=seed)
+
+    return [
+        Task(str(name(line, place, seed)), name(line, parent, seed), lengths[place], ONE)
+        for line, (parents, lengths) in enumerate(lines)
+        for seed in range(seeds)
+        for place, parent in enumerate(parents)
+    ]
 
 
 def test_forks_and_chains_share_a_cluster() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,9 @@ import pytest
 
 from orchestrator.study.cells import Cell, expand
 from orchestrator.study.errors import StudyError
-from orchestrator.study.keys import cell_key, declared_hash, evaluation_key, key_parts
-from orchestrator.study.load import parse_study
+from orchestrator.study.keys import SharedParts, cell_key, declared_hash, evaluation_key, key_parts
+from orchestrator.study.load import parse_study, shipped_studies
+from orchestrator.study.model import Study
 from trainables.data.datasets import DatasetFolders, FolderDataset, OfficialDataset, SyntheticMotion
 from trainables.recipe.cell_spec import Recipe
 
@@ -342,3 +345,19 @@ def test_claims_change_no_key() -> None:
     claims = "claims: [{name: one, statement: It is so., expect: {above: 50}}]\n"
     claimed = expand(parse_study(STUDY + claims, "s.yaml"))
     assert [key(cell) for cell in claimed] == [key(STARTER), key(CHILD)]
+
+
+@pytest.mark.parametrize("name", sorted(shipped_studies()))
+def test_what_cells_share_changes_no_key(name: str) -> None:
+    """Of every cell of every study; each is also what a canonical JSON of its parts says."""
+    shared = SharedParts()
+    for cell in expand(Study.load(name)):
+        facts: dict[str, Any] = {"num_classes": 87, "train_hash": "t", "val_hash": "v"}
+        facts["parent_key"] = None if cell.parent is None else "p"
+        parts = key_parts(cell, **facts)
+        assert key_parts(cell, **facts, shared=shared) == parts
+        canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        expected = hashlib.sha256(canonical.encode()).hexdigest()[:32]
+        assert cell_key(key_parts(cell, **facts, shared=shared), shared) == cell_key(parts) == expected
+        measured = evaluation_key(expected, cell.evaluation, "v", shared)
+        assert measured == evaluation_key(expected, cell.evaluation, "v")

@@ -205,6 +205,14 @@ def test_a_wrong_field_gets_one_clear_line(old: str, new: str, start: str, hint:
     assert hint in line
 
 
+def test_a_problem_counts_the_cells_of_all_seeds_where_nothing_tells_them_apart() -> None:
+    """Eight starters: two modules, with and without temporal pooling, two seeds."""
+    edited = STUDY.replace("init: random", "init: imagenet").replace("seed: 1}", "frames: 16}")
+    with pytest.raises(StudyError) as raised:
+        parse_study(edited, "s.yaml")
+    assert "(8 cells, first TSN-Tiny-f8@synthetic-motion)" in str(raised.value)
+
+
 def test_average_pooling_of_two_frames_is_refused_only_where_pytorch_refuses_it() -> None:
     line = the_problem("init: random,", "init: random, pooling_method: avg,")
     assert "avg cannot pool tsn at 8 frames" in line

@@ -322,7 +322,7 @@ def test_weights_that_cannot_be_had_are_told_at_plan_time(
     monkeypatch.setattr(timm_models, "ask_for_weights", offline)
     monkeypatch.setattr(timm_models, "cached_weights", lambda _: None)
     text = CHAINS.replace("[tiny]", "['timm:test_resnet']").replace("init: random", "init: imagenet")
-    wanted = pretrained_weights(parse_study(text, "study"))
+    wanted = pretrained_weights(expand(parse_study(text, "study")))
     assert weights_problems(wanted, str(tmp_path)) == {}
     (problem,) = weights_problems(wanted, None).values()
     assert "ImageNet weights test_resnet.r160_in1k.safetensors not found" in problem
