@@ -36,8 +36,14 @@ def dataset_label(name: str) -> str:
     return _LABELS.get(name, name)
 
 
+_MOST_SEEDS = 10  # whose accuracies are named one by one
+
+
 def seeds_text(values: Sequence[float]) -> str:
-    """Return the top-1 of all seeds, to stand behind that of one: ` (seeds 45.2, 74.2)`."""
+    """Return the top-1 of all seeds, to stand behind that of one: ` (seeds 45.2, 74.2)`; a range of many."""
+    if len(values) > _MOST_SEEDS:
+        mean = sum(values) / len(values)
+        return f" ({len(values)} seeds, mean {mean:.1f}, {min(values):.1f} to {max(values):.1f})"
     return f" (seeds {', '.join(f'{one:.1f}' for one in values)})" if len(values) > 1 else ""
 
 

@@ -21,6 +21,7 @@ from orchestrator.commands.common import (
     command_line,
     existing_storage,
     run_again,
+    without_collection,
 )
 from orchestrator.terminal.text import (
     accuracy_text,
@@ -35,12 +36,19 @@ if TYPE_CHECKING:
     from catalog.journal import Fault
 
 
+@without_collection()
 def status(
     study: Annotated[str | None, typer.Argument(help="A study's name; default: all studies.")] = None,
     storage: StorageOption = None,
+    cells: Annotated[
+        bool, typer.Option("--cells", help="Every cell of large studies too, a line each.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how far the studies of a storage are, the time to go, the best so far, failures, how to go on."""
+    """Show how far the studies of a storage are, the time to go, the best so far, failures, how to go on.
+
+    Of a study of more than 300 cells those that are done, planned or blocked are counted, not listed.
+    """
     from catalog import Catalog
     from catalog.queries.cells import best_cells, progress_of_cells, time_left
     from orchestrator.coordination.drivers import held_by
@@ -80,6 +88,7 @@ def status(
             left.get(name),
             again[name],
             earlier.get(name, ""),
+            None if cells else command_line("status", name, "--cells", storage=storage),
         )
         typer.echo("\n".join(study_lines(found, terminal_width(), sure=len(rows) <= _SURE_ROWS)))
 
@@ -100,7 +109,8 @@ def _tell_left_out(faults: Sequence[Fault], check: str, where: str) -> None:
 class StudyStatus:
     """What is shown of a study: its cells in its own order, the best ones, the time `left`, how to run it.
 
-    `earlier` is a line on results of the study as it was before, if there are any.
+    `earlier` is a line on results of the study as it was before, if there are any. `every` is the command
+    that lists every cell of a large study; None: they are all listed.
     """
 
     name: str
@@ -109,19 +119,25 @@ class StudyStatus:
     left: dict[str, Any] | None = None
     again: str = ""
     earlier: str = ""
+    every: str | None = None
 
 
 def study_lines(study: StudyStatus, width: int | None, *, sure: bool = True) -> list[str]:
     """A study in lines: counts, a bar with the time to go, the best so far, its cells, what failed."""
     states = [_state(row) for row in study.rows]
     by_state = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
-    rows = [
-        [row["cell"], state, *_numbers(row, sure=sure)] for row, state in zip(study.rows, states, strict=True)
-    ]
-    lines = [f"{study.name}: {by_state} of {count_text(len(rows), 'cell')}", _progress(study, states)]
+    pairs = [*zip(study.rows, states, strict=True)]
+    if study.every is not None and len(pairs) > _MOST_CELLS:
+        pairs = [(row, state) for row, state in pairs if state not in _COUNTED_ONLY]
+    rows = [[row["cell"], state, *_numbers(row, sure=sure)] for row, state in pairs]
+    lines = [f"{study.name}: {by_state} of {count_text(len(states), 'cell')}", _progress(study, states)]
     lines += [_best_line(one, several=len(study.best) > 1) for one in study.best[:_MOST_BEST]]
     lines += [study.earlier] if study.earlier else []
-    lines += fitting_columns([[*_HEAD], *rows], width)
+    lines += fitting_columns([[*_HEAD], *rows], width) if rows else []
+    if len(rows) < len(states):
+        lines.append(
+            f"{len(states) - len(rows)} cells that are done, planned or blocked are not listed: {study.every}"
+        )
     lines += goes_on_lines(study.rows, states)
     lines += held_lines({row["cell"]: row["held_by"] for row in study.rows if row["held_by"]})
     failed = [row for row in study.rows if row["state"] == "failed"]
@@ -197,6 +213,8 @@ _HEAD = ("cell", "state", "epoch", "top-1", "training loss", "clips/s")
 _FEWEST_COLUMNS = 4
 _BAR = 30
 _ALMOST = 0.99
+_MOST_CELLS = 300  # of a study, all listed: the paper's grid has 288
+_COUNTED_ONLY = frozenset({"done", "planned", "blocked"})
 _NAMED = 4  # interrupted cells
 _MOST_BEST = 5  # datasets
 _SURE_ROWS = 1_000

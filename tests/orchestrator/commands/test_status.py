@@ -59,6 +59,51 @@ def test_the_best_of_several_seeds_stands_beside_the_others() -> None:
     )
 
 
+def test_of_many_seeds_their_mean_and_range_stand_beside_the_best() -> None:
+    best = {"dataset": "d", "cell": "a#1", "top1": 74.2, "eval_videos": 31, "ties": 0}
+    tops = [45.2, 74.2] * 5
+    ten = StudyStatus("toy", (row("a", "done"),), ({**best, "of_seeds": tops},))
+    assert study_lines(ten, 200)[2].endswith(f"(seeds {', '.join(map(str, tops))})")
+    more = StudyStatus("toy", (row("a", "done"),), ({**best, "of_seeds": [*tops, 70.0]},))
+    assert study_lines(more, 200)[2].endswith("(11 seeds, mean 60.6, 45.2 to 74.2)")
+
+
+def test_of_a_large_study_only_cells_that_move_or_failed_are_listed() -> None:
+    every = "actiongrid status toy --cells"
+    moving = (
+        row("r", "running", held_by="me@host", epoch=3),
+        row("i", "running", epoch=4),
+        row("f", "failed", reason="ReadError: d.mp4", log="f.log"),
+        row("p", "planned", command="paused"),
+    )
+    rest = tuple(row(f"d{one}", "done", epoch=12) for one in range(296))
+    assert len(rest) + len(moving) == 300
+    assert (
+        sum(
+            line.startswith("d")
+            for line in study_lines(StudyStatus("toy", (*moving, *rest), every=every), 80)
+        )
+        == 296
+    )
+    large = (*moving, *rest, row("n", "planned"))
+    lines = study_lines(StudyStatus("toy", large, every=every), 80)
+    head = next(place for place, line in enumerate(lines) if line.startswith("cell "))
+    assert [line.split()[:2] for line in lines[head + 1 : head + 5]] == [
+        ["r", "running"],
+        ["i", "interrupted"],
+        ["f", "failed"],
+        ["p", "paused"],
+    ]
+    assert lines[head + 5] == f"297 cells that are done, planned or blocked are not listed: {every}"
+    assert lines[0] == "toy: 296 done, 1 failed, 1 interrupted, 1 paused, 1 planned, 1 running of 301 cells"
+    shown = study_lines(StudyStatus("toy", large), 80)
+    assert sum(line.startswith(("d", "n")) for line in shown) >= 297
+    quiet = study_lines(
+        StudyStatus("toy", tuple(row(f"d{one}", "done") for one in range(301)), every=every), 80
+    )
+    assert quiet[2:] == [f"301 cells that are done, planned or blocked are not listed: {every}"]
+
+
 def test_the_time_to_go_is_never_made_up() -> None:
     assert shown({"seconds": None, "running": 1, "longest": None, "unknown": 2})[1].endswith("to go: ?")
     assert shown({"seconds": 60.0, "running": 2, "longest": 50.0, "unknown": 0})[1].endswith(
