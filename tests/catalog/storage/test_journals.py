@@ -56,6 +56,25 @@ def test_another_machine_reads_what_was_acknowledged(mirror: Mirror, elsewhere: 
     assert same_bytes(mirror, elsewhere)
 
 
+def test_what_another_machine_copies_is_on_its_disk_at_its_full_length(
+    mirror: Mirror, elsewhere: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could leave a copy of the right length and other bytes that nobody fetches again."""
+    copy, flush, flushed = elsewhere.root / "journal" / "one.jsonl", os.fsync, dict[int, int]()
+
+    def noted_flush(descriptor: int) -> None:
+        flush(descriptor)
+        file = os.fstat(descriptor)
+        flushed[file.st_ino] = file.st_size
+
+    monkeypatch.setattr(os, "fsync", noted_flush)
+    with open_journal(storage_in(mirror), "one") as journal:
+        for number in range(3):
+            journal.append(event(number))
+            pull_journals(elsewhere)
+            assert flushed.get(copy.stat().st_ino) == copy.stat().st_size > 0
+
+
 def same_bytes(one: Mirror, other: Mirror) -> bool:
     name = "journal/one.jsonl"
     return one.path(name).read_bytes() == other.path(name).read_bytes()
