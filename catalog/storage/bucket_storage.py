@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar, Self
 
-from catalog.storage.atomic import StorageError, user_path, write_atomically
+from catalog.storage.atomic import StorageError, user_path
 from catalog.storage.bucket import SCHEMES, Bucket, BucketError, checked_url
 from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.journal_segments import Segments, pull_journals, unite_abandoned
@@ -65,8 +65,7 @@ class BucketStorage(Storage):
 
     def write(self, path: Path, content: bytes) -> None:
         """See `Storage`."""
-        self._folder(path.parent).send(path.name, content)
-        write_atomically(path, content)
+        self._folder(path.parent).write(path.name, content)
 
     def publish(self, path: Path) -> None:
         """See `Storage`."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from catalog.storage.atomic import StorageError, replaced_atomically
+from catalog.storage.atomic import StorageError, replaced_atomically, write_atomically
 from catalog.storage.bucket import Bucket, StoredObject
 from catalog.storage.checksums import load_checked, parse_json, with_checksum
 from catalog.storage.layout import BUCKET_MARK
@@ -95,10 +95,16 @@ class MirroredFolder:
         self._path = path
         self._name = mirror.name(path)
 
-    def send(self, name: str, content: bytes | None = None) -> None:
-        """Put a file's content, or `content` that is only to become the file's, into the bucket."""
-        mark = self._mirror.bucket.put(self._object(name), self._path / name if content is None else content)
+    def write(self, name: str, content: bytes) -> None:
+        """Give a file this content: first in the bucket, then here."""
+        mark = self._mirror.bucket.put(self._object(name), content)
+        write_atomically(self._path / name, content)
+        # Last: killed before, the file that stands here is not taken for the one in the bucket.
         self._note({name: mark})
+
+    def send(self, name: str) -> None:
+        """Put the file that stands here into the bucket."""
+        self._note({name: self._mirror.bucket.put(self._object(name), self._path / name)})
 
     def listed(self, *, deep: bool = True) -> list[StoredObject]:
         """What the bucket has of this folder; without `deep` only what is directly in it."""

@@ -1,6 +1,7 @@
 """Writes to a storage in a process to be killed: `python -m tests.support.storage_writer HOW ADDRESS`.
 
-`forever` replaces one file again and again, `cut` dies between a file's temporary name and its own.
+`forever` replaces one file again and again; `cut1`, `cut2`, … dies when the first, the second, … file would
+get its own name in place of its temporary one.
 """
 
 from __future__ import annotations
@@ -29,17 +30,22 @@ def write_forever(address: str) -> None:
         os.write(1, b"written\n")
 
 
-def write_and_die(address: str) -> None:
-    """Die as by `kill -9` when the new content would take the file's name."""
+def write_and_die(address: str, renaming: int) -> None:
+    """Die as by `kill -9` when new content would take a file's name for the `renaming`-th time."""
     storage = open_storage(address)
+    replace, renamings = Path.replace, itertools.count(1)
 
-    def die(self: Path, target: Path) -> Path:
-        os.kill(os.getpid(), signal.SIGKILL)
-        return target
+    def count(self: Path, target: Path) -> Path:
+        if next(renamings) == renaming:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return replace(self, target)
 
-    Path.replace = die  # type: ignore[method-assign, assignment]
+    Path.replace = count  # type: ignore[method-assign, assignment]
     storage.write(path_in(storage.root), b"new")
 
 
 if __name__ == "__main__":
-    {"forever": write_forever, "cut": write_and_die}[sys.argv[1]](sys.argv[2])
+    if sys.argv[1] == "forever":
+        write_forever(sys.argv[2])
+    else:
+        write_and_die(sys.argv[2], int(sys.argv[1].removeprefix("cut")))
