@@ -158,14 +158,14 @@ def test_a_folder_goes_up_and_comes_down_once(
     for name in ("epoch-0001.pt", "epoch-0001.json", "result.json"):
         (here / name).write_text(f"{name} of here")
         MirroredFolder(mirror, here).send(name)
-    MirroredFolder(mirror, here).send("epoch-0002.json", b"only to become a file")
+    MirroredFolder(mirror, here).write("epoch-0002.json", b"of both")
     far = MirroredFolder(elsewhere, there)
     assert sorted(far.fetch(far.listed(), lambda name: name.endswith(".json"))) == [
         "epoch-0001.json",
         "epoch-0002.json",
         "result.json",
     ]
-    assert (there / "epoch-0002.json").read_text() == "only to become a file"
+    assert (there / "epoch-0002.json").read_text() == "of both"
     assert far.fetch(far.listed(), lambda _: True) == ["epoch-0001.pt"]
     assert far.fetch(far.listed(), lambda _: True) == [], "each version comes once"
     (here / "result.json").write_text("another")
