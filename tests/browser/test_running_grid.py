@@ -22,7 +22,7 @@ from tests.support.windows import Dashboard, look_at, running
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 STUDY = """
 name: watched

@@ -173,9 +173,14 @@ def swap(path: Path, other: Path | None) -> None:
     other.write_bytes(one)
 
 
+def _marks(state: str, kind: str) -> tuple[pytest.MarkDecorator, ...]:
+    """What is tried on a finished storage is tried on an interrupted one among the long tests alone."""
+    return (pytest.mark.long,) if state == INTERRUPTED and kind in COMMON else ()
+
+
 WAYS = {"deleted": delete, "cut": cut, "flipped": flip, "garbage": fill, "swapped": swap}
 TABLE = [
-    pytest.param(state, kind, how, id=f"{state}: {kind} {how}")
+    pytest.param(state, kind, how, id=f"{state}: {kind} {how}", marks=_marks(state, kind))
     for state, kinds in KINDS.items()
     for kind, (_, other) in kinds.items()
     for how in WAYS
@@ -184,7 +189,7 @@ TABLE = [
 
 
 def test_the_table_is_large_enough() -> None:
-    assert len(TABLE) >= 60
+    assert len(TABLE) >= 150 and sum(not entry.marks for entry in TABLE) >= 60
 
 
 @pytest.mark.parametrize(("state", "kind", "how"), TABLE)

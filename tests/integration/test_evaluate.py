@@ -120,6 +120,7 @@ def test_the_same_protocol_again_computes_nothing(storage: Path, measured: dict[
     assert again["training"]["top1"] == trained["top1"] and again["training"]["level"] == "clip"
 
 
+@pytest.mark.long
 def test_two_workers_give_the_same_numbers(storage: Path, measured: dict[str, Any]) -> None:
     table = pq.read_table(measured["predictions"])
     two = evaluate(storage, "--workers", "2", "--again")

@@ -62,6 +62,7 @@ def test_a_chain_trains_and_is_evaluated_by_two_workers(public: None, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_cancelled_cell_ends_and_its_resources_come_back(public: None, tmp_path: Path) -> None:
     """The trial is killed; the one CPU, given back by Train's own cleaner, trains the other cell."""
     study, storage = write_study(tmp_path, "long", "[tsn, tam]", epochs=2000), tmp_path / "storage"

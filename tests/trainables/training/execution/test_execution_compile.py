@@ -70,7 +70,8 @@ def compilations() -> int:
     return int(counters["stats"]["unique_graphs"])
 
 
-@pytest.mark.parametrize("module", ["tam", pytest.param("i3d", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("module", ["tam", "i3d"])
 def test_a_compiled_step_is_the_plain_one(module: str) -> None:
     """Weights, gradients and BN's statistics, dropout's draws included. Further steps add up roundings."""
     assert_close(state_after(small(module), 1), state_after(small(module), 1, compile="default"), 1e-5)
