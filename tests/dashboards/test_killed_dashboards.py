@@ -7,6 +7,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from benchmarks.dashboard_window import Dashboard, Window, watched
 from catalog import Catalog, Tail
 from catalog.events import EpochFinished
@@ -14,6 +16,7 @@ from catalog.journal import Journal
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 
 
+@pytest.mark.long
 def test_killed_dashboards_cost_the_driver_no_line(tmp_path: Path) -> None:
     write_quickly(tmp_path, grid_events(DEMO))
     key = next(event.key for event in Tail(tmp_path).poll() if isinstance(event, EpochFinished))

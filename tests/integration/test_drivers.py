@@ -36,6 +36,7 @@ ONE_CPU = ("--cpus", "1")
 TSN, TAM, S3D = (f"{module}-Tiny-f8@synthetic-motion" for module in ("TSN", "TAM", "S3D"))
 
 
+@pytest.mark.long
 def test_two_drivers_on_overlapping_studies_train_each_cell_once(tmp_path: Path) -> None:
     """They are started together, so that the second also meets the first one's build of the dataset."""
     storage = tmp_path / "storage"

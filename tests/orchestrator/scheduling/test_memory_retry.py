@@ -165,6 +165,7 @@ def test_the_next_driver_goes_on_as_it_was_tried_last(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_cell_under_a_real_limit_of_memory_ends_well_in_more_parts(toy_data: Path, tmp_path: Path) -> None:
     """Every attempt is a process of its own that really trains, and may have 160 MB beside its model.
 

@@ -34,6 +34,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_shared_step_that_recomputes_is_the_plain_one(
     plain: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
