@@ -12,43 +12,64 @@ if TYPE_CHECKING:
 
     from catalog.catalog import Catalog
 
-_PROGRESS = """
-    SELECT study_cells.study, cells.cell, cells.state, epochs.epoch, epochs.train_loss, epochs.top1,
-        -- A cell in training is measured on the videos of the finished ones of its dataset.
-        coalesce(eval_videos, max(eval_videos) OVER (PARTITION BY study_cells.study, cells.dataset))
-            AS eval_videos,
-        epochs.clips_per_second, cells.reason, cells.log, cells.key,
-        (cells.config ->> '$.recipe.epochs')::BIGINT AS epochs
-    FROM study_cells JOIN cells USING (key)
+# Of every study and cell of today; `counted_only`: finished, in a study of more than $most cells.
+_PLANNED_TODAY = """
+    WITH planned AS MATERIALIZED (
+        SELECT
+            study_cells.study, key, cells.cell, state, reason, log,
+            (cells.config ->> '$.recipe.epochs')::BIGINT AS epochs,
+            -- A cell in training is measured on the videos of the finished ones of its dataset.
+            coalesce(eval_videos, max(eval_videos) OVER (PARTITION BY study_cells.study, cells.dataset))
+                AS eval_videos,
+            state = 'done' AND count(*) OVER (PARTITION BY study_cells.study) > $most AS counted_only
+        FROM study_cells JOIN cells USING (key)
+        LEFT JOIN (SELECT key, eval_videos FROM recorded.finished) AS finished USING (key)
+        WHERE study_cells.current AND ($study IS NULL OR study_cells.study = $study)
+    )
+"""
+_PROGRESS = f"""
+    {_PLANNED_TODAY}
+    SELECT planned.* EXCLUDE (counted_only), epochs.epoch, train_loss, top1, clips_per_second
+    FROM planned
     -- A study's cells are journalled in its own order.
     LEFT JOIN (
         SELECT study, key, arg_max(position, time) AS place FROM recorded.cells GROUP BY study, key
-    ) AS planned ON planned.study = study_cells.study AND planned.key = study_cells.key
-    LEFT JOIN (SELECT key, eval_videos FROM recorded.finished) AS finished USING (key)
+    ) AS placed ON placed.study = planned.study AND placed.key = planned.key
     LEFT JOIN (SELECT key, max(last_epoch) AS epoch FROM materialised.attempt_epochs GROUP BY key) AS newest
-        USING (key)
+        ON newest.key = planned.key
     LEFT JOIN recorded.epochs AS epochs ON epochs.key = newest.key AND epochs.epoch = newest.epoch
-    WHERE study_cells.current AND ($study IS NULL OR study_cells.study = $study)
-    ORDER BY study_cells.study, place, cells.cell
+    WHERE NOT coalesce(counted_only, false) ORDER BY planned.study, place, cell
+"""
+_COUNTED_ONLY = f"""
+    {_PLANNED_TODAY}
+    SELECT study, count(*) AS cells, sum(coalesce(epochs, 1))::BIGINT AS epochs
+    FROM planned WHERE counted_only GROUP BY study
 """
 # The finished cell with the highest reported top-1 of each study and dataset; how many others have the same.
 _BEST = """
     WITH done AS MATERIALIZED (
         SELECT
-            planned.study, planned.dataset, planned.cell, key, top1, eval_videos, planned.seed,
+            planned.study, planned.dataset, planned.cell, key, eval_videos, planned.seed,
+            of_checkpoint(keys.report, finished.top1, best_top1) AS reported_top1,
             coalesce(training, hash(key)) AS training
-        FROM study_cells AS planned JOIN results USING (key)
+        FROM study_cells AS planned
+        JOIN recorded.finished AS finished USING (key)
+        JOIN materialised.planned_keys AS keys USING (key)
         LEFT JOIN (SELECT study, key, training FROM experiments) AS trained
-            ON trained.study = planned.study AND trained.key = results.key
-        WHERE planned.current AND isfinite(top1) AND ($study IS NULL OR planned.study = $study)
+            ON trained.study = planned.study AND trained.key = finished.key
+        WHERE planned.current AND isfinite(reported_top1) AND ($study IS NULL OR planned.study = $study)
     ),
     best AS (
-        SELECT *, count(*) OVER (PARTITION BY study, dataset, top1) - 1 AS ties
-        FROM done QUALIFY 1 = row_number() OVER (PARTITION BY study, dataset ORDER BY top1 DESC, cell)
+        SELECT
+            * RENAME (reported_top1 AS top1),
+            count(*) OVER (PARTITION BY study, dataset, reported_top1) - 1 AS ties
+        FROM done
+        QUALIFY 1 = row_number() OVER (PARTITION BY study, dataset ORDER BY reported_top1 DESC, cell)
     )
     SELECT best.* EXCLUDE (seed, training), of_seeds
     FROM best JOIN (
-        SELECT study, training, list(top1 ORDER BY seed) AS of_seeds FROM done GROUP BY study, training
+        SELECT study, training, list(reported_top1 ORDER BY seed) AS of_seeds FROM done
+        GROUP BY study, training
     ) USING (study, training)
     ORDER BY study, dataset
 """
@@ -161,9 +182,17 @@ _LIST = """
 """
 
 
-def progress_of_cells(catalog: Catalog, study: str | None) -> pa.Table:
-    """Return the cells of the current plans in the studies' order: state, newest epoch, failure, key."""
-    return catalog.query(_PROGRESS, {"study": study})
+def progress_of_cells(catalog: Catalog, study: str | None, most: int | None = None) -> pa.Table:
+    """Return the cells of the current plans in the studies' order: state, newest epoch, failure, key.
+
+    Finished cells of studies of more than `most` cells are left out: `counted_cells` counts them.
+    """
+    return catalog.query(_PROGRESS, {"study": study, "most": most})
+
+
+def counted_cells(catalog: Catalog, study: str | None, most: int | None) -> pa.Table:
+    """Return by study the number of `cells` that `progress_of_cells` leaves out, and their `epochs`."""
+    return catalog.query(_COUNTED_ONLY, {"study": study, "most": most})
 
 
 def best_cells(catalog: Catalog, study: str | None) -> pa.Table:

@@ -203,12 +203,13 @@ def _wilson(accuracy: float, videos: float, level: float) -> Interval:
     return Interval(accuracy, min(accuracy, low), max(accuracy, high))
 
 
-def one_seed_interval(
+def effective_videos(
     accuracy: float, videos: int, deviation: float, degrees: int, level: float = LEVEL
-) -> Interval:
-    """Return the interval for a model of which one training is known, its seeds' spread from elsewhere.
+) -> float:
+    """Return the number of videos for `accuracy_interval` of a model of which one training is known.
 
-    As `mean_over_seeds`, with the spread of other models' seeds (a published result is one training too).
+    They alone would leave as much open as its videos do together with other models' seeds, whose spread is
+    known (as `mean_over_seeds`; a published result is one training too).
 
     Args:
         accuracy: percent.
@@ -219,7 +220,7 @@ def one_seed_interval(
     """
     binary = _never_zero(accuracy, videos)
     squared = squared_half_width(binary / videos, [((deviation / 100) ** 2, degrees)], level)
-    return accuracy_interval(accuracy, binary * normal_quantile(level) ** 2 / squared, level)
+    return binary * normal_quantile(level) ** 2 / squared
 
 
 def _never_zero(accuracy: float, videos: float) -> float:

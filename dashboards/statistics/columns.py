@@ -13,8 +13,8 @@ import numpy as np
 from dashboards.statistics import (
     LEVEL,
     Interval,
+    effective_videos,
     mean_over_seeds_from,
-    one_seed_interval,
     unpaired_difference,
 )
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     Ends = tuple[Column, Column]
 
 _SMALLEST = 1e-300
+_FEW = 2_000
+"""So many are sooner found by halving than scipy.optimize is imported, which takes half a second."""
+_HALVINGS = 50
 _ROOM = 1e-9
 """By which part the quantiles between which a share is looked for are drawn apart, against rounding."""
 
@@ -52,7 +55,9 @@ def accuracy_intervals(accuracies: Column, videos: Column, level: float = LEVEL)
 
 
 def _shares_with_tail(hits: Column, trials: Column, tail: float) -> Column:
-    """As `_share_with_tail`, of many; NaN may stand where all or none of the trials were hits."""
+    """As `_share_with_tail`, of many; where all or none of the trials were hits it says nothing."""
+    if len(hits) <= _FEW:
+        return _bisected(hits, trials, tail)
     from scipy.optimize import elementwise
     from scipy.special import betaincinv
 
@@ -64,6 +69,15 @@ def _shares_with_tail(hits: Column, trials: Column, tail: float) -> Column:
     found = elementwise.find_root(_beyond, bracket, args=(hits, trials, tail), tolerances=tolerances)
     # Of a millionth of a hit the lower end is smaller than any number that a computer tells from 0.
     return np.asarray(np.where(np.isnan(found.x) & (below < _SMALLEST), 0.0, found.x), dtype=float)
+
+
+def _bisected(hits: Column, trials: Column, tail: float) -> Column:
+    low, high = np.zeros(len(hits)), np.ones(len(hits))
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        beyond = _beyond(middle, hits, trials, tail) > 0
+        low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
+    return high
 
 
 def _beyond(share: Column, hits: Column, trials: Column, tail: float) -> Column:
@@ -95,7 +109,7 @@ def differences_to_published(
     """Return the ends of own minus published top-1 (points): of independent results (`unpaired_difference`).
 
     A published result is one training too: it may lie as far from others as one's own seeds do, whose
-    deviation widens its side (`one_seed_interval`).
+    deviation widens its side (`effective_videos`).
 
     Args:
         own: as `mean_intervals` takes them.
@@ -104,13 +118,15 @@ def differences_to_published(
     """
     top1, videos, seeds, deviations = own
     counted = np.where(published_videos > 0, published_videos, videos)
+    known = np.isfinite(published) & (counted > 0)
+    for place in np.flatnonzero(known & (seeds > 1) & (deviations > 0)):
+        counted[place] = effective_videos(
+            published[place], int(counted[place]), deviations[place], int(seeds[place]) - 1
+        )
     ours, theirs = mean_intervals(*own), accuracy_intervals(published, counted)
     ends = np.full((2, len(top1)), np.nan)
     for place in np.flatnonzero(np.isfinite(ours[0]) & np.isfinite(theirs[0])):
         other = Interval(published[place], theirs[0][place], theirs[1][place])
-        if seeds[place] > 1 and deviations[place] > 0:
-            videos_there, degrees = int(counted[place]), int(seeds[place]) - 1
-            other = one_seed_interval(published[place], videos_there, deviations[place], degrees)
         span = unpaired_difference(Interval(top1[place], ours[0][place], ours[1][place]), other)
         ends[:, place] = span.low, span.high
     return ends[0], ends[1]

@@ -148,6 +148,33 @@ def without_collection() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def without_pandas() -> Iterator[None]:
+    """Run a command that makes tables for people without pandas, which takes half a second to import.
+
+    pyarrow looks for pandas when it makes its first array, and once only.
+    """
+    import pyarrow as pa
+
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pa.array([0])
+    finally:
+        sys.meta_path.remove(finder)
+    yield
+
+
+class _NoPandas:
+    """Finds every module where it is, but for pandas."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        """See `importlib.abc.MetaPathFinder`."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name, name=name)
+
+
 def checked_study(source: str) -> Study:
     """The study of a file or of a shipped name; what of it has no effect is said on standard error.
 

@@ -24,6 +24,7 @@ from orchestrator.commands.common import (
     chosen_storage,
     command_line,
     without_collection,
+    without_pandas,
 )
 from orchestrator.terminal.text import terminal_width
 
@@ -46,6 +47,7 @@ class PriceError(ActionGridError):
 
 
 @without_collection()
+@without_pandas()
 def plan(
     study: StudyArgument,
     storage: StorageOption = None,

@@ -19,6 +19,8 @@ from orchestrator.commands.common import (
     command_line,
     existing_storage,
     format_of_file,
+    without_collection,
+    without_pandas,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ _LINES = (Format.TABLE, Format.MARKDOWN)
 """Formats that people read as they are: without a row they say nothing."""
 
 
+@without_collection()
+@without_pandas()
 def results(
     sql: Annotated[str | None, typer.Option("--sql", help="One read-only SQL statement.")] = None,
     pivot: Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -22,6 +23,7 @@ from orchestrator.commands.common import (
     existing_storage,
     run_again,
     without_collection,
+    without_pandas,
 )
 from orchestrator.terminal.text import (
     accuracy_text,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 
 @without_collection()
+@without_pandas()
 def status(
     study: Annotated[str | None, typer.Argument(help="A study's name; default: all studies.")] = None,
     storage: StorageOption = None,
@@ -50,21 +53,24 @@ def status(
     Of a study of more than 300 cells those that are done, planned or blocked are counted, not listed.
     """
     from catalog import Catalog
-    from catalog.queries.cells import best_cells, progress_of_cells, time_left
+    from catalog.queries.cells import best_cells, counted_cells, progress_of_cells, time_left
     from orchestrator.coordination.drivers import held_by
     from orchestrator.coordination.requests import requested
     from orchestrator.planning.earlier import earlier_by_study
 
     chosen = existing_storage(storage)
+    most = None if cells or as_json else _MOST_CELLS
     with Catalog.open(chosen.root) as catalog:
-        rows = progress_of_cells(catalog, study).to_pylist()
+        rows = progress_of_cells(catalog, study, most).to_pylist()
+        counted = {row["study"]: row for row in counted_cells(catalog, study, most).to_pylist()}
+        names = sorted({row["study"] for row in rows} | counted.keys())
         commands = requested(catalog, rows)
         best = [] if as_json else best_cells(catalog, study).to_pylist()
         left = {} if as_json else {row["study"]: row for row in time_left(catalog, study).to_pylist()}
-        again = {name: run_again(catalog, name, storage) for name in {row["study"] for row in rows}}
+        again = {name: run_again(catalog, name, storage) for name in names}
         earlier = {} if as_json else earlier_by_study(catalog, study, all_results(storage))
         faults = catalog.faults
-    if study is not None and not rows:
+    if study is not None and not names:
         raise NotFoundError("no such study", study, f"see: {command_line('status', storage=storage)}")
     holders = held_by(chosen, {row["key"] for row in rows if row["state"] != "done"})
     for row in rows:
@@ -73,22 +79,23 @@ def status(
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    if not rows and faults:
+    if not names and faults:
         _tell_left_out(faults, command_line("catalog", "check", storage=storage), chosen.location)
         return
-    if not rows:
+    if not names:
         typer.echo(f"nothing here yet; start with: {command_line('run', 'demo', storage=storage)}")
         return
-    # They come in the order of their studies' names.
-    for name, own in itertools.groupby(rows, key=itemgetter("study")):
+    by_study = {name: tuple(own) for name, own in itertools.groupby(rows, key=itemgetter("study"))}
+    for name in names:
         found = StudyStatus(
             name,
-            tuple(own),
+            by_study.get(name, ()),
             tuple(row for row in best if row["study"] == name),
             left.get(name),
             again[name],
             earlier.get(name, ""),
             None if cells else command_line("status", name, "--cells", storage=storage),
+            Counted(**counted[name]) if name in counted else Counted(),
         )
         typer.echo("\n".join(study_lines(found, terminal_width(), sure=len(rows) <= _SURE_ROWS)))
 
@@ -106,11 +113,20 @@ def _tell_left_out(faults: Sequence[Fault], check: str, where: str) -> None:
 
 
 @dataclass(frozen=True)
+class Counted:
+    """Finished cells that are counted alone, and the epochs that they have together."""
+
+    study: str = ""
+    cells: int = 0
+    epochs: int = 0
+
+
+@dataclass(frozen=True)
 class StudyStatus:
     """What is shown of a study: its cells in its own order, the best ones, the time `left`, how to run it.
 
     `earlier` is a line on results of the study as it was before, if there are any. `every` is the command
-    that lists every cell of a large study; None: they are all listed.
+    that lists every cell of a large study; None: they are all listed. `counted` are not among the rows.
     """
 
     name: str
@@ -120,24 +136,25 @@ class StudyStatus:
     again: str = ""
     earlier: str = ""
     every: str | None = None
+    counted: Counted = Counted()
 
 
 def study_lines(study: StudyStatus, width: int | None, *, sure: bool = True) -> list[str]:
     """A study in lines: counts, a bar with the time to go, the best so far, its cells, what failed."""
     states = [_state(row) for row in study.rows]
-    by_state = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
+    count = Counter(states)
+    count["done"] += study.counted.cells
+    by_state = ", ".join(f"{count[state]} {state}" for state in sorted(count) if count[state])
     pairs = [*zip(study.rows, states, strict=True)]
-    if study.every is not None and len(pairs) > _MOST_CELLS:
+    if study.every is not None and count.total() > _MOST_CELLS:
         pairs = [(row, state) for row, state in pairs if state not in _COUNTED_ONLY]
     rows = [[row["cell"], state, *_numbers(row, sure=sure)] for row, state in pairs]
-    lines = [f"{study.name}: {by_state} of {count_text(len(states), 'cell')}", _progress(study, states)]
+    lines = [f"{study.name}: {by_state} of {count_text(count.total(), 'cell')}", _progress(study, states)]
     lines += [_best_line(one, several=len(study.best) > 1) for one in study.best[:_MOST_BEST]]
     lines += [study.earlier] if study.earlier else []
     lines += fitting_columns([[*_HEAD], *rows], width) if rows else []
-    if len(rows) < len(states):
-        lines.append(
-            f"{len(states) - len(rows)} cells that are done, planned or blocked are not listed: {study.every}"
-        )
+    if more := count.total() - len(rows):
+        lines.append(f"{more} cells that are done, planned or blocked are not listed: {study.every}")
     lines += goes_on_lines(study.rows, states)
     lines += held_lines({row["cell"]: row["held_by"] for row in study.rows if row["held_by"]})
     failed = [row for row in study.rows if row["state"] == "failed"]
@@ -151,7 +168,7 @@ def study_lines(study: StudyStatus, width: int | None, *, sure: bool = True) -> 
 
 def _progress(study: StudyStatus, states: Sequence[str]) -> str:
     """A bar of the epochs that are done, and the time to go at the pace so far, as many at once as run."""
-    share = _share(study.rows)
+    share = _share(study.rows, study.counted)
     bar = f"[{'#' * round(_BAR * share):-<{_BAR}}] {100 * share:.0f} % of epochs done"
     if study.left is None:
         return bar
@@ -164,10 +181,10 @@ def _progress(study: StudyStatus, states: Sequence[str]) -> str:
     return f"{bar}, about {clock_text(max(seconds / running, study.left['longest']))} to go"
 
 
-def _share(rows: Sequence[dict[str, Any]]) -> float:
+def _share(rows: Sequence[dict[str, Any]], counted: Counted) -> float:
     """The share of all cells' epochs that are trained; whole where all cells are done, and only there."""
-    total = sum(row["epochs"] or 1 for row in rows)
-    done = sum(_trained(row) for row in rows)
+    total = counted.epochs + sum(row["epochs"] or 1 for row in rows)
+    done = counted.epochs + sum(_trained(row) for row in rows)
     whole = all(row["state"] == "done" for row in rows)
     return 1.0 if whole else min(done / total, _ALMOST)
 

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.study.cells import Cell
+if TYPE_CHECKING:
+    from orchestrator.study.cells import Cell
 
 PARENT = "initial.parent"
 # Of a field that one of two keys does not have at all.

@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from orchestrator.study.model import Resources
+if TYPE_CHECKING:
+    from orchestrator.study.model import Resources
 
 SLACK = 1e-9  # shares of a GPU such as 0.1 do not add up exactly
 

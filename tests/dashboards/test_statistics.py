@@ -14,11 +14,12 @@ from dashboards.statistics import (
     Interval,
     accuracy_in_words,
     accuracy_interval,
+    columns,
+    effective_videos,
     holm,
     interval_in_words,
     mean_over_seeds,
     mean_over_seeds_from,
-    one_seed_interval,
     student_quantile,
     unpaired_difference,
     within_video_variance,
@@ -32,6 +33,11 @@ from dashboards.statistics.same_videos import (
     paired_difference,
     paired_difference_over_seeds,
 )
+
+
+def one_training(accuracy: float, videos: int, deviation: float, degrees: int) -> Interval:
+    """The interval of one, the spread of seeds known from others."""
+    return accuracy_interval(accuracy, effective_videos(accuracy, videos, deviation, degrees))
 
 
 def _binomial(hits: int, trials: int, share: float) -> float:
@@ -56,8 +62,12 @@ def test_an_accuracy_at_an_end_reaches_to_it() -> None:
     assert (every.low, every.high) == (pytest.approx(100 - none.high), 100)
 
 
-def test_many_accuracies_at_once_have_the_intervals_of_each_alone() -> None:
-    """Whole and effective numbers of videos, close to the ends and at them."""
+@pytest.mark.parametrize("few", [0, 400])
+def test_many_accuracies_at_once_have_the_intervals_of_each_alone(
+    monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """Whole and effective numbers of videos, close to the ends and at them, found in either way."""
+    monkeypatch.setattr(columns, "_FEW", few)
     random = np.random.default_rng(0)
     videos = np.concatenate([random.integers(1, 30_000, 200), np.exp(random.uniform(-1, 14, 200))])
     accuracies = np.concatenate([random.uniform(0, 100, 300), 10.0 ** random.uniform(-9, 0, 50)])
@@ -101,7 +111,7 @@ def test_means_and_differences_at_once_are_those_one_by_one() -> None:
     low, high = mean_intervals(*own)
     down, up = differences_to_published(own, published, videos)
     theirs = [accuracy_interval(45.0, count) for count in (11_799, 101, 300, 96)]
-    theirs[1] = one_seed_interval(45.0, 101, 2.5, 2)
+    theirs[1] = one_training(45.0, 101, 2.5, 2)
     ours = [
         accuracy_interval(60.0, 101),
         mean_over_seeds_from(50.0, 101, 3, 2.5),
@@ -265,12 +275,12 @@ def test_seeds_that_disagree_about_videos_know_more_than_one() -> None:
 
 
 def test_one_training_with_the_spread_of_others() -> None:
-    alone, spread = accuracy_interval(60, 1000), one_seed_interval(60, 1000, 2.0, 10)
+    alone, spread = accuracy_interval(60, 1000), one_training(60, 1000, 2.0, 10)
     assert spread.low < alone.low and alone.high < spread.high
-    none = one_seed_interval(60, 1000, 0.0, 10)
+    none = one_training(60, 1000, 0.0, 10)
     assert (none.low, none.high) == pytest.approx((alone.low, alone.high))
     # Very many videos: t(0.975, 10) = 2.228139 deviations.
-    assert 60 - one_seed_interval(60, 10**9, 0.5, 10).low == pytest.approx(1.114, abs=0.01)
+    assert 60 - one_training(60, 10**9, 0.5, 10).low == pytest.approx(1.114, abs=0.01)
 
 
 def test_one_seed_with_the_spread_of_others_is_as_documented() -> None:
@@ -280,7 +290,7 @@ def test_one_seed_with_the_spread_of_others_is_as_documented() -> None:
     z, t = stats.norm.ppf(0.975) ** 2, stats.t.ppf(0.975, 4) ** 2
     squared = z * (of_videos + of_seeds) + (t - z) * of_seeds * of_seeds / (of_seeds + of_videos / 10)
     expected = accuracy_interval(90.0, share * (1 - share) * z / squared)
-    found = one_seed_interval(90.0, 40, 2.0, 4)
+    found = one_training(90.0, 40, 2.0, 4)
     assert (found.estimate, found.low, found.high) == pytest.approx((90.0, expected.low, expected.high))
 
 

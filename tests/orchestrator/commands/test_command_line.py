@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,6 +13,7 @@ import pytest
 from orchestrator.commands.common import FormatError, format_of_file
 from tests.orchestrator.commands.test_cli import TOY, run
 from tests.support.finished_study import finish
+from tests.support.paths import ROOT
 
 
 @pytest.mark.parametrize("words", [(), ("data",), ("jobs",), ("catalog",)])
@@ -53,6 +56,27 @@ def test_each_shell_gets_its_script(
     monkeypatch.setenv("_ACTIONGRID_COMPLETE", f"source_{shell}")
     assert run(monkeypatch) == 0
     assert "_ACTIONGRID_COMPLETE" in capsys.readouterr().out
+
+
+def test_tables_for_people_need_no_pandas(tmp_path: Path) -> None:
+    """To import it takes half a second; who asks for pandas in the same process later gets it."""
+    finish(tmp_path)
+    code = """
+import sys
+from orchestrator.cli import main
+sys.argv = ["actiongrid", *sys.argv[1:]]
+try:
+    main()
+finally:
+    assert "pyarrow" in sys.modules and "pandas" not in sys.modules
+    import pyarrow
+    assert len(pyarrow.table({"a": [1, 2]}).to_pandas()) == 2
+"""
+    for command in ("status", "results", "plan"):
+        study = ["demo"] if command == "plan" else []
+        words = [sys.executable, "-c", code, command, *study, "--storage", str(tmp_path)]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and not done.stderr, done.stderr
 
 
 def test_results_are_written_as_the_files_name_says(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from catalog import Catalog, Journal
 from catalog.events import AttemptEnded, AttemptStarted, CellFailed, EpochFinished
 from catalog.queries.cells import time_left
+from orchestrator.commands import status
 from orchestrator.commands.status import StudyStatus, study_lines
 from orchestrator.running.journal_events import planned_event
 from tests.orchestrator.commands.test_cli import run
@@ -142,6 +144,38 @@ def test_a_storage_shows_its_studies_as_they_are(
     assert [line.split()[0] for line in lines[4:8]] == list(NAMES)
     hint = lines[-1].removeprefix("mend the cause, then: ")
     assert shlex.split(hint) == ["actiongrid", "run", "lengths.yaml", "--storage", str(tmp_path)]
+
+
+def test_finished_cells_of_large_studies_are_counted_by_the_catalog(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The same lines as with all rows; one study has nothing but finished cells, one has a failed one too."""
+    three = STUDY.replace("[8, 16, 32, 64]", "[8, 16, 32]")
+    finish(tmp_path, three.replace("lengths", "whole"))
+    finish(tmp_path, three)
+    planned = plan(tmp_path, STUDY)
+    failed = planned[NAMES[3]]
+    with Journal.open(tmp_path, "later") as journal:
+        for one in planned.values():
+            journal.append(planned_event(one, "lengths", "driver-1"))
+        journal.append(CellFailed(failed.key, 1, "ReadError: d.mp4", "x.log", time=SUBMITTED + 5001))
+
+    def lines(*words: str) -> list[str]:
+        assert run(monkeypatch, "status", *words, "--storage", tmp_path) == 0
+        return capsys.readouterr().out.splitlines()
+
+    every = lines("--cells")
+    monkeypatch.setattr(status, "_MOST_CELLS", 2)
+    counted = lines()
+    told = "3 cells that are done, planned or blocked are not listed: actiongrid status {} --cells --storage"
+    assert [one for one in counted if one not in every] == [
+        f"{told.format(name)} {tmp_path}" for name in ("lengths", "whole")
+    ]
+    left_out = [one for one in every if one not in counted]
+    assert [one.split()[0] for one in left_out] == [*NAMES[:3], "cell", *NAMES[:3]]
+    assert lines("--cells") == every
+    assert len(json.loads("".join(lines("--json")))) == 7
+    assert lines("whole")[0] == "whole: 3 done of 3 cells"
 
 
 def test_epochs_count_and_not_only_cells() -> None:
