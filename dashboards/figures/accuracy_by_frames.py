@@ -148,12 +148,28 @@ class _Chance(NamedTuple):
 
 
 def _words(rows: list[Row], experiments: Experiments, ends: list[float]) -> Iterator[Trace]:
-    """What tells lines of one look apart, beyond the last length: among the points bars of error cross it."""
+    """What tells lines of one look apart, beyond the last length: among the points bars of error cross it.
+
+    A thin line leads there from a last point that stands elsewhere.
+    """
     lasts = [line[-1] for line in _lines(rows).values() if experiments.of(line[-1])]
     heights = kept_apart([row["top1"] for row in lasts], 0.055 * (ends[1] - ends[0]))
     place = max((row["place"] for row in rows), default=1.0)
     for pooling in (False, True):
         shown = [pair for pair in zip(lasts, heights, strict=True) if pair[0]["temporal_pooling"] == pooling]
+        away = [
+            pair for pair in shown if pair[0]["place"] < place or not math.isclose(pair[0]["top1"], pair[1])
+        ]
+        if away:
+            yield scatter(
+                x=[end for row, _ in away for end in (row["place"], place * 1.02, None)],
+                y=[end for row, height in away for end in (row["top1"], height, None)],
+                mode="lines",
+                line={"color": NEUTRAL, "width": 0.75, "dash": "dot"},
+                hoverinfo="skip",
+                showlegend=False,
+                meta={"pooling": pooling},
+            )
         if shown:
             yield scatter(
                 x=[place * 1.02] * len(shown),

@@ -257,12 +257,15 @@ def test_lines_join_lengths_of_one_value_and_say_which(tmp_path: Path) -> None:
     ]
     catalog = catalog_of(tmp_path, cells)
     table = accuracies_by_frames(catalog, ALL, "own")
-    (trace, words, *_) = drawn(draw_accuracy_by_frames(table), "scatter")
+    (trace, leaders, words, *_) = drawn(draw_accuracy_by_frames(table), "scatter")
     lines = " ".join("|" if text is None else named(text) for text in trace["customdata"])
     # What stands at a length alone has no variant: it is joined with nothing of another value.
     assert sorted(lines.split(" | ")) == ["f16 lr 0.01", "f16 lr 0.1", "f32", "f8"]
     assert [x is None for x in trace["x"]] == [text is None for text in trace["customdata"]]
     assert words["text"] == ["lr 0.01", "lr 0.1"]
+    led = {(x, y) for x, y in zip(leaders["x"], leaders["y"], strict=True) if x is not None}
+    assert led > {*zip(words["x"], words["y"], strict=True)}, "the words stand beyond the last length, 32"
+    assert {y for x, y in led if x < 20} == {66.0} and min(words["x"]) > 32, "the lines end at 16"
     alone = accuracies_by_frames(catalog_of(tmp_path / "alone", cells[:2]), ALL, "own")
     assert all("text" not in one for one in drawn(draw_accuracy_by_frames(alone), "scatter"))
 
