@@ -75,6 +75,7 @@ def test_news_of_the_journals_are_in_the_next_answer(tmp_path: Path) -> None:
         ("SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b", "took longer"),
         ("SELECT repeat('x', 100000) FROM range(1000)", "the answer is larger than 1 MB"),
         (f"SELECT {'[' * 40}1{']' * 40}", "nests deeper"),
+        (f"SELECT {{'flat': 1, 'deep': {'[' * 40}1{']' * 40}}}", "nests deeper"),
         (f"SELECT {'(' * 5000}1{')' * 5000}", "query refused"),
         ("SELECT '" + "x" * 200_000 + "'", "too long"),
         ("SELECT error('no')", "query refused"),
