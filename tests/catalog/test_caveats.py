@@ -105,6 +105,23 @@ def test_two_kinds_of_gpu_in_one_precision_are_no_mixture(tmp_path: Path) -> Non
         assert not any("mix" in note for note in result_notes(catalog))
 
 
+def test_a_comparison_that_mixes_versions_of_what_computes_says_so(tmp_path: Path) -> None:
+    """Of the package alone that differs; those that change no number, or that nobody knows, do not count."""
+    here = {"torch": "2.15.0", "decord2": "1.0", "av": "17.0", "ray": "2.5", "numpy": "2.4"}
+    others = {
+        16: {"versions": here | {"torch": "2.11.0"}},
+        32: {"versions": here | {"ray": "2.6", "numpy": "2.3", "av": "unknown"}},
+        64: {"versions": {}},
+    }
+    with catalog_of(tmp_path, by_frames=others, versions=here) as catalog:
+        told = (
+            "these results mix versions of torch, and may differ by that alone: 2 with 2.15.0, 1 with 2.11.0"
+        )
+        assert [note for note in result_notes(catalog) if "mix" in note] == [told]
+        keys = [result(catalog, cell)["key"] for cell in (F8, F32, F64)]
+        assert not any("mix" in note for note in result_notes(catalog, keys))
+
+
 @pytest.mark.parametrize(
     ("batch", "sync_bn", "workers", "kinds"),
     [
