@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -54,6 +55,15 @@ GRID = dataclasses.replace(
 def storage(tmp_path: Path) -> Path:
     write_quickly(tmp_path, iter([*grid_events(GRID), quarantine_event()]))
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def only_read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
+    """A catalog that nobody may change, for all tests."""
+    folder = tmp_path_factory.mktemp("only-read")
+    write_quickly(folder, iter([*grid_events(GRID), quarantine_event()]))
+    with Catalog.open(folder) as catalog:
+        yield catalog
 
 
 def content(catalog: Catalog) -> dict[str, list[str]]:
@@ -363,14 +373,13 @@ def test_cells_of_an_older_submission_are_not_current(storage: Path) -> None:
         "",
     ],
 )
-def test_only_one_single_read_is_allowed(storage: Path, sql: str) -> None:
+def test_only_one_single_read_is_allowed(only_read: Catalog, sql: str) -> None:
     sneaky = [{"a": 1}]
-    catalog = Catalog.open(storage)
-    before, files = content(catalog), sorted(storage.rglob("*"))
+    before, files = content(only_read), sorted(only_read.storage.rglob("*"))
     with pytest.raises(QueryError):
-        catalog.query(sql.replace("{tmp}", str(storage)))
-    assert content(catalog) == before and sorted(storage.rglob("*")) == files and sneaky
-    assert catalog.query("SELECT count(*) AS n FROM results").to_pylist() == [{"n": 29}]
+        only_read.query(sql.replace("{tmp}", str(only_read.storage)))
+    assert content(only_read) == before and sorted(only_read.storage.rglob("*")) == files and sneaky
+    assert only_read.query("SELECT count(*) AS n FROM results").to_pylist() == [{"n": 29}]
 
 
 @pytest.mark.parametrize(
@@ -387,8 +396,8 @@ def test_only_one_single_read_is_allowed(storage: Path, sql: str) -> None:
         "VALUES (1)",
     ],
 )
-def test_reads_are_allowed(storage: Path, sql: str) -> None:
-    assert Catalog.open(storage).query(sql).num_rows > 0
+def test_reads_are_allowed(only_read: Catalog, sql: str) -> None:
+    assert only_read.query(sql).num_rows > 0
 
 
 def test_parameters_are_values(storage: Path) -> None:
