@@ -89,11 +89,16 @@ class RunReader:
         return read_result(run_dir, request.key)
 
 
+_TICK_SECONDS = 0.1
+"""The times of files come from a clock that ticks: they lag behind a process' by some hundredths."""
+
+
 def is_writing_checkpoint(run_dir: Path, since: float) -> bool:
     """Whether an epoch's files are being written: its predictions stand, its record, which is last, not yet.
 
     What an attempt before `since` (seconds since 1970) left half written does not count.
     """
+    since -= _TICK_SECONDS
     for predictions in epoch_files(run_dir, ".parquet"):
         try:
             if not predictions.with_suffix(".json").exists() and predictions.stat().st_mtime >= since:

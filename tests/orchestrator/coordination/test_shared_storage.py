@@ -368,6 +368,7 @@ def test_what_an_earlier_attempt_left_half_written_holds_up_nobody(tmp_path: Pat
     predictions = tmp_path / "epoch-0001.parquet"
     predictions.write_text("")
     assert is_writing_checkpoint(tmp_path, predictions.stat().st_mtime - 1)
+    assert is_writing_checkpoint(tmp_path, predictions.stat().st_mtime + 0.02), "its clock ticks"
     assert not is_writing_checkpoint(tmp_path, predictions.stat().st_mtime + 1)
     predictions.with_suffix(".json").write_text("")
     assert not is_writing_checkpoint(tmp_path, 0.0)
