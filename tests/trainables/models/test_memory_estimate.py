@@ -30,7 +30,10 @@ def really_saved(
 
 @pytest.mark.parametrize(
     ("backbone", "module", "pooling"),
-    [(backbone, *one) for backbone in ("tiny", "resnet18") for one in architectures(backbone)],
+    [
+        *(pytest.param("tiny", *one) for one in architectures("tiny")),
+        *(pytest.param("resnet18", *one, marks=pytest.mark.long) for one in architectures("resnet18")),
+    ],
 )
 def test_saved_tensors_are_counted_as_a_real_forward_pass_saves_them(
     backbone: str, module: str, pooling: bool
