@@ -88,23 +88,24 @@ class Catalog(Accessors):
         threads: int | None = None,
         *,
         from_snapshot: bool = True,
+        forks: bool = False,
     ) -> None:
         """`threads` is how many DuckDB uses (None: one a core); with one it starts none of its own.
 
-        Without `from_snapshot` the journals are read from their beginnings, and no snapshot is left.
+        Without `from_snapshot` the journals are read from their beginnings. What `forks` leaves no snapshot.
         """
         self.storage = storage
         self._lock = threading.RLock()
         self._predictions = PredictionTables(storage, fetch)
         self._folder = WorkingFolder()
-        self._keeps = from_snapshot and threads is None  # what forks must not write its file anew
+        self._keeps = from_snapshot and not forks
         start = snapshots.copy_newest(storage, version(), self._file) if from_snapshot else None
         self._tail = Tail(storage, start.offsets, start.faults) if start else Tail(storage)
         self._fresh = frozenset(MATERIALISED if start else ())
         self._asked: frozenset[str] = frozenset()
         if start is None:
             snapshots.copy_or_make(version(), self._file, partial(make_empty, connect=_connect))
-        self._connection = _connect(self._file, _SEALED | own_settings(self._folder.path, threads))
+        self._connection = _connect(self._file, _SEALED | own_settings(self._folder.path, threads, forks))
         self._connection.execute("PRAGMA disable_checkpoint_on_shutdown")
         if start is not None:
             accept_predictions(self._connection, loaded_tables())
@@ -122,9 +123,8 @@ class Catalog(Accessors):
     ) -> Catalog:
         """Build the catalog of a storage from its journals; without `must_exist` it may be still to be made.
 
-        `fetch` is asked for files of predictions that are not on this machine. What the newest snapshot
-        covers is taken from there, and a new one is left where much came after it; not so without
-        `from_snapshot`.
+        `fetch` is asked for files of predictions that are not here. With `from_snapshot` the newest snapshot
+        is begun with, and a new one left where much came after it. DuckDB has one thread (docs/decisions.md).
 
         Raises:
             MissingStorageError: there is no such directory.
@@ -132,7 +132,7 @@ class Catalog(Accessors):
         """
         if must_exist and not Path(storage).is_dir():
             raise MissingStorageError.of(storage)
-        catalog = cls(Path(storage), fetch, from_snapshot=from_snapshot)
+        catalog = cls(Path(storage), fetch, threads=1, from_snapshot=from_snapshot)
         catalog.refresh()
         return catalog
 

@@ -155,16 +155,15 @@ def _with_differences(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def own_settings(folder: Path, threads: int | None) -> dict[str, str]:
+def own_settings(folder: Path, threads: int | None, forks: bool) -> dict[str, str]:
     """Return the settings of one process with a folder of its own, where rows go that memory does not hold.
 
-    Its database need not outlive the machine. Its threads are as many as cores where they are None; what has
-    a number of its own may be forked, and does not write its file anew meanwhile.
+    Its database need not outlive the machine. Its threads are as many as cores where they are None. What
+    `forks` does not write its file anew: a copy of the process may do so at the same time.
     """
     settings = {"temp_directory": str(folder / "spilled"), "fsync_mode": "NONE"}
-    if threads is None:
-        return settings | {"checkpoint_threshold": "16MB"}
-    return settings | {"checkpoint_threshold": "1TB", "threads": str(threads)}
+    settings["checkpoint_threshold"] = "1TB" if forks else "16MB"
+    return settings if threads is None else settings | {"threads": str(threads)}
 
 
 def view_texts() -> Sequence[str]:

@@ -203,7 +203,7 @@ def _main(control: socket.socket, storage: Path) -> None:
     import pyarrow as pa
 
     pa.set_cpu_count(1)
-    catalog, filled = Catalog(storage, threads=1), set[str]()
+    catalog, filled = Catalog(storage, threads=1, forks=True), set[str]()
     with suppress(Exception):
         catalog.refresh()
     while True:
