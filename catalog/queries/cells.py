@@ -190,7 +190,7 @@ def progress_of_cells(catalog: Catalog, study: str | None, most: int | None = No
     return catalog.query(_PROGRESS, {"study": study, "most": most})
 
 
-def counted_cells(catalog: Catalog, study: str | None, most: int | None) -> pa.Table:
+def counted_cells(catalog: Catalog, study: str | None, most: int) -> pa.Table:
     """Return by study the number of `cells` that `progress_of_cells` leaves out, and their `epochs`."""
     return catalog.query(_COUNTED_ONLY, {"study": study, "most": most})
 

@@ -166,7 +166,7 @@ def without_pandas() -> Iterator[None]:
 
 
 class _NoPandas:
-    """Finds every module where it is, but for pandas."""
+    """A finder of modules to which pandas is not there; of others it says nothing."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> None:

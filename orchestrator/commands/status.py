@@ -62,7 +62,8 @@ def status(
     most = None if cells or as_json else _MOST_CELLS
     with Catalog.open(chosen.root) as catalog:
         rows = progress_of_cells(catalog, study, most).to_pylist()
-        counted = {row["study"]: row for row in counted_cells(catalog, study, most).to_pylist()}
+        found = [] if most is None else counted_cells(catalog, study, most).to_pylist()
+        counted = {row["study"]: Counted(row["cells"], row["epochs"]) for row in found}
         names = sorted({row["study"] for row in rows} | counted.keys())
         commands = requested(catalog, rows)
         best = [] if as_json else best_cells(catalog, study).to_pylist()
@@ -87,7 +88,7 @@ def status(
         return
     by_study = {name: tuple(own) for name, own in itertools.groupby(rows, key=itemgetter("study"))}
     for name in names:
-        found = StudyStatus(
+        shown = StudyStatus(
             name,
             by_study.get(name, ()),
             tuple(row for row in best if row["study"] == name),
@@ -95,9 +96,9 @@ def status(
             again[name],
             earlier.get(name, ""),
             None if cells else command_line("status", name, "--cells", storage=storage),
-            Counted(**counted[name]) if name in counted else Counted(),
+            counted.get(name, Counted()),
         )
-        typer.echo("\n".join(study_lines(found, terminal_width(), sure=len(rows) <= _SURE_ROWS)))
+        typer.echo("\n".join(study_lines(shown, terminal_width(), sure=len(rows) <= _SURE_ROWS)))
 
 
 def _tell_left_out(faults: Sequence[Fault], check: str, where: str) -> None:
@@ -116,7 +117,6 @@ def _tell_left_out(faults: Sequence[Fault], check: str, where: str) -> None:
 class Counted:
     """Finished cells that are counted alone, and the epochs that they have together."""
 
-    study: str = ""
     cells: int = 0
     epochs: int = 0
 
