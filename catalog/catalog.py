@@ -222,11 +222,11 @@ class Catalog(Accessors):
             raise CatalogError("snapshot unreadable", snapshot, snapshots.rebuild_it(self.storage)) from error
 
     def close(self) -> None:
-        """Free the memory; the catalog cannot be used afterwards."""
-        with self._lock:
+        """Free the memory; the catalog cannot be used afterwards. What another thread still reads stays."""
+        with self._lock, suppress(duckdb.ResourceInUseException):
+            self._folder.close()
             self._bound.close()
             self._connection.close()
-            self._folder.close()
 
     @property
     def _file(self) -> Path:

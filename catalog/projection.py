@@ -25,8 +25,8 @@ LINES_AT_ONCE = 2_000
 ROWS_AT_ONCE = 300_000
 """Rows that one transaction takes in.
 
-DuckDB writes whole groups of 122,880 rows of a table into its file at once, and others twice: into its log, then
-into the file. Of many events two in three are epochs, so that fewer than 200,000 hold no such group.
+DuckDB writes whole groups of 122,880 rows of a table into its file at once, and others twice: into its log,
+then into the file. Of many events two in three are epochs, so that fewer than 200,000 hold no such group.
 """
 
 

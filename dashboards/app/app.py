@@ -34,6 +34,8 @@ from dashboards.pages.request import CSV_ROUTE, Address, read_address
 from dashboards.render.theme import THEMES
 
 PREPARE_ROUTE = "/ahead"
+_PATIENCE_SECONDS = 20.0
+"""How long who asks without a page waits for news that another request reads."""
 _SECONDS_KEPT = 600  # by a browser: what a video shows does not change
 _LARGEST = (1 << 31) - 1
 _ASSETS = Path(__file__).parent.parent / "assets"
@@ -161,7 +163,7 @@ def _layout(live: LiveCatalog, refresh_seconds: float) -> Component:
 
 
 def _add_routes(server: flask.Flask, live: LiveCatalog) -> None:
-    """Answer four addresses beside Dash's own.
+    """Answer four addresses beside Dash's own, each from what the journals have now: no page need be open.
 
     `/csv/PAGE/BLOCK?…` gives the data of a page's block (`Address.csv`). `/ahead/THEME/PAGE?…` gives nothing:
     it makes a page while the browser that opens it still loads its scripts, so that Dash finds it made.
@@ -170,9 +172,11 @@ def _add_routes(server: flask.Flask, live: LiveCatalog) -> None:
     """
 
     def download(page: str, block: str) -> flask.Response:
+        live.refresh(_PATIENCE_SECONDS)
         return _csv(live, page, block)
 
     def prepare(theme: str, page: str = "") -> flask.Response:
+        live.refresh()
         _prepare(live, theme, page)
         return flask.Response(status=204)
 
@@ -212,6 +216,7 @@ Answer = Callable[[VideoFiles, VideoPlace], flask.Response]
 
 def _shown(live: LiveCatalog, key: str, evaluation: str, index: int, answer: Answer) -> flask.Response:
     """What is to be seen of a video; 404 with the reason where that is nothing."""
+    live.refresh()
     try:
         asked = [index] if index <= _LARGEST else []
         place = video_places(live.catalog, key, evaluation, asked).get(index)

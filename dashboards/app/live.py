@@ -99,13 +99,13 @@ class LiveCatalog:
         """Grows whenever something new was read."""
         return self._revision
 
-    def refresh(self) -> int:
+    def refresh(self, patience: float = 0.0) -> int:
         """Read what the journals gained, unless that was done a moment ago, and return the revision.
 
         A journal that cannot be read leaves the catalog as it was; `trouble` says so until it can be read.
-        Nobody waits for somebody else's reading: a storage may not answer for long.
+        Nobody waits longer than `patience` seconds for somebody else's reading: a storage may not answer.
         """
-        if self._reading.acquire(blocking=False):
+        if self._reading.acquire(timeout=patience):
             try:
                 if time.monotonic() - self._read_at >= self._pause:
                     self._read()

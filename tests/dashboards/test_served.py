@@ -14,13 +14,17 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
 import psutil
 import pytest
 
+from catalog.storage.folder_storage import FolderStorage
+from dashboards.app.access import Access
+from dashboards.app.app import build_app
+from dashboards.app.live import LiveCatalog
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 from tests.support.paths import ROOT
 from tests.support.slowness import slowness
@@ -121,6 +125,47 @@ def test_a_callback_of_the_pages_is_answered(served: Served) -> None:
     status, body, headers = served.ask("/_dash-update-component", "POST", refresh_body(), **JSON)
     assert status == 200 and json.loads(body)["response"]["revision"]["data"] >= 1
     assert headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("address", ["/csv/overview/studies", "/ahead/light/"])
+def test_data_are_of_now_although_no_page_is_open(tmp_path: Path, address: str) -> None:
+    """A script that fetched tables through the night got those of the evening."""
+    write_quickly(tmp_path, grid_events(DEMO))
+    live = LiveCatalog(FolderStorage(tmp_path), pause=0)
+    live.refresh()
+    client = build_app(live, Access("127.0.0.1", None), 1.0).server.test_client()
+    client.get(address)
+    write_quickly(tmp_path, grid_events(replace(DEMO, study="another")), "later")
+    text = client.get(address).text
+    studies = live.catalog.query("SELECT DISTINCT study FROM experiments")["study"].to_pylist()
+    assert sorted(studies) == ["another", "demo"]
+    assert "csv" not in address or "\nanother," in text
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_ctrl_c_ends_it_without_a_traceback_while_an_answer_is_made(
+    storage: Path, tmp_path: Path, seconds: float
+) -> None:
+    with serving(storage, tmp_path / "stderr") as served:
+        assert served.ask("/csv/overview/studies")[0] == 200  # it begins to fit a model
+        time.sleep(seconds)
+    assert served.process.returncode == 0
+    assert "Traceback" not in served.log.read_text()
+
+
+def test_who_asks_for_data_waits_for_news_that_somebody_else_reads(tmp_path: Path) -> None:
+    write_quickly(tmp_path, grid_events(DEMO))
+    live = LiveCatalog(FolderStorage(tmp_path), pause=0)
+    with live._reading, ThreadPoolExecutor(1) as other:
+        assert live.refresh() == 0, "a page does not wait"
+        asked = other.submit(live.refresh, 30.0)
+        time.sleep(0.2)
+        assert not asked.done()
+        live._reading.release()
+        try:
+            assert asked.result(timeout=30) == 1
+        finally:
+            live._reading.acquire()
 
 
 CRAFTED = {
