@@ -17,6 +17,7 @@ from orchestrator.commands.common import (
     measured_row,
     show_measured,
 )
+from orchestrator.terminal.text import Phases
 
 if TYPE_CHECKING:
     from orchestrator.evaluation.load_cell import LoadedCell
@@ -77,6 +78,12 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure finished cells with another protocol. Trains nothing, and measures nothing twice."""
+
+    def announce(line: str) -> None:
+        typer.echo(line, err=True)
+
+    phases = Phases(announce)
+    phases("reading what is asked for")
     from catalog import Catalog
     from orchestrator.evaluation.evaluation import Place, evaluate_cells
     from orchestrator.evaluation.jobs import Wanted
@@ -98,8 +105,8 @@ def evaluate(
         workers=workers,
         again=again,
     )
-    place = Place(existing_storage(storage), address, cpus, gpus)
-    outcomes = evaluate_cells(cell, study, wanted, place, lambda line: typer.echo(line, err=True))
+    place = Place(existing_storage(storage), address, cpus, gpus, said_on=2)
+    outcomes = evaluate_cells(cell, study, wanted, place, announce, phases)
     with Catalog.open(place.storage.root) as catalog:
         rows = [measured_row(catalog, asdict(outcome)) for outcome in outcomes]
     show_measured(rows, as_json=as_json)

@@ -109,7 +109,7 @@ def _evaluate(study: Study, options: Options, phases: Phases) -> None:
         for line in evaluated_lines(found, catalog.storage):
             typer.echo(line)
         asked = [pair for one in found for pair in one.asked()]
-        outcomes = evaluate_each(asked, catalog, place, typer.echo) if asked else ()
+        outcomes = evaluate_each(asked, catalog, place, typer.echo, phases) if asked else ()
         catalog.refresh()
         show_measured([measured_row(catalog, asdict(outcome)) for outcome in outcomes])
     if any(outcome.error for outcome in outcomes) or any(one.unfinished for one in found):

@@ -126,8 +126,13 @@ def is_large(tasks: Sequence[BatchTask]) -> bool:
 def _session(address: str | None, log: Path) -> Iterator[None]:
     """A Ray session that prints to `log` while it starts and ends; between, the terminal is the build's."""
     with ExitStack() as session:
-        with redirect_output(log):
-            session.enter_context(ray_session(address, None, 0 if address is None else None))
+        # On standard error, as the build's own progress.
+        with redirect_output(log, said_on=2) as terminal:
+            session.enter_context(
+                ray_session(
+                    address, None, 0 if address is None else None, lambda line: print(line, file=terminal)
+                )
+            )
         try:
             yield
         finally:

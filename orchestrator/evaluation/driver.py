@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
+_MOST_NAMED = 3  # running evaluations in a line of progress
 
 
 class Results(Protocol):
@@ -64,7 +65,9 @@ class EvaluationDriver:
         terms: Terms,
         stop: Event,
         clock: Callable[[], float] = time.monotonic,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._say = say
         self._jobs = {job.spec.identity: job for job in jobs}
         self._shared = shared
         self._results = results
@@ -75,6 +78,7 @@ class EvaluationDriver:
             [Task(name, None, _cost(job), job.resources) for name, job in self._jobs.items()]
         )
         self._running: dict[str, str] = {}
+        self._since: dict[str, float] = {}
         self._elsewhere = {name for name in self._jobs if shared.holder(name) is not None}
         self._next_poll = 0.0
 
@@ -126,6 +130,8 @@ class EvaluationDriver:
         request = _request(self._jobs[name], claim.attempt, self._terms)
         self._grid.started(name)
         self._running[request.name] = name
+        self._since[name] = self._clock()
+        self._say(f"started {_words(self._jobs[name])}")
         self._publish()
         return request
 
@@ -161,6 +167,28 @@ class EvaluationDriver:
             self._grid.finished(name)
         else:
             self._grid.failed(name)
+        took = self._clock() - self._since.pop(name, self._clock())
+        self._say(
+            f"{'done   ' if error is None else 'failed '} {_named(self._jobs[name])}: {took:.0f} s with its "
+            f"start ({self._ended}/{len(self._jobs)})"
+        )
+
+    @property
+    def _ended(self) -> int:
+        return len(self._grid.names(Progress.DONE)) + len(self._grid.names(Progress.FAILED))
+
+    def progress_line(self, seconds: float) -> str:
+        """How far it is after `seconds` of work: what has ended, what runs and for how long."""
+        now = self._clock()
+        running = {name: now - since for name, since in [*self._since.items()]}
+        named = [f"{_named(self._jobs[name])} {took:.0f} s" for name, took in running.items()]
+        more = [f"{len(named) - _MOST_NAMED} more"] if len(named) > _MOST_NAMED else []
+        what = f": {', '.join(named[:_MOST_NAMED] + more)}" if named else ""
+        waits = "; others measure the rest" if not named and self._elsewhere else ""
+        return (
+            f"{self._ended} of {len(self._jobs)} measured, {len(named)} running{what}{waits}; "
+            f"{seconds:.0f} s since Ray is up"
+        )
 
     def _publish(self) -> None:
         running = [self._jobs[name].resources for name in self._running.values()]
@@ -178,8 +206,24 @@ class EvaluationDriver:
 def _cost(job: EvaluationJob) -> float:
     """Frames that go through the model: enough to start the longest first."""
     cell, protocol = job.spec.cell, job.spec.cell.evaluation
-    videos = len(job.videos.manifest.split(job.spec.split))
-    return float(max(1, videos * protocol.clips * protocol.crops * cell.frames))
+    return float(max(1, _videos(job) * protocol.clips * protocol.crops * cell.frames))
+
+
+def _videos(job: EvaluationJob) -> int:
+    return len(job.videos.manifest.split(job.spec.split))
+
+
+def _named(job: EvaluationJob) -> str:
+    return f"{job.spec.cell.cell} ({job.spec.which} checkpoint)"
+
+
+def _words(job: EvaluationJob) -> str:
+    """What is measured, and how much that is."""
+    protocol = job.spec.cell.evaluation
+    views = protocol.clips * protocol.crops
+    of_each = f", {views} views of each" if views > 1 else ""
+    videos = _videos(job)
+    return f"{_named(job)}: {videos} video{'s' if videos > 1 else ''}{of_each}"
 
 
 def _request(job: EvaluationJob, attempt: int, terms: Terms) -> TrialRequest:

@@ -32,14 +32,13 @@ from orchestrator.evaluation.jobs import (
 from orchestrator.ray_runtime.cluster_checks import check_cluster
 from orchestrator.ray_runtime.dispatch import (
     Grid,
-    NoView,
     RayPlace,
     StopSignals,
     Terminal,
     dispatch,
     ray_files,
 )
-from orchestrator.ray_runtime.session import redirect_output
+from orchestrator.ray_runtime.session import SaidEvery, redirect_output
 from trainables.training.evaluate_cell import EvaluationResult, result_path
 from trainables.training.run_files import fetch_run
 
@@ -51,12 +50,13 @@ _PRIORITY = 0
 
 @dataclass(frozen=True)
 class Place:
-    """Where to work: the storage, and which Ray."""
+    """Where to work: the storage, and which Ray. Progress is said on the descriptor `said_on`."""
 
     storage: Storage
     address: str | None = None
     cpus: int | None = None
     gpus: int | None = None
+    said_on: int = 1
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,17 @@ class Evaluated:
 
 
 def evaluate_cells(
-    text: str, study: str | None, wanted: Wanted, place: Place, announce: Announce
+    text: str,
+    study: str | None,
+    wanted: Wanted,
+    place: Place,
+    announce: Announce,
+    phase: Announce | None = None,
 ) -> tuple[Evaluated, ...]:
     """Evaluate the finished cells that `text` means, and journal what was measured.
 
     What stands already with the same identity is not measured again, unless `wanted.again`. Of several cells,
-    one that fails does not stop the others.
+    one that fails does not stop the others. `phase` is told what begins (default: `announce` is).
 
     Raises:
         CellChoiceError: no finished cell, or several where one was meant.
@@ -86,12 +91,13 @@ def evaluate_cells(
         RaySessionError: Ray does not start or cannot be reached.
         KeyboardInterrupt: stopped by a signal; what was measured before is journalled.
     """
+    (phase or announce)("reading the catalog")
     with Catalog.open(place.storage.root) as catalog:
         choice = choose_cells(catalog, text, study)
         if choice.unfinished:
             announce(f"left out, not finished: {', '.join(choice.unfinished)}")
         asked = [(cell, one) for cell in choice.cells for one in wanted.of_checkpoints()]
-        return evaluate_each(asked, catalog, place, announce, several=is_pattern(text))
+        return evaluate_each(asked, catalog, place, announce, phase, several=is_pattern(text))
 
 
 def evaluate_each(
@@ -99,6 +105,7 @@ def evaluate_each(
     catalog: Catalog,
     place: Place,
     announce: Announce,
+    phase: Announce | None = None,
     *,
     several: bool = True,
 ) -> tuple[Evaluated, ...]:
@@ -109,7 +116,7 @@ def evaluate_each(
     Raises:
         As `evaluate_cells`.
     """
-    evaluating = _Evaluating(place, catalog, announce)
+    evaluating = _Evaluating(place, catalog, announce, phase or announce)
     try:
         return evaluating.run(asked, several=several)
     finally:
@@ -120,17 +127,18 @@ def evaluate_each(
 class _Evaluating:
     """The state of one `evaluate`; used once."""
 
-    def __init__(self, place: Place, catalog: Catalog, announce: Announce) -> None:
+    def __init__(self, place: Place, catalog: Catalog, announce: Announce, phase: Announce) -> None:
         self._place = place
         self._storage = place.storage
         self._layout = place.storage.layout
         self._catalog = catalog
-        self._announce = announce
+        self._announce, self._phase = announce, phase
         self._outcomes: list[Evaluated] = []
         self.journalled = False
 
     def run(self, asked: Sequence[tuple[FinishedCell, Wanted]], *, several: bool) -> tuple[Evaluated, ...]:
         """Evaluate all cells; the outcomes come in the order of their names."""
+        self._phase("comparing with what was measured before")
         jobs = self._jobs(asked, several=several)
         again = any(wanted.again for _, wanted in asked)
         found = {} if again else {job.spec.identity: standing_result(job) for job in jobs}
@@ -190,25 +198,32 @@ class _Evaluating:
 
         place, layout = self._place, self._layout
         log = layout.log(writer)
+        if place.address is not None:
+            self._phase("checking the cluster")
+        check_cluster(place.address, place.storage, log, place.said_on)
         self._announce(f"{len(jobs)} to measure; Ray's own output: {log}")
-        check_cluster(place.address, place.storage, log)
+        self._phase("starting Ray, then measuring")
         with (
             StopSignals() as signals,
             exit_despite_outage(signals.asked, self._announce),
             # No study's commands are meant for it.
             shared_cells(place.storage, writer, "", _PRIORITY, self._catalog) as (shared, presence),
             ray_files(place.address, place.storage) as files,
-            redirect_output(log) as terminal,
+            redirect_output(log, place.said_on) as terminal,
         ):
+
+            def say(line: str) -> None:
+                print(line, file=terminal)
+
             terms = Terms(files / "train" / writer, place.address is None)
-            driver = EvaluationDriver(jobs, shared, results, terms, signals.asked)
+            driver = EvaluationDriver(jobs, shared, results, terms, signals.asked, say=say)
             dispatch(
                 driver,
                 Grid(writer, files / "tune", run_evaluation),
                 RayPlace(place.address, place.cpus, place.gpus),
                 presence,
                 signals,
-                Terminal(NoView, lambda line: print(line, file=terminal), terminal.fileno()),
+                Terminal(lambda: SaidEvery(say, driver.progress_line), say, terminal.fileno()),
             )
         if not driver.is_finished:
             raise KeyboardInterrupt

@@ -43,10 +43,11 @@ class Answer:
     problem: str | None
 
 
-def check_cluster(address: str | None, storage: Storage, log: Path) -> None:
+def check_cluster(address: str | None, storage: Storage, log: Path, said_on: int = 1) -> None:
     """Connect to the cluster at `address` and ask every machine of it; a local Ray has nothing to check.
 
-    Ray's own output goes to `log`. Machines that join later are not asked.
+    Ray's own output goes to `log`, what people should know to the descriptor `said_on`. Machines that join
+    later are not asked.
 
     Raises:
         ClusterError: names the machines and what to do.
@@ -58,9 +59,9 @@ def check_cluster(address: str | None, storage: Storage, log: Path) -> None:
         return
     refuse_lost_storage(storage.root)
     with (
-        redirect_output(log) as terminal,
+        redirect_output(log, said_on) as terminal,
         ended_if_silent(address, lambda line: print(line, file=terminal)),
-        ray_session(address, None, None) as way,
+        ray_session(address, None, None, lambda line: print(line, file=terminal)) as way,
     ):
         wait_for_machines(way)
         check_machines(storage)

@@ -65,19 +65,6 @@ class View(Protocol):
         """Show the last state and leave the terminal as it was; a second call does nothing."""
 
 
-class NoView:
-    """Shows nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing to close."""
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
 @dataclass(frozen=True)
 class Terminal:
     """Where people look: `show` opens a view of the driver, `say` prints a line, to the same `descriptor`."""
@@ -138,9 +125,11 @@ def _run(
             started()
             terminal.say(line)
 
+        began = time.monotonic()
         with nullcontext() if place.address is None else ended_if_silent(place.address, say_alone):
-            way = session.enter_context(ray_session(place.address, place.cpus, place.gpus))
+            way = session.enter_context(ray_session(place.address, place.cpus, place.gpus, terminal.say))
         started()
+        terminal.say(f"Ray is up after {time.monotonic() - began:.0f} s; starting workers")
         signals.take_over()
         head = cluster_address()
         presence.publish(cluster=head if place.address else None)

@@ -8,12 +8,14 @@ import pickletools
 import shutil
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from types import TracebackType
+from typing import Self, TextIO
 
 from catalog.storage.answers import NoAnswerError, answer_seconds, require_grpc
 from catalog.storage.checksums import parse_json
@@ -27,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 256 << 20
 _TRIES = 3
+SAID_EVERY_SECONDS = 10.0
+"""How often something that takes long says that it still lasts."""
+_SAID_OFTEN = 6  # lines, then they are rarer
 _LONGEST = 800  # characters of what Ray says
 # Tune's experiment and searcher; a Train run's checkpoints. Both are rewritten in place, so that a kill can
 # leave them empty or cut short. Nothing is ever restored from them: every submission plans from the journal.
@@ -44,12 +49,52 @@ def cluster_address() -> str:
     return str(ray.get_runtime_context().gcs_address)
 
 
+class SaidEvery:
+    """Says `line(seconds since it began)` every few seconds from a thread of its own, until it is closed.
+
+    After a minute only a third as often.
+    """
+
+    def __init__(
+        self, say: Callable[[str], None], line: Callable[[float], str], pause: float = SAID_EVERY_SECONDS
+    ) -> None:
+        self._say, self._line, self._pause = say, line, pause
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="said-every", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Say nothing any more; a second call does nothing."""
+        self._over.set()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        began, said = time.monotonic(), 0
+        while not self._over.wait(self._pause if said < _SAID_OFTEN else 3 * self._pause):
+            self._say(self._line(time.monotonic() - began))
+            said += 1
+
+
 @contextmanager
-def ray_session(address: str | None, cpus: int | None, gpus: int | None) -> Iterator[RayWay]:
+def ray_session(
+    address: str | None,
+    cpus: int | None,
+    gpus: int | None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[RayWay]:
     """Run the body with an initialised Ray: a local one of `cpus` and `gpus`, or the cluster at `address`.
 
-    Yields how to use it. The local one runs without Ray's dashboard, some ten processes, where
-    `orchestrator.ray_runtime.ray_compat` does what Train needs it for.
+    Yields how to use it. `say` is told while that takes long, and where a start is tried again. The local
+    one runs without Ray's dashboard, some ten processes, where `orchestrator.ray_runtime.ray_compat` does
+    what Train needs it for.
 
     Raises:
         RaySessionError: Ray does not start or answer.
@@ -60,15 +105,17 @@ def ray_session(address: str | None, cpus: int | None, gpus: int | None) -> Iter
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
+    doing = "starting Ray" if address is None else "connecting to the cluster"
     with ExitStack() as at_end:
         try:
-            if address is None:
-                folder = at_end.enter_context(ray_folder(usual_ray_root()))
-                session = _start_local(cpus, gpus, folder, dashboard=way is RayWay.PUBLIC)
-                at_end.enter_context(held_session(session))
-            else:
-                require_head(address)
-                ray.init(address=address, log_to_driver=False)
+            with SaidEvery(say, lambda seconds: f"{doing}: {seconds:.0f} s so far"):
+                if address is None:
+                    folder = at_end.enter_context(ray_folder(usual_ray_root()))
+                    session = _start_local(cpus, gpus, folder, say, dashboard=way is RayWay.PUBLIC)
+                    at_end.enter_context(held_session(session))
+                else:
+                    require_head(address)
+                    ray.init(address=address, log_to_driver=False)
         except NoAnswerError:
             raise
         except Exception as error:
@@ -125,7 +172,14 @@ def _not_started(address: str | None, error: Exception) -> RaySessionError:
     )
 
 
-def _start_local(cpus: int | None, gpus: int | None, folder: Path | None, *, dashboard: bool) -> Path:
+def _start_local(
+    cpus: int | None,
+    gpus: int | None,
+    folder: Path | None,
+    say: Callable[[str], None],
+    *,
+    dashboard: bool,
+) -> Path:
     """Start a local Ray and give its session's folder.
 
     Tries again where a busy machine needs longer than Ray's own 30 s.
@@ -148,14 +202,17 @@ def _start_local(cpus: int | None, gpus: int | None, folder: Path | None, *, das
             if not tries_left or "timed out" not in str(error):
                 raise
             logger.warning("Ray did not start in time; trying again: %s", error)
+            say(f"Ray did not start in time, as on a busy machine; try {_TRIES - tries_left + 1} of {_TRIES}")
         else:
             return Path(context.address_info["session_dir"])
     raise AssertionError  # the last try returns or raises
 
 
 @contextmanager
-def redirect_output(log: Path) -> Iterator[TextIO]:
+def redirect_output(log: Path, said_on: int = 1) -> Iterator[TextIO]:
     """Send everything that this process and its children print to `log`; yields the real standard output.
+
+    Where `said_on` is 2 it yields standard error, for commands whose output is data.
 
     Redirects the descriptors, not `sys.stdout`: Ray's C++ core and its child processes write there directly.
     """
@@ -167,7 +224,7 @@ def redirect_output(log: Path) -> Iterator[TextIO]:
     try:
         os.dup2(sink, 1)
         os.dup2(sink, 2)
-        with os.fdopen(os.dup(saved_out), "w", buffering=1) as terminal:
+        with os.fdopen(os.dup(saved_err if said_on == 2 else saved_out), "w", buffering=1) as terminal:
             yield terminal
     finally:
         sys.stdout.flush()

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from catalog.queries.drivers import MeasuredTop1
+from orchestrator.ray_runtime.session import SAID_EVERY_SECONDS
 from orchestrator.running.cell_run import CellFailure, RunningCell
 from orchestrator.terminal.text import PLAIN_STATUS_SECONDS, accuracy_text, clock_text, held_lines
 from trainables.recipe.cell_spec import Which
@@ -152,7 +153,8 @@ class LiveView:
     def _show_plain(self) -> None:
         before: dict[str, str] = {}
         notice = ""
-        shown = time.monotonic()
+        began = shown = time.monotonic()
+        starts = 1
         last = False
         while not last:
             last = self._stop.wait(0.5)
@@ -163,10 +165,21 @@ class LiveView:
                 notice = view.notice
                 self._console.print(notice or "going on", markup=False, highlight=False, soft_wrap=True)
             before = view.states
+            if _nothing_began(view) and time.monotonic() - began > starts * SAID_EVERY_SECONDS:
+                self._console.print(
+                    f"starting workers: {clock_text(time.monotonic() - began)} so far", highlight=False
+                )
+                starts += 1
             if time.monotonic() - shown > PLAIN_STATUS_SECONDS:
                 shown = time.monotonic()
                 for line in (summary_line(view), *map(cell_line, view.running)):
                     self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _nothing_began(view: GridView) -> bool:
+    """Whether cells wait and none has begun: Ray starts their first workers."""
+    by_state = counts(view)
+    return bool(by_state["waiting"]) and not (view.notice or by_state["running"] or view.measured)
 
 
 def _reported(view: GridView, name: str) -> str:

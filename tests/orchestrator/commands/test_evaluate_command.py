@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from catalog.events import AttemptStarted, CheckpointRemoved, StudySubmitted
 from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.layout import Layout
 from orchestrator.cli import main
+from orchestrator.coordination.shared_cells import shared_cells
 from orchestrator.evaluation.cells import CellChoiceError, VideoSets, choose_cells
+from orchestrator.evaluation.driver import EvaluationDriver, Terms
 from orchestrator.evaluation.jobs import (
     EvaluationError,
     EvaluationJob,
@@ -24,6 +28,7 @@ from orchestrator.evaluation.jobs import (
     make_job,
     standing_result,
 )
+from orchestrator.scheduling.schedule import Free
 from tests.support.finished_cell import CELL, KEY, append, planned
 from trainables.data.frames.manifest import read_manifest, write_manifest
 from trainables.recipe.cell_spec import CellSpec, Evaluation, ProtocolError, resolved_protocol
@@ -279,8 +284,9 @@ def test_bad_input_is_one_line(
     says: str,
 ) -> None:
     assert run(monkeypatch, "evaluate", *arguments, "--storage", storage) == code
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and says in error and error.count("\n") == 1
+    *phases, error = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: ") and says in error
+    assert all(re.match(r" +\d:\d\d  ", line) for line in phases), phases
 
 
 def test_a_damaged_checkpoint_fails_before_ray_starts_and_stops_no_other_cell(
@@ -289,7 +295,51 @@ def test_a_damaged_checkpoint_fails_before_ray_starts_and_stops_no_other_cell(
     monkeypatch.setattr("orchestrator.ray_runtime.dispatch.ray_session", None)
     Path(job_of(storage).spec.checkpoint).write_bytes(b"torn")
     assert run(monkeypatch, "evaluate", CELL, "--storage", storage) == 1
-    assert capsys.readouterr().err.startswith(f"error: the last checkpoint of {CELL} is damaged")
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: the last checkpoint of {CELL} is damaged")
     assert run(monkeypatch, "evaluate", "*", "--json", "--storage", storage) == 1
     (row,) = json.loads(capsys.readouterr().out)
     assert "is damaged" in row["error"] and not row["computed"]
+
+
+class Ended:
+    """Takes what the driver tells of, and journals nothing."""
+
+    def take_in(self, job: EvaluationJob) -> bool:
+        return False
+
+    def ended(self, job: EvaluationJob, error: str | None) -> None:
+        pass
+
+
+def test_each_evaluation_says_when_it_starts_and_ends(storage: Path) -> None:
+    times = iter(range(0, 1000, 10))
+    said: list[str] = []
+    other = FolderStorage(storage)
+    with Catalog.open(storage) as catalog, shared_cells(other, "w", "", 0, catalog) as (shared, _):
+        driver = EvaluationDriver(
+            [job_of(storage), job_of(storage, Wanted({"sampling": "dense", "clips": 3}))],
+            shared,
+            Ended(),
+            Terms(storage / "train", local=True),
+            threading.Event(),
+            clock=lambda: float(next(times)),
+            say=said.append,
+        )
+        first = driver.next_trial(Free(cpus=1))
+        assert first is not None
+        line = driver.progress_line(12.0)
+        assert re.fullmatch(
+            rf"0 of 2 measured, 1 running: {CELL} \(last checkpoint\) \d+ s; 12 s since Ray is up", line
+        )
+        driver.trial_ended(first, None)
+        second = driver.next_trial(Free(cpus=1))
+        assert second is not None
+        driver.trial_ended(second, "RuntimeError: no")
+    videos = len(job_of(storage).videos.manifest.split("val"))
+    assert said[0] == f"started {CELL} (last checkpoint): {videos} videos, 6 views of each"
+    assert said[2] == f"started {CELL} (last checkpoint): {videos} videos, 3 views of each"
+    assert [re.sub(r"\d+ s", "N s", line) for line in said[1::2]] == [
+        f"done    {CELL} (last checkpoint): N s with its start (1/2)",
+        f"failed  {CELL} (last checkpoint): N s with its start (2/2)",
+    ]

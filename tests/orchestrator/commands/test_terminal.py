@@ -71,6 +71,16 @@ def test_a_time_that_is_not_known_better_is_a_range() -> None:
     assert summary_line(view(eta_seconds=None)).endswith("elapsed, ? to go")
 
 
+def test_plain_lines_say_that_workers_start_until_a_cell_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.terminal.live_view.SAID_EVERY_SECONDS", 0.4)
+    for states, told in (({"a": "waiting"}, True), ({"a": "running"}, False), ({"a": "paused"}, False)):
+        console = Console(file=io.StringIO(), width=80)
+        with LiveView(console, lambda states=states: view(states=states, measured={})):  # type: ignore[misc]
+            time.sleep(1.3)
+        shown = console.file.getvalue()  # type: ignore[attr-defined]
+        assert ("starting workers: 0:01 so far" in shown) is told, shown
+
+
 def test_a_cell_before_its_first_epoch_says_for_how_long() -> None:
     assert cell_columns(RunningCell("b", 1, 100.0, 12, {}), 135.0)[1] == "first epoch, 0:35"
 

@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,7 +16,15 @@ import pytest
 from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.layout import Layout
 from orchestrator.coordination.drivers import Presence, process_start, this_driver
-from orchestrator.ray_runtime.session import damaged_files, leftovers, remove_leftover
+from orchestrator.ray_runtime.session import (
+    RaySessionError,
+    SaidEvery,
+    damaged_files,
+    leftovers,
+    ray_session,
+    redirect_output,
+    remove_leftover,
+)
 
 
 def dead_driver(layout: Layout, writer: str) -> None:
@@ -101,3 +110,42 @@ def test_a_pickle_that_is_cut_anywhere_is_damaged(tmp_path: Path) -> None:
         assert list(damaged_files(tmp_path)) == [path], whole[:length]
     path.write_bytes(whole)
     assert list(damaged_files(tmp_path)) == []
+
+
+def test_a_start_that_is_tried_again_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's own warning stands in a log that nobody reads while the terminal is silent for minutes."""
+    import ray
+
+    said: list[str] = []
+
+    def too_late(**_: object) -> None:
+        raise RuntimeError("The current node timed out during startup")
+
+    monkeypatch.setattr(ray, "init", too_late)
+    with pytest.raises(RaySessionError, match="timed out"), ray_session(None, 1, 0, said.append):
+        pass
+    assert said == [
+        "Ray did not start in time, as on a busy machine; try 2 of 3",
+        "Ray did not start in time, as on a busy machine; try 3 of 3",
+    ]
+
+
+def test_what_takes_long_says_that_it_lasts() -> None:
+    said: list[str] = []
+    with SaidEvery(said.append, lambda seconds: f"{seconds:.1f}", pause=0.05):
+        time.sleep(0.3)
+    told = len(said)
+    assert 2 <= told <= 6
+    assert said == sorted(said)
+    time.sleep(0.2)
+    assert len(said) == told
+
+
+def test_what_people_should_know_goes_to_either_descriptor(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for descriptor in (1, 2):
+        with redirect_output(tmp_path / "log", said_on=descriptor) as terminal:
+            print(f"on {descriptor}", file=terminal)
+            os.write(1, b"from a child\n")
+    assert capfd.readouterr() == ("on 1\n", "on 2\n")
