@@ -357,6 +357,22 @@ class ViewSaved(Event):
     who: str
 
 
+@dataclass(frozen=True, slots=True)
+class TimeToGoReckoned(Event):
+    """A driver reckoned that its study takes so many `seconds` more, times a factor from `low` to `high`.
+
+    It is what `run` itself shows, so that others who read the journals show the same.
+    """
+
+    table: ClassVar[str] = "times_to_go"
+    identity: ClassVar[tuple[str, ...]] = ("study",)
+
+    study: str
+    seconds: float
+    low: float
+    high: float
+
+
 EVENT_TYPES: tuple[type[Event], ...] = (
     StudySubmitted,
     CellPlanned,
@@ -373,4 +389,5 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     NoteWritten,
     TagSet,
     ViewSaved,
+    TimeToGoReckoned,
 )

@@ -47,6 +47,21 @@ def seeds_text(values: Sequence[float]) -> str:
     return f" (seeds {', '.join(f'{one:.1f}' for one in values)})" if len(values) > 1 else ""
 
 
+def clock_text(seconds: float | None) -> str:
+    """Return `1:02:03`, `4:05` or `?`."""
+    if seconds is None:
+        return "?"
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, rest = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def to_go_text(seconds: tuple[float, float] | None) -> str:
+    """Return the time to go in words, a range where its ends differ; `? to go` where it is not known."""
+    low, high = (clock_text(one) for one in seconds or (None, None))
+    return f"{low} to go" if low == high else f"{low} to {high} to go"
+
+
 def label(name: str) -> str:
     """Return the name that the paper prints: `tam` → TAM, `resnet18` → ResNet18."""
     if name in _LABELS:

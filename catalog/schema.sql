@@ -52,6 +52,11 @@ CREATE TABLE recorded.failed (
     time DOUBLE, writer VARCHAR, position BIGINT
 );
 
+CREATE TABLE recorded.times_to_go (
+    study VARCHAR, seconds DOUBLE, low DOUBLE, high DOUBLE,
+    time DOUBLE, writer VARCHAR, position BIGINT
+);
+
 CREATE TABLE recorded.checkpoints_removed (
     key VARCHAR, epoch BIGINT, keep VARCHAR,
     time DOUBLE, writer VARCHAR, position BIGINT

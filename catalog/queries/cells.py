@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from catalog.queries.filters import ALL, AXES, TAG, Filters, Where, chosen_cells
 
@@ -85,7 +86,7 @@ _BY_STUDY = """
             count(*) FILTER (state = 'blocked') AS blocked, count(*) FILTER (state = 'failed') AS failed
         FROM states GROUP BY study
     )
-    SELECT counted.*, seconds, longest, unknown
+    SELECT counted.*, time_left.* EXCLUDE (study, running)
     FROM counted LEFT JOIN ({time_left}) AS time_left USING (study)
     ORDER BY counted.running = 0, done = cells, study
 """
@@ -93,12 +94,15 @@ _BY_STUDY = """
 _TIME_LEFT = """
     SELECT
         study, count(*) FILTER (state = 'running') AS running,
-        sum(greatest(expected_seconds - seconds, 0)) AS seconds,
-        max(greatest(expected_seconds - seconds, 0)) AS longest,
-        count(*) FILTER (expected_seconds IS NULL) AS unknown
-    FROM cell_costs
+        sum(greatest(expected_seconds - cell_costs.seconds, 0)) AS seconds,
+        max(greatest(expected_seconds - cell_costs.seconds, 0)) AS longest,
+        count(*) FILTER (expected_seconds IS NULL) AS unknown,
+        any_value(told.seconds) AS told, any_value(low) AS low, any_value(high) AS high,
+        any_value(told.time) AS told_at
+    FROM cell_costs LEFT JOIN recorded.times_to_go AS told USING (study)
     WHERE state IN ('planned', 'running') AND ($study IS NULL OR study = $study) GROUP BY study
 """
+_TOLD_FOR = 180.0  # seconds; drivers tell the time to go more often, while they live
 _WITH_MEASURES = """
     WITH submitted AS (SELECT study, arg_max(config, time) AS config FROM recorded.studies GROUP BY study)
     SELECT
@@ -207,9 +211,33 @@ def best_cells(catalog: Catalog, study: str | None) -> pa.Table:
 def time_left(catalog: Catalog, study: str | None) -> pa.Table:
     """Return by study the `seconds` of all open cells one after another, and what the `longest` one takes.
 
-    `unknown` counts open cells of which nobody can tell yet; studies with nothing to do are left out.
+    `unknown` counts open cells of which nobody can tell yet; studies with nothing to do are left out. `told`,
+    `low`, `high` and `told_at` are the newest that a driver of the study reckoned (`TimeToGoReckoned`).
     """
     return catalog.query(_TIME_LEFT, {"study": study})
+
+
+def seconds_to_go(
+    row: Mapping[str, Any], running: int, now: float | None = None
+) -> tuple[float, float] | None:
+    """Return between how many seconds a study takes from `now` on, None where nobody can tell yet.
+
+    It is what its driver has reckoned last, less what has passed since; where none has told it lately, the
+    pace of what has finished, with as many cells at once as run.
+
+    Args:
+        row: of `time_left` or `progress_of_studies`.
+        running: cells that run, 1 or more.
+        now: seconds since 1970.
+    """
+    told, passed = row.get("told"), (time.time() if now is None else now) - (row.get("told_at") or 0.0)
+    if told is not None and passed < _TOLD_FOR:
+        low, high = (max(told * row[end] - max(passed, 0.0), 0.0) for end in ("low", "high"))
+        return low, high
+    if row["seconds"] is None or row["unknown"]:
+        return None
+    left = max(row["seconds"] / running, row["longest"])
+    return left, left
 
 
 def progress_of_studies(catalog: Catalog) -> pa.Table:

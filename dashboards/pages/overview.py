@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 from dash import html
 from dash.development.base_component import Component
 
-from catalog.names import label, seeds_text
-from catalog.queries.cells import best_cells, latest_study_file, progress_of_studies
+from catalog.names import label, seeds_text, to_go_text
+from catalog.queries.cells import best_cells, latest_study_file, progress_of_studies, seconds_to_go
 from catalog.queries.filters import Filters
 from catalog.queries.overview import failed_and_blocked, results_so_far
 from catalog.queries.training import costs_by_axis
 from catalog.storage.layout import command_on
 from dashboards.figures.cost_by_axis import costs_of_all
 from dashboards.figures.figure import Answer, Figure, Scope
-from dashboards.figures.grid import duration
 from dashboards.figures.grid_effects import grid_effects_data, why_no_model
 from dashboards.figures.registry import findings
 from dashboards.pages.blocks import (
@@ -126,17 +125,18 @@ def _buttons(row: Row) -> Content:
 
 
 def _until(request: PageRequest, row: Row) -> Content:
-    """When a study is done, from the pace of its finished cells, with as many at a time as run now."""
+    """When a study is done, as its driver has reckoned last (`seconds_to_go`)."""
     if row["done"] == row["cells"]:
         return "done"
     if not row["running"]:
         waits = "not running" if row["planned"] else "waits for failed cells to be mended"
         return [f"{waits}; go on with: ", html.Code(_run_again(request, row["study"]))]
-    if row["seconds"] is None or row["unknown"]:
+    span = seconds_to_go(row, row["running"])
+    if span is None:
         return "cannot be told before a cell like each has finished"
-    seconds = max(row["seconds"] / row["running"], row["longest"])
-    end = datetime.now(UTC) + timedelta(seconds=seconds)
-    return f"about {duration(seconds)} to go, until {end:%a %d %b %H:%M} UTC"
+    first, last = (f"{datetime.now(UTC) + timedelta(seconds=one):%a %d %b %H:%M}" for one in span)
+    until = first if first == last else f"{first} to {last[-5:] if first[:-5] == last[:-5] else last}"
+    return f"{to_go_text(span)}, until {until} UTC"
 
 
 def _run_again(request: PageRequest, study: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from catalog.names import seeds_text
+from catalog.names import seeds_text, to_go_text
 from catalog.storage.atomic import StorageError
 from orchestrator.commands.common import (
     JsonOption,
@@ -28,7 +28,6 @@ from orchestrator.commands.common import (
 from orchestrator.terminal.text import (
     accuracy_text,
     aligned_columns,
-    clock_text,
     count_text,
     held_lines,
     terminal_width,
@@ -167,7 +166,9 @@ def study_lines(study: StudyStatus, width: int | None, *, sure: bool = True) -> 
 
 
 def _progress(study: StudyStatus, states: Sequence[str]) -> str:
-    """A bar of the epochs that are done, and the time to go at the pace so far, as many at once as run."""
+    """A bar of the epochs that are done, and the time to go."""
+    from catalog.queries.cells import seconds_to_go
+
     share = _share(study.rows, study.counted)
     bar = f"[{'#' * round(_BAR * share):-<{_BAR}}] {100 * share:.0f} % of epochs done"
     if study.left is None:
@@ -175,10 +176,7 @@ def _progress(study: StudyStatus, states: Sequence[str]) -> str:
     running = states.count("running")
     if not running:
         return f"{bar}, not running"
-    seconds, unknown = study.left["seconds"], study.left["unknown"]
-    if seconds is None or unknown:
-        return f"{bar}, to go: ?"
-    return f"{bar}, about {clock_text(max(seconds / running, study.left['longest']))} to go"
+    return f"{bar}, {to_go_text(seconds_to_go(study.left, running))}"
 
 
 def _share(rows: Sequence[dict[str, Any]], counted: Counted) -> float:

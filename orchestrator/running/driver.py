@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from catalog.events import Event
+from catalog.events import Event, TimeToGoReckoned
 from catalog.storage.errors import FailureKind
 from catalog.storage.outage import Outage, room_for_a_checkpoint
 from catalog.storage.storage import Storage
@@ -67,6 +67,7 @@ class Driver:
         self._leave_by: float | None = None
         self._next_poll = 0.0
         self._next_refresh = 0.0
+        self._time_to_go: TimeToGoReckoned | None = None
 
     @property
     def cells(self) -> Mapping[str, CellRun]:
@@ -172,9 +173,19 @@ class Driver:
             return
         self._next_poll = now + POLL_SECONDS
         self.outage.try_write(self._journal_epochs)
+        self.outage.try_write(self._journal_time_to_go)
         if now >= self._next_refresh:
             self._next_refresh = now + REFRESH_SECONDS
             self.outage.try_write(self._refresh)
+
+    def tell_time_to_go(self, study: str, seconds: float, factors: tuple[float, float]) -> None:
+        """Have it journalled at the next look that `study` takes `seconds` more, times one of the factors."""
+        self._time_to_go = TimeToGoReckoned(study, seconds, *factors, time=time.time())
+
+    def _journal_time_to_go(self) -> None:
+        told, self._time_to_go = self._time_to_go, None
+        if told is not None:
+            self._storage.append(told)
 
     def refresh_leases(self) -> None:
         """See which of the ready cells other drivers hold, before anything is started here."""

@@ -25,6 +25,9 @@ from trainables.recipe.cell_spec import Which
 
 # The rest of the grid is simulated for it: a tenth of a second with 1,000 cells to go.
 _SHARE_FOR_ETA = 0.02
+# Seconds between two reckonings, each of which is journalled, unless a cell starts, ends or shows its pace; a
+# hundredth of the time to go between these.
+_RECKON_SECONDS = (10.0, 60.0)
 
 _SHOWN = {
     CellState.HELD_ELSEWHERE: "elsewhere",
@@ -78,8 +81,9 @@ class GridViewer:
         self._start_ups: dict[str, float] = {}
         self._origin = "assumed"
         self._reckoned: float | None = None
-        self._reckoned_at = 0.0
-        self._reckon_at = 0.0
+        self._reckoned_at = self._reckoned_ago = 0.0
+        self._reckon_at = self._reckon_if_news_at = 0.0
+        self._known: frozenset[tuple[str, CellState, bool]] = frozenset()
 
     def view(self) -> GridView:
         """The state of every cell of the study now."""
@@ -93,6 +97,7 @@ class GridViewer:
             measured={name: run.measured for name, run in cells.items() if run.measured is not None},
             eta_seconds=self._eta(),
             spread=SPREADS[self._origin],
+            reckoned_ago=self._reckoned_ago,
             elapsed_seconds=time.monotonic() - self._started,
             holders={name: run.holder for name, run in cells.items() if run.holder},
             notice=self._notice(states),
@@ -114,13 +119,23 @@ class GridViewer:
         return f"paused; go on with: {self._resume}" if "paused" in states.values() else ""
 
     def _eta(self) -> float | None:
-        """Seconds to go; of a large grid the last reckoning, less what has passed since."""
+        """Seconds to go: the last reckoning, which the driver journals, less what has passed since."""
         begun = time.monotonic()
-        if begun >= self._reckon_at:
+        if begun >= self._reckon_at or (begun >= self._reckon_if_news_at and self._news() != self._known):
+            self._known = self._news()
             self._reckoned, self._reckoned_at = self._reckon(), begun
-            self._reckon_at = begun + (time.monotonic() - begun) / _SHARE_FOR_ETA
-        passed = begun - self._reckoned_at
-        return None if self._reckoned is None else max(self._reckoned - passed, 0.0)
+            if self._reckoned is not None:
+                self._driver.tell_time_to_go(self._plan.study, self._reckoned, SPREADS[self._origin])
+            shortest, longest = _RECKON_SECONDS
+            pause = min(max(0.01 * (self._reckoned or 0.0), shortest), longest)
+            self._reckon_if_news_at = begun + (time.monotonic() - begun) / _SHARE_FOR_ETA
+            self._reckon_at = max(begun + pause, self._reckon_if_news_at)
+        self._reckoned_ago = begun - self._reckoned_at
+        return None if self._reckoned is None else self._reckoned - self._reckoned_ago
+
+    def _news(self) -> frozenset[tuple[str, CellState, bool]]:
+        """What a new reckoning has to follow: the state of every cell, and whether it has shown its pace."""
+        return frozenset((name, run.state, bool(run.metrics)) for name, run in self._driver.cells.items())
 
     def _reckon(self) -> float | None:
         cells, now = self._driver.cells, time.time()

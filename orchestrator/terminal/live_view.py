@@ -16,10 +16,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from catalog.names import clock_text, to_go_text
 from catalog.queries.drivers import MeasuredTop1
 from orchestrator.ray_runtime.session import SAID_EVERY_SECONDS
 from orchestrator.running.cell_run import CellFailure, RunningCell
-from orchestrator.terminal.text import PLAIN_STATUS_SECONDS, accuracy_text, clock_text, held_lines
+from orchestrator.terminal.text import PLAIN_STATUS_SECONDS, accuracy_text, held_lines
 from trainables.recipe.cell_spec import Which
 
 _BAR = 40
@@ -31,7 +32,8 @@ class GridView:
     """What the terminal shows at one moment. `states` covers all cells of the study, by name.
 
     `holders` names the drivers that train the cells that are `elsewhere`; `notice` is what to know; `report`
-    is the checkpoint whose top-1 the study reports. `spread`: the factors between which the time to go lies.
+    is the checkpoint whose top-1 the study reports. `spread`: the factors between which the time to go lay
+    when it was reckoned, `reckoned_ago` seconds ago.
     """
 
     study: str
@@ -45,6 +47,16 @@ class GridView:
     notice: str = ""
     spread: tuple[float, float] = (1.0, 1.0)
     report: Which = "last"
+    reckoned_ago: float = 0.0
+
+    @property
+    def to_go(self) -> tuple[float, float] | None:
+        """Between how many seconds it takes from now on; None where that is not known."""
+        if self.eta_seconds is None:
+            return None
+        reckoned = self.eta_seconds + self.reckoned_ago
+        low, high = (max(reckoned * factor - self.reckoned_ago, 0.0) for factor in self.spread)
+        return low, high
 
 
 def counts(view: GridView) -> Counter[str]:
@@ -58,16 +70,8 @@ def summary_line(view: GridView) -> str:
     parts = [f"{by_state[state]} {state}" for state in STATES if by_state[state] or state == "done"]
     return (
         f"{view.study}: {', '.join(parts)} of {len(view.states)} cells; "
-        f"{clock_text(view.elapsed_seconds)} elapsed, {to_go_text(view)}"
+        f"{clock_text(view.elapsed_seconds)} elapsed, {to_go_text(view.to_go)}"
     )
-
-
-def to_go_text(view: GridView) -> str:
-    """The time to go in words, as a range where it is not known better."""
-    if view.eta_seconds is None:
-        return "? to go"
-    low, high = (clock_text(view.eta_seconds * factor) for factor in view.spread)
-    return f"{low} to go" if low == high else f"{low} to {high} to go"
 
 
 def cell_line(cell: RunningCell) -> str:
@@ -209,7 +213,8 @@ def changes(before: dict[str, str], view: GridView) -> list[str]:
         elif state == "done":
             done += 1
             lines.append(
-                f"done    {name}: {_reported(view, name)} ({done}/{len(view.states)}, {to_go_text(view)})"
+                f"done    {name}: {_reported(view, name)} "
+                f"({done}/{len(view.states)}, {to_go_text(view.to_go)})"
             )
         elif state == "elsewhere":
             lines.append(f"held    {name}: by {view.holders.get(name, 'another driver')}")

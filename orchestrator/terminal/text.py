@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
+from catalog.names import clock_text
 from catalog.storage.sizes import bytes_text
 
 if TYPE_CHECKING:  # at run time it would cost every command numpy, Arrow and PyAV
@@ -84,15 +85,6 @@ def time_text(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / divisor:.3g} {unit}"
     return f"{seconds / 86400:,.1f} d"
-
-
-def clock_text(seconds: float | None) -> str:
-    """`1:02:03`, `4:05` or `?`."""
-    if seconds is None:
-        return "?"
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, rest = divmod(rest, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 class Phases:

@@ -7,10 +7,11 @@ import time
 import pytest
 from rich.console import Console
 
+from catalog.names import clock_text
 from catalog.queries.drivers import MeasuredTop1
 from orchestrator.running.cell_run import CellFailure, RunningCell
 from orchestrator.terminal.live_view import GridView, LiveView, cell_columns, changes, render, summary_line
-from orchestrator.terminal.text import Phases, clock_text
+from orchestrator.terminal.text import Phases
 
 METRICS = {"epoch": 3, "train_loss": 0.5, "top1": 61.25, "eval_videos": 96, "clips_per_second": 120.0}
 
