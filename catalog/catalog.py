@@ -23,6 +23,7 @@ from catalog.bound_tables import BoundTables, begin_reading, interrupted_after
 from catalog.definitions import (
     MATERIALISED,
     catalog_reads,
+    columns_hint,
     loaded_tables,
     make_empty,
     materialise,
@@ -355,7 +356,7 @@ def _told(sql: str, timeout_seconds: float | None) -> Iterator[None]:
         ) from error
     except duckdb.Error as error:
         told = " ".join(str(error).split())
-        raise QueryError(f"query refused ({told})", _shortened(sql), "see `DESCRIBE results`") from error
+        raise QueryError(f"query refused ({told})", _shortened(sql), columns_hint(sql)) from error
 
 
 def _read(
@@ -390,9 +391,8 @@ def _rows(connection: duckdb.DuckDBPyConnection, table: str) -> pa.Table:
 def _require_one_read(sql: str) -> None:
     statements = duckdb.extract_statements(sql)
     if len(statements) != 1 or statements[0].type not in _READS:
-        raise QueryError(
-            "not one single read", _shortened(sql), "write one SELECT, DESCRIBE, SUMMARIZE or PIVOT"
-        )
+        way_out = "write one SELECT, DESCRIBE, SUMMARIZE or PIVOT"
+        raise QueryError("not one single read", _shortened(sql), way_out)
 
 
 def _shortened(sql: str) -> str:

@@ -92,6 +92,8 @@ _LOADED = re.compile(r"CREATE TABLE (loaded\.\w+) \(.*?\);", re.DOTALL)
 _CREATE = re.compile(r"CREATE (?:VIEW|MACRO) ([\w.]+)")
 _RELATION = re.compile(r"\b(?:FROM|JOIN)\s+([\w.]+)(?:\(\s*'(\w+)'\s*\))?")
 _COMMENT = re.compile(r"--.*")
+# What a statement of people's own reads; a macro, with its bracket, has no columns to describe.
+_READ = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)\b(?!\s*[.(])", re.IGNORECASE)
 
 
 def schema_text() -> str:
@@ -219,6 +221,14 @@ def tables_read(texts: Sequence[str]) -> Mapping[str, frozenset[str]]:
             relations = _RELATION.findall(code[start.end() : end])
             reads[start[1]] = _read_through({name for pair in relations for name in pair if name}, reads)
     return reads
+
+
+def columns_hint(sql: str) -> str:
+    """Return where somebody whose statement was refused sees what there is: the columns of what it reads."""
+    known = {*catalog_reads(), *PUBLISHED}
+    read = (one[1].lower() for one in _READ.finditer(_COMMENT.sub("", sql)))
+    view = next((name for name in read if name in known), None)
+    return f"see `DESCRIBE {view}`" if view else "see `SHOW TABLES` for what there is"
 
 
 def materialised_behind(tables: Iterable[str], reads: Mapping[str, frozenset[str]]) -> tuple[str, ...]:

@@ -47,6 +47,11 @@ def seeds_text(values: Sequence[float]) -> str:
     return f" (seeds {', '.join(f'{one:.1f}' for one in values)})" if len(values) > 1 else ""
 
 
+def count_text(count: int, noun: str) -> str:
+    """Return how many of something: `1 cell`, `2 cells`, `2,000 cells`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def clock_text(seconds: float | None) -> str:
     """Return `1:02:03`, `4:05` or `?`."""
     if seconds is None:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 MOST_NOTES = 12
 """More lines than this are left to the view `result_caveats`."""
 
+_MOST_CELLS = 3
+"""Of a note on no more cells than these each is named."""
+
 _TRAINED = """
     WITH trained AS (
         SELECT {column}, count(*) AS results
@@ -34,7 +37,8 @@ _VERSIONS = f"""
     WHERE version <> 'unknown' GROUP BY ALL ORDER BY package DESC, results DESC, version
 """
 _CAVEATS = """
-    SELECT kind, caveat, count(DISTINCT key) AS results, min(cell) AS example FROM result_caveats_all
+    SELECT kind, caveat, count(DISTINCT key) AS results, list(DISTINCT cell ORDER BY cell)[:4] AS cells
+    FROM result_caveats_all
     WHERE len($keys) = 0 AND current OR list_contains($keys, key)
     GROUP BY kind, caveat ORDER BY results DESC, kind, caveat
 """
@@ -43,8 +47,8 @@ _CAVEATS = """
 def result_notes(catalog: Catalog, keys: Sequence[str] = ()) -> list[str]:
     """Return sentences on the results of the cells with these keys (none given: on all current ones).
 
-    First the warnings of `mixture_notes`. Then each caveat with the number of results that it holds for, most
-    first.
+    First the warnings of `mixture_notes`. Then each caveat with the cells that it holds for, most first; of
+    more than three cells with their number, and how they can be found.
     """
     mixed = mixture_notes(catalog, keys)
     rows = catalog.query(_CAVEATS, {"keys": list(keys)}).to_pylist()
@@ -85,5 +89,10 @@ def _mixed_versions(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _note(row: dict[str, Any]) -> str:
-    where = row["example"] if row["results"] == 1 else f"{row['results']} results"
-    return f"{where}: {row['caveat']}"
+    if len(row["cells"]) <= _MOST_CELLS:
+        return f"{', '.join(row['cells'])}: {row['caveat']}"
+    kind = row["kind"].replace("'", "''")
+    return (
+        f"{row['results']} results: {row['caveat']}; "
+        f"which: SELECT cell FROM result_caveats WHERE kind = '{kind}'"
+    )

@@ -272,7 +272,7 @@ def rows_of(catalog: Catalog, view: str, filters: Filters = ALL, *, order_by: Se
     """
     wrong = [name for name in (view, *order_by) if not name.isidentifier()]
     if wrong:
-        raise ValueError(f"not the name of a view or column; {wrong[0]}; see `DESCRIBE results`")
+        raise ValueError(f"not the name of a view or column; {wrong[0]}; see `SHOW TABLES`")
     columns = catalog.query(f"FROM {view} LIMIT 0").column_names
     names = [one.name for one in fields(Filters) if (one.name if one.name != TAG else "key") in columns]
     where = filters.where(names)

@@ -32,11 +32,11 @@ WHERE len([one FOR one IN json_transform(classes, '["VARCHAR"]')
 CREATE MACRO caveats_of(study, stated, hardware, accumulation, parent_key, inherit, choose_on) AS list_filter([
     CASE WHEN study.report = 'best' AND choose_on IS NULL THEN {
         'kind': 'chosen on what is reported',
-        'note': 'its best epoch was chosen on the videos that it is measured on'
+        'note': 'best epoch chosen on the same videos that the accuracy is of'
     } END,
     CASE WHEN parent_key IS NOT NULL AND inherit = 'best' AND choose_on IS NULL THEN {
         'kind': 'chosen on what is reported',
-        'note': 'the epoch of its parent was chosen on the videos that it is measured on'
+        'note': 'started from a best epoch that was chosen on the same videos that the accuracy is of'
     } END,
     CASE WHEN hardware ->> '$.epochs_in' IS NOT NULL THEN {
         'kind': 'epochs in several precisions',

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from catalog.names import axis_name, label
+from catalog.names import axis_name, count_text, label
 from catalog.queries.training import costs_by_axis
 from dashboards.figures.figure import Export, Figure
 from dashboards.figures.panels import LEGEND, Row, cost_unit, hover, hovering, note
@@ -70,7 +70,7 @@ def draw_cost_by_axis(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
             figure,
             "what is left cannot be told before a cell has finished"
             if not _known(rows)
-            else f"{unknown} cells of unknown cost are left out",
+            else f"{count_text(unknown, 'cell')} of unknown cost left out",
         )
     return figure.drawn()
 
@@ -111,7 +111,7 @@ def _about(row: Row, kind: str) -> str:
     return hover(
         _name(row),
         f"spent {row[f'{kind}_hours_spent'] or 0:,.2f} h, expected for the whole {whole}",
-        *([f"{row['unknown']} cells of unknown cost"] if row["unknown"] else []),
+        *([f"{count_text(row['unknown'], 'cell')} of unknown cost"] if row["unknown"] else []),
         beside=f": {row['done']} of {row['cells']} cells done",
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from catalog.names import count_text
 from catalog.queries.training import failures_by_kind
 from dashboards.figures.figure import Export, Figure
 from dashboards.figures.panels import LEGEND, Row, hover, hovering
@@ -56,7 +57,8 @@ def _about(row: Row) -> str:
         row["kind"],
         f"for example {row['example']}",
         str(row["error"] or "no error recorded")[:140].replace("<", "&lt;"),
-        beside=f": {row['attempts']} attempts of {row['cells']} cells, {row['cells_failed']} failed now",
+        beside=f": {count_text(row['attempts'], 'attempt')} of {count_text(row['cells'], 'cell')}, "
+        f"{row['cells_failed']} failed now",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dash import html
 from dash.development.base_component import Component
 
+from catalog.names import count_text
 from catalog.queries.training import costs_by_axis, failures_by_kind, utilisation
 from dashboards.figures.cost_by_axis import costs_of_all, draw_cost_by_axis, unit_of
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front
@@ -70,7 +71,8 @@ def _left(row: Row, kind: str, name: str) -> str:
         return "what is left cannot be told before the first cell has finished"
     text = f"about {hours:,.2f} {name} left"
     if row["unknown"]:
-        text += f" (without {row['unknown']:,} cells of unknown cost)"
+        text += f" (without {count_text(row['unknown'], 'cell')} of unknown cost)"
     if row["running"]:
-        text += f": {duration(row['seconds_left'] / row['running'])} with {row['running']} cells at a time"
+        at_once = count_text(row["running"], "cell")
+        text += f": {duration(row['seconds_left'] / row['running'])} with {at_once} at a time"
     return text

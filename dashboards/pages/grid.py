@@ -8,7 +8,7 @@ from dash import html
 from dash.development.base_component import Component
 from plotly.colors import get_colorscale, hex_to_rgb, label_rgb, sample_colorscale
 
-from catalog.names import label
+from catalog.names import count_text, label
 from catalog.queries.caveats import mixture_notes
 from catalog.queries.filters import STATES, Source
 from dashboards.figures.grid import (
@@ -91,7 +91,7 @@ def _counts(rows: list[Row]) -> Component:
         return message("No cell has been planned in this storage yet. Start with: actiongrid run demo")
     counts = {name: sum(row[name] or 0 for row in rows) for name in reversed(STATES)}
     parts = [html.Li([state(name), f" {count:,}"]) for name, count in counts.items() if count]
-    return html.Ul([html.Li(f"{total:,} cells"), *parts], className="counts")
+    return html.Ul([html.Li(count_text(total, "cell")), *parts], className="counts")
 
 
 def _grid(request: PageRequest, rows: list[Row], value: str) -> Component:

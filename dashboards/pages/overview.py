@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dash import html
 from dash.development.base_component import Component
 
-from catalog.names import label, seeds_text, to_go_text
+from catalog.names import count_text, label, seeds_text, to_go_text
 from catalog.queries.cells import best_cells, latest_study_file, progress_of_studies, seconds_to_go
 from catalog.queries.filters import Filters
 from catalog.queries.overview import failed_and_blocked, results_so_far
@@ -224,7 +224,7 @@ def _failure(request: PageRequest, row: Row) -> list[Component | str]:
     retry: list[Component | str] = []
     if request.acts:
         retry = [" ", *action_buttons(row["study"], escape(row["cell"]), row["cell"], RETRY)]
-    said = f" after {row['attempts']} attempts: {row['reason']}"
+    said = f" after {count_text(row['attempts'], 'attempt')}: {row['reason']}"
     return [state("failed"), " ", cell, said, *log, html.Span(retry, className="tools")]
 
 

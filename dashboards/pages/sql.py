@@ -6,6 +6,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from catalog import QueryError
+from catalog.names import count_text
 from catalog.queries.overview import EXAMPLE, tables_and_columns
 from catalog.queries.sql_process import BusyError, Limits
 from dashboards.pages.blocks import Block, Table, Text, message
@@ -54,5 +55,5 @@ def _answer(request: PageRequest, statement: str) -> list[Block]:
     except QueryError as error:
         return [Text("refused", message(str(error), "problem"))]
     cut = rows.num_rows > MOST_ROWS
-    count = f"the first {MOST_ROWS:,} rows" if cut else f"{rows.num_rows:,} rows"
+    count = f"the first {MOST_ROWS:,} rows" if cut else count_text(rows.num_rows, "row")
     return [Table("answer", "Answer", rows.slice(0, MOST_ROWS), None, "No rows.", count, most=200)]

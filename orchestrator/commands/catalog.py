@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from catalog.names import count_text
 from catalog.storage.errors import WORK_FAILED
 from orchestrator.commands.common import StorageOption, command_line, existing_storage
 
@@ -43,7 +44,7 @@ def check(
         typer.echo(f"made by another version of ActionGrid: commands read the journals; a new one: {again}")
     for table, rows in report.tables.items():
         lost = f"{rows.only_in_journal} only in the journals, {rows.only_in_snapshot} only in the catalog"
-        both = f"{rows.journal_rows} rows in the journals, {rows.snapshot_rows} in the catalog"
+        both = f"{count_text(rows.journal_rows, 'row')} in the journals, {rows.snapshot_rows} in the catalog"
         typer.echo(f"{table}: {both}; {lost}")
     for fault in report.faults:
         what = "journal" if fault.kind == "unreadable" else "line"
@@ -51,7 +52,9 @@ def check(
     kinds = Counter(fault.kind for fault in report.faults)
     typer.echo(f"left out: {', '.join(f'{count} {kind}' for kind, count in kinds.items()) or 'nothing'}")
     if report.unchecked:
-        typer.echo(f"without a checksum, as earlier versions wrote them: {report.unchecked} lines")
+        typer.echo(
+            f"without a checksum, as earlier versions wrote them: {count_text(report.unchecked, 'line')}"
+        )
     whole = _check_files(chosen, storage) if files else True
     if not (report.ok and whole):
         raise typer.Exit(WORK_FAILED)

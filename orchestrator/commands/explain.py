@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from catalog.names import count_text
 from catalog.storage.layout import found_in
 from orchestrator.commands.common import (
     JsonOption,
@@ -16,7 +17,7 @@ from orchestrator.commands.common import (
     evaluation_text,
     existing_storage,
 )
-from orchestrator.terminal.text import count_text, time_text
+from orchestrator.terminal.text import time_text
 
 if TYPE_CHECKING:
     from catalog import Catalog

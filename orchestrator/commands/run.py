@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from catalog.names import count_text
 from catalog.storage.errors import INTERRUPTED, WORK_FAILED
 from orchestrator.commands.common import (
     PackingOption,
@@ -22,7 +23,7 @@ from orchestrator.commands.common import (
     measured_row,
     show_measured,
 )
-from orchestrator.terminal.text import Phases, count_text
+from orchestrator.terminal.text import Phases
 
 if TYPE_CHECKING:
     from catalog.storage.storage import Storage
@@ -71,6 +72,7 @@ def run(
     checked = checked_study(study)
     if not checked.trains:
         _evaluate(checked, options, phases)
+        typer.echo(next_line(storage))
         return
     outcome = submit(checked, options, BuildView(sys.stderr), typer.echo, phases)
     again = command_line(
@@ -93,6 +95,13 @@ def run(
         raise typer.Exit(WORK_FAILED)
     if checked.evaluates:
         _evaluate(checked, options, phases)
+    typer.echo(next_line(storage))
+
+
+def next_line(storage: str | None) -> str:
+    """What to do with results that are there: the commands that show them."""
+    shown = command_line("results", storage=storage)
+    return f"next: {shown}; likewise status, dashboard and report"
 
 
 def _evaluate(study: Study, options: Options, phases: Phases) -> None:

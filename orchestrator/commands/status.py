@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from catalog.names import seeds_text, to_go_text
+from catalog.names import count_text, seeds_text, to_go_text
 from catalog.storage.atomic import StorageError
 from orchestrator.commands.common import (
     JsonOption,
@@ -28,7 +28,6 @@ from orchestrator.commands.common import (
 from orchestrator.terminal.text import (
     accuracy_text,
     aligned_columns,
-    count_text,
     held_lines,
     terminal_width,
 )
@@ -106,7 +105,7 @@ def _tell_left_out(faults: Sequence[Fault], check: str, where: str) -> None:
     Raises:
         StorageError: a whole journal cannot be.
     """
-    what = f"no study can be read: {len(faults)} journals or lines of them are left out"
+    what = f"no study can be read: {count_text(len(faults), 'journal')} or lines of them left out"
     if any(fault.kind == "unreadable" for fault in faults):
         raise StorageError(what, where, f"see: {check}")
     typer.echo(f"{what}; see: {check}")
@@ -153,7 +152,7 @@ def study_lines(study: StudyStatus, width: int | None, *, sure: bool = True) -> 
     lines += [study.earlier] if study.earlier else []
     lines += fitting_columns([[*_HEAD], *rows], width) if rows else []
     if more := count.total() - len(rows):
-        lines.append(f"{more} cells that are done, planned or blocked are not listed: {study.every}")
+        lines.append(f"{count_text(more, 'cell')} done, planned or blocked, not listed: {study.every}")
     lines += goes_on_lines(study.rows, states)
     lines += held_lines({row["cell"]: row["held_by"] for row in study.rows if row["held_by"]})
     failed = [row for row in study.rows if row["state"] == "failed"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catalog.names import count_text
 from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SOURCE_FILE, Layout, dataset_command
 from catalog.storage.sizes import bytes_text
 from catalog.storage.storage import Storage
@@ -185,7 +186,7 @@ def _seen(config: DatasetConfig, state: DatasetState) -> DatasetState:
         num_classes=len(listing.classes),
         train_videos=counts["train"],
         val_videos=counts["val"],
-        seen=f"{len(listing.entries)} videos, {len(listing.classes)} classes, not built yet",
+        seen=f"{count_text(len(listing.entries), 'video')}, {len(listing.classes)} classes, not built yet",
     )
 
 
@@ -341,7 +342,7 @@ def verify_dataset(
 
 def verification_lines(row: dict[str, Any]) -> list[str]:
     """The result of `verify_dataset` in words, with the way to mend what is wrong."""
-    head = f"{row['name']}: {row['files']} files, {bytes_text(row['bytes'])}"
+    head = f"{row['name']}: {count_text(row['files'], 'file')}, {bytes_text(row['bytes'])}"
     if not row["problems"]:
         return [f"{head}, all as built; {row['directory']}"]
     lines = [f"{head}, {len(row['problems'])} not as built; {row['directory']}"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
+from catalog.names import count_text
 from catalog.storage.sizes import bytes_text
 from trainables.data.datasets import OFFICIAL, Listing
 from trainables.data.datasets.base import DatasetError
@@ -182,7 +183,7 @@ def facts_lines(found: Found) -> list[str]:
         )
     if found.unreadable:
         lines.append(f"{found.unreadable} that were looked into cannot be opened: a run leaves such out")
-    lines += [f"{len(listing.left_out)} files cannot be used"] * bool(listing.left_out)
+    lines += [f"unusable: {count_text(len(listing.left_out), 'file')}"] * bool(listing.left_out)
     return [*lines, *listing.notes]
 
 
@@ -210,6 +211,9 @@ def _head(name: str, found: Found) -> list[str]:
         "# What was found:",
         *(f"#   {line}" for line in facts_lines(found)),
         f"name: {json.dumps(name)}",
+        "# The validation videos choose the epoch that training with longer clips starts from, which makes",
+        "# accuracies a little too good. With the next line a tenth of the training videos chooses instead:",
+        "# choose_on: 10%",
     ]
 
 
@@ -225,7 +229,7 @@ def _axes(name: str, chosen: Choices) -> list[str]:
             "of a clip, multiples of 8; a longer one starts from a shorter",
         ),
         f"  dataset: [{json.dumps(name)}]",
-        _line("  seed: [0]", "[0, 1, 2] shows how far chance alone spreads results"),
+        _line("  seed: [0]", "three or more, [0, 1, 2], show the spread by chance; two say little"),
     ]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from catalog.names import count_text
 from catalog.storage.layout import file_name
 from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.scheduling.retry import unmarked
@@ -222,8 +223,7 @@ def _words(job: EvaluationJob) -> str:
     protocol = job.spec.cell.evaluation
     views = protocol.clips * protocol.crops
     of_each = f", {views} views of each" if views > 1 else ""
-    videos = _videos(job)
-    return f"{_named(job)}: {videos} video{'s' if videos > 1 else ''}{of_each}"
+    return f"{_named(job)}: {count_text(_videos(job), 'video')}{of_each}"
 
 
 def _request(job: EvaluationJob, attempt: int, terms: Terms) -> TrialRequest:

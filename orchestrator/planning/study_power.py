@@ -8,6 +8,7 @@ from itertools import combinations
 from statistics import fmean, variance
 from typing import TYPE_CHECKING, Any
 
+from catalog.names import count_text
 from dashboards.statistics.power import (
     ASSUMED,
     MOST_SEEDS,
@@ -173,21 +174,40 @@ def power_lines(rows: Sequence[DatasetPower], unit: str) -> list[str]:
     """Return what can be told apart, a line a dataset, and what the asked difference would need."""
     if not rows:
         return ["no dataset's number of evaluation videos is known yet: build one, and ask again"]
-    return [line for row in rows for line in (summary(row), *_asked(row, unit))]
+    lines = [line for row in rows for line in (summary(row), *_asked(row, unit))]
+    return [*lines, *seed_lines(rows)]
 
 
 def weakest(rows: Sequence[DatasetPower], more: str = "actiongrid power") -> list[str]:
-    """Return one line about the dataset on which least can be told apart; none where none is known.
+    """Return a line about the dataset on which least can be told apart, one on few seeds; none if not known.
 
     `more` is the command that says more.
     """
     row = max(rows, key=lambda one: one.detectable, default=None)
-    return [] if row is None else [f"{summary(row)}; `{more}` reckons with other differences"]
+    if row is None:
+        return []
+    return [f"{summary(row)}; `{more}` reckons with other differences", *seed_lines([row])]
+
+
+def seed_lines(rows: Sequence[DatasetPower]) -> list[str]:
+    """Return what one seed or two seeds cannot say; nothing of three and more."""
+    seeds = {row.seeds for row in rows}
+    lines = []
+    if 1 in seeds:
+        lines.append(
+            "one seed: how far the seeds' own results spread is not counted; `seed: [0, 1, 2]` shows it"
+        )
+    if 2 in seeds:
+        lines.append(
+            "two seeds: their spread is estimated from a single difference, so that their interval is wider "
+            "than needed (by a factor t of 12.7; of three seeds 4.3): take three or more"
+        )
+    return lines
 
 
 def summary(row: DatasetPower) -> str:
     """Return in one line what the study as planned can tell apart on a dataset."""
-    design = f"with {_count(row.seeds)} and {_count(row.videos, 'validation video')}"
+    design = f"with {count_text(row.seeds, 'seed')} and {count_text(row.videos, 'validation video')}"
     if row.detectable > _LARGEST:
         none = "no difference between two models can be shown: even one of 100 points could be chance"
         return f"{row.dataset}: {design} {none} ({_origin(row)})"
@@ -207,19 +227,16 @@ def _asked(row: DatasetPower, unit: str) -> list[str]:
     known = row.variances
     spread = (
         f"  reckoned with {known.seeds:.2g} points between seeds, {100 * known.disagreement:.0f} % of videos "
-        f"on which two models disagree, {200 * known.within:.0f} % for two seeds of one"
+        "on which exactly one of two models is right (the mean over all pairs of models on the dataset where "
+        f"measured: {row.origin}), {200 * known.within:.0f} % for two seeds of one model"
     )
     if row.seeds_needed is None:
         videos = "no number of validation videos"
         if row.videos_needed is not None:
-            videos = _count(row.videos_needed, "validation video")
+            videos = count_text(row.videos_needed, "validation video")
         more = f"no number of seeds up to {MOST_SEEDS} on these validation videos"
-        need = f"{more}; {videos} with {_count(row.seeds)}"
+        need = f"{more}; {videos} with {count_text(row.seeds, 'seed')}"
     else:
         hours = "" if row.unit_hours is None else f": {row.unit_hours:.3g} {unit}-hours for all its cells"
-        need = f"{row.seeds_needed} seeds a cell{hours}"
+        need = f"{count_text(row.seeds_needed, 'seed')} a cell{hours}"
     return [f"  enough for {row.asked:g} points: {need}", spread]
-
-
-def _count(number: int, what: str = "seed") -> str:
-    return f"{number} {what}{'s' * (number != 1)}"

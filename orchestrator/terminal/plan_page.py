@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from catalog.names import count_text
 from orchestrator.planning.forecast import Forecast
 from orchestrator.planning.machine import Shortage
 from orchestrator.planning.plan_model import MissingDataset, Plan, PlannedCell, State
@@ -20,7 +21,6 @@ from orchestrator.terminal.plan_text import (
     sum_lines,
     work_line,
 )
-from orchestrator.terminal.text import count_text
 from trainables.models.pretrained import TITLES, WeightsFile
 from trainables.recipe.plug_ins import plug_ins
 
@@ -150,7 +150,7 @@ def origin_lines(plan: Plan) -> list[str]:
     more = len(lines) - _MOST_ORIGINS
     return [
         *lines[:_MOST_ORIGINS],
-        *([f"and {more} more cells of {plan.study}'s parents"] if more > 0 else []),
+        *([f"and {count_text(more, 'further cell')} of {plan.study}'s parents"] if more > 0 else []),
     ]
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 
-from catalog.names import axis_name
+from catalog.names import axis_name, count_text
 from catalog.storage.layout import command_on
 from catalog.storage.sizes import bytes_text
 from orchestrator.planning.forecast import (
@@ -23,7 +23,6 @@ from orchestrator.scheduling.makespan import GpuCount
 from orchestrator.study.cells import chosen_on
 from orchestrator.terminal.text import (
     aligned_columns,
-    count_text,
     flops_text,
     hours_text,
     percent_text,
@@ -164,7 +163,7 @@ def largest_lines(plan: Plan, forecast: Forecast) -> list[str]:
     counts = ", ".join(f"{count} {basis}" for basis, count in bases(plan, forecast).items())
     return [
         *_table(forecast, "largest cells", cells, over=False),
-        f"rates of the {len(cells)} cells left come from: {counts}",
+        f"rates of the {count_text(len(cells), 'cell')} left come from: {counts}",
     ]
 
 
@@ -178,7 +177,7 @@ def goal_lines(forecast: Forecast, goal: Goal) -> list[str]:
         return [f"goal of {asked}: {needs} are needed; to start the cells takes as long already"]
     return [
         f"goal of {asked}: {needs} are needed; at {goal.needed_tflops:.1f} TFLOP/s throughout it would be "
-        f"kept to; {len(goal.cells)} cells below that stand in the way:",
+        f"kept to; {count_text(len(goal.cells), 'cell')} below that stand{'s' * (len(goal.cells) == 1)} in the way:",
         *_table(forecast, "cells too slow", goal.cells, over=True),
     ]
 
@@ -254,8 +253,12 @@ def choice_lines(plan: Plan) -> list[str]:
 def _choice_line(share: float | None, children: int) -> str:
     start = "cell starts" if children == 1 else "cells start"
     started = f"; {children} {start} from an epoch chosen so" if children else ""
-    way_out = "; choose_on: 10% holds videos out" if share is None and children else ""
-    return f"best epochs are chosen on {chosen_on(share)}{started}{way_out}"
+    if share is None and children:
+        started += (
+            "; such accuracies are a little too good: with `choose_on: 10%` in the study, a tenth of its "
+            "training videos chooses instead, and is not trained on"
+        )
+    return f"best epochs are chosen on {chosen_on(share)}{started}"
 
 
 def share_lines(plan: Plan) -> list[str]:

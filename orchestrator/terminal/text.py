@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from catalog.names import clock_text
+from catalog.names import clock_text, count_text
 from catalog.storage.sizes import bytes_text
 
 if TYPE_CHECKING:  # at run time it would cost every command numpy, Arrow and PyAV
@@ -34,11 +34,6 @@ def aligned_columns(rows: list[list[str]], words: int = 2) -> list[str]:
         ).rstrip()
         for row in rows
     ]
-
-
-def count_text(count: int, noun: str) -> str:
-    """How many of something: `1 cell`, `2 cells`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def terminal_width() -> int | None:
@@ -102,7 +97,7 @@ class Phases:
 def held_lines(holders: Mapping[str, str]) -> list[str]:
     """One line for every other driver that trains cells of this study."""
     return [
-        f"{count} cells held by {holder}" if count > 1 else f"1 cell held by {holder}"
+        f"{count_text(count, 'cell')} held by {holder}"
         for holder, count in sorted(Counter(holders.values()).items())
     ]
 

@@ -116,3 +116,23 @@ def test_what_does_not_fit_into_memory_is_not_left_where_one_happens_to_be(
             catalog.query("SELECT * FROM read_text('/etc/hostname')")
     assert not Path(row["folder"]).is_relative_to(tmp_path)
     assert Path(row["folder"]).is_absolute() and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "hint"),
+    [
+        ("SELECT top9 FROM epochs", "DESCRIBE epochs"),
+        ("SELECT nothing from Evaluations e JOIN results USING (key)", "DESCRIBE evaluations"),
+        ("SELECT value9 FROM published", "DESCRIBE published"),
+        ("SELECT * FROM resluts", "SHOW TABLES"),
+        ("SELECT one + 'x'", "SHOW TABLES"),
+    ],
+)
+def test_a_refused_statement_is_told_what_the_views_that_it_reads_have(
+    sql: str, hint: str, tmp_path: Path
+) -> None:
+    with Catalog.open(tmp_path / "nowhere", must_exist=False) as catalog:
+        with pytest.raises(QueryError) as refused:
+            catalog.query(sql)
+        assert f"see `{hint}`" in str(refused.value)
+        assert catalog.query(hint).num_rows > 3, "the hint itself works"

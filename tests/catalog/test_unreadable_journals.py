@@ -167,7 +167,7 @@ def test_a_storage_of_which_nothing_can_be_read_does_not_say_that_nothing_is_the
     (tmp_path / "journal" / "driver.jsonl").rmdir()
     (tmp_path / "journal" / "driver.jsonl").write_text("torn\n")
     result = CliRunner().invoke(app, ["status", "--storage", str(tmp_path)])
-    assert result.exit_code == 0 and "no study can be read: 1 journals or lines" in result.output
+    assert result.exit_code == 0 and "no study can be read: 1 journal or lines" in result.output
 
 
 def test_names_that_are_no_text_are_written_so_that_they_can_be_read_and_undone(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.commands.common import FormatError, format_of_file
+from orchestrator.commands.run import next_line
 from tests.orchestrator.commands.test_cli import TOY, run
 from tests.support.finished_study import finish
 from tests.support.paths import ROOT
@@ -148,3 +149,8 @@ def test_a_name_and_a_query_that_are_wrong_are_one_plain_line(
     assert run(monkeypatch, "plan", tmp_path / "s.yaml", "--storage", tmp_path) == 2
     error = capsys.readouterr().err
     assert "should begin with a letter or digit and have letters, digits" in error and "^[" not in error
+
+
+def test_a_run_ends_with_the_commands_that_show_its_results() -> None:
+    assert next_line(None) == "next: actiongrid results; likewise status, dashboard and report"
+    assert next_line("/data/my study").startswith("next: actiongrid results --storage '/data/my study'; ")

@@ -96,14 +96,14 @@ def test_of_a_large_study_only_cells_that_move_or_failed_are_listed() -> None:
         ["f", "failed"],
         ["p", "paused"],
     ]
-    assert lines[head + 5] == f"297 cells that are done, planned or blocked are not listed: {every}"
+    assert lines[head + 5] == f"297 cells done, planned or blocked, not listed: {every}"
     assert lines[0] == "toy: 296 done, 1 failed, 1 interrupted, 1 paused, 1 planned, 1 running of 301 cells"
     shown = study_lines(StudyStatus("toy", large), 80)
     assert sum(line.startswith(("d", "n")) for line in shown) >= 297
     quiet = study_lines(
         StudyStatus("toy", tuple(row(f"d{one}", "done") for one in range(301)), every=every), 80
     )
-    assert quiet[2:] == [f"301 cells that are done, planned or blocked are not listed: {every}"]
+    assert quiet[2:] == [f"301 cells done, planned or blocked, not listed: {every}"]
 
 
 def test_the_time_to_go_is_never_made_up() -> None:
@@ -165,7 +165,7 @@ def test_finished_cells_of_large_studies_are_counted_by_the_catalog(
     every = lines("--cells")
     monkeypatch.setattr(status, "_MOST_CELLS", 2)
     counted = lines()
-    told = "3 cells that are done, planned or blocked are not listed: actiongrid status {} --cells --storage"
+    told = "3 cells done, planned or blocked, not listed: actiongrid status {} --cells --storage"
     assert [one for one in counted if one not in every] == [
         f"{told.format(name)} {tmp_path}" for name in ("lengths", "whole")
     ]

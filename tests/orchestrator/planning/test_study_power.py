@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dashboards.statistics.power import Design, Variances, detectable, seeds_needed
+from dashboards.statistics.power import ASSUMED, Design, Variances, detectable, seeds_needed
 from orchestrator.cli import app
 from orchestrator.planning.study_power import DatasetPower, _variances, power_lines, weakest
 
@@ -57,7 +57,7 @@ def test_variances_are_those_of_the_results() -> None:
 def test_lines_name_what_is_missing() -> None:
     row = DatasetPower("d", 3, 100, KNOWN, "assumed", 5.0, 1.0, None, 4000)
     assert (
-        "no number of seeds up to 64 on these validation videos; 4000 validation videos with 3 seeds"
+        "no number of seeds up to 64 on these validation videos; 4,000 validation videos with 3 seeds"
         in power_lines([row], "GPU")[1]
     )
     assert power_lines([], "GPU")[0].startswith("no dataset's number") and weakest([]) == []
@@ -74,3 +74,13 @@ def test_a_difference_beyond_all_accuracies_is_none() -> None:
     assert (
         "with 1 seed and 1 validation video two models that truly differ by 99.0 points" in weakest([one])[0]
     )
+
+
+@pytest.mark.parametrize(
+    ("seeds", "says"), [(1, "one seed: "), (2, "two seeds: their spread"), (3, None), (5, None)]
+)
+def test_what_few_seeds_cannot_say_is_told(seeds: int, says: str | None) -> None:
+    """A second seed makes intervals wider, and a third narrower: that has to be said where it is seen."""
+    row = DatasetPower("d", seeds, 100, ASSUMED, "assumed", detectable(Design(seeds, 100), ASSUMED))
+    for told in (weakest([row])[1:], power_lines([row], "GPU")[1:]):
+        assert [line.startswith(says) for line in told] == ([] if says is None else [True])
