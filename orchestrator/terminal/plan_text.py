@@ -175,9 +175,10 @@ def goal_lines(forecast: Forecast, goal: Goal) -> list[str]:
         return [f"goal of {asked}: kept to, {needs} are needed"]
     if goal.needed_tflops is None:
         return [f"goal of {asked}: {needs} are needed; to start the cells takes as long already"]
+    below = f"{count_text(len(goal.cells), 'cell')} below that stand{'s' * (len(goal.cells) == 1)}"
     return [
         f"goal of {asked}: {needs} are needed; at {goal.needed_tflops:.1f} TFLOP/s throughout it would be "
-        f"kept to; {count_text(len(goal.cells), 'cell')} below that stand{'s' * (len(goal.cells) == 1)} in the way:",
+        f"kept to; {below} in the way:",
         *_table(forecast, "cells too slow", goal.cells, over=True),
     ]
 
