@@ -25,6 +25,9 @@ class Connection(Protocol):
     def execute(self, query: str, parameters: Any = None, /) -> Any:  # noqa: ANN401  (DuckDB's own types)
         """Run statements."""
 
+    def executemany(self, query: str, parameters: Any, /) -> Any:  # noqa: ANN401  (DuckDB's own types)
+        """Run a statement with every row of parameters."""
+
     def register(self, view_name: str, python_object: object, /) -> Any:  # noqa: ANN401  (DuckDB's own types)
         """Give rows a name."""
 

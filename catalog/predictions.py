@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FILES = """
-    SELECT key, evaluations, checkpoints, path, time, writer, position, manifests
+    SELECT key, evaluations, checkpoints, path, split, time, writer, position, manifests
     FROM computed.prediction_sources
     WHERE (current OR $everything) AND ($keys IS NULL OR list_contains($keys::VARCHAR[], key))
 """
@@ -36,10 +36,19 @@ _CURRENT_FILES = "loaded.current_prediction_files"
 _MARK_CURRENT = """
     DELETE FROM loaded.current_prediction_files;
     INSERT INTO loaded.current_prediction_files BY NAME
-    SELECT file, key, evaluation, files.checkpoint
+    SELECT file, key, evaluation, files.checkpoint, split
     FROM loaded.prediction_files AS files SEMI JOIN computed.current_evaluations USING (key, evaluation)
 """
 """Fills it: those of the files loaded so far that count today."""
+
+INTERVALS = "loaded.class_intervals"
+"""The table that is reckoned from what is loaded, when a question by class is asked."""
+_NEW_COUNTS = """
+    SELECT DISTINCT videos, correct FROM (
+        SELECT count(*) AS videos, count(*) FILTER (predicted = label) AS correct
+        FROM loaded.predictions GROUP BY file, label
+    ) ANTI JOIN loaded.class_intervals USING (videos, correct)
+"""
 
 _REFUSED = (
     "a snapshot holds no predictions; ask the storage itself: actiongrid results --sql, or catalog.Catalog"
@@ -56,13 +65,15 @@ TABLES: tuple[Table, ...] = ("predictions", "view_predictions")
 class PredictionFile:
     """A file of predictions and the event that speaks of it (its time, writer and position).
 
-    It is of `evaluations` of the checkpoints beside them. `manifests` may be those of its videos.
+    It is of `evaluations` of the checkpoints beside them, on the videos of `split`. `manifests` may be those
+    of its videos.
     """
 
     key: str
     evaluations: tuple[str, ...]
     checkpoints: tuple[str, ...]
     path: str
+    split: str
     time: float
     writer: str
     position: int
@@ -98,6 +109,7 @@ class PredictionTables:
         self._reader = PredictionReader(storage, fetch)
         self._loaded: frozenset[tuple[Table, bool]] = frozenset()
         self._loaded_of: frozenset[tuple[Table, bool, str]] = frozenset()
+        self._counted = True
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -116,15 +128,18 @@ class PredictionTables:
         What reads `loaded.current_prediction_files` alone needs the current files only; with `keys` those
         of these cells are filled in.
         """
-        if not (wanted := self._unloaded(tables, keys)):
-            return
-        files = _files(connection, tables, keys)
-        for table, _ in wanted:
-            for file in self._reader.new(files, table):
-                _store(connection, table, file)
-        connection.execute(_MARK_CURRENT)
-        self._loaded |= wanted if keys is None else frozenset()
-        self._loaded_of |= {(*one, key) for one in wanted for key in keys or ()}
+        if wanted := self._unloaded(tables, keys):
+            files = _files(connection, tables, keys)
+            for table, _ in wanted:
+                for file in self._reader.new(files, table):
+                    _store(connection, table, file)
+                    self._counted = False
+            connection.execute(_MARK_CURRENT)
+            self._loaded |= wanted if keys is None else frozenset()
+            self._loaded_of |= {(*one, key) for one in wanted for key in keys or ()}
+        if INTERVALS in tables and not self._counted:
+            _store_intervals(connection)
+            self._counted = True
 
     def _unloaded(
         self, tables: Collection[str], keys: Collection[str] | None
@@ -161,13 +176,28 @@ def _files(
 
 def _store(connection: Connection, table: Table, file: LoadedFile) -> None:
     for pair in zip(file.source.evaluations, file.source.checkpoints, strict=True):
-        row = [file.number, file.source.key, *pair]
-        connection.execute("INSERT OR REPLACE INTO loaded.prediction_files VALUES (?, ?, ?, ?)", row)
+        row = [file.number, file.source.key, *pair, file.source.split]
+        connection.execute("INSERT OR REPLACE INTO loaded.prediction_files VALUES (?, ?, ?, ?, ?)", row)
     connection.execute(f"DELETE FROM loaded.{table} WHERE file = ?", [file.number])
     if file.rows is not None:
         connection.register("batch", file.rows)
         connection.execute(f"INSERT INTO loaded.{table} BY NAME FROM batch")
         connection.unregister("batch")
+
+
+def _store_intervals(connection: Connection) -> None:
+    """Fill in the interval of every count of correct videos that is new, by the function that pages use."""
+    import numpy as np
+
+    from dashboards.statistics.columns import accuracy_intervals
+
+    counts = connection.execute(_NEW_COUNTS).fetchall()
+    if not counts:
+        return
+    videos, correct = np.array(counts, dtype=float).T
+    low, high = accuracy_intervals(100 * correct / videos, videos)
+    rows = [(*pair, *ends) for pair, *ends in zip(counts, low.tolist(), high.tolist(), strict=True)]
+    connection.executemany(f"INSERT INTO {INTERVALS} VALUES (?, ?, ?, ?)", rows)
 
 
 def refuse_predictions(connection: Connection) -> None:

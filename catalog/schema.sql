@@ -108,11 +108,11 @@ CREATE TABLE recorded.saved_views (
 CREATE SCHEMA loaded;
 
 CREATE TABLE loaded.prediction_files (
-    file INTEGER, key VARCHAR, evaluation VARCHAR, checkpoint VARCHAR, PRIMARY KEY (key, evaluation)
+    file INTEGER, key VARCHAR, evaluation VARCHAR, checkpoint VARCHAR, split VARCHAR, PRIMARY KEY (key, evaluation)
 );
 
 CREATE TABLE loaded.current_prediction_files (
-    file INTEGER, key VARCHAR, evaluation VARCHAR, checkpoint VARCHAR
+    file INTEGER, key VARCHAR, evaluation VARCHAR, checkpoint VARCHAR, split VARCHAR
 );
 
 CREATE TABLE loaded.predictions (
@@ -121,6 +121,10 @@ CREATE TABLE loaded.predictions (
 );
 
 CREATE TABLE loaded.view_predictions (file INTEGER, index INTEGER, view_top INTEGER[], view_scores FLOAT[]);
+
+-- The 95 % interval (percent) of `correct` of `videos` videos, for every class of the files that are loaded: SQL has no
+-- interval of its own (catalog/predictions.py fills it when a question by class is asked).
+CREATE TABLE loaded.class_intervals (videos BIGINT, correct BIGINT, top1_low DOUBLE, top1_high DOUBLE);
 
 -- Rows that follow from others and that many questions share: tables of the schema `materialised`, each filled from
 -- the view of its name in `computed` when a query needs it and its sources have changed (catalog/definitions.py).

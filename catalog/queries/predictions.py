@@ -26,7 +26,8 @@ _CONFUSION = """
     ORDER BY label, predicted
 """
 _BY_CLASS = """
-    SELECT evaluation, label, class, videos, top1, top5 FROM per_class_accuracy{suffix} WHERE {chosen}
+    SELECT evaluation, label, class, videos, correct, top1, top1_low, top1_high, top5
+    FROM per_class_accuracy{suffix} WHERE {chosen}
     ORDER BY top1 DESC, label
 """
 # Which videos an evaluation measured: the hash of their list, where it is known. A training's result does not

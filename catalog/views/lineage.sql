@@ -1,6 +1,7 @@
 -- One row a planned cell (key) with its parent and what it can hand on. Accuracies in percent: `top1` is
 -- that of the `checkpoint` which its study reports, `inherited_top1` that of the checkpoint that children start from;
--- `rechecked_top1` is what the cell measured of its parent before it trained (on a part of the videos).
+-- `rechecked_top1` is what the cell measured of its parent before it trained, to check the file: on a few evenly spaced
+-- evaluation videos, a tenth as many as it has training videos. It is not comparable with a `top1` of all of them.
 CREATE VIEW lineage AS
 SELECT
     planned.key, planned.parent_key, planned.cell, planned.frames, planned.config ->> '$.recipe.init' AS init,

@@ -1,5 +1,6 @@
 -- The measurements that count today, by name: of the cells that a study plans today, the training's own measurement
--- of the checkpoint that the study reports, and every one of `actiongrid evaluate`.
+-- of the checkpoint that the study reports, and every one of `actiongrid evaluate` on validation videos. Training videos
+-- are not among them: a sum over a cell's rows would count both, and nobody would see it.
 CREATE VIEW computed.current_evaluations AS
 WITH current_cells AS (
     SELECT key, report FROM recorded.finished LEFT JOIN materialised.planned_keys USING (key)
@@ -8,7 +9,7 @@ WITH current_cells AS (
 SELECT key, evaluation, checkpoint
 FROM computed.checkpoints JOIN current_cells USING (key) WHERE checkpoint = coalesce(report, 'last')
 UNION ALL
-SELECT key, evaluation, checkpoint FROM recorded.evaluations JOIN current_cells USING (key);
+SELECT key, evaluation, checkpoint FROM recorded.evaluations JOIN current_cells USING (key) WHERE split = 'val';
 
 -- The files of predictions that the journals speak of, one row each, and of which measurements they are: a training
 -- whose last epoch is the best one has one file for both. `manifests` are those of its videos, by their training part.
@@ -16,14 +17,14 @@ CREATE VIEW computed.prediction_sources AS
 WITH named AS (
     SELECT
         key, list(evaluation ORDER BY evaluation) AS evaluations,
-        list(checkpoint ORDER BY evaluation) AS checkpoints, predictions AS path
+        list(checkpoint ORDER BY evaluation) AS checkpoints, predictions AS path, 'val' AS split
     FROM computed.checkpoints WHERE predictions IS NOT NULL GROUP BY key, predictions
 ),
 files AS (
-    SELECT key, evaluations, named.checkpoints, path, time, writer, position
+    SELECT key, evaluations, named.checkpoints, path, split, time, writer, position
     FROM named JOIN recorded.finished USING (key)
     UNION ALL
-    SELECT key, [evaluation], [checkpoint], predictions, time, writer, position FROM recorded.evaluations
+    SELECT key, [evaluation], [checkpoint], predictions, split, time, writer, position FROM recorded.evaluations
 ),
 builds AS (
     SELECT train_hash, list(DISTINCT manifest ORDER BY manifest) AS manifests
@@ -34,17 +35,19 @@ cells AS (
 ),
 counted AS (SELECT key, list(evaluation) AS known FROM computed.current_evaluations GROUP BY key)
 SELECT
-    key, evaluations, checkpoints, path, time, writer, position, coalesce(manifests, []) AS manifests,
+    key, evaluations, checkpoints, path, split, time, writer, position, coalesce(manifests, []) AS manifests,
     coalesce(list_has_any(evaluations, known), false) AS current
 FROM files LEFT JOIN counted USING (key) LEFT JOIN cells USING (key) LEFT JOIN builds USING (train_hash);
 
 -- One row a video of every file in the relation `files` (`loaded.prediction_files` or a part of it). `index` is the
 -- video's place in its split, `video` its path (empty where neither the file nor a manifest tells it); `predicted` is
--- the first of `top` (≤ 5 classes), `scores` are theirs: logits averaged over the views, or probabilities, as
--- `evaluations.average` says.
+-- the first of `top`, at most five classes (their labels) by falling score; `scores` are theirs, in the same order:
+-- logits averaged over the views, not probabilities, or where `evaluations.average` says 'softmax', probabilities.
+-- `loss` is the cross entropy, so that `exp(-loss)` is the probability of the true class. `split`: 'val', validation
+-- videos, or 'train'.
 CREATE MACRO predictions_of(files) AS TABLE
 SELECT
-    cell_classes.cell, files.key, files.evaluation, files.checkpoint, one.index, one.video,
+    cell_classes.cell, files.key, files.evaluation, files.checkpoint, files.split, one.index, one.video,
     one.label, names[one.label + 1] AS class, one.predicted, names[one.predicted + 1] AS predicted_class,
     one.predicted = one.label AS correct, one.top, one.scores, one.loss,
     NOT coalesce(cell_classes.current, true) AS superseded
@@ -52,20 +55,22 @@ FROM loaded.predictions AS one
 JOIN query_table(files) AS files USING (file)
 LEFT JOIN cell_classes USING (key);
 
--- One row a cell, evaluation and video, of the cells in `results`: of the very measurement that `results` shows (its
--- `evaluation` and `checkpoint`), so that correct videos count up to `top1`, and of every one of `actiongrid
--- evaluate`. Rows come from Parquet files the first time that a query reads them.
+-- One row a cell, evaluation and validation video, of the cells in `results`: of the very measurement that `results`
+-- shows (its `evaluation` and `checkpoint`), so that correct videos count up to `top1`, and of every one of `actiongrid
+-- evaluate` on validation videos: join `results` by key and evaluation, or name one. Training videos (`evaluate --split
+-- train`) are in `predictions_all`. Rows come from Parquet files the first time that a query reads them.
 CREATE VIEW predictions AS SELECT * EXCLUDE (superseded) FROM predictions_of('loaded.current_prediction_files');
 
--- The same of all measurements: of the training's other checkpoint too (evaluation 'training:best' or
--- 'training:last', as `checkpoint` says), and of superseded cells. Ask for one `evaluation`: averages over several mix
--- models.
+-- The same of all measurements: on training videos too (`split` 'train'), of the training's other checkpoint (evaluation
+-- 'training:best' or 'training:last', as `checkpoint` says), and of superseded cells. Ask for one `evaluation`:
+-- averages over several mix videos and models.
 CREATE VIEW predictions_all AS FROM predictions_of('loaded.prediction_files');
 
--- One row a cell, evaluation, video and view: clip by clip, each with its crops; `view` counts from 0.
+-- One row a cell, evaluation, video and view: clip by clip, each with its crops; `view` counts from 0; `score` is that
+-- of `predicted`, as in `predictions`. Validation videos alone; those of training are in `view_predictions_all`.
 CREATE MACRO view_predictions_of(files) AS TABLE
 SELECT
-    cell_classes.cell, files.key, files.evaluation, files.checkpoint, one.index,
+    cell_classes.cell, files.key, files.evaluation, files.checkpoint, files.split, one.index,
     unnest(range(len(view_top))) AS view, unnest(view_top) AS predicted, unnest(view_scores) AS score,
     NOT coalesce(cell_classes.current, true) AS superseded
 FROM loaded.view_predictions AS one

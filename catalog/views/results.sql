@@ -7,7 +7,10 @@
 -- the two are comparable (view `published_counterparts`); `differs` says what keeps them from it. `precision` and `device`
 -- are those of its training: with `auto` the machine decides, so results of one key may differ in them. `chosen_on`:
 -- the videos that chose the best epoch. `other_axes`: by name, the values of the axes that its study has beside those
--- that are columns (`other_axes['recipe.lr']`). `fresh`: the tensors that began at random, though others were inherited. `caveats`: what a reader must know (view `result_caveats`), '; ' between.
+-- that are columns (`other_axes['recipe.lr']`). `parent_top1_rechecked` is a check of the file and no result: the top-1 of the
+-- inherited checkpoint on a few evenly spaced evaluation videos (a tenth as many as training videos, at most all),
+-- measured before training. It is never comparable with the parent's `top1`, which is over all of them.
+-- `fresh`: the tensors that began at random, though others were inherited. `caveats`: what a reader must know (view `result_caveats`), '; ' between.
 CREATE VIEW computed.results AS
 SELECT
     coalesce(cells.cell, finished.key) AS cell, finished.key, cells.study, cells.module, cells.backbone,

@@ -26,9 +26,9 @@ TOP1, TOP5 = Accuracy("top1", "videos"), Accuracy("top5", "videos")
 
 
 def class_accuracy_data(catalog: Catalog, key: str, evaluation: str | None = None) -> pa.Table:
-    """Return `class_accuracies` with 95 % intervals (percent); without top-5 where there are few classes."""
+    """Return `class_accuracies` with top-5's interval too; without top-5 where there are few classes."""
     table = with_telling_top5(class_accuracies(catalog, key, evaluation), _num_classes(catalog, key))
-    return with_intervals(table, *(one for one in (TOP1, TOP5) if one.name in table.column_names))
+    return with_intervals(table, *(one for one in (TOP5,) if one.name in table.column_names))
 
 
 def _num_classes(catalog: Catalog, key: str) -> int | None:

@@ -16,7 +16,13 @@ from catalog.predictions import PredictionTables
 from tests.support.grid_events import write_quickly
 from tests.support.prediction_storage import change_study, evaluated, key, make_storage, new_key
 
-LOADED = ("predictions", "view_predictions", "prediction_files", "current_prediction_files")
+LOADED = (
+    "predictions",
+    "view_predictions",
+    "prediction_files",
+    "current_prediction_files",
+    "class_intervals",
+)
 OWN_VIEWS = """
     CREATE SCHEMA lab;
     CREATE VIEW lab.predictions AS SELECT key, correct FROM main.predictions;

@@ -18,6 +18,8 @@ from catalog.definitions import tables_read
 from catalog.events import CellEvaluated, CellFinished, CellPlanned, DatasetBuilt, Event
 from catalog.journal import Journal
 from catalog.maintenance import check
+from dashboards.figures.class_accuracy import class_accuracy_data
+from dashboards.statistics import accuracy_interval
 from tests.support.grid_events import DEMO, HARDWARE, VERSIONS, grid_events, key_of, write_quickly
 from tests.support.prediction_storage import make_storage
 
@@ -121,6 +123,7 @@ def test_predictions_of_a_training_have_a_row_a_video(storage: Path) -> None:
         "key": KEY,
         "evaluation": "training:last",
         "checkpoint": "last",
+        "split": "val",
         "index": 3,
         "video": None,
         "label": 1,
@@ -151,6 +154,19 @@ def test_accuracy_by_class_and_confusion_are_counted(storage: Path) -> None:
         ("hop", "slide", 1),
         ("slide", "rise", 1),
     ]
+
+
+def test_accuracy_by_class_has_the_interval_that_pages_show(storage: Path) -> None:
+    with Catalog.open(storage) as catalog:
+        catalog.query("FROM predictions")  # the files are loaded before intervals are asked for
+        named = ["class", "correct", "top1", "videos", "top1_low", "top1_high"]
+        found = rows(catalog, f"SELECT {', '.join(named)} FROM per_class_accuracy ORDER BY label")
+        assert [(row["class"], row["correct"]) for row in found] == [("fall", 2), ("hop", 1), ("slide", 0)]
+        for row in found:
+            ends = accuracy_interval(row["top1"], row["videos"])
+            assert (row["top1_low"], row["top1_high"]) == pytest.approx((ends.low, ends.high), abs=1e-9)
+        shown = class_accuracy_data(catalog, KEY).sort_by("label").to_pylist()
+        assert [{name: row[name] for name in named} for row in shown] == found
 
 
 def test_class_names_are_those_of_the_videos_that_the_cell_was_trained_on(storage: Path) -> None:

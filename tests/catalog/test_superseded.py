@@ -153,6 +153,35 @@ def test_a_plan_that_is_only_partly_written_hides_no_result(storage: Path, writt
         assert rows(catalog, f"SELECT count(*) FROM results WHERE key = '{OLD}'") == [(0,)]
 
 
+# Which videos
+
+
+def test_training_videos_are_never_counted_with_those_of_validation(tmp_path: Path) -> None:
+    storage = make_storage(tmp_path)
+    trained = replace(evaluated(storage, OLD, "f" * 32, VIDEOS), split="train", videos_hash="t" * 64)
+    write_quickly(storage, iter([trained]), "evaluate-1")
+    with Catalog.open(storage) as catalog:
+        counts = {
+            "predictions": "count(*)",
+            "view_predictions": "count(*)",
+            "confusion": "sum(videos)",
+            "per_class_accuracy": "sum(videos)",
+        }
+        for view, count in counts.items():
+            by_split = f"SELECT split, {count} FROM {view}{{}} WHERE key = '{OLD}' GROUP BY 1 ORDER BY 1"
+            both = (
+                [("train", 2 * VIDEOS)]
+                if view == "view_predictions"
+                else [("train", VIDEOS), ("val", 2 * VIDEOS)]
+            )
+            assert rows(catalog, by_split.format("_all")) == both
+            assert rows(catalog, by_split.format("")) == [("val", VIDEOS) for one, _ in both if one == "val"]
+        # Pages that ask for the training videos by name find them.
+        of_training = class_accuracies(catalog, OLD, "f" * 32).to_pylist()
+        assert [row["top1"] for row in of_training] == [100.0] * len(of_training)
+        assert sum(row["videos"] for row in class_accuracies(catalog, OLD).to_pylist()) == VIDEOS
+
+
 # Which checkpoint
 
 
