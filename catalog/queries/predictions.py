@@ -21,7 +21,7 @@ _OTHERS = """
     )
 """
 _CONFUSION = """
-    SELECT cell, evaluation, label, class, predicted, predicted_class, videos
+    SELECT cell, evaluation, checkpoint, split, label, class, predicted, predicted_class, videos
     FROM confusion{suffix} WHERE {chosen}
     ORDER BY label, predicted
 """
@@ -113,34 +113,37 @@ _MEASURES = {
 }
 # Where the true class is among the first five, the loss tells the sum over all classes, and the probability
 # of the first one is exact; else its share among the five is a bound from above.
-_MISTAKES = """
+_CONFIDENT = """
     WITH averages AS (
         SELECT key, evaluation, any_value(average) AS average FROM recorded.evaluations
         WHERE key = $key GROUP BY ALL
     ),
-    wrong AS (
+    videos AS (
         SELECT *, list_position(top, label) AS place FROM predictions{suffix}
-        WHERE {chosen} AND NOT correct AND ($class IS NULL OR class = $class)
+        WHERE {chosen} AND {which} AND ($class IS NULL OR class = $class)
     ),
     weighed AS (
-        SELECT wrong.*, coalesce(average, 'logits') AS averaged,
+        SELECT videos.*, coalesce(average, 'logits') AS averaged,
             averaged = 'softmax' OR place IS NOT NULL AS exact, CASE
             WHEN averaged = 'softmax' THEN scores[1]
             WHEN place IS NOT NULL THEN exp(scores[1] - scores[place] - loss)
             ELSE 1 / list_sum(list_transform(scores, lambda one: exp(one - scores[1])))
         END AS weight
-        FROM wrong LEFT JOIN averages USING (key, evaluation)
+        FROM videos LEFT JOIN averages USING (key, evaluation)
     )
     SELECT
-        key, evaluation, index, video, label, class, predicted, predicted_class, loss, exact,
+        key, evaluation, index, video, label, class, predicted, predicted_class, correct, loss, exact,
         CASE WHEN isfinite(weight) THEN weight END AS probability,
-        exp(-loss) AS true_probability, count(*) OVER () AS mistakes
+        exp(-loss) AS true_probability, count(*) OVER () AS videos
     FROM weighed ORDER BY probability DESC NULLS LAST, loss DESC, index LIMIT $most
 """
-_MISTAKEN_CLASSES = """
-    SELECT class, count(*) AS mistakes FROM predictions{suffix} WHERE {chosen} AND NOT correct
+_CLASSES = """
+    SELECT class, count(*) AS videos, count(*) FILTER (NOT correct) AS mistakes
+    FROM predictions{suffix} WHERE {chosen} AND {which}
     GROUP BY class ORDER BY mistakes DESC, class
 """
+WHICH = {"mistakes": "NOT correct", "right": "correct", "all": "true"}
+"""Which videos of a cell can be asked for: what it got wrong, what it got right, both."""
 _DECIDED = f"""
     WITH {_MEASURED},
     chosen AS (SELECT * FROM predictions{{suffix}} JOIN measured USING (key, evaluation))
@@ -148,7 +151,7 @@ _DECIDED = f"""
         one.key, one.evaluation, one.index, one.video, one.label, one.class,
         one.predicted_class AS first_class, other.predicted_class AS second_class,
         exp(-one.loss) AS first_probability, exp(-other.loss) AS second_probability,
-        count(*) OVER () AS decided
+        count(*) OVER () AS videos
     FROM chosen AS one JOIN chosen AS other USING (index)
     WHERE one.key = $keys[1] AND other.key = $keys[2] AND one.label = other.label
         AND one.correct = $first_right AND other.correct <> $first_right
@@ -161,7 +164,7 @@ _DECIDED = f"""
 """
 _PLACE = """
     SELECT
-        one.index, split, sampling, sampling_rate, clips, frames,
+        one.index, measured.split, sampling, sampling_rate, clips, frames,
         any_value(parse_filename(one.video)) AS name, any_value(sources.manifests) AS manifests
     FROM evaluations_all AS measured
     JOIN computed.prediction_sources AS sources
@@ -263,31 +266,44 @@ def outcomes_of_evaluations(catalog: Catalog, evaluations: Sequence[str]) -> pa.
     return catalog.query(_OUTCOMES_OF_EVALUATIONS, {"evaluations": wanted})
 
 
-def confident_mistakes(
-    catalog: Catalog, key: str, evaluation: str | None = None, label: str | None = None, most: int = 12
+def confident_videos(
+    catalog: Catalog,
+    key: str,
+    evaluation: str | None = None,
+    label: str | None = None,
+    which: str = "mistakes",
+    most: int | None = None,
 ) -> pa.Table:
-    """Return the videos that a cell got wrong, those with the most probable wrong class first.
+    """Return the videos that a cell got wrong, or others of `WHICH`: those it was surest of first.
 
     `probability` is that of the predicted class; where not `exact` (the true class is not among the first
     five, and no more is recorded) it is at most this; `true_probability` is that of the true class. `label`:
-    the name of the true class; None: any. `mistakes` counts all of them, beyond `most` too.
+    the name of the true class; None: any. `videos` counts all of them, beyond `most` too.
     """
-    return _ask(catalog, _MISTAKES, [key], evaluation, {"key": key, "class": label, "most": most})
+    sql = _CONFIDENT.replace("{which}", WHICH[which])
+    return _ask(catalog, sql, [key], evaluation, {"key": key, "class": label, "most": most})
 
 
-def classes_with_mistakes(catalog: Catalog, key: str, evaluation: str | None = None) -> pa.Table:
-    """Return `class` and `mistakes` of the classes of which videos were got wrong, most mistakes first."""
-    return _ask(catalog, _MISTAKEN_CLASSES, [key], evaluation, {"key": key})
+def classes_of_videos(
+    catalog: Catalog, key: str, evaluation: str | None = None, which: str = "mistakes"
+) -> pa.Table:
+    """Return `class`, `videos` and `mistakes` of the classes of `confident_videos`, most mistakes first."""
+    return _ask(catalog, _CLASSES.replace("{which}", WHICH[which]), [key], evaluation, {"key": key})
 
 
 def decided_differently(
-    catalog: Catalog, keys: tuple[str, str], *, first_right: bool, label: str | None = None, most: int = 12
+    catalog: Catalog,
+    keys: tuple[str, str],
+    *,
+    first_right: bool,
+    label: str | None = None,
+    most: int | None = None,
 ) -> pa.Table:
     """Return the videos that one of two cells got right and the other wrong, as `first_right` says.
 
     Those come first whose true class the two think most differently about: `first_probability` and
     `second_probability` are what they give it. Only videos that are certainly the same are compared.
-    `decided` counts all of them, beyond `most` too.
+    `videos` counts all of them, beyond `most` too.
     """
     params = {"keys": list(keys), "first_right": first_right, "class": label, "most": most}
     return _ask(catalog, _DECIDED, keys, None, params)

@@ -15,8 +15,7 @@ from catalog.queries.filters import FilterError
 from dashboards.app.filter_bar import add_filter_callback, filter_values
 from dashboards.app.live import PAGES, LiveCatalog, page_blocks
 from dashboards.pages.blocks import Block, message
-from dashboards.pages.cell import cell_options
-from dashboards.pages.request import FIRST_PAGE, Address, address_or_none, link, read_address
+from dashboards.pages.request import FIRST_PAGE, Address, address_or_none, cell_options, link, read_address
 
 logger = logging.getLogger(__name__)
 

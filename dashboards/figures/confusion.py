@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 WRITTEN = 20
 """Up to so many classes numbers of videos stand in the fields; of up to `_WITH_TOTALS`, the class's too."""
 _WITH_TOTALS = 8
+SPLITS = {"val": "validation", "train": "training"}
+"""What the two parts of a dataset are called."""
 NAMED = 30
 """With more classes than this, their names stand only in the hover."""
 
@@ -99,7 +102,7 @@ def _written(count: int, videos: int, classes: int) -> str:
 def _title(row: Row, videos: int) -> str:
     """Whose matrix it is: a picture outlives the page that it was saved from."""
     cell = str(row["cell"] or "").replace("<", "&lt;")
-    return f"{cell}, {evaluation_name(row['evaluation'])}, n = {videos:,} videos"
+    return f"{cell}, {measured_on(row)}{_which(row['evaluation'])}, n = {videos:,} videos"
 
 
 def _how_sure(count: int, videos: int) -> str:
@@ -107,9 +110,41 @@ def _how_sure(count: int, videos: int) -> str:
     return f"{count} of {videos} videos" + (f" ({interval_in_words(*span)} %)" if span else "")
 
 
+def measured_on(row: Row) -> str:
+    """Return what an evaluation measured: `validation videos, last checkpoint`."""
+    return f"{SPLITS[row['split']]} videos, {row['checkpoint']} checkpoint"
+
+
 def evaluation_name(evaluation: str) -> str:
     """Return the short name of an evaluation: `training:last`, or the first twelve digits of its identity."""
     return evaluation if ":" in evaluation else evaluation[:12]
+
+
+def evaluation_words(rows: Sequence[Row]) -> dict[str, str]:
+    """Return words for evaluations by their identities; with protocol or identity where they are alike."""
+    words = [measured_on(row) for row in rows]
+    protocols = [
+        f"{row['sampling']}, {row['clips']} × {row['crops']} views, mean of {row['average']}" for row in rows
+    ]
+    told = [
+        one if words.count(one) == 1 else f"{one}, {protocol}"
+        for one, protocol in zip(words, protocols, strict=True)
+    ]
+    return {
+        row["evaluation"]: (one if told.count(one) == 1 else f"{one}, {evaluation_name(row['evaluation'])}")
+        + reported_mark(row)
+        for row, one in zip(rows, told, strict=True)
+    }
+
+
+def reported_mark(row: Row) -> str:
+    """Return what stands behind the evaluation that the cell's study reports."""
+    return " (reported)" if row["reported"] else ""
+
+
+def _which(evaluation: str) -> str:
+    """What tells a further evaluation from others of the same videos and checkpoint."""
+    return "" if ":" in evaluation else f" (evaluation {evaluation_name(evaluation)})"
 
 
 def _names(rows: list[Row]) -> dict[int, str]:

@@ -11,7 +11,7 @@ from dash import html
 from catalog import Catalog
 from catalog.queries.predictions import (
     VideoPlace,
-    confident_mistakes,
+    confident_videos,
     decided_differently,
     leaders,
     video_places,
@@ -43,20 +43,25 @@ class VideoFiles(Protocol):
         """The video's file and its type."""
         ...
 
-    def plays(self, place: VideoPlace) -> bool:
-        """Whether there is such a file."""
+    def not_played(self, place: VideoPlace) -> str:
+        """Why there is no such file that a browser plays; empty where there is one."""
         ...
 
 
 Source = Callable[[Row], str | None]
 """The address of a row's film strip or clip; None where there is none."""
+Reason = Callable[[Row], str]
+"""Why a row has no clip; empty where nobody need know."""
 
 
-def mistake_text(row: Row) -> str:
+def video_text(row: Row) -> str:
     """What a cell took a video for, how probable that was, and the truth.
 
-    `jump taken for fall (49.5 %, truth 48.7 %)`: without the truth's share nobody sees that it was close.
+    `jump taken for fall (49.5 %, truth 48.7 %)`: without the truth's share nobody sees that it was close. Of
+    what it got right `jump, rightly (80.2 %)`.
     """
+    if row["correct"]:
+        return f"{row['class']}, rightly{_sure(row)}"
     return f"{row['class']} taken for {row['predicted_class']}{_sure(row)}"
 
 
@@ -64,6 +69,8 @@ def _sure(row: Row) -> str:
     said, truth = row["probability"], row["true_probability"]
     if said is None:
         return ""
+    if row["correct"]:
+        return f" ({100 * said:.1f} %)"
     return f" ({'' if row['exact'] else 'at most '}{100 * said:.1f} %, truth {100 * truth:.1f} %)"
 
 
@@ -86,13 +93,15 @@ def route(kind: str, row: Row) -> str:
     return f"{kind}/{row['key']}/{row['evaluation']}/{row['index']}"
 
 
-def gallery(rows: pa.Table, text: Callable[[Row], str], strip: Source, clip: Source) -> Component:
-    """Draw rows as film strips with words below; what has a clip can be played."""
-    films = [_film(row, text(row), strip(row), clip(row)) for row in rows.to_pylist()]
+def gallery(
+    rows: pa.Table, text: Callable[[Row], str], strip: Source, clip: Source, missing: Reason = lambda _: ""
+) -> Component:
+    """Draw rows as film strips with words below; what has no clip to play says why (`missing`)."""
+    films = [_film(row, text(row), strip(row), clip(row), missing(row)) for row in rows.to_pylist()]
     return html.Div(films, className="films")
 
 
-def _film(row: Row, words: str, strip: str | None, clip: str | None) -> Component:
+def _film(row: Row, words: str, strip: str | None, clip: str | None, missing: str) -> Component:
     name = str(row["video"] or f"video {row['index']}").rpartition("/")[2]
     about = f"sampled frames of {name}: {words}"
     shown: list[Any] = []
@@ -101,14 +110,38 @@ def _film(row: Row, words: str, strip: str | None, clip: str | None) -> Componen
     if clip is not None:
         video = html.Video(src=clip, controls=True, preload="none", muted=True, className="clip")
         shown.append(html.Details([html.Summary("play"), video]))
+    elif strip is not None and missing:
+        shown.append(html.P(f"cannot be played: {missing}", className="soft"))
     return html.Figure([*shown, html.Figcaption([html.B(words), html.Span(f" {name}", className="soft")])])
 
 
-def shown_of(rows: pa.Table) -> str:
-    """How many of the videos there are: `12 of 17 videos`, or `5 videos` where all of them are shown."""
-    name = "decided" if "decided" in rows.column_names else "mistakes"
-    whole = int(rows.column(name)[0].as_py()) if rows.num_rows else 0
+def served_gallery(
+    rows: pa.Table, text: Callable[[Row], str], files: VideoFiles | None, places: Places
+) -> Component:
+    """Draw a gallery with the addresses of the pictures of those videos whose places are known."""
+
+    def strip(row: Row) -> str | None:
+        return route(STRIP_ROUTE, row) if row["index"] in places else None
+
+    def missing(row: Row) -> str:
+        place = places.get(row["index"])
+        return NOT_HERE if place is None or files is None else files.not_played(place)
+
+    def clip(row: Row) -> str | None:
+        return None if missing(row) else route(CLIP_ROUTE, row)
+
+    return gallery(rows, text, strip, clip, missing)
+
+
+def shown_of(rows: pa.Table, first: int = 0) -> str:
+    """How many of the videos there are: `12 of 17 videos`, or `5 videos` where all of them are shown.
+
+    Of those from the place `first` on it says which: `13 to 17 of 17 videos`.
+    """
+    whole = int(rows.column("videos")[0].as_py()) if rows.num_rows else 0
     cut = f"{rows.num_rows:,} of " if rows.num_rows < whole else ""
+    if first:
+        cut = f"{first + 1:,} to {first + rows.num_rows:,} of "
     return f"{cut}{whole:,} video{'' if whole == 1 else 's'}"
 
 
@@ -158,8 +191,8 @@ def report_section(catalog: Catalog, study: str | None, files: VideoFiles) -> st
 def _of_dataset(catalog: Catalog, files: VideoFiles, best: list[Row]) -> list[Component]:
     first = best[0]
     said = f"{MISTAKES} of {first['cell']}, the best cell on {first['dataset']}"
-    rows = confident_mistakes(catalog, first["key"], most=_IN_REPORT)
-    parts = _in_report(catalog, files, said, rows, mistake_text)
+    rows = confident_videos(catalog, first["key"], most=_IN_REPORT)
+    parts = _in_report(catalog, files, said, rows, video_text)
     if len(best) == 2:
         keys = (first["key"], best[1]["key"])
         for right, wrong, first_right in ((first, best[1], True), (best[1], first, False)):

@@ -11,28 +11,27 @@ from typing import TYPE_CHECKING, Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from catalog import Catalog
 from catalog.queries import cells
 from catalog.queries.annotations import notes_about, tags_about
 from catalog.queries.caveats import result_notes
-from catalog.queries.cells import cells_to_choose, cells_with_words
-from catalog.queries.filters import Filters
-from catalog.queries.predictions import classes_with_mistakes, confident_mistakes, confusion
+from catalog.queries.predictions import classes_of_videos, confident_videos, confusion
 from catalog.queries.training import attempts_at
 from dashboards.figures.class_accuracy import class_accuracy_data, draw_class_accuracy
-from dashboards.figures.confusion import draw_confusion, evaluation_name
+from dashboards.figures.confusion import (
+    SPLITS,
+    draw_confusion,
+    evaluation_name,
+    evaluation_words,
+    reported_mark,
+)
 from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.deciding_videos import (
-    CLIP_ROUTE,
     MISTAKES,
-    STRIP_ROUTE,
-    Places,
     first_problem,
-    gallery,
-    mistake_text,
     places_of,
-    route,
+    served_gallery,
     shown_of,
+    video_text,
 )
 from dashboards.figures.lineage import draw_lineage, lineage_data
 from dashboards.figures.usage import draw_usage, usage_table
@@ -50,7 +49,16 @@ from dashboards.pages.blocks import (
     notes_block,
     state,
 )
-from dashboards.pages.request import PageRequest, cell_link, choice_links, in_parallel, link
+from dashboards.pages.request import (
+    Address,
+    PageRequest,
+    cell_chooser,
+    cell_link,
+    cells_block,
+    choice_links,
+    in_parallel,
+    link,
+)
 from dashboards.render.uncertainty import Accuracy, with_intervals, with_telling_top5
 
 if TYPE_CHECKING:
@@ -65,10 +73,6 @@ _USAGE = (
     "cores that its processes kept busy, the greatest memory so far, and the mean length of the gradient "
     "that the optimiser saw, at every 16th step."
 )
-MOST_OPTIONS = 100
-"""So many names are offered at a time: those that hold what was typed."""
-
-_SPLITS = {"val": "validation", "train": "training"}
 _MEASURED = (Accuracy("top1", "videos"), Accuracy("top5", "videos"))
 
 
@@ -87,7 +91,7 @@ _EVALUATION_COLUMNS: dict[str, Column | str] = {
     "top5_low": "from",
     "top5_high": "to",
     "loss": "evaluation loss",
-    "split": Column("videos of", lambda split: _SPLITS[split]),
+    "split": Column("videos of", lambda split: SPLITS[split]),
     "videos": "videos",
     "precision": "precision",
     "device": "device",
@@ -212,7 +216,7 @@ def _chain(request: PageRequest, lineage: pa.Table) -> Component:
 def _evaluations(request: PageRequest, cell: Row, table: pa.Table) -> list[Block]:
     # What the study reports stands first: the classes are its, as in `per_class_accuracy` and on Compare.
     measured = sorted(table.to_pylist(), key=lambda row: not row["reported"])
-    shown = {row["evaluation"]: _evaluation_text(row) for row in measured if row["predictions"]}
+    shown = evaluation_words([row for row in measured if row["predictions"]])
     table = with_telling_top5(
         with_intervals(table, *_MEASURED), cell["num_classes"], ("top5", "top5_low", "top5_high")
     )
@@ -228,6 +232,8 @@ def _evaluations(request: PageRequest, cell: Row, table: pa.Table) -> list[Block
         lambda: confusion(request.catalog, cell["key"], chosen),
         lambda: class_accuracy_data(request.catalog, cell["key"], chosen),
     )
+    # What is not the number that everything else shows says so, also in the names of saved files.
+    whose = "" if chosen == next(iter(shown)) else f": {shown[chosen]}"
     if matrix.num_rows == 0:
         text = "Its predictions are recorded, but their file cannot be read here."
         return [*blocks, Text("no-predictions", message(text))]
@@ -236,87 +242,116 @@ def _evaluations(request: PageRequest, cell: Row, table: pa.Table) -> list[Block
         Text("evaluation-choice", choice_links(request.address, "evaluation", "Classes by", shown, chosen)),
         Figure(
             "confusion",
-            "Confusion",
+            f"Confusion{whose}",
             draw_confusion(matrix, request.theme),
             matrix,
             narrowest=560,
-            about=cell["cell"],
+            about=cell["cell"] + whose,
         ),
         Figure(
             "classes",
-            "Accuracy by class",
+            f"Accuracy by class{whose}",
             draw_class_accuracy(classes, request.theme),
             classes,
-            about=cell["cell"],
+            about=cell["cell"] + whose,
         ),
-        _mistakes(request, cell["key"], chosen),
+        _videos(request, cell["key"], chosen),
     ]
 
 
-def _mistakes(request: PageRequest, key: str, evaluation: str) -> Block:
-    """The cell's most confident mistakes, of one class or of all."""
-    label = request.address.text("class") or None
+def _videos(request: PageRequest, key: str, evaluation: str) -> Block:
+    """The cell's most confident mistakes, or its right answers, or all, of one class or of all."""
+    label, which = request.address.text("class") or None, request.address.choice("show", list(_SHOWN))
     rows, counted = in_parallel(
-        lambda: confident_mistakes(request.catalog, key, evaluation, label),
-        lambda: classes_with_mistakes(request.catalog, key, evaluation),
+        lambda: confident_videos(request.catalog, key, evaluation, label, which),
+        lambda: classes_of_videos(request.catalog, key, evaluation, which),
     )
-    caption = (
-        "What it was surest of and wrong about, by the probability of the class that it said. "
-        "The frames are those of the first clip that it saw."
-    )
+    title, what, _ = _SHOWN[which]
+    caption = f"{what} The frames are those of the first clip that it saw."
+    offered = {which: name for which, (_, _, name) in _SHOWN.items()}
+    choice = choice_links(request.address.choosing(videos=""), "show", "Show", offered, which)
     classes = counted.column("class").to_pylist()
-    return films_block(request, "mistakes", (MISTAKES, caption), classes, {"": rows}, mistake_text)
+    return films_block(request, "mistakes", (title, caption, choice), classes, {"": rows}, video_text)
 
 
+_SHOWN = {
+    "mistakes": (
+        MISTAKES,
+        "What it was surest of and wrong about, by the probability of the class that it said.",
+        "mistakes",
+    ),
+    "right": (
+        "Right answers, the surest first",
+        "What it got right, by the probability of the class: what looks wrong here has a wrong label.",
+        "right answers",
+    ),
+    "all": (
+        "All videos, the surest first",
+        "Right and wrong answers, by the probability of the class that it said.",
+        "all",
+    ),
+}
+"""By name in the address: title, caption, and the words of the link."""
 _CLASSES_OFFERED = 24
+_ON_A_PAGE = 12
 
 
 def films_block(
     request: PageRequest,
     name: str,
-    heading: tuple[str, str],
+    heading: tuple[str, str, Component | None],
     classes: Sequence[str],
     groups: Mapping[str, pa.Table],
     text: Callable[[Row], str],
 ) -> Block:
-    """Return galleries of videos with their titles, below links that choose a class; the first rows as CSV.
+    """Return galleries of videos with their titles, twelve at a time; all rows of all groups as CSV.
 
-    `heading` is title and caption. Of many classes the first are offered; the address takes any.
+    `heading` is title, caption, and links above those that choose a class. Of many classes the first are
+    offered; the address takes any.
     """
-    title, caption = heading
-    rows = next((one for one in groups.values() if one.num_rows), None)
+    import pyarrow as pa
+
+    title, caption, choice = heading
+    rows = pa.concat_tables(groups.values())
     chosen = request.address.text("class")
     offered = list(dict.fromkeys([*filter(None, [chosen]), *classes[:_CLASSES_OFFERED]]))
     options = {"": "all", **{one: one for one in offered}}
-    said: list[Component] = [html.H2(title), html.P(caption, className="caption")]
+    # Another choice begins with its first videos.
+    begun = request.address.choosing(videos="")
+    said: list[Component] = [html.H2(title), html.P(caption, className="caption"), *filter(None, [choice])]
     if len(options) > 1:
-        said.append(choice_links(request.address, "class", "Of class", options, chosen))
+        said.append(choice_links(begun, "class", "Of class", options, chosen))
+    pages = -(-max(one.num_rows for one in groups.values()) // _ON_A_PAGE) or 1
+    turned = {("" if page == 0 else str(page + 1)): str(page + 1) for page in range(pages)}
+    place = list(turned).index(request.address.choice("videos", list(turned)))
     films: list[Component] = []
     problem: str | None = None
-    for group, found in groups.items():
+    for group, whole in groups.items():
+        found = whole.slice(place * _ON_A_PAGE, _ON_A_PAGE)
         places = places_of(request.catalog, found)
         problem = problem or first_problem(request.videos, places, found)
-        count = shown_of(found)
+        count = shown_of(found, place * _ON_A_PAGE)
         films += [html.H3(f"{group}: {count}")] if group else [message(count)] if found.num_rows else []
-        films.append(_films(request, found, text, {} if problem else places))
+        shown = served_gallery(found, text, request.videos, {} if problem else places)
+        films.append(shown if found.num_rows else message("No more." if whole.num_rows else "None."))
+    if pages > 1:
+        films.append(_pages(begun, turned, place))
     said += [message(problem)] if problem else []
-    return Text(name, html.Section([*said, *films]), rows)
+    return Text(name, html.Section([*said, *films]), rows if rows.num_rows else None)
 
 
-def _films(request: PageRequest, rows: pa.Table, text: Callable[[Row], str], places: Places) -> Component:
-    """A gallery with the pictures of those videos whose places are known."""
-    if rows.num_rows == 0:
-        return message("None.")
+def _pages(address: Address, turned: Mapping[str, str], place: int) -> Component:
+    """Links to the pages beside the one at this place, the first and the last: of hundreds not all."""
+    last = len(turned) - 1
+    near = {
+        value: text
+        for at, (value, text) in enumerate(turned.items())
+        if at in (0, last) or abs(at - place) <= _NEAR
+    }
+    return choice_links(address, "videos", f"Page {place + 1} of {last + 1}", near, list(turned)[place])
 
-    def strip(row: Row) -> str | None:
-        return route(STRIP_ROUTE, row) if row["index"] in places else None
 
-    def clip(row: Row) -> str | None:
-        place = places.get(row["index"])
-        plays = place is not None and request.videos is not None and request.videos.plays(place)
-        return route(CLIP_ROUTE, row) if plays else None
-
-    return gallery(rows, text, strip, clip)
+_NEAR = 3
 
 
 def _reproduce(request: PageRequest, cell: Row, file: str | None) -> Component:
@@ -350,46 +385,4 @@ def _json(title: str, text: str) -> Component:
 
 
 def _evaluation_text(row: Mapping[str, Any]) -> str:
-    return evaluation_name(row["evaluation"]) + (" (reported)" if row["reported"] else "")
-
-
-def cell_chooser(request: PageRequest, name: str, keys: Sequence[str], *, several: bool = False) -> Component:
-    """Return a field in which names of cells can be typed; `keys` are those chosen already."""
-    title = "Cells" if several else "Cell"
-    field = dcc.Dropdown(
-        id={"kind": "cells", "name": name},
-        options=cell_options(request.catalog, request.filters, "", keys),
-        value=list(keys) if several else (keys[0] if keys else None),
-        multi=several,
-        placeholder="type a part of a cell's name",
-        optionHeight="auto",
-    )
-    return html.Div([html.Label(title, htmlFor=name), field], className="chooser")
-
-
-def cell_options(catalog: Catalog, filters: Filters, typed: str, keys: Sequence[str]) -> list[dict[str, str]]:
-    """Return the cells whose name holds every word that was typed, and those chosen already."""
-    rows = cells_with_words(catalog, filters, typed.split(), keys, MOST_OPTIONS).to_pylist()
-    known = {row["key"] for row in rows}
-    # The field takes away what it does not offer, and the address would change with it.
-    rows += [{"cell": f"unknown cell {key}", "key": key} for key in keys if key not in known]
-    return [
-        {"label": row["cell"], "value": row["key"], "search": f"{row['cell']} {row['key']}"} for row in rows
-    ]
-
-
-def cells_block(request: PageRequest) -> Block:
-    """Return the list of the cells that pass the filters."""
-    table = with_intervals(cells_to_choose(request.catalog, request.filters), Accuracy())
-    columns: dict[str, Column | str] = {
-        "cell": Column("cell", make=lambda row: cell_link(request.address, row["key"], row["cell"])),
-        "state": Column("state", state),
-        "top1": "top-1",
-        "top1_low": "from",
-        "top1_high": "to",
-        "eval_videos": "videos",
-        "study": "study",
-    }
-    return Table(
-        "cells", "Cells", table, columns, "No cell has been planned yet, or none passes the filters."
-    )
+    return evaluation_name(row["evaluation"]) + reported_mark(row)

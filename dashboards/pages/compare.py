@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from catalog.queries.caveats import result_notes
 from catalog.queries.cells import cells_side_by_side
 from catalog.queries.filters import Filters, rows_of
-from catalog.queries.predictions import classes_with_mistakes, decided_differently
+from catalog.queries.predictions import classes_of_videos, decided_differently
 from catalog.queries.training import configuration_differences
 from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.deciding_videos import decided_text
@@ -17,8 +17,8 @@ from dashboards.figures.paired import draw_paired, paired_data
 from dashboards.figures.panels import WITH_NAMES
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, notes_block, state
-from dashboards.pages.cell import cell_chooser, cells_block, films_block
-from dashboards.pages.request import PageRequest, cell_link, in_parallel
+from dashboards.pages.cell import films_block
+from dashboards.pages.request import PageRequest, cell_chooser, cell_link, cells_block, in_parallel
 from dashboards.render.uncertainty import Accuracy, with_intervals
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _decided(request: PageRequest, table: pa.Table) -> Block:
     right, wrong, *mistaken = in_parallel(
         partial(ask, first_right=True),
         partial(ask, first_right=False),
-        *(partial(classes_with_mistakes, request.catalog, one) for one in (first, second)),
+        *(partial(classes_of_videos, request.catalog, one) for one in (first, second)),
     )
     groups = {
         f"{first_name} right, {second_name} wrong": right,
@@ -131,7 +131,7 @@ def _decided(request: PageRequest, table: pa.Table) -> Block:
     )
     classes = list(dict.fromkeys(str(one) for rows in mistaken for one in rows.column("class").to_pylist()))
     return films_block(
-        request, "decided", ("One right, the other wrong", caption), classes, groups, decided_text
+        request, "decided", ("One right, the other wrong", caption, None), classes, groups, decided_text
     )
 
 

@@ -1,4 +1,7 @@
-"""What a page is made from: its address (page, filters, choices), the catalog, colours; links to others."""
+"""What a page is made from: its address (page, filters, choices), the catalog, colours; links to others.
+
+Also the field in which cells are chosen by name.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_plus
 
-from dash import html
+from dash import dcc, html
 from dash.development.base_component import Component
 
 from catalog import Catalog, QueryError
 from catalog.claims.load import shipped_claims
 from catalog.claims.model import Claim
+from catalog.queries.cells import cells_to_choose, cells_with_words
 from catalog.queries.filters import ALL, FilterError, Filters, from_query_string, is_filter, to_query_string
 from dashboards.figures.deciding_videos import VideoFiles
+from dashboards.pages.blocks import Block, Column, Table, state
 from dashboards.render.theme import Theme
+from dashboards.render.uncertainty import Accuracy, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +32,8 @@ CSV_ROUTE = "/csv"
 
 LONGEST_SEARCH = 32 << 10
 MOST_CHOICES = 50
+MOST_OPTIONS = 100
+"""So many names are offered at a time: those that hold what was typed."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +175,48 @@ def link(text: str, address: Address, *, current: bool = False) -> Component:
 def cell_link(address: Address, key: str, text: str) -> Component:
     """Return a link to a cell's page."""
     return link(text, address.on("cell", key=key))
+
+
+def cell_chooser(request: PageRequest, name: str, keys: Sequence[str], *, several: bool = False) -> Component:
+    """Return a field in which names of cells can be typed; `keys` are those chosen already."""
+    title = "Cells" if several else "Cell"
+    field = dcc.Dropdown(
+        id={"kind": "cells", "name": name},
+        options=cell_options(request.catalog, request.filters, "", keys),
+        value=list(keys) if several else (keys[0] if keys else None),
+        multi=several,
+        placeholder="type a part of a cell's name",
+        optionHeight="auto",
+    )
+    return html.Div([html.Label(title, htmlFor=name), field], className="chooser")
+
+
+def cell_options(catalog: Catalog, filters: Filters, typed: str, keys: Sequence[str]) -> list[dict[str, str]]:
+    """Return the cells whose name holds every word that was typed, and those chosen already."""
+    rows = cells_with_words(catalog, filters, typed.split(), keys, MOST_OPTIONS).to_pylist()
+    known = {row["key"] for row in rows}
+    # The field takes away what it does not offer, and the address would change with it.
+    rows += [{"cell": f"unknown cell {key}", "key": key} for key in keys if key not in known]
+    return [
+        {"label": row["cell"], "value": row["key"], "search": f"{row['cell']} {row['key']}"} for row in rows
+    ]
+
+
+def cells_block(request: PageRequest) -> Block:
+    """Return the list of the cells that pass the filters."""
+    table = with_intervals(cells_to_choose(request.catalog, request.filters), Accuracy())
+    columns: dict[str, Column | str] = {
+        "cell": Column("cell", make=lambda row: cell_link(request.address, row["key"], row["cell"])),
+        "state": Column("state", state),
+        "top1": "top-1",
+        "top1_low": "from",
+        "top1_high": "to",
+        "eval_videos": "videos",
+        "study": "study",
+    }
+    return Table(
+        "cells", "Cells", table, columns, "No cell has been planned yet, or none passes the filters."
+    )
 
 
 def choice_links(

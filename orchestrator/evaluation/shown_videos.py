@@ -69,14 +69,16 @@ class ShownVideos:
             raise NotShownError("the file changed since the dataset was built", video.path)
         return path, kind
 
-    def plays(self, place: VideoPlace) -> bool:
-        """Whether the video's file stands here in a form that browsers play; its content is not looked at."""
+    def not_played(self, place: VideoPlace) -> str:
+        """Why no browser plays the video's file; empty where it can be. Its content is not looked at."""
         try:
             _, _, video = self._video(place)
-        except NotShownError:
-            return False
+        except NotShownError as error:
+            return error.what
         path = Path(unescaped(video.path))
-        return path.suffix.lower() in PLAYED and path.is_file()
+        if path.suffix.lower() not in PLAYED:
+            return f"browsers do not play {path.suffix or 'such files'}; they play {', '.join(PLAYED)}"
+        return "" if path.is_file() else "its file is not on this machine"
 
     def _video(self, place: VideoPlace) -> tuple[Path, Manifest, Video]:
         """The manifest that has the video at this place under this name."""

@@ -11,8 +11,8 @@ import pytest
 
 from catalog import Catalog
 from catalog.queries.predictions import (
-    classes_with_mistakes,
-    confident_mistakes,
+    classes_of_videos,
+    confident_videos,
     decided_differently,
     leaders,
     video_places,
@@ -59,7 +59,7 @@ def catalog(tmp_path: Path) -> Catalog:
 
 
 def test_the_most_probable_wrong_classes_come_first(catalog: Catalog) -> None:
-    rows = confident_mistakes(catalog, FIRST).to_pylist()
+    rows = confident_videos(catalog, FIRST).to_pylist()
     exact = softmax(LOGITS)
     assert [(row["index"], row["predicted"], row["exact"]) for row in rows] == [
         (1, 1, False),
@@ -72,13 +72,13 @@ def test_the_most_probable_wrong_classes_come_first(catalog: Catalog) -> None:
 
 
 def test_they_are_filtered_by_class_and_counted(catalog: Catalog) -> None:
-    counted = classes_with_mistakes(catalog, FIRST).to_pylist()
+    counted = classes_of_videos(catalog, FIRST).to_pylist()
     assert sum(row["mistakes"] for row in counted) == 3
     one = next(row for row in counted if row["class"])
-    rows = confident_mistakes(catalog, FIRST, label=one["class"]).to_pylist()
+    rows = confident_videos(catalog, FIRST, label=one["class"]).to_pylist()
     assert len(rows) == one["mistakes"] and {row["class"] for row in rows} == {one["class"]}
-    assert confident_mistakes(catalog, FIRST, label="no such class").num_rows == 0
-    assert confident_mistakes(catalog, FIRST, most=1).num_rows == 1
+    assert confident_videos(catalog, FIRST, label="no such class").num_rows == 0
+    assert confident_videos(catalog, FIRST, most=1).num_rows == 1
 
 
 def test_files_without_scores_are_ordered_by_loss(catalog: Catalog) -> None:
@@ -87,7 +87,7 @@ def test_files_without_scores_are_ordered_by_loss(catalog: Catalog) -> None:
         path = storage / "runs" / FIRST[:12] / epoch
         write_predictions(path, 0, [0, 1, 2, 3], loss=[1.0, 3.0, 2.0, 4.0])
     with Catalog.open(storage) as older:
-        rows = confident_mistakes(older, FIRST).to_pylist()
+        rows = confident_videos(older, FIRST).to_pylist()
     assert [row["index"] for row in rows] == [3, 1, 2, 0]
     assert {row["probability"] for row in rows} == {None}
 
@@ -105,7 +105,7 @@ def test_what_one_alone_gets_right(catalog: Catalog) -> None:
 
 
 def test_where_a_video_lies(catalog: Catalog) -> None:
-    evaluation = confident_mistakes(catalog, FIRST).to_pylist()[0]["evaluation"]
+    evaluation = confident_videos(catalog, FIRST).to_pylist()[0]["evaluation"]
     places = video_places(catalog, FIRST, evaluation, [1, 99])
     assert list(places) == [1]
     place = places[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from dashboards.app.app import build_app
 from dashboards.app.live import LiveCatalog, page_blocks
 from dashboards.pages.blocks import Block
 from dashboards.pages.request import read_address
+from tests.support.grid_events import write_quickly
 from tests.support.prediction_storage import (
     BEST_RIGHT,
     LAST_RIGHT,
     VIDEOS,
+    evaluated,
     key,
     make_storage,
     write_predictions,
@@ -58,7 +61,8 @@ def test_classes_are_those_of_the_checkpoint_that_the_study_reports(
     assert sum(row["videos"] for row in confusion if row["label"] == row["predicted"]) == right
     mistakes = rows_of(blocks["mistakes"])
     assert {row["evaluation"] for row in mistakes} == {reported} and len(mistakes) == VIDEOS - right
-    assert f"{reported} (reported)" in text_of(blocks["evaluation-choice"])
+    words = f"validation videos, {report} checkpoint (reported)"
+    assert words in text_of(blocks["evaluation-choice"])
     assert text_of(blocks["evaluation-choice"]).count("(reported)") == 1
     marked = [row["evaluation"] for row in rows_of(blocks["evaluations"]) if row["reported"]]
     assert marked == [reported] and text_of(blocks["evaluations"]).count("(reported)") == 1
@@ -83,9 +87,46 @@ def test_mistakes_say_the_truths_probability_and_how_many_there_are(tmp_path: Pa
         scores=pa.array([logits] * len(labels), pa.list_(pa.float32())),
         loss=[-math.log(0.4)] * len(labels),
     )
-    text = text_of(page(storage, f"?key={KEY}")["mistakes"])
+    block = page(storage, f"?key={KEY}")["mistakes"]
+    text = text_of(block)
     assert "fall taken for hop (50.0 %, truth 40.0 %)" in text
-    assert "12 of 14 videos" in text
+    assert "12 of 14 videos" in text and "Page 1 of 2" in text
+    assert len(rows_of(block)) == 14, "the CSV file has all"
+    block = page(storage, f"?key={KEY}&videos=2")["mistakes"]
+    assert "13 to 14 of 14 videos" in text_of(block) and text_of(block).count("taken for") == 2
+    assert len(rows_of(block)) == 14
+
+
+def test_right_answers_and_all_videos_can_be_looked_at_too(tmp_path: Path) -> None:
+    storage = make_storage(tmp_path, "last")
+    shown = {which: page(storage, f"?key={KEY}&show={which}")["mistakes"] for which in ("right", "all")}
+    right, every = rows_of(shown["right"]), rows_of(shown["all"])
+    assert len(right) == LAST_RIGHT and all(row["correct"] for row in right)
+    assert len(every) == VIDEOS and sum(row["correct"] for row in every) == LAST_RIGHT
+    assert "rightly" in text_of(shown["right"]) and "taken for" not in text_of(shown["right"])
+    of_class = page(storage, f"?key={KEY}&show=all&class=hop")["mistakes"]
+    assert [row["class"] for row in rows_of(of_class)] == ["hop", "hop"]
+    assert "show=all" in text_of(of_class) and "class=hop" in text_of(of_class), "links keep both choices"
+
+
+def test_training_videos_are_named_as_such(tmp_path: Path) -> None:
+    storage = make_storage(tmp_path, "last")
+    one = replace(evaluated(storage, KEY, "f" * 32, VIDEOS), split="train", checkpoint="last")
+    other = replace(evaluated(storage, KEY, "a" * 32), clips=4)
+    another = evaluated(storage, KEY, "b" * 32)
+    write_quickly(storage, iter([one, other, another]), "evaluate-1")
+    blocks = page(storage, f"?key={KEY}&evaluation={'f' * 32}")
+    choice = text_of(blocks["evaluation-choice"])
+    assert "training videos, last checkpoint" in choice and "f" * 12 not in choice.replace("f" * 32, "")
+    assert "validation videos, best checkpoint, dense, 4 × 1 views, mean of logits" in choice
+    confusion = blocks["confusion"]
+    text = json.dumps(
+        confusion.component("address").to_plotly_json(), default=lambda one: one.to_plotly_json()
+    )
+    assert "Confusion: training videos, last checkpoint" in text
+    assert "TAM-Tiny-f16@synthetic-motion-training-videos-last-checkpoint-confusion" in text
+    assert {row["split"] for row in rows_of(confusion)} == {"train"}
+    assert len(rows_of(blocks["classes"])) == 4 and blocks["mistakes"].rows is None, "all are right"
 
 
 def test_compare_says_how_many_videos_decide(tmp_path: Path) -> None:
@@ -94,7 +135,9 @@ def test_compare_says_how_many_videos_decide(tmp_path: Path) -> None:
     for cell, right in ((KEY, 17), (key("tsn", 16), 3)):
         file = storage / "runs" / cell[:12] / "epoch-0003.parquet"
         write_predictions(file, right, [0] * 17, video=names)
-    text = text_of(page(storage, f"?cells={KEY},{key('tsn', 16)}", "/compare")["decided"])
+    block = page(storage, f"?cells={KEY},{key('tsn', 16)}", "/compare")["decided"]
+    text = text_of(block)
+    assert len(rows_of(block)) == 14
     assert "TAM-Tiny-f16@synthetic-motion right, TSN-Tiny-f16@synthetic-motion wrong: 12 of 14 videos" in text
     assert "TSN-Tiny-f16@synthetic-motion right, TAM-Tiny-f16@synthetic-motion wrong: 0 videos" in text
 

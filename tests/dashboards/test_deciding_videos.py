@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from catalog import Catalog
-from catalog.queries.predictions import VideoPlace, confident_mistakes
+from catalog.queries.predictions import VideoPlace, confident_videos
 from catalog.storage.folder_storage import FolderStorage
 from dashboards.app.access import Access
 from dashboards.app.app import build_app
@@ -94,7 +94,7 @@ def shown(live: LiveCatalog, page: str, name: str, **choices: str) -> str:
 
 
 def mistakes(live: LiveCatalog) -> list[dict[str, Any]]:
-    return list(confident_mistakes(live.catalog, KEY).to_pylist())
+    return list(confident_videos(live.catalog, KEY).to_pylist())
 
 
 def test_a_cells_mistakes_are_shown_as_strips_and_clips(live: LiveCatalog) -> None:

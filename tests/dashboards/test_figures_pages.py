@@ -223,7 +223,7 @@ def test_the_confusion_matrix_counts_by_class(predicted: tuple[Catalog, list[str
     ]
     (title,) = figure.layout.annotations
     cell = catalog.query("SELECT cell FROM cells WHERE key = ?", [keys[0]]).column("cell")[0].as_py()
-    assert title.text == f"{cell}, training:last, n = 10 videos"
+    assert title.text == f"{cell}, validation videos, last checkpoint, n = 10 videos"
     assert figure.layout.yaxis.scaleanchor == "x", "square fields"
     assert list(figure.layout.xaxis.ticktext) == ["class 0", "class 1", "class 2"]
 
