@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from catalog import Catalog
 from dashboards.figures.registry import exports
 from docs import hooks
 from orchestrator.cli import app
+from tests.support.grid_events import write_quickly
 from tests.support.paths import ROOT
+from tests.support.prediction_storage import VIDEOS, evaluated, key, make_storage
 
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 _FILE = re.compile(r"`((?:[\w.*-]+/)+[\w.*-]*)`")
@@ -220,6 +224,20 @@ def test_the_list_of_figures_is_the_products() -> None:
         (name, one.title + ("" if one.published else " (yours only)")) for name, (_, one) in exports().items()
     ]
     assert listed == known
+
+
+def test_the_questions_about_classes_are_answered(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "classes.md").read_text()
+    questions = re.findall(r'actiongrid results --sql "(.*?)"', text, re.DOTALL)
+    assert len(questions) == 5
+    storage = make_storage(tmp_path)
+    trained = replace(evaluated(storage, key("tam", 16)), split="train")
+    write_quickly(storage, iter([trained]), "evaluate-1")
+    with Catalog.open(storage) as catalog:
+        answers = [catalog.query(question).to_pylist() for question in questions]
+    assert all(answers)
+    assert sum(row["videos"] for row in answers[0]) == VIDEOS
+    assert {row["split"] for row in answers[2]} == {"train", "val"}
 
 
 @pytest.mark.parametrize("page", ["tutorial.md", "troubleshooting.md"])

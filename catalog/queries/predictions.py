@@ -52,6 +52,12 @@ _MEASURED = """
         WHERE evaluation = $evaluation
     )
 """
+# Equal labels alone do not make two videos one; folders differ from machine to machine.
+_SAME_VIDEO = """
+    coalesce(
+        one.videos_hash = other.videos_hash, parse_filename(one.video) = parse_filename(other.video), false
+    )
+"""
 _PAIRS = f"""
     WITH {_MEASURED},
     chosen AS MATERIALIZED (
@@ -62,13 +68,7 @@ _PAIRS = f"""
     counts AS (
         SELECT
             one.key AS first_key, other.key AS second_key,
-            -- Equal labels alone do not make two videos one; folders differ from machine to machine.
-            count(*) FILTER (
-                one.label = other.label AND coalesce(
-                    one.videos_hash = other.videos_hash,
-                    parse_filename(one.video) = parse_filename(other.video), false
-                )
-            ) AS shared,
+            count(*) FILTER (one.label = other.label AND {_SAME_VIDEO}) AS shared,
             count(*) FILTER (one.correct AND other.correct) AS both,
             count(*) FILTER (one.correct AND NOT other.correct) AS only_first,
             count(*) FILTER (NOT one.correct AND other.correct) AS only_second,
@@ -84,6 +84,19 @@ _PAIRS = f"""
     JOIN sizes AS upper_size ON upper_size.key = first_key
     JOIN sizes AS lower_size ON lower_size.key = second_key
     ORDER BY list_position($keys, first_key), list_position($keys, second_key)
+"""
+_PAIR_BY_CLASS = f"""
+    WITH {_MEASURED},
+    chosen AS (SELECT * FROM predictions{{suffix}} JOIN measured USING (key, evaluation))
+    SELECT
+        one.label, any_value(one.class) AS class,
+        count(*) FILTER (one.correct AND other.correct) AS both,
+        count(*) FILTER (one.correct AND NOT other.correct) AS only_first,
+        count(*) FILTER (NOT one.correct AND other.correct) AS only_second,
+        count(*) FILTER (NOT one.correct AND NOT other.correct) AS neither
+    FROM chosen AS one JOIN chosen AS other USING (index)
+    WHERE one.key = $keys[1] AND other.key = $keys[2] AND one.label = other.label AND {_SAME_VIDEO}
+    GROUP BY one.label ORDER BY one.label
 """
 _LISTED = """
     concat_ws(
@@ -155,11 +168,7 @@ _DECIDED = f"""
     FROM chosen AS one JOIN chosen AS other USING (index)
     WHERE one.key = $keys[1] AND other.key = $keys[2] AND one.label = other.label
         AND one.correct = $first_right AND other.correct <> $first_right
-        AND coalesce(
-            one.videos_hash = other.videos_hash,
-            parse_filename(one.video) = parse_filename(other.video), false
-        )
-        AND ($class IS NULL OR one.class = $class)
+        AND {_SAME_VIDEO} AND ($class IS NULL OR one.class = $class)
     ORDER BY abs(first_probability - second_probability) DESC NULLS LAST, one.index LIMIT $most
 """
 _PLACE = """
@@ -234,6 +243,14 @@ def counts_on_same_videos(catalog: Catalog, keys: Sequence[str], evaluation: str
     the same, `first_videos` and `second_videos` all of either cell.
     """
     return _ask(catalog, _PAIRS, keys, evaluation, {"keys": list(keys)})
+
+
+def counts_by_class(catalog: Catalog, keys: tuple[str, str]) -> pa.Table:
+    """Return one row a class, in label order: of how many videos both of two cells, one or neither is right.
+
+    Only videos that are certainly the same are counted; `both`, `only_first`, `only_second`, `neither`.
+    """
+    return _ask(catalog, _PAIR_BY_CLASS, keys, None, {"keys": list(keys)})
 
 
 def outcomes_by_video(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from catalog.queries.predictions import counts_on_same_videos
+from catalog.queries.predictions import counts_by_class, counts_on_same_videos
 from dashboards.figures.figure import Figure
 from dashboards.figures.panels import Row, differences_on_lines, hover, name_lines, note
 from dashboards.render.plain_figure import PlainFigure
@@ -21,6 +21,7 @@ from dashboards.statistics.same_videos import PairedCounts, mcnemar, paired_diff
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_OF_PAIRS = ("first_key", "second_key", "first", "second", "problem")
 _FIRST, _SECOND = Accuracy("first_top1", "videos"), Accuracy("second_top1", "videos")
 
 
@@ -64,10 +65,31 @@ def _compared(row: Row) -> Row:
     names = {name: row[name] for name in ("first_key", "second_key", "first", "second")}
     if not same:
         return {**_empty(names), "problem": "These cells were not measured on the same videos."}
+    return {**names, **_tested(row), "problem": None}
+
+
+def class_differences(catalog: Catalog, keys: tuple[str, str]) -> pa.Table:
+    """Return one row a class of the videos that two cells share: both accuracies and how sure they differ.
+
+    Columns as in `paired_data`; `holm` is corrected for the number of classes. Those that are told apart
+    best come first.
+    """
+    import pyarrow as pa
+
+    rows = [{**row, **_tested(row)} for row in counts_by_class(catalog, keys).to_pylist()]
+    corrected = holm([row["mid_p"] for row in rows])
+    found = [{**row, "holm": one} for row, one in zip(rows, corrected, strict=True)]
+    found.sort(key=lambda row: (row["mid_p"], -abs(row["difference"]), row["label"]))
+    fields = [field for field in _schema() if field.name not in _OF_PAIRS]
+    schema = pa.schema([("label", pa.int64()), ("class", pa.string()), *fields])
+    return with_intervals(pa.Table.from_pylist(found, schema=schema), _FIRST, _SECOND)
+
+
+def _tested(row: Row) -> Row:
+    """What the counts of a row say: accuracies, their difference (points), McNemar's tests."""
     counts = PairedCounts(row["both"], row["only_first"], row["only_second"], row["neither"])
     interval, test = paired_difference(counts), mcnemar(counts)
     return {
-        **names,
         "videos": counts.videos,
         "only_first": counts.only_first,
         "only_second": counts.only_second,
@@ -78,7 +100,6 @@ def _compared(row: Row) -> Row:
         "high": interval.high,
         "exact": test.exact,
         "mid_p": test.mid_p,
-        "problem": None,
     }
 
 
@@ -99,12 +120,11 @@ def _empty(names: dict[str, Any]) -> Row:
 def _schema() -> Any:  # noqa: ANN401  (pyarrow is untyped here)
     import pyarrow as pa
 
-    texts = ("first_key", "second_key", "first", "second", "problem")
     counts = ("videos", "only_first", "only_second")
     numbers = ("first_top1", "second_top1", "difference", "low", "high", "exact", "mid_p", "holm")
     return pa.schema(
         [
-            *((name, pa.string()) for name in texts),
+            *((name, pa.string()) for name in _OF_PAIRS),
             *((name, pa.int64()) for name in counts),
             *((name, pa.float64()) for name in numbers),
         ]

@@ -13,7 +13,7 @@ from catalog.queries.predictions import classes_of_videos, decided_differently
 from catalog.queries.training import configuration_differences
 from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.deciding_videos import decided_text
-from dashboards.figures.paired import draw_paired, paired_data
+from dashboards.figures.paired import class_differences, draw_paired, paired_data
 from dashboards.figures.panels import WITH_NAMES
 from dashboards.figures.seeds import draw_seeds, seeds_data
 from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message, notes_block, state
@@ -82,7 +82,7 @@ def _compared(request: PageRequest, keys: Sequence[str]) -> list[Block]:
         # What speaks of the models comes before what speaks of single trainings.
         _seeds(request, seeds),
         *(_significance(request, one) for one in pairs),
-        *([_decided(request, table)] if table.num_rows > 1 else []),
+        *([_classes(request, table), _decided(request, table)] if table.num_rows > 1 else []),
     ]
 
 
@@ -106,6 +106,36 @@ def _significance(request: PageRequest, table: pa.Table) -> Block:
     title = "Paired significance: these two trainings, not the models in general"
     drawing = draw_paired(table, request.theme)
     return Figure("paired", title, drawing, table, caption, narrowest=WITH_NAMES)
+
+
+def _classes(request: PageRequest, table: pa.Table) -> Block:
+    """Accuracies of the first two cells by class, and how sure their differences are."""
+    first, second = (row["cell"] for row in table.slice(0, 2).to_pylist())
+    keys = table.column("key").to_pylist()
+    rows = class_differences(request.catalog, (keys[0], keys[1]))
+    columns: dict[str, Column | str] = {
+        "class": "class",
+        "videos": "videos",
+        "first_top1": f"top-1 of {first}",
+        "first_top1_low": "from",
+        "first_top1_high": "to",
+        "second_top1": f"top-1 of {second}",
+        "second_top1_low": "from",
+        "second_top1_high": "to",
+        "difference": "difference (points)",
+        "low": "from",
+        "high": "to",
+        "mid_p": "p alone",
+        "holm": "p of all classes",
+    }
+    caption = (
+        "The first two of these cells on the videos of each class, those classes first that are told apart "
+        "best. Intervals are at 95 %, each by itself: of twenty classes that do not differ one looks as if "
+        "it did. “p of all classes” is McNemar's mid-p corrected for their number (Holm): where it is below "
+        "0.05, these two trainings differ on that class; of the models in general it says nothing."
+    )
+    empty = "No common predictions of these cells are known."
+    return Table("classes", "Accuracy by class", rows, columns, empty, caption)
 
 
 def _decided(request: PageRequest, table: pa.Table) -> Block:

@@ -18,6 +18,7 @@ from catalog.queries.filters import ALL, Filters
 from catalog.queries.overview import studies_of
 from catalog.queries.published import TABLES, printed_table
 from catalog.storage.atomic import write_output
+from dashboards.figures.class_accuracy import report_section as classes_section
 from dashboards.figures.deciding_videos import VideoFiles, report_section
 from dashboards.figures.figure import Figure, Scope, Section
 from dashboards.figures.registry import sections
@@ -92,6 +93,7 @@ def report_html(
         summary(catalog),
         *(
             _study_figures(catalog, study, several=len(studies) > 1)
+            + classes_section(catalog, study or None)
             + (report_section(catalog, study or None, videos) if videos is not None else "")
             for study in studies or [""]
         ),

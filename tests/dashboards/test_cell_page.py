@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from catalog import Catalog
+from catalog.queries.predictions import class_accuracies
 from catalog.storage.folder_storage import FolderStorage
 from dashboards.app.access import Access
 from dashboards.app.app import build_app
 from dashboards.app.live import LiveCatalog, page_blocks
 from dashboards.pages.blocks import Block
 from dashboards.pages.request import read_address
+from dashboards.report.page import report_html
+from dashboards.statistics import accuracy_interval
+from dashboards.statistics.same_videos import PairedCounts, mcnemar, paired_difference
 from tests.support.grid_events import write_quickly
 from tests.support.prediction_storage import (
     BEST_RIGHT,
@@ -129,6 +135,19 @@ def test_training_videos_are_named_as_such(tmp_path: Path) -> None:
     assert len(rows_of(blocks["classes"])) == 4 and blocks["mistakes"].rows is None, "all are right"
 
 
+def test_the_report_has_accuracies_by_class_of_the_best_cell(tmp_path: Path) -> None:
+    with Catalog.open(make_storage(tmp_path, "last")) as catalog:
+        part = report_html(catalog, datetime(2026, 1, 1, tzinfo=UTC)).partition("<h3>Accuracy by class</h3>")[
+            2
+        ]
+        rows = class_accuracies(catalog, KEY).to_pylist()
+    assert "the best cell on synthetic-motion: 4 classes" in part
+    body = part.partition("<tbody>")[2].partition("</tbody>")[0]
+    assert [line.count("<td") for line in body.strip().split("\n")] == [6] * len(rows)
+    assert f"<td>{rows[0]['top1_low']:.1f} to {rows[0]['top1_high']:.1f}</td>" in body
+    assert "<td>rise (1)</td>" in body, "what a class was most often taken for"
+
+
 def test_compare_says_how_many_videos_decide(tmp_path: Path) -> None:
     storage = make_storage(tmp_path, "last")
     names = [f"{place}.mp4" for place in range(17)]
@@ -140,6 +159,29 @@ def test_compare_says_how_many_videos_decide(tmp_path: Path) -> None:
     assert len(rows_of(block)) == 14
     assert "TAM-Tiny-f16@synthetic-motion right, TSN-Tiny-f16@synthetic-motion wrong: 12 of 14 videos" in text
     assert "TSN-Tiny-f16@synthetic-motion right, TAM-Tiny-f16@synthetic-motion wrong: 0 videos" in text
+
+
+def test_compare_has_accuracies_by_class_with_their_differences(tmp_path: Path) -> None:
+    storage = make_storage(tmp_path, "last")
+    labels = [0] * 8 + [1] * 4
+    names = [f"{place}.mp4" for place in range(12)]
+    for cell, right in ((KEY, 12), (key("tsn", 16), 2)):
+        file = storage / "runs" / cell[:12] / "epoch-0003.parquet"
+        write_predictions(file, right, labels, video=names)
+    block = page(storage, f"?cells={KEY},{key('tsn', 16)}", "/compare")["classes"]
+    rows = {row["class"]: row for row in rows_of(block)}
+    found = {name: (one["videos"], one["first_top1"], one["second_top1"]) for name, one in rows.items()}
+    assert found == {"fall": (8, 100.0, 25.0), "hop": (4, 100.0, 0.0)}
+    for row, only_first in ((rows["fall"], 6), (rows["hop"], 4)):
+        counts = PairedCounts(row["videos"] - only_first, only_first, 0, 0)
+        interval = paired_difference(counts)
+        assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))
+        assert row["mid_p"] == pytest.approx(mcnemar(counts).mid_p)
+        assert row["first_top1_low"] == pytest.approx(accuracy_interval(100.0, row["videos"]).low)
+    # Holm: the smaller of two p-values counts twice.
+    assert rows["fall"]["holm"] == pytest.approx(2 * rows["fall"]["mid_p"])
+    assert rows["hop"]["holm"] == pytest.approx(max(rows["hop"]["mid_p"], 2 * rows["fall"]["mid_p"]))
+    assert "corrected for their number" in str(block.component("csv"))
 
 
 def test_files_of_a_cells_figures_are_named_after_it(tmp_path: Path) -> None:

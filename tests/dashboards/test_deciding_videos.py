@@ -21,6 +21,7 @@ from dashboards.app.app import build_app
 from dashboards.app.live import LiveCatalog, page_blocks
 from dashboards.figures.deciding_videos import report_section
 from dashboards.pages.request import Address
+from orchestrator.evaluation import shown_videos
 from orchestrator.evaluation.jobs import dataset_built_event
 from orchestrator.evaluation.shown_videos import NotShownError, ShownVideos
 from tests.support.finished_cell import KEY, append, finished, planned, train_cell
@@ -154,6 +155,14 @@ def test_nothing_but_what_a_manifest_names_is_served(storage: Path) -> None:
     Path(read_manifest(manifest).split("val")[int(row["index"])].path).write_bytes(b"other content")
     assert client.get(f"/clip/{address}").status_code == 404, "not the file that the dataset was built from"
     assert b"changed" in client.get(f"/clip/{address}").data
+
+
+def test_a_video_that_no_browser_plays_says_why(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The page asks by the file's ending.
+    monkeypatch.delitem(shown_videos.PLAYED, ".mp4")
+    text = shown(live_of(trained), "cell", "mistakes", key=KEY)
+    assert "/strip/" in text and "/clip/" not in text
+    assert "cannot be played: browsers do not play .mp4; they play .m4v, .webm, .ogv" in text
 
 
 def test_a_token_is_asked_for(live: LiveCatalog) -> None:
