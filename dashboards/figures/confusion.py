@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 from plotly.colors import get_colorscale
@@ -137,7 +137,7 @@ def evaluation_words(rows: Sequence[Row]) -> dict[str, str]:
     }
 
 
-def reported_mark(row: Row) -> str:
+def reported_mark(row: Mapping[str, Any]) -> str:
     """Return what stands behind the evaluation that the cell's study reports."""
     return " (reported)" if row["reported"] else ""
 

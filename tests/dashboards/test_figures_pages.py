@@ -234,6 +234,8 @@ def test_numbers_stand_in_the_fields_of_matrices_that_have_room(classes: int, di
         {
             "cell": "c",
             "evaluation": "e" * 32,
+            "checkpoint": "last",
+            "split": "val",
             "label": n,
             "class": f"c{n}",
             "predicted": n,
