@@ -35,14 +35,7 @@ from catalog.definitions import (
 from catalog.events import EVENT_TYPES, EpochFinished, Event
 from catalog.export import in_seconds
 from catalog.journal import Fault, Tail
-from catalog.predictions import (
-    INTERVALS,
-    TABLES,
-    Fetch,
-    PredictionTables,
-    accept_predictions,
-    refuse_predictions,
-)
+from catalog.predictions import FILLED, Fetch, PredictionTables, accept_predictions, refuse_predictions
 from catalog.projection import LINES_AT_ONCE, ROWS_AT_ONCE, attempt_epochs_sql, gathered, upsert_sql
 from catalog.queries.accessors import Accessors
 from catalog.snapshots import differences
@@ -55,9 +48,7 @@ if TYPE_CHECKING:
 
 RECORDED = tuple(event.table for event in EVENT_TYPES)
 """The tables of the schema `recorded`."""
-_EVERYTHING = frozenset(
-    {INTERVALS, *(f"loaded.{name}" for name in TABLES), *(f"materialised.{name}" for name in MATERIALISED)}
-)
+_EVERYTHING = frozenset({*FILLED, *(f"materialised.{name}" for name in MATERIALISED)})
 """All tables that are filled when somebody reads them."""
 
 _READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)

@@ -59,6 +59,8 @@ _MOST_NAMED = 5  # files in warnings: a storage may have been copied without any
 Table = Literal["predictions", "view_predictions"]
 TABLES: tuple[Table, ...] = ("predictions", "view_predictions")
 """The tables of the schema `loaded` that are filled from files, each when it is first needed."""
+FILLED = (INTERVALS, *(f"loaded.{name}" for name in TABLES))
+"""The tables of the schema `loaded` that are filled when somebody reads them."""
 
 
 @dataclass(frozen=True)
