@@ -118,9 +118,10 @@ _WITH_MEASURES = """
 _NAMED = "SELECT * FROM cells WHERE cell = $cell OR starts_with(key, $cell) ORDER BY current DESC, study, key"
 _ATTEMPTS = """
     SELECT
-        attempt, state, driver, error, log, host, seconds,
+        attempt, state, driver, error, log, host, seconds, first_epoch, last_epoch,
         started::VARCHAR AS started, ended::VARCHAR AS ended
-    FROM attempts WHERE key = $key ORDER BY attempt
+    FROM attempts LEFT JOIN materialised.attempt_epochs AS epochs USING (key, attempt)
+    WHERE key = $key ORDER BY attempt
 """
 _CHECKPOINT = "SELECT checkpoint, epoch, checkpoint_file AS file FROM results_all WHERE key = $key LIMIT 1"
 _LINEAGE = """
@@ -273,7 +274,7 @@ def cells_to_evaluate(catalog: Catalog, study: str | None) -> pa.Table:
 
 
 def attempts_of_cell(catalog: Catalog, key: str) -> pa.Table:
-    """Return a cell's attempts, the first one first: state, driver, error, log, host, dates in UTC."""
+    """Return a cell's attempts, the first one first: state, driver, error, log, host, epochs, dates (UTC)."""
     return catalog.query(_ATTEMPTS, {"key": key})
 
 

@@ -71,6 +71,19 @@ _KEPT = """
     WHERE list_contains($keys, key)
 """
 
+_RUNNING = """
+    SELECT
+        attempts.key, attempts.cell, attempts.attempt, attempts.driver,
+        coalesce(max(epochs.last_epoch), 0) AS epoch,
+        coalesce(
+            max(epochs.last_time) FILTER (epochs.attempt = attempts.attempt),
+            any_value(epoch_us(started) / 1e6)
+        ) AS last_time
+    FROM attempts LEFT JOIN materialised.attempt_epochs AS epochs ON epochs.key = attempts.key
+    WHERE state = 'running' GROUP BY ALL
+"""
+_EPOCHS = "SELECT epoch, train_loss, val_loss, top1 FROM recorded.epochs WHERE key = $key"
+
 
 def study_commands(catalog: Catalog, study: str) -> pa.Table:
     """Return all commands to a study's drivers, in the order in which they were given."""
@@ -105,8 +118,18 @@ def latest_failures(catalog: Catalog) -> pa.Table:
 
 
 def running_attempts(catalog: Catalog) -> pa.Table:
-    """Return `key`, `attempt` and `driver` of the attempts that were started and not ended."""
-    return catalog.query("SELECT key, attempt, driver FROM attempts WHERE state = 'running'")
+    """Return the attempts that were started and not ended, with the last that is known of them.
+
+    Columns: `key`, `cell`, `attempt`, `driver`, `epoch` (the cell's last one that was journalled, of any
+    attempt; 0: none) and `last_time` (seconds since 1970: the start, or the attempt's last epoch).
+    """
+    return catalog.query(_RUNNING)
+
+
+def journalled_epochs(catalog: Catalog, key: str) -> dict[int, tuple[float | None, ...]]:
+    """Return training loss, validation loss and top-1 (percent) of a cell's epochs that were journalled."""
+    rows = catalog.query(_EPOCHS, {"key": key}).to_pylist()
+    return {row["epoch"]: (row["train_loss"], row["val_loss"], row["top1"]) for row in rows}
 
 
 def driver_of_attempt(catalog: Catalog, key: str, attempt: int) -> str | None:

@@ -216,6 +216,17 @@ def wide_console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 200)
 
 
+def cell_state(row: Mapping[str, Any]) -> str:
+    """A cell's state in words; one that has begun and that nobody holds is interrupted.
+
+    `row` has `state`, `epoch` (so far), `held_by` (None: no driver) and, where one holds, the `command`.
+    """
+    if row["state"] == "running":
+        return "running" if row["held_by"] else "interrupted"
+    begun = row["state"] == "planned" and row["epoch"] and not row["held_by"]
+    return str(row.get("command") or ("interrupted" if begun else row["state"]))
+
+
 def evaluation_text(row: Mapping[str, Any]) -> str:
     """A row of the view `evaluations`, with the cell's `num_classes`, in words."""
     from dashboards.render.uncertainty import top5_tells

@@ -14,6 +14,7 @@ from orchestrator.commands.common import (
     JsonOption,
     NotFoundError,
     StorageOption,
+    cell_state,
     evaluation_text,
     existing_storage,
 )
@@ -35,6 +36,7 @@ def explain(
     from catalog import Catalog
     from catalog.queries.cells import cell_names, cells_named
     from catalog.queries.planner import epochs_so_far
+    from orchestrator.coordination.drivers import held_by
     from orchestrator.evaluation.cells import no_such_cell
     from orchestrator.planning.measured import measured_rates
 
@@ -45,7 +47,8 @@ def explain(
             what, where, hint = no_such_cell(cell, cell_names(catalog), chosen.root)
             raise NotFoundError(what, where, hint)
         measured, begun = measured_rates(catalog), epochs_so_far(catalog)
-        known = [{**row, "epoch": begun.get(row["key"])} for row in rows]
+        holders = held_by(chosen, {row["key"] for row in rows if row["state"] != "done"})
+        known = [{**row, "epoch": begun.get(row["key"]), "held_by": holders.get(row["key"])} for row in rows]
         found = [_describe(catalog, row, measured, chosen) for row in known]
     if as_json:
         typer.echo(json.dumps(found))
@@ -57,7 +60,6 @@ def explain(
 def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured, storage: Storage) -> dict[str, Any]:
     from catalog.queries.annotations import notes_about, tags_about
     from catalog.queries.cells import (
-        attempts_of_cell,
         evaluations_of_cell,
         key_parts_of,
         lineage_of_cell,
@@ -78,12 +80,13 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured, storage
         "key": row["key"],
         "study": row["study"],
         "current": row["current"],
-        "state": row["state"],
+        "state": cell_state(row),
+        "held_by": row["held_by"],
         "reason": row["reason"],
         "epoch": row["epoch"],
         "epochs": epochs,
         "checkpoint": _checkpoint(catalog, row["key"], storage),
-        "attempts": attempts_of_cell(catalog, row["key"]).to_pylist(),
+        "attempts": _attempts(catalog, row),
         "lineage": lineage,
         "first_weights": first_weights(lineage, json.loads(oldest)),
         "chosen_on": chosen_on_lines(json.loads(row["key_parts"]), json.loads(row["config"])),
@@ -101,7 +104,8 @@ def _describe(catalog: Catalog, row: dict[str, Any], measured: Measured, storage
     }
 
 
-_BEGUN = {"planned": "goes on from ", "failed": "goes on from ", "running": ""}
+_GOES_ON = "goes on from "
+_BEGUN = {"planned": _GOES_ON, "interrupted": _GOES_ON, "failed": _GOES_ON, "running": ""}
 """How a state's epoch is told, of cells that have begun and are not finished."""
 
 
@@ -136,6 +140,15 @@ def _lines(one: dict[str, Any], *, with_key: bool) -> list[str]:
     ]
 
 
+def _attempts(catalog: Catalog, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """A cell's attempts; one without an end is interrupted where nobody holds the cell."""
+    from catalog.queries.cells import attempts_of_cell
+
+    found: list[dict[str, Any]] = attempts_of_cell(catalog, row["key"]).to_pylist()
+    dead = "running" if row["held_by"] else "interrupted"
+    return [{**one, "state": dead} if one["state"] == "running" else one for one in found]
+
+
 def _checkpoint(catalog: Catalog, key: str, storage: Storage) -> dict[str, Any] | None:
     """The checkpoint that counts, with the place of its file in this storage, which may have been moved."""
     from catalog.queries.cells import checkpoint_of_cell
@@ -159,10 +172,19 @@ def _time_lines(attempts: list[dict[str, Any]]) -> list[str]:
     lines = [f"wall time: {time_text(sum(known))} in {tries}"] if known else []
     for one in attempts:
         dates = f"{one['started'][:19]} to {(one['ended'] or '?')[:19]} UTC"
-        error = f": {one['error']}; log: {one['log']}" if one["error"] else ""
+        log = f"; log: {one['log']}" if one["log"] else ""
+        error = f": {one['error']}{log}" if one["error"] else ""
         by = f"by {one['driver']} on {one['host']}"
-        lines.append(f"attempt {one['attempt']} {by}, {dates}: {one['state']}{error}")
+        lines.append(f"attempt {one['attempt']} {by}, {dates}{_epochs(one)}: {one['state']}{error}")
     return lines
+
+
+def _epochs(attempt: dict[str, Any]) -> str:
+    """Which epochs an attempt trained, in words."""
+    first, last = attempt["first_epoch"], attempt["last_epoch"]
+    if first is None:
+        return ""
+    return f", epoch {first}" if first == last else f", epochs {first} to {last}"
 
 
 def _others_lines(one: dict[str, Any]) -> list[str]:

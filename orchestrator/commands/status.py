@@ -19,6 +19,7 @@ from orchestrator.commands.common import (
     NotFoundError,
     StorageOption,
     all_results,
+    cell_state,
     command_line,
     existing_storage,
     run_again,
@@ -139,7 +140,7 @@ class StudyStatus:
 
 def study_lines(study: StudyStatus, width: int | None, *, sure: bool = True) -> list[str]:
     """A study in lines: counts, a bar with the time to go, the best so far, its cells, what failed."""
-    states = [_state(row) for row in study.rows]
+    states = [cell_state(row) for row in study.rows]
     count = Counter(states)
     count["done"] += study.counted.cells
     by_state = ", ".join(f"{count[state]} {state}" for state in sorted(count) if count[state])
@@ -213,14 +214,6 @@ def fitting_columns(rows: list[list[str]], width: int | None) -> list[str]:
         if width is None or max(map(len, lines)) <= width or len(rows[0]) <= _FEWEST_COLUMNS:
             return lines
         rows = [row[:-1] for row in rows]
-
-
-def _state(row: dict[str, Any]) -> str:
-    """A cell's state in words; one that has begun and that nobody holds is interrupted."""
-    if row["state"] == "running":
-        return "running" if row["held_by"] else "interrupted"
-    begun = row["state"] == "planned" and row["epoch"] and not row["held_by"]
-    return str(row["command"] or ("interrupted" if begun else row["state"]))
 
 
 _HEAD = ("cell", "state", "epoch", "top-1", "training loss", "clips/s")

@@ -12,6 +12,7 @@ from catalog.queries.drivers import (
     attempts_of_key,
     driver_of_attempt,
     finished_accuracies,
+    journalled_epochs,
     latest_failures,
     running_attempts,
     study_commands,
@@ -68,11 +69,18 @@ class JournalUpdate:
 
 @dataclass(frozen=True)
 class DeadAttempt:
-    """An attempt that counts as running although its driver is gone."""
+    """An attempt that counts as running although its driver is gone.
+
+    `epoch` is the cell's last one that was journalled; `last_time`, in seconds since 1970, the attempt's
+    last sign of life.
+    """
 
     key: str
     attempt: int
     driver: str
+    cell: str | None
+    epoch: int
+    last_time: float
 
 
 class SharedCells:
@@ -201,6 +209,10 @@ class SharedCells:
         attempts, _ = attempts_of_key(self._catalog, key)
         return attempts
 
+    def journalled_epochs(self, key: str) -> Mapping[int, tuple[float | None, ...]]:
+        """Training loss, validation loss and top-1 of a cell's epochs that the journals have."""
+        return journalled_epochs(self._catalog, key)
+
     def read_update(self) -> JournalUpdate:
         """Read what was journalled, and who is alive."""
         self._others = self._watch.drivers()
@@ -249,7 +261,7 @@ class SharedCells:
             # An attempt has its lease's number: without that file the journals alone know whose it is.
             lost = state is not None and row["attempt"] > state.number and self._watch.is_here(row["driver"])
             if free and not lost and self._leases.read(row["key"]) == state:
-                found.append(DeadAttempt(row["key"], row["attempt"], row["driver"]))
+                found.append(DeadAttempt(**row))
         return tuple(found)
 
     def _running(self) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from orchestrator.coordination.shared_cells import JournalUpdate, SharedCells
 from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.cell_request import SubmissionSettings, cell_request
 from orchestrator.running.cell_run import CellRun, CellWork
-from orchestrator.running.journal_events import TrialEnd
+from orchestrator.running.journal_events import TrialEnd, is_journalled
 from trainables.training.result import CellResult, read_history, read_result
 from trainables.training.run_files import fetch_records
 
@@ -133,6 +133,7 @@ class AttemptStorage:
         self._outage = outage
         self._files = RunReader(storage, together=settings.local, clock=clock)
         self._lock = threading.Lock()
+        self._earlier: dict[str, tuple[Metrics, ...]] = {}
 
     def once(self, action: Callable[Asked, Given], *args: Asked.args, **named: Asked.kwargs) -> Given:
         """One try at something."""
@@ -164,6 +165,7 @@ class AttemptStorage:
             return claim.holder
         try:
             trial = self.once(cell_request, work, claim.attempt, self.storage, self._settings)
+            self._earlier[work.key] = self.once(self._journalled, trial) if claim.attempt > 1 else ()
             named = self.storage.named(self._run_dir(work))
             driver, host, reduction = self._settings.writer, platform.node(), work.reduction
             event = AttemptStarted(work.key, claim.attempt, driver, host, named)
@@ -180,6 +182,15 @@ class AttemptStorage:
         rows = self.once(self._files.history, run.trial)[run.epoch :]
         owned = bool(rows) and self.once(self._owns_attempt, run, run.trial)
         return rows if owned else ()
+
+    def _journalled(self, trial: TrialRequest) -> tuple[Metrics, ...]:
+        """The epochs that stand before an attempt begins and that the journals have."""
+        known = self._shared.journalled_epochs(trial.key)
+        return tuple(row for row in self._files.history(trial) if is_journalled(row, known))
+
+    def is_of_earlier_attempt(self, key: str, row: Metrics) -> bool:
+        """Whether an epoch was trained and journalled by an attempt before this driver's own."""
+        return row in self._earlier.get(key, ())
 
     def _owns_attempt(self, run: CellRun, trial: TrialRequest) -> bool:
         """Whether the cell is ours, or was until it was stopped here, and nobody else's since."""

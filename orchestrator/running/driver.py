@@ -224,7 +224,8 @@ class Driver:
         run = self._grid[name]
         for row in self._storage.new_epochs(run):
             assert run.trial is not None
-            self._storage.append(epoch_event(run.key, run.trial.attempt, row))
+            if not self._storage.is_of_earlier_attempt(run.key, row):
+                self._storage.append(epoch_event(run.key, run.trial.attempt, row))
             with self._lock:
                 self._grid.update(name, epoch=int(row["epoch"]), metrics=dict(row))
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from catalog.events import AttemptEnded, CellFailed, CellFinished, CellPlanned, EpochFinished, Event
 from catalog.queries.drivers import MeasuredTop1
@@ -20,6 +20,10 @@ from orchestrator.study.other_axes import axes_texts
 from trainables.recipe.cell_spec import Which
 from trainables.recipe.plug_ins import named_packages
 from trainables.training.result import CellResult
+
+if TYPE_CHECKING:
+    from orchestrator.coordination.shared_cells import DeadAttempt
+    from trainables.training.checkpoint import Metrics
 
 
 def planned_event(planned: PlannedCell, study: str, submission: str) -> CellPlanned:
@@ -81,6 +85,31 @@ def epoch_event(key: str, attempt: int, row: Mapping[str, float]) -> EpochFinish
         peak_memory_bytes=row.get("peak_memory_bytes"),
         **{name: row.get(name) for name in _USAGE},
     )
+
+
+def is_journalled(row: Mapping[str, float], known: Mapping[int, tuple[float | None, ...]]) -> bool:
+    """Whether the journals have an epoch with these losses and this top-1."""
+    return known.get(int(row["epoch"])) == (row["train_loss"], row["val_loss"], row["top1"])
+
+
+def last_events(dead: DeadAttempt, history: Sequence[Metrics], now: float) -> list[Event]:
+    """What an attempt whose driver is gone had still to say: epochs of it that stand, and its end.
+
+    They are dated after the last that is known of it, each epoch by the seconds that it took. When somebody
+    notices, weeks later, is no time of the attempt's; and clocks of two machines are never compared.
+
+    Args:
+        dead: the attempt.
+        history: rows of the cell's epochs that stand, the first one first.
+        now: seconds since 1970.
+    """
+    events: list[Event] = []
+    time = dead.last_time
+    for row in history[dead.epoch :]:
+        time = min(time + row["train_seconds"] + row.get("eval_seconds", 0.0), max(now, time))
+        events.append(replace(epoch_event(dead.key, dead.attempt, row), time=time))
+    error = f"its driver {dead.driver} ended without a word"
+    return [*events, AttemptEnded(dead.key, dead.attempt, "interrupted", error, time=time)]
 
 
 def finished_event(item: CellWork, attempt: int, result: CellResult, storage: Storage) -> CellFinished:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 from catalog import Catalog, Journal
-from catalog.events import AttemptEnded, CellPlanned, StudySubmitted, VideosQuarantined
+from catalog.events import CellPlanned, StudySubmitted, VideosQuarantined
 from catalog.events import Event as CatalogEvent
 from catalog.queries.drivers import next_time
 from catalog.queries.planner import attempts_made
@@ -34,14 +35,24 @@ from orchestrator.running.cell_request import SubmissionSettings
 from orchestrator.running.cell_run import CellWork
 from orchestrator.running.driver import Driver
 from orchestrator.running.finished_files import FinishedFiles
-from orchestrator.running.journal_events import epoch_event, finished_event, planned_event
+from orchestrator.running.journal_events import (
+    epoch_event,
+    finished_event,
+    is_journalled,
+    last_events,
+    planned_event,
+)
 from orchestrator.running.notifications import AlertSubject
 from orchestrator.running.retention import Retention
 from orchestrator.study.cells import expand
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.model import Study
 from trainables.recipe.cell_spec import Which
-from trainables.training.result import read_result
+from trainables.training.result import read_history, read_result
+from trainables.training.run_files import fetch_records
+
+if TYPE_CHECKING:
+    from trainables.training.checkpoint import Metrics
 
 BUILD_WAIT_SECONDS = 2.0
 
@@ -192,9 +203,16 @@ class Submission:
         )
 
     def _close_dead_attempts(self) -> None:
-        for attempt in self._shared.dead_attempts():
-            error = f"its driver {attempt.driver} ended without a word"
-            self._journal.append(AttemptEnded(attempt.key, attempt.attempt, "interrupted", error))
+        for dead in self._shared.dead_attempts():
+            history = self._history(dead.cell, dead.key) if dead.cell else ()
+            self._journal.append_all(last_events(dead, history, time.time()))
+
+    def _history(self, cell: str, key: str) -> Sequence[Metrics]:
+        """Rows of a cell's epochs that stand."""
+        run_dir = self._layout.run_dir(cell, key)
+        if self._storage.mirrored:
+            fetch_records(self._storage, run_dir)
+        return read_history(run_dir, key)
 
     def _adopt_results(self, plan: Plan) -> bool:
         """Journal results that a worker finished after its driver had died."""
@@ -208,8 +226,10 @@ class Submission:
             if result is not None and self._shared.claim(planned.key).attempt is not None:
                 item = self._work_item(planned, frozenset())
                 attempt = attempts.get(planned.key, 1)
+                known = self._shared.journalled_epochs(planned.key)
                 for row in result.history:
-                    self._journal.append(epoch_event(planned.key, attempt, row))
+                    if not is_journalled(row, known):
+                        self._journal.append(epoch_event(planned.key, attempt, row))
                 self._journal.append(finished_event(item, attempt, result, self._storage))
                 self._shared.release(planned.key)
                 self._lost.pop(planned.key, None)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from catalog.events import AttemptEnded, AttemptStarted, CellFinished, EpochFinished
 from orchestrator.cli import main
 from orchestrator.planning.explanation import chosen_on_lines, first_weights
 from tests.support.finished_study import NAMES, STUDY, build, finish
+from tests.support.grid_events import DEMO, grid_events, write_quickly
 
 F8, F16, F32, F64 = NAMES
 FASTER = STUDY.replace("set: {lr: 0.01}", "set: {lr: 0.02}")
@@ -155,3 +158,25 @@ def test_the_checkpoint_of_a_copy_is_the_copys(explain: Any, storage: Path, tmp_
     copy = tmp_path / "copy"
     shutil.copytree(storage, copy)
     assert f"checkpoint: {copy}/runs/" in explain(F8, "--storage", str(copy))
+
+
+def test_a_cell_that_nobody_runs_is_interrupted_and_says_which_epochs_each_attempt_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = replace(
+        DEMO, modules=("tsn",), poolings=(False,), frames=(8,), datasets=("synthetic-motion",), epochs=5
+    )
+    events = [one for one in grid_events(grid) if not isinstance(one, (CellFinished, AttemptEnded))]
+    (key,) = {one.key for one in events if isinstance(one, AttemptStarted)}
+    events = [
+        replace(one, attempt=2) if isinstance(one, EpochFinished) and one.epoch > 3 else one for one in events
+    ]
+    started = next(one for one in events if isinstance(one, AttemptStarted))
+    write_quickly(tmp_path, [*events, replace(started, attempt=2, time=(started.time or 0.0) + 60)])
+    monkeypatch.setattr("sys.argv", ["actiongrid", "explain", key, "--storage", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        main()
+    text = capsys.readouterr().out
+    assert "demo: interrupted: goes on from epoch 5 of" in text.splitlines()[0]
+    assert ", epochs 1 to 3: interrupted" in text and ", epochs 4 to 5: interrupted" in text
+    assert "running" not in text

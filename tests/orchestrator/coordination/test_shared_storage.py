@@ -25,9 +25,10 @@ from orchestrator.coordination.requests import Command, StopRequest, retried, st
 from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.attempt_files import is_writing_checkpoint
 from orchestrator.running.cell_run import CellState
+from orchestrator.running.journal_events import epoch_event, last_events
 from orchestrator.scheduling.schedule import Free
 from tests.damage.test_damage_table import WAYS
-from tests.support.driver_bench import TOTAL, Bench, cell_result
+from tests.support.driver_bench import TOTAL, Bench, cell_result, history
 
 TSN8, TSN16, TAM8, TAM16 = (
     f"{module}-Tiny-f{frames}@synthetic-motion" for module in ("TSN", "TAM") for frames in (8, 16)
@@ -182,6 +183,55 @@ def test_only_dead_drivers_attempts_are_closed(one: Bench, two: Bench, tmp_path:
     assert [(dead.key, dead.driver) for dead in two.shared.dead_attempts()] == [("f" * 32, "old")]
     one.driver.interrupted()
     assert living.key not in {dead.key for dead in two.shared.dead_attempts()}
+
+
+def test_an_epoch_stays_the_attempts_that_trained_it(one: Bench, two: Bench) -> None:
+    request = one.next()
+    one.write_epochs(request, 1)
+    one.driver.poll()
+    one.driver.interrupted()
+    assert [event.attempt for event in one.of(EpochFinished)] == [1]
+    again = next(trial for trial in (two.next(), two.next()) if trial.key == request.key)
+    two.driver.poll()
+    assert not two.of(EpochFinished), "the journals have it"
+    two.write_epochs(again, 2)
+    pass_time(two)
+    assert [(event.epoch, event.attempt) for event in two.of(EpochFinished)] == [(2, 2)]
+    assert two.driver.cells[again.cell].epoch == 2
+
+
+def test_an_epoch_that_is_trained_again_is_the_later_attempts(one: Bench, two: Bench) -> None:
+    """Its record was torn, so that nothing stood when the attempt began; the same numbers come out."""
+    request = one.next()
+    one.write_epochs(request, 1)
+    one.driver.poll()
+    one.driver.interrupted()
+    (one.layout.run_dir(request.cell, request.key) / "epoch-0001.json").unlink()
+    again = next(trial for trial in (two.next(), two.next()) if trial.key == request.key)
+    two.write_epochs(again, 1)
+    pass_time(two)
+    assert [(event.epoch, event.attempt) for event in two.of(EpochFinished)] == [(1, 2)]
+
+
+def test_what_a_dead_attempt_had_still_to_say_is_dated_by_its_own_time(tmp_path: Path) -> None:
+    """Three weeks until somebody submitted again were three weeks of its processors."""
+    start, key = 1_790_000_000.0, "f" * 32
+    rows = [{**row, "train_seconds": 20.0, "eval_seconds": 5.0} for row in history(3)]
+    with Journal.open(tmp_path, "old") as journal:
+        journal.append(AttemptStarted(key, 1, "old", "host", "run", time=start))
+        journal.append(replace(epoch_event(key, 1, rows[0]), time=start + 25))
+    bench = Bench(tmp_path, name="new")
+    (dead,) = bench.shared.dead_attempts()
+    assert (dead.epoch, dead.last_time) == (1, start + 25)
+    weeks = 3 * 7 * 86_400.0
+    first, second, end = last_events(dead, rows, start + weeks)
+    assert isinstance(first, EpochFinished) and isinstance(second, EpochFinished)
+    assert [(event.epoch, event.attempt, event.time) for event in (first, second)] == [
+        (2, 1, start + 50), (3, 1, start + 75),
+    ]  # fmt: skip
+    assert isinstance(end, AttemptEnded) and (end.state, end.time) == ("interrupted", start + 75)
+    assert last_events(dead, rows, start + 60)[-1].time == start + 60, "never later than now"
+    assert last_events(replace(dead, epoch=0, last_time=start), (), start + weeks)[-1].time == start
 
 
 def command(bench: Bench, action: str, cells: str = "*") -> None:
