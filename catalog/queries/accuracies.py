@@ -84,7 +84,7 @@ _CONTRIBUTIONS = """
 """
 _PAIRS_IN_ORDER = """
     SELECT
-        pairs.* EXCLUDE (tsn_experiment), own.top1_std, own.seeds, own.eval_videos,
+        pairs.*, own.top1_std, own.seeds, own.eval_videos,
         tsn.top1_std AS tsn_top1_std, tsn.seeds AS tsn_seeds, tsn.eval_videos AS tsn_eval_videos
     FROM pairs
     LEFT JOIN counted AS own
@@ -122,7 +122,7 @@ _MEASURE = """
 _BY_MACS = f"""
     SELECT
         {_MEASURE}, views, top1, top1_std, seeds, eval_videos, macs, params, total_macs, measured_by,
-        source_table
+        source_table, experiment
     FROM compared WHERE total_macs > 0
     ORDER BY
         source, dataset, module, backbone, temporal_pooling, frames, views, study, variant, cell, measured_by,
@@ -132,7 +132,7 @@ _BY_MACS = f"""
 _BY_CLIPS = f"""
     SELECT
         {_MEASURE}, training, views, top1, top1_std, seeds, eval_videos, macs, total_macs, measured_by,
-        source_table
+        source_table, experiment
     FROM compared WHERE source_table IS DISTINCT FROM 'mini results'
     QUALIFY source = 'published' OR count(DISTINCT (clips, crops)) OVER (
         PARTITION BY source, study, dataset, module, backbone, temporal_pooling, frames, training, sampling,
@@ -243,7 +243,7 @@ _MODELS = f"""
         JOIN recorded.cells AS child ON child.key = own.key
         JOIN recorded.cells AS parent ON parent.key = child.parent_key GROUP BY ALL
     )
-    SELECT {_MEASURE}, views, top1, top1_std, seeds, eval_videos, measured_by, begun_on
+    SELECT {_MEASURE}, views, top1, top1_std, seeds, eval_videos, measured_by, experiment, begun_on
     FROM compared
     LEFT JOIN begun USING (study, dataset, module, backbone, temporal_pooling, frames, training)
     WHERE source = 'own' AND top1 IS NOT NULL

@@ -147,7 +147,8 @@ _EXPLORED_EXPERIMENTS = """
     SELECT
         mean.study, mean.dataset, mean.module, mean.backbone, mean.temporal_pooling, mean.frames,
         CASE WHEN $by_seed THEN once.seed END AS seed, mean.other_axes, mean.measure, mean.protocol,
-        mean.checkpoint, mean.eval_videos, mean.top1, mean.top1_std, mean.seeds, mean.planned_seeds AS planned
+        mean.checkpoint, mean.eval_videos, mean.top1, mean.top1_std, mean.seeds,
+        mean.planned_seeds AS planned, mean.experiment
     FROM seed_means_of('apart') AS mean JOIN once USING (key)
 """
 _FILTER_VALUES = """

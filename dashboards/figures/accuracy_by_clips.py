@@ -12,6 +12,7 @@ from catalog.names import label
 from catalog.queries.accuracies import accuracies_by_clips
 from dashboards.figures.axes import side_by_side
 from dashboards.figures.figure import Export, Figure, Finding, Section
+from dashboards.figures.measurements import means_with_intervals
 from dashboards.figures.panels import (
     LEGEND,
     MODEL_COLUMNS,
@@ -21,6 +22,7 @@ from dashboards.figures.panels import (
     hovering,
     interval_bars,
     interval_key,
+    interval_source,
     key,
     model_name,
     module_keys,
@@ -39,7 +41,7 @@ from dashboards.render.theme import (
     module_colour,
     styled,
 )
-from dashboards.render.uncertainty import MEAN, in_words, with_intervals
+from dashboards.render.uncertainty import MEAN, in_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -146,14 +148,14 @@ def _add_legend(figure: PlainFigure, rows: list[Row]) -> None:
     if len({row["source"] for row in rows}) > 1:
         marker = {"symbol": PUBLISHED_SYMBOL, "size": 10, "color": NEUTRAL}
         key(figure, "published", "published", mode="markers", marker=marker)
-    interval_key(figure, rows)
+    interval_key(figure, interval_source(rows))
 
 
 FIGURE = Figure(
     name="accuracy-by-clips",
     title="Accuracy by clips",
-    data=lambda catalog, scope: with_intervals(
-        accuracies_by_clips(catalog, scope.filters, scope.source), MEAN
+    data=lambda catalog, scope: means_with_intervals(
+        catalog, scope, accuracies_by_clips(catalog, scope.filters, scope.source)
     ),
     draw=draw_accuracy_by_clips,
     finding=Finding(

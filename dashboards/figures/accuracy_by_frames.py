@@ -12,6 +12,7 @@ from catalog.queries.accuracies import accuracies_by_frames
 from dashboards.figures.axes import accuracy_range, kept_apart, side_by_side
 from dashboards.figures.experiments import Experiments
 from dashboards.figures.figure import Export, Figure, Finding, Section
+from dashboards.figures.measurements import means_with_intervals
 from dashboards.figures.panels import (
     LEGEND,
     MODEL_COLUMNS,
@@ -22,6 +23,7 @@ from dashboards.figures.panels import (
     hovering,
     interval_bars,
     interval_key,
+    interval_source,
     key,
     model_name,
     module_keys,
@@ -40,7 +42,7 @@ from dashboards.render.theme import (
     module_colour,
     styled,
 )
-from dashboards.render.uncertainty import MEAN, PUBLISHED, in_words, with_intervals
+from dashboards.render.uncertainty import MEAN, PUBLISHED, in_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -255,7 +257,7 @@ def _add_legend(figure: PlainFigure, rows: list[Row], alone: bool) -> None:
         published_key(figure)
     if "shapes" in figure.layout:
         key(figure, "chance", "chance", mode="lines", line=_CHANCE)
-    interval_key(figure, rows)
+    interval_key(figure, interval_source(rows))
 
 
 def _add_pooling_menu(figure: PlainFigure) -> None:
@@ -295,8 +297,8 @@ def _finished(rows: pa.Table) -> pa.Table:
 FIGURE = Figure(
     name="accuracy-by-frames",
     title="Accuracy by frames",
-    data=lambda catalog, scope: with_intervals(
-        accuracies_by_frames(catalog, scope.filters, scope.source), MEAN, PUBLISHED
+    data=lambda catalog, scope: means_with_intervals(
+        catalog, scope, accuracies_by_frames(catalog, scope.filters, scope.source), PUBLISHED
     ),
     draw=draw_accuracy_by_frames,
     finding=Finding(

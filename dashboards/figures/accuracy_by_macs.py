@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from catalog.queries.accuracies import accuracies_by_macs
 from dashboards.figures.axes import placed
 from dashboards.figures.figure import Choice, Export, Figure, Finding, Section
+from dashboards.figures.measurements import means_with_intervals
 from dashboards.figures.panels import (
     LEGEND,
     MODEL_COLUMNS,
@@ -20,6 +21,7 @@ from dashboards.figures.panels import (
     hovering,
     interval_bars,
     interval_key,
+    interval_source,
     key,
     model_name,
     module_keys,
@@ -36,7 +38,7 @@ from dashboards.render.theme import (
     module_colour,
     styled,
 )
-from dashboards.render.uncertainty import MEAN, in_words, with_intervals
+from dashboards.render.uncertainty import MEAN, in_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,7 +72,7 @@ def draw_accuracy_by_macs(table: pa.Table, theme: Theme = AUTO, circle: Circle =
             marker = {"symbol": symbol, "size": 9, "color": NEUTRAL}
             key(figure, name, f"source {name}", mode="markers", marker=marker)
     _say_what_area_is(figure, circle, rows)
-    interval_key(figure, rows)
+    interval_key(figure, interval_source(rows))
     styled(figure, 460, theme)
     figure.update_xaxes(type="log", title={"text": "MACs a video (log₁₀)", "standoff": 4}, dtick=1)
     figure.update_xaxes(exponentformat="SI", showgrid=True)
@@ -132,8 +134,8 @@ def _say_what_area_is(figure: PlainFigure, circle: Circle, rows: list[Row]) -> N
 FIGURE = Figure(
     name="accuracy-by-macs",
     title="Accuracy by MACs",
-    data=lambda catalog, scope: with_intervals(
-        accuracies_by_macs(catalog, scope.filters, scope.source), MEAN
+    data=lambda catalog, scope: means_with_intervals(
+        catalog, scope, accuracies_by_macs(catalog, scope.filters, scope.source)
     ),
     draw=draw_accuracy_by_macs,
     choice=Choice("circle", "Area", CIRCLES),

@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.queries.accuracies import differences_to_published
-from catalog.queries.filters import ALL, Filters
 from dashboards.figures.axes import placed
-from dashboards.figures.figure import Export, Figure, Finding, Section
+from dashboards.figures.figure import EVERYTHING, Export, Figure, Finding, Scope, Section
+from dashboards.figures.measurements import means_with_intervals
 from dashboards.figures.panels import (
     LEGEND,
     Row,
@@ -21,6 +21,7 @@ from dashboards.figures.panels import (
     hover,
     hovering,
     interval_key,
+    interval_source,
     key,
     model_name,
     module_keys,
@@ -33,14 +34,13 @@ from dashboards.render.uncertainty import (
     PUBLISHED,
     in_words,
     with_difference_to_published,
-    with_intervals,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def against_published_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+def against_published_data(catalog: Catalog, scope: Scope = EVERYTHING) -> pa.Table:
     """Return `differences_to_published` with all intervals, comparable rows first, `outside` ones of these.
 
     `low`, `high` and `outside` are as in the view `against_published`.
@@ -48,7 +48,7 @@ def against_published_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = with_intervals(differences_to_published(catalog, filters), MEAN)
+    table = means_with_intervals(catalog, scope, differences_to_published(catalog, scope.filters))
     table = with_difference_to_published(table, MEAN)
     low, high = (table.column(f"difference_{end}") for end in ("low", "high"))
     outside = pc.or_(pc.greater(low, 0.0), pc.less(high, 0.0))
@@ -110,7 +110,7 @@ def draw_against_published(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     backbone_keys(figure, (row["backbone"] for row in rows))
     for name, symbol in (("outside the interval", "circle"), ("inside", "circle-open")):
         key(figure, name, name, mode="markers", marker={"symbol": symbol, "size": 9, "color": NEUTRAL})
-    interval_key(figure, rows)
+    interval_key(figure, interval_source(rows, MEAN, PUBLISHED))
     styled(figure, 430, theme)
     figure.update_xaxes(title={"text": "published top-1 (%)", "standoff": 4})
     figure.update_yaxes(zeroline=True, zerolinewidth=2)
@@ -157,7 +157,7 @@ def _about(row: Row) -> str:
 FIGURE = Figure(
     name="against-published",
     title="Own against published results",
-    data=lambda catalog, scope: against_published_data(catalog, scope.filters),
+    data=against_published_data,
     draw=draw_against_published,
     finding=Finding(
         question="published",

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from catalog import Catalog
 from catalog.queries.accuracies import contribution_pairs, contributions
-from catalog.queries.filters import ALL, Filters, Source
+from dashboards.figures.figure import EVERYTHING, Scope
+from dashboards.figures.measurements import Measurements
 from dashboards.figures.panels import Row
-from dashboards.render.uncertainty import Accuracy, with_intervals
+from dashboards.render.uncertainty import Accuracy, with_intervals, with_within
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,13 +42,22 @@ _PARTS: dict[str, Pair] = {
 }
 
 
-def pairs_with_intervals(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
+def pairs_with_intervals(catalog: Catalog, scope: Scope = EVERYTHING) -> pa.Table:
     """Return `contribution_pairs` with the 95 % intervals of both accuracies (percent)."""
-    return with_intervals(contribution_pairs(catalog, filters, source), _OWN, _TSN)
+    filters = scope.filters.without("temporal_pooling")
+    table = contribution_pairs(catalog, filters, scope.source)
+    measurements, rows = Measurements(catalog, filters), table.to_pylist()
+    unpooled = {"module": "tsn", "temporal_pooling": False}
+    baselines = [{**row, **unpooled, "experiment": row["tsn_experiment"]} for row in rows]
+    for accuracy, sides in ((_OWN, rows), (_TSN, baselines)):
+        table = with_within(table, accuracy, measurements.within(sides, accuracy, scope.answers))
+    return with_intervals(table, _OWN, _TSN)
 
 
-def contributions_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
+def contributions_data(catalog: Catalog, scope: Scope = EVERYTHING) -> pa.Table:
     """Return `contributions` with the 95 % interval of each average, `phi_low`, `phi_high` and so on.
+
+    `most_seeds` is the largest number of seeds that one of its accuracies is the mean of.
 
     An average's bounds are the means of its pairs' bounds, as if all pairs erred together: they share their
     videos, and what cannot be told to be independent is not taken to be. They are empty where a pair's
@@ -55,9 +65,9 @@ def contributions_data(catalog: Catalog, filters: Filters = ALL, source: Source 
     """
     import pyarrow as pa
 
-    table = contributions(catalog, filters, source)
+    table = contributions(catalog, scope.filters, scope.source)
     pairs: dict[tuple[str, ...], list[Row]] = {}
-    for pair in pairs_with_intervals(catalog, filters, source).to_pylist():
+    for pair in pairs_with_intervals(catalog, scope).to_pylist():
         pairs.setdefault(_line(pair), []).append(pair)
     lines = [pairs.get(_line(row), []) for row in table.to_pylist()]
     for metric, (equation, pooled) in _PARTS.items():
@@ -68,7 +78,9 @@ def contributions_data(catalog: Catalog, filters: Filters = ALL, source: Source 
         for offset, name in enumerate(("low", "high")):
             values = pa.array([bound and bound[offset] for bound in bounds], pa.float64())
             table = table.add_column(place + offset, f"{metric}_{name}", values)
-    return table
+    seeds = [[pair[name] or 1 for pair in line for name in ("seeds", "tsn_seeds")] for line in lines]
+    most = pa.array([max(line, default=1) for line in seeds], pa.int64())
+    return table.append_column("most_seeds", most)
 
 
 def mean_bounds(equation: Equation, pairs: Iterable[Row]) -> tuple[float, float] | None:

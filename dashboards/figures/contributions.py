@@ -12,7 +12,7 @@ from catalog.queries.published import printed_contributions
 from dashboards.figures.axes import room_for_numbers
 from dashboards.figures.contribution_intervals import contributions_data, pairs_with_intervals
 from dashboards.figures.experiments import Experiments
-from dashboards.figures.figure import Answer, Behind, Export, Figure, Finding, Section
+from dashboards.figures.figure import Answer, Behind, Export, Figure, Finding, Scope, Section
 from dashboards.figures.panels import (
     LEGEND,
     Row,
@@ -99,6 +99,8 @@ def draw_contributions(rows: pa.Table, theme: Theme = AUTO, number_angle: int | 
     experiments.keys(figure)
     if not alone and any(row["source"] == "published" for row in known):
         published_key(figure)
+    several = any(row["most_seeds"] > 1 for row in known)
+    interval_key(figure, "videos, seeds" if several else "videos")
     return _finish(figure, theme)
 
 
@@ -166,7 +168,6 @@ def _error_bars(row: Row) -> dict[str, Any] | None:
 
 
 def _finish(figure: PlainFigure, theme: Theme) -> go.Figure:
-    interval_key(figure)
     styled(figure, 380, theme)
     figure.update_yaxes(zeroline=True, zerolinewidth=2)
     figure.update_xaxes(tickfont={"size": 15})
@@ -189,7 +190,7 @@ def _note(answer: Answer) -> str:
 
 
 def _after_report(catalog: Catalog) -> str:
-    published = contributions_data(catalog, source="published").to_pylist()
+    published = contributions_data(catalog, Scope(source="published")).to_pylist()
     return paragraph(footnote(printed_contributions(catalog)), "soft") + details(
         "All published contributions, computed from the published accuracies", table(published, _COLUMNS)
     )
@@ -216,7 +217,7 @@ _COLUMNS = (
 _BEHIND = Behind(
     name="contribution-pairs",
     title="The cells behind every average",
-    data=lambda catalog, scope: pairs_with_intervals(catalog, scope.filters, scope.source),
+    data=pairs_with_intervals,
     columns=(
         Column("source", "source"),
         Column("study", "study"),
@@ -246,7 +247,7 @@ _INTERVALS = (
 FIGURE = Figure(
     name="contributions",
     title="Spatial and temporal contributions",
-    data=lambda catalog, scope: contributions_data(catalog, scope.filters, scope.source),
+    data=contributions_data,
     draw=draw_contributions,
     printed=lambda catalog, _: printed_contributions(catalog),
     finding=Finding(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from catalog import Catalog
-from catalog.queries.filters import ALL, Filters
 from catalog.queries.training import accuracies_by_hours
 from dashboards.figures.axes import placed
-from dashboards.figures.figure import Export, Figure
+from dashboards.figures.figure import EVERYTHING, Export, Figure, Scope
+from dashboards.figures.measurements import means_with_intervals
 from dashboards.figures.panels import (
     LEGEND,
     Row,
@@ -22,22 +22,20 @@ from dashboards.figures.panels import (
     hover,
     hovering,
     interval_key,
+    interval_source,
     key,
     model_name,
     module_keys,
 )
 from dashboards.render.plain_figure import Trace, scatter
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, backbone_symbol, empty_figure, module_colour, styled
-from dashboards.render.uncertainty import Accuracy, in_words, with_intervals
+from dashboards.render.uncertainty import MEAN, in_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-_TOP1 = Accuracy("top1", "eval_videos", "seeds", "top1_std")
-
-
-def cost_front_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
+def cost_front_data(catalog: Catalog, scope: Scope = EVERYTHING) -> pa.Table:
     """Return one row a finished model and length: top-1 (percent), hours of its chain, whether on the front.
 
     A longer clip needs the shorter ones' weights, so that its hours include theirs. Seeds are averaged;
@@ -45,6 +43,7 @@ def cost_front_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     """
     import pyarrow as pa
 
+    filters = scope.filters
     # A chain's ancestors cost hours even where a filter hides them, so that filters apply afterwards.
     table = accuracies_by_hours(catalog, filters)
     rows = [row for row in table.to_pylist() if not filters.frames or row["frames"] in filters.frames]
@@ -54,7 +53,7 @@ def cost_front_data(catalog: Catalog, filters: Filters = ALL) -> pa.Table:
     best = front(rows, f"{kind}_hours")
     found = [{**row, "on_front": place in best} for place, row in enumerate(rows)]
     whole = pa.Table.from_pylist(found, schema=table.schema.append(pa.field("on_front", pa.bool_())))
-    return with_intervals(whole, _TOP1)
+    return means_with_intervals(catalog, scope, whole)
 
 
 def front(rows: list[Row], cost: str) -> set[int]:
@@ -102,7 +101,7 @@ def draw_cost_front(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     module_keys(figure, (row["module"] for row in rows))
     backbone_keys(figure, (row["backbone"] for row in rows))
     key(figure, "Pareto front of the means", "front", mode="lines", line={"color": NEUTRAL, "width": 1.5})
-    interval_key(figure, rows)
+    interval_key(figure, interval_source(rows))
     styled(figure, 430, theme)
     figure.update_xaxes(title={"text": f"{name} of the chain", "standoff": 4}, rangemode="tozero")
     figure.update_yaxes(title="top-1 (%)", col=1)
@@ -131,13 +130,13 @@ def _points(rows: list[Row], kind: str, name: str) -> Trace:
 def _about(row: Row, kind: str, name: str) -> str:
     place = "on the front" if row["on_front"] else "a cheaper one has the same mean or a higher one"
     hours = f"{row[f'{kind}_hours']:.3g} {name}"
-    return hover(model_name(row), in_words(row, _TOP1), hours, place)
+    return hover(model_name(row), in_words(row, MEAN), hours, place)
 
 
 FIGURE = Figure(
     name="cost-front",
     title="Accuracy by hours",
-    data=lambda catalog, scope: cost_front_data(catalog, scope.filters),
+    data=cost_front_data,
     draw=draw_cost_front,
     exports=(Export("front", "accuracy by hours", order=130, published=False),),
 )

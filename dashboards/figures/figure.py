@@ -17,17 +17,26 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+MOST_ANSWERS = 1_000_000
+"""So many answers to videos are read for the intervals of a page's means; more would keep it waiting."""
+
+
 @dataclass(frozen=True)
 class Scope:
     """What a figure is asked about: the cells that pass filters, and whose results; or cells by their keys.
 
-    Without an `evaluation` predictions are those of the epoch that a cell's children start from.
+    Without an `evaluation` predictions are those of the epoch that a cell's children start from. For the
+    intervals of means over seeds at most so many `answers` to videos are read; None: all that are known.
     """
 
     filters: Filters = ALL
     source: Source = "both"
     keys: tuple[str, ...] = ()
     evaluation: str | None = None
+    answers: int | None = MOST_ANSWERS
+
+
+EVERYTHING = Scope()
 
 
 @dataclass(frozen=True)

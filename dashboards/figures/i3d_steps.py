@@ -25,6 +25,7 @@ from dashboards.figures.panels import (
     hovering,
     interval_bars,
     interval_key,
+    interval_source,
     key,
     numbers_beyond,
     protocol_text,
@@ -32,8 +33,10 @@ from dashboards.figures.panels import (
 from dashboards.render.comparison import (
     NOTHING,
     Difference,
+    Outcomes,
     Result,
     differences,
+    within_of,
 )
 from dashboards.render.markup import Column, signed, three_decimals
 from dashboards.render.plain_figure import Trace, bar
@@ -44,6 +47,7 @@ from dashboards.render.uncertainty import (
     in_words,
     with_differences,
     with_intervals,
+    with_within,
 )
 
 if TYPE_CHECKING:
@@ -91,19 +95,21 @@ def i3d_steps_data(
         own = planned_datasets(catalog, filters)
         shown = [row for row in numbers if source == "published" or not own or row["dataset"] in own]
         rows += _printed_steps(shown)
+    measurements = Measurements(catalog, axes)
+    results = [_result(row, measurements) for row in rows]
+    outcomes = measurements.outcomes(results)
     table = pa.Table.from_pylist(rows, schema=_schema())
-    return with_differences(
-        table, "change", _changes(rows, Measurements(catalog, axes)), ("more", "less", "untold")
-    )
+    table = with_within(table, MEAN, [within_of(result, outcomes) for result in results])
+    return with_differences(table, "change", _changes(rows, results, outcomes), ("more", "less", "untold"))
 
 
-def _changes(rows: list[Row], measurements: Measurements) -> list[Difference]:
+def _changes(rows: list[Row], found: list[Result], outcomes: Outcomes) -> list[Difference]:
     """How sure the change of each row is: by video where the predictions of both steps are known."""
     groups = _by_dataset(rows).values()
-    results = {id(row): _result(row, measurements) for row in rows}
+    results = {id(row): result for row, result in zip(rows, found, strict=True)}
     before = {id(row): results[id(last)] for group in groups for last, row in pairwise(group)}
     pairs = [(results[id(row)], before.get(id(row), NOTHING)) for row in rows]
-    return differences(pairs, measurements.outcomes(results.values()), [row["source"] for row in rows])
+    return differences(pairs, outcomes, [row["source"] for row in rows])
 
 
 def _result(row: Row, measurements: Measurements) -> Result:
@@ -142,7 +148,7 @@ def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     experiments.keys(figure)
     if not all(row["printed"] for row in rows):
         key(figure, "* follows from printed changes", "derived", mode="markers", marker={"size": 1})
-    interval_key(figure, rows)
+    interval_key(figure, interval_source(rows))
     styled(figure, 430, theme)
     figure.update_yaxes(title="top-1 (%), cut off below", col=1)
     figure.update_xaxes(tickangle=-30, tickfont={"size": 11})

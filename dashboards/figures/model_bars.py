@@ -15,6 +15,7 @@ from catalog.queries.overview import planned_datasets
 from catalog.queries.published import printed_table
 from dashboards.figures.axes import room_for_numbers
 from dashboards.figures.figure import Data, Draw, Export, Figure, Finding, Scope, Section
+from dashboards.figures.measurements import Measurements
 from dashboards.figures.panels import (
     LEGEND,
     Row,
@@ -24,6 +25,7 @@ from dashboards.figures.panels import (
     hovering,
     interval_bars,
     interval_key,
+    interval_source,
     key,
     numbers_beyond,
     protocol_text,
@@ -31,7 +33,7 @@ from dashboards.figures.panels import (
 from dashboards.render.markup import Column
 from dashboards.render.plain_figure import PlainFigure, Trace, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
-from dashboards.render.uncertainty import MEAN, in_words, with_intervals
+from dashboards.render.uncertainty import MEAN, in_words, with_intervals, with_within
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,16 +90,18 @@ def table_data(source_table: str, choose: Choose) -> Data:
     """Return the query of a table: rows of one's own models, then the printed ones of the same datasets."""
 
     def data(catalog: Catalog, scope: Scope) -> pa.Table:
-        own: list[Row] = []
+        own, within = list[Row](), list[float | None]()
         if scope.source != "published":
             chosen = choose(accuracies_of_models(catalog, scope.filters).to_pylist())
+            within = Measurements(catalog, scope.filters).within(chosen, MEAN, scope.answers)
             own = _apart([_own(row) for row in chosen], ("study",))
         printed: list[Row] = []
         if scope.source != "own":
             found = printed_table(catalog, source_table, scope.filters, "published").to_pylist()
             here = planned_datasets(catalog, scope.filters) if scope.source == "both" else ()
             printed = _printed([row for row in found if not here or row["dataset"] in here])
-        return with_intervals(_table([*own, *printed]), MEAN)
+        table = with_within(_table([*own, *printed]), MEAN, [*within, *[None] * len(printed)])
+        return with_intervals(table, MEAN)
 
     return data
 
@@ -171,7 +175,7 @@ def table_drawing(empty: str) -> Draw:
                     mode="markers",
                     marker={"symbol": symbol, "size": 11, "color": NEUTRAL},
                 )
-        interval_key(figure, rows)
+        interval_key(figure, interval_source(rows))
         styled(figure, 460, theme)
         figure.update_yaxes(title="top-1 (%)", col=1)
         figure.update_xaxes(tickangle=-35, tickfont={"size": 11}, type="category")

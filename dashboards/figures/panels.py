@@ -20,7 +20,7 @@ from dashboards.render.theme import (
     module_colour,
     module_order,
 )
-from dashboards.render.uncertainty import OF_MEANS, interval
+from dashboards.render.uncertainty import MEAN, Accuracy, bounds_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -170,21 +170,21 @@ def protocol_text(row: Row) -> str:
     return f"{row['sampling']} sampling{rate}, {views}{average}{checkpoint}"
 
 
-def interval_bars(rows: Sequence[Row | None], value: str = "top1", std: str = "top1_std") -> Any:  # noqa: ANN401
+def interval_bars(rows: Sequence[Row | None], accuracy: Accuracy = MEAN) -> Any:  # noqa: ANN401
     """Return the bars of the 95 % intervals of accuracies, from videos and seeds; None for none."""
-    ends = [(None, None) if row is None else _away(row, value, std) for row in rows]
+    ends = [(None, None) if row is None else _away(row, accuracy) for row in rows]
     if all(end == (None, None) for end in ends):
         return None
     array, arrayminus = zip(*ends, strict=True)
     return {"array": [*array], "arrayminus": [*arrayminus], "thickness": 1, "width": 3}
 
 
-def _away(row: Row, value: str, std: str) -> tuple[float, float] | tuple[None, None]:
+def _away(row: Row, accuracy: Accuracy) -> tuple[float, float] | tuple[None, None]:
     """How far the interval's ends are above and below a row's accuracy."""
-    span = interval(row[value], row["eval_videos"], row["seeds"], row[std])
+    span, value = bounds_of(row, accuracy), row[accuracy.name]
     if span is None:
         return None, None
-    return round(span[1] - row[value], _BAR_DIGITS), round(row[value] - span[0], _BAR_DIGITS)
+    return round(span[1] - value, _BAR_DIGITS), round(value - span[0], _BAR_DIGITS)
 
 
 def numbers_beyond(bars: Trace, numbers: Sequence[str], **text: Any) -> Trace:  # noqa: ANN401
@@ -228,16 +228,30 @@ def kept_place(points: Trace) -> Trace:
     )
 
 
-def interval_key(figure: PlainFigure, rows: Iterable[Row] = ()) -> None:
-    """Add the legend entry of error bars, where the figure has any.
-
-    It says how they are found where one of `rows` is a mean over seeds: `results --pivot` knows more.
-    """
+def interval_key(figure: PlainFigure, counted: str) -> None:
+    """Add the legend entry of error bars, where the figure has any; `counted` as of `interval_source`."""
     if any((trace.get("error_y") or {}).get("array") for trace in figure.traces):
         marker = {"symbol": "line-ns-open", "size": 12, "color": NEUTRAL}
-        means = any((row["seeds"] or 1) > 1 for row in rows)
-        text = "95 % interval (videos, seeds" + (f"; {OF_MEANS})" if means else ")")
+        text = f"95 % interval ({counted})"
         key(figure, text, "interval", mode="markers", marker=marker)
+
+
+def interval_source(rows: Iterable[Row], *accuracies: Accuracy) -> str:
+    """Return what the intervals of accuracies (else `MEAN`) count: `videos, seeds`, or of how many.
+
+    `n = 20 videos, 2 seeds` where that is true of all of them.
+    """
+    counts = {
+        (row[one.videos], (row[one.seeds] if one.seeds else None) or 1)
+        for row in rows
+        for one in accuracies or (MEAN,)
+        if row[one.name] is not None and row[one.videos]
+    }
+    several = any(seeds > 1 for _, seeds in counts)
+    if len(counts) != 1:
+        return "videos, seeds" if several else "videos"
+    ((videos, seeds),) = counts
+    return f"n = {videos:,} videos" + (f", {seeds} seeds" if several else "")
 
 
 def note(figure: PlainFigure, text: str) -> None:

@@ -24,11 +24,12 @@ from dashboards.figures.panels import (
     hovering,
     interval_bars,
     interval_key,
+    interval_source,
     key,
     model_name,
     note,
 )
-from dashboards.render.comparison import NOTHING, Result, differences
+from dashboards.render.comparison import NOTHING, Result, differences, within_of
 from dashboards.render.markup import Column, signed, three_decimals
 from dashboards.render.plain_figure import PlainFigure, bar
 from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, styled
@@ -38,6 +39,7 @@ from dashboards.render.uncertainty import (
     in_words,
     with_differences,
     with_intervals,
+    with_within,
 )
 
 if TYPE_CHECKING:
@@ -63,13 +65,16 @@ def sampling_data(catalog: Catalog, filters: Filters = ALL, source: Source = "bo
     pairs = [(_result(row, "video", measurements), _result(row, "clip", measurements)) for row in rows]
     outcomes = measurements.outcomes(result for pair in pairs for result in pair)
     found = differences(pairs, outcomes, [row["source"] for row in rows])
-    table = with_intervals(table.drop_columns(["clip_measured", "video_measured"]), _CLIP, _VIDEO)
+    table = table.drop_columns(["clip_measured", "video_measured"])
+    for accuracy, results in zip((_VIDEO, _CLIP), zip(*pairs, strict=True), strict=False):
+        table = with_within(table, accuracy, [within_of(result, outcomes) for result in results])
+    table = with_intervals(table, _CLIP, _VIDEO)
     return with_differences(table, "gain", found, ("more", "less", "untold"))
 
 
 def _result(row: Row, level: str, measurements: Measurements) -> Result:
     """What stands behind the accuracy with the fewest (`clip`) or most (`video`) views."""
-    if row["video_top1"] is None:
+    if row[f"{level}_top1"] is None:
         return NOTHING
     if row["source"] == "published":
         return Result((row[f"{level}_top1"],), row["eval_videos"])
@@ -104,7 +109,7 @@ def draw_sampling(table: pa.Table, theme: Theme = AUTO, printed: pa.Table | None
         key(figure, f"trained with {sampling} sampling", sampling, mode="markers", marker=marker)
     marker = {"color": NEUTRAL, "symbol": "square", "size": 11, "opacity": 0.35}
     key(figure, "added by several views", "views", mode="markers", marker=marker)
-    interval_key(figure, rows)
+    interval_key(figure, interval_source(rows, _CLIP, _VIDEO))
     styled(figure, 440, theme)
     low, high = accuracy_range(trace for trace in figure.traces if trace["type"] == "bar")
     low = max(0.0, low - _BELOW)
@@ -145,7 +150,7 @@ def _draw(figure: PlainFigure, column: int, sampling: str, rows: list[Row]) -> N
         carrier = bar(
             x=common["x"],
             y=values,
-            error_y=interval_bars(rows, f"{level}_top1", f"{level}_std"),
+            error_y=interval_bars(rows, _CLIP if level == "clip" else _VIDEO),
             offset=place * half - _WIDTH / 2,
             width=half,
             marker={"color": "rgba(0,0,0,0)"},

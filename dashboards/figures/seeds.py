@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.queries.accuracies import accuracies_by_seed
-from catalog.queries.filters import ALL, Filters, Source
-from dashboards.figures.figure import Export, Figure, Finding
-from dashboards.figures.panels import WITH_NAMES, Row, error_bars, hover, hovering, note
+from dashboards.figures.figure import EVERYTHING, Export, Figure, Finding, Scope
+from dashboards.figures.measurements import Measurements
+from dashboards.figures.panels import WITH_NAMES, Row, error_bars, hover, hovering, interval_source, note
 from dashboards.render.plain_figure import PlainFigure, Trace, scatter
 from dashboards.render.theme import (
     AUTO,
@@ -23,11 +24,13 @@ from dashboards.render.theme import (
     module_colour,
     styled,
 )
-from dashboards.render.uncertainty import OF_MEANS, PUBLISHED, in_words, with_intervals
+from dashboards.render.uncertainty import PUBLISHED, Accuracy, in_words, with_intervals, with_within
 from dashboards.statistics import mean_over_seeds
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_MEAN = Accuracy("mean", seeds="count")
 
 SHOWN = 40
 """At most this many models are drawn; the table has all."""
@@ -36,7 +39,7 @@ _BESIDE = 0.3
 """How far below a model's line its published result stands, in lines."""
 
 
-def seeds_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
+def seeds_data(catalog: Catalog, scope: Scope = EVERYTHING) -> pa.Table:
     """Return one row a model with several seeds: accuracies (percent), mean and its 95 % interval.
 
     The interval counts videos and seeds; of one finished seed it is that of the videos alone. The
@@ -44,11 +47,16 @@ def seeds_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both"
     """
     import pyarrow as pa
 
-    table = accuracies_by_seed(catalog, filters)
-    if source == "published":
+    table = accuracies_by_seed(catalog, scope.filters)
+    if scope.source == "published":
         table = table.slice(0, 0)
+    found = [{**row, "mean": fmean(row["values"]), "count": len(row["values"])} for row in table.to_pylist()]
+    within = Measurements(catalog, scope.filters).within(found, _MEAN, scope.answers)
     # Where the number of videos is not known, one video has the widest interval there is.
-    spans = [mean_over_seeds(row["values"], row["eval_videos"] or 1) for row in table.to_pylist()]
+    spans = [
+        mean_over_seeds(row["values"], row["eval_videos"] or 1, within=known)
+        for row, known in zip(found, within, strict=True)
+    ]
     bounds = {
         "mean": [span.estimate for span in spans],
         "low": [span.low for span in spans],
@@ -56,7 +64,8 @@ def seeds_data(catalog: Catalog, filters: Filters = ALL, source: Source = "both"
     }
     for name, numbers in bounds.items():
         table = table.append_column(name, pa.array(numbers, pa.float64()))
-    if source != "both":
+    table = with_within(table, _MEAN, within)
+    if scope.source != "both":
         nothing = pa.nulls(table.num_rows, pa.float64())
         table = table.set_column(table.column_names.index("published_top1"), "published_top1", nothing)
     return with_intervals(table, PUBLISHED)
@@ -76,7 +85,7 @@ def draw_seeds(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         figure.add_trace(_stars(stars))
     styled(figure, 140 + 30 * len(rows), theme)
     figure.update_xaxes(title={"text": "top-1 (%), mean and 95 % interval", "standoff": 4}, showgrid=True)
-    note(figure, f"intervals {OF_MEANS.replace('<br>', ' ')}")
+    note(figure, f"intervals: {interval_source(_counted(rows), _MEAN)}")
     figure.update_yaxes(
         autorange="reversed",
         zeroline=False,
@@ -88,6 +97,10 @@ def draw_seeds(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
     )
     figure.update_layout(margin={"t": 50}, showlegend=False)
     return figure.drawn()
+
+
+def _counted(rows: list[Row]) -> list[Row]:
+    return [{**row, "count": len(row["values"])} for row in rows]
 
 
 def _points(row: Row, place: int) -> Trace:
@@ -152,7 +165,7 @@ def _stars_mean(rows: pa.Table) -> str:
 FIGURE = Figure(
     name="seeds",
     title="Seeds averaged",
-    data=lambda catalog, scope: seeds_data(catalog, scope.filters, scope.source),
+    data=seeds_data,
     draw=draw_seeds,
     finding=Finding(
         question="seeds",
@@ -160,8 +173,7 @@ FIGURE = Figure(
         order=80,
         caption=(
             "Upright strokes are trainings with different seeds; the filled symbol is their mean with the "
-            "95 % interval that videos and seeds allow. Predictions are not looked up: by "
-            "`results --pivot` the interval of the same mean can be narrower."
+            "95 % interval that videos and seeds allow."
         ),
         note=lambda answer: _stars_mean(answer.rows),
         narrowest=WITH_NAMES,

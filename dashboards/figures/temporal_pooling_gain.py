@@ -23,12 +23,13 @@ from dashboards.figures.panels import (
     hover,
     hovering,
     interval_key,
+    interval_source,
     kept_place,
     name_each_bar_once,
     published_as,
     published_key,
 )
-from dashboards.render.comparison import NOTHING, Result, differences, outcomes_of, result_of
+from dashboards.render.comparison import NOTHING, Result, differences, outcomes_of, result_of, within_of
 from dashboards.render.markup import Column, signed
 from dashboards.render.plain_figure import PlainFigure, Trace, bar, scatter
 from dashboards.render.theme import (
@@ -40,7 +41,7 @@ from dashboards.render.theme import (
     module_order,
     styled,
 )
-from dashboards.render.uncertainty import Accuracy, in_words, with_differences, with_intervals
+from dashboards.render.uncertainty import Accuracy, in_words, with_differences, with_intervals, with_within
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,6 +65,8 @@ def temporal_pooling_gain_data(catalog: Catalog, filters: Filters = ALL, source:
     keys = [key for pair in pairs for one in pair for key in one.keys]
     outcomes = outcomes_of(outcomes_by_video(catalog, keys).to_pylist())
     found = differences(pairs, outcomes, table.column("source").to_pylist())
+    for accuracy, results in zip((WITH_POOLING, WITHOUT), zip(*pairs, strict=True), strict=False):
+        table = with_within(table, accuracy, [within_of(result, outcomes) for result in results])
     table = with_intervals(table, WITHOUT, WITH_POOLING)
     return with_differences(table, "gain", found, (HELPS, COSTS, UNKNOWN))
 
@@ -121,6 +124,7 @@ def draw_temporal_pooling_gain(table: pa.Table, theme: Theme = AUTO) -> go.Figur
     experiments.keys(figure)
     if not alone and any(row["source"] == "published" for row in rows):
         published_key(figure)
+    interval_key(figure, interval_source(rows, WITHOUT, WITH_POOLING))
     return _finish(figure, theme)
 
 
@@ -198,7 +202,6 @@ def _remark(rows: pa.Table) -> str:
 
 
 def _finish(figure: PlainFigure, theme: Theme) -> go.Figure:
-    interval_key(figure)
     styled(figure, 400, theme)
     figure.update_yaxes(zeroline=True, zerolinewidth=2)
     figure.update_yaxes(title="gain (points of top-1)", col=1)

@@ -13,6 +13,7 @@ from catalog.queries.predictions import classes_of_videos, decided_differently
 from catalog.queries.training import configuration_differences
 from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.deciding_videos import decided_text
+from dashboards.figures.figure import Scope
 from dashboards.figures.paired import class_differences, draw_paired, paired_data
 from dashboards.figures.panels import WITH_NAMES
 from dashboards.figures.seeds import draw_seeds, seeds_data
@@ -173,7 +174,7 @@ def _seeds_data(request: PageRequest, rows: list[dict[str, Any]]) -> pa.Table:
     keys = {row["key"] for row in rows}
     planned = rows_of(request.catalog, "cell_accuracies", filters).to_pylist()
     chosen = {row["experiment"] for row in planned if row["key"] in keys}
-    table = seeds_data(request.catalog, filters)
+    table = seeds_data(request.catalog, Scope(filters))
     kept = [row["experiment"] in chosen for row in table.to_pylist()]
     # An empty list alone would have no type.
     return table.filter(pa.array(kept, pa.bool_()))
@@ -182,8 +183,7 @@ def _seeds_data(request: PageRequest, rows: list[dict[str, Any]]) -> pa.Table:
 def _seeds(request: PageRequest, table: pa.Table) -> Block:
     caption = (
         "These cells' experiments, averaged over all their seeds, with the 95 % intervals that videos and "
-        "seeds allow: what can be said of the models. Predictions are not looked up: by `results --pivot` "
-        "the interval of the same mean can be narrower."
+        "seeds allow: what can be said of the models."
     )
     return Figure(
         "seeds", "Seeds averaged", draw_seeds(table, request.theme), table, caption, narrowest=WITH_NAMES

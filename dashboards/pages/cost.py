@@ -10,6 +10,7 @@ from catalog.queries.training import costs_by_axis, failures_by_kind, utilisatio
 from dashboards.figures.cost_by_axis import costs_of_all, draw_cost_by_axis, unit_of
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front
 from dashboards.figures.failures import draw_failures
+from dashboards.figures.figure import Scope
 from dashboards.figures.grid import duration
 from dashboards.figures.panels import Row
 from dashboards.figures.utilisation import draw_utilisation
@@ -24,7 +25,7 @@ def blocks(request: PageRequest) -> list[Block]:
     axes, used, front, failed = in_parallel(
         lambda: costs_by_axis(request.catalog, request.filters),
         lambda: utilisation(request.catalog, request.filters),
-        lambda: cost_front_data(request.catalog, request.filters),
+        lambda: cost_front_data(request.catalog, Scope(request.filters)),
         lambda: failures_by_kind(request.catalog, request.filters),
     )
     return [

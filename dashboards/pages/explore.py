@@ -17,6 +17,8 @@ from catalog.names import axes_words
 from catalog.queries.annotations import newest_notes, notes_about, saved_views, tags_about
 from catalog.queries.filters import FilterError
 from catalog.queries.overview import explored_experiments
+from dashboards.figures.figure import Scope
+from dashboards.figures.measurements import means_with_intervals
 from dashboards.figures.parallel_coordinates import (
     METRICS,
     MOST_LINES,
@@ -32,7 +34,6 @@ from dashboards.figures.parallel_coordinates import (
 from dashboards.pages.annotations import annotation_button, annotation_field, tags_and_notes
 from dashboards.pages.blocks import Block, Column, Figure, Table, Text, message
 from dashboards.pages.request import Address, PageRequest, cell_link, in_parallel, link, read_address
-from dashboards.render.uncertainty import MEAN, with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,7 +85,8 @@ def blocks(request: PageRequest) -> list[Block]:
 
 def _experiments(request: PageRequest) -> pa.Table:
     by_seed = "seed" in request.address.several("by")
-    return with_intervals(explored_experiments(request.catalog, request.filters, by_seed=by_seed), MEAN)
+    table = explored_experiments(request.catalog, request.filters, by_seed=by_seed)
+    return means_with_intervals(request.catalog, Scope(request.filters), table)
 
 
 def _group_names(rows: Sequence[Row]) -> dict[str, str]:

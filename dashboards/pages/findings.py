@@ -23,7 +23,7 @@ from dashboards.pages.blocks import Block, Content, Table, Text, message
 from dashboards.pages.request import PageRequest, choice_links, in_parallel, link
 from dashboards.render.markup import Column, three_decimals
 from dashboards.render.tables import printed_with_uncertainty
-from dashboards.render.uncertainty import CAPTION
+from dashboards.render.uncertainty import MEAN, about_intervals
 
 TITLE = "Findings"
 
@@ -106,7 +106,8 @@ def _finding(request: PageRequest, source: Source, figure: Figure, finding: Find
     )
     blocks_ = [*_choices(request, figure.choice, chosen), drawing, *_behind(finding.behind, answer)]
     has_intervals = any(f"_{name}".endswith("_low") for name in answer.rows.column_names)
-    return [*blocks_, Text("intervals", html.P(CAPTION, className="soft"))] if has_intervals else blocks_
+    about = html.P(about_intervals(answer.rows, MEAN), className="soft")
+    return [*blocks_, Text("intervals", about)] if has_intervals else blocks_
 
 
 def _answer(request: PageRequest, scope: Scope, figure: Figure, behind: Behind | None) -> Answer:

@@ -17,6 +17,7 @@ from dashboards.statistics import (
     mean_over_seeds,
     student_quantile,
     unpaired_difference,
+    within_video_variance,
 )
 from dashboards.statistics.same_videos import (
     Outcome,
@@ -92,6 +93,14 @@ def result_of(row: Row) -> Result:
 def outcomes_of(rows: Iterable[Row]) -> Outcomes:
     """Return the rows of `outcomes_by_video` by key."""
     return {row["key"]: Outcome(row["videos"], np.array(row["outcomes"], np.float64)) for row in rows}
+
+
+def within_of(result: Result, outcomes: Outcomes) -> float | None:
+    """Return the `within_video_variance` of a result's trainings; None where predictions are not known."""
+    known = [outcomes[key] for key in result.keys if key in outcomes]
+    if len(known) < 2 or len(known) < len(result.values) or len({one.videos for one in known}) > 1:
+        return None
+    return within_video_variance(np.stack([one.by_video > 0.5 for one in known], axis=1))
 
 
 def differences(

@@ -8,8 +8,6 @@ from dataclasses import replace
 from statistics import stdev
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from catalog.export import all_even, interval_legend, interval_text, latex_interval, to_latex
 from catalog.pivot import Mean, Pivot
 from dashboards.render.comparison import (
@@ -18,6 +16,7 @@ from dashboards.render.comparison import (
     Result,
     Row,
     significantly_best,
+    within_of,
 )
 from dashboards.render.uncertainty import (
     Accuracy,
@@ -30,7 +29,6 @@ from dashboards.statistics import (
     interval_in_words,
     mean_over_seeds,
     student_quantile,
-    within_video_variance,
 )
 
 if TYPE_CHECKING:
@@ -166,20 +164,13 @@ def interval_of(result: Result, outcomes: Outcomes = NO_OUTCOMES) -> tuple[float
     if result.accuracy:
         if not result.videos:
             return None
-        span = mean_over_seeds(result.values, result.videos, within=_within(result, outcomes))
+        span = mean_over_seeds(result.values, result.videos, within=within_of(result, outcomes))
         return span.low, span.high
     seeds = len(result.values)
     if seeds < 2:
         return None
     half = student_quantile(LEVEL, seeds - 1) * stdev(result.values) / math.sqrt(seeds)
     return result.mean - half, result.mean + half
-
-
-def _within(result: Result, outcomes: Outcomes) -> float | None:
-    known = [outcomes[key] for key in result.keys if key in outcomes]
-    if len(known) < 2 or len(known) < len(result.values) or len({one.videos for one in known}) > 1:
-        return None
-    return within_video_variance(np.stack([one.by_video > 0.5 for one in known], axis=1))
 
 
 def _with_interval(field: Mean | None, result: Result | None, value: str, outcomes: Outcomes) -> Mean | None:

@@ -26,17 +26,16 @@ FEW_CLASSES = 5
 
 CAPTION = (
     "Intervals of accuracies are at 95 %, from the number of videos that an accuracy was measured on and, "
-    "where several seeds are averaged, from how they differ. Of one seed alone the training's own variance "
-    "is not known and not in it. Figures do not look up how often the seeds of a mean disagree about single "
-    "videos: its interval is rather too wide, and on a hundred videos or fewer holds the true value 96 to "
-    "99.9 % of the time. `actiongrid results --pivot` looks it up: there the interval of the same mean can "
-    "be narrower."
+    "where several seeds are averaged, from how they differ: in their accuracies, and in what they say of "
+    "single videos. Of one seed alone the training's own variance is not known and not in it."
 )
 """What a reader has to know of the intervals of figures (`docs/statistics.md`, sections 1 and 2)."""
-
-
-OF_MEANS = "without predictions,<br>so wider than those of results --pivot"
-"""The same of means in the legend of a figure, which leaves its page."""
+ASSUMED = (
+    "Where the predictions of a mean's seeds are not known, or too many to be read for a page, a third of a "
+    "video's variance is taken for what seeds disagree about single videos: its interval can then be wider "
+    "or narrower than that of a table by actiongrid results --pivot, which reads them all."
+)
+"""What is different where `with_intervals` finds no `within` of a mean."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,11 @@ class Accuracy:
         """The column of the interval's upper bound."""
         return f"{self.name}_high"
 
+    @property
+    def within(self) -> str:
+        """The column of the mean's `within_video_variance`, empty where its predictions are not known."""
+        return f"{self.name}_within"
+
 
 MEAN = Accuracy("top1", seeds="seeds", std="top1_std")
 """The top-1 of most figures: a mean over seeds."""
@@ -85,6 +89,7 @@ def with_intervals(table: pa.Table, *accuracies: Accuracy) -> pa.Table:
     """Return a table with `_low` and `_high` (percent, 0 to 100) behind each of its accuracies.
 
     They are empty where an accuracy is, where it is not finite, or where nobody knows the number of videos.
+    What the seeds of a mean disagree about is known where the table has its column `_within`.
     """
     import pyarrow as pa
 
@@ -99,12 +104,13 @@ def with_intervals(table: pa.Table, *accuracies: Accuracy) -> pa.Table:
     return table
 
 
-def _of(table: pa.Table, one: Accuracy) -> tuple[Numbers, Numbers, Numbers, Numbers]:
-    """The accuracies, their videos, seeds, and the deviations of these."""
-    accuracies, videos, seeds, std = (
-        _numbers(table, name) for name in (one.name, one.videos, one.seeds, one.std)
+def _of(table: pa.Table, one: Accuracy) -> tuple[Numbers, Numbers, Numbers, Numbers, Numbers]:
+    """The accuracies, their videos, seeds, the deviations of these, and what seeds disagree about."""
+    known = one.within if one.within in table.column_names else None
+    accuracies, videos, seeds, std, within = (
+        _numbers(table, name) for name in (one.name, one.videos, one.seeds, one.std, known)
     )
-    return accuracies, videos, seeds, std
+    return accuracies, videos, seeds, std, within
 
 
 def _numbers(table: pa.Table, name: str | None) -> Numbers:
@@ -181,6 +187,35 @@ def difference_in_words(row: Row, name: str, what: str = "points") -> str:
     return f"{row[name]:+.2f} {what}" + (f" ({span}{beside})" if span else "")
 
 
+def with_within(table: pa.Table, accuracy: Accuracy, within: Sequence[float | None]) -> pa.Table:
+    """Return a table with the column `accuracy.within`, for `with_intervals`; as it is where all are None."""
+    import pyarrow as pa
+
+    if all(one is None for one in within):
+        return table
+    return table.append_column(accuracy.within, pa.array(within, pa.float64()))
+
+
+def about_intervals(table: pa.Table, *accuracies: Accuracy) -> str:
+    """Return what a reader has to know of a table's intervals: `ASSUMED` too where it is true of a mean."""
+    assumed = any(
+        row[one.low] is not None and (row[one.seeds] or 1) > 1 and row.get(one.within) is None
+        for one in accuracies
+        if one.seeds in table.column_names and one.low in table.column_names
+        for row in table.to_pylist()
+    )
+    return f"{CAPTION} {ASSUMED}" if assumed else CAPTION
+
+
+def bounds_of(row: Row, accuracy: Accuracy) -> tuple[float, float] | None:
+    """Return the 95 % interval of a row: that of `with_intervals`, or what its numbers alone allow."""
+    if accuracy.low in row:
+        low, high = row[accuracy.low], row[accuracy.high]
+        return None if low is None or high is None else (low, high)
+    seeds, std = (row[name] if name else None for name in (accuracy.seeds, accuracy.std))
+    return interval(row[accuracy.name], row[accuracy.videos], seeds, std)
+
+
 def interval(
     accuracy: float | None, videos: int | None, seeds: int | None = 1, std: float | None = None
 ) -> tuple[float, float] | None:
@@ -196,6 +231,4 @@ def in_words(row: Row, accuracy: Accuracy, name: str = "top-1") -> str:
     seeds = row[accuracy.seeds] if accuracy.seeds else 1
     known = [f"{row[accuracy.videos]:,} videos"] if row[accuracy.videos] else []
     known += [f"mean of {seeds} seeds"] if seeds and seeds > 1 else []
-    std = row[accuracy.std] if accuracy.std else None
-    bounds = interval(row[accuracy.name], row[accuracy.videos], seeds, std)
-    return f"{name} {accuracy_in_words(row[accuracy.name], bounds, ', '.join(known))}"
+    return f"{name} {accuracy_in_words(row[accuracy.name], bounds_of(row, accuracy), ', '.join(known))}"

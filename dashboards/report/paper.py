@@ -78,7 +78,8 @@ def paper_figure(
             f"--figure {name} --show published",
             "use --show yours",
         )
-    scope = Scope(filters, source)
+    # A file for print is waited for: its intervals are those of tables.
+    scope = Scope(filters, source, answers=None)
     printed = known.printed(catalog, scope) if known.printed and known.draws_printed else None
     answer = Answer(known.data(catalog, scope), printed)
     figure = _as_json(known.drawn(answer, PAPER, **export.options(source, answer.rows)))

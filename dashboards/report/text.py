@@ -28,7 +28,7 @@ from dashboards.render.markup import (
     three_decimals,
 )
 from dashboards.render.tables import results_with_uncertainty
-from dashboards.render.uncertainty import CAPTION
+from dashboards.render.uncertainty import ASSUMED, CAPTION
 
 _VERDICTS = {"holds": "done", "fails": "failed"}
 STATES = ("done", "running", "planned", "blocked", "failed")
@@ -73,7 +73,7 @@ def notes(catalog: Catalog) -> str:
 
 def methods(catalog: Catalog) -> str:
     """Return what the intervals mean, and how the cells were trained: recipe, versions, hardware."""
-    about = paragraph(CAPTION)
+    about = paragraph(f"{CAPTION} {ASSUMED}")
     settings = _settings(overview.distinct_configurations(catalog))
     hardware = [_flat(value) for value in overview.distinct_records(catalog, "hardware")]
     versions = [_flat(value) for value in overview.distinct_records(catalog, "versions")]

@@ -89,23 +89,26 @@ def _beyond(share: Column, hits: Column, trials: Column, tail: float) -> Column:
     return np.asarray((at_least + more) / 2 - tail, dtype=float)
 
 
-def mean_intervals(accuracies: Column, videos: Column, seeds: Column, deviations: Column) -> Ends:
+def mean_intervals(
+    accuracies: Column, videos: Column, seeds: Column, deviations: Column, within: Column | None = None
+) -> Ends:
     """Return the ends of `mean_over_seeds_from` of many means; one seed or NaN seeds are one training.
 
-    NaN where an accuracy is not finite, or its number of videos is not known. Deviations are points.
+    NaN where an accuracy is not finite, or its number of videos is not known. Deviations are points; `within`
+    is NaN where the predictions of a mean are not known.
     """
     low, high = accuracy_intervals(accuracies, videos)
     for place in np.flatnonzero(np.isfinite(low) & (seeds > 1)):
+        known = None if within is None or np.isnan(within[place]) else float(within[place])
+        deviation = np.nan_to_num(deviations[place])
         span = mean_over_seeds_from(
-            accuracies[place], int(videos[place]), int(seeds[place]), np.nan_to_num(deviations[place])
+            accuracies[place], int(videos[place]), int(seeds[place]), deviation, within=known
         )
         low[place], high[place] = span.low, span.high
     return low, high
 
 
-def differences_to_published(
-    own: tuple[Column, Column, Column, Column], published: Column, published_videos: Column
-) -> Ends:
+def differences_to_published(own: tuple[Column, ...], published: Column, published_videos: Column) -> Ends:
     """Return the ends of own minus published top-1 (points): of independent results (`unpaired_difference`).
 
     A published result is one training too: it may lie as far from others as one's own seeds do, whose
@@ -116,7 +119,7 @@ def differences_to_published(
         published: percent.
         published_videos: on how many; where nobody knows (NaN), as many as one's own.
     """
-    top1, videos, seeds, deviations = own
+    top1, videos, seeds, deviations = own[:4]
     counted = np.where(published_videos > 0, published_videos, videos)
     known = np.isfinite(published) & (counted > 0)
     for place in np.flatnonzero(known & (seeds > 1) & (deviations > 0)):

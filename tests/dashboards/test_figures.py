@@ -12,20 +12,26 @@ import pytest
 
 from catalog import Catalog
 from catalog.queries.accuracies import accuracies_by_frames
-from catalog.queries.filters import ALL, Filters
+from catalog.queries.filters import ALL, Filters, Source
 from catalog.queries.overview import cells_with_results
 from dashboards.figures.accuracy_by_frames import draw_accuracy_by_frames
 from dashboards.figures.contribution_intervals import contributions_data
 from dashboards.figures.contributions import draw_contributions
+from dashboards.figures.figure import Scope
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.render.theme import BACKBONE_SYMBOLS, MODULE_COLOURS, PUBLISHED_SYMBOL, module_colour
 from tests.support.drawn_lines import drawn_lines, is_bar
 from tests.support.grid_events import DEMO, Grid, grid_events, write_quickly
 
+
+def contributions_of(catalog: Catalog, filters: Filters = ALL, source: Source = "both") -> pa.Table:
+    return contributions_data(catalog, Scope(filters, source))
+
+
 PAIRS: list[tuple[Callable[..., Any], Callable[[Any], go.Figure]]] = [
     (accuracies_by_frames, draw_accuracy_by_frames),
     (temporal_pooling_gain_data, draw_temporal_pooling_gain),
-    (contributions_data, draw_contributions),
+    (contributions_of, draw_contributions),
 ]
 SSV2 = Grid(datasets=("mini-ssv2",))
 
@@ -102,7 +108,7 @@ def test_a_toy_study_has_no_published_counterpart(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, DEMO)
     assert accuracies_by_frames(catalog).column("published_top1").null_count == 32
     assert set(contributions_data(catalog).column("source").to_pylist()) == {"own"}
-    assert contributions_data(catalog, source="published").num_rows == 9
+    assert contributions_data(catalog, Scope(source="published")).num_rows == 9
 
 
 def test_the_chance_level_follows_the_number_of_classes(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from dashboards.figures.cost_by_axis import costs_of_all, draw_cost_by_axis
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front, front
 from dashboards.figures.curves import cell_colours, curves_data, draw_curves
 from dashboards.figures.failures import draw_failures
+from dashboards.figures.figure import Scope
 from dashboards.figures.grid import draw_grid, duration, grid_data
 from dashboards.figures.lineage import draw_lineage, lineage_data
 from dashboards.figures.paired import draw_paired, paired_data
@@ -451,7 +452,7 @@ def test_a_longer_clip_costs_its_whole_chain(tmp_path: Path) -> None:
         "TAM-ResNet50-f8@mini-ssv2": pytest.approx(0.5),
     }
     assert [name for name, row in rows.items() if row["on_front"]] == ["TAM-ResNet50-f8@mini-ssv2"]
-    long = cost_front_data(Catalog.open(tmp_path), Filters(frames=(16,))).to_pylist()
+    long = cost_front_data(Catalog.open(tmp_path), Scope(Filters(frames=(16,)))).to_pylist()
     assert [(row["frames"], row["gpu_hours"]) for row in long] == [(16, pytest.approx(1.5))]
 
 

@@ -160,7 +160,7 @@ def test_filters_that_let_nothing_through_leave_words(tmp_path: Path) -> None:
         table = accuracies_by_frames(catalog, nothing, source)
         assert table.num_rows == 0 and not draw_accuracy_by_frames(table).data
     assert grid_positions(catalog, nothing).num_rows == 0
-    assert cost_front.cost_front_data(catalog, nothing).num_rows == 0
+    assert cost_front.cost_front_data(catalog, Scope(nothing)).num_rows == 0
     assert failures_by_kind(catalog, Filters(module=("tsn",))).num_rows == 1
 
 

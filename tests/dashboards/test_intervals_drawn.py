@@ -112,13 +112,14 @@ def test_no_label_stands_among_the_intervals(few: Catalog, name: str) -> None:
         assert all(note["yref"] == "paper" and note["y"] in tops for note in notes), name
 
 
-def test_means_say_how_their_intervals_are_found(few: Catalog, tmp_path: Path) -> None:
+def test_means_say_what_their_intervals_count(few: Catalog, tmp_path: Path) -> None:
     for name in ("fig1", "fig4", "fig5", "fig8", "front"):
-        assert "without predictions" in legend(paper_figure(few, name, "own")), name
-    assert "without predictions" in str(paper_figure(few, "seeds", "own")["layout"]["annotations"])
+        assert "95 % interval (n = 31 videos, 2 seeds)" in legend(paper_figure(few, name, "own")), name
+    assert "95 % interval (videos, seeds)" in legend(paper_figure(few, "fig4", "both"))
+    assert "n = 31 videos, 2 seeds" in str(paper_figure(few, "seeds", "own")["layout"]["annotations"])
     with catalog_of(tmp_path, [Cell()]) as catalog:
         single = legend(paper_figure(catalog, "fig4", "own"))
-        assert "95 % interval (videos, seeds)" in single and "predictions" not in single
+        assert "95 % interval (n = " in single and "seed" not in single
 
 
 def legend(figure: Plain) -> str:
