@@ -8,11 +8,13 @@ import plotly.graph_objects as go
 
 from catalog import Catalog
 from catalog.names import label
+from catalog.queries.accuracies import contribution_pairs, contributions
 from catalog.queries.published import printed_contributions
 from dashboards.figures.axes import room_for_numbers
-from dashboards.figures.contribution_intervals import contributions_data, pairs_with_intervals
+from dashboards.figures.contribution_intervals import PARTS, mean_bounds
 from dashboards.figures.experiments import Experiments
-from dashboards.figures.figure import Answer, Behind, Export, Figure, Finding, Scope, Section
+from dashboards.figures.figure import EVERYTHING, Answer, Behind, Export, Figure, Finding, Scope, Section
+from dashboards.figures.measurements import Measurements
 from dashboards.figures.panels import (
     LEGEND,
     Row,
@@ -37,12 +39,60 @@ from dashboards.render.theme import (
     module_order,
     styled,
 )
+from dashboards.render.uncertainty import Accuracy, with_intervals, with_within
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_OWN = Accuracy("top1", seeds="seeds", std="top1_std")
+_TSN = Accuracy("tsn_top1", "tsn_eval_videos", seeds="tsn_seeds", std="tsn_top1_std")
 METRICS = {"phi": "Φ̄", "psi_ta": "Ψ̄ᵗᵃ", "psi_ta_tp": "Ψ̄ᵗᵃ⁺ᵗᵖ"}
 """The columns of the view `contributions` and their symbols."""
+
+
+def pairs_with_intervals(catalog: Catalog, scope: Scope = EVERYTHING) -> pa.Table:
+    """Return `contribution_pairs` with the 95 % intervals of both accuracies (percent)."""
+    filters = scope.filters.without("temporal_pooling")
+    table = contribution_pairs(catalog, filters, scope.source)
+    measurements, rows = Measurements(catalog, filters), table.to_pylist()
+    unpooled = {"module": "tsn", "temporal_pooling": False}
+    baselines = [{**row, **unpooled, "experiment": row["tsn_experiment"]} for row in rows]
+    for accuracy, sides in ((_OWN, rows), (_TSN, baselines)):
+        table = with_within(table, accuracy, measurements.within(sides, accuracy, scope.answers))
+    return with_intervals(table, _OWN, _TSN)
+
+
+def contributions_data(catalog: Catalog, scope: Scope = EVERYTHING) -> pa.Table:
+    """Return `contributions` with the 95 % interval of each average, `phi_low`, `phi_high` and so on.
+
+    `most_seeds` is the largest number of seeds that one of its accuracies is the mean of.
+
+    An average's bounds are the means of its pairs' bounds, as if all pairs erred together: they share their
+    videos, and what cannot be told to be independent is not taken to be. They are empty where a pair's
+    accuracies have no interval, because nobody knows on how many videos they were measured.
+    """
+    import pyarrow as pa
+
+    table = contributions(catalog, scope.filters, scope.source)
+    pairs: dict[tuple[str, ...], list[Row]] = {}
+    for pair in pairs_with_intervals(catalog, scope).to_pylist():
+        pairs.setdefault(_line(pair), []).append(pair)
+    lines = [pairs.get(_line(row), []) for row in table.to_pylist()]
+    for metric, (equation, pooled) in PARTS.items():
+        bounds = [
+            mean_bounds(equation, (p for p in line if p["temporal_pooling"] == pooled)) for line in lines
+        ]
+        place = table.column_names.index(metric) + 1
+        for offset, name in enumerate(("low", "high")):
+            values = pa.array([bound and bound[offset] for bound in bounds], pa.float64())
+            table = table.add_column(place + offset, f"{metric}_{name}", values)
+    seeds = [[pair[name] or 1 for pair in line for name in ("seeds", "tsn_seeds")] for line in lines]
+    most = pa.array([max(line, default=1) for line in seeds], pa.int64())
+    return table.append_column("most_seeds", most)
+
+
+def _line(row: Row) -> tuple[str, ...]:
+    return row["source"], row["study"], row["dataset"], row["module"]
 
 
 def footnote(printed: pa.Table) -> str:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from dash import html
-from dash.development.base_component import Component
-
-from catalog.names import count_text
 from catalog.queries.training import costs_by_axis, failures_by_kind, utilisation
-from dashboards.figures.cost_by_axis import costs_of_all, draw_cost_by_axis, unit_of
+from dashboards.figures.cost_by_axis import costs_of_all, draw_cost_by_axis
 from dashboards.figures.cost_front import cost_front_data, draw_cost_front
 from dashboards.figures.failures import draw_failures
 from dashboards.figures.figure import Scope
-from dashboards.figures.grid import duration
-from dashboards.figures.panels import Row
 from dashboards.figures.utilisation import draw_utilisation
-from dashboards.pages.blocks import Block, Figure, Text, message
+from dashboards.pages.blocks import Block, Figure, Text
+from dashboards.pages.overview import totals
 from dashboards.pages.request import PageRequest, in_parallel
 
 TITLE = "Cost"
@@ -50,30 +45,3 @@ def blocks(request: PageRequest) -> list[Block]:
         ),
         Figure("failures", "Failures by kind", draw_failures(failed, request.theme), failed),
     ]
-
-
-def totals(row: Row | None) -> Component:
-    """Return what `costs_of_all` says in words: cells done, hours spent and left."""
-    if row is None:
-        return message("No cell has been planned in this storage yet, or none passes the filters.")
-    kind, name = unit_of([row])
-    facts = [
-        f"{row['done']:,} of {row['cells']:,} cells are done",
-        f"{row[f'{kind}_hours_spent'] or 0:,.2f} {name} spent",
-    ]
-    if row["done"] < row["cells"]:
-        facts.append(_left(row, kind, name))
-    return html.Ul([html.Li(fact) for fact in facts], className="counts")
-
-
-def _left(row: Row, kind: str, name: str) -> str:
-    hours = row[f"{kind}_hours_left"]
-    if hours is None:
-        return "what is left cannot be told before the first cell has finished"
-    text = f"about {hours:,.2f} {name} left"
-    if row["unknown"]:
-        text += f" (without {count_text(row['unknown'], 'cell')} of unknown cost)"
-    if row["running"]:
-        at_once = count_text(row["running"], "cell")
-        text += f": {duration(row['seconds_left'] / row['running'])} with {at_once} at a time"
-    return text

@@ -16,8 +16,9 @@ from catalog.queries.filters import Filters
 from catalog.queries.overview import failed_and_blocked, results_so_far
 from catalog.queries.training import costs_by_axis
 from catalog.storage.layout import command_on
-from dashboards.figures.cost_by_axis import costs_of_all
+from dashboards.figures.cost_by_axis import costs_of_all, unit_of
 from dashboards.figures.figure import Answer, Figure, Scope
+from dashboards.figures.grid import duration
 from dashboards.figures.grid_effects import grid_effects_data, why_no_model
 from dashboards.figures.registry import findings
 from dashboards.pages.blocks import (
@@ -33,7 +34,6 @@ from dashboards.pages.blocks import (
     message,
     state,
 )
-from dashboards.pages.cost import totals
 from dashboards.pages.request import PageRequest, cell_link, in_parallel, link
 from dashboards.render.theme import LIGHT
 from dashboards.render.uncertainty import Accuracy, with_intervals
@@ -272,3 +272,30 @@ def _without_answer(
             drawing = figure.drawn(answer, LIGHT)
             found[name] = " ".join(str(one.text) for one in drawing.layout.annotations)
     return found
+
+
+def totals(row: dict[str, Any] | None) -> Component:
+    """Return what `costs_of_all` says in words: cells done, hours spent and left."""
+    if row is None:
+        return message("No cell has been planned in this storage yet, or none passes the filters.")
+    kind, name = unit_of([row])
+    facts = [
+        f"{row['done']:,} of {row['cells']:,} cells are done",
+        f"{row[f'{kind}_hours_spent'] or 0:,.2f} {name} spent",
+    ]
+    if row["done"] < row["cells"]:
+        facts.append(_left(row, kind, name))
+    return html.Ul([html.Li(fact) for fact in facts], className="counts")
+
+
+def _left(row: Row, kind: str, name: str) -> str:
+    hours = row[f"{kind}_hours_left"]
+    if hours is None:
+        return "what is left cannot be told before the first cell has finished"
+    text = f"about {hours:,.2f} {name} left"
+    if row["unknown"]:
+        text += f" (without {count_text(row['unknown'], 'cell')} of unknown cost)"
+    if row["running"]:
+        at_once = count_text(row["running"], "cell")
+        text += f": {duration(row['seconds_left'] / row['running'])} with {at_once} at a time"
+    return text

@@ -15,8 +15,7 @@ from catalog.queries.accuracies import accuracies_by_frames
 from catalog.queries.filters import ALL, Filters, Source
 from catalog.queries.overview import cells_with_results
 from dashboards.figures.accuracy_by_frames import draw_accuracy_by_frames
-from dashboards.figures.contribution_intervals import contributions_data
-from dashboards.figures.contributions import draw_contributions
+from dashboards.figures.contributions import contributions_data, draw_contributions
 from dashboards.figures.figure import Scope
 from dashboards.figures.temporal_pooling_gain import draw_temporal_pooling_gain, temporal_pooling_gain_data
 from dashboards.render.theme import BACKBONE_SYMBOLS, MODULE_COLOURS, PUBLISHED_SYMBOL, module_colour

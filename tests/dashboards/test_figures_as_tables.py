@@ -12,7 +12,7 @@ from catalog import Catalog
 from catalog.pivot import pivot
 from catalog.queries.overview import explored_experiments, pivot_rows
 from catalog.queries.predictions import outcomes_by_video
-from dashboards.figures.contribution_intervals import pairs_with_intervals
+from dashboards.figures.contributions import pairs_with_intervals
 from dashboards.figures.figure import Scope
 from dashboards.figures.measurements import means_with_intervals
 from dashboards.figures.panels import interval_source

@@ -29,8 +29,7 @@ from catalog.queries.published import TABLES, printed_contributions, printed_sam
 from dashboards.figures.accuracy_by_clips import draw_accuracy_by_clips
 from dashboards.figures.accuracy_by_frames import draw_accuracy_by_frames
 from dashboards.figures.accuracy_by_macs import LARGEST, draw_accuracy_by_macs
-from dashboards.figures.contribution_intervals import contributions_data
-from dashboards.figures.contributions import draw_contributions, footnote
+from dashboards.figures.contributions import contributions_data, draw_contributions, footnote
 from dashboards.figures.figure import Scope
 from dashboards.figures.i3d_steps import draw_i3d_steps, i3d_steps_data
 from dashboards.figures.registry import figures
