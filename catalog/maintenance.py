@@ -47,7 +47,7 @@ class CheckReport:
     """What `check` found. `snapshot` is None where none has been published yet.
 
     `unchecked` counts the journal lines that count and have no checksum. `older`: another version of this
-    program made the snapshot, so that nothing was compared.
+    program made the snapshot, so that nothing was compared. `behind` counts the journals' lines after it.
     """
 
     snapshot: Path | None
@@ -55,6 +55,7 @@ class CheckReport:
     faults: tuple[Fault, ...]
     unchecked: int = 0
     older: bool = False
+    behind: int = 0
 
     @property
     def ok(self) -> bool:
@@ -96,7 +97,8 @@ def check(storage: Path | str) -> CheckReport:
             raise CatalogError("snapshot is damaged", snapshot, snapshots.rebuild_it(root))
         tables = _compared(catalog, snapshot)
         older = tables is None
-        return CheckReport(snapshot, tables or {}, catalog.faults, catalog.unchecked, older)
+        behind = snapshots.lines_after(root, snapshot)
+        return CheckReport(snapshot, tables or {}, catalog.faults, catalog.unchecked, older, behind)
 
 
 def check_files(storage: Path | str, fetch: Callable[[Path], None] | None = None) -> Iterator[CheckedFile]:

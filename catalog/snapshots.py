@@ -251,6 +251,22 @@ def _begins_with(path: Path, known: Beginning) -> bool:
         return False
 
 
+def lines_after(storage: Path, snapshot: Path) -> int:
+    """How many lines the journals have after those that a snapshot covers; 0 where nobody can tell."""
+    try:
+        covered = _description(snapshot)["journals"]
+        journals = sorted(Layout(storage).journals.glob("*.jsonl"))
+        return sum(_lines_from(path, covered.get(path.stem, {"size": 0})["size"]) for path in journals)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0
+
+
+def _lines_from(path: Path, offset: int) -> int:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return sum(1 for _ in file)
+
+
 def _beginning(path: Path, size: int) -> Beginning:
     try:
         before = path.stat()

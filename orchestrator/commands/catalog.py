@@ -55,6 +55,11 @@ def check(
         typer.echo(
             f"without a checksum, as earlier versions wrote them: {count_text(report.unchecked, 'line')}"
         )
+    if report.behind and not report.ok:
+        again = command_line("catalog", "rebuild", storage=storage)
+        lacks = f"the catalog lacks the journals' last {count_text(report.behind, 'line')}, as after a kill"
+        typer.echo(f"{lacks}: nothing is lost, every command reads them beside it")
+        typer.echo(f"the next run takes them in, or: {again}")
     whole = _check_files(chosen, storage) if files else True
     if not (report.ok and whole):
         raise typer.Exit(WORK_FAILED)

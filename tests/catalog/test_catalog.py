@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from catalog import Catalog, CatalogError, QueryError
@@ -34,6 +35,7 @@ from catalog.projection import ORIGIN
 from catalog.queries.planner import attempts_made, done_cells, failed_cells
 from catalog.storage.checksums import load_checked
 from orchestrator.cli import app
+from orchestrator.commands.catalog import check as check_command
 from tests.support.grid_events import (
     DEMO,
     Grid,
@@ -206,6 +208,23 @@ def test_check_finds_what_differs(storage: Path) -> None:
     assert report.tables["failed"].only_in_journal == 1 and report.tables["epochs"].only_in_journal == 1
     assert report.tables["finished"].only_in_journal == 0
     assert [fault.kind for fault in report.faults] == ["torn"]
+    assert report.behind == 3, "two events and the torn line"
+    rebuild(storage)
+    assert check(storage).behind == 0
+
+
+def test_check_says_that_a_catalog_behind_the_journals_is_no_damage(
+    storage: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Catalog.open(storage).snapshot()
+    with Journal.open(storage, "driver-2") as journal:
+        journal.append(CellFailed("new", 1, "e"))
+    with pytest.raises(typer.Exit):
+        check_command(storage=str(storage))
+    assert "lacks the journals' last 1 line, as after a kill: nothing is lost" in capsys.readouterr().out
+    rebuild(storage)
+    check_command(storage=str(storage))
+    assert "lacks" not in capsys.readouterr().out
 
 
 def test_a_damaged_snapshot_is_a_clear_error(storage: Path) -> None:
