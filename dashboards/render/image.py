@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,19 @@ def image(figure: dict[str, Any], form: Format) -> bytes:
             form,
             "try again, or another --format",
         ) from error
+    if form == "png":
+        return _with_resolution(content)
     return _without_chance(content) if form == "svg" else content
+
+
+def _with_resolution(png: bytes) -> bytes:
+    """A picture that says how large it is on paper: Chromium's say nothing."""
+    from PIL import Image
+
+    tagged = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as picture:
+        picture.save(tagged, "PNG", dpi=(PNG_DOTS_PER_INCH, PNG_DOTS_PER_INCH))
+    return tagged.getvalue()
 
 
 def _without_chance(svg: bytes) -> bytes:

@@ -148,7 +148,7 @@ def frames_axis(figure: PlainFigure, frames: Sequence[int], beyond: float = 0.0)
     figure.update_xaxes(
         type="log",
         range=[ends[0] - beside, ends[1] + beside + room],
-        title={"text": "frames (log₂)", "standoff": 4},
+        title={"text": "frames", "standoff": 4},
         tickmode="array",
         tickvals=ticks,
         ticktext=[str(value) for value in ticks],
