@@ -67,6 +67,9 @@ def build(
     address: Annotated[
         str | None, typer.Option(help="A Ray cluster's address, or `auto`; default: this machine.")
     ] = None,
+    cpus: Annotated[
+        int | None, typer.Option(min=1, help="CPUs of this machine to read videos with; default: all.")
+    ] = None,
     storage: StorageOption = None,
 ) -> None:
     """Build a dataset, or the missing ones of a study: judge every video, store its frames.
@@ -87,7 +90,7 @@ def build(
     request = Request(name, videos, annotations, chosen, split, min_frames, missing)
     chosen_one = chosen_storage(storage)
     log = chosen_one.layout.log(f"{writer_name()}-data")
-    builder = Builder(BuildView(sys.stderr), typer.echo, VideoReaders(chosen_one, address, log))
+    builder = Builder(BuildView(sys.stderr), typer.echo, VideoReaders(chosen_one, address, log, cpus))
     try:
         if is_study(request):
             _build_study(name, chosen_one, builder)

@@ -206,6 +206,7 @@ def build_declared(
         DatasetError, StoreWriteError: As `build_missing`.
     """
     from trainables.data.ingest.build import build_dataset
+    from trainables.data.ingest.plan import OtherBuilds
 
     path = declared_path(config, name, storage.layout)
     if path.is_file():
@@ -213,6 +214,7 @@ def build_declared(
             for damaged in fetch_intact(storage, path):
                 storage.remove(damaged)  # else its size would tell that it stands
     declared = config.sources if isinstance(config, OfficialDataset) else None
+    folders = tuple(log.parent for log in storage.layout.build_logs(name))
     manifest = build_dataset(
         config,
         name,
@@ -221,6 +223,12 @@ def build_declared(
         allow_missing=allow_missing,
         executor=builder.executor,
         progress=lambda now: builder.show(name, now),
+        others=OtherBuilds(
+            folders,
+            storage.fetch_missing,
+            lambda line: builder.announce(f"dataset {name}: {line}"),
+            link=not storage.mirrored,
+        ),
     )
     publish_dataset(storage, path.parent)
     for line in manifest_lines(manifest, path):

@@ -93,12 +93,13 @@ def _ingest(task: BatchTask) -> Events:
 class VideoReaders:
     """The executor of a build: threads here for a small one, Ray tasks for a large one or on a cluster.
 
-    `address` is a cluster's; `log` gets Ray's own output.
+    `address` is a cluster's; `log` gets Ray's own output. `cpus` bounds what is used here (None: all).
     """
 
     storage: Storage
     address: str | None
     log: Path
+    cpus: int | None = None
 
     def run(self, tasks: Sequence[BatchTask]) -> Events:
         """See `Executor`.
@@ -109,9 +110,9 @@ class VideoReaders:
         # Into a mirror only this machine can write.
         address = None if self.storage.mirrored else self.address
         if address is None and not is_large(tasks):
-            yield from LocalThreads().run(tasks)
+            yield from LocalThreads(most=self.cpus).run(tasks)
             return
-        with _session(address, self.log):
+        with _session(address, self.cpus if address is None else None, self.log):
             yield from RayTasks().run(tasks)
 
 
@@ -123,14 +124,14 @@ def is_large(tasks: Sequence[BatchTask]) -> bool:
 
 
 @contextmanager
-def _session(address: str | None, log: Path) -> Iterator[None]:
+def _session(address: str | None, cpus: int | None, log: Path) -> Iterator[None]:
     """A Ray session that prints to `log` while it starts and ends; between, the terminal is the build's."""
     with ExitStack() as session:
         # On standard error, as the build's own progress.
         with redirect_output(log, said_on=2) as terminal:
             session.enter_context(
                 ray_session(
-                    address, None, 0 if address is None else None, lambda line: print(line, file=terminal)
+                    address, cpus, 0 if address is None else None, lambda line: print(line, file=terminal)
                 )
             )
         try:

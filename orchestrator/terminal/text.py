@@ -105,6 +105,7 @@ def held_lines(holders: Mapping[str, str]) -> list[str]:
 _TERMINAL_SECONDS = 0.2
 _WORDS: dict[Stage, tuple[str, str, str]] = {  # what is counted, what was done with bytes, what is wrong
     "generating": ("videos", "written", "quarantined"),
+    "comparing": ("videos", "read", "quarantined"),
     "reading": ("videos", "written", "quarantined"),
     "verifying": ("files", "read", "not as built"),
 }

@@ -22,7 +22,7 @@ from tests.support.buckets import open_mirror, storage_in
 from tests.support.s3_server import S3Server, Wire
 from trainables.data.datasets import SPLITS
 from trainables.data.datasets.synthetic import SyntheticMotion
-from trainables.data.frames.check import shards_stand
+from trainables.data.frames.check import shards_stand, verify
 from trainables.data.frames.manifest import read_manifest
 from trainables.data.frames.transfer import (
     DownloadError,
@@ -266,6 +266,28 @@ def test_frames_that_are_damaged_in_the_bucket_are_told_by_verify_and_mended_by_
     fetch_manifests(two)
     fetch_dataset(two, far / "manifest.parquet")
     assert (far / SHARDS / shard).read_bytes() == whole
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_frames_of_an_earlier_build_come_from_the_bucket_and_are_not_decoded_again(
+    damaged: bool, dataset: Path, mirror: Mirror, elsewhere: Mirror
+) -> None:
+    shard = read_manifest(dataset / "manifest.parquet").shards[0]
+    if damaged:
+        mirror.bucket.put(mirror.name(dataset / SHARDS / shard.name), b"x" * shard.bytes)
+    two, said = storage_in(elsewhere), list[str]()
+    fetch_manifests(two)
+    more = SyntheticMotion(train_per_class=2, val_per_class=2)
+    manifest = build_declared(more, "toy", two, Builder(lambda *_: None, said.append))
+    assert len(manifest.videos) == 16
+    taken, decoded = (11, 5) if damaged else (12, 4)
+    assert said[0] == (
+        f"dataset toy: {taken} videos are those of {dataset.name}: not decoded again; {decoded} are decoded"
+    )
+    directory = declared_path(more, "toy", two.layout).parent
+    assert all(one.problem is None for one in verify(manifest, directory, 1))
+    assert frames_stand(two, manifest, directory)
+    assert (elsewhere.root / "datasets" / dataset.name / SHARDS / shard.name).exists() is not damaged
 
 
 @pytest.mark.parametrize("who", ["another machine", "the machine that built it"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from orchestrator.study.load import parse_study
 from orchestrator.terminal.text import BuildView, build_line
 from trainables.data.datasets import SyntheticMotion
 from trainables.data.frames.frame_format import FrameFormat
-from trainables.data.ingest.batch import BatchTask
+from trainables.data.ingest.batch import BatchTask, Events
 from trainables.data.ingest.build import build_dataset
-from trainables.data.ingest.run import BuildProgress
+from trainables.data.ingest.run import BuildProgress, LocalThreads
 
 STUDY = """
 name: toy
@@ -199,6 +200,24 @@ def test_what_cannot_be_built_is_one_line_and_exit_code_2(
     assert error.startswith("error: ")
     assert says in error
     assert error.count("\n") == 1
+
+
+def test_no_more_threads_read_videos_than_cpus_are_given(
+    monkeypatch: pytest.MonkeyPatch, videos: Path, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+
+    class Threads(LocalThreads):
+        def run(self, tasks: Sequence[BatchTask]) -> Events:
+            seen.append(self._workers)
+            return super().run(tasks)
+
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    monkeypatch.setattr("orchestrator.datasets.ingest_tasks.LocalThreads", Threads)
+    arguments = ("own", "--videos", videos / "own", "--direct", "--allow-missing", "30%")
+    for place, cpus in (("a", ()), ("b", ("--cpus", 2))):
+        assert run(monkeypatch, "data", "build", *arguments, "--storage", tmp_path / place, *cpus) == 0
+    assert seen == [3, 2]
 
 
 def test_an_unknown_dataset_cannot_be_verified(

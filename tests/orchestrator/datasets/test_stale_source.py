@@ -203,3 +203,16 @@ def test_what_takes_long_to_read_is_left_open(place: Place, monkeypatch: pytest.
     reasons = [one.reason for one in make_plan(place.study, {"d": state}, known=known).cells]
     first = "dataset d is built again first: 1 video added"
     assert reasons == [f"{first}; unless it then equals an earlier one", first]
+
+
+def test_videos_that_were_moved_keep_their_keys_and_are_not_decoded(place: Place) -> None:
+    before = place.state()
+    place.src.rename(place.root / "moved")
+    (place.root / "s.yaml").write_text(STUDY.replace("src/", "moved/"))
+    place.study = load_study(place.root / "s.yaml")
+    assert not place.state().built
+    after = place.build()
+    assert (after.train_hash, after.val_hash) == (before.train_hash, before.val_hash)
+    old = Path(before.manifest or "").parent.name
+    assert place.said[0] == f"dataset d: 6 videos are those of {old}: not decoded again"
+    assert after.manifest != before.manifest and place.state() == after

@@ -29,6 +29,7 @@ from trainables.data.ingest.checked import make_manifest
 if TYPE_CHECKING:
     from trainables.data.ingest.batch import Executor
     from trainables.data.ingest.build_log import Source
+    from trainables.data.ingest.plan import OtherBuilds
     from trainables.data.ingest.run import Progress
 
 
@@ -46,13 +47,15 @@ def build_dataset(
     allow_missing: float | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    others: OtherBuilds | None = None,
 ) -> Manifest:
     """Build `directory/manifest.parquet` and the shards beside it; returns the manifest.
 
     Batches that stand are not read again, so that a build that was stopped, at whatever moment, goes on, and
     ends with the same files; the manifest is written last. `sources` is where an official dataset lies,
     `allow_missing` the user's decision in place of the configuration's; without them what the last
-    complete build was told holds. `executor` reads the videos (default: threads on this machine).
+    complete build was told holds. `executor` reads the videos (default: threads on this machine). What
+    was read of the same bytes in `others` is not decoded again: the shards are linked or copied.
 
     Raises:
         DatasetError: nothing to build from, too many quarantined videos, or a split left without videos.
@@ -68,7 +71,8 @@ def build_dataset(
         listing = _listed(config, told.sources, directory, log, progress)
         source = _source(config, listing)
         paths = tuple(dict.fromkeys(entry.path for entry in listing.entries))
-        found = read_all(paths, config.frame_format, directory, log, executor or LocalThreads(), progress)
+        reader = executor or LocalThreads()
+        found = read_all(paths, config.frame_format, directory, log, reader, progress, others)
         manifest = make_manifest(config, name, listing, found.videos, found.shards)
         if told.allow_missing is not None:
             manifest = replace(manifest, allow_missing=told.allow_missing)

@@ -185,6 +185,12 @@ def source_of(listing: Listing) -> dict[str, SourceFile]:
         }
 
 
+def is_as_noted(path: Path, source: Source) -> bool:
+    """Whether a file has the size and time that it had when the source was noted."""
+    then = source.get(escaped(str(path)))
+    return then is not None and _stamp(then) == file_stamp(path)
+
+
 def write_source(source: Source, path: Path) -> None:
     """Write it beside the manifest, so that a reader sees the old file or the whole new one."""
     columns = {

@@ -10,7 +10,7 @@ from catalog.storage.atomic import sha256_of
 from catalog.storage.layout import escaped
 from trainables.data.datasets import DatasetConfig, Entry, Listing, SyntheticAppearance, SyntheticMotion
 from trainables.data.frames.manifest import Manifest, Quarantined, Video
-from trainables.data.ingest.build_log import READ_AGAIN, BuildLog, Source, file_stamp
+from trainables.data.ingest.build_log import READ_AGAIN, BuildLog, Source, file_stamp, is_as_noted
 
 if TYPE_CHECKING:
     from trainables.data.frames.frame_format import FrameFormat
@@ -111,12 +111,11 @@ def _contents(listing: Listing, before: Manifest, noted: Source) -> dict[Path, s
     known = {video.path: video.sha256 for video in before.videos}
     found, left = {}, READ_AGAIN
     for path in dict.fromkeys(entry.path for entry in listing.entries):
-        name, stamp = escaped(str(path)), file_stamp(path)
-        then = noted.get(name)
-        if name in known and then is not None and (then.size, then.time) == stamp:
+        name = escaped(str(path))
+        if name in known and is_as_noted(path, noted):
             found[path] = known[name]
             continue
-        left -= stamp[0]
+        left -= file_stamp(path)[0]
         if left < 0:
             raise TooMuchToReadError(str(path))
         found[path] = _content(path)

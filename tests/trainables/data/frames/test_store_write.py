@@ -22,10 +22,10 @@ from trainables.data.frames.spool import SpoolTarget, SpoolWriter
 from trainables.data.frames.write import DecodedVideo, ShardWriter, shard_writer
 from trainables.data.ingest.batch import BatchRecord, BatchTask, VideoDone, VideoRecord
 from trainables.data.ingest.build_log import BuildLog
-from trainables.data.ingest.plan import IngestPlan, _estimate, check_space, plan_ingest
+from trainables.data.ingest.plan import IngestPlan, _estimate, plan_ingest
 from trainables.data.ingest.probe import Probed, Rejected
 from trainables.data.ingest.probe_child import estimate_bytes
-from trainables.data.ingest.run import LocalThreads
+from trainables.data.ingest.run import LocalThreads, check_space
 
 SMALL = FrameFormat(shard_mb=1)
 MEBI = 1 << 20
