@@ -45,6 +45,9 @@ _BEGUN = f"""
     FROM ({_EPOCHS_SO_FAR}) AS begun JOIN recorded.cells AS planned USING (key)
     WHERE planned.study = $study ORDER BY begun.epoch, planned.cell, begun.key
 """
+_FINISHED_NAMES = """
+    SELECT DISTINCT cell FROM recorded.cells SEMI JOIN recorded.finished USING (key) WHERE study = $study
+"""
 _EPOCHS = """
     SELECT
         epoch, lr, train_loss, train_top1, seconds AS train_seconds, clips_per_second, top1, top5, val_loss,
@@ -147,6 +150,11 @@ def epochs_so_far(catalog: Catalog) -> Mapping[str, int]:
 def begun_cells(catalog: Catalog, study: str) -> pa.Table:
     """Return `cell`, `key` and last `epoch` of what a study ever planned that is begun and not finished."""
     return catalog.query(_BEGUN, {"study": study})
+
+
+def finished_names(catalog: Catalog, study: str) -> frozenset[str]:
+    """Return the names of a study's finished cells, whatever plan of it they were trained for."""
+    return frozenset(catalog.query(_FINISHED_NAMES, {"study": study})["cell"].to_pylist())
 
 
 def finished_epochs(catalog: Catalog) -> pa.Table:

@@ -159,9 +159,8 @@ def _text(found: StoragePlan, forecast: Forecast, goal: Goal | None, shown: _Sho
     from orchestrator.terminal.plan_text import cell_lines, goal_lines, largest_lines
 
     notes = tuple(weakest(study_power(found.plan, found.videos, found.variances), shown.power))
-    page = PlanPage(
-        found.plan, forecast, found.downloads, _shortages(found.plan), notes, shown.storage, found.otherwise
-    )
+    lacking, earlier = _shortages(found.plan), (found.otherwise, found.unsure)
+    page = PlanPage(found.plan, forecast, found.downloads, lacking, notes, shown.storage, *earlier)
     lines = page_lines(page, terminal_width())
     if shown.largest:
         lines += ["", *largest_lines(found.plan, forecast)]

@@ -96,8 +96,8 @@ def results(
 ) -> None:
     """Show the results of finished cells of today's studies, also while a grid runs.
 
-    Accuracies have their 95 % intervals beside them; a pivot prints ± or [low, high], seeds × videos, and in
-    bold what is significantly best.
+    Accuracies have their 95 % intervals beside them; a pivot prints ± or the interval's ends, seeds × videos,
+    and in bold what is significantly best.
     """
     from catalog import Catalog
 

@@ -12,6 +12,7 @@ from catalog.queries.planner import (
     epochs_so_far,
     failed_cells,
     finished_epochs,
+    finished_names,
     last_reductions,
     removed_checkpoints,
 )
@@ -38,7 +39,8 @@ class StoragePlan:
     `measured` is how fast its finished cells trained, `videos` how many evaluation videos each dataset has
     (None where not known), `variances` what its results say of seeds and videos, where that was asked for.
     `downloads` are the files of weights that are not here and that a run downloads. `otherwise` are the last
-    epochs of cells that were begun as the study was before, and are not finished.
+    epochs of cells that were begun as the study was before, and are not finished. `unsure` counts the cells
+    that are finished or begun under the names of cells whose dataset is not built: their keys are not known.
     """
 
     plan: Plan
@@ -47,6 +49,7 @@ class StoragePlan:
     variances: Mapping[str, MeasuredVariances]
     downloads: tuple[WeightsFile, ...]
     otherwise: tuple[int, ...] = ()
+    unsure: tuple[int, int] = (0, 0)
 
 
 def plan_and_measure(
@@ -78,13 +81,20 @@ def plan_and_measure(
         downloads = weights_to_download(
             [one for one in pretrained if one.network not in problems], weights_dir
         )
-        names, keys = {one.cell.name for one in planned.cells}, {one.key for one in planned.cells}
-        begun = begun_cells(catalog, study.name).to_pylist()
-        otherwise = {
-            one["key"]: one["epoch"] for one in begun if one["cell"] in names and one["key"] not in keys
-        }
+        otherwise, unsure = _under_other_keys(planned, catalog)
         measured = measured_rates(catalog)
-        return StoragePlan(planned, measured, videos, variances, downloads, tuple(otherwise.values()))
+        return StoragePlan(planned, measured, videos, variances, downloads, otherwise, unsure)
+
+
+def _under_other_keys(planned: Plan, catalog: Catalog) -> tuple[tuple[int, ...], tuple[int, int]]:
+    """`StoragePlan.otherwise` and `StoragePlan.unsure`."""
+    sure = {one.cell.name: not one.key_is_provisional for one in planned.cells}
+    keys = {one.key for one in planned.cells}
+    begun = {one["key"]: one for one in begun_cells(catalog, planned.study).to_pylist()}
+    others = [one for key, one in begun.items() if one["cell"] in sure and key not in keys]
+    finished = {name for name in finished_names(catalog, planned.study) if not sure.get(name, True)}
+    unsure = {one["cell"] for one in others if not sure[one["cell"]]} - finished
+    return tuple(one["epoch"] for one in others if sure[one["cell"]]), (len(finished), len(unsure))
 
 
 def plan(

@@ -19,6 +19,7 @@ from orchestrator.terminal.plan_text import (
     share_lines,
     share_table,
     sum_lines,
+    unsure_lines,
     work_line,
 )
 from trainables.models.pretrained import TITLES, WeightsFile
@@ -35,7 +36,8 @@ class PlanPage:
     """What is shown of a plan. `downloads` are files of weights to fetch, `notes` lines below the sums.
 
     `storage` is what the user named, for commands that are advised. `otherwise` are the last epochs of cells
-    that were begun as the study was before.
+    that were begun as the study was before, `unsure` how many finished or begun, of which the plan knows not
+    whether they count.
     """
 
     plan: Plan
@@ -45,6 +47,7 @@ class PlanPage:
     notes: tuple[str, ...] = ()
     storage: str | None = None
     otherwise: tuple[int, ...] = ()
+    unsure: tuple[int, int] = (0, 0)
 
 
 def page_lines(page: PlanPage, width: int | None) -> list[str]:
@@ -56,7 +59,7 @@ def page_lines(page: PlanPage, width: int | None) -> list[str]:
     needs = fitted([wrapped(line, width) for line in need_lines(page)], _NEEDS, "needs")
     sums = (work_line(plan.totals), *sum_lines(forecast), *choice_lines(plan), *share_lines(plan))
     sums = (*sums, *plug_in_lines(plan), *origin_lines(plan))
-    older = (*older_lines(plan, page.storage), *otherwise_lines(page.otherwise))
+    older = (*older_lines(plan, page.storage), *otherwise_lines(page.otherwise), *unsure_lines(*page.unsure))
     said = [wrapped(line, width) for line in (*sums, *older, *page.notes)]
     above = [head, needs, fitted(said, _SUMS, "notes")]
     groups = [wrapped(line, width) for line in group_lines(plan)]

@@ -219,7 +219,8 @@ def work_line(totals: Totals) -> str:
 
 def older_lines(plan: Plan, storage: str | None = None) -> list[str]:
     """How many cells have results that their new ones will supersede."""
-    older = [one.cell.name for one in plan.cells if one.supersedes is not None]
+    known = [one for one in plan.cells if not one.key_is_provisional]
+    older = [one.cell.name for one in known if one.supersedes is not None]
     if not older:
         return []
     have = "cell has" if len(older) == 1 else "cells have"
@@ -239,6 +240,17 @@ def otherwise_lines(epochs: Sequence[int]) -> list[str]:
     cells, many = count_text(len(epochs), "cell"), f"{many} epoch{'s' if high > 1 else ''}{each}"
     return [
         f"{cells} with {many} {were} begun with another recipe or other videos: these epochs are not used"
+    ]
+
+
+def unsure_lines(finished: int, begun: int) -> list[str]:
+    """That cells of these names were trained, nobody knows yet whether on the same videos."""
+    if not finished + begun:
+        return []
+    what = [f"{count} {word}" for count, word in ((finished, "finished"), (begun, "begun")) if count]
+    return [
+        f"under the same names: {' and '.join(what)}; whether they count is known once their datasets are "
+        "built (data build, or run): where the videos are the same, nothing is trained again"
     ]
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pyarrow.parquet as pq
 import pytest
+import typer
+from rich.markup import render
 
+from orchestrator.cli import app
 from orchestrator.commands.common import FormatError, format_of_file
 from orchestrator.commands.run import next_line
 from tests.orchestrator.commands.test_cli import TOY, run
@@ -25,6 +30,21 @@ def test_a_command_without_words_shows_help(
     shown = capsys.readouterr()
     assert "Usage:" in shown.out and "Commands" in shown.out
     assert shown.err == ""
+
+
+def helps(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
+    """All texts that the help of a command and of those below it shows, with the command's name."""
+    yield name, command.help or ""
+    yield from ((name, getattr(one, "help", None) or "") for one in command.params)
+    for below, other in getattr(command, "commands", {}).items():
+        yield from helps(other, f"{name} {below}")
+
+
+def test_no_help_has_brackets_that_a_terminal_takes_for_markup() -> None:
+    """`[low, high]` in a docstring was left out of what `--help` shows."""
+    texts = [*helps(typer.main.get_command(app), "actiongrid")]
+    assert len(texts) > 100
+    assert [(name, text) for name, text in texts if render(text).plain != text] == []
 
 
 def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

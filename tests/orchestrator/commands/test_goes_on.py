@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from orchestrator.study.cells import expand
 from orchestrator.study.load import parse_study
 from orchestrator.terminal.grid_view import open_cell, share_here
 from orchestrator.terminal.live_view import GridView, cell_columns, changes
-from orchestrator.terminal.plan_text import otherwise_lines
+from orchestrator.terminal.plan_text import otherwise_lines, unsure_lines
 from tests.orchestrator.commands.test_cli import run
 from tests.support.finished_study import NAMES, STUDY, SUBMITTED, build, plan, submit
 from tests.support.grid_events import grid_events
@@ -63,7 +64,7 @@ def test_every_command_says_from_which_epoch(
     assert status[3].split()[:3] == [NAMES[0], "interrupted", "23/24"]
     assert f"{NAMES[0]} {say}" in status
     explained = printed(monkeypatch, capsys, "explain", NAMES[0], "--storage", storage)
-    assert explained.startswith(f"{NAMES[0]} of study lengths: planned: {say}\n")
+    assert explained.startswith(f"{NAMES[0]} of study lengths: interrupted: {say}\n")
 
 
 def test_epochs_of_another_recipe_are_not_gone_on_with(
@@ -77,6 +78,20 @@ def test_epochs_of_another_recipe_are_not_gone_on_with(
     assert otherwise_lines([1])[0].startswith("1 cell with 1 epoch was begun")
     assert otherwise_lines([4, 9])[0].startswith("2 cells with 4 to 9 epochs each were begun")
     assert otherwise_lines([]) == []
+
+
+def test_before_the_videos_are_read_nobody_knows_whether_epochs_count(
+    storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    """On another machine the plan said that nine finished cells were new, and that epochs were not used."""
+    shutil.rmtree(storage / "datasets")
+    shown = printed(monkeypatch, capsys, "plan", storage / "lengths.yaml", "--storage", storage)
+    text = " ".join(shown.split())
+    assert "under the same names: 1 begun; whether they count is known once their datasets are built" in text
+    assert "not used" not in text
+    assert unsure_lines(9, 1)[0].startswith("under the same names: 9 finished and 1 begun; ")
+    assert unsure_lines(9, 0)[0].startswith("under the same names: 9 finished; ")
+    assert unsure_lines(0, 0) == []
 
 
 def test_a_run_says_what_goes_on() -> None:
