@@ -6,7 +6,7 @@ How sure the fields are, and which is best, is put in by `dashboards/render/tabl
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from catalog.export import (
     latex_symbols,
     latex_text,
 )
-from catalog.names import axis_name, axis_text, dataset_label, label
+from catalog.names import axis_name, axis_text, count_text, dataset_label, label
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 
 if TYPE_CHECKING:
@@ -33,7 +33,12 @@ OTHER_AXES = "other_axes"
 EXPERIMENT = "experiment"
 """The column that tells experiments of one model apart: they are not averaged, so that each has its lines."""
 DECIMALS = 2
-_LABELS = {"dataset": dataset_label, "module": label, "backbone": label}
+_LABELS: Mapping[str, Callable[[str], str]] = {
+    "dataset": dataset_label,
+    "module": label,
+    "backbone": label,
+    "frames": lambda name: f"{name.removeprefix('f')} frames",
+}
 
 Row = Mapping[str, Any]
 
@@ -180,16 +185,18 @@ def _number_first(text: str) -> tuple[float, str]:
 
 
 def pivot_latex(table: Pivot, decimals: int = DECIMALS) -> bytes:
-    """Return a LaTeX tabular (booktabs): means ± their intervals and n, the best in bold, and a legend."""
+    """Return a LaTeX tabular (booktabs): means ± their intervals, the best in bold, and a legend.
+
+    n stands in the legend where it is the same for all, else in each field.
+    """
     head = [" & ".join([*(latex_text(axis_name(axis)) for axis in table.row_axes), *_heads(table)]) + r" \\"]
     body: list[str] = []
-    even = _even(table)
+    form = _Form(_even(table), decimals, _common_n(table) is None)
     for place, (names, line) in enumerate(zip(table.rows, table.fields, strict=True)):
         if place and table.blocks[place] != table.blocks[place - 1]:
             body.append(r"\midrule")
         texts = [
-            _latex_field(field, decimals, bold=(place, column) in table.best, even=even)
-            for column, field in enumerate(line)
+            _latex_field(field, form, bold=(place, column) in table.best) for column, field in enumerate(line)
         ]
         body.append(" & ".join([*_printed(table.row_axes, names), *texts]) + r" \\")
     columns = "l" * len(table.row_axes) + "r" * len(table.columns)
@@ -212,11 +219,32 @@ _BOLD = "Bold: better than all others of its column and dataset (5 %, Holm over 
 def pivot_legend(table: Pivot) -> tuple[str, ...]:
     """Return what the signs of a pivot mean: those that are in it."""
     fields = _known(table)
-    spans = any(field.low is not None for field in fields)
+    if not fields:
+        return ()
+    n = _common_n(table)
     counted = "seeds × videos" if any(field.videos is not None for field in fields) else "seeds"
-    means = [f"{interval_legend(even=_even(table))} from videos and seeds"] if spans else []
-    said = ["; ".join([*means, f"n: {counted}"]) + "."] if fields else []
-    return (*said, *([_BOLD] if table.best else []))
+    said = [f"n: {counted}" if n is None else f"n = {n}"]
+    if any(field.low is not None for field in fields):
+        said = [f"{interval_legend(even=_even(table))} {_from(fields)}", *said]
+    return ("; ".join(said) + ".", *([_BOLD] if table.best else []))
+
+
+def _from(fields: Sequence[Mean]) -> str:
+    """What the intervals count: one seed says nothing of others."""
+    if all(field.count == 1 for field in fields):
+        return "from videos"
+    alone = any(field.count == 1 for field in fields)
+    return f"from videos and seeds{', of one seed from videos alone' if alone else ''}"
+
+
+def _common_n(table: Pivot) -> str | None:
+    """How many seeds and videos every field of a pivot is of, in words; None where they differ."""
+    found = {(field.count, field.videos) for field in _known(table)}
+    if len(found) != 1:
+        return None
+    ((seeds, videos),) = found
+    beside = "" if videos is None else f" × {count_text(videos, 'video')}"
+    return f"{count_text(seeds, 'seed')}{beside}"
 
 
 def _known(table: Pivot) -> list[Mean]:
@@ -231,10 +259,11 @@ def pivot_table(table: Pivot, decimals: int = DECIMALS, strong: str = "*{}*") ->
     """Return the pivot as a table for people: a mean, its interval and n as text; `strong` marks the best."""
     import pyarrow as pa
 
-    columns, even = _axes_of(table), _even(table)
+    columns = _axes_of(table)
+    form = _Form(_even(table), decimals, _common_n(table) is None)
     for place, heads in enumerate(table.columns):
         texts = [
-            _field_text(line[place], decimals, strong if (row, place) in table.best else "{}", even=even)
+            _field_text(line[place], form, strong if (row, place) in table.best else "{}")
             for row, line in enumerate(table.fields)
         ]
         columns[" ".join(heads)] = texts
@@ -260,15 +289,25 @@ def _axes_of(table: Pivot) -> dict[str, Any]:
     return {name: [row[place] for row in table.rows] for place, name in enumerate(names)}
 
 
-def _field_text(field: Mean | None, decimals: int, marked: str, *, even: bool) -> str | None:
+@dataclass(frozen=True)
+class _Form:
+    """How the fields of a table are written: `even` intervals as ±, and whether each says its n."""
+
+    even: bool
+    decimals: int
+    counted: bool
+
+
+def _field_text(field: Mean | None, form: _Form, marked: str) -> str | None:
     if field is None:
         return None
-    beside = _interval(field, decimals, even=even)
-    return f"{marked.format(f'{field.mean:.{decimals}f}')}{beside and f' {beside}'} ({_n(field)})"
+    return " ".join([marked.format(f"{field.mean:.{form.decimals}f}"), *_beside(field, form)])
 
 
-def _interval(field: Mean, decimals: int, *, even: bool) -> str:
-    return interval_text((field.mean, field.low, field.high), decimals, even=even)
+def _beside(field: Mean, form: _Form) -> list[str]:
+    """What stands beside a mean: its interval, if it has one, and n, where fields differ in it."""
+    interval = interval_text((field.mean, field.low, field.high), form.decimals, even=form.even)
+    return [*([interval] if interval else []), *([f"({_n(field)})"] if form.counted else [])]
 
 
 def _n(field: Mean) -> str:
@@ -306,9 +345,10 @@ def _printed(axes: Sequence[str], names: Sequence[str]) -> list[str]:
     return [latex_text(_LABELS[axis](name) if axis in _LABELS else name) for axis, name in pairs]
 
 
-def _latex_field(field: Mean | None, decimals: int, *, bold: bool, even: bool) -> str:
+def _latex_field(field: Mean | None, form: _Form, *, bold: bool) -> str:
     if field is None:
         return "--"
-    text, beside = f"{field.mean:.{decimals}f}", latex_interval(_interval(field, decimals, even=even))
-    text = rf"\textbf{{{text}}}" if bold else text
-    return rf"{text} {{\scriptsize {beside and f'{beside} '}({latex_symbols(_n(field))})}}"
+    mean = f"{field.mean:.{form.decimals}f}"
+    beside = " ".join(latex_symbols(latex_interval(text)) for text in _beside(field, form))
+    text = rf"\textbf{{{mean}}}" if bold else mean
+    return rf"{text} {{\scriptsize {beside}}}" if beside else text

@@ -65,7 +65,7 @@ def test_lengths_go_across_in_their_order() -> None:
 def test_models_and_data_sets_have_the_names_that_papers_print() -> None:
     rows = [result(module, 8, 60.0, "mini-ssv2", backbone="inception_v1") for module in ("tam", "tsn")]
     lines = pivot_latex(pivot(rows, "module,backbone×dataset,frames")).decode().splitlines()
-    assert lines[3] == r"module & backbone & Mini-SSV2 f8 \\"
+    assert lines[3] == r"module & backbone & Mini-SSV2 8 frames \\"
     assert [line.split(" & ")[:2] for line in lines[5:7]] == [["TAM", "InceptionV1"], ["TSN", "InceptionV1"]]
 
 
@@ -109,23 +109,21 @@ def sure() -> Any:
 
 def test_latex_as_it_is_printed() -> None:
     lines = pivot_latex(sure()).decode().splitlines()
-    times = r"$n$=1$\times$96"
     assert lines[:9] == [
         r"% needs \usepackage{booktabs}",
         r"\begin{tabular}{lrr}",
         r"\toprule",
-        r"module & f8 & f16 \\",
+        r"module & 8 frames & 16 frames \\",
         r"\midrule",
-        rf"I3D & 62.63 {{\scriptsize $\pm$9.00 ({times})}} & -- \\",
-        rf"TAM & \textbf{{65.44}} {{\scriptsize $\pm$9.00 ({times})}} & "
-        rf"68.63 {{\scriptsize $\pm$9.00 ({times})}} \\",
-        rf"TSN & 33.94 {{\scriptsize $\pm$9.00 ({times})}} & 70.00 {{\scriptsize $\pm$9.00 ({times})}} \\",
+        r"I3D & 62.63 {\scriptsize $\pm$9.00} & -- \\",
+        r"TAM & \textbf{65.44} {\scriptsize $\pm$9.00} & 68.63 {\scriptsize $\pm$9.00} \\",
+        r"TSN & 33.94 {\scriptsize $\pm$9.00} & 70.00 {\scriptsize $\pm$9.00} \\",
         r"\bottomrule",
     ]
     # What ± and bold mean goes wherever the table goes.
     assert lines[9] == (
-        r"\multicolumn{3}{l}{\scriptsize $\pm$: the farther end of the 95 \% interval from videos and "
-        r"seeds; $n$: seeds $\times$ videos.} \\"
+        r"\multicolumn{3}{l}{\scriptsize $\pm$: the farther end of the 95 \% interval from videos; "
+        r"n = 1 seed $\times$ 96 videos.} \\"
     )
     assert "Bold: better than all others" in lines[10] and lines[11:] == [r"\end{tabular}"]
 
@@ -140,21 +138,38 @@ def test_a_lopsided_interval_is_printed_with_its_ends_and_bold_only_explained_wh
     table = replace(table, fields=fields, best=frozenset())
     text = [row["f8"] for row in pivot_table(table).to_pylist()]
     assert text == [
-        "62.63 [2.60, 98.93] (n=1×96)",
-        "65.44 [56.44, 73.94] (n=1×96)",
-        "100.00 [96.20, 100.00] (n=1×96)",
+        "62.63 [2.60, 98.93]",
+        "65.44 [56.44, 73.94]",
+        "100.00 [96.20, 100.00]",
     ]
     latex = pivot_latex(table).decode()
-    assert r"62.63 {\scriptsize [2.60, 98.93] ($n$=1$\times$96)}" in latex
+    assert r"62.63 {\scriptsize [2.60, 98.93]}" in latex
     assert "[low, high]: the 95" in latex and "Bold" not in latex
     assert all_even([(50.0, 45.0, 54.9), (-3.0, -5.0, -1.0), (1.0, None, None)])
     assert not all_even([(48.39, 1.4, 97.37)]), "± would reach below 0"
-    assert pivot_legend(pivot(ROWS, "module×frames")) == ("n: seeds.",)
+    assert pivot_legend(pivot(ROWS, "module×frames")) == ("n = 1 seed.",)
+
+
+def test_n_stands_in_every_field_where_fields_differ_in_it() -> None:
+    table = sure()
+    first, *others = table.fields
+    three = replace(first[0], count=3)  # type: ignore[type-var]
+    mixed = replace(table, fields=((three, *first[1:]), *others))
+    text = pivot_table(mixed).to_pylist()
+    assert text[0]["f8"] == "62.63 ± 9.00 (n=3×96)" and text[1]["f16"] == "68.63 ± 9.00 (n=1×96)"
+    assert r"62.63 {\scriptsize $\pm$9.00 ($n$=3$\times$96)}" in pivot_latex(mixed).decode()
+    assert pivot_legend(mixed)[0].endswith(
+        "from videos and seeds, of one seed from videos alone; n: seeds × videos."
+    )
+    every = tuple(tuple(field and replace(field, count=3) for field in line) for line in table.fields)
+    assert pivot_legend(replace(table, fields=every))[0].endswith(
+        "from videos and seeds; n = 3 seeds × 96 videos."
+    )
 
 
 def test_people_and_programs_get_the_intervals_too() -> None:
     text = pivot_table(sure(), strong="**{}**").to_pylist()
-    assert text[1] == {"module": "tam", "f8": "**65.44** ± 9.00 (n=1×96)", "f16": "68.63 ± 9.00 (n=1×96)"}
+    assert text[1] == {"module": "tam", "f8": "**65.44** ± 9.00", "f16": "68.63 ± 9.00"}
     assert text[0]["f16"] is None
     numbers = pivot_columns(sure()).to_pylist()[1]
     assert list(numbers) == [

@@ -23,6 +23,7 @@ from threading import Lock
 from typing import Any
 
 from catalog.storage.atomic import replaced_atomically, sha256_of
+from catalog.storage.errors import OUTAGES
 from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SHARDS, SOURCE_FILE, escaped
 from trainables.data.frames.check import Damage
 from trainables.data.frames.frame_format import FrameFormat
@@ -41,7 +42,13 @@ _FEWEST_BATCHES = 16  # so that small datasets, too, keep several workers busy
 _LARGEST_BATCH = 4096  # bounds what one task has to do again after a kill
 _THREADS = 4  # that compare files
 # how the reasons begin of what may come out otherwise the next time
-_CHANCE = ("missing", "the decoder ", "unreadable: the file changed", "unreadable: MemoryError")
+_CHANCE = (
+    "missing",
+    "the decoder ",
+    "unreadable: the file changed",
+    "unreadable: MemoryError",
+    *sorted(f"unreadable: {os.strerror(one)}" for one in OUTAGES),
+)
 
 
 @dataclass(frozen=True)

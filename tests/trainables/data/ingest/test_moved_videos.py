@@ -273,6 +273,8 @@ def test_killed_in_between_it_is_no_complete_build_and_goes_on(moved: Moved) -> 
         ("ab", "damaged: 3 decoder errors; the first: x", True),
         ("ab", "unreadable: Invalid data found when processing input", True),
         ("ab", "unreadable: the file changed while it was read", False),
+        ("ab", "unreadable: Input/output error", False),
+        ("ab", "unreadable: Too many open files", False),
         ("ab", "the decoder hung: no frame in 60 s", False),
         ("", "missing: no such file", False),
     ],
