@@ -272,7 +272,7 @@ def latex_text(text: str) -> str:
 def latex_symbols(text: str) -> str:
     """Return text with the signs of statistics as LaTeX's commands: ±, ×, n= and n:."""
     text = text.replace("±", r"$\pm$").replace("×", r"$\times$")
-    return re.sub(r"\bn(?=[=:])", "$n$", text)
+    return re.sub(r"\bn(?= ?[=:])", "$n$", text)
 
 
 def latex_interval(text: str) -> str:

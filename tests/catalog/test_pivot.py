@@ -123,7 +123,7 @@ def test_latex_as_it_is_printed() -> None:
     # What ± and bold mean goes wherever the table goes.
     assert lines[9] == (
         r"\multicolumn{3}{l}{\scriptsize $\pm$: the farther end of the 95 \% interval from videos; "
-        r"n = 1 seed $\times$ 96 videos.} \\"
+        r"$n$ = 1 seed $\times$ 96 videos.} \\"
     )
     assert "Bold: better than all others" in lines[10] and lines[11:] == [r"\end{tabular}"]
 
