@@ -82,6 +82,7 @@ def evaluate(
     def announce(line: str) -> None:
         typer.echo(line, err=True)
 
+    chosen = existing_storage(storage)
     phases = Phases(announce)
     phases("reading what is asked for")
     from catalog import Catalog
@@ -105,7 +106,7 @@ def evaluate(
         workers=workers,
         again=again,
     )
-    place = Place(existing_storage(storage), address, cpus, gpus, said_on=2)
+    place = Place(chosen, address, cpus, gpus, said_on=2)
     outcomes = evaluate_cells(cell, study, wanted, place, announce, phases)
     with Catalog.open(place.storage.root) as catalog:
         rows = [measured_row(catalog, asdict(outcome)) for outcome in outcomes]

@@ -174,7 +174,8 @@ def test_compare_shows_differences_first_and_how_sure_they_are(look: Look) -> No
     headings = page.locator("h2").all_inner_texts()
     assert headings == [
         "Cells", "What differs in their configurations", "Curves", "Seeds averaged",
-        "Paired significance: these two trainings, not the models in general", "One right, the other wrong",
+        "Paired significance: these two trainings, not the models in general", "Accuracy by class",
+        "One right, the other wrong",
     ]  # fmt: skip
     settings = page.locator("section", has_text="What differs").locator("tbody tr").all_inner_texts()
     assert [one.split("\t")[0] for one in settings] == ["module", "recipe.lr"]

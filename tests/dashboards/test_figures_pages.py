@@ -247,7 +247,8 @@ def test_numbers_stand_in_the_fields_of_matrices_that_have_room(classes: int, di
     figure = draw_confusion(pa.Table.from_pylist([{**row, "videos": 5} for row in rows]))
     text = figure.data[0].text
     assert (text and text[0][0]) == diagonal and (diagonal is None or text[0][1] == "")
-    assert figure.layout.annotations[0].text == f"c, {'e' * 12}, n = {5 * classes} videos"
+    said = f"validation videos, last checkpoint (evaluation {'e' * 12})"
+    assert figure.layout.annotations[0].text == f"c, {said}, n = {5 * classes} videos"
 
 
 @pytest.mark.parametrize(("last", "dtick"), [(1, 1), (4, 1), (10, 1), (11, None)])
