@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import kaleido
 import pytest
 from PIL import Image, ImageDraw
 
@@ -35,7 +37,17 @@ def test_what_looks_otherwise_is_told() -> None:
     assert "160 × 100 fields, not 160 × 120" in compared(one, Image.new("RGB", (160, 120), "white"))
 
 
+@pytest.fixture
+def one_drawing_browser() -> Iterator[None]:
+    """One browser that draws all figures, instead of one each, which takes five seconds to start."""
+    kaleido.start_sync_server(mathjax=False)
+    yield
+    kaleido.stop_sync_server()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_drawing_browser")
+@pytest.mark.filterwarnings("ignore:The kopts argument is ignored:UserWarning")
 def test_the_papers_figures_look_as_they_did(browser: Browser, tmp_path: Path) -> None:
     page = browser.new_page()
     same = same_fonts(page)
