@@ -18,7 +18,6 @@ from catalog.export import (
     interval_text,
     latex_interval,
     latex_legend,
-    latex_symbols,
     latex_text,
 )
 from catalog.names import axis_name, axis_text, count_text, dataset_label, label
@@ -191,7 +190,7 @@ def pivot_latex(table: Pivot, decimals: int = DECIMALS) -> bytes:
     """
     head = [" & ".join([*(latex_text(axis_name(axis)) for axis in table.row_axes), *_heads(table)]) + r" \\"]
     body: list[str] = []
-    form = _Form(_even(table), decimals, _common_n(table) is None)
+    form = _form(table, decimals)
     for place, (names, line) in enumerate(zip(table.rows, table.fields, strict=True)):
         if place and table.blocks[place] != table.blocks[place - 1]:
             body.append(r"\midrule")
@@ -260,7 +259,7 @@ def pivot_table(table: Pivot, decimals: int = DECIMALS, strong: str = "*{}*") ->
     import pyarrow as pa
 
     columns = _axes_of(table)
-    form = _Form(_even(table), decimals, _common_n(table) is None)
+    form = _form(table, decimals)
     for place, heads in enumerate(table.columns):
         texts = [
             _field_text(line[place], form, strong if (row, place) in table.best else "{}")
@@ -296,6 +295,10 @@ class _Form:
     even: bool
     decimals: int
     counted: bool
+
+
+def _form(table: Pivot, decimals: int) -> _Form:
+    return _Form(_even(table), decimals, _common_n(table) is None)
 
 
 def _field_text(field: Mean | None, form: _Form, marked: str) -> str | None:
@@ -349,6 +352,6 @@ def _latex_field(field: Mean | None, form: _Form, *, bold: bool) -> str:
     if field is None:
         return "--"
     mean = f"{field.mean:.{form.decimals}f}"
-    beside = " ".join(latex_symbols(latex_interval(text)) for text in _beside(field, form))
+    beside = " ".join(latex_interval(text) for text in _beside(field, form))
     text = rf"\textbf{{{mean}}}" if bold else mean
     return rf"{text} {{\scriptsize {beside}}}" if beside else text
