@@ -19,7 +19,6 @@ from functools import cached_property
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from catalog.storage.atomic import replaced_atomically, sha256_of
@@ -219,7 +218,7 @@ class OtherBuilds:
 class EarlierBuilds:
     """What was read before with the same settings: by the build of `folder`, whose `log` it is, and others.
 
-    `compared` is told of each video whose content was found.
+    `compared` is told of how many videos the content was found.
     """
 
     def __init__(
@@ -228,13 +227,12 @@ class EarlierBuilds:
         log: BuildLog,
         frame_format: FrameFormat,
         others: OtherBuilds,
-        compared: Callable[[], None] = lambda: None,
+        compared: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._folder, self._log, self._format = folder, log, frame_format
         self._others, self._compared = others, compared
         self._damage = Damage(folder)
         self._contents: dict[Path, tuple[tuple[int, int], str]] = {}  # of files, with their stamps
-        self._lock = Lock()
 
     @cached_property
     def _before(self) -> _Before:
@@ -249,9 +247,11 @@ class EarlierBuilds:
         """The batches that consecutive ones of these videos are, by the place of their first video."""
         if not self._before.batches:
             return []
+        contents, found, at = list[str](), [], 0
         with _threads() as pool:
-            contents = list(pool.map(self._content, videos))
-        found, at = [], 0
+            for content in pool.map(self._content, videos):
+                contents.append(content)
+                self._compared(len(self._contents))
         while at < len(contents):
             one = next(self._before.beginning(contents, at), None)
             if one is not None:
@@ -263,7 +263,10 @@ class EarlierBuilds:
         """The batches that were read before, with the tasks' numbers; their shards are in place then."""
         if tasks and self._before.batches:
             with _threads() as pool:
-                yield from filter(None, pool.map(self._taken, tasks))
+                for one in pool.map(self._taken, tasks):
+                    self._compared(len(self._contents))
+                    if one is not None:
+                        yield one
 
     def _taken(self, task: BatchTask) -> EarlierBatch | None:
         contents = [self._content(path) for path in task.videos]
@@ -296,8 +299,6 @@ class EarlierBuilds:
         if known is None or known[0] != stamp:
             known = (stamp, self._read(path, stamp[0]))
             self._contents[path] = known
-            with self._lock:
-                self._compared()
         return known[1]
 
     def _read(self, path: Path, size: int) -> str:
@@ -380,8 +381,8 @@ def _brought(source: Path, target: Path, expected: str, link: bool) -> bool:
             if not link or not _linked(source, temporary):
                 shutil.copyfile(source, temporary)
             if sha256_of(temporary) != expected:
-                raise _DiffersError
-    except (OSError, _DiffersError):  # a full disk: what is then decoded says so
+                raise OSError("not as it was built")
+    except OSError:  # also of a full disk: what is then decoded says so
         return False
     return True
 
@@ -392,7 +393,3 @@ def _linked(source: Path, target: Path) -> bool:
     except OSError:  # no links on this file system, or to others' files
         return False
     return True
-
-
-class _DiffersError(Exception):
-    """A shard is not as it was built."""

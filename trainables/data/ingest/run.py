@@ -64,9 +64,10 @@ class Counter:
         self._progress = progress
         self._places: dict[int, int] = {}  # of each batch: videos counted
 
-    def step(self) -> None:
-        """One more video."""
-        self._tell(replace(self._now, done=self._now.done + 1))
+    def reach(self, done: int) -> None:
+        """So many videos so far."""
+        if done > self._now.done:
+            self._tell(replace(self._now, done=done))
 
     def standing(self, records: Iterable[BatchRecord]) -> None:
         """Batches that an earlier build has done."""
@@ -121,7 +122,7 @@ def read_all(
     """
     others = others or OtherBuilds()
     comparing = Counter("comparing", len(videos), progress)
-    earlier = EarlierBuilds(directory, log, frame_format, others, comparing.step)
+    earlier = EarlierBuilds(directory, log, frame_format, others, comparing.reach)
     plan = plan_ingest(videos, directory, frame_format, log, earlier)
     records = {record.batch: record for record in plan.done}
     counter = Counter("reading", len(videos), progress)
