@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.pages import PAGES, drawn
+from tests.support.pages import ONE_OF_A_KIND, PAGES, drawn
 from tests.support.windows import Dashboard, look_at
 
 if TYPE_CHECKING:
@@ -17,17 +17,6 @@ pytestmark = pytest.mark.slow
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 # Dash's own: it hands the focus on to the list that it stands before, as soon as it has it.
 EXCLUDED = [".dash-dropdown-focus-target"]
-ONE_OF_A_KIND = (
-    "overview",
-    "grid",
-    "grid-difference",
-    "cell",
-    "compare",
-    "explore",
-    "findings-frames",
-    "cost",
-    "sql-answer",
-)
 
 
 def violations(page: Page) -> list[tuple[str, str, str]]:

@@ -14,7 +14,7 @@ import pytest
 from catalog import Catalog
 from tests.support.grid_events import DEMO, grid_events, write_quickly
 from tests.support.grid_storage import BLOCKED, CLASSES, DONE, FAILING, RUNNING, key, name
-from tests.support.pages import PAGES, TAM, TSN, drawn
+from tests.support.pages import ONE_OF_A_KIND, PAGES, TAM, TSN, drawn
 from tests.support.pictures import difference, same_fonts
 from tests.support.windows import SCREENSHOTS, Dashboard, Look, look_at, running
 
@@ -34,24 +34,26 @@ ONLY_TAM = f"() => ({MODULES})() === 'tam'"
 
 
 @pytest.mark.parametrize(
-    ("scheme", "width"),
+    ("scheme", "width", "names"),
     [
-        ("light", 1280),
-        ("dark", 390),
-        pytest.param("dark", 1280, marks=pytest.mark.long),
-        pytest.param("light", 390, marks=pytest.mark.long),
+        ("light", 1280, tuple(PAGES)),
+        pytest.param("dark", 390, ONE_OF_A_KIND, id="dark-390-one-of-a-kind"),
+        *(
+            pytest.param(scheme, width, tuple(PAGES), marks=pytest.mark.long)
+            for scheme, width in (("dark", 1280), ("light", 390), ("dark", 390))
+        ),
     ],
 )
 def test_every_page_opens_and_is_drawn(
-    browser: Browser, dashboard: Dashboard, scheme: str, width: int
+    browser: Browser, dashboard: Dashboard, scheme: str, width: int, names: tuple[str, ...]
 ) -> None:
     folder = SCREENSHOTS / f"{scheme}-{width}"
     folder.mkdir(parents=True, exist_ok=True)
     different: dict[str, str] = {}
     with look_at(browser, dashboard.url, width, scheme) as look:
         compared = same_fonts(look.page)
-        for page_name, address in PAGES.items():
-            page = look.open(address)
+        for page_name in names:
+            page = look.open(PAGES[page_name])
             drawn(page)
             page.wait_for_timeout(400)
             shot = page.screenshot(path=folder / f"{page_name}.png", full_page=True)

@@ -34,6 +34,18 @@ PAGES = {
     "sql": "/sql",
     "sql-answer": "/sql?q=SELECT%20cell%2C%20top1%20FROM%20results%20ORDER%20BY%20cell",
 }
+ONE_OF_A_KIND = (
+    "overview",
+    "grid",
+    "grid-difference",
+    "cell",
+    "compare",
+    "explore",
+    "findings-frames",
+    "cost",
+    "sql-answer",
+)
+"""Pages that share no figure and no kind of table."""
 
 
 def drawn(page: Page) -> int:

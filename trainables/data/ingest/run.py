@@ -64,6 +64,10 @@ class Counter:
         self._progress = progress
         self._places: dict[int, int] = {}  # of each batch: videos counted
 
+    def step(self) -> None:
+        """One more video."""
+        self.reach(self._now.done + 1)
+
     def reach(self, done: int) -> None:
         """So many videos so far."""
         if done > self._now.done:
