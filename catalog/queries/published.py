@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from catalog.queries.filters import ALL, Filters, Source, ask, measured_accuracies
+from catalog.queries.filters import ALL, Filters, Source, Where, ask, measured_accuracies
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,9 +22,8 @@ TABLES = {
 """The tables and what they show; Table 7 is `printed_contributions`."""
 
 # Each of one's own experiments stands beside a number in a row of its own: of the measurements of one, that
-# which
-# differs least from what is printed.
-_TABLE = """
+# which differs least from what is printed.
+_BESIDE = """
     , once AS MATERIALIZED (FROM across_studies_of('own_cells')),
     own_measured AS MATERIALIZED (
         FROM measured_accuracies_of('once') WHERE reported QUALIFY row_number() OVER (
@@ -36,30 +36,42 @@ _TABLE = """
         FROM counterparts_of('own_measured') AS counterpart
         JOIN own_measured AS own USING (study, dataset, module, backbone, temporal_pooling, frames,
         experiment)
-        WHERE counterpart.source_table = $source_table AND $source <> 'published'
+        WHERE list_contains($tables, counterpart.source_table)
             AND (len($datasets) = 0 OR list_contains($datasets, own.dataset)
                 OR list_contains($datasets, counterpart.published_dataset))
         QUALIFY row_number() OVER (
-            PARTITION BY source_row, source_column, study, own.dataset, own.module, own.backbone,
-                own.temporal_pooling, own.frames, own.training
+            PARTITION BY counterpart.source_table, source_row, source_column, study, own.dataset, own.module,
+                own.backbone, own.temporal_pooling, own.frames, own.training
             ORDER BY len(counterpart.differences), own.views DESC, own.experiment
         ) = 1
     )
+"""
+_NOTHING_BESIDE = """
+    beside AS (
+        SELECT
+            '' AS source_table, '' AS source_row, '' AS source_column, NULL::DOUBLE AS top1,
+            NULL::DOUBLE AS top1_std, NULL::BIGINT AS seeds, NULL::BIGINT AS eval_videos,
+            NULL::BOOLEAN AS comparable, NULL::VARCHAR AS differs, NULL::VARCHAR AS tolerated,
+            NULL::VARCHAR AS not_stated, NULL::VARCHAR AS cell, NULL::VARCHAR AS variant
+        WHERE false
+    )
+"""
+_TABLE = """
     SELECT
         numbers.paper, numbers.source_table, source_row, source_column, model, pretrain, numbers.dataset,
         numbers.sampling, numbers.clips, numbers.crops, flops_g, value AS published,
         official.eval_videos AS published_videos, beside.top1 AS own,
         beside.top1_std AS own_std, beside.seeds, beside.eval_videos,
         CASE WHEN comparable THEN beside.top1 - value END AS difference, beside.cell, beside.variant,
-        comparable,
-        differs, tolerated, not_stated, unit, note
-    FROM published_numbers AS numbers LEFT JOIN beside USING (source_row, source_column)
+        comparable, differs, tolerated, not_stated, unit, note
+    FROM published_numbers AS numbers LEFT JOIN beside USING (source_table, source_row, source_column)
     LEFT JOIN dataset_identities AS official ON official.name = numbers.dataset
-    WHERE numbers.source_table = $source_table AND metric = 'top1'
+    WHERE list_contains($tables, numbers.source_table) AND metric = 'top1'
         AND ($source <> 'own' OR beside.top1 IS NOT NULL)
         AND (len($datasets) = 0 OR list_contains($datasets, numbers.dataset) OR beside.top1 IS NOT NULL)
     ORDER BY
-        try_cast(regexp_extract(source_row, '^\\d+') AS BIGINT), source_row, source_column, cell, variant
+        numbers.source_table, try_cast(regexp_extract(source_row, '^\\d+') AS BIGINT), source_row,
+        source_column, cell, variant
 """
 _CONTRIBUTIONS = """
     WITH literature AS (
@@ -106,20 +118,29 @@ _I3D = """
 def printed_table(
     catalog: Catalog, source_table: str, filters: Filters = ALL, source: Source = "both"
 ) -> pa.Table:
-    """Return one row a printed number of one of `TABLES`, and one's own experiment of this model (percent).
-
-    `differs` says what keeps the two from being compared; only without that is there a `difference`. With
-    `own`
-    only the numbers are left that have a model of one's own beside them.
+    """Return the rows of `printed_tables` of one of `TABLES`.
 
     Raises:
         KeyError: the table is none of `TABLES`.
     """
     if source_table not in TABLES:
         raise KeyError(f"no such table; {source_table}; use one of {', '.join(TABLES)}")
-    ctes = measured_accuracies(filters.without("dataset"), "own")
-    datasets = list(filters.dataset)
-    return ask(catalog, ctes, _TABLE, source_table=source_table, source=source, datasets=datasets)
+    return printed_tables(catalog, (source_table,), filters, source)
+
+
+def printed_tables(
+    catalog: Catalog, tables: Sequence[str], filters: Filters = ALL, source: Source = "both"
+) -> pa.Table:
+    """Return one row a printed number of some of `TABLES`, and one's own experiment of this model (percent).
+
+    `differs` says what keeps the two from being compared; only without that is there a `difference`. With
+    `own` only the numbers are left that have a model of one's own beside them.
+    """
+    params = {"tables": list(tables), "source": source, "datasets": list(filters.dataset)}
+    if source == "published":  # quick, for pages that show nothing else
+        return ask(catalog, Where(_NOTHING_BESIDE, {}), _TABLE, **params)
+    own = measured_accuracies(filters.without("dataset"), "own")
+    return ask(catalog, own, _BESIDE + _TABLE, **params)
 
 
 def printed_contributions(catalog: Catalog) -> pa.Table:

@@ -16,7 +16,7 @@ from catalog.claims.load import shipped_claims
 from catalog.claims.model import Claim
 from catalog.queries.filters import ALL, Filters
 from catalog.queries.overview import studies_of
-from catalog.queries.published import TABLES, printed_table
+from catalog.queries.published import TABLES, printed_tables
 from catalog.storage.atomic import write_output
 from dashboards.figures.class_accuracy import report_section as classes_section
 from dashboards.figures.deciding_videos import VideoFiles, report_section
@@ -161,10 +161,10 @@ def _section(catalog: Catalog, filters: Filters, figure: Figure, section: Sectio
 
 
 def _printed_tables(catalog: Catalog, filters: Filters) -> str:
+    found = printed_with_uncertainty(printed_tables(catalog, [*TABLES], filters)).to_pylist()
     parts = []
     for name, title in TABLES.items():
-        found = printed_with_uncertainty(printed_table(catalog, name, filters)).to_pylist()
-        rows = [{**row, **_spans(row)} for row in found]
+        rows = [{**row, **_spans(row)} for row in found if row["source_table"] == name]
         parts.append(details(f"{name} of Chen et al. 2021: {title}", table(rows, _PRINTED)))
     return "<h3>The paper's tables</h3>" + "".join(parts)
 

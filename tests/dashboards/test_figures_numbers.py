@@ -25,7 +25,13 @@ from catalog.queries.accuracies import (
     contributions,
 )
 from catalog.queries.filters import ALL, Filters
-from catalog.queries.published import TABLES, printed_contributions, printed_sampling_gains, printed_table
+from catalog.queries.published import (
+    TABLES,
+    printed_contributions,
+    printed_sampling_gains,
+    printed_table,
+    printed_tables,
+)
 from dashboards.figures.accuracy_by_clips import draw_accuracy_by_clips
 from dashboards.figures.accuracy_by_frames import draw_accuracy_by_frames
 from dashboards.figures.accuracy_by_macs import LARGEST, draw_accuracy_by_macs
@@ -314,6 +320,10 @@ def test_tables_2_to_6_are_as_printed(empty: Catalog) -> None:
     assert [row["published"] for row in rows] == [72.32, 96.39, 65.86, 97.12]
     with pytest.raises(KeyError, match="no such table; Table 9; use one of Table 2"):
         printed_table(empty, "Table 9")
+    for name in TABLES:
+        assert printed_table(empty, name, source="published").equals(printed_table(empty, name))
+    together = printed_tables(empty, [*TABLES]).to_pylist()
+    assert together == [row for name in TABLES for row in printed_table(empty, name).to_pylist()]
 
 
 def evaluated(events: Iterator[Event]) -> Iterator[Event]:
