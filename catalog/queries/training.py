@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catalog.queries.filters import ALL, Filters, ask, chosen_cells
@@ -51,6 +52,19 @@ _CONFIGS = """
     FROM computed.planned_cells WHERE list_contains($keys, key) ORDER BY list_position($keys, key)
 """
 
+_BUILDS = """
+    SELECT
+        train_hash, arg_max(manifest, time) AS manifest,
+        any_value(coalesce(planned.cells, 0)) AS cells, any_value(coalesce(planned.studies, [])) AS studies
+    FROM recorded.datasets_built LEFT JOIN (
+        SELECT
+            key_parts ->> '$.data.train' AS train_hash, count(DISTINCT key) AS cells,
+            list(DISTINCT study ORDER BY study) AS studies
+        FROM recorded.cells SEMI JOIN (FROM study_cells WHERE current) AS planned USING (key, study)
+        GROUP BY ALL
+    ) AS planned USING (train_hash)
+    GROUP BY train_hash
+"""
 _LINEAGE = """
     SELECT line.*, train_videos FROM lineage_of($key) AS line
     LEFT JOIN (SELECT key, train_videos FROM recorded.finished) USING (key) ORDER BY step DESC
@@ -68,6 +82,21 @@ def epochs_of(catalog: Catalog, keys: Sequence[str]) -> pa.Table:
     parts = [_EPOCHS_OF_ONE.format(place=place) for place in range(len(spans))]
     epochs = " UNION ALL ".join(parts) or "FROM recorded.epochs LIMIT 0"
     return catalog.query(_EPOCHS.format(epochs=epochs, videos=_VIDEOS), {"keys": list(keys), **params})
+
+
+@dataclass(frozen=True)
+class Build:
+    """The last build of some training videos: its manifest's path, and what today's studies train on them."""
+
+    manifest: str
+    cells: int = 0
+    studies: tuple[str, ...] = ()
+
+
+def last_builds(catalog: Catalog) -> dict[str, Build]:
+    """Return the last build of every dataset, by the hash of its training videos."""
+    rows = catalog.query(_BUILDS).to_pylist()
+    return {row.pop("train_hash"): Build(**{**row, "studies": tuple(row["studies"])}) for row in rows}
 
 
 def attempts_at(catalog: Catalog, key: str) -> pa.Table:

@@ -164,12 +164,16 @@ def list_datasets(
     as_json: JsonOption = False,
     storage: StorageOption = None,
 ) -> None:
-    """List the datasets of a storage: videos, frames, bytes, and what is quarantined for what."""
+    """List the datasets of a storage: videos, frames, bytes, what is quarantined, which studies use them."""
+    from catalog import Catalog
+    from catalog.queries.training import last_builds
     from orchestrator.datasets.built import dataset_line, dataset_row, manifests, quarantined_lines
 
-    rows = []
-    for path, manifest in manifests(existing_storage(storage).layout):
-        row = dataset_row(path, manifest)
+    chosen, rows = existing_storage(storage), []
+    with Catalog.open(chosen.root, chosen.fetch_missing) as catalog:
+        builds = last_builds(catalog)
+    for path, manifest in manifests(chosen.layout):
+        row = dataset_row(path, manifest, builds)
         if as_json:
             bad = [{"path": video.path, "reason": video.reason} for video in manifest.quarantined]
             rows.append(row | ({"quarantined_videos": bad} if quarantined else {}))

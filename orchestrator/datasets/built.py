@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.names import count_text
+from catalog.queries.training import Build
 from catalog.storage.layout import BUILD_LOG_FILE, MANIFEST_FILE, SOURCE_FILE, Layout, dataset_command
 from catalog.storage.sizes import bytes_text
 from catalog.storage.storage import Storage
@@ -259,12 +260,18 @@ def quarantine_kind(reason: str) -> str:
     return reason.split(":", maxsplit=1)[0].split(" (", maxsplit=1)[0]
 
 
-def dataset_row(path: Path, manifest: Manifest) -> dict[str, Any]:
-    """What a dataset holds, as plain values."""
+def dataset_row(path: Path, manifest: Manifest, builds: Mapping[str, Build]) -> dict[str, Any]:
+    """What a dataset holds, as plain values; `builds` are the last ones, by the hash of training videos."""
     both, several = same_content(manifest)
+    last = builds.get(manifest.hash("train"), Build(""))
+    later = Path(last.manifest)
+    replaced = later.is_file() and later.resolve() != path.resolve()
     return {
         "name": manifest.name,
         "directory": str(path.parent),
+        "cells": last.cells,
+        "studies": list(last.studies),
+        "built_again": str(later.parent) if replaced else None,
         "classes": len(manifest.classes),
         "train_videos": len(manifest.split("train")),
         "val_videos": len(manifest.split("val")),
@@ -288,10 +295,13 @@ def dataset_line(row: dict[str, Any]) -> str:
     kinds = row["quarantined"]
     bad = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     stored = f"{bytes_text(row['bytes'])} in {row['shards']} shards" if row["shards"] else "no frame store"
+    used = f"{count_text(row['cells'], 'cell')} of {', '.join(row['studies'])}"
+    use = f"for {used}" if row["cells"] else "for no cell of a study as it is now"
+    again = f"; built again in {row['built_again']}" if row["built_again"] else ""
     return (
         f"{row['name']}: {row['train_videos']} train and {row['val_videos']} val videos, {row['classes']} "
         f"classes, {row['frames']} frames, {stored} ({row['format']}), {sum(kinds.values())} quarantined"
-        f"{f' ({bad})' if bad else ''}; {row['directory']}"
+        f"{f' ({bad})' if bad else ''}; {use}; {row['directory']}{again}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import shutil
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from catalog.events import CellPlanned
 from catalog.storage.layout import Layout
 from orchestrator.cli import main
 from orchestrator.datasets.build import Declared, Request, declared
@@ -18,8 +20,11 @@ from orchestrator.datasets.built import declared_path, manifest_path, quarantine
 from orchestrator.datasets.ingest_tasks import RAY_FROM_BYTES, RAY_FROM_VIDEOS, is_large
 from orchestrator.study.load import parse_study
 from orchestrator.terminal.text import BuildView, build_line
+from tests.support.grid_events import grid_events, write_quickly
+from tests.support.prediction_storage import GRID, built
 from trainables.data.datasets import SyntheticMotion
 from trainables.data.frames.frame_format import FrameFormat
+from trainables.data.frames.manifest import read_manifest
 from trainables.data.ingest.batch import BatchTask, Events
 from trainables.data.ingest.build import build_dataset
 from trainables.data.ingest.run import BuildProgress, LocalThreads
@@ -107,6 +112,9 @@ def test_a_folder_is_built_listed_checked_and_mended(
     assert row.pop("bytes") == sum(path.stat().st_size for path in (directory / "shards").iterdir())
     assert row == {
         "name": "own",
+        "cells": 0,
+        "studies": [],
+        "built_again": None,
         "classes": 2,
         "train_videos": 4,
         "val_videos": 2,
@@ -134,6 +142,35 @@ def test_a_folder_is_built_listed_checked_and_mended(
     assert run(monkeypatch, "data", "build", "own", *storage) == 0
     assert shard.read_bytes() == content
     assert run(monkeypatch, "data", "verify", *storage) == 0
+
+
+def test_a_list_says_what_each_store_is_for_and_which_was_built_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], videos: Path, tmp_path: Path
+) -> None:
+    storage = ("--storage", tmp_path / "storage")
+    for place in ("here", "there"):
+        shutil.copytree(videos / "own", tmp_path / place)
+        build = ("own", "--videos", tmp_path / place, "--allow-missing", "50%", "--direct")
+        assert run(monkeypatch, "data", "build", *build, *storage) == 0
+    capsys.readouterr()
+    assert run(monkeypatch, "data", "list", *storage) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and all("; for no cell of a study as it is now; " in line for line in lines)
+    old, new = sorted((tmp_path / "storage" / "datasets").glob("*/manifest.parquet"))
+    videos_hash = read_manifest(new).hash("train")
+    events = [
+        dataclasses.replace(event, key_parts={"data": {"train": videos_hash}})
+        if isinstance(event, CellPlanned)
+        else event
+        for event in grid_events(GRID)
+    ]
+    write_quickly(
+        tmp_path / "storage", [*events, dataclasses.replace(built(str(new)), train_hash=videos_hash)]
+    )
+    assert run(monkeypatch, "data", "list", *storage) == 0
+    first, second = sorted(capsys.readouterr().out.splitlines(), key=len, reverse=True)
+    assert first.endswith(f"; for 4 cells of small; {old.parent}; built again in {new.parent}")
+    assert second.endswith(f"; for 4 cells of small; {new.parent}")
 
 
 def test_a_table_is_built_and_its_missing_files_counted(

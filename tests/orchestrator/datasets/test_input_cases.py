@@ -69,7 +69,7 @@ def test_a_name_in_latin_1(case: Path) -> None:
     manifest, said = built(case / "study.yaml")
     assert [Path(video.path).name for video in manifest.videos if "caf" in video.path] == ["caf\\xe9.mp4"]
     assert len(manifest.videos) == 4
-    json.dumps(dataset_row(Path("m"), manifest)).encode()
+    json.dumps(dataset_row(Path("m"), manifest, {})).encode()
     for line in said:
         line.encode()
 
@@ -81,5 +81,5 @@ def test_identical_videos_are_told(case: Path) -> None:
     lines = manifest_lines(manifest, Path("m"))
     assert any("1 identical videos in training and in validation" in line for line in said)
     assert any("1 identical videos under several labels" in line for line in lines)
-    (group,) = dataset_row(Path("m"), manifest)["in_both_splits"]
+    (group,) = dataset_row(Path("m"), manifest, {})["in_both_splits"]
     assert [Path(path).name for path in group] == ["a1.mp4", "b3.mp4"]
