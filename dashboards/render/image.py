@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from catalog.storage.atomic import write_output
 from catalog.storage.errors import BAD_INPUT, ActionGridError
+
+if TYPE_CHECKING:
+    from kaleido import PageGenerator
 
 Format = Literal["svg", "pdf", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -31,20 +35,24 @@ class DrawingError(ActionGridError):
     """The browser could not draw a figure."""
 
 
-def write_image(figure: dict[str, Any], path: Path, form: Format) -> Path:
+def write_image(figure: dict[str, Any], path: Path, form: Format, title: str = "") -> Path:
     """Draw a figure (Plotly's plain JSON, with its width and height) into a file, in one step.
+
+    A PDF has the title, which viewers show.
 
     Raises:
         BrowserError: no Chrome or Chromium was found.
         DrawingError: the browser failed.
         OSError: the file cannot be written.
     """
-    write_output(path, image(figure, form))
+    write_output(path, image(figure, form, title))
     return path
 
 
-def image(figure: dict[str, Any], form: Format) -> bytes:
+def image(figure: dict[str, Any], form: Format, title: str = "") -> bytes:
     """Return a figure as a file's content; the same figure gives the same SVG and PNG on one machine.
+
+    A PDF has the title.
 
     Raises:
         BrowserError: no Chrome or Chromium was found.
@@ -57,9 +65,8 @@ def image(figure: dict[str, Any], form: Format) -> bytes:
     scale = SHRINK * (PNG_DOTS_PER_INCH / PIXELS_PER_INCH if form == "png" else 1)
     size = {"width": layout["width"], "height": layout["height"], "scale": scale}
     try:
-        # MathJax would be asked for on the network; no figure has formulas.
         content: bytes = kaleido.calc_fig_sync(
-            figure, opts={"format": form, **size}, kopts={"mathjax": False}
+            figure, opts={"format": form, **size}, kopts={"page_generator": _page(title)}
         )
     except ChromeNotFoundError:
         raise BrowserError(
@@ -78,6 +85,18 @@ def image(figure: dict[str, Any], form: Format) -> bytes:
     if form == "png":
         return _with_resolution(content)
     return _without_chance(content) if form == "svg" else content
+
+
+def _page(title: str) -> PageGenerator:
+    """The page on which the browser draws; without MathJax, which would be asked for on the network."""
+    from kaleido import PageGenerator
+
+    page = PageGenerator(mathjax=False)
+    # Else a PDF is printed with margins and shrunk by them, so that a figure is smaller than as SVG.
+    no_margins = "<style>@page { margin: 0 }</style>"
+    head = page.header.replace("<title>Kaleido-fier</title>", f"<title>{escape(title)}</title>{no_margins}")
+    page.header = head
+    return page
 
 
 def _with_resolution(png: bytes) -> bytes:

@@ -138,12 +138,13 @@ def _write_figure(
     from catalog import Catalog
     from catalog.queries.filters import written_filters
     from dashboards.render.image import write_image
-    from dashboards.report.paper import paper_figure, usual_source
+    from dashboards.report.paper import figure_titles, paper_figure, usual_source
 
     exists = show is not Show.PUBLISHED
     with Catalog.open(storage.root, storage.fetch_missing, must_exist=exists) as catalog:
         filters = written_filters(where)
         source = _SOURCES[show] if show else usual_source(catalog, name, filters)
         drawn = paper_figure(catalog, name, source, width.value, filters)
-    written = write_image(drawn, output, form.value)
+    title = figure_titles()[name]
+    written = write_image(drawn, output, form.value, f"{title[:1].upper()}{title[1:]}")
     typer.echo(f"figure: {written.resolve()}")

@@ -9,6 +9,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,14 @@ def test_figure_4_as_svg_has_the_papers_288_points(tmp_path: Path) -> None:
         assert image(paper_figure(catalog, "fig4", "published"), "svg") == path.read_bytes()
 
 
+def drawn_from(pdf: bytes) -> tuple[float, ...]:
+    """The rectangle of a page's picture: left, top, width, height in Chromium's own unit."""
+    streams = re.findall(rb"stream\r?\n(.*?)\s*endstream", pdf, re.DOTALL)
+    clipped = re.compile(rb"([0-9.]+) ([0-9.]+) ([0-9.]+) ([0-9.]+) re\nW")
+    found = next(filter(None, map(clipped.search, map(zlib.decompress, streams))))
+    return tuple(map(float, found.groups()))
+
+
 @needs_browser
 def test_pdf_and_png_have_the_size_of_the_print(tmp_path: Path) -> None:
     done = report(
@@ -195,6 +204,9 @@ def test_pdf_and_png_have_the_size_of_the_print(tmp_path: Path) -> None:
     box = re.search(rb"/MediaBox \[0 0 ([0-9.]+) ([0-9.]+)\]", pdf)
     assert pdf.startswith(b"%PDF") and pdf.count(b"/Type /Page\n") == 1 and box is not None
     assert float(box.group(1)) / 72 == pytest.approx(3.4, abs=0.02)
+    assert len(pdf) < 200_000, "striped bars are pictures, hundreds of them"
+    assert b"/Title (Gain of temporal pooling)" in pdf
+    assert drawn_from(pdf)[:2] == (0.0, 0.0), "margins make a figure smaller than its file says"
     with Catalog.open(tmp_path) as catalog:
         png = image(paper_figure(catalog, "fig1", "published"), "png")
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
