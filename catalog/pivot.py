@@ -212,7 +212,10 @@ def pivot_latex(table: Pivot, decimals: int = DECIMALS) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-_BOLD = "Bold: better than all others of its column and dataset (5 %, Holm over the table)."
+_BOLD = (
+    "Bold: better than all others of its column and dataset (5 %, paired by video where predictions are "
+    "known, Holm over the table)."
+)
 
 
 def pivot_legend(table: Pivot) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from dashboards.figures.panels import (
     key,
     model_name,
     module_keys,
+    published_as,
     published_key,
 )
 from dashboards.render.markup import Column
@@ -57,6 +58,9 @@ _CHANCE = {"dash": "dot", "color": NEUTRAL, "width": 1.5}
 
 _LOOK = ("dataset", "module", "backbone", "temporal_pooling")
 """What panel, colour, symbol and dashes say of a line."""
+
+_ALONE = "lines"
+"""What published results are drawn as where there are none of one's own."""
 
 
 def draw_accuracy_by_frames(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
@@ -146,7 +150,7 @@ class _Chance(NamedTuple):
             return cls("", ())
         low, high = accuracy_range(traces)
         near = chance > low - 0.75 * (high - low)
-        return cls(f"chance {chance:.1f} %" + ("" if near else " ↓"), (chance,) if near else ())
+        return cls(f"chance {chance:.1f} %" + (", dotted" if near else " ↓"), (chance,) if near else ())
 
 
 def _words(rows: list[Row], experiments: Experiments, ends: list[float]) -> Iterator[Trace]:
@@ -255,8 +259,6 @@ def _add_legend(figure: PlainFigure, rows: list[Row], alone: bool) -> None:
             key(figure, name, name, mode="lines", line={"color": NEUTRAL, "dash": dash, "width": 2})
     if not alone and any(row["source"] == "published" for row in rows):
         published_key(figure)
-    if "shapes" in figure.layout:
-        key(figure, "chance", "chance", mode="lines", line=_CHANCE)
     interval_key(figure, interval_source(rows))
 
 
@@ -306,10 +308,11 @@ FIGURE = Figure(
         link="frames",
         order=10,
         caption=(
-            "Top-1 on the validation videos, of the checkpoint that each study reports, by clip length "
-            "(Figure 4). Colour is the module, the symbol the backbone, dashes are temporal pooling, open "
-            "stars are published results, the dotted line is chance: what guessing one of the classes gives."
+            "Top-1 on the validation videos, of the checkpoint that each study reports, by clip length, as "
+            "in the paper's Figure 4. Colour is the module, the symbol the backbone, dashes are temporal "
+            "pooling; chance is what guessing one of the classes gives."
         ),
+        note=lambda answer: published_as(answer.rows, _ALONE),
     ),
     section=Section(
         order=10,
@@ -317,9 +320,10 @@ FIGURE = Figure(
         caption=(
             "Top-1 accuracy on the validation videos, of the checkpoint that each study reports and under "
             "its own protocol, by clip length. Colour is the temporal module, symbol the backbone, dashes "
-            "are temporal pooling, open stars are published results, the dotted line is chance: what "
-            "guessing one of the classes would give. Seeds of one experiment are averaged."
+            "are temporal pooling; chance is what guessing one of the classes would give. Seeds of one "
+            "experiment are averaged."
         ),
+        remark=lambda rows: published_as(rows, _ALONE),
         columns=(
             *MODEL_COLUMNS,
             Column("temporal_pooling", "pooling"),

@@ -131,6 +131,10 @@ def _say_what_area_is(figure: PlainFigure, circle: Circle, rows: list[Row]) -> N
     key(figure, text, "area", mode="markers", marker={"symbol": "circle-open-dot", "color": NEUTRAL})
 
 
+def _published(rows: pa.Table) -> str:
+    return "Open circles are published results." if "published" in rows.column("source").to_pylist() else ""
+
+
 FIGURE = Figure(
     name="accuracy-by-macs",
     title="Accuracy by MACs",
@@ -144,19 +148,20 @@ FIGURE = Figure(
         link="MACs",
         order=20,
         caption=(
-            "Top-1 against the multiply-accumulates of one prediction with all its views (Figure 1). A "
-            "circle's area is the {choice}; open circles are published results. One's own are of the "
-            "checkpoint that each study reports, MACs of the crops that were measured."
+            "Top-1 against the multiply-accumulates of one prediction with all its views, as in the paper's "
+            "Figure 1. A circle's area is the {choice}. One's own results are of the checkpoint that each "
+            "study reports, MACs of the crops that were measured."
         ),
+        note=lambda answer: _published(answer.rows),
     ),
     section=Section(
         order=40,
         title="Accuracy by cost",
         caption=(
             "Top-1 accuracy by the multiply-accumulates of all views of a video. The area of a symbol is "
-            "that of one clip. Filled symbols are own results, of the checkpoint that each study reports; "
-            "open ones are published."
+            "that of one clip. One's own results are of the checkpoint that each study reports."
         ),
+        remark=_published,
         columns=(
             *MODEL_COLUMNS,
             Column("temporal_pooling", "pooling"),

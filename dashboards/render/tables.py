@@ -51,7 +51,9 @@ _OWN = Accuracy("own", seeds="seeds", std="own_std")
 _PRINTED = Accuracy("published", "published_videos")
 _UNPRINTED = ("key", "num_classes", "published_videos")
 _TITLES = {"eval_videos": "n videos"}
-_BOLD = "Bold: better than all others of its dataset (5 %, Holm)."
+_BOLD = (
+    "Bold: better than all others of its dataset (5 %, paired by video where predictions are known, Holm)."
+)
 
 
 def pivot_with_uncertainty(table: Pivot, value: str, outcomes: Outcomes = NO_OUTCOMES) -> Pivot:
