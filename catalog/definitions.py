@@ -87,6 +87,7 @@ MATERIALISED = (
 ATTEMPT_EPOCHS = "attempt_epochs"
 """The table of the schema `materialised` that grows with every reading of the journals."""
 
+_NO_OFFICIAL_DATASET = "SELECT 1 WHERE NOT EXISTS (FROM own_datasets WHERE identity IS NOT NULL)"
 _DECIDING = (".py", ".sql", ".csv")
 _LOADED = re.compile(r"CREATE TABLE (loaded\.\w+) \(.*?\);", re.DOTALL)
 _CREATE = re.compile(r"CREATE (?:VIEW|MACRO) ([\w.]+)")
@@ -127,6 +128,10 @@ def insert(connection: Connection, table: str, rows: pa.Table) -> None:
 
 def materialise(connection: Connection, table: str) -> None:
     """Fill one of `MATERIALISED` anew from the view of its name."""
+    if table == "comparisons" and connection.execute(_NO_OFFICIAL_DATASET).fetchone():
+        # To plan this view takes DuckDB longer than all others together, and most studies are of own videos.
+        connection.execute("DELETE FROM materialised.comparisons")
+        return
     if table != "against_published":
         connection.execute(f"CREATE OR REPLACE TABLE materialised.{table} AS FROM computed.{table}")
         return
@@ -138,6 +143,9 @@ def materialise(connection: Connection, table: str) -> None:
 
 def _with_differences(rows: pa.Table) -> pa.Table:
     """The rows of `computed.against_published` with the interval of each difference (points)."""
+    if not rows.num_rows:
+        return rows
+
     import pyarrow as pa
 
     from dashboards.statistics.columns import differences_to_published

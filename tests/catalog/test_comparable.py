@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from catalog import Catalog
-from catalog.events import CellPlanned
+from catalog.events import CellPlanned, StudySubmitted
 from catalog.queries.accuracies import (
     accuracies_by_frames,
     accuracies_by_macs,
@@ -143,7 +143,6 @@ def test_datasets_meet_by_what_they_are(tmp_path: Path) -> None:
     write_quickly(
         tmp_path, as_published(grid_events(Grid(modules=("tsn", "tam"), datasets=("mini-ssv2",))), "mine")
     )
-    from catalog.events import StudySubmitted
 
     config = {"name": "deep-analysis", **named("official", "mini-ssv2")}
     write_quickly(
@@ -187,6 +186,16 @@ def test_a_dataset_of_ones_own_is_nobodys_whatever_its_name(tmp_path: Path, kind
     rows = accuracies_by_frames(catalog, ALL, "both").to_pylist()
     assert [(row["source"], row["published_top1"]) for row in rows] == [("own", None)]
     assert printed_table(catalog, "Table 5", source="own").num_rows == 0
+
+
+def test_nothing_is_left_beside_a_dataset_that_turns_out_to_be_ones_own(tmp_path: Path) -> None:
+    catalog, kept = catalog_of(tmp_path, [Cell()]), "FROM materialised.comparisons"
+    assert len(beside(catalog)) == 1 and catalog.query(kept).num_rows == 1
+    declared = {"name": "own", "datasets": {"mini-ssv2": {"kind": "folder"}}}
+    later = StudySubmitted("own", "s1", 1, "own.yaml", declared, time=1_790_000_001.0)
+    write_quickly(tmp_path, iter([later]), "later")
+    catalog.refresh()
+    assert (beside(catalog), catalog.query(kept).num_rows) == ([], 0)
 
 
 def test_an_official_split_that_is_not_the_first_is_another_dataset(tmp_path: Path) -> None:
