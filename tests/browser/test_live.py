@@ -196,6 +196,7 @@ def test_a_killed_dashboard_harms_nothing(browser: Browser, scene: Scene) -> Non
     scene.look.wrong.clear()
 
 
+@pytest.mark.long
 def test_ten_windows_read_the_journals_once_a_second_and_lose_no_line(
     browser: Browser, tmp_path: Path
 ) -> None:

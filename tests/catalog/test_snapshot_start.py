@@ -68,7 +68,7 @@ def some_lines() -> list[bytes]:
     return [encode(event) for event in [*events, *again, quarantine_event()]]
 
 
-@settings(max_examples=2, deadline=None)
+@settings(max_examples=1, deadline=None)
 @given(data=st.data())
 def test_snapshot_and_rest_are_the_whole(data: st.DataObject, tmp_path_factory: Any) -> None:
     storage: Path = tmp_path_factory.mktemp("storage")

@@ -173,14 +173,18 @@ def swap(path: Path, other: Path | None) -> None:
     other.write_bytes(one)
 
 
-def _marks(state: str, kind: str) -> tuple[pytest.MarkDecorator, ...]:
-    """What is tried on a finished storage is tried on an interrupted one among the long tests alone."""
-    return (pytest.mark.long,) if state == INTERRUPTED and kind in COMMON else ()
+def _marks(state: str, kind: str, how: str) -> tuple[pytest.MarkDecorator, ...]:
+    """What is tried on a finished storage is tried on an interrupted one among the long tests alone.
+
+    So is garbage where a cut file stands for what cannot be read.
+    """
+    again = (state == INTERRUPTED and kind in COMMON) or how == "garbage"
+    return (pytest.mark.long,) if again else ()
 
 
 WAYS = {"deleted": delete, "cut": cut, "flipped": flip, "garbage": fill, "swapped": swap}
 TABLE = [
-    pytest.param(state, kind, how, id=f"{state}: {kind} {how}", marks=_marks(state, kind))
+    pytest.param(state, kind, how, id=f"{state}: {kind} {how}", marks=_marks(state, kind, how))
     for state, kinds in KINDS.items()
     for kind, (_, other) in kinds.items()
     for how in WAYS

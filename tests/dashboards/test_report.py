@@ -145,7 +145,11 @@ def test_the_file_loads_nothing(written: Path) -> None:
         ),
         dataclasses.replace(DEMO, modules=("tsn", "tam"), poolings=(True,)),
         dataclasses.replace(DEMO, unfinished=frozenset({"TSN-Tiny-f8@synthetic-motion"}), seeds=(3,)),
-        Grid(datasets=("mini-ssv2",), failing=frozenset({"TSN-ResNet18-f8@mini-ssv2"})),
+        Grid(
+            modules=("tsn", "tam"),
+            datasets=("mini-ssv2",),
+            failing=frozenset({"TSN-ResNet18-f8@mini-ssv2"}),
+        ),
     ],
     ids=["one cell", "no baseline", "half", "failed"],
 )

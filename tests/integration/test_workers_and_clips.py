@@ -69,6 +69,7 @@ def test_two_workers_count_every_video_once(tmp_path: Path) -> None:
         assert accuracies == pytest.approx((one["top1"], one["top5"], one["val_loss"]))
 
 
+@pytest.mark.long
 def test_real_clips_run_and_the_corrupted_one_is_quarantined(tmp_path: Path) -> None:
     clips = SHARED_VIDEOS if SHARED_VIDEOS.is_dir() else make_clips(tmp_path / "made")
     for label, names in CLASSES.items():
