@@ -18,7 +18,6 @@ from catalog.queries.training import costs_by_axis
 from catalog.storage.layout import command_on
 from dashboards.figures.cost_by_axis import costs_of_all, unit_of
 from dashboards.figures.figure import Answer, Figure, Scope
-from dashboards.figures.grid import duration
 from dashboards.figures.grid_effects import grid_effects_data, why_no_model
 from dashboards.figures.registry import findings
 from dashboards.pages.blocks import (
@@ -295,7 +294,4 @@ def _left(row: Row, kind: str, name: str) -> str:
     text = f"about {hours:,.2f} {name} left"
     if row["unknown"]:
         text += f" (without {count_text(row['unknown'], 'cell')} of unknown cost)"
-    if row["running"]:
-        at_once = count_text(row["running"], "cell")
-        text += f": {duration(row['seconds_left'] / row['running'])} with {at_once} at a time"
     return text
