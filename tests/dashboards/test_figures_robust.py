@@ -26,10 +26,16 @@ from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.figure import Figure, Scope
 from dashboards.figures.registry import _by_name, exports, figures, findings, sections
 from dashboards.render.theme import DARK, LIGHT, THEMES
-from tests.support.figure_list import CATALOGS, FIGURES, Data, build, keys_of
+from tests.support.figure_list import CATALOGS, FIGURES, Data, build, data_of
+
+# Plans alone are much like nothing, and one cell like half a grid.
+MORE = ("planned", "one cell")
 
 
-@pytest.fixture(scope="module", params=CATALOGS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(one, marks=[pytest.mark.long] if one in MORE else []) for one in CATALOGS],
+)
 def catalog(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     return build(tmp_path_factory.mktemp("storage"), CATALOGS[request.param]())
 
@@ -79,7 +85,7 @@ def test_every_figure_draws_one_row_and_says_why_there_is_none(catalog: Catalog,
 def test_the_table_behind_a_figure_has_its_columns_and_can_be_had_as_csv(
     catalog: Catalog, figure: Figure
 ) -> None:
-    rows = figure.data(catalog, Scope(keys=tuple(keys_of(catalog))))
+    rows = answer(catalog, data_of(figure.name, "both"))
     shown = [part.columns for part in (figure.section, figure.finding) if part is not None]
     assert {column.name for columns in shown for column in columns} <= set(rows.column_names)
     head, *lines = csv.reader(io.StringIO(to_csv(rows).decode()))

@@ -69,13 +69,13 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
 
 
 @pytest.fixture(scope="module")
-def html(catalog: Catalog) -> str:
-    return report_html(catalog, NOW)
+def written(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(catalog, tmp_path_factory.mktemp("written") / "out" / "report.html")
 
 
 @pytest.fixture(scope="module")
-def written(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(catalog, tmp_path_factory.mktemp("written") / "out" / "report.html")
+def html(written: Path) -> str:
+    return written.read_text()
 
 
 def test_the_report_has_the_numbers_of_the_catalog(catalog: Catalog, html: str) -> None:
@@ -143,7 +143,9 @@ def test_the_file_loads_nothing(written: Path) -> None:
         dataclasses.replace(
             DEMO, modules=("tam",), poolings=(False,), frames=(8,), datasets=("synthetic-motion",)
         ),
-        dataclasses.replace(DEMO, modules=("tsn", "tam"), poolings=(True,)),
+        pytest.param(
+            dataclasses.replace(DEMO, modules=("tsn", "tam"), poolings=(True,)), marks=pytest.mark.long
+        ),
         dataclasses.replace(DEMO, unfinished=frozenset({"TSN-Tiny-f8@synthetic-motion"}), seeds=(3,)),
         Grid(
             modules=("tsn", "tam"),

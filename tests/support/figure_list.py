@@ -40,7 +40,9 @@ def drawings(figure: Figure) -> Iterator[dict[str, Any]]:
 
 
 @cache
-def _data(name: str, source: Source) -> Data:
+def data_of(name: str, source: Source) -> Data:
+    """The query of a figure; the same one each time, so that its answer can be kept."""
+
     def data(catalog: Catalog) -> pa.Table:
         return figures()[name].data(catalog, Scope(source=source, keys=tuple(keys_of(catalog))))
 
@@ -48,7 +50,7 @@ def _data(name: str, source: Source) -> Data:
 
 
 def _entry(name: str, figure: Figure, source: Source, options: dict[str, Any]) -> tuple[Data, Draw]:
-    return _data(name, source), partial(figure.draw, **options)
+    return data_of(name, source), partial(figure.draw, **options)
 
 
 FIGURES: dict[str, tuple[Data, Draw]] = {
