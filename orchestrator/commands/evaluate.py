@@ -128,6 +128,7 @@ def predict(
     average: AverageOption = "logits",
     top: Annotated[int, typer.Option(min=1, help="How many classes of each video.")] = 5,
     checkpoint: CheckpointOption = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="Cores of the network; default: all.")] = None,
     storage: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -145,6 +146,10 @@ def predict(
     }
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     loaded = _loaded(cell, storage, study, checkpoint)
+    if cpus is not None:
+        import torch
+
+        torch.set_num_threads(cpus)
     rows = []
     for found in loaded.predict_all(videos, average=average, **given):
         rows.append(_prediction_row(found, top))

@@ -67,6 +67,19 @@ def test_all_of_it_as_json(
     assert one["video"] == video and one["views"] == 6 and len(one["top"]) == 2
 
 
+def test_a_network_keeps_to_the_cores_that_it_is_given(
+    monkeypatch: pytest.MonkeyPatch, storage: Path, video: str
+) -> None:
+    before = torch.get_num_threads()
+    try:
+        for cores in (3, 1):
+            words = ("predict", CELL, video, "--cpus", str(cores), "--storage", str(storage))
+            assert run(monkeypatch, *words) == 0
+            assert torch.get_num_threads() == cores
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
