@@ -26,6 +26,7 @@ from dashboards.figures.curves import curves_data, draw_curves
 from dashboards.figures.figure import Figure, Scope
 from dashboards.figures.registry import _by_name, exports, figures, findings, sections
 from dashboards.render.theme import DARK, LIGHT, THEMES
+from tests.dashboards.test_plain_figure import json_of
 from tests.support.figure_list import CATALOGS, FIGURES, Data, build, data_of
 
 # Plans alone are much like nothing, and one cell like half a grid.
@@ -60,6 +61,14 @@ def test_every_figure_draws_or_says_why_not(catalog: Catalog, name: str) -> None
     text = figure.to_json()
     assert "NaN" not in text and "Infinity" not in text
     assert json.loads(text)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_plotly_accepts_every_property_of_every_figure(catalog: Catalog, name: str) -> None:
+    """Nobody checks values while figures are drawn, so that it is done here."""
+    data, draw = FIGURES[name]
+    figure = draw(answer(catalog, data))
+    assert json_of(go.Figure(figure.to_plotly_json())) == json_of(figure)
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -9,9 +9,7 @@ import plotly.graph_objects as go
 import pytest
 from plotly.subplots import make_subplots
 
-from catalog import Catalog
 from dashboards.render.plain_figure import PlainFigure, bar, heatmap, scatter
-from tests.support.figure_list import CATALOGS, FIGURES, build
 
 LINE = {"x": [1, 2], "y": [3.0, None], "mode": "lines", "line": {"color": "#0072B2"}}
 
@@ -78,16 +76,3 @@ def test_one_panel_is_that_of_plotly(ours: dict[str, Any], theirs: Any) -> None:
     steps(mine, extra, several=False)
     steps(other, same, several=False)
     assert json_of(mine.drawn()) == json_of(other)
-
-
-@pytest.fixture(scope="module", params=("empty", "half a grid"))
-def catalog(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Catalog:
-    return build(tmp_path_factory.mktemp("storage"), CATALOGS[request.param]())
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_plotly_accepts_every_property_of_every_figure(catalog: Catalog, name: str) -> None:
-    """Nobody checks values while figures are drawn, so that it is done here."""
-    data, draw = FIGURES[name]
-    figure = draw(data(catalog))
-    assert json_of(go.Figure(figure.to_plotly_json())) == json_of(figure)
