@@ -203,7 +203,7 @@ def happen(live: LiveCatalog) -> None:
     """Let a cell of the grid start, report an epoch and finish."""
     sql = "SELECT key, macs FROM recorded.cells ANTI JOIN recorded.attempts_started USING (key) LIMIT 1"
     ((key, macs),) = live.catalog._connection.execute(sql).fetchall()
-    with Journal.open(live.storage, "bench") as journal:
+    with Journal.open(live.storage.root, "bench") as journal:
         journal.append(AttemptStarted(key, 1, "driver", "host", "runs"))
         journal.append(EpochFinished(key, 1, 1, 3.0, 30.0, 0.01, 3.0, 30.0, 60.0, 100.0, 50.0))
         journal.append(AttemptEnded(key, 1, "done"))
