@@ -98,4 +98,4 @@ def look_at(browser: Browser, url: str, width: int = 1280, scheme: str = "light"
         yield look
     finally:
         context.close()
-    assert look.wrong == []
+    assert look.wrong == [], "\n".join(look.wrong)
