@@ -114,6 +114,14 @@ SELECT
     ) END AS predictions
 FROM recorded.finished AS finished CROSS JOIN (VALUES ('last'), ('best')) AS two(which);
 
+-- Which of its two checkpoints a finished cell (key) reports, and the name of the training's own measurement of it:
+-- those that `results` shows. `current` is false where no study plans the cell any more.
+CREATE VIEW computed.reported_checkpoints AS
+SELECT
+    key, coalesce(report, 'last') AS checkpoint, 'training:' || coalesce(report, 'last') AS evaluation,
+    coalesce(current, true) AS current
+FROM recorded.finished LEFT JOIN materialised.planned_keys USING (key);
+
 -- One row a planned cell (key), with its state today: planned, running, done, failed or blocked.
 -- A key can stand in several studies: `study` is the one that was submitted first of those that plan it today,
 -- `studies` names all. `current` is false where the cell is superseded: every study that had the key was changed

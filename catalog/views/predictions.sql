@@ -2,14 +2,10 @@
 -- of the checkpoint that the study reports, and every one of `actiongrid evaluate` on validation videos. Training videos
 -- are not among them: a sum over a cell's rows would count both, and nobody would see it.
 CREATE VIEW computed.current_evaluations AS
-WITH current_cells AS (
-    SELECT key, report FROM recorded.finished LEFT JOIN materialised.planned_keys USING (key)
-    WHERE coalesce(current, true)
-)
-SELECT key, evaluation, checkpoint
-FROM computed.checkpoints JOIN current_cells USING (key) WHERE checkpoint = coalesce(report, 'last')
+WITH chosen AS (SELECT key, checkpoint, evaluation FROM computed.reported_checkpoints WHERE current)
+SELECT key, evaluation, checkpoint FROM chosen
 UNION ALL
-SELECT key, evaluation, checkpoint FROM recorded.evaluations JOIN current_cells USING (key) WHERE split = 'val';
+SELECT key, evaluation, checkpoint FROM recorded.evaluations SEMI JOIN chosen USING (key) WHERE split = 'val';
 
 -- The files of predictions that the journals speak of, one row each, and of which measurements they are: a training
 -- whose last epoch is the best one has one file for both. `manifests` are those of its videos, by their training part.

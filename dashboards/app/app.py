@@ -24,8 +24,9 @@ from catalog.storage.storage import Storage
 from dashboards.app.access import PARAMETER, Access, guard, protect, require_safe
 from dashboards.app.actions import Annotate, GiveCommand, add_actions, add_annotations
 from dashboards.app.callbacks import add_callbacks
-from dashboards.app.filter_bar import filter_bar
+from dashboards.app.frame import frame
 from dashboards.app.live import PAGES, LiveCatalog, page_blocks
+from dashboards.app.preview import PreviewedDash, preview, reading
 from dashboards.app.refusals import answer_errors, refuse_what_pages_never_send
 from dashboards.app.server import listen_on, serve_on
 from dashboards.figures.deciding_videos import CLIP_ROUTE, STRIP_ROUTE, VideoFiles
@@ -117,7 +118,7 @@ def build_app(
     if annotate is not None:
         add_annotations(server, annotate)
     page = _PAGE.read_text(encoding="utf-8")
-    app = Dash(
+    app = PreviewedDash(
         "actiongrid",
         server=server,  # type: ignore[arg-type]  # its annotation knows only True and False
         assets_folder=str(_ASSETS),
@@ -141,23 +142,15 @@ def _hash(script: str) -> str:
 
 
 def _layout(live: LiveCatalog, refresh_seconds: float) -> Component:
-    theme = html.Button("light or dark", id="theme-switch", type="button")
     return html.Div(
         [
-            html.A("to the content", href="#page", className="skip"),
             dcc.Location(id="address", refresh="callback-nav"),
             dcc.Interval(id="clock", interval=max(200, round(refresh_seconds * 1000))),
             dcc.Store(id="revision", data=live.revision),
             dcc.Store(id="theme"),
             dcc.Store(id="again", data=0),
             dcc.Store(id="digests", data={}),
-            html.Header(
-                [html.Span("ActionGrid", className="brand"), html.Nav(id="navigation"), theme],
-            ),
-            html.Div(id="trouble", role="alert"),
-            html.Div(id="told", role="status"),
-            filter_bar(),
-            html.Main(html.P("Reading the catalog …", className="soft"), id="page", tabIndex="-1"),
+            *frame([], [reading()]),
         ]
     )
 
@@ -165,8 +158,9 @@ def _layout(live: LiveCatalog, refresh_seconds: float) -> Component:
 def _add_routes(server: flask.Flask, live: LiveCatalog) -> None:
     """Answer four addresses beside Dash's own, each from what the journals have now: no page need be open.
 
-    `/csv/PAGE/BLOCK?…` gives the data of a page's block (`Address.csv`). `/ahead/THEME/PAGE?…` gives nothing:
-    it makes a page while the browser that opens it still loads its scripts, so that Dash finds it made.
+    `/csv/PAGE/BLOCK?…` gives the data of a page's block (`Address.csv`). `/ahead/THEME/PAGE?…` gives what
+    can be read of a page (`preview`) while the browser that opens it still loads its scripts; then Dash finds
+    the page made.
     `/strip/KEY/EVALUATION/NUMBER` and `/clip/…` give the pictures and the file of a video that a cell was
     measured on; which file that is, the manifest says.
     """
@@ -177,8 +171,7 @@ def _add_routes(server: flask.Flask, live: LiveCatalog) -> None:
 
     def prepare(theme: str, page: str = "") -> flask.Response:
         live.refresh()
-        _prepare(live, theme, page)
-        return flask.Response(status=204)
+        return _prepared(live, theme, page)
 
     def strip(key: str, evaluation: str, index: int) -> flask.Response:
         return _shown(live, key, evaluation, index, _strip)
@@ -240,12 +233,13 @@ def _clip(videos: VideoFiles, place: VideoPlace) -> flask.Response:
     return flask.send_file(path, mimetype=kind, conditional=True, etag=False)
 
 
-def _prepare(live: LiveCatalog, theme: str, page: str) -> None:
+def _prepared(live: LiveCatalog, theme: str, page: str) -> flask.Response:
     try:
-        for block in page_blocks(live, _asked(page), theme if theme in THEMES else "light"):
-            _ = block.parts  # drawings as JSON: they are cached too
+        address = _asked(page)
+        blocks = page_blocks(live, address, theme if theme in THEMES else "light")
     except (QueryError, FilterError, ValueError):
-        pass  # whoever asks for the page is told
+        return flask.Response(status=204)  # whoever asks for the page is told
+    return flask.Response(preview(address, blocks), mimetype="text/html")
 
 
 def _asked(page: str) -> Address:

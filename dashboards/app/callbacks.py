@@ -13,9 +13,10 @@ from dash.development.base_component import Component
 from catalog import QueryError
 from catalog.queries.filters import FilterError
 from dashboards.app.filter_bar import add_filter_callback, filter_values
+from dashboards.app.frame import navigation
 from dashboards.app.live import PAGES, LiveCatalog, page_blocks
 from dashboards.pages.blocks import Block, message
-from dashboards.pages.request import FIRST_PAGE, Address, address_or_none, cell_options, link, read_address
+from dashboards.pages.request import FIRST_PAGE, Address, address_or_none, cell_options, read_address
 
 logger = logging.getLogger(__name__)
 
@@ -103,12 +104,12 @@ def _show_page(
     try:
         address = read_address(path, search)
     except FilterError as error:
-        return _problem(error), _navigation(Address()), {}
+        return _problem(error), navigation(Address()), {}
     blocks, problem = _blocks(live, address, theme)
     content = [one.component(address.csv(one.name)) for one in blocks]
     if problem:
         content = [message(problem, "problem")]
-    return content, _navigation(address), _digests(blocks)
+    return content, navigation(address), _digests(blocks)
 
 
 def _update_parts(
@@ -167,10 +168,6 @@ def _blocks(live: LiveCatalog, address: Address, theme: str) -> tuple[Sequence[B
 
 def _digests(blocks: Sequence[Block]) -> dict[str, str]:
     return {f"{part.kind}:{part.name}": part.digest for block in blocks for part in block.parts}
-
-
-def _navigation(address: Address) -> list[Component]:
-    return [link(page.title, address.on(name), current=name == address.page) for name, page in PAGES.items()]
 
 
 def _problem(error: Exception) -> list[Component]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 
 _HTML = "dash_html_components"
-_ATTRIBUTES = {"className": "class", "tabIndex": "tabindex"}
+_ATTRIBUTES = {"className": "class", "tabIndex": "tabindex", "htmlFor": "for"}
 _NO_ATTRIBUTES = ("children", "id")
 
 
@@ -89,33 +89,44 @@ def enumeration(items: Sequence[str]) -> str:
     return " and ".join([*([", ".join(items[:-1])] if items[:-1] else []), *items[-1:]])
 
 
-def as_html(content: Component | str | Sequence[Component | str] | None) -> str:
+def as_html(
+    content: Component | str | Sequence[Component | str] | None,
+    instead: Callable[[Component], str] | None = None,
+) -> str:
     """Return the HTML that a browser makes of elements and text; what comes from data is escaped.
 
     Dash spends 0.3 ms of a browser's time on each component: a folded table of a hundred rows has thousands.
+    `instead` gives the HTML of a component that is more than an element.
 
     Raises:
-        TypeError: a component is more than an HTML element.
+        TypeError: there is such a component, and no `instead`.
     """
     if isinstance(content, (list, tuple)):
-        return "".join(map(as_html, content))
+        return "".join(as_html(one, instead) for one in content)
     if hasattr(content, "to_plotly_json"):
-        return _element(content)
+        return _element(content, instead)
     return "" if content is None else escape(str(content))
 
 
-def _element(component: Any) -> str:  # noqa: ANN401  (Dash's components are not typed)
+def _element(component: Any, instead: Callable[[Component], str] | None) -> str:  # noqa: ANN401  (Dash's components are not typed)
     described = component.to_plotly_json()
     if described["namespace"] != _HTML:
+        if instead is not None:
+            return instead(component)
         raise TypeError(f"not an HTML element; {described['type']}; show it outside of folded parts")
     tag, given = described["type"].lower(), described["props"]
     # Dash keeps free attributes in a set, whose order changes from process to process.
     attributes = "".join(
-        f' {_ATTRIBUTES.get(name, name.lower())}="{escape(str(value))}"'
-        for name, value in sorted(given.items())
-        if name not in _NO_ATTRIBUTES and value is not None
+        _attribute(name, value) for name, value in sorted(given.items()) if name not in _NO_ATTRIBUTES
     )
-    return f"<{tag}{attributes}>{as_html(given.get('children'))}</{tag}>"
+    return f"<{tag}{attributes}>{as_html(given.get('children'), instead)}</{tag}>"
+
+
+def _attribute(name: str, value: Any) -> str:  # noqa: ANN401  (of any type)
+    if value is None or value is False:
+        return ""
+    text = "" if value is True else f'="{escape(str(value))}"'
+    return f" {_ATTRIBUTES.get(name, name.lower())}{text}"
 
 
 def _head(column: Column, sortable: bool) -> str:
