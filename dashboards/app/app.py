@@ -23,15 +23,14 @@ from catalog.storage.errors import ActionGridError
 from catalog.storage.storage import Storage
 from dashboards.app.access import PARAMETER, Access, guard, protect, require_safe
 from dashboards.app.actions import Annotate, GiveCommand, add_actions, add_annotations
-from dashboards.app.callbacks import add_callbacks
-from dashboards.app.frame import frame
+from dashboards.app.callbacks import add_callbacks, navigation
 from dashboards.app.live import PAGES, LiveCatalog, page_blocks
-from dashboards.app.preview import PreviewedDash, preview, reading
+from dashboards.app.preview import frame, preview, reading
 from dashboards.app.refusals import answer_errors, refuse_what_pages_never_send
 from dashboards.app.server import listen_on, serve_on
 from dashboards.figures.deciding_videos import CLIP_ROUTE, STRIP_ROUTE, VideoFiles
 from dashboards.pages.blocks import ACTIONS, Figure
-from dashboards.pages.request import CSV_ROUTE, Address, read_address
+from dashboards.pages.request import CSV_ROUTE, Address, address_or_none, read_address
 from dashboards.render.theme import THEMES
 
 PREPARE_ROUTE = "/ahead"
@@ -118,7 +117,7 @@ def build_app(
     if annotate is not None:
         add_annotations(server, annotate)
     page = _PAGE.read_text(encoding="utf-8")
-    app = PreviewedDash(
+    app = _Dash(
         "actiongrid",
         server=server,  # type: ignore[arg-type]  # its annotation knows only True and False
         assets_folder=str(_ASSETS),
@@ -135,6 +134,17 @@ def build_app(
     answer_errors(server)
     protect(server, [*app.csp_hashes(), *map(_hash, re.findall(r"<script>(.*?)</script>", page, re.DOTALL))])
     return app
+
+
+class _Dash(Dash):
+    """An app whose first answer has the frame of the page that was asked for, at `{%preview%}`."""
+
+    def interpolate_index(self, **parts: str) -> str:  # type: ignore[override]
+        made: str = super().interpolate_index(**parts)  # type: ignore[no-untyped-call]
+        search = flask.request.query_string.decode(errors="replace")
+        address = address_or_none(flask.request.path, search) or Address()
+        # Last: what an address says is not looked through for other places.
+        return made.replace("{%preview%}", preview(navigation(address), address, None), 1)
 
 
 def _hash(script: str) -> str:
@@ -239,7 +249,7 @@ def _prepared(live: LiveCatalog, theme: str, page: str) -> flask.Response:
         blocks = page_blocks(live, address, theme if theme in THEMES else "light")
     except (QueryError, FilterError, ValueError):
         return flask.Response(status=204)  # whoever asks for the page is told
-    return flask.Response(preview(address, blocks), mimetype="text/html")
+    return flask.Response(preview(navigation(address), address, blocks), mimetype="text/html")
 
 
 def _asked(page: str) -> Address:

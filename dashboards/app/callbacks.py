@@ -13,10 +13,9 @@ from dash.development.base_component import Component
 from catalog import QueryError
 from catalog.queries.filters import FilterError
 from dashboards.app.filter_bar import add_filter_callback, filter_values
-from dashboards.app.frame import navigation
 from dashboards.app.live import PAGES, LiveCatalog, page_blocks
 from dashboards.pages.blocks import Block, message
-from dashboards.pages.request import FIRST_PAGE, Address, address_or_none, cell_options, read_address
+from dashboards.pages.request import FIRST_PAGE, Address, address_or_none, cell_options, link, read_address
 
 logger = logging.getLogger(__name__)
 
@@ -168,6 +167,11 @@ def _blocks(live: LiveCatalog, address: Address, theme: str) -> tuple[Sequence[B
 
 def _digests(blocks: Sequence[Block]) -> dict[str, str]:
     return {f"{part.kind}:{part.name}": part.digest for block in blocks for part in block.parts}
+
+
+def navigation(address: Address) -> list[Component]:
+    """Return the links to all pages, the one at an address marked; filters stay as they are."""
+    return [link(page.title, address.on(name), current=name == address.page) for name, page in PAGES.items()]
 
 
 def _problem(error: Exception) -> list[Component]:

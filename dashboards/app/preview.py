@@ -1,33 +1,35 @@
-"""What can be read of a page, as HTML: a browser shows it while it still loads the scripts of the app."""
+"""What stands around every page; and what can be read of it before the scripts of the app are there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import flask
-from dash import Dash, html
+from dash import html
 from dash.development.base_component import Component
 
-from dashboards.app.frame import frame, navigation
+from dashboards.app.filter_bar import filter_bar
 from dashboards.pages.blocks import Block
-from dashboards.pages.request import Address, address_or_none
+from dashboards.pages.request import Address
 from dashboards.render.markup import as_html
 
 _HEIGHTS = {"Dropdown": "36px", "Textarea": "12rem"}
 """Of what only the scripts can make; a drawing says its own."""
 
 
-class PreviewedDash(Dash):
-    """An app whose first answer has the frame of the page that was asked for, at `{%preview%}`."""
-
-    def interpolate_index(self, **parts: str) -> str:  # type: ignore[override]
-        """Return the HTML that every address answers with."""
-        made: str = super().interpolate_index(**parts)  # type: ignore[no-untyped-call]
-        search = flask.request.query_string.decode(errors="replace")
-        address = address_or_none(flask.request.path, search) or Address()
-        # Last: what an address says is not looked through for other places.
-        return made.replace("{%preview%}", _words(address, [reading()]), 1)
+def frame(links: Sequence[Component], content: Sequence[Component]) -> list[Component]:
+    """Return the parts of the window from top to bottom; `content` stands in `main`."""
+    theme = html.Button("light or dark", id="theme-switch", type="button")
+    return [
+        html.A("to the content", href="#page", className="skip"),
+        html.Header(
+            [html.Span("ActionGrid", className="brand"), html.Nav(list(links), id="navigation"), theme]
+        ),
+        html.Div(id="trouble", role="alert"),
+        html.Div(id="told", role="status"),
+        filter_bar(),
+        html.Main(list(content), id="page", tabIndex="-1"),
+    ]
 
 
 def reading() -> Component:
@@ -35,16 +37,14 @@ def reading() -> Component:
     return html.P("Reading the catalog …", id="reading", className="soft")
 
 
-def preview(address: Address, blocks: Sequence[Block]) -> str:
-    """Return the HTML of a page without drawings and fields: boxes of their height stand in their places.
+def preview(links: Sequence[Component], address: Address, blocks: Sequence[Block] | None) -> str:
+    """Return the HTML of a page that is not there yet (None) or only without drawings and fields.
 
-    It has no ids, so that scripts and links never take it for the page.
+    Boxes of their height stand in their places. It has no ids, so that scripts and links never take it for
+    the page.
     """
-    return _words(address, [block.component(address.csv(block.name)) for block in blocks])
-
-
-def _words(address: Address, content: Sequence[Component]) -> str:
-    return as_html(frame(navigation(address), content), _box)
+    content = [reading()] if blocks is None else [one.sketch(address.csv(one.name)) for one in blocks]
+    return as_html(frame(links, content), _box)
 
 
 def _box(component: Component) -> str:

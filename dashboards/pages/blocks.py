@@ -91,6 +91,10 @@ class Text:
             return _container(self.parts[0])
         return html.Div([_container(self.parts[0]), html.Div([_csv_link(csv, self.name)], className="tools")])
 
+    def sketch(self, csv: str) -> Component:
+        """Return what can be read before the scripts are there: all of it."""
+        return self.component(csv)
+
 
 @dataclass(frozen=True, eq=False)
 class Table:
@@ -113,6 +117,10 @@ class Table:
         """Return the component; `csv` is the address of the block's data."""
         tools = html.Div([_csv_link(csv, self.name)], className="tools")
         return html.Section([_heading(self.title, self.caption), _container(self.parts[0]), tools])
+
+    def sketch(self, csv: str) -> Component:
+        """Return what can be read before the scripts are there: all of it."""
+        return self.component(csv)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,15 +157,27 @@ class Figure:
         drawing = str(to_json_plotly(self.drawing))
         return (
             Part("drawn", self.name, drawing, _digest(drawing)),
-            _html(f"{self.name}-note", self.note),
+            self._note,
             _folded(f"{self.name}-table", table(self.rows, self.columns)),
         )
+
+    @property
+    def _note(self) -> Part:
+        return _html(f"{self.name}-note", self.note)
 
     def component(self, csv: str) -> Component:
         """Return the component; `csv` is the address of the block's data."""
         if not self.drawing.data:
             return html.Section([_heading(self.title, self.caption), _container(self.parts[0])])
-        drawn, note, rows = self.parts
+        return self._section(csv, *self.parts)
+
+    def sketch(self, csv: str) -> Component:
+        """Return what can be read before the scripts are there: all but the drawing and its folded table."""
+        if not self.drawing.data:
+            return self.component(csv)
+        return self._section(csv, Part("drawn", "", "", ""), self._note, Part("folded", "", "", ""))
+
+    def _section(self, csv: str, drawn: Part, note: Part, rows: Part) -> Component:
         layout = self.drawing.layout
         height = f"{layout.height or 420}px"
         body = [

@@ -17,7 +17,7 @@ from catalog.storage.layout import file_name
 from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.scheduling.retry import unmarked
 from orchestrator.scheduling.schedule import Free, GridState, Progress, Task
-from trainables.recipe.local_paths import storage_of
+from trainables.recipe.local_files import storage_of
 from trainables.training.evaluate_cell import result_path
 
 if TYPE_CHECKING:

@@ -39,8 +39,8 @@ from orchestrator.ray_runtime.dispatch import (
     ray_files,
 )
 from orchestrator.ray_runtime.session import SaidEvery, redirect_output
+from trainables.recipe.local_files import fetch_run
 from trainables.training.evaluate_cell import EvaluationResult, result_path
-from trainables.training.run_files import fetch_run
 
 Announce = Callable[[str], None]
 

@@ -22,7 +22,7 @@ from trainables.recipe.cell_spec import (
     resolved_protocol,
 )
 from trainables.recipe.fields import Split
-from trainables.recipe.local_paths import address_of
+from trainables.recipe.local_files import address_of
 from trainables.recipe.plug_ins import named_packages
 from trainables.training.evaluate_cell import read_evaluation
 

@@ -16,8 +16,8 @@ from orchestrator.evaluation.cells import VideoSets, choose_cell
 from orchestrator.evaluation.jobs import Wanted, check_checkpoint, make_job
 from trainables.inference.classifier import Device, VideoClassifier
 from trainables.recipe.cell_spec import Which
+from trainables.recipe.local_files import fetch_run
 from trainables.training.checkpoint import load_state
-from trainables.training.run_files import fetch_run
 
 if TYPE_CHECKING:
     from orchestrator.evaluation.cells import FinishedCell

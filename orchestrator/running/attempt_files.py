@@ -24,8 +24,8 @@ from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.cell_request import SubmissionSettings, cell_request
 from orchestrator.running.cell_run import CellRun, CellWork
 from orchestrator.running.journal_events import TrialEnd, is_journalled
+from trainables.recipe.local_files import fetch_records
 from trainables.training.result import CellResult, read_history, read_result
-from trainables.training.run_files import fetch_records
 
 if TYPE_CHECKING:
     from trainables.training.checkpoint import Metrics

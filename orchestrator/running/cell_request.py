@@ -11,10 +11,9 @@ from catalog.storage.storage import Storage
 from orchestrator.ray_runtime.trial import TrialRequest
 from orchestrator.running.cell_run import CellWork
 from trainables.recipe.cell_spec import CellSpec, ParentCheckpoint
-from trainables.recipe.local_paths import address_of
+from trainables.recipe.local_files import address_of, fetch_records
 from trainables.recipe.plug_ins import named_packages
 from trainables.training.result import read_result
-from trainables.training.run_files import fetch_records
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ from catalog.storage.layout import RESULT_FILE, epoch_file
 from catalog.storage.outage import retry_reading
 from orchestrator.planning.plan_model import Plan, PlannedCell, State
 from trainables.recipe.cell_spec import Which
+from trainables.recipe.local_files import fetch_run
 from trainables.training.checkpoint import CheckpointRecord, Metrics, is_intact, records
 from trainables.training.result import CellResult, read_history, read_result, reference, store_result
-from trainables.training.run_files import fetch_run
 
 if TYPE_CHECKING:
     from catalog import Catalog

@@ -48,8 +48,8 @@ from orchestrator.study.cells import expand
 from orchestrator.study.datasets import DatasetState
 from orchestrator.study.model import Study
 from trainables.recipe.cell_spec import Which
+from trainables.recipe.local_files import fetch_records
 from trainables.training.result import read_history, read_result
-from trainables.training.run_files import fetch_records
 
 if TYPE_CHECKING:
     from trainables.training.checkpoint import Metrics

@@ -30,3 +30,15 @@ def test_nothing_in_data_becomes_markup() -> None:
 def test_what_is_no_element_is_refused() -> None:
     with pytest.raises(TypeError, match="not an HTML element; Graph"):
         as_html(html.Div([dcc.Graph()]))
+
+
+def test_something_else_can_stand_in_the_place_of_what_is_no_element() -> None:
+    content = html.Section([html.P("a"), html.Div([dcc.Graph(), dcc.Store(id="s")])])
+    text = as_html(content, lambda one: f"<{one.to_plotly_json()['type']}>")  # type: ignore[no-untyped-call]
+    assert text == "<section><p>a</p><div><Graph><Store></div></section>"
+
+
+def test_an_attribute_that_is_true_or_false_stands_there_or_not() -> None:
+    assert as_html(html.Details("x", open=False)) == "<details>x</details>"
+    assert as_html(html.Details("x", open=True)) == "<details open>x</details>"
+    assert as_html(html.Label("x", htmlFor="y")) == '<label for="y">x</label>'

@@ -79,8 +79,7 @@ def evaluate_cell(config: dict[str, Any]) -> None:
 
     from trainables.data.frames.store_reader import prepare_frames
     from trainables.data.frames.transfer import fetch_dataset
-    from trainables.recipe.local_paths import localise_path, localise_paths, storage_of
-    from trainables.training.run_files import fetch_run
+    from trainables.recipe.local_files import fetch_run, localise_path, localise_paths, storage_of
     from trainables.training.workers import join_workers
 
     spec = EvaluationSpec.model_validate_json(config["spec"])
@@ -171,7 +170,7 @@ def _write(
     seconds: float,
 ) -> EvaluationResult:
     """Predictions first: a result that can be read names predictions that are whole."""
-    from trainables.recipe.local_paths import storage_of
+    from trainables.recipe.local_files import storage_of
     from trainables.training.predictions import write_predictions
 
     path = result_path(Path(spec.cell.run_dir), spec.identity)

@@ -14,7 +14,7 @@ from catalog.storage.layout import EPOCHS, epoch_file
 from trainables.data.clips.loader import eval_batches, eval_ring, train_ring
 from trainables.data.frames.manifest import hold_out, read_manifest
 from trainables.data.frames.store_reader import open_reader
-from trainables.recipe.local_paths import storage_of
+from trainables.recipe.local_files import storage_of
 from trainables.training.checkpoint import (
     CheckpointRecord,
     Metrics,

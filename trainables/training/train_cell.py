@@ -30,7 +30,7 @@ def train_cell(config: dict[str, Any]) -> None:
     from catalog.storage.locks import exclusive
     from trainables.data.frames.store_reader import prepare_frames
     from trainables.data.frames.transfer import fetch_dataset
-    from trainables.recipe.local_paths import localise_paths, storage_of
+    from trainables.recipe.local_files import localise_paths, storage_of
 
     spec = localise_paths(CellSpec.model_validate_json(config["spec"]))
     storage = storage_of(spec)
@@ -52,7 +52,7 @@ def train_cell(config: dict[str, Any]) -> None:
 def _run_epochs(spec: CellSpec, storage: Storage, place: WorkerPlace) -> None:
     import ray.train
 
-    from trainables.training.run_files import fetch_parent, fetch_run
+    from trainables.recipe.local_files import fetch_parent, fetch_run
     from trainables.training.session import CellSession
 
     if place.world > 1:

@@ -33,7 +33,7 @@ from trainables.data.frames.transfer import (
 )
 from trainables.data.ingest.build import build_dataset
 from trainables.recipe.cell_spec import CellSpec, Evaluation, ParentCheckpoint, Recipe, StorageAddress
-from trainables.recipe.local_paths import localise_paths
+from trainables.recipe.local_files import fetch_parent, fetch_records, fetch_run, localise_paths
 from trainables.training.checkpoint import (
     is_intact,
     latest_intact,
@@ -44,7 +44,6 @@ from trainables.training.checkpoint import (
     stored_epochs,
 )
 from trainables.training.result import read_history
-from trainables.training.run_files import fetch_parent, fetch_records, fetch_run
 
 RUN = Path("runs") / "TSN-Tiny-f8_toy-0123456789ab"
 

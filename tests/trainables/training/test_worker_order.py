@@ -15,9 +15,9 @@ from catalog.storage.folder_storage import FolderStorage
 from catalog.storage.layout import EPOCHS
 from tests.support.toy import EVALUATION, toy_spec
 from trainables.data.frames import store_reader, transfer
-from trainables.recipe import local_paths
+from trainables.recipe import local_files
 from trainables.recipe.cell_spec import CellSpec, EvaluationSpec, ParentCheckpoint
-from trainables.training import evaluate_cell, run_files, train_cell, workers
+from trainables.training import evaluate_cell, train_cell, workers
 from trainables.training.session import CellSession
 from trainables.training.workers import WorkerPlace
 
@@ -70,7 +70,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
         note("open", spec.key, rank, world, local_rank)
         return NotedSession(noted)
 
-    monkeypatch.setattr(local_paths, "storage_of", lambda _: storage)
+    monkeypatch.setattr(local_files, "storage_of", lambda _: storage)
     monkeypatch.setattr(transfer, "fetch_dataset", lambda at, path: note("dataset", at is storage, path))
     monkeypatch.setattr(store_reader, "prepare_frames", lambda path, disk: note("frames", path, disk))
     monkeypatch.setattr(CellSession, "open", opened)
@@ -161,5 +161,5 @@ def test_an_evaluations_worker_fetches_dataset_and_run_and_measures(
 
 
 def test_what_stands_elsewhere_replaces_what_lies_here(calls: Calls, tmp_path: Path) -> None:
-    run_files.fetch_run(NotedStorage(tmp_path, calls), tmp_path / "run")
+    local_files.fetch_run(NotedStorage(tmp_path, calls), tmp_path / "run")
     assert calls == [("run", tmp_path / "run", EPOCHS)]
