@@ -63,7 +63,7 @@ mutants: install  ## small faults in core code, one at a time: do the tests noti
 
 pictures: install  ## make today's pages and figures the reference pictures of tests/browser
 	ACTIONGRID_PICTURES=write $(BIN)/python -m pytest -q tests/browser/test_pages.py tests/browser/test_pictures.py \
-		-k "opens_and_is_drawn or papers_figures"
+		-k "is_drawn_as_it_was or papers_figures"
 
 check: install  ## lint, types and the fast tests
 	$(BIN)/ruff check .

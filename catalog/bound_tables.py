@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from queue import LifoQueue
 from typing import Any, Protocol, Self
 
@@ -49,12 +50,10 @@ class BoundTables:
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._lock = threading.Lock()
         # Several, because a PIVOT asks for its columns: a slow one must hold up no other question.
         self._idle: LifoQueue[Connection] = LifoQueue()
         for _ in range(_AT_ONCE):
             self._idle.put(_planning(connection.cursor()))
-        self._known: OrderedDict[str, frozenset[str] | None] = OrderedDict()
 
     def of(
         self,
@@ -68,10 +67,8 @@ class BoundTables:
             duckdb.InterruptException: it takes longer than `timeout_seconds`: a PIVOT asks for its columns.
             duckdb.Error: there is no plan: the statement is wrong, or an EXPLAIN.
         """
-        with self._lock:
-            if sql in self._known:
-                self._known.move_to_end(sql)
-                return self._known[sql]
+        if (known := _KNOWN.get(sql)) is not None:
+            return known.tables
         cursor = self._idle.get()
         try:
             plan = _plan(cursor, sql, params, timeout_seconds)
@@ -80,7 +77,7 @@ class BoundTables:
         found = None if _hides(plan) else frozenset(_tables(plan))
         # What `query` and `query_table` read can depend on the values of parameters.
         if not params or "query" not in sql.lower():
-            self._remember(sql, found)
+            _KNOWN.put(sql, _Bound(found))
         return found
 
     def close(self) -> None:
@@ -88,11 +85,37 @@ class BoundTables:
         while not self._idle.empty():
             self._idle.get().close()
 
-    def _remember(self, sql: str, found: frozenset[str] | None) -> None:
+
+@dataclass(frozen=True)
+class _Bound:
+    """What a statement binds; None where its plan hides it."""
+
+    tables: frozenset[str] | None
+
+
+class _Memo:
+    """The answers of a pure function, those asked for last."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[str, _Bound] = OrderedDict()
+
+    def get(self, sql: str) -> _Bound | None:
         with self._lock:
-            self._known[sql] = found
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
+            if sql in self._answers:
+                self._answers.move_to_end(sql)
+            return self._answers.get(sql)
+
+    def put(self, sql: str, bound: _Bound) -> None:
+        with self._lock:
+            self._answers[sql] = bound
+            if len(self._answers) > self._most:
+                self._answers.popitem(last=False)
+
+
+_KNOWN = _Memo(_REMEMBERED)
+"""Every catalog has the same views, so that what a statement binds is the same in all of a process."""
 
 
 def _planning(cursor: Connection) -> Connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -97,7 +98,7 @@ class Axes(_OtherAxes):
     @field_validator(*AXES)
     @classmethod
     def _no_value_twice(cls, values: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
-        twice = sorted({str(value) for value in values if values.count(value) > 1})
+        twice = sorted(str(value) for value, times in Counter(values).items() if times > 1)
         if twice:
             raise ValueError(f"{', '.join(twice)} given more than once; name each value once")
         return values
