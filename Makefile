@@ -37,8 +37,8 @@ smoke: install  ## every study of the paper at toy size, and one report with all
 # Two at a time: most of the slow ones wait, for Ray to start or for what they killed to be noticed. With three,
 # two cores are so busy that pages and grids answer too late for their tests.
 # Shells (and nohup) let what they start in the background ignore signals that some tests send.
-BESIDE := $(addprefix tests/,catalog cluster dashboards peers) $(addprefix tests/trainables/,data recipe) \
-	$(addprefix tests/orchestrator/,commands datasets evaluation ray_runtime running scheduling study)
+BESIDE := $(addprefix tests/,catalog cluster dashboards peers trainables/data) \
+	$(addprefix tests/orchestrator/,commands datasets running)
 PYTEST := $(BIN)/python -c 'import signal, sys, pytest; signal.signal(signal.SIGINT, signal.default_int_handler); \
 	signal.signal(signal.SIGHUP, signal.SIG_DFL); sys.exit(pytest.main(sys.argv[1:]))' -m "not long"
 

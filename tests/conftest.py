@@ -24,3 +24,22 @@ def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("toy-data")
     build_toy(directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def chains_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.support.studies import CHAINS
+
+    path = tmp_path_factory.mktemp("study") / "chains.yaml"
+    path.write_text(CHAINS)
+    return path
+
+
+@pytest.fixture(scope="session")
+def undisturbed_chains(chains_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The storage of that study, trained by the real command on a real Ray; its results change for nobody."""
+    from tests.support.studies import actiongrid
+
+    storage = tmp_path_factory.mktemp("undisturbed-chains")
+    actiongrid("run", chains_study, "--storage", storage, "--cpus", "2")
+    return storage

@@ -47,7 +47,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(
+    study: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    if KILLS < MANY:
+        shared: Path = request.getfixturevalue("undisturbed_chains")  # trained alike, with the other chain
+        return shared
     storage = tmp_path_factory.mktemp("undisturbed")
     actiongrid("run", study, "--storage", storage, "--cpus", "2")
     return storage
@@ -70,7 +75,10 @@ def test_a_grid_under_kills_ends_as_an_undisturbed_one(
         storm.rage()
         print(f"round {number}: {storm.submissions} submissions, {dict(storm.events)}")
         for sql in (RESULTS, EPOCHS, STATES):
-            assert query(storage, sql) == query(undisturbed, sql)
+            wanted_rows = query(undisturbed, sql)
+            if KILLS < MANY:
+                wanted_rows = [row for row in wanted_rows if row["cell"].startswith("TAM-")]
+            assert query(storage, sql) == wanted_rows
         no_finished_cell_started_again(storage)
         no_epoch_that_stood_was_trained_again(storage)
         shutil.rmtree(storage)

@@ -28,18 +28,14 @@ def measured(storage: Path) -> list[dict[str, Any]]:
     return [{name: row[name] for name in MEASURED} for row in results(storage)]
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("study") / "chains.yaml"
-    path.write_text(CHAINS)
-    return path
+@pytest.fixture
+def study(chains_study: Path) -> Path:
+    return chains_study
 
 
-@pytest.fixture(scope="module")
-def undisturbed(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    storage = tmp_path_factory.mktemp("undisturbed")
-    actiongrid("run", study, "--storage", storage, "--cpus", "2")
-    return storage
+@pytest.fixture
+def undisturbed(undisturbed_chains: Path) -> Path:
+    return undisturbed_chains
 
 
 def test_every_cell_is_done_with_its_numbers(undisturbed: Path) -> None:

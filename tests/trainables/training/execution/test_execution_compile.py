@@ -83,6 +83,7 @@ def test_so_is_one_that_recomputes() -> None:
     assert_close(state_after(small(), 1), recomputed, 1e-5)
 
 
+@pytest.mark.long
 def test_another_shape_runs_plainly_and_compiles_nothing() -> None:
     model = Compute(CPU, bf16=False).place(small()).train()
     forward = Compiled(model, COMPILED)
