@@ -59,7 +59,7 @@ _CHANCE = {"dash": "dot", "color": NEUTRAL, "width": 1.5}
 _LOOK = ("dataset", "module", "backbone", "temporal_pooling")
 """What panel, colour, symbol and dashes say of a line."""
 
-_ALONE = "lines"
+_ALONE = "The lines"
 """What published results are drawn as where there are none of one's own."""
 
 

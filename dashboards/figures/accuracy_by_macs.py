@@ -26,6 +26,7 @@ from dashboards.figures.panels import (
     model_name,
     module_keys,
     protocol_text,
+    published_as,
 )
 from dashboards.render.markup import Column, quantity
 from dashboards.render.plain_figure import PlainFigure, Trace, scatter
@@ -132,7 +133,7 @@ def _say_what_area_is(figure: PlainFigure, circle: Circle, rows: list[Row]) -> N
 
 
 def _published(rows: pa.Table) -> str:
-    return "Open circles are published results." if "published" in rows.column("source").to_pylist() else ""
+    return published_as(rows, "Open circles", "Open circles")
 
 
 FIGURE = Figure(

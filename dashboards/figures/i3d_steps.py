@@ -20,6 +20,7 @@ from dashboards.figures.measurements import Measurements
 from dashboards.figures.panels import (
     LEGEND,
     Row,
+    bar_source_keys,
     dataset_panels,
     hover,
     hovering,
@@ -40,7 +41,7 @@ from dashboards.render.comparison import (
 )
 from dashboards.render.markup import Column, signed, three_decimals
 from dashboards.render.plain_figure import Trace, bar
-from dashboards.render.theme import AUTO, NEUTRAL, Theme, empty_figure, module_colour, styled
+from dashboards.render.theme import AUTO, Theme, empty_figure, module_colour, styled
 from dashboards.render.uncertainty import (
     MEAN,
     difference_in_words,
@@ -143,8 +144,8 @@ def draw_i3d_steps(table: pa.Table, theme: Theme = AUTO) -> go.Figure:
         span = max(max(values) - min(values), 4.0)
         low = max(0.0, min(values) - 0.5 * span)
         figure.update_yaxes(range=[low, max(values) + 0.35 * span], row=1, col=column)
-    for name, symbol in (("own", "square"), ("published", "hash-open")) if both else ():
-        key(figure, name, name, mode="markers", marker={"symbol": symbol, "size": 11, "color": NEUTRAL})
+    if both:
+        bar_source_keys(figure, ("own", "published"))
     experiments.keys(figure)
     if not all(row["printed"] for row in rows):
         key(figure, "* follows from printed changes", "derived", mode="markers", marker={"size": 1})

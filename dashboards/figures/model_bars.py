@@ -19,6 +19,7 @@ from dashboards.figures.measurements import Measurements
 from dashboards.figures.panels import (
     LEGEND,
     Row,
+    bar_source_keys,
     beside_own,
     dataset_panels,
     hover,
@@ -26,7 +27,6 @@ from dashboards.figures.panels import (
     interval_bars,
     interval_key,
     interval_source,
-    key,
     numbers_beyond,
     protocol_text,
 )
@@ -165,16 +165,7 @@ def table_drawing(empty: str) -> Draw:
         angle = -90 if len(rows) > _MOST_LEVEL_NUMBERS else 0
         for column, dataset in enumerate(datasets, start=1):
             _draw_panel(figure, column, [row for row in rows if row["dataset"] == dataset], angle)
-        sources = {row["source"] for row in rows}
-        for name, symbol in (("own", "square"), ("published", "hash-open")):
-            if name in sources:
-                key(
-                    figure,
-                    name,
-                    name,
-                    mode="markers",
-                    marker={"symbol": symbol, "size": 11, "color": NEUTRAL},
-                )
+        bar_source_keys(figure, {row["source"] for row in rows})
         interval_key(figure, interval_source(rows))
         styled(figure, 460, theme)
         figure.update_yaxes(title="top-1 (%)", col=1)

@@ -40,6 +40,9 @@ WITH_NAMES = 560
 _BAR_DIGITS = 3
 """Decimals of bars of error, in points: a report has thousands of them."""
 
+STRIPED_SYMBOL = "hash-open"
+"""The symbol in legends that stands for striped bars."""
+
 LEGEND: dict[str, Any] = {"orientation": "h", "yanchor": "top", "x": 0, "groupclick": "togglegroup"}
 
 
@@ -83,15 +86,22 @@ def beside_own(rows: pa.Table) -> pa.Table:
     return rows if "own" in rows.column("source").to_pylist() else rows.slice(0, 0)
 
 
-def published_as(rows: pa.Table, alone: str) -> str:
+def published_as(rows: pa.Table, alone: str, beside: str = "Open stars") -> str:
     """Return how the published results among rows are drawn, in words; empty where there are none.
 
-    They are open stars beside one's own, and `alone` where there are none of these.
+    They are `beside` where there are one's own too, and `alone` where there are none of these.
     """
     sources = set(rows.column("source").to_pylist())
     if "published" not in sources:
         return ""
-    return "Open stars are published results." if "own" in sources else f"The {alone} are published results."
+    return f"{beside if 'own' in sources else alone} are published results."
+
+
+def bar_source_keys(figure: PlainFigure, sources: Iterable[str]) -> None:
+    """Add a legend entry a source of bars: full ones are one's own, striped ones published."""
+    for name, symbol in (("own", "square"), ("published", STRIPED_SYMBOL)):
+        if name in sources:
+            key(figure, name, name, mode="markers", marker={"symbol": symbol, "size": 11, "color": NEUTRAL})
 
 
 def error_bars(rows: Sequence[Row], name: str) -> dict[str, Any] | None:

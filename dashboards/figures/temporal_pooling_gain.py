@@ -198,7 +198,7 @@ def verdicts(rows: pa.Table) -> str:
 
 
 def _remark(rows: pa.Table) -> str:
-    return verdicts(rows) + published_as(rows, "hatched bars")
+    return verdicts(rows) + published_as(rows, "The hatched bars")
 
 
 def _finish(figure: PlainFigure, theme: Theme) -> go.Figure:

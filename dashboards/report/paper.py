@@ -13,7 +13,7 @@ from catalog import Catalog
 from catalog.queries.filters import ALL, Filters, Source, written_filters
 from catalog.storage.errors import BAD_INPUT, ActionGridError
 from dashboards.figures.figure import Answer, Export, Figure, Scope
-from dashboards.figures.panels import note
+from dashboards.figures.panels import STRIPED_SYMBOL, note
 from dashboards.figures.registry import exports
 from dashboards.render.image import PIXELS_PER_INCH, SHRINK, arranged
 from dashboards.render.plain_figure import PlainFigure
@@ -199,7 +199,7 @@ def _for_print(figure: Plain) -> None:
 def _marker_for_print(marker: Plain, *, opened: bool) -> Plain:
     """Return a marker of bars or points as paper needs it; with `opened`, striped ones become open ones."""
     pattern = marker.get("pattern") or {}
-    if opened and (pattern.get("shape") == "/" or marker.get("symbol") == "hash-open"):
+    if opened and (pattern.get("shape") == "/" or marker.get("symbol") == STRIPED_SYMBOL):
         # Each striped bar is a picture of its own in a PDF: 300 of them took 5 MB.
         shape = {"symbol": "square"} if "symbol" in marker else {"pattern": {"shape": ""}}
         line = {"color": marker["color"], "width": 1}
