@@ -27,7 +27,7 @@ from orchestrator.commands.common import (
     without_pandas,
 )
 from orchestrator.terminal.text import (
-    accuracy_text,
+    accuracy_texts,
     aligned_columns,
     held_lines,
     terminal_width,
@@ -147,9 +147,12 @@ def study_lines(study: StudyStatus, width: int | None, *, sure: bool = True) -> 
     pairs = [*zip(study.rows, states, strict=True)]
     if study.every is not None and count.total() > _MOST_CELLS:
         pairs = [(row, state) for row, state in pairs if state not in _COUNTED_ONLY]
-    rows = [[row["cell"], state, *_numbers(row, sure=sure)] for row, state in pairs]
+    top1 = _top1_texts([row for row, _ in pairs], sure=sure)
+    rows = [
+        [row["cell"], state, *_numbers(row, text)] for (row, state), text in zip(pairs, top1, strict=True)
+    ]
     lines = [f"{study.name}: {by_state} of {count_text(count.total(), 'cell')}", _progress(study, states)]
-    lines += [_best_line(one, several=len(study.best) > 1) for one in study.best[:_MOST_BEST]]
+    lines += _best_lines(study.best[:_MOST_BEST], several=len(study.best) > 1)
     lines += [study.earlier] if study.earlier else []
     lines += fitting_columns([[*_HEAD], *rows], width) if rows else []
     if more := count.total() - len(rows):
@@ -200,11 +203,15 @@ def goes_on_lines(rows: Sequence[dict[str, Any]], states: Sequence[str]) -> list
     return [f"{row['cell']} goes on from epoch {row['epoch']} of {row['epochs'] or '?'}" for row in found]
 
 
-def _best_line(row: dict[str, Any], *, several: bool) -> str:
-    where = f" on {row['dataset']}" if several else ""
-    ties = f" and {row['ties']} more with the same" if row["ties"] else ""
-    accuracy = accuracy_text(row["top1"], row["eval_videos"], 1)
-    return f"best so far{where}: {row['cell']}{ties}, top-1 {accuracy}{seeds_text(row['of_seeds'])}"
+def _best_lines(best: Sequence[dict[str, Any]], *, several: bool) -> list[str]:
+    lines = []
+    accuracies = accuracy_texts([(row["top1"], row["eval_videos"]) for row in best], 1)
+    for row, accuracy in zip(best, accuracies, strict=True):
+        where = f" on {row['dataset']}" if several else ""
+        ties = f" and {row['ties']} more with the same" if row["ties"] else ""
+        seeds = seeds_text(row["of_seeds"])
+        lines.append(f"best so far{where}: {row['cell']}{ties}, top-1 {accuracy}{seeds}")
+    return lines
 
 
 def fitting_columns(rows: list[list[str]], width: int | None) -> list[str]:
@@ -228,11 +235,16 @@ _SURE_ROWS = 1_000
 """More rows are given no intervals: they take far longer than the answer."""
 
 
-def _numbers(row: dict[str, Any], *, sure: bool) -> tuple[str, ...]:
-    """The columns of a cell's newest epoch; empty where nothing is known yet. `sure`: with intervals."""
-    top1 = _number(row["top1"], ".1f")
-    if sure and row["top1"] is not None:
-        top1 = accuracy_text(row["top1"], row["eval_videos"], 1)
+def _top1_texts(rows: Sequence[dict[str, Any]], *, sure: bool) -> list[str]:
+    """The top-1 of cells' newest epochs; empty where it is not known yet. `sure`: with intervals."""
+    if not sure:
+        return [_number(row["top1"], ".1f") for row in rows]
+    texts = accuracy_texts([(row["top1"], row["eval_videos"]) for row in rows], 1)
+    return ["" if row["top1"] is None else text for row, text in zip(rows, texts, strict=True)]
+
+
+def _numbers(row: dict[str, Any], top1: str) -> tuple[str, ...]:
+    """The columns of a cell's newest epoch; empty where nothing is known yet."""
     return (
         _epoch(row),
         top1,
