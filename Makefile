@@ -13,12 +13,12 @@ help:  ## list the targets
 install: .venv/.installed  ## create .venv with the pinned versions
 
 # uv installs the 6 GB of the CUDA builds in a fraction of pip's time; pip does it where uv cannot reach an index.
+# Bytecode comes with the first import: that of all 25,000 modules would take longer than that of those in use.
 .venv/.installed: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	awk '/^[a-zA-Z]/ { wanted = /^uv==/ } wanted' requirements.lock > .venv/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes \
-		-r requirements.lock \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock \
 		|| $(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . \
 		|| $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
@@ -37,8 +37,8 @@ smoke: install  ## every study of the paper at toy size, and one report with all
 # Two at a time: most of the slow ones wait, for Ray to start or for what they killed to be noticed. With three,
 # two cores are so busy that pages and grids answer too late for their tests.
 # Shells (and nohup) let what they start in the background ignore signals that some tests send.
-BESIDE := $(addprefix tests/,catalog cluster dashboards peers trainables/data) \
-	$(addprefix tests/orchestrator/,commands datasets running)
+BESIDE := $(addprefix tests/,catalog cluster dashboards peers) $(addprefix tests/trainables/,data models) \
+	$(addprefix tests/orchestrator/,commands coordination datasets running)
 PYTEST := $(BIN)/python -c 'import signal, sys, pytest; signal.signal(signal.SIGINT, signal.default_int_handler); \
 	signal.signal(signal.SIGHUP, signal.SIG_DFL); sys.exit(pytest.main(sys.argv[1:]))' -m "not long"
 
