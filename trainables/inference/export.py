@@ -181,21 +181,21 @@ def _written(network: VideoClassifier, form: Form, path: Path, clips: list[torch
             # Exporters raise what they like; none of it is a reason not to try the next one.
             problems.append(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
             continue
-        if difference <= allowed < math.inf:
+        if difference <= allowed:
             return Checked(sum(map(len, fitting)), difference, attempt.any_batch)
         problems.append(f"logits differ by {difference:.1e}, {allowed:.2g} is allowed")
     raise ExportError("the export does not give the network's logits", form, "; ".join(problems))
 
 
 def _difference(network: VideoClassifier, run: Run, clips: Sequence[torch.Tensor]) -> tuple[float, float]:
-    """The largest difference of a logit and what is allowed; both infinite where a logit is no number."""
+    """The largest difference of a logit, and what is allowed: none of what is no number, which differs."""
     difference, largest = 0.0, 1.0
     with torch.inference_mode():
         for batch in clips:
             wanted, found = network.model(batch), run(batch)
             difference = max(difference, _finite((found - wanted).abs().max()))
             largest = max(largest, _finite(wanted.abs().max()))
-    return difference, TOLERANCE * largest
+    return difference, TOLERANCE * largest if math.isfinite(largest) else 0.0
 
 
 def _finite(value: torch.Tensor) -> float:
