@@ -38,8 +38,6 @@ def chains_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def undisturbed_chains(chains_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The storage of that study, trained by the real command on a real Ray; its results change for nobody."""
-    from tests.support.studies import actiongrid
+    from tests.support.studies import undisturbed_run
 
-    storage = tmp_path_factory.mktemp("undisturbed-chains")
-    actiongrid("run", chains_study, "--storage", storage, "--cpus", "2")
-    return storage
+    return undisturbed_run(chains_study, tmp_path_factory.mktemp("undisturbed-chains"))

@@ -18,7 +18,7 @@ import pytest
 from catalog import read_events
 from catalog.events import AttemptStarted, CellFinished, EpochFinished
 from tests.support.storm import CLOCKS, STOPS, VICTIMS, Storm
-from tests.support.studies import CHAINS, actiongrid, query
+from tests.support.studies import CHAINS, query, undisturbed_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -53,9 +53,7 @@ def undisturbed(
     if KILLS < MANY:
         shared: Path = request.getfixturevalue("undisturbed_chains")  # trained alike, with the other chain
         return shared
-    storage = tmp_path_factory.mktemp("undisturbed")
-    actiongrid("run", study, "--storage", storage, "--cpus", "2")
-    return storage
+    return undisturbed_run(study, tmp_path_factory.mktemp("undisturbed"))
 
 
 def test_a_grid_under_kills_ends_as_an_undisturbed_one(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,10 +30,7 @@ from trainables.recipe.keep import KeepPolicy
 
 Form = Literal["state-dict", "torchscript", "onnx", "huggingface"]
 TOLERANCE = 1e-4
-"""The largest difference of a logit between an export and the network, for each unit of the largest logit.
-
-Where that is below 1, it counts as 1. Beyond some hundreds, 1e-4 is less than what float32 can tell apart.
-"""
+"""The largest difference of a logit between an export and the network."""
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 _FORMAT = 1
 _PACKAGES: Mapping[Form, tuple[str, ...]] = {
@@ -176,31 +172,22 @@ def _written(network: VideoClassifier, form: Form, path: Path, clips: list[torch
         try:
             with _quiet():
                 attempt.write(network, fitting[0], path)
-                difference, allowed = _difference(network, _opened(form, path), fitting)
+                difference = _largest_difference(network, _opened(form, path), fitting)
         except Exception as error:
             # Exporters raise what they like; none of it is a reason not to try the next one.
             problems.append(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
             continue
-        if difference <= allowed:
+        if difference <= TOLERANCE:
             return Checked(sum(map(len, fitting)), difference, attempt.any_batch)
-        problems.append(f"logits differ by {difference:.1e}, {allowed:.2g} is allowed")
+        problems.append(f"logits differ by {difference:.1e}, {TOLERANCE:g} is allowed")
     raise ExportError("the export does not give the network's logits", form, "; ".join(problems))
 
 
-def _difference(network: VideoClassifier, run: Run, clips: Sequence[torch.Tensor]) -> tuple[float, float]:
-    """The largest difference of a logit, and what is allowed: none of what is no number, which differs."""
-    difference, largest = 0.0, 1.0
+def _largest_difference(network: VideoClassifier, run: Run, clips: Sequence[torch.Tensor]) -> float:
+    """The largest difference of a logit; infinite where one is no number."""
     with torch.inference_mode():
-        for batch in clips:
-            wanted, found = network.model(batch), run(batch)
-            difference = max(difference, _finite((found - wanted).abs().max()))
-            largest = max(largest, _finite(wanted.abs().max()))
-    return difference, TOLERANCE * largest if math.isfinite(largest) else 0.0
-
-
-def _finite(value: torch.Tensor) -> float:
-    """A number; infinite where it is none."""
-    return float(torch.nan_to_num(value, nan=torch.inf, posinf=torch.inf))
+        found = [(run(batch) - network.model(batch)).abs().max() for batch in clips]
+    return max(float(torch.nan_to_num(one, nan=torch.inf)) for one in found)
 
 
 @contextmanager

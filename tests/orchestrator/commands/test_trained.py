@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -189,24 +187,6 @@ def test_what_is_no_plain_file_is_never_replaced(
     assert run(monkeypatch, *words, "--storage", str(storage)) == 2
     assert "never replaced" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == (tmp_path / "other" / "notes.txt").read_text() == "mine"
-
-
-@pytest.mark.parametrize(
-    ("logit", "off", "stands"),
-    [
-        (0.01, 5e-5, True),
-        (0.01, 2e-4, False),
-        (2000.0, 0.1, True),  # float32 tells 2000 from 2000.0001, no more
-        (2000.0, 0.3, False),
-        (math.inf, 0.0, False),
-        (math.nan, 0.0, False),
-    ],
-)
-def test_an_export_may_differ_as_float32_does(logit: float, off: float, stands: bool) -> None:
-    network: Any = SimpleNamespace(model=lambda _: torch.full((1, 2), logit))
-    run = lambda _: torch.full((1, 2), logit + off)  # noqa: E731
-    difference, allowed = export._difference(network, run, [torch.zeros(1)])
-    assert (difference <= allowed) == stands
 
 
 def test_an_export_that_differs_is_not_announced_and_leaves_nothing(
